@@ -1,0 +1,93 @@
+"""The ordered log: what every body of it promises.
+
+A *partition* is an append-only sequence of records numbered 0, 1, 2, ... without gaps. An append
+that returned is durable and is read by everyone, in the same order, at the same offsets. Three
+bodies keep this protocol: Kafka (`kafka.py`), one SQLite file (`embedded.py`) and a seeded double
+for tests (`simulated.py`); `tests/exchange/log/` holds the conformance suite all three pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol
+
+
+class Partition(NamedTuple):
+    """One ordered sequence: a topic's name and the partition's number."""
+
+    topic: str
+    number: int = 0
+
+
+class Record(NamedTuple):
+    """One record as read: its offset, append time (ns UTC) and bytes."""
+
+    offset: int
+    append_ns: int
+    value: bytes
+
+
+class LogError(Exception):
+    """The log could not do what was asked; the message says what, where and what to do."""
+
+
+class LogUnavailableError(LogError):
+    """Nothing was appended or read; try again."""
+
+
+class AppendUncertainError(LogError):
+    """The log may or may not have taken the records: read to find out, or send again."""
+
+
+class RecordTooLargeError(LogError):
+    """A value is larger than `settings.RECORD_BYTES_MAX`; nothing of the call was appended."""
+
+
+class UnknownPartitionError(LogError):
+    """The partition was never created."""
+
+
+class Reader(Protocol):
+    """Reads one partition forward from an offset, holding a bounded number of bytes."""
+
+    @property
+    def position(self) -> int:
+        """The offset which `read` gives next."""
+
+    async def read(self, records_max: int = ..., wait_s: float = ...) -> list[Record]:
+        """Up to `records_max` next records, in order; [] if none came within `wait_s` seconds.
+
+        Returns as soon as at least one record is there; never skips an offset.
+        """
+
+    async def close(self) -> None:
+        """Releases what the reader holds; idempotent."""
+
+
+class Log(Protocol):
+    """The log as services see it. One object a process; safe for many tasks of one loop."""
+
+    async def start(self) -> None:
+        """Connects or opens; LogUnavailableError with the address or path."""
+
+    async def close(self) -> None:
+        """Flushes and releases; idempotent."""
+
+    async def create(self, partitions: Iterable[Partition]) -> None:
+        """Makes the partitions that do not exist yet; idempotent."""
+
+    async def append(self, partition: Partition, values: Sequence[bytes]) -> list[int]:
+        """Appends durably, in the given order, and returns the offset of each value.
+
+        Values of one call keep their order; other writers' records may lie between them. A value
+        is appended at most once by one call.
+        """
+
+    async def begin(self, partition: Partition) -> int:
+        """The first offset still held (0 unless retention cut the log)."""
+
+    async def end(self, partition: Partition) -> int:
+        """The offset the next append will have."""
+
+    async def open_reader(self, partition: Partition, offset: int) -> Reader:
+        """A reader whose first record is the one at `offset` (which may not exist yet)."""

@@ -1,0 +1,254 @@
+"""Frames of the hot path: build and read `orders`, seal and follow `events`.
+
+The layout itself stands in `matching.layout`. Here are the three things services do with it:
+`command` / `build_commands` (gateway, registry, operations), `seal_events` (the engine's host) and
+`EventFollower` (every reader of `events`: accepts only the next part, drops repeats, stops on a
+broken chain).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from matching.layout import (
+    COMMAND,
+    COUNT_MAX,
+    EVENT,
+    FILL,
+    HEADER,
+    HEADER_SIZE,
+    INDEX_BITS,
+    MAGIC,
+    PART_RECORDS_MAX,
+    RECORD_SIZE,
+    VERSION,
+    Command,
+    Event,
+    FrameKind,
+    Instruction,
+    Liquidity,
+    OrderStatus,
+    OrderType,
+    Parameter,
+    Phase,
+    Reason,
+    Side,
+    TimeInForce,
+)
+
+__all__ = [
+    "COMMAND",
+    "COUNT_MAX",
+    "EVENT",
+    "FILL",
+    "HEADER_SIZE",
+    "INDEX_BITS",
+    "RECORD_SIZE",
+    "ChainBrokenError",
+    "Command",
+    "Event",
+    "EventFollower",
+    "EventPart",
+    "Instruction",
+    "Liquidity",
+    "OrderStatus",
+    "OrderType",
+    "Parameter",
+    "Phase",
+    "Reason",
+    "Side",
+    "TimeInForce",
+    "build_commands",
+    "command",
+    "note_text",
+    "notes",
+    "order_id_of",
+    "read_commands",
+    "seal_events",
+]
+
+GENESIS = bytes(32)
+"""The chain before the first event part."""
+
+NOTE_BYTES = 40
+
+
+class ChainBrokenError(Exception):
+    """`events` does not continue what was read: a gap, an alteration or another history.
+
+    The message names the partition's record and what was expected. A reader must stop: nothing
+    after it can be trusted until a human has looked.
+    """
+
+
+class EventPart(NamedTuple):
+    """One accepted part of the output of one record of `orders`."""
+
+    offset: int  # of `events`
+    input_offset: int  # of `orders`
+    part: int
+    is_last: bool
+    time_ns: int
+    first_event: int
+    epoch: int
+    chain: bytes
+    events: NDArray[Any]  # EVENT records
+
+
+def command(kind: Command, **fields: Any) -> bytes:
+    """One 64-byte command; fields not given are zero.
+
+    Raises OverflowError or ValueError when a value does not fit its field.
+    """
+    record = np.zeros(1, COMMAND)
+    record["kind"] = kind
+    for name, value in fields.items():
+        record[name] = value
+    return record.tobytes()
+
+
+def notes(text: str) -> list[bytes]:
+    """NOTE commands that carry `text` (UTF-8) after an INSTRUCTION, 40 bytes each."""
+    data = text.encode()
+    return [
+        bytes([Command.NOTE]) + bytes(23) + data[at : at + NOTE_BYTES].ljust(NOTE_BYTES, b"\0")
+        for at in range(0, len(data), NOTE_BYTES)
+    ]
+
+
+def note_text(event: np.void | NDArray[Any]) -> bytes:
+    """The 40 bytes of a NOTED event; join those of a run, then strip zeros and decode."""
+    return event.tobytes()[RECORD_SIZE - NOTE_BYTES :]
+
+
+def build_commands(records: Sequence[bytes], *, writer: int, batch: int, time_ns: int) -> bytes:
+    """A frame of 1..COUNT_MAX commands; ValueError outside that. O(records)."""
+    if not 1 <= len(records) <= COUNT_MAX:
+        raise ValueError(f"a frame holds 1 to {COUNT_MAX} commands, not {len(records)}")
+    body = b"".join(records)
+    header = np.zeros(1, HEADER)
+    header["magic"], header["version"], header["kind"] = MAGIC, VERSION, FrameKind.COMMANDS
+    header["last"], header["count"], header["time_ns"] = 1, len(records), time_ns
+    header["origin"], header["first"], header["checksum"] = writer, batch, zlib.crc32(body)
+    return header.tobytes() + body
+
+
+def read_commands(frame: bytes) -> NDArray[Any]:
+    """The COMMAND records of a frame known to be sound (the engine is the judge of others)."""
+    return np.frombuffer(frame, COMMAND, offset=HEADER_SIZE)
+
+
+def order_id_of(offset: int, index: int) -> int:
+    """The order id of command `index` of the record at `offset` of `orders`."""
+    return offset << INDEX_BITS | index
+
+
+def seal_events(
+    records: bytes, *, input_offset: int, first_event: int, epoch: int, time_ns: int, chain: bytes
+) -> tuple[list[bytes], bytes]:
+    """The parts to publish for one record of `orders`, and the chain after them.
+
+    `records` are the engine's event records (may be empty: one empty part says so). The chain
+    covers every header field but `epoch`, so that a new leader repeats an old one byte for byte
+    in all that readers compare. O(records).
+    """
+    size = PART_RECORDS_MAX * RECORD_SIZE
+    bodies = [records[at : at + size] for at in range(0, len(records), size)] or [b""]
+    parts = []
+    for number, body in enumerate(bodies):
+        header = np.zeros(1, HEADER)
+        header["magic"], header["version"], header["kind"] = MAGIC, VERSION, FrameKind.EVENTS
+        header["last"], header["count"] = number == len(bodies) - 1, len(body) // RECORD_SIZE
+        header["part"], header["time_ns"], header["origin"] = number, time_ns, input_offset
+        header["first"], header["checksum"] = first_event, zlib.crc32(body)
+        chain = chain_of(chain, header, body)
+        header["chain"], header["epoch"] = chain, epoch
+        parts.append(header.tobytes() + body)
+        first_event += len(body) // RECORD_SIZE
+    return parts, chain
+
+
+def chain_of(previous: bytes, header: NDArray[Any], body: bytes) -> bytes:
+    """BLAKE2b-256(previous, header with epoch and chain zero, body)."""
+    bare = header.copy()
+    bare["epoch"], bare["chain"] = 0, b""
+    return hashlib.blake2b(previous + bare.tobytes() + body, digest_size=32).digest()
+
+
+class EventFollower:
+    """Accepts the next part of `events` and nothing else.
+
+    State is (`input_offset`, `part`, `next_event`, `chain`): a reader with a database stores it in
+    the same transaction as its effect and gives it back after a restart.
+    """
+
+    def __init__(
+        self, input_offset: int = 0, part: int = 0, next_event: int = 0, chain: bytes = GENESIS
+    ) -> None:
+        self.input_offset = input_offset
+        self.part = part
+        self.next_event = next_event
+        self.chain = chain
+
+    def accept(self, offset: int, value: bytes) -> EventPart | None:
+        """The part if it is the next one, None if it was accepted before.
+
+        Raises ChainBrokenError on a gap, a malformed frame, or a hash that does not continue.
+        """
+        header = self._header(offset, value)
+        origin, part = int(header["origin"][0]), int(header["part"][0])
+        if (origin, part) < (self.input_offset, self.part):
+            return None
+        if (origin, part) > (self.input_offset, self.part):
+            raise ChainBrokenError(
+                f"events record {offset}: expected input {self.input_offset} part {self.part}, "
+                f"found input {origin} part {part}: records are missing"
+            )
+        body = value[HEADER_SIZE:]
+        chain = chain_of(self.chain, header, body)
+        if chain != header["chain"][0].ljust(32, b"\0") or int(header["first"][0]) != (
+            self.next_event
+        ):
+            raise ChainBrokenError(
+                f"events record {offset} (input {origin} part {part}): its hash does not continue "
+                "the chain read so far: altered, or another history"
+            )
+        is_last = bool(header["last"][0])
+        accepted = EventPart(
+            offset,
+            origin,
+            part,
+            is_last,
+            int(header["time_ns"][0]),
+            self.next_event,
+            int(header["epoch"][0]),
+            chain,
+            np.frombuffer(body, EVENT),
+        )
+        self.chain = chain
+        self.next_event += len(accepted.events)
+        self.input_offset, self.part = (origin + 1, 0) if is_last else (origin, part + 1)
+        return accepted
+
+    @staticmethod
+    def _header(offset: int, value: bytes) -> NDArray[Any]:
+        if len(value) < HEADER_SIZE:
+            raise ChainBrokenError(f"events record {offset}: {len(value)} bytes are no frame")
+        header = np.frombuffer(value, HEADER, 1)
+        body = value[HEADER_SIZE:]
+        sound = (
+            header["magic"][0] == MAGIC
+            and header["version"][0] == VERSION
+            and header["kind"][0] == FrameKind.EVENTS
+            and len(body) == int(header["count"][0]) * RECORD_SIZE
+            and zlib.crc32(body) == int(header["checksum"][0])
+        )
+        if not sound:
+            raise ChainBrokenError(f"events record {offset}: malformed frame")
+        return header

@@ -1,0 +1,87 @@
+"""What market data says on `marketdata` and to subscribers.
+
+The same structs go out as JSON on the WebSocket feed (`type` names them). A subscriber gets
+`BookSnapshot` first, then `BookDelta`s whose `previous_sequence` is the sequence before; after each
+delta the CRC-32 of its book must equal `checksum` (`exchange.marketdata.checksum` prints how).
+Prices are integer minor units a tonne here; the feed adds nothing and rounds nothing.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class BookLevel(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Price (minor units), quantity (tonnes, 0 = level gone), number of orders."""
+
+    price: int
+    quantity: int
+    orders: int
+
+
+class BookSnapshot(msgspec.Struct, frozen=True, tag="snapshot", tag_field="type"):
+    """The whole visible book of one instrument; best level first on both sides."""
+
+    instrument_id: int
+    sequence: int
+    bids: tuple[BookLevel, ...]
+    asks: tuple[BookLevel, ...]
+    checksum: int
+    phase: int
+    time_ns: int
+    last_price: int = 0
+    reference_price: int = 0
+
+
+class BookDelta(msgspec.Struct, frozen=True, tag="delta", tag_field="type"):
+    """Levels that changed through one record of `events`, with their new totals."""
+
+    instrument_id: int
+    previous_sequence: int
+    sequence: int
+    bids: tuple[BookLevel, ...]
+    asks: tuple[BookLevel, ...]
+    checksum: int
+    time_ns: int
+
+
+class TradeTick(msgspec.Struct, frozen=True, tag="trade", tag_field="type", gc=False):
+    """One trade; `side` is the taker's (FIX: 1 buy, 2 sell)."""
+
+    instrument_id: int
+    trade_id: int
+    price: int
+    quantity: int
+    side: int
+    time_ns: int
+
+
+class PhaseTick(msgspec.Struct, frozen=True, tag="phase", tag_field="type", gc=False):
+    """The instrument entered a trading phase (`frames.Phase`)."""
+
+    instrument_id: int
+    phase: int
+    time_ns: int
+
+
+class DayTick(msgspec.Struct, frozen=True, tag="day", tag_field="type", gc=False):
+    """The day of an instrument closed: price, volume (tonnes), turnover (minor units)."""
+
+    instrument_id: int
+    close_price: int
+    volume: int
+    turnover: int
+    time_ns: int
+
+
+MarketDataItem = BookDelta | TradeTick | PhaseTick | DayTick
+FeedMessage = BookSnapshot | BookDelta | TradeTick | PhaseTick | DayTick
+
+
+class MarketDataRecord(msgspec.Struct, frozen=True, array_like=True):
+    """One record of `marketdata`: what one record of `events` changed for the public."""
+
+    version: int
+    number: int  # 0, 1, 2, ... of the market
+    input_offset: int  # of `orders`
+    items: tuple[MarketDataItem, ...]

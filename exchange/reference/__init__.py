@@ -1,0 +1,1 @@
+"""Reference data: the venue file (markets, instruments, participants, accounts, keys)."""

@@ -1,0 +1,158 @@
+"""The venue file: markets, instruments, participants, accounts and keys, typed and checked.
+
+One TOML file says what a venue is. `exchange bootstrap` turns its instruments and accounts into
+commands on `orders`; gateways take keys and roles from it; the registry takes unit types.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+Role = Literal["participant", "operator", "compliance"]
+
+
+class Market(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What shares cash and accounts: one partition of every topic."""
+
+    code: str
+    partition: int
+    currency: str
+    minor_digits: int = 2
+
+
+class Instrument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Something traded: one unit type, one vintage, one scheme. Prices are minor units a tonne."""
+
+    id: int
+    market: str
+    symbol: str
+    product: str  # EUA, CEA, CCER, GDEA, ...: the programme of its serial numbers
+    scheme: str  # a scheme id of the rulebook: eu_ets, cn_national, ...
+    kind: Literal["allowance", "offset"]
+    vintage: int = 0
+    name: str = ""
+    reference_price: int = 0
+    parameters: dict[str, int] = {}  # frames.Parameter names in lower case
+
+
+class Participant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A member firm."""
+
+    id: int
+    name: str
+    lei: str = ""
+
+
+class Account(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An account of a participant in one market, with a registry account of the same number."""
+
+    id: int
+    participant: int
+    market: str
+    name: str
+    type: Literal["emitter", "trading", "house"] = "trading"
+
+
+class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An Ed25519 public key (base64 of 32 bytes), whose it is, its role and its session."""
+
+    id: str
+    participant: int
+    role: Role
+    session: int  # 1000..4294967295; below are the venue's own
+    public_key: str
+
+
+class Venue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole file."""
+
+    name: str
+    market: tuple[Market, ...]
+    instrument: tuple[Instrument, ...]
+    participant: tuple[Participant, ...] = ()
+    account: tuple[Account, ...] = ()
+    key: tuple[Key, ...] = ()
+
+    def market_of(self, code: str) -> Market:
+        """The market with that code; KeyError names the known ones."""
+        for market in self.market:
+            if market.code == code:
+                return market
+        raise KeyError(f"market {code}: known are {', '.join(m.code for m in self.market)}")
+
+    def instruments_of(self, code: str) -> tuple[Instrument, ...]:
+        """Instruments of a market, by id."""
+        own = (item for item in self.instrument if item.market == code)
+        return tuple(sorted(own, key=lambda item: item.id))
+
+    def accounts_of(self, code: str) -> tuple[Account, ...]:
+        """Accounts of a market, by id."""
+        own = (item for item in self.account if item.market == code)
+        return tuple(sorted(own, key=lambda item: item.id))
+
+
+REGISTRY_SESSION = 1
+"""Session of the registry's deposits on `orders`; its `ref` is the number of the deposit."""
+
+
+def load_venue(path: Path) -> Venue:
+    """Reads and checks a venue file; ValueError names the file, the table and the fault."""
+    try:
+        raw = tomllib.loads(path.read_text("utf-8"))
+        venue = msgspec.convert(raw, Venue)
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise ValueError(f"{path}: {error}") from error
+    problems = check_venue(venue)
+    if problems:
+        raise ValueError(f"{path}: " + "; ".join(problems))
+    return venue
+
+
+def check_venue(venue: Venue) -> list[str]:
+    """Every inconsistency in words; [] is sound."""
+    problems = []
+    tables: list[tuple[str, list[object]]] = [
+        ("market.code", [m.code for m in venue.market]),
+        ("market.partition", [m.partition for m in venue.market]),
+        ("instrument.id", [(i.market, i.id) for i in venue.instrument]),
+        ("instrument.symbol", [i.symbol for i in venue.instrument]),
+        ("participant.id", [p.id for p in venue.participant]),
+        ("account.id", [(a.market, a.id) for a in venue.account]),
+        ("key.id", [k.id for k in venue.key]),
+        ("key.session", [k.session for k in venue.key]),
+    ]
+    for name, values in tables:
+        if len(set(values)) != len(values):
+            problems.append(f"{name}: a value stands twice")
+    codes = {m.code for m in venue.market}
+    firms = {p.id for p in venue.participant}
+    problems += [
+        f"instrument {i.symbol}: unknown market {i.market}"
+        for i in venue.instrument
+        if i.market not in codes
+    ]
+    problems += [
+        f"instrument {i.symbol}: id {i.id} is outside 1..65535"
+        for i in venue.instrument
+        if not 1 <= i.id <= 65_535
+    ]
+    problems += [
+        f"account {a.id}: unknown market {a.market} or participant {a.participant}"
+        for a in venue.account
+        if a.market not in codes or a.participant not in firms
+    ]
+    problems += [
+        f"key {k.id}: unknown participant {k.participant}"
+        for k in venue.key
+        if k.participant not in firms
+    ]
+    problems += [
+        f"key {k.id}: session {k.session} is outside 1000..4294967295"
+        for k in venue.key
+        if not 1_000 <= k.session < 2**32
+    ]
+    return problems

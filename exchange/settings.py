@@ -1,0 +1,67 @@
+"""Every limit and every setting, in one file.
+
+A limit is a constant `NAME_MAX` with its unit. A setting comes from the environment
+(`EXCHANGE_...`); `Settings.from_environment` reads them all and names what is wrong.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+RECORD_BYTES_MAX = 1 << 20  # one record of the log
+READ_RECORDS_MAX = 1_024  # records one read returns at most
+READ_BYTES_MAX = 16 << 20  # bytes a reader holds at most
+APPEND_TIMEOUT_S = 10  # then the outcome is uncertain
+BODY_BYTES_MAX = 16_384  # one request body or WebSocket message
+JSON_DEPTH_MAX = 8
+CLIENT_ORDER_ID_BYTES_MAX = 16
+NOTE_BYTES_MAX = 400  # free text of an instruction
+RECEIVE_WINDOW_MS = 5_000
+RECEIVE_WINDOW_MS_MAX = 60_000
+CLOCK_AHEAD_MS_MAX = 1_000
+REPLAY_CACHE_MAX = 262_144  # signatures remembered inside the window
+GATEWAY_QUEUE_MAX = 16_384  # commands waiting for the log
+GATEWAY_BATCH_MAX = 1_024  # commands in one frame
+SESSIONS_MAX = 4_096  # WebSocket connections
+FEED_QUEUE_BYTES_MAX = 1 << 20  # unsent bytes of a slow subscriber; more = disconnect
+FEED_DEPTH_LEVELS_MAX = 1_000  # levels a side in a snapshot
+REPORTS_MAX = 10_000  # recent reports the gateway keeps an account
+SETTLEMENT_BATCH_TRADES_MAX = 5_000
+SNAPSHOT_EVERY_RECORDS = 65_536
+SNAPSHOTS_KEPT = 3
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a process must be told. Defaults run the venue on this machine."""
+
+    log: str = "embedded"  # `embedded` (a file under data) or `kafka:HOST:PORT`
+    database: str = "sqlite"  # `sqlite` (files under data) or `postgresql://...`
+    data: Path = Path(".local/venue")  # snapshots, embedded log, SQLite
+    venue: Path = Path("deploy/venue/demo.toml")  # markets, instruments, participants, keys
+    host: str = "127.0.0.1"
+    http_port: int = 8080  # REST, page, OpenAPI
+    websocket_port: int = 8081  # order entry and market data sockets
+    metrics_port: int = 0  # 0 = none; /metrics /health /ready of this process
+    node: int = 1  # number of this process among engines
+    throttle_per_second: int = 1_000  # orders a second and participant
+    batch_interval_us: int = 500  # smallest time between two frames of the gateway
+    log_level: str = "info"
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
+        """Settings from `EXCHANGE_*`; ValueError names an unknown or ill-typed variable."""
+        prefix = "EXCHANGE_"
+        given = {
+            name.removeprefix(prefix).lower(): value
+            for name, value in environment.items()
+            if name.startswith(prefix)
+        }
+        try:
+            return msgspec.convert(given, cls, strict=False)
+        except msgspec.ValidationError as error:
+            known = ", ".join(prefix + name.upper() for name in cls.__struct_fields__)
+            raise ValueError(f"environment: {error}; known variables: {known}") from error
