@@ -31,7 +31,7 @@ class Instrument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     market: str
     symbol: str
     product: str  # EUA, CEA, CCER, GDEA, ...: the programme of its serial numbers
-    scheme: str  # a scheme id of the rulebook: eu_ets, cn_national, ...
+    scheme: str  # a scheme id of the rulebook: eu-ets, cn-national, ...
     kind: Literal["allowance", "offset"]
     vintage: int = 0
     name: str = ""
