@@ -316,5 +316,5 @@ EVENT = np.dtype(
     ]
 )
 
-FILL = np.dtype(EVENT.descr[:-1] + [("contra_order_id", "<u8"), ("fee", "<i8")])
+FILL = np.dtype([*EVENT.descr[:-1], ("contra_order_id", "<u8"), ("fee", "<i8")])
 """EVENT as a fill reads it: the last 16 bytes are the contra order and the fee (minor units)."""
