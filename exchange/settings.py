@@ -16,6 +16,12 @@ RECORD_BYTES_MAX = 1 << 20  # one record of the log
 READ_RECORDS_MAX = 1_024  # records one read returns at most
 READ_BYTES_MAX = 16 << 20  # bytes a reader holds at most
 APPEND_TIMEOUT_S = 10  # then the outcome is uncertain
+APPEND_PENDING_BYTES_MAX = 16 << 20  # bytes waiting for the embedded log; more callers wait
+APPEND_BATCH_BYTES_MAX = 4 << 20  # bytes of one transaction of the embedded log
+LOG_POLL_S = 0.005  # how soon the embedded log sees what another process appended
+LOG_BUSY_TIMEOUT_S = 5  # then another process holds the embedded log for too long
+PRODUCER_AGE_S_MAX = 86_400  # a Kafka producer is made anew each day
+READER_SILENCE_S_MAX = 10  # then a Kafka reader asks whether it missed something
 BODY_BYTES_MAX = 16_384  # one request body or WebSocket message
 JSON_DEPTH_MAX = 8
 CLIENT_ORDER_ID_BYTES_MAX = 16
@@ -33,12 +39,21 @@ REPORTS_MAX = 10_000  # recent reports the gateway keeps an account
 SETTLEMENT_BATCH_TRADES_MAX = 5_000
 SNAPSHOT_EVERY_RECORDS = 65_536
 SNAPSHOTS_KEPT = 3
+ENGINE_SLICE_MS_MAX = 5  # the engine gives the loop back at least this often, between records
+ENGINE_OUTBOX_PARTS_MAX = 8_192  # parts computed and not yet on `events`; more = wait
+ENGINE_OUTBOX_BYTES_MAX = 64 << 20
+ENGINE_PUBLISH_PARTS_MAX = 512  # parts one append carries
+ENGINE_PUBLISH_BYTES_MAX = 4 << 20
+ENGINE_RETRY_S_MAX = 2.0  # longest pause before the log is tried again
+QUOTE_ROWS_MAX = 1_000_000  # rows of a quote file
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a process must be told. Defaults run the venue on this machine."""
 
-    log: str = "embedded"  # `embedded` (a file under data) or `kafka:HOST:PORT`
+    log: str = "embedded"  # `embedded` (a file under data) or `kafka:HOST:PORT[,HOST:PORT]`
+    kafka_replication: int = 1  # replicas of each topic made; 3 on a cluster
+    kafka_min_insync: int = 1  # replicas that must have a record before it counts; 2 of 3
     database: str = "sqlite"  # `sqlite` (files under data) or `postgresql://...`
     data: Path = Path(".local/venue")  # snapshots, embedded log, SQLite
     venue: Path = Path("deploy/venue/demo.toml")  # markets, instruments, participants, keys
@@ -47,6 +62,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     websocket_port: int = 8081  # order entry and market data sockets
     metrics_port: int = 0  # 0 = none; /metrics /health /ready of this process
     node: int = 1  # number of this process among engines
+    engine_tick_ms: int = 1_000  # an idle engine says that it lives this often
+    engine_silence_ms: int = 400  # records unpublished for so long: a standby takes over
     throttle_per_second: int = 1_000  # orders a second and participant
     batch_interval_us: int = 500  # smallest time between two frames of the gateway
     log_level: str = "info"
