@@ -69,8 +69,21 @@ class DayTurned(msgspec.Struct, frozen=True, array_like=True, tag=6, tag_field="
     trading_date: int
 
 
+class AccountOpened(msgspec.Struct, frozen=True, array_like=True, tag=7, tag_field="k", gc=False):
+    """An account exists from here on; the registry keeps one of the same number."""
+
+    account_id: int
+    participant: int
+
+
 SettlementItem = (
-    TradeSettled | UnitsDeposited | UnitsReleased | CashMoved | InstructionPassed | DayTurned
+    TradeSettled
+    | UnitsDeposited
+    | UnitsReleased
+    | CashMoved
+    | InstructionPassed
+    | DayTurned
+    | AccountOpened
 )
 
 

@@ -34,6 +34,7 @@ class Instrument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     scheme: str  # a scheme id of the rulebook: eu-ets, cn-national, ...
     kind: Literal["allowance", "offset"]
     vintage: int = 0
+    generation: str = ""  # offsets: programme generation as the rulebook names it
     name: str = ""
     reference_price: int = 0
     parameters: dict[str, int] = {}  # frames.Parameter names in lower case
