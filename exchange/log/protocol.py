@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
+from exchange.settings import RECORD_BYTES_MAX
+
 
 class Partition(NamedTuple):
     """One ordered sequence: a topic's name and the partition's number."""
@@ -45,6 +47,17 @@ class RecordTooLargeError(LogError):
 
 class UnknownPartitionError(LogError):
     """The partition was never created."""
+
+
+def check_values(partition: Partition, values: Sequence[bytes]) -> int:
+    """The bytes of all values; RecordTooLargeError names the first value over the limit."""
+    for index, value in enumerate(values):
+        if len(value) > RECORD_BYTES_MAX:
+            raise RecordTooLargeError(
+                f"{partition.topic}/{partition.number}: value {index} of {len(values)} has "
+                f"{len(value)} bytes; a record has at most {RECORD_BYTES_MAX}"
+            )
+    return sum(map(len, values))
 
 
 class Reader(Protocol):

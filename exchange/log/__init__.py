@@ -1,0 +1,38 @@
+"""The ordered log under all topics: one protocol, two real bodies, one double for tests.
+
+`protocol.py` says what is promised, `embedded.py` keeps it in one SQLite file, `kafka.py` in
+Apache Kafka, `simulated.py` in memory under a seed. Services get a log from `open_log` and never
+know which one it is.
+"""
+
+from __future__ import annotations
+
+from exchange.clock import Clock, SystemClock
+from exchange.log.protocol import Log
+from exchange.settings import Settings
+
+EMBEDDED_FILE = "log.sqlite"
+
+
+def open_log(settings: Settings, clock: Clock | None = None) -> Log:
+    """The log that `settings.log` names, not started yet; ValueError says which names there are.
+
+    `embedded` is the file `log.sqlite` under `settings.data`; `kafka:HOST:PORT[,HOST:PORT]` is a
+    cluster. `clock` gives the append times of the embedded log (Kafka's brokers have their own).
+    """
+    if settings.log == "embedded":
+        from exchange.log.embedded import EmbeddedLog
+
+        return EmbeddedLog(settings.data / EMBEDDED_FILE, clock or SystemClock())
+    kind, _, bootstrap = settings.log.partition(":")
+    if kind == "kafka" and bootstrap:
+        from exchange.log.kafka import KafkaLog
+
+        return KafkaLog(
+            bootstrap,
+            replication=settings.kafka_replication,
+            min_insync=settings.kafka_min_insync,
+        )
+    raise ValueError(
+        f"log {settings.log!r}: write `embedded` or `kafka:HOST:PORT[,HOST:PORT]` (EXCHANGE_LOG)"
+    )
