@@ -1,0 +1,31 @@
+"""Says which matching engine is under test, and lets nothing pass by being left out."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from matching import COMPILED, Engine
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"engine under test: {Engine.__module__}.{Engine.__qualname__}"
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    wanted = os.environ.get("MATCHING_PURE") != "1"
+    if wanted != COMPILED or wanted != (Engine.__module__ == "matching.compiled"):
+        pytest.exit(
+            f"the engine under test is {Engine.__module__}: build the compiled one "
+            "(`make test` does), or set MATCHING_PURE=1 to test the reference",
+            returncode=1,
+        )
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    skipped = len(reporter.stats.get("skipped", [])) if reporter else 0
+    if skipped and exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        reporter.write_line(f"{skipped} skipped: a missing piece is a failure here", red=True)
