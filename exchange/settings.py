@@ -37,6 +37,13 @@ FEED_QUEUE_BYTES_MAX = 1 << 20  # unsent bytes of a slow subscriber; more = disc
 FEED_DEPTH_LEVELS_MAX = 1_000  # levels a side in a snapshot
 REPORTS_MAX = 10_000  # recent reports the gateway keeps an account
 SETTLEMENT_BATCH_TRADES_MAX = 5_000
+SETTLEMENT_BATCH_PARTS_MAX = 1_024  # parts of `events` in one transaction
+REGISTRY_BATCH_ITEMS_MAX = 1_000  # items of `settlements` in one transaction
+REGISTRY_RANGES_MAX = 2_000  # ranges in one item of `registry`; more = several items
+OUTBOX_BYTES_MAX = 4 << 20  # published by one append
+RETRY_PAUSE_S = 1  # before the log is tried again
+READ_WAIT_MS = 200  # longest a reader waits before it looks whether to stop
+DATABASE_BUSY_TIMEOUT_MS = 30_000  # SQLite: wait for another writer
 SNAPSHOT_EVERY_RECORDS = 65_536
 SNAPSHOTS_KEPT = 3
 ENGINE_SLICE_MS_MAX = 5  # the engine gives the loop back at least this often, between records
