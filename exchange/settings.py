@@ -36,6 +36,19 @@ SESSIONS_MAX = 4_096  # WebSocket connections
 FEED_QUEUE_BYTES_MAX = 1 << 20  # unsent bytes of a slow subscriber; more = disconnect
 FEED_DEPTH_LEVELS_MAX = 1_000  # levels a side in a snapshot
 REPORTS_MAX = 10_000  # recent reports the gateway keeps an account
+GATEWAY_CANCEL_RESERVE = 2_048  # places of the command queue that only cancels may take
+OUTCOME_BYTES_MAX = 32 << 20  # recent output of the engine kept for answers still on their way
+ORDERS_ENDED_MAX = 100_000  # ended orders the gateway remembers for queries
+INSTRUCTIONS_MAX = 100_000  # instructions the gateway remembers for queries
+PAGE_MAX = 1_000  # rows of one answer
+WAIT_MS = 1_000  # how long REST waits for the engine's answer
+WAIT_MS_MAX = 5_000
+SESSION_QUEUE_BYTES_MAX = 4 << 20  # unsent bytes of an order-entry connection; more = cut
+SESSION_BATCH_MAX = 128  # requests in one WebSocket message
+LOGON_TIMEOUT_S = 5  # a connection that does not log on or subscribe is cut
+SUBSCRIPTIONS_MAX = 256  # symbols of one feed subscription
+TRADES_KEPT = 1_000  # recent trades an instrument, for the page and GET /trades
+BARS_KEPT = 1_440  # one-minute bars an instrument
 SETTLEMENT_BATCH_TRADES_MAX = 5_000
 SETTLEMENT_BATCH_PARTS_MAX = 1_024  # parts of `events` in one transaction
 REGISTRY_BATCH_ITEMS_MAX = 1_000  # items of `settlements` in one transaction

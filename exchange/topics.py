@@ -32,7 +32,7 @@ ORDERS = Topic(
     "orders",
     "a frame of commands (`matching.layout`)",
     ("gateway", "registry", "operations"),
-    ("engine",),
+    ("engine", "gateway"),
     "for ever: it is the venue",
 )
 EVENTS = Topic(

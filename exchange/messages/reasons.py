@@ -8,10 +8,11 @@ exceptions and the documentation.
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import NamedTuple
 
 from matching.layout import Reason
 
-__all__ = ["EdgeReason", "Reason", "RegistryReason"]
+__all__ = ["REASONS", "EdgeReason", "Reason", "ReasonText", "RegistryReason", "reason_text"]
 
 
 class EdgeReason(IntEnum):
@@ -33,6 +34,9 @@ class EdgeReason(IntEnum):
     VENUE_BUSY = 521
     STATUS_UNKNOWN = 522
     NOT_FOUND = 523
+    SLOW_READER = 524
+    TOO_MANY_CONNECTIONS = 525
+    METHOD_NOT_ALLOWED = 526
 
 
 class RegistryReason(IntEnum):
@@ -47,3 +51,197 @@ class RegistryReason(IntEnum):
     QUANTITY_OUT_OF_RANGE = 607
     BENEFICIARY_MISSING = 608
     SERIAL_OVERLAP = 609
+
+
+class ReasonText(NamedTuple):
+    """One row: the reason's number and name, words for people, HTTP status, may it be resent."""
+
+    number: int
+    name: str
+    text: str  # what was wrong, which limit, what to do
+    status: int
+    may_retry: bool
+
+
+_FRAME = (
+    "The record on `orders` is no sound frame ({}); nothing in it was applied. Repair the writer."
+)
+_LABEL = (
+    "This client_order_id already names an order or replace of the account with another {}. "
+    "Use a new client_order_id; the earlier one is untouched."
+)
+
+_ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
+    (Reason.NONE, 200, False, "Nothing was refused."),
+    (Reason.FRAME_TOO_SHORT, 500, False, _FRAME.format("shorter than its header")),
+    (Reason.FRAME_WRONG_MAGIC, 500, False, _FRAME.format("wrong first four bytes")),
+    (Reason.FRAME_WRONG_VERSION, 500, False, _FRAME.format("unknown version")),
+    (Reason.FRAME_WRONG_KIND, 500, False, _FRAME.format("not commands")),
+    (Reason.FRAME_COUNT_OUT_OF_RANGE, 500, False, _FRAME.format("count outside 1..4096")),
+    (Reason.FRAME_WRONG_SIZE, 500, False, _FRAME.format("size and count disagree")),
+    (Reason.FRAME_WRONG_CHECKSUM, 500, False, _FRAME.format("checksum differs")),
+    (Reason.UNKNOWN_COMMAND, 400, False,
+     "The command's kind is not known to this engine. Use a kind of the layout table."),
+    (Reason.SESSIONS_FULL, 503, False,
+     "The engine's table of sessions is full. Use an existing key or tell market operations."),
+    (Reason.EXPIRED, 422, True,
+     "The request reached the engine later than its valid_ms allows. Nothing was done; send it "
+     "again with a new ref if it is still wanted."),
+    (Reason.UNKNOWN_ACCOUNT, 404, False,
+     "The market has no such account. See GET /positions for your accounts."),
+    (Reason.UNKNOWN_INSTRUMENT, 404, False,
+     "The market has no such instrument. See GET /instruments."),
+    (Reason.INVALID_SIDE, 422, False, "side must be BUY or SELL."),
+    (Reason.INVALID_ORDER_TYPE, 422, False, "order_type must be LIMIT or MARKET."),
+    (Reason.INVALID_TIME_IN_FORCE, 422, False, "time_in_force must be DAY, GTC, IOC or FOK."),
+    (Reason.MARKET_ORDER_MUST_BE_IOC_OR_FOK, 422, False,
+     "A MARKET order never rests: send it with time_in_force IOC or FOK."),
+    (Reason.MARKET_ORDER_HAS_PRICE, 422, False,
+     "A MARKET order carries no price: leave it out, or send a LIMIT order."),
+    (Reason.UNKNOWN_ORDER, 404, False,
+     "The account has no open order with that id in this instrument: it was never there, is "
+     "filled, or was cancelled. See GET /orders."),
+    (Reason.CLIENT_ORDER_ID_REUSED_ORDER, 409, False, _LABEL.format("order_id")),
+    (Reason.CLIENT_ORDER_ID_REUSED_INSTRUMENT, 409, False, _LABEL.format("symbol")),
+    (Reason.CLIENT_ORDER_ID_REUSED_SIDE, 409, False, _LABEL.format("side")),
+    (Reason.CLIENT_ORDER_ID_REUSED_ORDER_TYPE, 409, False, _LABEL.format("order_type")),
+    (Reason.CLIENT_ORDER_ID_REUSED_TIME_IN_FORCE, 409, False, _LABEL.format("time_in_force")),
+    (Reason.CLIENT_ORDER_ID_REUSED_QUANTITY, 409, False, _LABEL.format("quantity")),
+    (Reason.CLIENT_ORDER_ID_REUSED_PRICE, 409, False, _LABEL.format("price")),
+    (Reason.MARKET_CLOSED, 409, True,
+     "The instrument is closed for trading; cancels still pass. Wait for phase CONTINUOUS "
+     "(GET /phases)."),
+    (Reason.MARKET_HALTED, 409, True,
+     "Trading in the instrument is halted; cancels still pass. Wait for phase CONTINUOUS "
+     "(GET /phases)."),
+    (Reason.QUANTITY_NOT_POSITIVE, 422, False, "quantity must be at least 1 tonne."),
+    (Reason.QUANTITY_ABOVE_MAX, 422, False,
+     "quantity is above the instrument's quantity_max (GET /instruments). Send smaller orders."),
+    (Reason.QUANTITY_NOT_LOT, 422, False,
+     "quantity is no multiple of the instrument's lot_size (GET /instruments)."),
+    (Reason.QUANTITY_NOT_ABOVE_EXECUTED, 422, False,
+     "The new total quantity must be above what the order has already traded. Cancel the order "
+     "to give up the rest."),
+    (Reason.PRICE_NOT_POSITIVE, 422, False, "price must be above zero."),
+    (Reason.PRICE_ABOVE_MAX, 422, False, "price is above the venue's limit of 10000000.00."),
+    (Reason.PRICE_NOT_TICK, 422, False,
+     "price is no multiple of the instrument's tick_size (GET /instruments)."),
+    (Reason.PRICE_ABOVE_BAND, 422, False,
+     "price is above the day's upper limit (reference price + band, GET /instruments)."),
+    (Reason.PRICE_BELOW_BAND, 422, False,
+     "price is below the day's lower limit (reference price - band, GET /instruments)."),
+    (Reason.NO_LIQUIDITY, 409, True,
+     "There is no opposite order for a MARKET order to trade with. Send a LIMIT order."),
+    (Reason.VALUE_ABOVE_MAX, 422, False,
+     "price x quantity is above the instrument's value_max (GET /instruments). Send smaller "
+     "orders."),
+    (Reason.ORDERS_FULL, 503, True, "The market's table of open orders is full. Try later."),
+    (Reason.CLIENT_ORDER_IDS_FULL, 503, True,
+     "The market's table of client order ids is full until the day roll. Send the order without "
+     "a client_order_id."),
+    (Reason.INSUFFICIENT_CASH, 422, True,
+     "The account's available cash does not cover price x quantity and the worst fee "
+     "(GET /positions). Deposit cash, cancel other buy orders, or send a smaller order."),
+    (Reason.INSUFFICIENT_UNITS, 422, True,
+     "The account has not enough units that may be sold or moved now (GET /positions). Units "
+     "bought today may be locked until the day roll; others may be held by open sell orders."),
+    (Reason.ACCOUNT_EXISTS, 409, False, "The account is already open."),
+    (Reason.ACCOUNTS_FULL, 503, False, "The market's table of accounts is full."),
+    (Reason.INSTRUMENT_EXISTS, 409, False, "The instrument is already open."),
+    (Reason.TOTAL_ABOVE_MAX, 422, False,
+     "The total of the market would exceed what the engine can count (2^62)."),
+    (Reason.UNKNOWN_PARAMETER, 400, False, "The engine knows no such instrument parameter."),
+    (Reason.PARAMETER_OUT_OF_RANGE, 422, False, "The value is outside the parameter's range."),
+    (Reason.ORDERS_RESTING, 409, True,
+     "The change needs an empty book: cancel the resting orders first."),
+    (Reason.UNKNOWN_PHASE, 400, False, "phase must be CLOSED, CONTINUOUS or HALT."),
+    (Reason.PHASE_TRANSITION_REFUSED, 409, False,
+     "The instrument's phase does not allow this: from CLOSED only CONTINUOUS follows, and a "
+     "reference price is not set in CONTINUOUS. See GET /phases."),
+    (Reason.NOT_ALL_CLOSED, 409, True,
+     "The day rolls only when every instrument of the market is CLOSED."),
+    (Reason.DATE_NOT_LATER, 409, False, "trading_date must be later than the current one."),
+    (Reason.EPOCH_STALE, 409, False, "Another engine has already started this epoch."),
+    (Reason.UNKNOWN_INSTRUCTION, 400, False, "The registry knows no such kind of instruction."),
+    (Reason.CANCELLED_BY_REQUEST, 200, False, "Cancelled as requested."),
+    (Reason.IMMEDIATE_OR_CANCEL_REMAINDER, 200, False,
+     "What an IOC order could not trade at once was cancelled."),
+    (Reason.FILL_OR_KILL_UNFILLED, 200, False,
+     "The FOK order could not trade whole within its limit and was cancelled."),
+    (Reason.DAY_ENDED, 200, False, "A DAY order ended with its trading day."),
+    (Reason.BAND_MOVED, 200, False,
+     "The price band moved with the new reference price, and the order lies outside it."),
+    (EdgeReason.BODY_TOO_LARGE, 413, False,
+     "The message is above 16384 bytes. Send fewer orders in one message."),
+    (EdgeReason.MALFORMED_JSON, 400, False, "The message is no JSON of the expected form."),
+    (EdgeReason.INVALID_FIELD, 422, False, "A field has a value that cannot be used."),
+    (EdgeReason.UNKNOWN_FIELD, 422, False,
+     "The message has a field that is not known here. Check its spelling against the API "
+     "description."),
+    (EdgeReason.UNKNOWN_SYMBOL, 404, False,
+     "No instrument of the venue has that symbol. See GET /instruments."),
+    (EdgeReason.PRICE_TOO_FINE, 422, False,
+     "The amount has more decimals than the currency's minor unit. Round it."),
+    (EdgeReason.UNKNOWN_KEY, 401, False,
+     "No such key, or the request carries none: X-Exchange-Key, -Timestamp, -Window and "
+     "-Signature are needed."),
+    (EdgeReason.BAD_SIGNATURE, 401, False,
+     "The signature does not fit the request. Sign METHOD, PATH?QUERY, KEY, TIMESTAMP_NS, "
+     "WINDOW_MS and hex(sha256(body)), each on its own line."),
+    (EdgeReason.TIMESTAMP_OUTSIDE_WINDOW, 401, True,
+     "The request's timestamp lies outside its receive window. Set the clock (GET /time) and "
+     "sign again."),
+    (EdgeReason.REPLAYED_REQUEST, 401, False,
+     "This very signature was used before. Sign each request anew."),
+    (EdgeReason.ROLE_NOT_ALLOWED, 403, False, "The key's role may not do this."),
+    (EdgeReason.NOT_OWN_ACCOUNT, 403, False,
+     "The account is not one of the key's participant in this market."),
+    (EdgeReason.THROTTLED, 429, True,
+     "More messages a second than the participant may send (GET /limits). Wait as long as "
+     "retry_after_ms says; cancels have their own budget."),
+    (EdgeReason.VENUE_BUSY, 503, True,
+     "The venue cannot take the message now; nothing was done. Send it again after "
+     "retry_after_ms."),
+    (EdgeReason.STATUS_UNKNOWN, 504, True,
+     "The message may or may not have reached the log. It is not refused: send it again with the "
+     "same ref and client_order_id; if it was taken, the answer names the first order."),
+    (EdgeReason.NOT_FOUND, 404, False, "Nothing of yours has that id."),
+    (EdgeReason.SLOW_READER, 503, True,
+     "The connection did not take what was sent to it and was cut. Connect again and resume."),
+    (EdgeReason.TOO_MANY_CONNECTIONS, 503, True,
+     "The gateway has as many connections as it takes. Close unused ones or try later."),
+    (EdgeReason.METHOD_NOT_ALLOWED, 405, False,
+     "The path knows other methods only. See /openapi.json."),
+    (RegistryReason.NOT_ENOUGH_UNITS, 422, False,
+     "The account's registry position holds fewer units (GET /holdings). Release units from "
+     "trading first."),
+    (RegistryReason.UNKNOWN_REGISTRY_ACCOUNT, 404, False, "The registry has no such account."),
+    (RegistryReason.NO_OBLIGATION, 409, False,
+     "No obligation is set for this account and year, so nothing can be surrendered."),
+    (RegistryReason.SURRENDER_ABOVE_OBLIGATION, 422, False,
+     "The surrender is above what remains of the obligation. Surrender less."),
+    (RegistryReason.UNIT_NOT_ELIGIBLE, 422, False,
+     "The scheme does not accept this unit for that year."),
+    (RegistryReason.OFFSET_CAP_EXCEEDED, 422, False,
+     "The scheme's cap on offset units would be exceeded. Surrender allowances for the rest."),
+    (RegistryReason.QUANTITY_OUT_OF_RANGE, 422, False,
+     "The quantity is zero, negative or above what the registry can number."),
+    (RegistryReason.BENEFICIARY_MISSING, 422, False,
+     "A voluntary cancellation names its beneficiary and its reason."),
+    (RegistryReason.SERIAL_OVERLAP, 409, False,
+     "The serial numbers overlap with units that exist."),
+)  # fmt: skip
+
+REASONS: dict[int, ReasonText] = {
+    reason.value: ReasonText(reason.value, reason.name, text, status, may_retry)
+    for reason, status, may_retry, text in _ROWS
+}
+"""Number -> row, for every member of Reason, EdgeReason and RegistryReason."""
+
+
+def reason_text(number: int) -> ReasonText:
+    """The row of a number; one that this version does not know says so."""
+    known = REASONS.get(number)
+    if known is not None:
+        return known
+    return ReasonText(number, f"REASON_{number}", "A reason newer than this software.", 422, False)

@@ -1,0 +1,163 @@
+"""What goes back to a participant: execution reports, instruction reports and session messages.
+
+JSON on REST, on the order-entry socket and on `reports.<participant>`. Prices and money are decimal
+strings, quantities integer tonnes, times integer nanoseconds UTC. Fields at their default (0, "")
+are left out.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+EXEC_TYPES = (
+    "PENDING",  # the log has it; the engine's answer follows
+    "NEW",
+    "TRADE",
+    "REPLACED",
+    "CANCELLED",
+    "REJECTED",
+    "ORDER_STATUS",  # answer to a resend: the order as it stands (FIX 150=I)
+)
+ORDER_STATUSES = ("PENDING", "NEW", "PARTIALLY_FILLED", "FILLED", "CANCELLED", "REJECTED")
+
+
+class ExecutionReport(
+    msgspec.Struct, frozen=True, tag=True, tag_field="type", omit_defaults=True, gc=False
+):
+    """FIX 35=8: what happened to an order, or to a request about it."""
+
+    market: str
+    account: int
+    exec_type: str
+    order_status: str
+    sequence: int = 0  # event number of the market; 0 while PENDING
+    request_id: int = 0  # log position of the request that caused this
+    order_id: int = 0
+    client_order_id: str = ""
+    ref: int = 0  # of the request, where known
+    symbol: str = ""
+    side: str = ""
+    order_type: str = ""
+    time_in_force: str = ""
+    order_quantity: int = 0
+    leaves_quantity: int = 0
+    cumulative_quantity: int = 0
+    price: str = ""
+    last_quantity: int = 0
+    last_price: str = ""
+    fee: str = ""  # of this fill
+    liquidity: str = ""  # MAKER or TAKER
+    trade_id: int = 0
+    transact_time_ns: int = 0  # engine time
+    reason: int = 0
+    title: str = ""
+    text: str = ""
+    intake_offset: int = -1  # reports.<participant>: intake is done up to here
+
+
+class UnitRange(msgspec.Struct, frozen=True, gc=False):
+    """Serial numbers `first` to `last` (inclusive) of a programme."""
+
+    programme: str
+    first: int
+    last: int
+
+
+class InstructionReport(
+    msgspec.Struct, frozen=True, tag=True, tag_field="type", omit_defaults=True
+):
+    """Where an instruction to the registry stands."""
+
+    market: str
+    instruction_id: int  # its log position
+    account: int
+    kind: str  # ISSUE, DEPOSIT, RELEASE, TRANSFER, SURRENDER, CANCEL, SET_OBLIGATION
+    status: str  # PENDING, DONE, REFUSED
+    symbol: str = ""
+    quantity: int = 0
+    argument: int = 0  # year or receiving account
+    client_order_id: str = ""
+    ranges: tuple[UnitRange, ...] = ()
+    transact_time_ns: int = 0
+    reason: int = 0
+    title: str = ""
+    text: str = ""
+    rule: str = ""
+    source: str = ""
+
+
+class OperationReport(msgspec.Struct, frozen=True, tag=True, tag_field="type", omit_defaults=True):
+    """What an operator's command did."""
+
+    market: str
+    request_id: int
+    status: str  # PENDING, DONE, REFUSED
+    ref: int = 0
+    events: int = 0  # how many events it caused
+    reason: int = 0
+    title: str = ""
+    text: str = ""
+
+
+class Reject(msgspec.Struct, frozen=True, tag=True, tag_field="type", omit_defaults=True):
+    """A message refused at the edge: nothing reached the log (but see STATUS_UNKNOWN)."""
+
+    reason: int
+    title: str
+    text: str
+    ref: int = 0
+    client_order_id: str = ""
+    may_retry: bool = False
+    retry_after_ms: int = 0
+
+
+class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """RFC 9457 problem details with the venue's numbered reason."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    reason: int
+    may_retry: bool = False
+    retry_after_ms: int = 0
+    ref: int = 0
+    client_order_id: str = ""
+    report: ExecutionReport | InstructionReport | OperationReport | None = None
+
+
+class Logon(msgspec.Struct, frozen=True, tag=True, tag_field="type", forbid_unknown_fields=True):
+    """First message on the order-entry socket; signed as `gateway.identity` says."""
+
+    key: str
+    timestamp_ns: int
+    signature: str
+    window_ms: int = 0
+    resume_from: dict[str, int] = {}  # market -> last sequence seen; that and earlier is not resent
+
+
+class LoggedOn(msgspec.Struct, frozen=True, tag=True, tag_field="type"):
+    """The answer to Logon: where each market's session stands."""
+
+    participant: int
+    session: int
+    last_ref: dict[str, int]
+    sequence: dict[str, int]
+
+
+class Gap(msgspec.Struct, frozen=True, tag=True, tag_field="type"):
+    """Reports before `first_sequence` are no longer held: ask GET /orders instead."""
+
+    market: str
+    first_sequence: int
+
+
+class Closing(msgspec.Struct, frozen=True, tag=True, tag_field="type"):
+    """The last message before the venue cuts a connection."""
+
+    reason: int
+    title: str
+    text: str
+
+
+SessionMessage = ExecutionReport | Reject | LoggedOn | Gap | Closing

@@ -1,0 +1,157 @@
+"""What comes in at the edge: bodies of orders and of instructions to the registry.
+
+These are the JSON bodies of REST, of the order-entry socket (where `type` names them) and of a
+broker's intake topic. Unknown fields are refused. Prices and amounts are decimal strings, so that
+no binary fraction is ever involved; quantities are whole tonnes. `gateway.order_entry` checks them
+and makes the 64-byte commands of `orders`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from exchange.settings import RECEIVE_WINDOW_MS
+
+SideWord = Literal["BUY", "SELL"]
+OrderTypeWord = Literal["LIMIT", "MARKET"]
+TimeInForceWord = Literal["DAY", "GTC", "IOC", "FOK"]
+PhaseWord = Literal["CLOSED", "CONTINUOUS", "HALT"]
+
+
+class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=True, tag_field="type"):
+    """What every request carries: `ref`, strictly increasing in the key's session."""
+
+    ref: int
+
+
+class NewOrderSingle(Body, frozen=True, kw_only=True):
+    """FIX 35=D: a new order."""
+
+    symbol: str
+    account: int
+    side: SideWord
+    quantity: int | str  # tonnes; a JSON integer or a string of digits
+    price: str = ""  # currency units a tonne, as "71.25"; empty for a MARKET order
+    order_type: OrderTypeWord = "LIMIT"
+    time_in_force: TimeInForceWord = "DAY"
+    client_order_id: str = ""  # printable ASCII, at most 16 characters
+    valid_ms: int = RECEIVE_WINDOW_MS  # refused if the log takes it later than this; 0 = no limit
+
+
+class OrderCancelRequest(Body, frozen=True, kw_only=True):
+    """FIX 35=F: cancel an order, named by the venue's id or by the client's."""
+
+    symbol: str
+    account: int
+    order_id: int = 0
+    original_client_order_id: str = ""
+
+
+class OrderCancelReplaceRequest(Body, frozen=True, kw_only=True):
+    """FIX 35=G: change total quantity and price; see `matching.protocol` for priority."""
+
+    symbol: str
+    account: int
+    quantity: int | str
+    price: str
+    order_id: int = 0
+    original_client_order_id: str = ""
+    client_order_id: str = ""
+    valid_ms: int = RECEIVE_WINDOW_MS
+
+
+OrderRequest = NewOrderSingle | OrderCancelRequest | OrderCancelReplaceRequest
+
+
+class UnitsBody(Body, frozen=True, kw_only=True):
+    """An instruction about units of one instrument in one account."""
+
+    symbol: str
+    account: int
+    quantity: int | str
+    client_order_id: str = ""  # the sender's label, handed back
+
+
+class IssueUnits(UnitsBody, frozen=True, kw_only=True):
+    """New units to an account (operator). `year`: vintage or monitoring year."""
+
+    year: int
+
+
+class DepositUnits(UnitsBody, frozen=True, kw_only=True):
+    """From the registry position to the trading position."""
+
+
+class ReleaseUnits(UnitsBody, frozen=True, kw_only=True):
+    """From the trading position back to the registry position."""
+
+
+class TransferUnits(UnitsBody, frozen=True, kw_only=True):
+    """Between registry positions of two accounts of the market."""
+
+    to_account: int
+
+
+class SurrenderUnits(UnitsBody, frozen=True, kw_only=True):
+    """Units given up for a compliance year."""
+
+    year: int
+
+
+class CancelUnits(UnitsBody, frozen=True, kw_only=True):
+    """Voluntary cancellation, for good, with a beneficiary and a reason."""
+
+    beneficiary: str
+    reason: str
+
+
+class SetObligation(UnitsBody, frozen=True, kw_only=True):
+    """What an account must surrender for a year (compliance). `symbol` names the scheme's unit."""
+
+    year: int
+
+
+Instruction = (
+    IssueUnits
+    | DepositUnits
+    | ReleaseUnits
+    | TransferUnits
+    | SurrenderUnits
+    | CancelUnits
+    | SetObligation
+)
+
+
+class PhaseChange(Body, frozen=True, kw_only=True):
+    """Moves one instrument, or all of the market (no symbol), to a trading phase (operator)."""
+
+    market: str
+    phase: PhaseWord
+    symbol: str = ""
+
+
+class DayRoll(Body, frozen=True, kw_only=True):
+    """Ends the trading day of a market and starts `trading_date`, YYYYMMDD (operator)."""
+
+    market: str
+    trading_date: int
+
+
+class CashDeposit(Body, frozen=True, kw_only=True):
+    """Cash arrived for an account (operator); a negative amount is a withdrawal."""
+
+    market: str
+    account: int
+    amount: str  # currency units, as "1000000.00"
+
+
+class ReferencePrice(Body, frozen=True, kw_only=True):
+    """Sets the reference price of an instrument (operator; not in CONTINUOUS)."""
+
+    symbol: str
+    price: str
+
+
+Operation = PhaseChange | DayRoll | CashDeposit | ReferencePrice
