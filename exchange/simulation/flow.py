@@ -67,6 +67,7 @@ class Resting(msgspec.Struct):
     label: bytes
     time_in_force: TimeInForce
     order_id: int = 0
+    executed: int = 0  # tonnes
 
 
 class ProductFlow:
@@ -98,24 +99,31 @@ class ProductFlow:
         while at < len(plan.trades):
             group, is_buy = self._group(plan.trades[at:])
             at += len(group)
-            first = yield self._clear(group)
+            yield self._clear(group)
             orders = self._makers(group, is_buy)
             commands = [self._new(order) for order in orders]
             remainder = orders[-1].quantity - group[-1].quantity
             commands.append(self._taker(group, is_buy, orders[0].broker, remainder))
             first = yield commands
             if remainder:
-                orders[-1].quantity = remainder
+                orders[-1].quantity, orders[-1].executed = remainder, group[-1].quantity
                 orders[-1].order_id = first + len(orders) - 1
                 self.resting.append(orders[-1])
-            noise = self._noise(group)
-            first = yield [self._new(order) for order in noise] + self._refused()
-            for index, order in enumerate(noise):
-                order.order_id = first + index
-            self.resting += noise
+            yield from self._others(group)
+        if not plan.trades and plan.reference:
+            quiet = [Trade(plan.reference, 0)]
+            yield self._clear(quiet)
+            yield from self._others(quiet)
         leaving = [o for o in self.resting if rng.random() < 0.4]
         self.resting = [o for o in self.resting if o not in leaving]
         yield [self._cancel(order) for order in leaving]
+
+    def _others(self, group: Sequence[Trade]) -> Steps:
+        noise = self._noise(group)
+        first = yield [self._new(order) for order in noise] + self._refused()
+        for index, order in enumerate(noise):
+            order.order_id = first + index
+        self.resting += noise
 
     def _group(self, trades: Sequence[Trade]) -> tuple[list[Trade], bool]:
         """The next trades which one taker can sweep, and whether it buys (prices rise)."""
@@ -243,7 +251,7 @@ class ProductFlow:
             Command.REPLACE_ORDER,
             order.broker,
             order_id=order.order_id,
-            quantity=order.quantity,
+            quantity=order.executed + order.quantity,
             price=order.price,
             client_order_id=order.label,
         )
