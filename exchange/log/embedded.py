@@ -31,6 +31,7 @@ from exchange.settings import (
     APPEND_PENDING_BYTES_MAX,
     LOG_BUSY_TIMEOUT_S,
     LOG_POLL_S,
+    LOG_POLL_S_MAX,
     READ_RECORDS_MAX,
 )
 
@@ -207,6 +208,7 @@ class EmbeddedLog:
 
     async def _poll(self) -> None:
         """Looks for other processes' appends while anybody waits."""
+        interval_s = LOG_POLL_S
         while self._waiting and self._reader is not None:
             partitions = list({partition for partition, _ in self._waiting.values()})
             try:
@@ -215,18 +217,20 @@ class EmbeddedLog:
             except LogError as error:
                 self._fail_waiting(error)
                 continue
-            for partition, end in ends.items():
-                self._saw(partition, end)
-            await asyncio.sleep(LOG_POLL_S)
+            news = [self._saw(partition, end) for partition, end in ends.items()]
+            # Nobody else writes, as a rule: look less often until somebody does.
+            interval_s = LOG_POLL_S if any(news) else min(2 * interval_s, LOG_POLL_S_MAX)
+            await asyncio.sleep(interval_s)
         self._polling = None
 
-    def _saw(self, partition: Partition, end: int) -> None:
+    def _saw(self, partition: Partition, end: int) -> bool:
         if end <= self._ends.get(partition, 0):
-            return
+            return False
         self._ends[partition] = end
         for there, (waits_on, offset) in self._waiting.items():
             if waits_on == partition and offset < end and not there.done():
                 there.set_result(None)
+        return True
 
     def _fail_waiting(self, error: LogError) -> None:
         for there in self._waiting:
