@@ -67,6 +67,9 @@ ENGINE_PUBLISH_PARTS_MAX = 512  # parts one append carries
 ENGINE_PUBLISH_BYTES_MAX = 4 << 20
 ENGINE_RETRY_S_MAX = 2.0  # longest pause before the log is tried again
 QUOTE_ROWS_MAX = 1_000_000  # rows of a quote file
+HEALTH_REQUEST_BYTES_MAX = 8_192  # headers of a request for /metrics, /health or /ready
+HEALTH_CONNECTIONS_MAX = 32
+HEALTH_TIMEOUT_S = 5.0  # a client slower than that gets nothing
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
