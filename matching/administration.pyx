@@ -1,0 +1,372 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: initializedcheck=False
+"""Everything on the log but orders, for the compiled engine: accounts, instruments, phases, days.
+
+The same as `matching.reference.administration`, command for command.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc, qsort
+from libc.string cimport memmove, memset
+
+from matching.ladder cimport end_resting, ladder_next
+from matching.layout cimport *
+from matching.state cimport (
+    Account, BookSide, Holding, Instrument, Level, Order, State,
+    account_add, account_find, emit, emit_answer, half_up, holding_find, holding_of,
+    holding_total, is_outside_band, reject,
+)
+from matching.tables cimport labels_reindex, map_find, raise_memory_error
+
+cdef struct Range:
+    int64_t low
+    int64_t high
+    int64_t default
+    bint needs_empty_book
+
+cdef Range[12] PARAMETER_RANGES  # by Parameter; filled from `parameters.py` when imported
+
+
+cdef int administer(
+    State* s, Instrument* i, uint32_t account, const CommandRecord* c, uint64_t position
+) except -1 nogil:
+    if c.kind == ACCOUNT_OPEN:
+        return account_open(s, c)
+    if c.kind == CASH_DEPOSIT:
+        return cash_deposit(s, account, c)
+    if c.kind == CASH_WITHDRAW:
+        return cash_withdraw(s, account, c)
+    if c.kind == UNITS_DEPOSIT:
+        return units_deposit(s, i, account, c)
+    if c.kind == UNITS_RELEASE:
+        return units_release(s, i, account, c)
+    if c.kind == INSTRUMENT_OPEN:
+        return instrument_open(s, i, c)
+    if c.kind == INSTRUMENT_PARAMETER:
+        return instrument_parameter(s, i, c)
+    if c.kind == PHASE_CHANGE:
+        return phase_change(s, i, c)
+    if c.kind == REFERENCE_PRICE:
+        return reference_price(s, i, c)
+    if c.kind == DAY_ROLL:
+        return day_roll(s, c)
+    if c.kind == EPOCH_START:
+        return epoch_start(s, c)
+    if c.kind == INSTRUCTION:
+        return instruction(s, c, position)
+    return 0  # CLOCK_TICK says nothing: engine time has moved already
+
+# -- accounts ------------------------------------------------------------------------------------
+
+cdef int account_open(State* s, const CommandRecord* c) except -1 nogil:
+    if c.account_id == 0:
+        return reject(s, c, UNKNOWN_ACCOUNT)
+    if account_find(s, c.account_id):
+        return reject(s, c, ACCOUNT_EXISTS)
+    if <int64_t>s.account_places.count >= s.accounts_max:
+        return reject(s, c, ACCOUNTS_FULL)
+    account_add(s, c.account_id, c.order_id)
+    e = emit(s, ACCOUNT_OPENED)
+    e.account_id = c.account_id
+    e.order_id = c.order_id
+    e.client_order_id = c.client_order_id
+    return 0
+
+cdef int cash_deposit(State* s, uint32_t account, const CommandRecord* c) except -1 nogil:
+    if c.quantity <= 0:
+        return reject(s, c, QUANTITY_NOT_POSITIVE)
+    if c.quantity > <int64_t>TOTAL_LIMIT - s.cash:
+        return reject(s, c, TOTAL_ABOVE_MAX)
+    s.accounts[account].available += c.quantity
+    s.cash += c.quantity
+    return emit_transfer(s, CASH_DEPOSITED, c, 0, cash_total(s, account))
+
+cdef int cash_withdraw(State* s, uint32_t account, const CommandRecord* c) except -1 nogil:
+    if c.quantity <= 0:
+        return reject(s, c, QUANTITY_NOT_POSITIVE)
+    if c.quantity > s.accounts[account].available:
+        return reject(s, c, INSUFFICIENT_CASH)
+    s.accounts[account].available -= c.quantity
+    s.cash -= c.quantity
+    return emit_transfer(s, CASH_WITHDRAWN, c, 0, cash_total(s, account))
+
+cdef int units_deposit(
+    State* s, Instrument* i, uint32_t account, const CommandRecord* c
+) except -1 nogil:
+    cdef Holding* holding
+    if c.quantity <= 0:
+        return reject(s, c, QUANTITY_NOT_POSITIVE)
+    if c.quantity > <int64_t>TOTAL_LIMIT - i.units:
+        return reject(s, c, TOTAL_ABOVE_MAX)
+    holding = &s.holdings[holding_of(s, account, i.instrument_id)]
+    holding.available += c.quantity
+    i.units += c.quantity
+    return emit_transfer(s, UNITS_DEPOSITED, c, i.instrument_id, holding_total(holding))
+
+cdef int units_release(
+    State* s, Instrument* i, uint32_t account, const CommandRecord* c
+) except -1 nogil:
+    cdef uint32_t place = holding_find(s, account, i.instrument_id)
+    cdef Holding* holding = &s.holdings[place]
+    if c.quantity <= 0:
+        return reject(s, c, QUANTITY_NOT_POSITIVE)
+    if place == 0 or c.quantity > holding.available:
+        return reject(s, c, INSUFFICIENT_UNITS)
+    holding.available -= c.quantity
+    i.units -= c.quantity
+    return emit_transfer(s, UNITS_RELEASED, c, i.instrument_id, holding_total(holding))
+
+cdef int64_t cash_total(const State* s, uint32_t account) noexcept nogil:
+    return s.accounts[account].available + s.accounts[account].held
+
+cdef int emit_transfer(
+    State* s, uint8_t kind, const CommandRecord* c, uint32_t instrument_id, int64_t total
+) except -1 nogil:
+    e = emit(s, kind)
+    e.account_id = c.account_id
+    e.instrument_id = instrument_id
+    e.quantity = c.quantity
+    e.value = total
+    e.order_id = c.order_id
+    e.client_order_id = c.client_order_id
+    return 0
+
+# -- instruments ---------------------------------------------------------------------------------
+
+cdef int instrument_open(State* s, Instrument* i, const CommandRecord* c) except -1 nogil:
+    if c.instrument_id == 0:
+        return reject(s, c, UNKNOWN_INSTRUMENT)
+    if i != NULL:
+        return reject(s, c, INSTRUMENT_EXISTS)
+    instrument_add(s, c.instrument_id)
+    emit(s, INSTRUMENT_OPENED).instrument_id = c.instrument_id
+    return 0
+
+cdef int instrument_add(State* s, uint32_t instrument_id) except -1 nogil:
+    cdef Instrument* i = <Instrument*>calloc(1, sizeof(Instrument))
+    cdef int64_t at = s.instruments_count
+    cdef int parameter
+    if i == NULL:
+        return raise_memory_error()
+    i.instrument_id = instrument_id
+    i.phase = CLOSED
+    for parameter in range(TICK_SIZE, CLOSE_VOLUME_MIN + 1):
+        i.parameters[parameter] = PARAMETER_RANGES[parameter].default
+    derive(i)
+    s.instruments[instrument_id] = i
+    while at > 0 and s.instrument_ids[at - 1] > instrument_id:
+        at -= 1
+    memmove(
+        &s.instrument_ids[at + 1],
+        &s.instrument_ids[at],
+        (s.instruments_count - at) * sizeof(s.instrument_ids[0]),
+    )
+    s.instrument_ids[at] = instrument_id
+    s.instruments_count += 1
+    return 0
+
+cdef void derive(Instrument* i) noexcept nogil:
+    # What every order asks for, kept ready: the worst fee and the band.
+    cdef int64_t tick = i.parameters[TICK_SIZE], width = i.parameters[BAND_BP]
+    i.fee_bp_max = max(i.parameters[MAKER_FEE_BP], i.parameters[TAKER_FEE_BP])
+    i.band_low = 0
+    i.band_high = -1
+    if width and i.reference:
+        i.band_low = max(half_up(i.reference * (BP - width), BP * tick) * tick, tick)
+        i.band_high = half_up(i.reference * (BP + width), BP * tick) * tick
+
+cdef int instrument_parameter(State* s, Instrument* i, const CommandRecord* c) except -1 nogil:
+    cdef Range* allowed
+    if not TICK_SIZE <= c.order_type <= CLOSE_VOLUME_MIN:
+        return reject(s, c, UNKNOWN_PARAMETER)
+    allowed = &PARAMETER_RANGES[c.order_type]
+    if not allowed.low <= c.quantity <= allowed.high:
+        return reject(s, c, PARAMETER_OUT_OF_RANGE)
+    if allowed.needs_empty_book and (i.sides[BUY].best or i.sides[SELL].best):
+        return reject(s, c, ORDERS_RESTING)
+    i.parameters[c.order_type] = c.quantity
+    derive(i)
+    e = emit(s, PARAMETER_CHANGED)
+    e.instrument_id = c.instrument_id
+    e.order_type = c.order_type
+    e.quantity = c.quantity
+    return 0
+
+cdef bint is_allowed(uint8_t old, uint8_t new) noexcept nogil:
+    if new == CONTINUOUS:
+        return old == CLOSED or old == HALT
+    if new == HALT:
+        return old == CONTINUOUS
+    return old == CONTINUOUS or old == HALT
+
+cdef int phase_change(State* s, Instrument* named, const CommandRecord* c) except -1 nogil:
+    cdef Instrument* i
+    cdef int64_t at, first = s.events_count
+    if c.order_type > HALT:
+        return reject(s, c, UNKNOWN_PHASE)
+    if c.instrument_id:
+        if is_allowed(named.phase, c.order_type):
+            change_phase(s, named, c.order_type)
+    else:
+        for at in range(s.instruments_count):
+            i = s.instruments[s.instrument_ids[at]]
+            if is_allowed(i.phase, c.order_type):
+                change_phase(s, i, c.order_type)
+    if s.events_count == first:
+        return reject(s, c, PHASE_TRANSITION_REFUSED)
+    return 0
+
+cdef int change_phase(State* s, Instrument* i, uint8_t phase) except -1 nogil:
+    i.phase = phase
+    e = emit(s, PHASE_CHANGED)
+    e.instrument_id = i.instrument_id
+    e.order_type = phase
+    return 0
+
+cdef int reference_price(State* s, Instrument* i, const CommandRecord* c) except -1 nogil:
+    if not 1 <= c.price <= PRICE_LIMIT:
+        return reject(s, c, PARAMETER_OUT_OF_RANGE)
+    if i.phase == CONTINUOUS:
+        return reject(s, c, PHASE_TRANSITION_REFUSED)
+    i.reference = c.price
+    derive(i)
+    e = emit(s, REFERENCE_CHANGED)
+    e.instrument_id = i.instrument_id
+    e.price = c.price
+    end_outside_band(s, i, &i.sides[BUY], False)
+    return end_outside_band(s, i, &i.sides[SELL], False)
+
+# -- the day -------------------------------------------------------------------------------------
+
+cdef int day_roll(State* s, const CommandRecord* c) except -1 nogil:
+    cdef Instrument* i
+    cdef int64_t at
+    for at in range(s.instruments_count):
+        if s.instruments[s.instrument_ids[at]].phase != CLOSED:
+            return reject(s, c, NOT_ALL_CLOSED)
+    if c.quantity <= s.trading_date:
+        return reject(s, c, DATE_NOT_LATER)
+    for at in range(s.instruments_count):
+        i = s.instruments[s.instrument_ids[at]]
+        i.reference = closing_price(i)
+        derive(i)
+        e = emit(s, DAY_CLOSED)
+        e.instrument_id = i.instrument_id
+        e.price = i.reference
+        e.quantity = i.volume
+        e.value = i.turnover
+        end_outside_band(s, i, &i.sides[BUY], True)
+        end_outside_band(s, i, &i.sides[SELL], True)
+        i.volume = i.turnover = 0
+    unlock(s)
+    forget(s)
+    s.trading_date = c.quantity
+    emit(s, DAY_STARTED).quantity = c.quantity
+    return 0
+
+cdef int64_t closing_price(const Instrument* i) noexcept nogil:
+    if i.volume <= i.parameters[CLOSE_VOLUME_MIN]:
+        return i.reference
+    if i.parameters[CLOSE_RULE] == LAST_TRADE:
+        return i.last_price
+    return half_up(i.turnover, i.volume)
+
+cdef int end_outside_band(
+    State* s, Instrument* i, BookSide* side, bint is_day_over
+) except -1 nogil:
+    cdef uint32_t at = side.best, after, place, behind
+    while at:
+        after = ladder_next(s, side, s.levels[at].key)
+        place = s.levels[at].head
+        while place:
+            behind = s.orders[place].next
+            if is_day_over and s.orders[place].time_in_force == DAY:
+                end_resting(s, i, place, DAY_ENDED)
+            elif is_outside_band(i, s.orders[place].price):
+                end_resting(s, i, place, BAND_MOVED)
+            place = behind
+        at = after
+    return 0
+
+cdef struct Locked:
+    uint64_t key  # account id << 16 | instrument id
+    uint32_t holding
+
+cdef int compare_locked(const void* a, const void* b) noexcept nogil:
+    cdef uint64_t left = (<const Locked*>a).key
+    cdef uint64_t right = (<const Locked*>b).key
+    return (left > right) - (left < right)
+
+cdef int unlock(State* s) except -1 nogil:
+    cdef Locked* found = <Locked*>malloc(s.holdings_end * sizeof(Locked))
+    cdef uint32_t place
+    cdef size_t count = 0, at
+    if found == NULL:
+        return raise_memory_error()
+    for place in range(1, s.holdings_end):
+        if s.holdings[place].locked:
+            found[count].key = (
+                <uint64_t>s.accounts[s.holdings[place].account].account_id << 16
+                | s.holdings[place].instrument_id
+            )
+            found[count].holding = place
+            count += 1
+    qsort(found, count, sizeof(Locked), compare_locked)
+    for at in range(count):
+        unlock_holding(s, &s.holdings[found[at].holding])
+    free(found)
+    return 0
+
+cdef int unlock_holding(State* s, Holding* holding) except -1 nogil:
+    e = emit(s, UNITS_UNLOCKED)
+    e.account_id = s.accounts[holding.account].account_id
+    e.instrument_id = holding.instrument_id
+    e.quantity = holding.locked
+    e.value = holding_total(holding)
+    holding.available += holding.locked
+    holding.locked = 0
+    return 0
+
+cdef int forget(State* s) noexcept nogil:
+    # Labels of orders that still rest stay.
+    cdef uint64_t row, kept = 0
+    for row in range(s.labels.count):
+        if map_find(&s.order_places, s.labels.rows[row].order_id) != NULL:
+            s.labels.rows[kept] = s.labels.rows[row]
+            kept += 1
+    s.labels.count = kept
+    memset(s.labels.index, 0, 2 * s.labels.capacity * sizeof(s.labels.index[0]))
+    labels_reindex(&s.labels)
+    return 0
+
+# -- epochs, and what is passed on ---------------------------------------------------------------
+
+cdef int epoch_start(State* s, const CommandRecord* c) except -1 nogil:
+    if c.quantity != s.epoch + 1:
+        return reject(s, c, EPOCH_STALE)
+    s.epoch = c.quantity
+    s.leader = c.order_id
+    e = emit(s, EPOCH_STARTED)
+    e.quantity = c.quantity
+    e.order_id = c.order_id
+    return 0
+
+cdef int instruction(State* s, const CommandRecord* c, uint64_t position) except -1 nogil:
+    if not ISSUE <= c.order_type <= SET_OBLIGATION:
+        return reject(s, c, UNKNOWN_INSTRUCTION)
+    emit_answer(s, INSTRUCTED, c).order_id = position
+    s.is_note_heard = True
+    return 0
+
+
+def _read_ranges():
+    from matching.parameters import NEEDS_EMPTY_BOOK, PARAMETER_DEFAULT, PARAMETER_RANGE
+
+    for parameter, (low, high) in PARAMETER_RANGE.items():
+        PARAMETER_RANGES[<int>parameter].low = low
+        PARAMETER_RANGES[<int>parameter].high = high
+        PARAMETER_RANGES[<int>parameter].default = PARAMETER_DEFAULT[parameter]
+        PARAMETER_RANGES[<int>parameter].needs_empty_book = parameter in NEEDS_EMPTY_BOOK
+
+
+_read_ranges()

@@ -1,0 +1,547 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: initializedcheck=False, embedsignature=False
+"""The fast body of the matching engine; `matching.reference` says the same for reading.
+
+One frame is one call without the GIL and without a Python object per order. Read `command` first
+(who is heard), then `new_order`, `cancel_order`, `replace_order` and `trade`. The state is in
+`state.pxd`, the book in `ladder.pxd`, all other commands in `administration.pyx`.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memset
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+
+from matching.administration cimport administer
+from matching.image cimport check, load, read_limits, save, state_close, state_open
+from matching.ladder cimport book_add, book_remove, end_order, end_resting, key_of, ladder_next
+from matching.layout cimport *
+from matching.snapshot cimport ClientOrderIdRow
+from matching.state cimport (
+    BookSide, Instrument, Level, Order, State,
+    account_find, charge, count_trade, duplicate, emit, emit_answer, emit_order, hold_of,
+    holding_find, holding_of, is_outside_band, move_hold, reject, settle,
+)
+from matching.tables cimport labels_add, labels_find, likely, map_add, map_find, unlikely
+
+from zlib import crc32
+
+from matching.protocol import Limits
+from matching.snapshot import HASH_SIZE
+from matching.snapshot import decode as decode_snapshot
+from matching.snapshot import encode as encode_snapshot
+
+cdef enum:
+    NS_PER_MS = 1_000_000
+
+# -- who is heard --------------------------------------------------------------------------------
+
+cdef int command(
+    State* s, const CommandRecord* c, int64_t sent_ns, uint64_t position
+) except -1 nogil:
+    cdef uint32_t account = 0
+    cdef Instrument* i
+    if c.kind == NOTE:
+        if s.is_note_heard:
+            emit_answer(s, NOTED, c)
+        return 0
+    s.is_note_heard = False
+    if unlikely(not is_kind(c.kind)):
+        return reject(s, c, UNKNOWN_COMMAND)
+    if c.session_id and not is_numbered(s, c):
+        return 0
+    if c.valid_ms and s.time_ns - c.valid_ms * <int64_t>NS_PER_MS > sent_ns:
+        return reject(s, c, EXPIRED)
+    if needs_account(c.kind):
+        account = account_find(s, c.account_id)
+        if account == 0:
+            return reject(s, c, UNKNOWN_ACCOUNT)
+    i = s.instruments[c.instrument_id]
+    if i == NULL and needs_instrument(c):
+        return reject(s, c, UNKNOWN_INSTRUMENT)
+    if c.kind == NEW_ORDER:
+        return new_order(s, i, account, c, position)
+    if c.kind == CANCEL_ORDER:
+        return cancel_order(s, account, c)
+    if c.kind == REPLACE_ORDER:
+        return replace_order(s, account, c)
+    return administer(s, i, account, c, position)
+
+cdef bint is_kind(uint8_t kind) noexcept nogil:
+    return (
+        NEW_ORDER <= kind <= REPLACE_ORDER
+        or ACCOUNT_OPEN <= kind <= UNITS_RELEASE
+        or INSTRUMENT_OPEN <= kind <= EPOCH_START
+        or kind == INSTRUCTION
+    )
+
+cdef bint needs_account(uint8_t kind) noexcept nogil:
+    return (
+        kind <= REPLACE_ORDER or CASH_DEPOSIT <= kind <= UNITS_RELEASE or kind == INSTRUCTION
+    )
+
+cdef bint needs_instrument(const CommandRecord* c) noexcept nogil:
+    # Cancels and replaces name an order, and so no instrument.
+    if c.kind == PHASE_CHANGE:
+        return c.instrument_id != 0
+    return (
+        c.kind == NEW_ORDER
+        or c.kind == UNITS_DEPOSIT
+        or c.kind == UNITS_RELEASE
+        or c.kind == INSTRUMENT_PARAMETER
+        or c.kind == REFERENCE_PRICE
+        or c.kind == INSTRUCTION
+    )
+
+cdef int is_numbered(State* s, const CommandRecord* c) except -1 nogil:
+    # Whether the command is new in its session; answered here if not.
+    cdef ClientOrderIdRow* known = NULL
+    entry = map_find(&s.session_refs, c.session_id)
+    if c.ref <= (<int64_t>entry.value if entry != NULL else 0):
+        if c.kind <= REPLACE_ORDER:
+            known = remembered(s, c)
+        duplicate(s, c, known.order_id if known != NULL else 0)
+        return 0
+    if likely(entry != NULL):
+        entry.value = <uint64_t>c.ref
+        return 1
+    if <int64_t>s.session_refs.count >= s.sessions_max:
+        reject(s, c, SESSIONS_FULL)
+        return 0
+    map_add(&s.session_refs, c.session_id, <uint64_t>c.ref)
+    return 1
+
+# -- commands ------------------------------------------------------------------------------------
+
+cdef int new_order(
+    State* s, Instrument* i, uint32_t account, const CommandRecord* c, uint64_t position
+) except -1 nogil:
+    cdef uint16_t reason = form_refusal(c)
+    cdef ClientOrderIdRow* known
+    cdef int64_t price = c.price, hold
+    cdef Order o
+    if reason:
+        return reject(s, c, reason)
+    known = remembered(s, c)
+    if known != NULL:
+        return answer_known(s, c, known)
+    if c.order_type == MARKET:
+        price = protection_price(s, i, c.side)
+    reason = terms_refusal(i, c, c.side, price, 0, c.order_type == MARKET)
+    if not reason and s.orders_count >= s.orders_max:
+        reason = ORDERS_FULL
+    if not reason:
+        reason = label_refusal(s, c)
+    if reason:
+        return reject(s, c, reason)
+    memset(&o, 0, sizeof(Order))
+    o.order_id = position
+    o.price = price
+    o.leaves = o.quantity = c.quantity
+    o.account = account
+    o.instrument_id = c.instrument_id
+    o.side = c.side
+    o.order_type = c.order_type
+    o.time_in_force = c.time_in_force
+    o.client_order_id = c.client_order_id
+    hold = hold_of(&o, i.fee_bp_max)
+    if c.side == BUY:
+        if hold > s.accounts[account].available:
+            return reject(s, c, INSUFFICIENT_CASH)
+        o.holding = holding_of(s, account, c.instrument_id)
+    else:
+        o.holding = holding_find(s, account, c.instrument_id)
+        if o.holding == 0 or hold > s.holdings[o.holding].available:
+            return reject(s, c, INSUFFICIENT_UNITS)
+    move_hold(s, &o, hold)
+    remember(s, c, &o)
+    e = emit_order(s, ACCEPTED, &o)
+    e.value = hold
+    e.quantity = o.quantity
+    return trade(s, i, &o)
+
+cdef int cancel_order(State* s, uint32_t account, const CommandRecord* c) except -1 nogil:
+    cdef uint64_t order_id = c.order_id
+    cdef ClientOrderIdRow* known
+    cdef uint32_t place
+    if order_id == 0:
+        known = remembered(s, c)
+        order_id = known.order_id if known != NULL else 0
+    place = order_find(s, order_id)
+    if place == 0 or s.orders[place].account != account:
+        return reject(s, c, UNKNOWN_ORDER)
+    return end_resting(
+        s, s.instruments[s.orders[place].instrument_id], place, CANCELLED_BY_REQUEST
+    )
+
+cdef int replace_order(State* s, uint32_t account, const CommandRecord* c) except -1 nogil:
+    cdef ClientOrderIdRow* known = remembered(s, c)
+    cdef uint32_t place
+    cdef Instrument* i
+    cdef Order changed
+    cdef int64_t executed, more
+    cdef uint16_t reason
+    cdef bint is_kept
+    if known != NULL and is_same_replace(c, known):
+        return duplicate(s, c, known.order_id)
+    place = order_find(s, c.order_id)
+    if place == 0 or s.orders[place].account != account:
+        return reject(s, c, UNKNOWN_ORDER)
+    if known != NULL:
+        return reject(s, c, reused_by_replace(c, known))
+    changed = s.orders[place]
+    executed = changed.quantity - changed.leaves
+    i = s.instruments[changed.instrument_id]
+    reason = terms_refusal(i, c, changed.side, c.price, executed, False)
+    if not reason:
+        reason = label_refusal(s, c)
+    if reason:
+        return reject(s, c, reason)
+    is_kept = c.price == changed.price and c.quantity < changed.quantity
+    more = -hold_of(&changed, i.fee_bp_max)
+    changed.price = c.price
+    changed.quantity = c.quantity
+    changed.leaves = c.quantity - executed
+    if c.client_order_id.head or c.client_order_id.tail:
+        changed.client_order_id = c.client_order_id
+    more += hold_of(&changed, i.fee_bp_max)
+    if changed.side == BUY:
+        if more > s.accounts[account].available:
+            return reject(s, c, INSUFFICIENT_CASH)
+    elif more > s.holdings[changed.holding].available:
+        return reject(s, c, INSUFFICIENT_UNITS)
+    move_hold(s, &changed, more)
+    remember(s, c, &changed)
+    e = emit_order(s, REPLACED, &changed)
+    e.order_type = is_kept
+    e.value = hold_of(&changed, i.fee_bp_max)
+    e.quantity = changed.leaves
+    if is_kept:
+        s.levels[changed.level].quantity += changed.leaves - s.orders[place].leaves
+        s.orders[place] = changed
+        return 0
+    book_remove(s, i, place)
+    return trade(s, i, &changed)
+
+cdef uint32_t order_find(const State* s, uint64_t order_id) noexcept nogil:
+    entry = map_find(&s.order_places, order_id) if order_id else NULL
+    return <uint32_t>entry.value if entry != NULL else 0
+
+# -- checks, in order of Reason ------------------------------------------------------------------
+
+cdef uint16_t form_refusal(const CommandRecord* c) noexcept nogil:
+    cdef bint is_immediate = c.time_in_force == IOC or c.time_in_force == FOK
+    if c.side != BUY and c.side != SELL:
+        return INVALID_SIDE
+    if c.order_type != MARKET and c.order_type != LIMIT:
+        return INVALID_ORDER_TYPE
+    if not is_immediate and c.time_in_force != DAY and c.time_in_force != GTC:
+        return INVALID_TIME_IN_FORCE
+    if c.order_type == MARKET and not is_immediate:
+        return MARKET_ORDER_MUST_BE_IOC_OR_FOK
+    if c.order_type == MARKET and c.price != 0:
+        return MARKET_ORDER_HAS_PRICE
+    return NONE
+
+cdef uint16_t terms_refusal(
+    const Instrument* i, const CommandRecord* c, uint8_t side, int64_t price, int64_t executed,
+    bint is_market,
+) noexcept nogil:
+    # Phase, quantity, price, value; `price` is the effective limit.
+    if i.phase != CONTINUOUS:
+        return MARKET_CLOSED if i.phase == CLOSED else MARKET_HALTED
+    if c.quantity <= 0:
+        return QUANTITY_NOT_POSITIVE
+    if c.quantity > i.parameters[QUANTITY_MAX]:
+        return QUANTITY_ABOVE_MAX
+    if i.parameters[LOT_SIZE] != 1 and c.quantity % i.parameters[LOT_SIZE]:
+        return QUANTITY_NOT_LOT
+    if c.quantity <= executed:
+        return QUANTITY_NOT_ABOVE_EXECUTED
+    if is_market:
+        if i.sides[BUY + SELL - side].best == 0:
+            return NO_LIQUIDITY
+    else:
+        if price <= 0:
+            return PRICE_NOT_POSITIVE
+        if price > PRICE_LIMIT:
+            return PRICE_ABOVE_MAX
+        if i.parameters[TICK_SIZE] != 1 and price % i.parameters[TICK_SIZE]:
+            return PRICE_NOT_TICK
+        if is_outside_band(i, price):
+            return PRICE_ABOVE_BAND if price > i.band_high else PRICE_BELOW_BAND
+    # The largest price times the largest quantity passes 63 bits, but not 64.
+    if <uint64_t>price * <uint64_t>c.quantity > <uint64_t>i.parameters[VALUE_MAX]:
+        return VALUE_ABOVE_MAX
+    return NONE
+
+cdef int64_t protection_price(const State* s, const Instrument* i, uint8_t side) noexcept nogil:
+    # 0 when there is nothing to meet.
+    cdef uint32_t best = i.sides[BUY + SELL - side].best
+    cdef int64_t tick = i.parameters[TICK_SIZE], limit
+    if best == 0:
+        return 0
+    limit = s.orders[s.levels[best].head].price
+    if side == BUY:
+        limit = limit * (BP + i.parameters[PROTECTION_BP]) // (BP * tick) * tick
+        limit = min(limit, PRICE_LIMIT // tick * tick)
+        return min(limit, i.band_high) if i.band_high >= 0 else limit
+    limit = limit * (BP - i.parameters[PROTECTION_BP])
+    limit = (limit + BP * tick - 1) // (BP * tick) * tick
+    return max(limit, tick, i.band_low)
+
+cdef uint16_t label_refusal(const State* s, const CommandRecord* c) noexcept nogil:
+    if <int64_t>s.labels.count < s.client_order_ids_max:
+        return NONE
+    return CLIENT_ORDER_IDS_FULL if c.client_order_id.head or c.client_order_id.tail else NONE
+
+# -- client order ids ----------------------------------------------------------------------------
+
+cdef ClientOrderIdRow* remembered(const State* s, const CommandRecord* c) noexcept nogil:
+    cdef ClientOrderId label = c.client_order_id
+    if not (label.head or label.tail):
+        return NULL
+    return labels_find(&s.labels, c.account_id, &label)
+
+cdef int remember(State* s, const CommandRecord* c, const Order* o) except -1 nogil:
+    cdef ClientOrderId label = c.client_order_id
+    cdef ClientOrderIdRow* row
+    if not (label.head or label.tail):
+        return 0
+    row = labels_add(&s.labels, c.account_id, &label)
+    row.order_id = o.order_id
+    row.instrument_id = o.instrument_id
+    row.side = o.side
+    row.order_type = o.order_type
+    row.time_in_force = o.time_in_force
+    memset(row.zero, 0, sizeof(row.zero))
+    row.quantity = c.quantity
+    row.price = c.price
+    return 0
+
+cdef int answer_known(
+    State* s, const CommandRecord* c, const ClientOrderIdRow* known
+) except -1 nogil:
+    if c.instrument_id != known.instrument_id:
+        return reject(s, c, CLIENT_ORDER_ID_REUSED_INSTRUMENT)
+    if c.side != known.side:
+        return reject(s, c, CLIENT_ORDER_ID_REUSED_SIDE)
+    if c.order_type != known.order_type:
+        return reject(s, c, CLIENT_ORDER_ID_REUSED_ORDER_TYPE)
+    if c.time_in_force != known.time_in_force:
+        return reject(s, c, CLIENT_ORDER_ID_REUSED_TIME_IN_FORCE)
+    if c.quantity != known.quantity:
+        return reject(s, c, CLIENT_ORDER_ID_REUSED_QUANTITY)
+    if c.price != known.price:
+        return reject(s, c, CLIENT_ORDER_ID_REUSED_PRICE)
+    return duplicate(s, c, known.order_id)
+
+cdef bint is_same_replace(const CommandRecord* c, const ClientOrderIdRow* known) noexcept nogil:
+    return (
+        c.order_id == known.order_id
+        and c.quantity == known.quantity
+        and c.price == known.price
+    )
+
+cdef uint16_t reused_by_replace(
+    const CommandRecord* c, const ClientOrderIdRow* known
+) noexcept nogil:
+    if c.order_id != known.order_id:
+        return CLIENT_ORDER_ID_REUSED_ORDER
+    if c.quantity != known.quantity:
+        return CLIENT_ORDER_ID_REUSED_QUANTITY
+    return CLIENT_ORDER_ID_REUSED_PRICE
+
+# -- matching ------------------------------------------------------------------------------------
+
+cdef int trade(State* s, Instrument* i, Order* taker) except -1 nogil:
+    # Meet the other side, then rest or end.
+    cdef BookSide* others = &i.sides[BUY + SELL - taker.side]
+    cdef uint32_t limit = key_of(
+        BUY + SELL - taker.side, taker.price // i.parameters[TICK_SIZE]
+    )
+    cdef uint32_t place
+    if taker.time_in_force == FOK and not is_fillable(s, others, limit, taker.leaves):
+        return end_order(s, i, taker, FILL_OR_KILL_UNFILLED)
+    while taker.leaves and others.best and s.levels[others.best].key <= limit:
+        place = s.levels[others.best].head
+        fill(s, i, &s.orders[place], taker)
+        if s.orders[place].leaves == 0:
+            book_remove(s, i, place)
+    if taker.leaves == 0:
+        return 0
+    if taker.time_in_force == IOC:
+        return end_order(s, i, taker, IMMEDIATE_OR_CANCEL_REMAINDER)
+    return book_add(s, i, taker)
+
+cdef bint is_fillable(
+    const State* s, const BookSide* others, uint32_t limit, int64_t leaves
+) noexcept nogil:
+    cdef uint32_t at = others.best
+    while at and s.levels[at].key <= limit:
+        leaves -= s.levels[at].quantity
+        if leaves <= 0:
+            return True
+        at = ladder_next(s, others, s.levels[at].key)
+    return False
+
+cdef int fill(State* s, Instrument* i, Order* maker, Order* taker) except -1 nogil:
+    cdef int64_t quantity = min(maker.leaves, taker.leaves)
+    cdef int64_t price = maker.price
+    cdef int64_t value = quantity * price
+    cdef int64_t fee
+    count_trade(i, quantity, price, value)
+    s.levels[maker.level].quantity -= quantity
+    fee = settle(s, i, maker, quantity, value, i.parameters[MAKER_FEE_BP])
+    emit_fill(s, maker, taker, MAKER, quantity, price, fee)
+    fee = settle(s, i, taker, quantity, value, i.parameters[TAKER_FEE_BP])
+    emit_fill(s, taker, maker, TAKER, quantity, price, fee)
+    return 0
+
+cdef int emit_fill(
+    State* s, const Order* o, const Order* contra, uint8_t liquidity, int64_t quantity,
+    int64_t price, int64_t fee,
+) except -1 nogil:
+    cdef FillRecord* e = <FillRecord*>emit(s, FILL)
+    e.side = o.side
+    e.order_type = liquidity
+    e.time_in_force = PARTIALLY_FILLED if o.leaves else FILLED
+    e.instrument_id = o.instrument_id
+    e.account_id = s.accounts[o.account].account_id
+    e.value = o.leaves
+    e.quantity = quantity
+    e.price = price
+    e.order_id = o.order_id
+    e.contra_order_id = contra.order_id
+    e.fee = fee
+    return 0
+
+# -- records -------------------------------------------------------------------------------------
+
+cdef int apply_commands(
+    State* s, const CommandRecord* commands, uint32_t count, int64_t sent_ns
+) except -1 nogil:
+    cdef uint64_t position = <uint64_t>s.next_offset << INDEX_BITS
+    cdef uint32_t index
+    s.is_note_heard = False
+    for index in range(count):
+        s.command_index = index
+        command(s, &commands[index], sent_ns, position | index)
+    return 0
+
+cdef uint16_t frame_refusal(bytes frame) except? 0xFFFF:
+    cdef const Header* header = <const Header*>PyBytes_AS_STRING(frame)
+    cdef Py_ssize_t size = len(frame)
+    if size < HEADER_SIZE:
+        return FRAME_TOO_SHORT
+    if header.magic != MAGIC:
+        return FRAME_WRONG_MAGIC
+    if header.version != VERSION:
+        return FRAME_WRONG_VERSION
+    if header.kind != COMMANDS:
+        return FRAME_WRONG_KIND
+    if not 1 <= header.count <= COUNT_MAX:
+        return FRAME_COUNT_OUT_OF_RANGE
+    if size != HEADER_SIZE + <Py_ssize_t>header.count * RECORD_SIZE:
+        return FRAME_WRONG_SIZE
+    if <uint32_t>crc32(memoryview(frame)[HEADER_SIZE:]) != header.checksum:
+        return FRAME_WRONG_CHECKSUM
+    return NONE
+
+
+cdef class Engine:
+    """The fast engine; see `matching.protocol` for the rules."""
+
+    def __cinit__(self, limits=Limits()):
+        self.is_broken = False
+        state_open(&self.state)
+        read_limits(&self.state, Limits(*limits))
+
+    def __init__(self, limits=Limits()):
+        """An engine at the beginning of the log. O(1)."""
+
+    def __dealloc__(self):
+        state_close(&self.state)
+
+    @property
+    def next_offset(self):
+        """The offset of `orders` which `apply` expects next. O(1)."""
+        return self.state.next_offset
+
+    @property
+    def next_event(self):
+        """The number which the next event will have. O(1)."""
+        return self.state.next_event
+
+    @property
+    def epoch(self):
+        """The epoch in force. O(1)."""
+        return self.state.epoch
+
+    @property
+    def leader(self):
+        """The node which won the epoch in force, 0 before the first. O(1)."""
+        return self.state.leader
+
+    @property
+    def time_ns(self):
+        """Engine time, ns UTC: the largest append time seen. O(1)."""
+        return self.state.time_ns
+
+    def apply(self, int64_t offset, int64_t append_ns, bytes frame not None):
+        """Event records of the record at `offset`; ValueError if it is not next.
+
+        O(commands x log(levels) + fills).
+        """
+        cdef State* s = &self.state
+        cdef const char* data = PyBytes_AS_STRING(frame)
+        cdef uint16_t reason
+        if self.is_broken:
+            raise RuntimeError("the engine ran out of memory before: restore a snapshot")
+        if offset != s.next_offset:
+            raise ValueError(f"offset {offset} is not the next one, {s.next_offset}")
+        reason = frame_refusal(frame)
+        self.is_broken = True  # until the record is done: a half applied one must not go on
+        s.time_ns = max(s.time_ns, append_ns)
+        s.events_count = 0
+        s.command_index = 0
+        with nogil:
+            if reason:
+                emit(s, FRAME_REFUSED).reason = reason
+            else:
+                apply_commands(
+                    s,
+                    <const CommandRecord*>(data + HEADER_SIZE),
+                    (<const Header*>data).count,
+                    (<const Header*>data).time_ns,
+                )
+        s.next_offset += 1
+        s.next_event += s.events_count
+        self.is_broken = False
+        return PyBytes_FromStringAndSize(<const char*>s.events, s.events_count * RECORD_SIZE)
+
+    def snapshot(self):
+        """The whole state in the canonical form of `matching.snapshot`. O(state log state)."""
+        return encode_snapshot(save(&self.state))
+
+    @classmethod
+    def restore(cls, bytes data not None):
+        """The engine that `snapshot` described; ValueError if the bytes are not sound. O(state)."""
+        decoded = decode_snapshot(data)
+        cdef Engine engine = cls.__new__(cls, decoded.limits)
+        load(&engine.state, decoded)
+        wrong = engine.self_check()
+        if wrong:
+            raise ValueError(f"snapshot is unsound: {'; '.join(wrong)}")
+        return engine
+
+    def state_hash(self):
+        """BLAKE2b-256 of the state: the last 32 bytes of `snapshot()`. O(state log state)."""
+        return self.snapshot()[-HASH_SIZE:]
+
+    def self_check(self):
+        """Every broken invariant in words; [] is sound. O(state)."""
+        return check(&self.state)
+
+    def __reduce__(self):
+        raise TypeError("an engine travels as its snapshot")

@@ -1,0 +1,448 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: initializedcheck=False
+"""The life of a C state: made, freed, saved to a snapshot, loaded from one, checked.
+
+The same as `matching.reference.state` and `.invariants`. Nothing here is on the hot path.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy, memset
+
+from cpython.bytes cimport PyBytes_AS_STRING
+
+from matching.administration cimport derive, instrument_add
+from matching.ladder cimport book_add, key_of, ladder_next
+from matching.layout cimport BUY, CLOSE_VOLUME_MIN, LIMIT, SELL, TICK_SIZE, TOTAL_LIMIT, EventRecord
+from matching.snapshot cimport (
+    AccountRow, ClientOrderIdRow, HoldingRow, InstrumentRow, OrderRow, SessionRow,
+)
+from matching.state cimport (
+    INSTRUMENTS, PARAMETERS, Account, BookSide, Holding, Instrument, Level, Order, State,
+    account_add, account_find, grow, hold_of, holding_of, holding_total,
+)
+from matching.tables cimport (
+    labels_grow, labels_open, labels_reindex, map_add, map_find, map_open, raise_memory_error,
+)
+
+import numpy as np
+
+from matching.protocol import Limits
+from matching.snapshot import SECTIONS, Snapshot, client_order_id_order
+
+# -- made and freed ------------------------------------------------------------------------------
+
+cdef int state_open(State* s) except -1:
+    memset(s, 0, sizeof(State))
+    map_open(&s.order_places, 12)
+    map_open(&s.account_places, 10)
+    map_open(&s.holding_places, 10)
+    map_open(&s.session_refs, 10)
+    labels_open(&s.labels, 1024)
+    s.instruments = <Instrument**>calloc(INSTRUMENTS, sizeof(Instrument*))
+    s.instrument_ids = <uint16_t*>calloc(INSTRUMENTS, sizeof(uint16_t))
+    s.events_capacity = 1024
+    s.events = <EventRecord*>malloc(s.events_capacity * sizeof(EventRecord))
+    if s.instruments == NULL or s.instrument_ids == NULL or s.events == NULL:
+        return raise_memory_error()
+    grow(<void**>&s.orders, &s.orders_capacity, sizeof(s.orders[0]))
+    grow(<void**>&s.levels, &s.levels_capacity, sizeof(s.levels[0]))
+    grow(<void**>&s.nodes, &s.nodes_capacity, sizeof(s.nodes[0]))
+    grow(<void**>&s.accounts, &s.accounts_capacity, sizeof(s.accounts[0]))
+    grow(<void**>&s.holdings, &s.holdings_capacity, sizeof(s.holdings[0]))
+    memset(&s.orders[0], 0, sizeof(s.orders[0]))
+    memset(&s.accounts[0], 0, sizeof(s.accounts[0]))
+    memset(&s.holdings[0], 0, sizeof(s.holdings[0]))
+    s.orders_end = s.levels_end = s.nodes_end = s.accounts_end = s.holdings_end = 1
+    return 0
+
+cdef void state_close(State* s) noexcept:
+    cdef int64_t at
+    for at in range(s.instruments_count):
+        free(s.instruments[s.instrument_ids[at]])
+    free(s.order_places.entries)
+    free(s.account_places.entries)
+    free(s.holding_places.entries)
+    free(s.session_refs.entries)
+    free(s.labels.rows)
+    free(s.labels.index)
+    free(s.instruments)
+    free(s.instrument_ids)
+    free(s.orders)
+    free(s.levels)
+    free(s.nodes)
+    free(s.accounts)
+    free(s.holdings)
+    free(s.events)
+
+cdef int read_limits(State* s, object limits) except -1:
+    if min(limits) < 0:
+        raise ValueError("a limit is negative")
+    s.orders_max = limits.orders_max
+    s.client_order_ids_max = limits.client_order_ids_max
+    s.accounts_max = limits.accounts_max
+    s.sessions_max = limits.sessions_max
+    return 0
+
+# -- saved ---------------------------------------------------------------------------------------
+
+cdef object save(State* s):
+    limits = (s.orders_max, s.client_order_ids_max, s.accounts_max, s.sessions_max)
+    return Snapshot(
+        next_offset=s.next_offset,
+        next_event=s.next_event,
+        time_ns=s.time_ns,
+        epoch=s.epoch,
+        leader=s.leader,
+        trading_date=s.trading_date,
+        fees=s.fees,
+        cash=s.cash,
+        limits=Limits(*limits),
+        accounts=save_accounts(s),
+        holdings=save_holdings(s),
+        instruments=save_instruments(s),
+        orders=save_orders(s),
+        sessions=save_sessions(s),
+        client_order_ids=save_client_order_ids(s),
+    )
+
+cdef char* address(object rows) except? NULL:
+    return <char*><size_t>rows.ctypes.data
+
+cdef object save_accounts(State* s):
+    rows = np.zeros(s.accounts_end - 1, SECTIONS["accounts"])
+    cdef AccountRow* row = <AccountRow*>address(rows)
+    cdef uint32_t place
+    for place in range(1, s.accounts_end):
+        row.account_id = s.accounts[place].account_id
+        row.participant = s.accounts[place].participant
+        row.available = s.accounts[place].available
+        row.held = s.accounts[place].held
+        row += 1
+    return rows[np.argsort(rows["account_id"])]
+
+cdef object save_holdings(State* s):
+    rows = np.zeros(s.holdings_end - 1, SECTIONS["holdings"])
+    cdef HoldingRow* row = <HoldingRow*>address(rows)
+    cdef Holding* holding
+    cdef uint32_t place
+    cdef int64_t count = 0
+    for place in range(1, s.holdings_end):
+        holding = &s.holdings[place]
+        if holding_total(holding) == 0:
+            continue
+        row.account_id = s.accounts[holding.account].account_id
+        row.instrument_id = holding.instrument_id
+        row.available = holding.available
+        row.held = holding.held
+        row.locked = holding.locked
+        row += 1
+        count += 1
+    rows = rows[:count]
+    return rows[np.lexsort((rows["instrument_id"], rows["account_id"]))]
+
+cdef object save_instruments(State* s):
+    rows = np.zeros(s.instruments_count, SECTIONS["instruments"])
+    cdef InstrumentRow* row = <InstrumentRow*>address(rows)
+    cdef Instrument* i
+    cdef int64_t at
+    for at in range(s.instruments_count):
+        i = s.instruments[s.instrument_ids[at]]
+        row.instrument_id = i.instrument_id
+        row.phase = i.phase
+        memcpy(row.parameters, &i.parameters[TICK_SIZE], sizeof(row.parameters))
+        row.reference = i.reference
+        row.volume = i.volume
+        row.turnover = i.turnover
+        row.last_price = i.last_price
+        row.units = i.units
+        row += 1
+    return rows
+
+cdef object save_orders(State* s):
+    rows = np.zeros(s.orders_count, SECTIONS["orders"])
+    cdef OrderRow* row = <OrderRow*>address(rows)
+    cdef Instrument* i
+    cdef BookSide* book_side
+    cdef Order* o
+    cdef int64_t at
+    cdef uint32_t level, place
+    cdef int side
+    for at in range(s.instruments_count):
+        i = s.instruments[s.instrument_ids[at]]
+        for side in range(BUY, SELL + 1):
+            book_side = &i.sides[side]
+            level = book_side.best
+            while level:
+                place = s.levels[level].head
+                while place:
+                    o = &s.orders[place]
+                    row.order_id = o.order_id
+                    row.account_id = s.accounts[o.account].account_id
+                    row.instrument_id = o.instrument_id
+                    row.side = o.side
+                    row.time_in_force = o.time_in_force
+                    row.quantity = o.quantity
+                    row.leaves = o.leaves
+                    row.price = o.price
+                    row.charged = o.charged
+                    row.uncharged = o.uncharged
+                    row.client_order_id = o.client_order_id
+                    row += 1
+                    place = o.next
+                level = ladder_next(s, book_side, s.levels[level].key)
+    return rows
+
+cdef object save_sessions(State* s):
+    rows = np.zeros(s.session_refs.count, SECTIONS["sessions"])
+    cdef SessionRow* row = <SessionRow*>address(rows)
+    cdef uint64_t at
+    for at in range(s.session_refs.mask + 1):
+        if s.session_refs.entries[at].key:
+            row.session_id = <uint32_t>s.session_refs.entries[at].key
+            row.ref = <int64_t>s.session_refs.entries[at].value
+            row += 1
+    return rows[np.argsort(rows["session_id"])]
+
+cdef object save_client_order_ids(State* s):
+    rows = np.zeros(s.labels.count, SECTIONS["client_order_ids"])
+    if s.labels.count:
+        memcpy(address(rows), s.labels.rows, s.labels.count * sizeof(ClientOrderIdRow))
+    return rows[client_order_id_order(rows)]
+
+# -- loaded --------------------------------------------------------------------------------------
+
+cdef int load(State* s, object snapshot) except -1:
+    # The snapshot is decoded, so its ids are known, its rows in order and its values in range.
+    s.next_offset = snapshot.next_offset
+    s.next_event = snapshot.next_event
+    s.time_ns = snapshot.time_ns
+    s.epoch = snapshot.epoch
+    s.leader = snapshot.leader
+    s.trading_date = snapshot.trading_date
+    s.fees = snapshot.fees
+    s.cash = snapshot.cash
+    load_accounts(s, snapshot.accounts.tobytes())
+    load_holdings(s, snapshot.holdings.tobytes())
+    load_instruments(s, snapshot.instruments.tobytes())
+    load_orders(s, snapshot.orders.tobytes())
+    load_sessions(s, snapshot.sessions.tobytes())
+    load_client_order_ids(s, snapshot.client_order_ids.tobytes())
+    return 0
+
+cdef int load_accounts(State* s, bytes rows) except -1:
+    cdef const AccountRow* row = <const AccountRow*>PyBytes_AS_STRING(rows)
+    cdef size_t at
+    cdef Account* account
+    for at in range(len(rows) // sizeof(AccountRow)):
+        account = &s.accounts[account_add(s, row[at].account_id, row[at].participant)]
+        account.available = row[at].available
+        account.held = row[at].held
+    return 0
+
+cdef int load_holdings(State* s, bytes rows) except -1:
+    cdef const HoldingRow* row = <const HoldingRow*>PyBytes_AS_STRING(rows)
+    cdef size_t at
+    cdef uint32_t account
+    cdef Holding* holding
+    for at in range(len(rows) // sizeof(HoldingRow)):
+        account = account_find(s, row[at].account_id)
+        holding = &s.holdings[holding_of(s, account, row[at].instrument_id)]
+        holding.available = row[at].available
+        holding.held = row[at].held
+        holding.locked = row[at].locked
+    return 0
+
+cdef int load_instruments(State* s, bytes rows) except -1:
+    cdef const InstrumentRow* row = <const InstrumentRow*>PyBytes_AS_STRING(rows)
+    cdef size_t at
+    cdef Instrument* i
+    for at in range(len(rows) // sizeof(InstrumentRow)):
+        instrument_add(s, row[at].instrument_id)
+        i = s.instruments[row[at].instrument_id]
+        i.phase = <uint8_t>row[at].phase
+        memcpy(&i.parameters[TICK_SIZE], row[at].parameters, sizeof(row[at].parameters))
+        i.reference = row[at].reference
+        i.volume = row[at].volume
+        i.turnover = row[at].turnover
+        i.last_price = row[at].last_price
+        i.units = row[at].units
+        derive(i)
+    return 0
+
+cdef int load_orders(State* s, bytes rows) except -1:
+    cdef const OrderRow* row = <const OrderRow*>PyBytes_AS_STRING(rows)
+    cdef size_t at
+    cdef Order o
+    memset(&o, 0, sizeof(Order))
+    o.order_type = LIMIT
+    for at in range(len(rows) // sizeof(OrderRow)):
+        o.order_id = row[at].order_id
+        o.account = account_find(s, row[at].account_id)
+        o.holding = holding_of(s, o.account, row[at].instrument_id)
+        o.instrument_id = row[at].instrument_id
+        o.side = row[at].side
+        o.time_in_force = row[at].time_in_force
+        o.quantity = row[at].quantity
+        o.leaves = row[at].leaves
+        o.price = row[at].price
+        o.charged = row[at].charged
+        o.uncharged = <int>row[at].uncharged
+        o.client_order_id = row[at].client_order_id
+        book_add(s, s.instruments[o.instrument_id], &o)
+    return 0
+
+cdef int load_sessions(State* s, bytes rows) except -1:
+    cdef const SessionRow* row = <const SessionRow*>PyBytes_AS_STRING(rows)
+    cdef size_t at
+    for at in range(len(rows) // sizeof(SessionRow)):
+        map_add(&s.session_refs, row[at].session_id, <uint64_t>row[at].ref)
+    return 0
+
+cdef int load_client_order_ids(State* s, bytes rows) except -1:
+    cdef uint64_t count = len(rows) // sizeof(ClientOrderIdRow)
+    while s.labels.capacity < count:
+        labels_grow(&s.labels)
+    memcpy(s.labels.rows, PyBytes_AS_STRING(rows), len(rows))
+    s.labels.count = count
+    labels_reindex(&s.labels)
+    return 0
+
+# -- checked -------------------------------------------------------------------------------------
+
+cdef list check(const State* s):
+    cdef list wrong = []
+    cash_held = np.zeros(s.accounts_end, np.int64)
+    units_held = np.zeros(s.holdings_end, np.int64)
+    resting = check_books(s, wrong, cash_held, units_held)
+    if resting != s.orders_count or <int64_t>s.order_places.count != s.orders_count:
+        wrong.append("orders known are not the orders that rest")
+    check_money(s, wrong, cash_held)
+    check_units(s, wrong, units_held)
+    check_bounds(s, wrong)
+    return wrong
+
+cdef object check_books(const State* s, list wrong, object cash_held, object units_held):
+    cdef const Instrument* i
+    cdef int64_t at
+    cdef int side
+    cdef uint32_t bid, ask
+    resting = 0
+    for at in range(s.instruments_count):
+        i = s.instruments[s.instrument_ids[at]]
+        for side in range(BUY, SELL + 1):
+            resting += check_side(s, i, side, wrong, cash_held, units_held)
+        bid = i.sides[BUY].best
+        ask = i.sides[SELL].best
+        if bid and ask and s.orders[s.levels[bid].head].price >= s.orders[s.levels[ask].head].price:
+            wrong.append(f"instrument {i.instrument_id}: the book is crossed")
+    return resting
+
+cdef object check_side(
+    const State* s, const Instrument* i, int side, list wrong, object cash_held, object units_held
+):
+    cdef uint32_t at = i.sides[side].best, place, previous
+    cdef int64_t quantity, last_key = -1
+    cdef const Order* o
+    resting = 0
+    name = f"instrument {i.instrument_id}"
+    while at:
+        if s.levels[at].head == 0:
+            wrong.append(f"{name}: an empty level")
+        if s.levels[at].key <= last_key:
+            wrong.append(f"{name}: levels out of order")
+        last_key = s.levels[at].key
+        quantity = 0
+        previous = 0
+        place = s.levels[at].head
+        while place:
+            o = &s.orders[place]
+            resting += 1
+            quantity += o.leaves
+            if side == BUY:
+                cash_held[o.account] += hold_of(o, i.fee_bp_max)
+            else:
+                units_held[o.holding] += o.leaves
+            check_order(s, i, o, place, side, at, previous, name, wrong)
+            previous = place
+            place = o.next
+        if s.levels[at].tail != previous or s.levels[at].quantity != quantity:
+            wrong.append(f"{name}: a level does not add up")
+        at = ladder_next(s, &i.sides[side], s.levels[at].key)
+    return resting
+
+cdef int check_order(
+    const State* s, const Instrument* i, const Order* o, uint32_t place, int side, uint32_t level,
+    uint32_t previous, object name, list wrong,
+) except -1:
+    entry = map_find(&s.order_places, o.order_id)
+    if entry == NULL or entry.value != place or o.side != side:
+        wrong.append(f"{name}: order {o.order_id} is on the wrong side or lost")
+    if o.previous != previous or o.level != level:
+        wrong.append(f"{name}: order {o.order_id} is out of its queue")
+    if key_of(side, o.price // i.parameters[TICK_SIZE]) != s.levels[level].key:
+        wrong.append(f"{name}: order {o.order_id} is at the wrong level")
+    if not 0 < o.leaves <= o.quantity:
+        wrong.append(f"{name}: order {o.order_id} has the wrong leaves")
+    if not -5_000 <= o.uncharged < 5_000:
+        wrong.append(f"order {o.order_id}: charged is not the accrued fee")
+    if s.holdings[o.holding].account != o.account:
+        wrong.append(f"{name}: order {o.order_id} has another's holding")
+    return 0
+
+cdef int check_money(const State* s, list wrong, object cash_held) except -1:
+    cdef uint32_t place
+    cdef const Account* account
+    cdef object total = s.fees
+    for place in range(1, s.accounts_end):
+        account = &s.accounts[place]
+        total += account.available
+        total += account.held
+        if account.available < 0:
+            wrong.append(f"account {account.account_id}: cash is negative")
+        if account.held != cash_held[place]:
+            wrong.append(f"account {account.account_id}: cash held is not that of its orders")
+    if total != s.cash:
+        wrong.append("cash of the accounts and fees are not the cash of the market")
+    return 0
+
+cdef int check_units(const State* s, list wrong, object units_held) except -1:
+    cdef uint32_t place
+    cdef const Holding* holding
+    cdef int64_t at
+    cdef object total, part
+    cdef dict units = {}
+    for place in range(1, s.holdings_end):
+        holding = &s.holdings[place]
+        account_id = s.accounts[holding.account].account_id
+        name = f"holding of account {account_id} in {holding.instrument_id}"
+        total = units.get(holding.instrument_id, 0)
+        for part in (holding.available, holding.held, holding.locked):
+            total += part
+        units[holding.instrument_id] = total
+        if min(holding.available, holding.locked) < 0:
+            wrong.append(f"{name}: units are negative")
+        if holding.held != units_held[place]:
+            wrong.append(f"{name}: units held are not those of its orders")
+    for at in range(s.instruments_count):
+        i = s.instruments[s.instrument_ids[at]]
+        if units.get(i.instrument_id, 0) != i.units:
+            wrong.append(f"instrument {i.instrument_id}: units do not add up")
+        if i.units > <int64_t>TOTAL_LIMIT:
+            wrong.append("a total is above its limit")
+    return 0
+
+cdef int check_bounds(const State* s, list wrong) except -1:
+    for name, count, bound in (
+        ("orders", s.orders_count, s.orders_max),
+        ("client order ids", s.labels.count, s.client_order_ids_max),
+        ("accounts", s.account_places.count, s.accounts_max),
+        ("sessions", s.session_refs.count, s.sessions_max),
+    ):
+        if count > bound:
+            wrong.append(f"more {name} than their limit")
+    if s.cash > <int64_t>TOTAL_LIMIT:
+        wrong.append("a total is above its limit")
+    if min(s.cash, s.fees) < 0:
+        wrong.append("a total is negative")
+    return 0

@@ -1,0 +1,194 @@
+"""The book: price levels in a ladder, orders in a queue at each level.
+
+A ladder is a tree of 64-way nodes over 30 bits of price in ticks: five steps reach any price, and
+a word of bits in each node finds the next one. Nothing is scanned and nothing is moved, however
+many levels there are. Bids are kept by `KEY_MAX - ticks`, so that on both sides the lowest key is
+the best price. The node touched last is remembered: near the best price one step is enough.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from matching.layout cimport BUY, CANCELLED, TICK_SIZE, EventRecord
+from matching.state cimport (
+    BookSide, Instrument, Level, Node, Order, State,
+    emit_order, hold_of, level_free, level_new, move_hold, node_free, node_new, order_free,
+    order_new,
+)
+from matching.tables cimport likely, map_add, map_remove
+
+cdef extern from *:
+    int lowest_bit "__builtin_ctzll"(uint64_t word) noexcept nogil
+
+cdef enum:
+    KEY_MAX = 0x3FFF_FFFF  # PRICE_LIMIT fits
+    WAY_BITS = 6
+    WAY_MASK = 63
+    TOP_SHIFT = 24  # of the root's way; the last step's is 0
+
+cdef inline uint32_t key_of(uint8_t side, int64_t ticks) noexcept nogil:
+    return <uint32_t>(KEY_MAX - ticks if side == BUY else ticks)
+
+# -- ladder --------------------------------------------------------------------------------------
+
+cdef inline uint32_t ladder_leaf(State* s, BookSide* side, uint32_t key) except 0 nogil:
+    cdef uint32_t node, child, way
+    cdef int shift = TOP_SHIFT
+    if side.root == 0:
+        side.root = node_new(s)
+    node = side.root
+    while shift > 0:
+        way = (key >> shift) & WAY_MASK
+        if s.nodes[node].present >> way & 1:
+            child = s.nodes[node].child[way]
+        else:
+            child = node_new(s)
+            s.nodes[node].present |= <uint64_t>1 << way
+            s.nodes[node].child[way] = child
+        node = child
+        shift -= WAY_BITS
+    side.leaf = node
+    side.leaf_prefix = key >> WAY_BITS
+    return node
+
+cdef inline uint32_t ladder_level(State* s, BookSide* side, uint32_t key) except 0 nogil:
+    # The level at the key, made at need.
+    cdef uint32_t node, place, way = key & WAY_MASK
+    if likely(side.leaf != 0 and side.leaf_prefix == key >> WAY_BITS):
+        node = side.leaf
+    else:
+        node = ladder_leaf(s, side, key)
+    if s.nodes[node].present >> way & 1:
+        return s.nodes[node].child[way]
+    place = level_new(s)
+    s.levels[place].quantity = 0
+    s.levels[place].head = s.levels[place].tail = 0
+    s.levels[place].key = key
+    s.nodes[node].present |= <uint64_t>1 << way
+    s.nodes[node].child[way] = place
+    if side.best == 0 or key < s.levels[side.best].key:
+        side.best = place
+    return place
+
+cdef inline uint32_t ladder_lowest(const State* s, uint32_t node, int shift) noexcept nogil:
+    while shift >= 0:
+        node = s.nodes[node].child[lowest_bit(s.nodes[node].present)]
+        shift -= WAY_BITS
+    return node
+
+cdef inline uint32_t ladder_next(const State* s, const BookSide* side, uint32_t key) noexcept nogil:
+    # The level after the one at the key, which must be there; 0 after the last.
+    cdef uint32_t path[5]
+    cdef uint32_t node = side.root
+    cdef uint64_t behind
+    cdef int shift = TOP_SHIFT, depth = 0
+    if likely(side.leaf != 0 and side.leaf_prefix == key >> WAY_BITS):
+        behind = s.nodes[side.leaf].present & ~((<uint64_t>2 << (key & WAY_MASK)) - 1)
+        if behind:
+            return s.nodes[side.leaf].child[lowest_bit(behind)]
+    while shift > 0:
+        path[depth] = node
+        node = s.nodes[node].child[(key >> shift) & WAY_MASK]
+        depth += 1
+        shift -= WAY_BITS
+    path[depth] = node
+    while depth >= 0:
+        behind = s.nodes[path[depth]].present & ~((<uint64_t>2 << ((key >> shift) & WAY_MASK)) - 1)
+        if behind:
+            node = s.nodes[path[depth]].child[lowest_bit(behind)]
+            return ladder_lowest(s, node, shift - WAY_BITS)
+        depth -= 1
+        shift += WAY_BITS
+    return 0
+
+cdef inline void ladder_remove(State* s, BookSide* side, uint32_t place) noexcept nogil:
+    cdef uint32_t key = s.levels[place].key
+    cdef uint32_t path[5]
+    cdef uint32_t node = side.root
+    cdef int shift = TOP_SHIFT, depth = 0
+    if side.best == place:
+        side.best = ladder_next(s, side, key)
+    level_free(s, place)
+    if side.leaf_prefix == key >> WAY_BITS and side.leaf:
+        s.nodes[side.leaf].present &= ~(<uint64_t>1 << (key & WAY_MASK))
+        if s.nodes[side.leaf].present:
+            return
+    while shift > 0:
+        path[depth] = node
+        node = s.nodes[node].child[(key >> shift) & WAY_MASK]
+        depth += 1
+        shift -= WAY_BITS
+    path[depth] = node
+    while depth >= 0:
+        s.nodes[path[depth]].present &= ~(<uint64_t>1 << ((key >> shift) & WAY_MASK))
+        if s.nodes[path[depth]].present:
+            if shift == 0:
+                side.leaf = path[depth]
+                side.leaf_prefix = key >> WAY_BITS
+            return
+        if side.leaf == path[depth]:
+            side.leaf = 0
+        node_free(s, path[depth])
+        depth -= 1
+        shift += WAY_BITS
+    side.root = 0
+
+# -- orders in the book --------------------------------------------------------------------------
+
+cdef inline int book_add(State* s, Instrument* i, const Order* o) except -1 nogil:
+    # Copies the order into the pool and puts it last at its price.
+    cdef BookSide* side = &i.sides[o.side]
+    cdef uint32_t key = key_of(o.side, o.price // i.parameters[TICK_SIZE])
+    cdef uint32_t at = ladder_level(s, side, key)
+    cdef uint32_t place = order_new(s)
+    cdef Order* resting = &s.orders[place]
+    cdef Level* level = &s.levels[at]
+    map_add(&s.order_places, o.order_id, place)
+    resting[0] = o[0]
+    resting.level = at
+    resting.next = 0
+    resting.previous = level.tail
+    if level.tail:
+        s.orders[level.tail].next = place
+    else:
+        level.head = place
+    level.tail = place
+    level.quantity += o.leaves
+    return 0
+
+cdef inline void book_remove(State* s, Instrument* i, uint32_t place) noexcept nogil:
+    # Takes the order out of the book and the pool, and its level with the last one.
+    cdef Order* o = &s.orders[place]
+    cdef Level* level = &s.levels[o.level]
+    if o.previous:
+        s.orders[o.previous].next = o.next
+    else:
+        level.head = o.next
+    if o.next:
+        s.orders[o.next].previous = o.previous
+    else:
+        level.tail = o.previous
+    level.quantity -= o.leaves
+    if level.head == 0:
+        ladder_remove(s, &i.sides[o.side], o.level)
+    map_remove(&s.order_places, o.order_id)
+    order_free(s, place)
+
+cdef inline int end_order(
+    State* s, const Instrument* i, const Order* o, uint16_t reason
+) except -1 nogil:
+    # Gives back the hold of an order that rests nowhere and says why.
+    cdef int64_t hold = hold_of(o, i.fee_bp_max)
+    cdef EventRecord* e
+    move_hold(s, o, -hold)
+    e = emit_order(s, CANCELLED, o)
+    e.value = hold
+    e.quantity = o.leaves
+    e.reason = reason
+    return 0
+
+cdef inline int end_resting(
+    State* s, Instrument* i, uint32_t place, uint16_t reason
+) except -1 nogil:
+    cdef Order o = s.orders[place]
+    book_remove(s, i, place)
+    return end_order(s, i, &o, reason)

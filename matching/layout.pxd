@@ -1,0 +1,246 @@
+"""`layout.py` for C: the same names, values, offsets and sizes. A test proves the two equal."""
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+cdef enum:
+    MAGIC = 0x31465843
+    VERSION = 1
+    HEADER_SIZE = 80
+    RECORD_SIZE = 64
+    COUNT_MAX = 4096
+    INDEX_BITS = 16
+    BP = 10_000
+    PRICE_LIMIT = 1_000_000_000
+    FEE_BP_LIMIT = 1_000
+
+cdef enum:  # wider than int, and so unsigned in C: cast before comparing
+    QUANTITY_LIMIT = 10_000_000_000
+    VALUE_LIMIT = 9_000_000_000_000_000
+    TOTAL_LIMIT = 0x4000_0000_0000_0000
+
+cdef enum:  # FrameKind
+    COMMANDS = 1
+    EVENTS = 2
+
+cdef enum:  # Side
+    BUY = 1
+    SELL = 2
+
+cdef enum:  # OrderType
+    MARKET = 1
+    LIMIT = 2
+
+cdef enum:  # TimeInForce
+    DAY = 0
+    GTC = 1
+    IOC = 3
+    FOK = 4
+
+cdef enum:  # Phase
+    CLOSED = 0
+    CONTINUOUS = 1
+    HALT = 2
+
+cdef enum:  # Liquidity
+    MAKER = 1
+    TAKER = 2
+
+cdef enum:  # OrderStatus
+    PARTIALLY_FILLED = 1
+    FILLED = 2
+
+cdef enum:  # CloseRule
+    LAST_TRADE = 1
+    VWAP = 2
+
+cdef enum:  # Parameter
+    TICK_SIZE = 1
+    LOT_SIZE = 2
+    QUANTITY_MAX = 3
+    VALUE_MAX = 4
+    BAND_BP = 5
+    PROTECTION_BP = 6
+    MAKER_FEE_BP = 7
+    TAKER_FEE_BP = 8
+    RESALE_NEXT_DAY = 9
+    CLOSE_RULE = 10
+    CLOSE_VOLUME_MIN = 11
+
+cdef enum:  # Instruction
+    ISSUE = 1
+    DEPOSIT = 2
+    TRANSFER = 3
+    SURRENDER = 4
+    CANCEL = 5
+    SET_OBLIGATION = 6
+
+cdef enum:  # Command
+    NEW_ORDER = 1
+    CANCEL_ORDER = 2
+    REPLACE_ORDER = 3
+    ACCOUNT_OPEN = 10
+    CASH_DEPOSIT = 11
+    CASH_WITHDRAW = 12
+    UNITS_DEPOSIT = 13
+    UNITS_RELEASE = 14
+    INSTRUMENT_OPEN = 20
+    INSTRUMENT_PARAMETER = 21
+    PHASE_CHANGE = 22
+    REFERENCE_PRICE = 23
+    DAY_ROLL = 24
+    CLOCK_TICK = 25
+    EPOCH_START = 26
+    INSTRUCTION = 40
+    NOTE = 41
+
+cdef enum:  # Event
+    ACCEPTED = 1
+    REJECTED = 2
+    DUPLICATE = 3
+    FILL = 4
+    CANCELLED = 5
+    REPLACED = 6
+    ACCOUNT_OPENED = 10
+    CASH_DEPOSITED = 11
+    CASH_WITHDRAWN = 12
+    UNITS_DEPOSITED = 13
+    UNITS_RELEASED = 14
+    UNITS_UNLOCKED = 15
+    INSTRUMENT_OPENED = 20
+    PARAMETER_CHANGED = 21
+    PHASE_CHANGED = 22
+    REFERENCE_CHANGED = 23
+    DAY_CLOSED = 24
+    DAY_STARTED = 25
+    EPOCH_STARTED = 26
+    INSTRUCTED = 40
+    NOTED = 41
+    FRAME_REFUSED = 50
+
+cdef enum:  # Reason
+    NONE = 0
+    FRAME_TOO_SHORT = 101
+    FRAME_WRONG_MAGIC = 102
+    FRAME_WRONG_VERSION = 103
+    FRAME_WRONG_KIND = 104
+    FRAME_COUNT_OUT_OF_RANGE = 105
+    FRAME_WRONG_SIZE = 106
+    FRAME_WRONG_CHECKSUM = 107
+    UNKNOWN_COMMAND = 110
+    SESSIONS_FULL = 111
+    EXPIRED = 112
+    UNKNOWN_ACCOUNT = 113
+    UNKNOWN_INSTRUMENT = 114
+    INVALID_SIDE = 201
+    INVALID_ORDER_TYPE = 202
+    INVALID_TIME_IN_FORCE = 203
+    MARKET_ORDER_MUST_BE_IOC_OR_FOK = 204
+    MARKET_ORDER_HAS_PRICE = 205
+    UNKNOWN_ORDER = 206
+    CLIENT_ORDER_ID_REUSED_ORDER = 210
+    CLIENT_ORDER_ID_REUSED_INSTRUMENT = 211
+    CLIENT_ORDER_ID_REUSED_SIDE = 212
+    CLIENT_ORDER_ID_REUSED_ORDER_TYPE = 213
+    CLIENT_ORDER_ID_REUSED_TIME_IN_FORCE = 214
+    CLIENT_ORDER_ID_REUSED_QUANTITY = 215
+    CLIENT_ORDER_ID_REUSED_PRICE = 216
+    MARKET_CLOSED = 220
+    MARKET_HALTED = 221
+    QUANTITY_NOT_POSITIVE = 230
+    QUANTITY_ABOVE_MAX = 231
+    QUANTITY_NOT_LOT = 232
+    QUANTITY_NOT_ABOVE_EXECUTED = 233
+    PRICE_NOT_POSITIVE = 240
+    PRICE_ABOVE_MAX = 241
+    PRICE_NOT_TICK = 242
+    PRICE_ABOVE_BAND = 243
+    PRICE_BELOW_BAND = 244
+    NO_LIQUIDITY = 245
+    VALUE_ABOVE_MAX = 246
+    ORDERS_FULL = 250
+    CLIENT_ORDER_IDS_FULL = 251
+    INSUFFICIENT_CASH = 260
+    INSUFFICIENT_UNITS = 261
+    ACCOUNT_EXISTS = 301
+    ACCOUNTS_FULL = 302
+    INSTRUMENT_EXISTS = 303
+    TOTAL_ABOVE_MAX = 304
+    UNKNOWN_PARAMETER = 305
+    PARAMETER_OUT_OF_RANGE = 306
+    ORDERS_RESTING = 307
+    UNKNOWN_PHASE = 308
+    PHASE_TRANSITION_REFUSED = 309
+    NOT_ALL_CLOSED = 310
+    DATE_NOT_LATER = 311
+    EPOCH_STALE = 312
+    UNKNOWN_INSTRUCTION = 313
+    CANCELLED_BY_REQUEST = 401
+    IMMEDIATE_OR_CANCEL_REMAINDER = 402
+    FILL_OR_KILL_UNFILLED = 403
+    DAY_ENDED = 404
+    BAND_MOVED = 405
+
+
+cdef packed struct ClientOrderId:
+    uint64_t head
+    uint64_t tail
+
+cdef packed struct Header:
+    uint32_t magic
+    uint16_t version
+    uint8_t kind
+    uint8_t last
+    uint32_t count
+    uint32_t part
+    int64_t time_ns
+    int64_t origin
+    int64_t first
+    uint32_t epoch
+    uint32_t checksum
+    char chain[32]
+
+cdef packed struct CommandRecord:
+    uint8_t kind
+    uint8_t side
+    uint8_t order_type
+    uint8_t time_in_force
+    uint16_t instrument_id
+    uint16_t valid_ms
+    uint32_t account_id
+    uint32_t session_id
+    int64_t ref
+    int64_t quantity
+    int64_t price
+    uint64_t order_id
+    ClientOrderId client_order_id
+
+cdef packed struct EventRecord:
+    uint8_t kind
+    uint8_t side
+    uint8_t order_type
+    uint8_t time_in_force
+    uint16_t instrument_id
+    uint16_t reason
+    uint32_t account_id
+    uint32_t command_index
+    int64_t value
+    int64_t quantity
+    int64_t price
+    uint64_t order_id
+    ClientOrderId client_order_id
+
+cdef packed struct FillRecord:
+    uint8_t kind
+    uint8_t side
+    uint8_t order_type
+    uint8_t time_in_force
+    uint16_t instrument_id
+    uint16_t reason
+    uint32_t account_id
+    uint32_t command_index
+    int64_t value
+    int64_t quantity
+    int64_t price
+    uint64_t order_id
+    uint64_t contra_order_id
+    int64_t fee

@@ -1,0 +1,225 @@
+"""Everything on the log but orders: accounts, deposits, instruments, phases, the day, epochs."""
+
+from __future__ import annotations
+
+from matching.layout import (
+    PHASE_TRANSITIONS,
+    PRICE_LIMIT,
+    TOTAL_LIMIT,
+    Event,
+    Instruction,
+    Parameter,
+    Phase,
+    Reason,
+)
+from matching.parameters import NEEDS_EMPTY_BOOK, PARAMETER_RANGE
+from matching.reference.accounts import Account
+from matching.reference.instruments import Instrument
+from matching.reference.records import CommandRecord
+from matching.reference.state import State
+from matching.reference.trading import end_outside_band
+
+_INSTRUCTIONS = frozenset(Instruction)
+_PARAMETERS = frozenset(Parameter)
+_PHASES = frozenset(Phase)
+
+
+def account_open(state: State, c: CommandRecord) -> None:
+    """ACCOUNT_OPEN. O(1)."""
+    if c.account_id == 0:
+        return state.reject(c, Reason.UNKNOWN_ACCOUNT)
+    if c.account_id in state.accounts:
+        return state.reject(c, Reason.ACCOUNT_EXISTS)
+    if len(state.accounts) >= state.limits.accounts_max:
+        return state.reject(c, Reason.ACCOUNTS_FULL)
+    state.accounts[c.account_id] = Account(c.account_id, c.order_id)
+    _emit_transfer(state, Event.ACCOUNT_OPENED, c, 0)
+
+
+def cash_deposit(state: State, c: CommandRecord) -> None:
+    """CASH_DEPOSIT. O(1)."""
+    if c.quantity <= 0:
+        return state.reject(c, Reason.QUANTITY_NOT_POSITIVE)
+    if state.cash + c.quantity > TOTAL_LIMIT:
+        return state.reject(c, Reason.TOTAL_ABOVE_MAX)
+    account = state.accounts[c.account_id]
+    account.available += c.quantity
+    state.cash += c.quantity
+    _emit_transfer(state, Event.CASH_DEPOSITED, c, account.total)
+
+
+def cash_withdraw(state: State, c: CommandRecord) -> None:
+    """CASH_WITHDRAW. O(1)."""
+    account = state.accounts[c.account_id]
+    if c.quantity <= 0:
+        return state.reject(c, Reason.QUANTITY_NOT_POSITIVE)
+    if c.quantity > account.available:
+        return state.reject(c, Reason.INSUFFICIENT_CASH)
+    account.available -= c.quantity
+    state.cash -= c.quantity
+    _emit_transfer(state, Event.CASH_WITHDRAWN, c, account.total)
+
+
+def units_deposit(state: State, c: CommandRecord) -> None:
+    """UNITS_DEPOSIT. O(1)."""
+    instrument: Instrument = state.instruments[c.instrument_id]
+    if c.quantity <= 0:
+        return state.reject(c, Reason.QUANTITY_NOT_POSITIVE)
+    if instrument.units + c.quantity > TOTAL_LIMIT:
+        return state.reject(c, Reason.TOTAL_ABOVE_MAX)
+    holding = state.holding(c.account_id, c.instrument_id)
+    holding.available += c.quantity
+    instrument.units += c.quantity
+    _emit_transfer(state, Event.UNITS_DEPOSITED, c, holding.total)
+
+
+def units_release(state: State, c: CommandRecord) -> None:
+    """UNITS_RELEASE. O(1)."""
+    instrument: Instrument = state.instruments[c.instrument_id]
+    holding = state.holding(c.account_id, c.instrument_id)
+    if c.quantity <= 0:
+        return state.reject(c, Reason.QUANTITY_NOT_POSITIVE)
+    if c.quantity > holding.available:
+        return state.reject(c, Reason.INSUFFICIENT_UNITS)
+    holding.available -= c.quantity
+    instrument.units -= c.quantity
+    _emit_transfer(state, Event.UNITS_RELEASED, c, holding.total)
+
+
+def _emit_transfer(state: State, kind: Event, c: CommandRecord, total: int) -> None:
+    is_opened = kind == Event.ACCOUNT_OPENED
+    is_cash = kind in (Event.CASH_DEPOSITED, Event.CASH_WITHDRAWN)
+    state.emit(
+        kind,
+        account_id=c.account_id,
+        instrument_id=0 if is_opened or is_cash else c.instrument_id,
+        quantity=0 if is_opened else c.quantity,
+        value=total,
+        order_id=c.order_id,
+        client_order_id=c.client_order_id,
+    )
+
+
+def instrument_open(state: State, c: CommandRecord) -> None:
+    """INSTRUMENT_OPEN. O(log instruments)."""
+    if c.instrument_id == 0:
+        return state.reject(c, Reason.UNKNOWN_INSTRUMENT)
+    if c.instrument_id in state.instruments:
+        return state.reject(c, Reason.INSTRUMENT_EXISTS)
+    state.instruments[c.instrument_id] = Instrument(c.instrument_id)
+    state.emit(Event.INSTRUMENT_OPENED, instrument_id=c.instrument_id)
+
+
+def instrument_parameter(state: State, c: CommandRecord) -> None:
+    """INSTRUMENT_PARAMETER. O(1)."""
+    instrument: Instrument = state.instruments[c.instrument_id]
+    if c.order_type not in _PARAMETERS:
+        return state.reject(c, Reason.UNKNOWN_PARAMETER)
+    parameter = Parameter(c.order_type)
+    low, high = PARAMETER_RANGE[parameter]
+    if not low <= c.quantity <= high:
+        return state.reject(c, Reason.PARAMETER_OUT_OF_RANGE)
+    if parameter in NEEDS_EMPTY_BOOK and not instrument.is_empty():
+        return state.reject(c, Reason.ORDERS_RESTING)
+    instrument.parameters[parameter] = c.quantity
+    state.emit(
+        Event.PARAMETER_CHANGED,
+        instrument_id=c.instrument_id,
+        order_type=parameter,
+        quantity=c.quantity,
+    )
+
+
+def phase_change(state: State, c: CommandRecord) -> None:
+    """PHASE_CHANGE of one instrument, or of all that allow it. O(instruments)."""
+    if c.order_type not in _PHASES:
+        return state.reject(c, Reason.UNKNOWN_PHASE)
+    phase = Phase(c.order_type)
+    named = [state.instruments[c.instrument_id]] if c.instrument_id else state.instruments.values()
+    moving = [i for i in named if (Phase(i.phase), phase) in PHASE_TRANSITIONS]
+    if not moving:
+        return state.reject(c, Reason.PHASE_TRANSITION_REFUSED)
+    for instrument in moving:
+        instrument.phase = phase
+        state.emit(
+            Event.PHASE_CHANGED, instrument_id=instrument.instrument_id, order_type=phase
+        )
+
+
+def reference_price(state: State, c: CommandRecord) -> None:
+    """REFERENCE_PRICE. O(orders of the instrument)."""
+    instrument: Instrument = state.instruments[c.instrument_id]
+    if not 1 <= c.price <= PRICE_LIMIT:
+        return state.reject(c, Reason.PARAMETER_OUT_OF_RANGE)
+    if instrument.phase == Phase.CONTINUOUS:
+        return state.reject(c, Reason.PHASE_TRANSITION_REFUSED)
+    instrument.reference = c.price
+    state.emit(Event.REFERENCE_CHANGED, instrument_id=c.instrument_id, price=c.price)
+    end_outside_band(state, instrument, is_day_over=False)
+
+
+def day_roll(state: State, c: CommandRecord) -> None:
+    """DAY_ROLL: close every instrument, unlock, forget, begin. O(state)."""
+    if any(i.phase != Phase.CLOSED for i in state.instruments.values()):
+        return state.reject(c, Reason.NOT_ALL_CLOSED)
+    if c.quantity <= state.trading_date:
+        return state.reject(c, Reason.DATE_NOT_LATER)
+    for instrument in state.instruments.values():
+        instrument.reference = instrument.closing_price()
+        state.emit(
+            Event.DAY_CLOSED,
+            instrument_id=instrument.instrument_id,
+            price=instrument.reference,
+            quantity=instrument.volume,
+            value=instrument.turnover,
+        )
+        end_outside_band(state, instrument, is_day_over=True)
+        instrument.volume = instrument.turnover = 0
+    _unlock(state)
+    state.client_order_ids = {
+        label: body
+        for label, body in state.client_order_ids.items()
+        if body.order_id in state.orders
+    }
+    state.trading_date = c.quantity
+    state.emit(Event.DAY_STARTED, quantity=c.quantity)
+
+
+def _unlock(state: State) -> None:
+    for (account_id, instrument_id), holding in sorted(state.holdings.items()):
+        if holding.locked:
+            unlocked, holding.locked = holding.locked, 0
+            holding.available += unlocked
+            state.emit(
+                Event.UNITS_UNLOCKED,
+                account_id=account_id,
+                instrument_id=instrument_id,
+                quantity=unlocked,
+                value=holding.total,
+            )
+
+
+def clock_tick(state: State, c: CommandRecord) -> None:
+    """CLOCK_TICK says nothing: engine time has moved already. O(1)."""
+
+
+def epoch_start(state: State, c: CommandRecord) -> None:
+    """EPOCH_START: the first to ask for the next epoch wins it. O(1)."""
+    if c.quantity != state.epoch + 1:
+        return state.reject(c, Reason.EPOCH_STALE)
+    state.epoch, state.leader = c.quantity, c.order_id
+    state.emit(Event.EPOCH_STARTED, quantity=c.quantity, order_id=c.order_id)
+
+
+def instruction(state: State, c: CommandRecord, position: int) -> bool:
+    """INSTRUCTION, passed on; whether it was. O(1)."""
+    if c.order_type not in _INSTRUCTIONS:
+        state.reject(c, Reason.UNKNOWN_INSTRUCTION)
+        return False
+    state.emit_answer(Event.INSTRUCTED, c, order_id=position)
+    return True
+
+
+def note(state: State, c: CommandRecord) -> None:
+    """NOTE right after an INSTRUCTION that was passed on. O(1)."""
+    state.emit_answer(Event.NOTED, c)

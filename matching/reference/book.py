@@ -1,0 +1,100 @@
+"""The order book of one instrument: price, then the position in the log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from sortedcontainers import SortedDict
+
+from matching.layout import BP, Side
+
+
+def half_up(numerator: int, denominator: int) -> int:
+    """The quotient rounded half up. O(1)."""
+    return (2 * numerator + denominator) // (2 * denominator)
+
+
+@dataclass(slots=True)
+class Order:
+    """An accepted order; `price` is its effective limit."""
+
+    order_id: int
+    account_id: int
+    instrument_id: int
+    side: int
+    order_type: int
+    time_in_force: int
+    quantity: int
+    leaves: int
+    price: int
+    client_order_id: bytes
+    accrued: int = 0  # minor units x basis points, over all fills
+    charged: int = 0  # minor units: half_up(accrued / 10000)
+
+    @property
+    def executed(self) -> int:
+        """Tonnes traded so far. O(1)."""
+        return self.quantity - self.leaves
+
+    def hold(self, fee_bp_max: int) -> int:
+        """What the rest of the order may still cost: cash for a buy, units for a sell. O(1)."""
+        if self.side == Side.SELL:
+            return self.leaves
+        value = self.leaves * self.price
+        return value + half_up(self.accrued + value * fee_bp_max, BP) - self.charged
+
+    def charge(self, value: int, fee_bp: int) -> int:
+        """The fee of a fill of `value`: what the charge on the whole order rises by. O(1)."""
+        self.accrued += value * fee_bp
+        fee = half_up(self.accrued, BP) - self.charged
+        self.charged += fee
+        return fee
+
+
+Level = dict[int, Order]  # by order id; a dict keeps the order of arrival
+
+
+@dataclass(slots=True)
+class BookSide:
+    """One side of a book: price levels, best first."""
+
+    side: int
+    levels: SortedDict[int, Level] = field(default_factory=SortedDict)
+
+    def _key(self, price: int) -> int:
+        return -price if self.side == Side.BUY else price
+
+    def add(self, order: Order) -> None:
+        """Put the order last at its price. O(log levels)."""
+        self.levels.setdefault(self._key(order.price), {})[order.order_id] = order
+
+    def remove(self, order: Order) -> None:
+        """Take the order out, and its level with the last one. O(log levels)."""
+        level = self.levels[self._key(order.price)]
+        del level[order.order_id]
+        if not level:
+            del self.levels[self._key(order.price)]
+
+    def best(self) -> int | None:
+        """The best price, None on an empty side. O(1)."""
+        return abs(self.levels.peekitem(0)[0]) if self.levels else None
+
+    def first(self) -> Order | None:
+        """The order that trades next. O(1)."""
+        if not self.levels:
+            return None
+        level: Level = self.levels.peekitem(0)[1]
+        return next(iter(level.values()))
+
+    def within(self, limit: int) -> Iterator[Order]:
+        """The orders that one of the other side with that limit may meet. O(orders given)."""
+        for key, level in self.levels.items():
+            if key > self._key(limit):
+                return
+            yield from level.values()
+
+    def __iter__(self) -> Iterator[Order]:
+        """Every order in priority. O(orders)."""
+        for level in self.levels.values():
+            yield from level.values()

@@ -1,0 +1,184 @@
+"""Frames in, events out: who is heard, in which order, and what each command leads to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from matching.layout import INDEX_BITS, Command, Event, Reason
+from matching.protocol import Limits
+from matching.reference import administration, trading
+from matching.reference.invariants import broken
+from matching.reference.records import NO_LABEL, CommandRecord, decode
+from matching.reference.state import State, from_snapshot, to_snapshot
+from matching.snapshot import HASH_SIZE
+from matching.snapshot import decode as decode_snapshot
+from matching.snapshot import encode as encode_snapshot
+
+NS_PER_MS = 1_000_000
+
+HANDLERS: dict[int, Callable[[State, CommandRecord], None]] = {
+    Command.CANCEL_ORDER: trading.cancel_order,
+    Command.REPLACE_ORDER: trading.replace_order,
+    Command.ACCOUNT_OPEN: administration.account_open,
+    Command.CASH_DEPOSIT: administration.cash_deposit,
+    Command.CASH_WITHDRAW: administration.cash_withdraw,
+    Command.UNITS_DEPOSIT: administration.units_deposit,
+    Command.UNITS_RELEASE: administration.units_release,
+    Command.INSTRUMENT_OPEN: administration.instrument_open,
+    Command.INSTRUMENT_PARAMETER: administration.instrument_parameter,
+    Command.PHASE_CHANGE: administration.phase_change,
+    Command.REFERENCE_PRICE: administration.reference_price,
+    Command.DAY_ROLL: administration.day_roll,
+    Command.CLOCK_TICK: administration.clock_tick,
+    Command.EPOCH_START: administration.epoch_start,
+}
+"""Who answers a command; NEW_ORDER and INSTRUCTION also need its position in the log."""
+
+KINDS = frozenset(Command)
+
+ORDER_COMMANDS = frozenset({Command.NEW_ORDER, Command.CANCEL_ORDER, Command.REPLACE_ORDER})
+
+NEEDS_ACCOUNT = ORDER_COMMANDS | {
+    Command.CASH_DEPOSIT,
+    Command.CASH_WITHDRAW,
+    Command.UNITS_DEPOSIT,
+    Command.UNITS_RELEASE,
+    Command.INSTRUCTION,
+}
+
+NEEDS_INSTRUMENT = frozenset(
+    {
+        Command.NEW_ORDER,
+        Command.UNITS_DEPOSIT,
+        Command.UNITS_RELEASE,
+        Command.INSTRUMENT_PARAMETER,
+        Command.PHASE_CHANGE,
+        Command.REFERENCE_PRICE,
+        Command.INSTRUCTION,
+    }
+)
+"""Cancels and replaces name an order, and so no instrument."""
+
+
+class Engine:
+    """The specification as a program; see `matching.protocol` for the rules."""
+
+    def __init__(self, limits: Limits = Limits()) -> None:  # noqa: B008 - immutable
+        if min(limits) < 0:
+            raise ValueError("a limit is negative")
+        self._state = State(Limits(*limits))
+        self._is_note_heard = False
+
+    @property
+    def next_offset(self) -> int:
+        """The offset of `orders` which `apply` expects next. O(1)."""
+        return self._state.next_offset
+
+    @property
+    def next_event(self) -> int:
+        """The number which the next event will have. O(1)."""
+        return self._state.next_event
+
+    @property
+    def epoch(self) -> int:
+        """The epoch in force. O(1)."""
+        return self._state.epoch
+
+    @property
+    def leader(self) -> int:
+        """The node which won the epoch in force, 0 before the first. O(1)."""
+        return self._state.leader
+
+    @property
+    def time_ns(self) -> int:
+        """Engine time, ns UTC: the largest append time seen. O(1)."""
+        return self._state.time_ns
+
+    def apply(self, offset: int, append_ns: int, frame: bytes) -> bytes:
+        """Event records of the record at `offset`; ValueError if it is not next. O(frame)."""
+        state = self._state
+        if offset != state.next_offset:
+            raise ValueError(f"offset {offset} is not the next one, {state.next_offset}")
+        state.time_ns = max(state.time_ns, append_ns)
+        state.events, state.command_index = [], 0
+        decoded = decode(frame)
+        if isinstance(decoded, Reason):
+            state.emit(Event.FRAME_REFUSED, reason=decoded)
+        else:
+            self._is_note_heard = False
+            for index, command in enumerate(decoded.commands):
+                state.command_index = index
+                self._command(command, decoded.time_ns, offset << INDEX_BITS | index)
+        state.next_offset += 1
+        state.next_event += len(state.events)
+        return b"".join(state.events)
+
+    def _command(self, c: CommandRecord, sent_ns: int, position: int) -> None:
+        state = self._state
+        if c.kind == Command.NOTE:
+            if self._is_note_heard:
+                administration.note(state, c)
+            return
+        self._is_note_heard = False
+        if c.kind not in KINDS:
+            return state.reject(c, Reason.UNKNOWN_COMMAND)
+        if c.session_id and not self._is_numbered(c):
+            return
+        reason = self._sender_refusal(c, sent_ns)
+        if reason:
+            return state.reject(c, reason)
+        if c.kind == Command.NEW_ORDER:
+            trading.new_order(state, c, position)
+        elif c.kind == Command.INSTRUCTION:
+            self._is_note_heard = administration.instruction(state, c, position)
+        else:
+            HANDLERS[c.kind](state, c)
+
+    def _is_numbered(self, c: CommandRecord) -> bool:
+        """Whether the command is new in its session; answered here if not."""
+        state = self._state
+        if c.ref <= state.sessions.get(c.session_id, 0):
+            known = None
+            if c.kind in ORDER_COMMANDS and c.client_order_id != NO_LABEL:
+                known = state.client_order_ids.get((c.account_id, c.client_order_id))
+            state.duplicate(c, known.order_id if known else 0)
+            return False
+        is_full = len(state.sessions) >= state.limits.sessions_max
+        if c.session_id not in state.sessions and is_full:
+            state.reject(c, Reason.SESSIONS_FULL)
+            return False
+        state.sessions[c.session_id] = c.ref
+        return True
+
+    def _sender_refusal(self, c: CommandRecord, sent_ns: int) -> Reason:
+        state = self._state
+        if c.valid_ms and state.time_ns > sent_ns + c.valid_ms * NS_PER_MS:
+            return Reason.EXPIRED
+        if c.kind in NEEDS_ACCOUNT and c.account_id not in state.accounts:
+            return Reason.UNKNOWN_ACCOUNT
+        is_all = c.kind == Command.PHASE_CHANGE and c.instrument_id == 0
+        if c.kind in NEEDS_INSTRUMENT and not is_all and c.instrument_id not in state.instruments:
+            return Reason.UNKNOWN_INSTRUMENT
+        return Reason.NONE
+
+    def snapshot(self) -> bytes:
+        """The whole state in the canonical form of `matching.snapshot`. O(state log state)."""
+        return encode_snapshot(to_snapshot(self._state))
+
+    @classmethod
+    def restore(cls, data: bytes) -> Engine:
+        """The engine that `snapshot` described; ValueError if the bytes are not sound. O(state)."""
+        engine = cls()
+        engine._state = from_snapshot(decode_snapshot(data))
+        wrong = engine.self_check()
+        if wrong:
+            raise ValueError(f"snapshot is unsound: {'; '.join(wrong)}")
+        return engine
+
+    def state_hash(self) -> bytes:
+        """BLAKE2b-256 of the state: the last 32 bytes of `snapshot()`. O(state log state)."""
+        return self.snapshot()[-HASH_SIZE:]
+
+    def self_check(self) -> list[str]:
+        """Every broken invariant in words; [] is sound. O(state)."""
+        return broken(self._state)

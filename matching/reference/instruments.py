@@ -1,0 +1,87 @@
+"""Instruments: phase, parameters, the band, the protection price, the close."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from matching.layout import BP, PRICE_LIMIT, TOTAL_LIMIT, CloseRule, Parameter, Phase, Side
+from matching.parameters import PARAMETER_DEFAULT
+from matching.reference.book import BookSide, half_up
+
+@dataclass(slots=True)
+class Instrument:
+    """One instrument: its rules, its day, its book."""
+
+    instrument_id: int
+    phase: int = Phase.CLOSED
+    parameters: dict[Parameter, int] = field(default_factory=lambda: dict(PARAMETER_DEFAULT))
+    reference: int = 0
+    volume: int = 0
+    turnover: int = 0
+    last_price: int = 0
+    units: int = 0  # tonnes of it in all accounts
+    bids: BookSide = field(default_factory=lambda: BookSide(Side.BUY))
+    asks: BookSide = field(default_factory=lambda: BookSide(Side.SELL))
+
+    def __getitem__(self, parameter: Parameter) -> int:
+        """The value of a parameter. O(1)."""
+        return self.parameters[parameter]
+
+    def book_side(self, side: int) -> BookSide:
+        """Where orders of that side rest. O(1)."""
+        return self.bids if side == Side.BUY else self.asks
+
+    def opposite(self, side: int) -> BookSide:
+        """What orders of that side trade against. O(1)."""
+        return self.asks if side == Side.BUY else self.bids
+
+    def is_empty(self) -> bool:
+        """Whether no order rests. O(1)."""
+        return not self.bids.levels and not self.asks.levels
+
+    def fee_bp_max(self) -> int:
+        """The worst fee a fill may bring. O(1)."""
+        return max(self[Parameter.MAKER_FEE_BP], self[Parameter.TAKER_FEE_BP])
+
+    def band(self) -> tuple[int, int] | None:
+        """The lowest and the highest price allowed, None without a band. O(1)."""
+        width = self[Parameter.BAND_BP]
+        if width == 0 or self.reference == 0:
+            return None
+        tick = self[Parameter.TICK_SIZE]
+        low = half_up(self.reference * (BP - width), BP * tick) * tick
+        high = half_up(self.reference * (BP + width), BP * tick) * tick
+        return max(low, tick), high
+
+    def outside_band(self, price: int) -> bool:
+        """Whether a resting order at that price has to go. O(1)."""
+        band = self.band()
+        return band is not None and not band[0] <= price <= band[1]
+
+    def protection_price(self, side: int) -> int | None:
+        """The limit of a market order, None when it has nothing to meet. O(1)."""
+        best = self.opposite(side).best()
+        if best is None:
+            return None
+        tick, walk, band = self[Parameter.TICK_SIZE], self[Parameter.PROTECTION_BP], self.band()
+        if side == Side.BUY:
+            limit = best * (BP + walk) // (BP * tick) * tick
+            limit = min(limit, PRICE_LIMIT // tick * tick)
+            return min(limit, band[1]) if band else limit
+        limit = -(-best * (BP - walk) // (BP * tick)) * tick
+        limit = max(limit, tick)
+        return max(limit, band[0]) if band else limit
+
+    def closing_price(self) -> int:
+        """The close by CLOSE_RULE; the reference stays on a thin day. O(1)."""
+        if self.volume <= self[Parameter.CLOSE_VOLUME_MIN]:
+            return self.reference
+        if self[Parameter.CLOSE_RULE] == CloseRule.LAST_TRADE:
+            return self.last_price
+        return half_up(self.turnover, self.volume)
+
+    def count_trade(self, quantity: int, price: int) -> None:
+        """Add a trade to the day. O(1)."""
+        self.volume = min(self.volume + quantity, TOTAL_LIMIT)
+        self.turnover = min(self.turnover + quantity * price, TOTAL_LIMIT)
+        self.last_price = price

@@ -1,0 +1,95 @@
+"""What must always hold, whatever stands on the log."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from matching.layout import BP, TOTAL_LIMIT, Side
+from matching.reference.book import half_up
+from matching.reference.state import State
+
+
+def broken(state: State) -> list[str]:
+    """Every broken invariant in words. O(state)."""
+    return [*_money(state), *_units(state), *_books(state), *_bounds(state)]
+
+
+def _money(state: State) -> list[str]:
+    wrong = []
+    held: Counter[int] = Counter()
+    for order in state.orders.values():
+        instrument = state.instruments[order.instrument_id]
+        if order.side == Side.BUY:
+            held[order.account_id] += order.hold(instrument.fee_bp_max())
+        if order.charged != half_up(order.accrued, BP):
+            wrong.append(f"order {order.order_id}: charged is not the accrued fee")
+    for account in state.accounts.values():
+        if account.available < 0:
+            wrong.append(f"account {account.account_id}: cash is negative")
+        if account.held != held[account.account_id]:
+            wrong.append(f"account {account.account_id}: cash held is not that of its orders")
+    if sum(a.total for a in state.accounts.values()) + state.fees != state.cash:
+        wrong.append("cash of the accounts and fees are not the cash of the market")
+    return wrong
+
+
+def _units(state: State) -> list[str]:
+    wrong = []
+    held: Counter[tuple[int, int]] = Counter()
+    units: Counter[int] = Counter()
+    for order in state.orders.values():
+        if order.side == Side.SELL:
+            held[order.account_id, order.instrument_id] += order.leaves
+    for (account_id, instrument_id), holding in state.holdings.items():
+        name = f"holding of account {account_id} in {instrument_id}"
+        units[instrument_id] += holding.total
+        if min(holding.available, holding.locked) < 0:
+            wrong.append(f"{name}: units are negative")
+        if holding.held != held[account_id, instrument_id]:
+            wrong.append(f"{name}: units held are not those of its orders")
+    for key in held.keys() - state.holdings.keys():
+        wrong.append(f"holding of account {key[0]} in {key[1]} is missing")
+    for instrument in state.instruments.values():
+        if units[instrument.instrument_id] != instrument.units:
+            wrong.append(f"instrument {instrument.instrument_id}: units do not add up")
+    return wrong
+
+
+def _books(state: State) -> list[str]:
+    wrong = []
+    resting = 0
+    for instrument in state.instruments.values():
+        name = f"instrument {instrument.instrument_id}"
+        bid, ask = instrument.bids.best(), instrument.asks.best()
+        if bid is not None and ask is not None and bid >= ask:
+            wrong.append(f"{name}: the book is crossed")
+        for book_side in (instrument.bids, instrument.asks):
+            if not all(book_side.levels.values()):
+                wrong.append(f"{name}: an empty level")
+            for order in book_side:
+                resting += 1
+                if state.orders.get(order.order_id) is not order or order.side != book_side.side:
+                    wrong.append(f"{name}: order {order.order_id} is on the wrong side or lost")
+                if not 0 < order.leaves <= order.quantity:
+                    wrong.append(f"{name}: order {order.order_id} has the wrong leaves")
+    if resting != len(state.orders):
+        wrong.append("orders known are not the orders that rest")
+    return wrong
+
+
+def _bounds(state: State) -> list[str]:
+    wrong = []
+    limits = state.limits
+    for name, count, bound in (
+        ("orders", len(state.orders), limits.orders_max),
+        ("client order ids", len(state.client_order_ids), limits.client_order_ids_max),
+        ("accounts", len(state.accounts), limits.accounts_max),
+        ("sessions", len(state.sessions), limits.sessions_max),
+    ):
+        if count > bound:
+            wrong.append(f"more {name} than their limit")
+    if max(state.cash, *(i.units for i in state.instruments.values()), 0) > TOTAL_LIMIT:
+        wrong.append("a total is above its limit")
+    if min(state.cash, state.fees) < 0:
+        wrong.append("a total is negative")
+    return wrong

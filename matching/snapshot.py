@@ -1,0 +1,327 @@
+"""The canonical snapshot: the whole state of an engine as bytes, equal for both bodies.
+
+A snapshot is a header, six sections of fixed-width little-endian rows, and the BLAKE2b-256 of all
+that stands before it. Every section has one order (ids rise; orders stand by instrument, bids before
+asks, in priority), and rows that say nothing are left out, so equal states give equal bytes and an
+engine restores what the other one wrote.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from matching.layout import (
+    PRICE_LIMIT,
+    QUANTITY_LIMIT,
+    TOTAL_LIMIT,
+    CloseRule,
+    OrderType,
+    Parameter,
+    Phase,
+    Side,
+    TimeInForce,
+)
+from matching.parameters import PARAMETER_RANGE
+from matching.protocol import Limits
+
+SNAPSHOT_MAGIC = 0x31535843  # "CXS1"
+SNAPSHOT_VERSION = 1
+HASH_SIZE = 32
+
+Rows = npt.NDArray[np.void]
+
+SNAPSHOT_HEADER = np.dtype(
+    [
+        ("magic", "<u4"),
+        ("version", "<u4"),
+        ("next_offset", "<i8"),
+        ("next_event", "<i8"),
+        ("time_ns", "<i8"),
+        ("epoch", "<i8"),
+        ("leader", "<u8"),
+        ("trading_date", "<i8"),
+        ("fees", "<i8"),
+        ("cash", "<i8"),
+        ("orders_max", "<i8"),
+        ("client_order_ids_max", "<i8"),
+        ("accounts_max", "<i8"),
+        ("sessions_max", "<i8"),
+        ("accounts", "<i8"),
+        ("holdings", "<i8"),
+        ("instruments", "<i8"),
+        ("orders", "<i8"),
+        ("sessions", "<i8"),
+        ("client_order_ids", "<i8"),
+    ]
+)
+
+ACCOUNT_ROW = np.dtype(
+    [
+        ("account_id", "<u4"),
+        ("zero", "<u4"),
+        ("participant", "<u8"),
+        ("available", "<i8"),
+        ("held", "<i8"),
+    ]
+)
+
+HOLDING_ROW = np.dtype(
+    [
+        ("account_id", "<u4"),
+        ("instrument_id", "<u2"),
+        ("zero", "<u2"),
+        ("available", "<i8"),
+        ("held", "<i8"),
+        ("locked", "<i8"),
+    ]
+)
+
+INSTRUMENT_ROW = np.dtype(
+    [
+        ("instrument_id", "<u2"),
+        ("phase", "<u2"),
+        ("zero", "<u4"),
+        ("tick_size", "<i8"),
+        ("lot_size", "<i8"),
+        ("quantity_max", "<i8"),
+        ("value_max", "<i8"),
+        ("band_bp", "<i8"),
+        ("protection_bp", "<i8"),
+        ("maker_fee_bp", "<i8"),
+        ("taker_fee_bp", "<i8"),
+        ("resale_next_day", "<i8"),
+        ("close_rule", "<i8"),
+        ("close_volume_min", "<i8"),
+        ("reference", "<i8"),
+        ("volume", "<i8"),
+        ("turnover", "<i8"),
+        ("last_price", "<i8"),
+        ("units", "<i8"),
+    ]
+)
+
+ORDER_ROW = np.dtype(
+    [
+        ("order_id", "<u8"),
+        ("account_id", "<u4"),
+        ("instrument_id", "<u2"),
+        ("side", "u1"),
+        ("time_in_force", "u1"),
+        ("quantity", "<i8"),  # the order's total
+        ("leaves", "<i8"),
+        ("price", "<i8"),
+        ("charged", "<i8"),
+        ("uncharged", "<i8"),  # accrued - 10000 x charged: from -5000 to 4999
+        ("client_order_id", "S16"),
+    ]
+)
+
+SESSION_ROW = np.dtype([("session_id", "<u4"), ("zero", "<u4"), ("ref", "<i8")])
+
+CLIENT_ORDER_ID_ROW = np.dtype(
+    [
+        ("client_order_id", "S16"),
+        ("account_id", "<u4"),
+        ("instrument_id", "<u2"),
+        ("side", "u1"),
+        ("order_type", "u1"),
+        ("time_in_force", "u1"),
+        ("zero", "V7"),
+        ("order_id", "<u8"),
+        ("quantity", "<i8"),
+        ("price", "<i8"),
+    ]
+)
+
+SECTIONS: dict[str, np.dtype[np.void]] = {
+    "accounts": ACCOUNT_ROW,
+    "holdings": HOLDING_ROW,
+    "instruments": INSTRUMENT_ROW,
+    "orders": ORDER_ROW,
+    "sessions": SESSION_ROW,
+    "client_order_ids": CLIENT_ORDER_ID_ROW,
+}
+"""The sections in the order in which they stand."""
+
+PARAMETER_FIELDS: dict[Parameter, str] = {p: p.name.lower() for p in Parameter}
+"""The column of INSTRUMENT_ROW which holds a parameter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What a snapshot says, decoded: totals as integers, tables as structured arrays."""
+
+    next_offset: int
+    next_event: int
+    time_ns: int
+    epoch: int
+    leader: int
+    trading_date: int
+    fees: int
+    cash: int
+    limits: Limits
+    accounts: Rows
+    holdings: Rows
+    instruments: Rows
+    orders: Rows
+    sessions: Rows
+    client_order_ids: Rows
+
+
+_TOTALS = tuple(f.name for f in fields(Snapshot) if f.name != "limits" and f.name not in SECTIONS)
+
+
+def encode(snapshot: Snapshot) -> bytes:
+    """The bytes of a snapshot; the last 32 are the hash of the rest. O(state)."""
+    header = np.zeros(1, SNAPSHOT_HEADER)
+    header["magic"], header["version"] = SNAPSHOT_MAGIC, SNAPSHOT_VERSION
+    for name in _TOTALS:
+        header[name] = getattr(snapshot, name)
+    for name, bound in snapshot.limits._asdict().items():
+        header[name] = bound
+    sections = [getattr(snapshot, name) for name in SECTIONS]
+    for name, rows in zip(SECTIONS, sections, strict=True):
+        header[name] = len(rows)
+    body = b"".join([header.tobytes(), *(rows.tobytes() for rows in sections)])
+    return body + blake2b(body, digest_size=HASH_SIZE).digest()
+
+
+def decode(data: bytes) -> Snapshot:
+    """The snapshot in `data`; ValueError says what is wrong with the bytes. O(state log state)."""
+    if len(data) < SNAPSHOT_HEADER.itemsize + HASH_SIZE:
+        raise ValueError("snapshot is too short")
+    header = np.frombuffer(data, SNAPSHOT_HEADER, count=1)[0]
+    if header["magic"] != SNAPSHOT_MAGIC:
+        raise ValueError("snapshot has the wrong magic")
+    if header["version"] != SNAPSHOT_VERSION:
+        raise ValueError(f"snapshot version {header['version']} is not {SNAPSHOT_VERSION}")
+    counts = {name: int(header[name]) for name in SECTIONS}
+    size = sum(counts[name] * row.itemsize for name, row in SECTIONS.items())
+    if min(counts.values()) < 0 or len(data) != SNAPSHOT_HEADER.itemsize + size + HASH_SIZE:
+        raise ValueError("snapshot has the wrong size")
+    if blake2b(data[:-HASH_SIZE], digest_size=HASH_SIZE).digest() != data[-HASH_SIZE:]:
+        raise ValueError("snapshot has the wrong hash")
+    tables: dict[str, Rows] = {}
+    at = SNAPSHOT_HEADER.itemsize
+    for name, row in SECTIONS.items():
+        tables[name] = np.frombuffer(data, row, count=counts[name], offset=at)
+        at += counts[name] * row.itemsize
+    snapshot = Snapshot(
+        limits=Limits(*(int(header[name]) for name in Limits._fields)),
+        **{name: int(header[name]) for name in _TOTALS},
+        **tables,  # type: ignore[arg-type]
+    )
+    wrong = _unsound(snapshot)
+    if wrong:
+        raise ValueError(f"snapshot is unsound: {'; '.join(wrong)}")
+    return snapshot
+
+
+def client_order_id_order(rows: Rows) -> npt.NDArray[np.int64]:
+    """The permutation that sorts rows by account, then label. O(n log n)."""
+    high, low = _label_words(rows)
+    return np.lexsort((low, high, rows["account_id"]))
+
+
+def _label_words(rows: Rows) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    # As big-endian words the labels compare as their bytes do, whatever zeros they hold.
+    words = np.ascontiguousarray(rows["client_order_id"]).view(">u8").reshape(-1, 2)
+    return words[:, 0], words[:, 1]
+
+
+def _rising(*keys: npt.NDArray[Any]) -> bool:
+    """Whether the rows are strictly rising by the keys, most significant first."""
+    above = np.zeros(max(len(keys[0]) - 1, 0), bool)
+    equal = ~above
+    for key in keys:
+        above |= equal & (key[1:] > key[:-1])
+        equal &= key[1:] == key[:-1]
+    return bool(above.all())
+
+
+def _within(rows: Rows, name: str, low: int, high: int) -> bool:
+    return bool(((rows[name] >= low) & (rows[name] <= high)).all())
+
+
+def _unsound(s: Snapshot) -> list[str]:
+    """What would lead an engine astray: order of rows, dangling ids, values out of range."""
+    wrong: list[str] = []
+
+    def need(fact: bool, words: str) -> None:
+        if not fact:
+            wrong.append(words)
+
+    for name in ("next_offset", "next_event", "time_ns", "epoch", "fees", "cash"):
+        need(getattr(s, name) >= 0, f"{name} is negative")
+    need(max(s.fees, s.cash) <= TOTAL_LIMIT, "cash is above its limit")
+    need(min(s.limits) >= 0, "a limit is negative")
+    need(_rising(s.accounts["account_id"]), "accounts out of order")
+    need(_rising(s.holdings["account_id"], s.holdings["instrument_id"]), "holdings out of order")
+    need(_rising(s.instruments["instrument_id"]), "instruments out of order")
+    need(_rising(s.sessions["session_id"]), "sessions out of order")
+    labels = s.client_order_ids
+    need(_rising(labels["account_id"], *_label_words(labels)), "client order ids out of order")
+    for name, column in (
+        ("accounts", "account_id"),
+        ("instruments", "instrument_id"),
+        ("sessions", "session_id"),
+        ("orders", "order_id"),
+    ):
+        need(bool((getattr(s, name)[column] != 0).all()), f"{name} hold the id 0")
+    for name, rows in (("holdings", s.holdings), ("orders", s.orders), ("labels", labels)):
+        need(bool(np.isin(rows["account_id"], s.accounts["account_id"]).all()), f"{name}: account")
+        known = np.isin(rows["instrument_id"], s.instruments["instrument_id"])
+        need(bool(known.all()), f"{name}: instrument")
+    for name, rows in (("accounts", s.accounts), ("holdings", s.holdings)):
+        for column in ("available", "held", "locked"):
+            if column in (rows.dtype.names or ()):
+                need(_within(rows, column, 0, TOTAL_LIMIT), f"{name}: {column} out of range")
+    if not wrong:
+        _check_instruments(s.instruments, need)
+        _check_orders(s, need)
+    return wrong
+
+
+def _check_instruments(rows: Rows, need: Any) -> None:
+    for parameter, (low, high) in PARAMETER_RANGE.items():
+        name = PARAMETER_FIELDS[parameter]
+        need(_within(rows, name, low, high), f"instruments: {name} out of range")
+    need(_within(rows, "phase", min(Phase), max(Phase)), "instruments: unknown phase")
+    need(_within(rows, "close_rule", min(CloseRule), max(CloseRule)), "instruments: close rule")
+    for name in ("reference", "last_price"):
+        need(_within(rows, name, 0, PRICE_LIMIT), f"instruments: {name} out of range")
+    for name in ("volume", "turnover", "units"):
+        need(_within(rows, name, 0, TOTAL_LIMIT), f"instruments: {name} out of range")
+
+
+def _check_orders(s: Snapshot, need: Any) -> None:
+    rows = s.orders
+    ids = rows["order_id"]
+    need(len(np.unique(ids)) == len(ids), "orders: an order id stands twice")
+    need(_within(rows, "side", Side.BUY, Side.SELL), "orders: unknown side")
+    resting = np.isin(rows["time_in_force"], (TimeInForce.DAY, TimeInForce.GTC))
+    need(bool(resting.all()), "orders: time in force cannot rest")
+    need(_within(rows, "leaves", 1, QUANTITY_LIMIT), "orders: leaves out of range")
+    need(_within(rows, "quantity", 1, QUANTITY_LIMIT), "orders: quantity out of range")
+    need(bool((rows["leaves"] <= rows["quantity"]).all()), "orders: leaves above quantity")
+    need(_within(rows, "price", 1, PRICE_LIMIT), "orders: price out of range")
+    need(_within(rows, "charged", 0, TOTAL_LIMIT), "orders: charged out of range")
+    need(_within(rows, "uncharged", -5_000, 4_999), "orders: uncharged out of range")
+    at = np.searchsorted(s.instruments["instrument_id"], rows["instrument_id"])
+    if len(rows):
+        on_tick = rows["price"] % s.instruments["tick_size"][at] == 0
+        need(bool(on_tick.all()), "orders: price off the tick")
+    sign = np.where(rows["side"] == Side.BUY, -1, 1)
+    instrument, side = rows["instrument_id"].astype(np.int64), rows["side"]
+    price = rows["price"] * sign
+    place = np.lexsort((np.arange(len(rows)), price, side, instrument))
+    need(bool((place == np.arange(len(rows))).all()), "orders out of order")
+    labels = s.client_order_ids
+    need(_within(labels, "side", Side.BUY, Side.SELL), "client order ids: unknown side")
+    types = np.isin(labels["order_type"], tuple(OrderType))
+    need(bool(types.all()), "client order ids: unknown order type")

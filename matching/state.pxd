@@ -1,0 +1,364 @@
+"""The state of the compiled engine, and the small steps that everything else is made of.
+
+Orders, levels, ladder nodes, accounts and holdings live in growing pools and name each other by
+place, never by pointer: a pool may move when it grows. Place 0 of every pool is nobody. A pointer
+into a pool is good until the next step that may add to that pool.
+"""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport realloc
+from libc.string cimport memset
+
+from matching.layout cimport (
+    BP, BUY, DUPLICATE, REJECTED, RESALE_NEXT_DAY, SELL, TOTAL_LIMIT,
+    ClientOrderId, CommandRecord, EventRecord,
+)
+from matching.tables cimport Labels, Map, map_add, map_find, raise_memory_error, unlikely
+
+cdef enum:
+    PARAMETERS = 11
+    INSTRUMENTS = 65536
+
+cdef struct Order:
+    uint64_t order_id
+    int64_t price
+    int64_t leaves
+    int64_t quantity
+    int64_t charged
+    uint32_t next  # behind it at its price; of a free place: the next free one
+    uint32_t previous
+    uint32_t level
+    uint32_t account
+    uint32_t holding
+    int32_t uncharged  # accrued - BP x charged, so that no product leaves 63 bits
+    uint16_t instrument_id
+    uint8_t side
+    uint8_t order_type
+    uint8_t time_in_force
+    ClientOrderId client_order_id
+
+cdef struct Level:
+    int64_t quantity
+    uint32_t head
+    uint32_t tail
+    uint32_t key
+    uint32_t next_free
+
+cdef struct Node:  # of a ladder: 64 ways, on the last step to levels, else to nodes
+    uint64_t present
+    uint32_t child[64]
+
+cdef struct BookSide:
+    uint32_t root
+    uint32_t best  # level
+    uint32_t leaf  # the node that was touched last, and what of a key leads to it
+    uint32_t leaf_prefix
+
+cdef struct Instrument:
+    int64_t parameters[PARAMETERS + 1]  # by Parameter; place 0 is free
+    int64_t fee_bp_max
+    int64_t band_low
+    int64_t band_high  # -1 = no band
+    int64_t reference
+    int64_t volume
+    int64_t turnover
+    int64_t last_price
+    int64_t units
+    BookSide sides[SELL + 1]  # by Side
+    uint16_t instrument_id
+    uint8_t phase
+
+cdef struct Account:
+    int64_t available
+    int64_t held
+    uint64_t participant
+    uint32_t account_id
+
+cdef struct Holding:
+    int64_t available
+    int64_t held
+    int64_t locked
+    uint32_t account
+    uint16_t instrument_id
+
+cdef struct State:
+    int64_t next_offset
+    int64_t next_event
+    int64_t time_ns
+    int64_t epoch
+    uint64_t leader
+    int64_t trading_date
+    int64_t fees
+    int64_t cash
+    int64_t orders_max
+    int64_t client_order_ids_max
+    int64_t accounts_max
+    int64_t sessions_max
+    # tables
+    Map order_places
+    Map account_places
+    Map holding_places  # key: place of the account << 16 | instrument
+    Map session_refs
+    Labels labels
+    Instrument** instruments  # by id, NULL = not open
+    uint16_t* instrument_ids  # rising
+    int64_t instruments_count
+    # pools
+    Order* orders
+    uint32_t orders_end
+    uint32_t orders_capacity
+    uint32_t orders_free
+    int64_t orders_count
+    Level* levels
+    uint32_t levels_end
+    uint32_t levels_capacity
+    uint32_t levels_free
+    Node* nodes
+    uint32_t nodes_end
+    uint32_t nodes_capacity
+    uint32_t nodes_free
+    Account* accounts
+    uint32_t accounts_end
+    uint32_t accounts_capacity
+    Holding* holdings
+    uint32_t holdings_end
+    uint32_t holdings_capacity
+    # the record at hand
+    EventRecord* events
+    int64_t events_count
+    int64_t events_capacity
+    uint32_t command_index
+    bint is_note_heard
+
+# -- pools ---------------------------------------------------------------------------------------
+
+cdef inline int grow(void** pool, uint32_t* capacity, size_t size) except -1 nogil:
+    cdef uint64_t wider = 2 * <uint64_t>capacity[0] if capacity[0] else 1024
+    cdef void* moved
+    if wider >> 32:
+        return raise_memory_error()
+    moved = realloc(pool[0], wider * size)
+    if moved == NULL:
+        return raise_memory_error()
+    pool[0] = moved
+    capacity[0] = <uint32_t>wider
+    return 0
+
+cdef inline uint32_t order_new(State* s) except 0 nogil:
+    cdef uint32_t place = s.orders_free
+    if place:
+        s.orders_free = s.orders[place].next
+    else:
+        if unlikely(s.orders_end == s.orders_capacity):
+            grow(<void**>&s.orders, &s.orders_capacity, sizeof(Order))
+        place = s.orders_end
+        s.orders_end += 1
+    s.orders_count += 1
+    return place
+
+cdef inline void order_free(State* s, uint32_t place) noexcept nogil:
+    s.orders[place].order_id = 0
+    s.orders[place].next = s.orders_free
+    s.orders_free = place
+    s.orders_count -= 1
+
+cdef inline uint32_t level_new(State* s) except 0 nogil:
+    cdef uint32_t place = s.levels_free
+    if place:
+        s.levels_free = s.levels[place].next_free
+    else:
+        if unlikely(s.levels_end == s.levels_capacity):
+            grow(<void**>&s.levels, &s.levels_capacity, sizeof(Level))
+        place = s.levels_end
+        s.levels_end += 1
+    return place
+
+cdef inline void level_free(State* s, uint32_t place) noexcept nogil:
+    s.levels[place].next_free = s.levels_free
+    s.levels_free = place
+
+cdef inline uint32_t node_new(State* s) except 0 nogil:
+    cdef uint32_t place = s.nodes_free
+    if place:
+        s.nodes_free = s.nodes[place].child[0]
+    else:
+        if unlikely(s.nodes_end == s.nodes_capacity):
+            grow(<void**>&s.nodes, &s.nodes_capacity, sizeof(Node))
+        place = s.nodes_end
+        s.nodes_end += 1
+    s.nodes[place].present = 0
+    return place
+
+cdef inline void node_free(State* s, uint32_t place) noexcept nogil:
+    s.nodes[place].child[0] = s.nodes_free
+    s.nodes_free = place
+
+cdef inline uint32_t account_add(
+    State* s, uint32_t account_id, uint64_t participant
+) except 0 nogil:
+    cdef uint32_t place = s.accounts_end
+    if unlikely(place == s.accounts_capacity):
+        grow(<void**>&s.accounts, &s.accounts_capacity, sizeof(Account))
+    map_add(&s.account_places, account_id, place)
+    memset(&s.accounts[place], 0, sizeof(Account))
+    s.accounts[place].account_id = account_id
+    s.accounts[place].participant = participant
+    s.accounts_end += 1
+    return place
+
+cdef inline uint32_t account_find(const State* s, uint32_t account_id) noexcept nogil:
+    entry = map_find(&s.account_places, account_id) if account_id else NULL
+    return <uint32_t>entry.value if entry != NULL else 0
+
+cdef inline uint32_t holding_find(
+    const State* s, uint32_t account, uint16_t instrument_id
+) noexcept nogil:
+    entry = map_find(&s.holding_places, <uint64_t>account << 16 | instrument_id)
+    return <uint32_t>entry.value if entry != NULL else 0
+
+cdef inline uint32_t holding_of(
+    State* s, uint32_t account, uint16_t instrument_id
+) except 0 nogil:
+    cdef uint32_t place = holding_find(s, account, instrument_id)
+    if place:
+        return place
+    place = s.holdings_end
+    if unlikely(place == s.holdings_capacity):
+        grow(<void**>&s.holdings, &s.holdings_capacity, sizeof(Holding))
+    map_add(&s.holding_places, <uint64_t>account << 16 | instrument_id, place)
+    memset(&s.holdings[place], 0, sizeof(Holding))
+    s.holdings[place].account = account
+    s.holdings[place].instrument_id = instrument_id
+    s.holdings_end += 1
+    return place
+
+cdef inline int64_t holding_total(const Holding* h) noexcept nogil:
+    return h.available + h.held + h.locked
+
+# -- events --------------------------------------------------------------------------------------
+
+cdef inline EventRecord* emit(State* s, uint8_t kind) except NULL nogil:
+    cdef EventRecord* e
+    cdef void* moved
+    if unlikely(s.events_count == s.events_capacity):
+        moved = realloc(s.events, 2 * s.events_capacity * sizeof(EventRecord))
+        if moved == NULL:
+            raise_memory_error()
+            return NULL
+        s.events = <EventRecord*>moved
+        s.events_capacity *= 2
+    e = &s.events[s.events_count]
+    s.events_count += 1
+    memset(e, 0, sizeof(EventRecord))
+    e.kind = kind
+    e.command_index = s.command_index
+    return e
+
+cdef inline EventRecord* emit_answer(
+    State* s, uint8_t kind, const CommandRecord* c
+) except NULL nogil:
+    cdef EventRecord* e = emit(s, kind)
+    e.side = c.side
+    e.order_type = c.order_type
+    e.time_in_force = c.time_in_force
+    e.instrument_id = c.instrument_id
+    e.account_id = c.account_id
+    e.value = c.ref
+    e.quantity = c.quantity
+    e.price = c.price
+    e.order_id = c.order_id
+    e.client_order_id = c.client_order_id
+    return e
+
+cdef inline int reject(State* s, const CommandRecord* c, uint16_t reason) except -1 nogil:
+    cdef EventRecord* e = emit_answer(s, REJECTED, c)
+    e.order_type = c.kind
+    e.reason = reason
+    return 0
+
+cdef inline int duplicate(State* s, const CommandRecord* c, uint64_t order_id) except -1 nogil:
+    cdef EventRecord* e = emit_answer(s, DUPLICATE, c)
+    e.order_type = c.kind
+    e.order_id = order_id
+    return 0
+
+cdef inline EventRecord* emit_order(State* s, uint8_t kind, const Order* o) except NULL nogil:
+    cdef EventRecord* e = emit(s, kind)
+    e.side = o.side
+    e.order_type = o.order_type
+    e.time_in_force = o.time_in_force
+    e.instrument_id = o.instrument_id
+    e.account_id = s.accounts[o.account].account_id
+    e.price = o.price
+    e.order_id = o.order_id
+    e.client_order_id = o.client_order_id
+    return e
+
+# -- money and units -----------------------------------------------------------------------------
+
+cdef inline int64_t hold_of(const Order* o, int64_t fee_bp_max) noexcept nogil:
+    # value x fee stays below 2**63: VALUE_LIMIT x FEE_BP_LIMIT is 9 x 10**18.
+    cdef int64_t value
+    if o.side == SELL:
+        return o.leaves
+    value = o.leaves * o.price
+    return value + (o.uncharged + value * fee_bp_max + BP // 2) // BP
+
+cdef inline int64_t charge(Order* o, int64_t value, int64_t fee_bp) noexcept nogil:
+    cdef int64_t due = o.uncharged + value * fee_bp
+    cdef int64_t fee = (due + BP // 2) // BP
+    o.uncharged = <int32_t>(due - fee * BP)
+    o.charged += fee
+    return fee
+
+cdef inline void move_hold(State* s, const Order* o, int64_t more) noexcept nogil:
+    if o.side == BUY:
+        s.accounts[o.account].available -= more
+        s.accounts[o.account].held += more
+    else:
+        s.holdings[o.holding].available -= more
+        s.holdings[o.holding].held += more
+
+cdef inline int64_t settle(
+    State* s, const Instrument* i, Order* o, int64_t quantity, int64_t value, int64_t fee_bp
+) noexcept nogil:
+    # One side of a fill: pay or deliver, give back what the hold no longer needs; the fee.
+    cdef Account* account = &s.accounts[o.account]
+    cdef Holding* holding = &s.holdings[o.holding]
+    cdef int64_t fee, freed
+    if o.side == SELL:
+        o.leaves -= quantity
+        fee = charge(o, value, fee_bp)
+        holding.held -= quantity
+        account.available += value - fee
+    else:
+        freed = hold_of(o, i.fee_bp_max)
+        o.leaves -= quantity
+        fee = charge(o, value, fee_bp)
+        freed -= hold_of(o, i.fee_bp_max)
+        account.held -= freed
+        account.available += freed - value - fee
+        if i.parameters[RESALE_NEXT_DAY]:
+            holding.locked += quantity
+        else:
+            holding.available += quantity
+    s.fees += fee
+    return fee
+
+# -- instruments ---------------------------------------------------------------------------------
+
+cdef inline int64_t half_up(int64_t numerator, int64_t denominator) noexcept nogil:
+    # Both sides of the mark fit: the largest numerator is TOTAL_LIMIT.
+    cdef int64_t quotient = numerator // denominator
+    cdef int64_t rest = numerator - quotient * denominator
+    return quotient + (rest >= denominator - rest)
+
+cdef inline bint is_outside_band(const Instrument* i, int64_t price) noexcept nogil:
+    return i.band_high >= 0 and (price < i.band_low or price > i.band_high)
+
+cdef inline void count_trade(
+    Instrument* i, int64_t quantity, int64_t price, int64_t value
+) noexcept nogil:
+    i.volume = min(i.volume + quantity, <int64_t>TOTAL_LIMIT)
+    i.turnover = min(i.turnover + value, <int64_t>TOTAL_LIMIT)
+    i.last_price = price

@@ -1,0 +1,400 @@
+"""Seeded flows of frames: the whole command set, and flows that are out to break something."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from random import Random
+
+from matching.layout import (
+    COUNT_MAX,
+    PRICE_LIMIT,
+    QUANTITY_LIMIT,
+    TOTAL_LIMIT,
+    VALUE_LIMIT,
+    Command,
+    Instruction,
+    OrderType,
+    Parameter,
+    Phase,
+    Side,
+    TimeInForce,
+)
+from matching.parameters import PARAMETER_RANGE
+from tests.matching.frames import command, frame, note_text
+
+ACCOUNTS = (1, 2, 3, 4, 5, 4_000_000_000)
+INSTRUMENTS = (1, 2, 65_535)
+SECOND = 1_000_000_000
+MS = 1_000_000
+
+
+class Flow:
+    """Frames one after the other; remembers where its orders are on the log."""
+
+    def __init__(self, seed: int, *, start: int = 0) -> None:
+        self.random = Random(seed)
+        self.offset = start
+        self.now = 1_700_000_000 * SECOND
+        self.date = 20_261_122
+        self.epoch = 0
+        self.ref = 0
+        self.orders: list[tuple[int, int]] = []  # order id, account
+        self.index = 0
+        self.mid = 7_000
+        self.spread = 12
+
+    def frames(self, count: int, commands: Callable[[Flow], bytes], most: int = 20) -> Iterator:
+        """`count` records of the log, each with up to `most` commands."""
+        for _ in range(count):
+            yield self.frame(commands, self.random.randint(1, most))
+
+    def frame(self, commands: Callable[[Flow], bytes], count: int) -> tuple[int, int, bytes]:
+        """The next record: offset, append time, frame."""
+        records = []
+        for self.index in range(count):
+            records.append(commands(self))
+        return self.record(frame(records, self.now - self.random.choice((0, 3 * MS, 40 * MS))))
+
+    def record(self, data: bytes) -> tuple[int, int, bytes]:
+        """The next record with these bytes, good or bad."""
+        self.now += self.random.choice((0, 1, MS, 20 * MS, -5 * MS))
+        offset, self.offset = self.offset, self.offset + 1
+        return offset, self.now, data
+
+    def opening(self, accounts: int = 0, cash: int = 10**12, units: int = 10**7) -> Iterator:
+        """A market that can trade: accounts with means, instruments in CONTINUOUS."""
+        ids = range(1, accounts + 1) if accounts else ACCOUNTS
+        commands = [command(Command.EPOCH_START, quantity=1, order_id=11)]
+        self.epoch = 1
+        for instrument_id in INSTRUMENTS:
+            commands.append(command(Command.INSTRUMENT_OPEN, instrument_id=instrument_id))
+        for account_id in ids:
+            named = {"account_id": account_id}
+            commands.append(command(Command.ACCOUNT_OPEN, order_id=account_id * 10, **named))
+            commands.append(command(Command.CASH_DEPOSIT, quantity=cash, **named))
+            for instrument_id in INSTRUMENTS:
+                named["instrument_id"] = instrument_id
+                commands.append(command(Command.UNITS_DEPOSIT, quantity=units, **named))
+        commands.append(command(Command.PHASE_CHANGE, order_type=Phase.CONTINUOUS))
+        while commands:
+            yield self.record(frame(commands[:COUNT_MAX], self.now))
+            commands = commands[COUNT_MAX:]
+
+    # -- pieces ---------------------------------------------------------------------------------
+
+    def label(self) -> bytes:
+        r = self.random
+        kind = r.random()
+        if kind < 0.3:
+            return b""
+        if kind < 0.5:
+            return b"c%d" % r.randint(1, 12)
+        if kind < 0.55:
+            return b"\0" + bytes(r.randrange(256) for _ in range(15))
+        return b"%016x" % r.getrandbits(64)
+
+    def session(self) -> dict[str, int]:
+        r = self.random
+        if r.random() < 0.5:
+            return {}
+        self.ref += r.choice((1, 1, 1, 5, 0, -2))
+        return {"session_id": r.choice((1, 2, 2**32 - 1)), "ref": self.ref}
+
+    def price(self) -> int:
+        return self.mid + self.random.randint(-self.spread, self.spread)
+
+    def some_order(self) -> tuple[int, int]:
+        """An order id and whose it is; now and then a wrong one."""
+        r = self.random
+        if not self.orders or r.random() < 0.03:
+            return r.choice((0, 1, 2**64 - 1, self.offset << 16)), r.choice(ACCOUNTS)
+        back = min(len(self.orders), r.choice((3, 30, 300)))
+        order_id, account_id = self.orders[-r.randint(1, back)]
+        return order_id, account_id if r.random() > 0.02 else r.choice(ACCOUNTS)
+
+    # -- commands -------------------------------------------------------------------------------
+
+    def new_order(self, **changes: int | bytes) -> bytes:
+        r = self.random
+        account_id = r.choice(ACCOUNTS)
+        order_type = r.choices((OrderType.LIMIT, OrderType.MARKET), (12, 1))[0]
+        tif = r.choices(tuple(TimeInForce), (6, 4, 2, 2))[0]
+        if order_type == OrderType.MARKET and r.random() < 0.9:
+            tif = r.choice((TimeInForce.IOC, TimeInForce.FOK))
+        fields = {
+            "account_id": account_id,
+            "instrument_id": r.choices(INSTRUMENTS, (8, 2, 1))[0],
+            "side": r.choice(tuple(Side)),
+            "order_type": order_type,
+            "time_in_force": tif,
+            "quantity": r.choice((1, 2, 7, 10, 100, 1_000)) * r.randint(1, 5),
+            "price": 0 if order_type == OrderType.MARKET else self.price(),
+            "client_order_id": self.label(),
+            "valid_ms": r.choice((0, 0, 0, 0, 0, 0, 10, 65_535)),
+        }
+        fields |= self.session() | changes
+        self.orders.append((self.offset << 16 | self.index, int(fields["account_id"])))
+        return command(Command.NEW_ORDER, **fields)
+
+    def cancel(self) -> bytes:
+        order_id, account_id = self.some_order()
+        named = {"account_id": account_id, "order_id": order_id}
+        if self.random.random() < 0.2:
+            named = {"account_id": account_id, "client_order_id": self.label()}
+        return command(Command.CANCEL_ORDER, **named, **self.session())
+
+    def replace(self) -> bytes:
+        r = self.random
+        order_id, account_id = self.some_order()
+        return command(
+            Command.REPLACE_ORDER,
+            account_id=account_id,
+            order_id=order_id,
+            quantity=r.choice((0, 1, 2, 5, 7, 50, 100, 500, 3_000)) + r.randint(0, 3),
+            price=r.choice((self.price(), self.price(), 0, PRICE_LIMIT + 1)),
+            client_order_id=self.label(),
+            **self.session(),
+        )
+
+    def money(self) -> bytes:
+        r = self.random
+        quantity = r.choice((0, -1, 1, 1_000, 10**9, 10**12, TOTAL_LIMIT, 2**63 - 1, -(2**63)))
+        return command(
+            r.choice(
+                (
+                    Command.CASH_DEPOSIT,
+                    Command.CASH_WITHDRAW,
+                    Command.UNITS_DEPOSIT,
+                    Command.UNITS_RELEASE,
+                    Command.ACCOUNT_OPEN,
+                )
+            ),
+            account_id=r.choice((*ACCOUNTS, 0, 77, 78)),
+            instrument_id=r.choice((*INSTRUMENTS, 0, 9)),
+            quantity=quantity if r.random() < 0.5 else r.randint(1, 10_000),
+            order_id=r.getrandbits(64),
+            client_order_id=self.label(),
+            **self.session(),
+        )
+
+    def parameter(self) -> bytes:
+        r = self.random
+        parameter = r.choice(tuple(Parameter))
+        low, high = PARAMETER_RANGE[parameter]
+        value = r.choice((low, high, low - 1, high + 1, low + 1, 500, 25, 3))
+        if parameter in (Parameter.TICK_SIZE, Parameter.LOT_SIZE):
+            value = r.choice((1, 1, 2, 5, 0))
+        if parameter in (Parameter.QUANTITY_MAX, Parameter.VALUE_MAX):
+            value = r.choice((high, high, high, 4_000_000, 0))
+        return command(
+            Command.INSTRUMENT_PARAMETER,
+            order_type=parameter if r.random() < 0.97 else r.choice((0, 12, 255)),
+            instrument_id=r.choice((*INSTRUMENTS, 9)),
+            quantity=value,
+            **self.session(),
+        )
+
+    def phase(self) -> bytes:
+        r = self.random
+        kind = r.random()
+        if kind < 0.2:
+            return command(
+                Command.REFERENCE_PRICE,
+                instrument_id=r.choice((*INSTRUMENTS, 8)),
+                price=r.choice((self.price(), self.price(), 1, 0, PRICE_LIMIT, PRICE_LIMIT + 1)),
+            )
+        if kind < 0.4:
+            self.date += r.choice((0, 1, 1, 1))
+            return command(Command.DAY_ROLL, quantity=self.date, **self.session())
+        return command(
+            Command.PHASE_CHANGE,
+            order_type=r.choices((0, 1, 2, 3, 255), (4, 9, 2, 0.3, 0.3))[0],
+            instrument_id=r.choice((0, 0, 0, *INSTRUMENTS, 7)),
+        )
+
+    def passing(self) -> bytes:
+        r = self.random
+        kind = r.random()
+        if kind < 0.3:
+            return command(
+                Command.INSTRUCTION,
+                order_type=r.choice((*Instruction, 0, 7)),
+                account_id=r.choice((*ACCOUNTS, 99)),
+                instrument_id=r.choice((*INSTRUMENTS, 0)),
+                quantity=r.getrandbits(40),
+                price=2026,
+                client_order_id=self.label(),
+                **self.session(),
+            )
+        if kind < 0.8:
+            return command(Command.NOTE, account_id=1, **note_text(bytes(r.choices(b"note", k=40))))
+        if kind < 0.9:
+            self.epoch += r.choice((0, 1, 1, 2, -1))
+            return command(Command.EPOCH_START, quantity=self.epoch, order_id=r.getrandbits(20))
+        return command(Command.CLOCK_TICK, **self.session())
+
+    def noise(self) -> bytes:
+        r = self.random
+        if r.random() < 0.5:
+            return r.randbytes(64)
+        record = bytearray(self.new_order())
+        for _ in range(r.randint(1, 4)):
+            record[r.randrange(64)] = r.choice((0, 1, 255, r.randrange(256)))
+        return bytes(record)
+
+
+# -- whole flows ----------------------------------------------------------------------------------
+
+
+def trading(flow: Flow) -> bytes:
+    """What a busy day looks like, with a few resends and mistakes."""
+    return flow.random.choices((flow.new_order, flow.cancel, flow.replace), (60, 25, 15))[0]()
+
+
+def everything(flow: Flow) -> bytes:
+    """Every command there is, sound and unsound."""
+    return flow.random.choices(
+        (
+            flow.new_order,
+            flow.cancel,
+            flow.replace,
+            flow.money,
+            flow.parameter,
+            flow.phase,
+            flow.passing,
+            flow.noise,
+        ),
+        (50, 12, 16, 6, 3, 6, 6, 3),
+    )[0]()
+
+
+def same_price(flow: Flow) -> bytes:
+    """All orders at one price: long queues."""
+    r = flow.random
+    if r.random() < 0.6:
+        side = r.choices(tuple(Side), (9, 1))[0]
+        return flow.new_order(
+            instrument_id=1, price=7_000, side=side, order_type=OrderType.LIMIT, quantity=1
+        )
+    return flow.cancel() if r.random() < 0.7 else flow.replace()
+
+
+def many_levels(flow: Flow) -> bytes:
+    """Thousands of levels far apart, swept now and then."""
+    r = flow.random
+    side = r.choice(tuple(Side))
+    step = 1 << r.randrange(0, 26)
+    price = 500_000_000 + (-1 if side == Side.BUY else 1) * step * r.randint(1, 6)
+    terms = {"side": side, "price": max(price, 1), "quantity": r.randint(1, 3)}
+    if r.random() < 0.01:
+        side = r.choice(tuple(Side))
+        price = PRICE_LIMIT if side == Side.BUY else 1
+        terms = {"side": side, "price": price, "quantity": r.randint(1, 60)}
+        terms["time_in_force"] = r.choice((TimeInForce.IOC, TimeInForce.FOK))
+    elif r.random() < 0.3:
+        return flow.cancel()
+    else:
+        terms["time_in_force"] = TimeInForce.GTC
+    return flow.new_order(instrument_id=1, order_type=OrderType.LIMIT, **terms)
+
+
+def cancel_storm(flow: Flow) -> bytes:
+    """Nine cancels to an order, most of them of orders that are gone."""
+    return flow.cancel() if flow.random.random() < 0.9 else flow.new_order()
+
+
+def replace_chain(flow: Flow) -> bytes:
+    """A few orders, changed again and again."""
+    r = flow.random
+    if r.random() < 0.1 or len(flow.orders) < 5:
+        return flow.new_order(time_in_force=TimeInForce.GTC, order_type=OrderType.LIMIT)
+    return flow.replace()
+
+
+def fill_or_kill(flow: Flow) -> bytes:
+    """FOK orders across levels, just big enough or just too big."""
+    r = flow.random
+    if r.random() < 0.3:
+        return flow.new_order(
+            time_in_force=TimeInForce.FOK, quantity=r.randint(1, 200), instrument_id=1
+        )
+    return flow.new_order(instrument_id=1, quantity=r.randint(1, 30))
+
+
+def extremes(flow: Flow) -> bytes:
+    """Prices, quantities and fees at the edge of what is allowed, and past it."""
+    r = flow.random
+    price = r.choice((1, 2, 900_000, PRICE_LIMIT - 1, PRICE_LIMIT, PRICE_LIMIT + 1, 2**63 - 1))
+    quantity = r.choice(
+        (1, 9_000_000, QUANTITY_LIMIT, QUANTITY_LIMIT + 1, VALUE_LIMIT // price, -(2**63), 2**62)
+    )
+    kind = r.random()
+    if kind < 0.75:
+        return flow.new_order(
+            instrument_id=r.choice((1, 1, 2)), price=price, quantity=min(quantity, 2**63 - 1)
+        )
+    if kind < 0.85:
+        order_id, account_id = flow.some_order()
+        return command(
+            Command.REPLACE_ORDER,
+            account_id=account_id,
+            order_id=order_id,
+            quantity=quantity,
+            price=price,
+        )
+    return flow.money() if kind < 0.9 else flow.cancel()
+
+
+def labels(flow: Flow) -> bytes:
+    """Client order ids used again: resent, changed in one field, across accounts."""
+    r = flow.random
+    label = b"label-%d" % r.randint(1, 40)
+    kind = r.random()
+    terms = {"account_id": r.choice((1, 2)), "client_order_id": label}
+    if kind < 0.2:
+        return command(Command.CANCEL_ORDER, **terms)
+    if kind < 0.45:
+        order_id, account_id = flow.some_order()
+        quantity, price = r.randint(3, 5), r.randint(7_000, 7_001)
+        terms |= {"account_id": account_id, "order_id": order_id}
+        return command(Command.REPLACE_ORDER, quantity=quantity, price=price, **terms)
+    if kind < 0.47:
+        return flow.phase()
+    side = r.choice(tuple(Side))
+    body = {"instrument_id": r.choice((1, 2)), "side": side, "order_type": OrderType.LIMIT}
+    body |= {"price": r.randint(7_000, 7_001), "quantity": r.randint(3, 4)}
+    return flow.new_order(**terms, **body, time_in_force=r.choice(tuple(TimeInForce)))
+
+
+def broken_frames(flow: Flow, count: int) -> Iterator[tuple[int, int, bytes]]:
+    """Frames cut short, changed in a byte, with a lying header, or no frame at all."""
+    r = flow.random
+    for _ in range(count):
+        good = flow.frame(everything, r.randint(1, 4))[2]
+        flow.offset -= 1
+        bad = bytearray(good)
+        kind = r.randrange(6)
+        if kind == 0:
+            del bad[r.randrange(len(bad)) :]
+        elif kind == 1:
+            bad[r.randrange(len(bad))] ^= 1 << r.randrange(8)
+        elif kind == 2:
+            bad += r.randbytes(r.choice((1, 63, 64, 65)))
+        elif kind == 3:
+            bad[8:12] = r.choice((0, 1, 4096, 4097, 2**32 - 1)).to_bytes(4, "little")
+        elif kind == 4:
+            bad = bytearray(r.randbytes(r.choice((0, 1, 79, 80, 81, 144, 500))))
+        yield flow.record(bytes(bad))
+
+
+WHOLE_FLOWS: dict[str, Callable[[Flow], bytes]] = {
+    "trading": trading,
+    "everything": everything,
+    "same_price": same_price,
+    "many_levels": many_levels,
+    "cancel_storm": cancel_storm,
+    "replace_chain": replace_chain,
+    "fill_or_kill": fill_or_kill,
+    "extremes": extremes,
+    "labels": labels,
+}
