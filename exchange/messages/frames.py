@@ -77,6 +77,7 @@ __all__ = [
     "note_text",
     "notes",
     "order_id_of",
+    "pack_command",
     "read_commands",
     "seal_events",
 ]
@@ -85,6 +86,8 @@ GENESIS = bytes(32)
 """The chain before the first event part."""
 
 NOTE_BYTES = 40
+
+_PACKED_COMMAND = Struct("<BBBBHHIIqqqQ16s")
 
 
 class ChainBrokenError(Exception):
@@ -153,6 +156,43 @@ def command(kind: Command, **fields: Any) -> bytes:
     for name, value in fields.items():
         record[name] = value
     return record.tobytes()
+
+
+def pack_command(
+    kind: int,
+    *,
+    side: int = 0,
+    order_type: int = 0,
+    time_in_force: int = 0,
+    instrument_id: int = 0,
+    valid_ms: int = 0,
+    account_id: int = 0,
+    session_id: int = 0,
+    ref: int = 0,
+    quantity: int = 0,
+    price: int = 0,
+    order_id: int = 0,
+    client_order_id: bytes = b"",
+) -> bytes:
+    """What `command` gives, some ten times faster: for the gateway's hot path.
+
+    Raises struct.error when a value does not fit its field.
+    """
+    return _PACKED_COMMAND.pack(
+        kind,
+        side,
+        order_type,
+        time_in_force,
+        instrument_id,
+        valid_ms,
+        account_id,
+        session_id,
+        ref,
+        quantity,
+        price,
+        order_id,
+        client_order_id,
+    )
 
 
 def notes(text: str) -> list[bytes]:

@@ -46,6 +46,7 @@ class Participant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     id: int
     name: str
     lei: str = ""
+    intake: bool = False  # it sends orders over its own Kafka topic
 
 
 class Account(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
