@@ -17,14 +17,14 @@ Engine: type[EngineProtocol]
 
 if COMPILED:
     try:
-        from matching import compiled
+        from matching.compiled import Engine as CompiledEngine
     except ImportError as error:
         raise ImportError(
-            "matching.compiled is not built: run `python -m matching.build`, "
-            "or set MATCHING_PURE=1 for the slow reference engine"
+            "matching.compiled is not built: `pip install --editable .` builds it, "
+            "MATCHING_PURE=1 chooses the slow reference engine"
         ) from error
-    Engine = compiled.Engine
+    Engine = CompiledEngine
 else:
-    from matching import reference
+    from matching.reference import Engine as ReferenceEngine
 
-    Engine = reference.Engine
+    Engine = ReferenceEngine

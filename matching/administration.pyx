@@ -12,9 +12,9 @@ from libc.string cimport memmove, memset
 from matching.ladder cimport end_resting, ladder_next
 from matching.layout cimport *
 from matching.state cimport (
-    Account, BookSide, Holding, Instrument, Level, Order, State,
+    BookSide, Holding, Instrument, State,
     account_add, account_find, emit, emit_answer, half_up, holding_find, holding_of,
-    holding_total, is_outside_band, reject,
+    holding_total, is_outside_band,
 )
 from matching.tables cimport labels_reindex, map_find, raise_memory_error
 
@@ -60,11 +60,11 @@ cdef int administer(
 
 cdef int account_open(State* s, const CommandRecord* c) except -1 nogil:
     if c.account_id == 0:
-        return reject(s, c, UNKNOWN_ACCOUNT)
+        return UNKNOWN_ACCOUNT
     if account_find(s, c.account_id):
-        return reject(s, c, ACCOUNT_EXISTS)
+        return ACCOUNT_EXISTS
     if <int64_t>s.account_places.count >= s.accounts_max:
-        return reject(s, c, ACCOUNTS_FULL)
+        return ACCOUNTS_FULL
     account_add(s, c.account_id, c.order_id)
     e = emit(s, ACCOUNT_OPENED)
     e.account_id = c.account_id
@@ -74,18 +74,18 @@ cdef int account_open(State* s, const CommandRecord* c) except -1 nogil:
 
 cdef int cash_deposit(State* s, uint32_t account, const CommandRecord* c) except -1 nogil:
     if c.quantity <= 0:
-        return reject(s, c, QUANTITY_NOT_POSITIVE)
+        return QUANTITY_NOT_POSITIVE
     if c.quantity > <int64_t>TOTAL_LIMIT - s.cash:
-        return reject(s, c, TOTAL_ABOVE_MAX)
+        return TOTAL_ABOVE_MAX
     s.accounts[account].available += c.quantity
     s.cash += c.quantity
     return emit_transfer(s, CASH_DEPOSITED, c, 0, cash_total(s, account))
 
 cdef int cash_withdraw(State* s, uint32_t account, const CommandRecord* c) except -1 nogil:
     if c.quantity <= 0:
-        return reject(s, c, QUANTITY_NOT_POSITIVE)
+        return QUANTITY_NOT_POSITIVE
     if c.quantity > s.accounts[account].available:
-        return reject(s, c, INSUFFICIENT_CASH)
+        return INSUFFICIENT_CASH
     s.accounts[account].available -= c.quantity
     s.cash -= c.quantity
     return emit_transfer(s, CASH_WITHDRAWN, c, 0, cash_total(s, account))
@@ -95,9 +95,9 @@ cdef int units_deposit(
 ) except -1 nogil:
     cdef Holding* holding
     if c.quantity <= 0:
-        return reject(s, c, QUANTITY_NOT_POSITIVE)
+        return QUANTITY_NOT_POSITIVE
     if c.quantity > <int64_t>TOTAL_LIMIT - i.units:
-        return reject(s, c, TOTAL_ABOVE_MAX)
+        return TOTAL_ABOVE_MAX
     holding = &s.holdings[holding_of(s, account, i.instrument_id)]
     holding.available += c.quantity
     i.units += c.quantity
@@ -109,9 +109,9 @@ cdef int units_release(
     cdef uint32_t place = holding_find(s, account, i.instrument_id)
     cdef Holding* holding = &s.holdings[place]
     if c.quantity <= 0:
-        return reject(s, c, QUANTITY_NOT_POSITIVE)
+        return QUANTITY_NOT_POSITIVE
     if place == 0 or c.quantity > holding.available:
-        return reject(s, c, INSUFFICIENT_UNITS)
+        return INSUFFICIENT_UNITS
     holding.available -= c.quantity
     i.units -= c.quantity
     return emit_transfer(s, UNITS_RELEASED, c, i.instrument_id, holding_total(holding))
@@ -135,9 +135,9 @@ cdef int emit_transfer(
 
 cdef int instrument_open(State* s, Instrument* i, const CommandRecord* c) except -1 nogil:
     if c.instrument_id == 0:
-        return reject(s, c, UNKNOWN_INSTRUMENT)
+        return UNKNOWN_INSTRUMENT
     if i != NULL:
-        return reject(s, c, INSTRUMENT_EXISTS)
+        return INSTRUMENT_EXISTS
     instrument_add(s, c.instrument_id)
     emit(s, INSTRUMENT_OPENED).instrument_id = c.instrument_id
     return 0
@@ -178,12 +178,12 @@ cdef void derive(Instrument* i) noexcept nogil:
 cdef int instrument_parameter(State* s, Instrument* i, const CommandRecord* c) except -1 nogil:
     cdef Range* allowed
     if not TICK_SIZE <= c.order_type <= CLOSE_VOLUME_MIN:
-        return reject(s, c, UNKNOWN_PARAMETER)
+        return UNKNOWN_PARAMETER
     allowed = &PARAMETER_RANGES[c.order_type]
     if not allowed.low <= c.quantity <= allowed.high:
-        return reject(s, c, PARAMETER_OUT_OF_RANGE)
+        return PARAMETER_OUT_OF_RANGE
     if allowed.needs_empty_book and (i.sides[BUY].best or i.sides[SELL].best):
-        return reject(s, c, ORDERS_RESTING)
+        return ORDERS_RESTING
     i.parameters[c.order_type] = c.quantity
     derive(i)
     e = emit(s, PARAMETER_CHANGED)
@@ -203,7 +203,7 @@ cdef int phase_change(State* s, Instrument* named, const CommandRecord* c) excep
     cdef Instrument* i
     cdef int64_t at, first = s.events_count
     if c.order_type > HALT:
-        return reject(s, c, UNKNOWN_PHASE)
+        return UNKNOWN_PHASE
     if c.instrument_id:
         if is_allowed(named.phase, c.order_type):
             change_phase(s, named, c.order_type)
@@ -213,7 +213,7 @@ cdef int phase_change(State* s, Instrument* named, const CommandRecord* c) excep
             if is_allowed(i.phase, c.order_type):
                 change_phase(s, i, c.order_type)
     if s.events_count == first:
-        return reject(s, c, PHASE_TRANSITION_REFUSED)
+        return PHASE_TRANSITION_REFUSED
     return 0
 
 cdef int change_phase(State* s, Instrument* i, uint8_t phase) except -1 nogil:
@@ -225,9 +225,9 @@ cdef int change_phase(State* s, Instrument* i, uint8_t phase) except -1 nogil:
 
 cdef int reference_price(State* s, Instrument* i, const CommandRecord* c) except -1 nogil:
     if not 1 <= c.price <= PRICE_LIMIT:
-        return reject(s, c, PARAMETER_OUT_OF_RANGE)
+        return PARAMETER_OUT_OF_RANGE
     if i.phase == CONTINUOUS:
-        return reject(s, c, PHASE_TRANSITION_REFUSED)
+        return PHASE_TRANSITION_REFUSED
     i.reference = c.price
     derive(i)
     e = emit(s, REFERENCE_CHANGED)
@@ -243,9 +243,9 @@ cdef int day_roll(State* s, const CommandRecord* c) except -1 nogil:
     cdef int64_t at
     for at in range(s.instruments_count):
         if s.instruments[s.instrument_ids[at]].phase != CLOSED:
-            return reject(s, c, NOT_ALL_CLOSED)
+            return NOT_ALL_CLOSED
     if c.quantity <= s.trading_date:
-        return reject(s, c, DATE_NOT_LATER)
+        return DATE_NOT_LATER
     for at in range(s.instruments_count):
         i = s.instruments[s.instrument_ids[at]]
         i.reference = closing_price(i)
@@ -343,7 +343,7 @@ cdef int forget(State* s) noexcept nogil:
 
 cdef int epoch_start(State* s, const CommandRecord* c) except -1 nogil:
     if c.quantity != s.epoch + 1:
-        return reject(s, c, EPOCH_STALE)
+        return EPOCH_STALE
     s.epoch = c.quantity
     s.leader = c.order_id
     e = emit(s, EPOCH_STARTED)
@@ -353,7 +353,7 @@ cdef int epoch_start(State* s, const CommandRecord* c) except -1 nogil:
 
 cdef int instruction(State* s, const CommandRecord* c, uint64_t position) except -1 nogil:
     if not ISSUE <= c.order_type <= SET_OBLIGATION:
-        return reject(s, c, UNKNOWN_INSTRUCTION)
+        return UNKNOWN_INSTRUCTION
     emit_answer(s, INSTRUCTED, c).order_id = position
     s.is_note_heard = True
     return 0

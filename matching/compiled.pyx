@@ -18,8 +18,8 @@ from matching.ladder cimport book_add, book_remove, end_order, end_resting, key_
 from matching.layout cimport *
 from matching.snapshot cimport ClientOrderIdRow
 from matching.state cimport (
-    BookSide, Instrument, Level, Order, State,
-    account_find, charge, count_trade, duplicate, emit, emit_answer, emit_order, hold_of,
+    BookSide, Instrument, Order, State,
+    account_find, count_trade, duplicate, emit, emit_answer, emit_order, hold_of,
     holding_find, holding_of, is_outside_band, move_hold, reject, settle,
 )
 from matching.tables cimport labels_add, labels_find, likely, map_add, map_find, unlikely
@@ -39,26 +39,34 @@ cdef enum:
 cdef int command(
     State* s, const CommandRecord* c, int64_t sent_ns, uint64_t position
 ) except -1 nogil:
-    cdef uint32_t account = 0
-    cdef Instrument* i
+    cdef int reason
     if c.kind == NOTE:
         if s.is_note_heard:
             emit_answer(s, NOTED, c)
         return 0
     s.is_note_heard = False
+    reason = obey(s, c, sent_ns, position)
+    return reject(s, c, reason) if reason else 0
+
+cdef int obey(
+    State* s, const CommandRecord* c, int64_t sent_ns, uint64_t position
+) except -1 nogil:
+    # The reason why the command is refused, which has then changed nothing; so all commands do.
+    cdef uint32_t account = 0
+    cdef Instrument* i
     if unlikely(not is_kind(c.kind)):
-        return reject(s, c, UNKNOWN_COMMAND)
+        return UNKNOWN_COMMAND
     if c.session_id and not is_numbered(s, c):
         return 0
     if c.valid_ms and s.time_ns - c.valid_ms * <int64_t>NS_PER_MS > sent_ns:
-        return reject(s, c, EXPIRED)
+        return EXPIRED
     if needs_account(c.kind):
         account = account_find(s, c.account_id)
         if account == 0:
-            return reject(s, c, UNKNOWN_ACCOUNT)
+            return UNKNOWN_ACCOUNT
     i = s.instruments[c.instrument_id]
     if i == NULL and needs_instrument(c):
-        return reject(s, c, UNKNOWN_INSTRUMENT)
+        return UNKNOWN_INSTRUMENT
     if c.kind == NEW_ORDER:
         return new_order(s, i, account, c, position)
     if c.kind == CANCEL_ORDER:
@@ -121,7 +129,7 @@ cdef int new_order(
     cdef int64_t price = c.price, hold
     cdef Order o
     if reason:
-        return reject(s, c, reason)
+        return reason
     known = remembered(s, c)
     if known != NULL:
         return answer_known(s, c, known)
@@ -133,7 +141,7 @@ cdef int new_order(
     if not reason:
         reason = label_refusal(s, c)
     if reason:
-        return reject(s, c, reason)
+        return reason
     memset(&o, 0, sizeof(Order))
     o.order_id = position
     o.price = price
@@ -147,12 +155,12 @@ cdef int new_order(
     hold = hold_of(&o, i.fee_bp_max)
     if c.side == BUY:
         if hold > s.accounts[account].available:
-            return reject(s, c, INSUFFICIENT_CASH)
+            return INSUFFICIENT_CASH
         o.holding = holding_of(s, account, c.instrument_id)
     else:
         o.holding = holding_find(s, account, c.instrument_id)
         if o.holding == 0 or hold > s.holdings[o.holding].available:
-            return reject(s, c, INSUFFICIENT_UNITS)
+            return INSUFFICIENT_UNITS
     move_hold(s, &o, hold)
     remember(s, c, &o)
     e = emit_order(s, ACCEPTED, &o)
@@ -169,7 +177,7 @@ cdef int cancel_order(State* s, uint32_t account, const CommandRecord* c) except
         order_id = known.order_id if known != NULL else 0
     place = order_find(s, order_id)
     if place == 0 or s.orders[place].account != account:
-        return reject(s, c, UNKNOWN_ORDER)
+        return UNKNOWN_ORDER
     return end_resting(
         s, s.instruments[s.orders[place].instrument_id], place, CANCELLED_BY_REQUEST
     )
@@ -186,9 +194,9 @@ cdef int replace_order(State* s, uint32_t account, const CommandRecord* c) excep
         return duplicate(s, c, known.order_id)
     place = order_find(s, c.order_id)
     if place == 0 or s.orders[place].account != account:
-        return reject(s, c, UNKNOWN_ORDER)
+        return UNKNOWN_ORDER
     if known != NULL:
-        return reject(s, c, reused_by_replace(c, known))
+        return reused_by_replace(c, known)
     changed = s.orders[place]
     executed = changed.quantity - changed.leaves
     i = s.instruments[changed.instrument_id]
@@ -196,7 +204,7 @@ cdef int replace_order(State* s, uint32_t account, const CommandRecord* c) excep
     if not reason:
         reason = label_refusal(s, c)
     if reason:
-        return reject(s, c, reason)
+        return reason
     is_kept = c.price == changed.price and c.quantity < changed.quantity
     more = -hold_of(&changed, i.fee_bp_max)
     changed.price = c.price
@@ -207,9 +215,9 @@ cdef int replace_order(State* s, uint32_t account, const CommandRecord* c) excep
     more += hold_of(&changed, i.fee_bp_max)
     if changed.side == BUY:
         if more > s.accounts[account].available:
-            return reject(s, c, INSUFFICIENT_CASH)
+            return INSUFFICIENT_CASH
     elif more > s.holdings[changed.holding].available:
-        return reject(s, c, INSUFFICIENT_UNITS)
+        return INSUFFICIENT_UNITS
     move_hold(s, &changed, more)
     remember(s, c, &changed)
     e = emit_order(s, REPLACED, &changed)
@@ -323,17 +331,17 @@ cdef int answer_known(
     State* s, const CommandRecord* c, const ClientOrderIdRow* known
 ) except -1 nogil:
     if c.instrument_id != known.instrument_id:
-        return reject(s, c, CLIENT_ORDER_ID_REUSED_INSTRUMENT)
+        return CLIENT_ORDER_ID_REUSED_INSTRUMENT
     if c.side != known.side:
-        return reject(s, c, CLIENT_ORDER_ID_REUSED_SIDE)
+        return CLIENT_ORDER_ID_REUSED_SIDE
     if c.order_type != known.order_type:
-        return reject(s, c, CLIENT_ORDER_ID_REUSED_ORDER_TYPE)
+        return CLIENT_ORDER_ID_REUSED_ORDER_TYPE
     if c.time_in_force != known.time_in_force:
-        return reject(s, c, CLIENT_ORDER_ID_REUSED_TIME_IN_FORCE)
+        return CLIENT_ORDER_ID_REUSED_TIME_IN_FORCE
     if c.quantity != known.quantity:
-        return reject(s, c, CLIENT_ORDER_ID_REUSED_QUANTITY)
+        return CLIENT_ORDER_ID_REUSED_QUANTITY
     if c.price != known.price:
-        return reject(s, c, CLIENT_ORDER_ID_REUSED_PRICE)
+        return CLIENT_ORDER_ID_REUSED_PRICE
     return duplicate(s, c, known.order_id)
 
 cdef bint is_same_replace(const CommandRecord* c, const ClientOrderIdRow* known) noexcept nogil:

@@ -13,12 +13,12 @@ from cpython.bytes cimport PyBytes_AS_STRING
 
 from matching.administration cimport derive, instrument_add
 from matching.ladder cimport book_add, key_of, ladder_next
-from matching.layout cimport BUY, CLOSE_VOLUME_MIN, LIMIT, SELL, TICK_SIZE, TOTAL_LIMIT, EventRecord
+from matching.layout cimport BUY, LIMIT, SELL, TICK_SIZE, TOTAL_LIMIT, EventRecord
 from matching.snapshot cimport (
     AccountRow, ClientOrderIdRow, HoldingRow, InstrumentRow, OrderRow, SessionRow,
 )
 from matching.state cimport (
-    INSTRUMENTS, PARAMETERS, Account, BookSide, Holding, Instrument, Level, Order, State,
+    INSTRUMENTS, Account, BookSide, Holding, Instrument, Order, State,
     account_add, account_find, grow, hold_of, holding_of, holding_total,
 )
 from matching.tables cimport (

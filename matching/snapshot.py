@@ -1,9 +1,9 @@
 """The canonical snapshot: the whole state of an engine as bytes, equal for both bodies.
 
 A snapshot is a header, six sections of fixed-width little-endian rows, and the BLAKE2b-256 of all
-that stands before it. Every section has one order (ids rise; orders stand by instrument, bids before
-asks, in priority), and rows that say nothing are left out, so equal states give equal bytes and an
-engine restores what the other one wrote.
+that stands before it. Every section has one order (ids rise; orders stand by instrument, bids
+before asks, in priority), and rows that say nothing are left out, so equal states give equal bytes
+and an engine restores what the other one wrote.
 """
 
 from __future__ import annotations
@@ -211,11 +211,9 @@ def decode(data: bytes) -> Snapshot:
     for name, row in SECTIONS.items():
         tables[name] = np.frombuffer(data, row, count=counts[name], offset=at)
         at += counts[name] * row.itemsize
-    snapshot = Snapshot(
-        limits=Limits(*(int(header[name]) for name in Limits._fields)),
-        **{name: int(header[name]) for name in _TOTALS},
-        **tables,  # type: ignore[arg-type]
-    )
+    values: dict[str, Any] = {name: int(header[name]) for name in _TOTALS}
+    limits = Limits(*(int(header[name]) for name in Limits._fields))
+    snapshot = Snapshot(limits=limits, **values, **tables)
     wrong = _unsound(snapshot)
     if wrong:
         raise ValueError(f"snapshot is unsound: {'; '.join(wrong)}")

@@ -1,4 +1,7 @@
-"""Everything on the log but orders: accounts, deposits, instruments, phases, the day, epochs."""
+"""Everything on the log but orders: accounts, deposits, instruments, phases, the day, epochs.
+
+Each command gives the reason why it is refused, and has then changed nothing.
+"""
 
 from __future__ import annotations
 
@@ -24,66 +27,71 @@ _PARAMETERS = frozenset(Parameter)
 _PHASES = frozenset(Phase)
 
 
-def account_open(state: State, c: CommandRecord) -> None:
+def account_open(state: State, c: CommandRecord) -> Reason:
     """ACCOUNT_OPEN. O(1)."""
     if c.account_id == 0:
-        return state.reject(c, Reason.UNKNOWN_ACCOUNT)
+        return Reason.UNKNOWN_ACCOUNT
     if c.account_id in state.accounts:
-        return state.reject(c, Reason.ACCOUNT_EXISTS)
+        return Reason.ACCOUNT_EXISTS
     if len(state.accounts) >= state.limits.accounts_max:
-        return state.reject(c, Reason.ACCOUNTS_FULL)
+        return Reason.ACCOUNTS_FULL
     state.accounts[c.account_id] = Account(c.account_id, c.order_id)
     _emit_transfer(state, Event.ACCOUNT_OPENED, c, 0)
+    return Reason.NONE
 
 
-def cash_deposit(state: State, c: CommandRecord) -> None:
+def cash_deposit(state: State, c: CommandRecord) -> Reason:
     """CASH_DEPOSIT. O(1)."""
     if c.quantity <= 0:
-        return state.reject(c, Reason.QUANTITY_NOT_POSITIVE)
+        return Reason.QUANTITY_NOT_POSITIVE
     if state.cash + c.quantity > TOTAL_LIMIT:
-        return state.reject(c, Reason.TOTAL_ABOVE_MAX)
+        return Reason.TOTAL_ABOVE_MAX
     account = state.accounts[c.account_id]
     account.available += c.quantity
     state.cash += c.quantity
     _emit_transfer(state, Event.CASH_DEPOSITED, c, account.total)
+    return Reason.NONE
 
 
-def cash_withdraw(state: State, c: CommandRecord) -> None:
+def cash_withdraw(state: State, c: CommandRecord) -> Reason:
     """CASH_WITHDRAW. O(1)."""
     account = state.accounts[c.account_id]
     if c.quantity <= 0:
-        return state.reject(c, Reason.QUANTITY_NOT_POSITIVE)
+        return Reason.QUANTITY_NOT_POSITIVE
     if c.quantity > account.available:
-        return state.reject(c, Reason.INSUFFICIENT_CASH)
+        return Reason.INSUFFICIENT_CASH
     account.available -= c.quantity
     state.cash -= c.quantity
     _emit_transfer(state, Event.CASH_WITHDRAWN, c, account.total)
+    return Reason.NONE
 
 
-def units_deposit(state: State, c: CommandRecord) -> None:
+def units_deposit(state: State, c: CommandRecord) -> Reason:
     """UNITS_DEPOSIT. O(1)."""
     instrument: Instrument = state.instruments[c.instrument_id]
     if c.quantity <= 0:
-        return state.reject(c, Reason.QUANTITY_NOT_POSITIVE)
+        return Reason.QUANTITY_NOT_POSITIVE
     if instrument.units + c.quantity > TOTAL_LIMIT:
-        return state.reject(c, Reason.TOTAL_ABOVE_MAX)
+        return Reason.TOTAL_ABOVE_MAX
     holding = state.holding(c.account_id, c.instrument_id)
     holding.available += c.quantity
     instrument.units += c.quantity
     _emit_transfer(state, Event.UNITS_DEPOSITED, c, holding.total)
+    return Reason.NONE
 
 
-def units_release(state: State, c: CommandRecord) -> None:
+def units_release(state: State, c: CommandRecord) -> Reason:
     """UNITS_RELEASE. O(1)."""
     instrument: Instrument = state.instruments[c.instrument_id]
     holding = state.holding(c.account_id, c.instrument_id)
     if c.quantity <= 0:
-        return state.reject(c, Reason.QUANTITY_NOT_POSITIVE)
+        return Reason.QUANTITY_NOT_POSITIVE
     if c.quantity > holding.available:
-        return state.reject(c, Reason.INSUFFICIENT_UNITS)
+        return Reason.INSUFFICIENT_UNITS
     holding.available -= c.quantity
     instrument.units -= c.quantity
     _emit_transfer(state, Event.UNITS_RELEASED, c, holding.total)
+    return Reason.NONE
 
 
 def _emit_transfer(state: State, kind: Event, c: CommandRecord, total: int) -> None:
@@ -100,27 +108,28 @@ def _emit_transfer(state: State, kind: Event, c: CommandRecord, total: int) -> N
     )
 
 
-def instrument_open(state: State, c: CommandRecord) -> None:
+def instrument_open(state: State, c: CommandRecord) -> Reason:
     """INSTRUMENT_OPEN. O(log instruments)."""
     if c.instrument_id == 0:
-        return state.reject(c, Reason.UNKNOWN_INSTRUMENT)
+        return Reason.UNKNOWN_INSTRUMENT
     if c.instrument_id in state.instruments:
-        return state.reject(c, Reason.INSTRUMENT_EXISTS)
+        return Reason.INSTRUMENT_EXISTS
     state.instruments[c.instrument_id] = Instrument(c.instrument_id)
     state.emit(Event.INSTRUMENT_OPENED, instrument_id=c.instrument_id)
+    return Reason.NONE
 
 
-def instrument_parameter(state: State, c: CommandRecord) -> None:
+def instrument_parameter(state: State, c: CommandRecord) -> Reason:
     """INSTRUMENT_PARAMETER. O(1)."""
     instrument: Instrument = state.instruments[c.instrument_id]
     if c.order_type not in _PARAMETERS:
-        return state.reject(c, Reason.UNKNOWN_PARAMETER)
+        return Reason.UNKNOWN_PARAMETER
     parameter = Parameter(c.order_type)
     low, high = PARAMETER_RANGE[parameter]
     if not low <= c.quantity <= high:
-        return state.reject(c, Reason.PARAMETER_OUT_OF_RANGE)
+        return Reason.PARAMETER_OUT_OF_RANGE
     if parameter in NEEDS_EMPTY_BOOK and not instrument.is_empty():
-        return state.reject(c, Reason.ORDERS_RESTING)
+        return Reason.ORDERS_RESTING
     instrument.parameters[parameter] = c.quantity
     state.emit(
         Event.PARAMETER_CHANGED,
@@ -128,42 +137,43 @@ def instrument_parameter(state: State, c: CommandRecord) -> None:
         order_type=parameter,
         quantity=c.quantity,
     )
+    return Reason.NONE
 
 
-def phase_change(state: State, c: CommandRecord) -> None:
+def phase_change(state: State, c: CommandRecord) -> Reason:
     """PHASE_CHANGE of one instrument, or of all that allow it. O(instruments)."""
     if c.order_type not in _PHASES:
-        return state.reject(c, Reason.UNKNOWN_PHASE)
+        return Reason.UNKNOWN_PHASE
     phase = Phase(c.order_type)
     named = [state.instruments[c.instrument_id]] if c.instrument_id else state.instruments.values()
     moving = [i for i in named if (Phase(i.phase), phase) in PHASE_TRANSITIONS]
     if not moving:
-        return state.reject(c, Reason.PHASE_TRANSITION_REFUSED)
+        return Reason.PHASE_TRANSITION_REFUSED
     for instrument in moving:
         instrument.phase = phase
-        state.emit(
-            Event.PHASE_CHANGED, instrument_id=instrument.instrument_id, order_type=phase
-        )
+        state.emit(Event.PHASE_CHANGED, instrument_id=instrument.instrument_id, order_type=phase)
+    return Reason.NONE
 
 
-def reference_price(state: State, c: CommandRecord) -> None:
+def reference_price(state: State, c: CommandRecord) -> Reason:
     """REFERENCE_PRICE. O(orders of the instrument)."""
     instrument: Instrument = state.instruments[c.instrument_id]
     if not 1 <= c.price <= PRICE_LIMIT:
-        return state.reject(c, Reason.PARAMETER_OUT_OF_RANGE)
+        return Reason.PARAMETER_OUT_OF_RANGE
     if instrument.phase == Phase.CONTINUOUS:
-        return state.reject(c, Reason.PHASE_TRANSITION_REFUSED)
+        return Reason.PHASE_TRANSITION_REFUSED
     instrument.reference = c.price
     state.emit(Event.REFERENCE_CHANGED, instrument_id=c.instrument_id, price=c.price)
     end_outside_band(state, instrument, is_day_over=False)
+    return Reason.NONE
 
 
-def day_roll(state: State, c: CommandRecord) -> None:
+def day_roll(state: State, c: CommandRecord) -> Reason:
     """DAY_ROLL: close every instrument, unlock, forget, begin. O(state)."""
     if any(i.phase != Phase.CLOSED for i in state.instruments.values()):
-        return state.reject(c, Reason.NOT_ALL_CLOSED)
+        return Reason.NOT_ALL_CLOSED
     if c.quantity <= state.trading_date:
-        return state.reject(c, Reason.DATE_NOT_LATER)
+        return Reason.DATE_NOT_LATER
     for instrument in state.instruments.values():
         instrument.reference = instrument.closing_price()
         state.emit(
@@ -183,6 +193,7 @@ def day_roll(state: State, c: CommandRecord) -> None:
     }
     state.trading_date = c.quantity
     state.emit(Event.DAY_STARTED, quantity=c.quantity)
+    return Reason.NONE
 
 
 def _unlock(state: State) -> None:
@@ -199,25 +210,26 @@ def _unlock(state: State) -> None:
             )
 
 
-def clock_tick(state: State, c: CommandRecord) -> None:
+def clock_tick(state: State, c: CommandRecord) -> Reason:
     """CLOCK_TICK says nothing: engine time has moved already. O(1)."""
+    return Reason.NONE
 
 
-def epoch_start(state: State, c: CommandRecord) -> None:
+def epoch_start(state: State, c: CommandRecord) -> Reason:
     """EPOCH_START: the first to ask for the next epoch wins it. O(1)."""
     if c.quantity != state.epoch + 1:
-        return state.reject(c, Reason.EPOCH_STALE)
+        return Reason.EPOCH_STALE
     state.epoch, state.leader = c.quantity, c.order_id
     state.emit(Event.EPOCH_STARTED, quantity=c.quantity, order_id=c.order_id)
+    return Reason.NONE
 
 
-def instruction(state: State, c: CommandRecord, position: int) -> bool:
-    """INSTRUCTION, passed on; whether it was. O(1)."""
+def instruction(state: State, c: CommandRecord, position: int) -> Reason:
+    """INSTRUCTION, passed on. O(1)."""
     if c.order_type not in _INSTRUCTIONS:
-        state.reject(c, Reason.UNKNOWN_INSTRUCTION)
-        return False
+        return Reason.UNKNOWN_INSTRUCTION
     state.emit_answer(Event.INSTRUCTED, c, order_id=position)
-    return True
+    return Reason.NONE
 
 
 def note(state: State, c: CommandRecord) -> None:

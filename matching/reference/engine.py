@@ -16,7 +16,7 @@ from matching.snapshot import encode as encode_snapshot
 
 NS_PER_MS = 1_000_000
 
-HANDLERS: dict[int, Callable[[State, CommandRecord], None]] = {
+HANDLERS: dict[int, Callable[[State, CommandRecord], Reason]] = {
     Command.CANCEL_ORDER: trading.cancel_order,
     Command.REPLACE_ORDER: trading.replace_order,
     Command.ACCOUNT_OPEN: administration.account_open,
@@ -121,18 +121,20 @@ class Engine:
             return
         self._is_note_heard = False
         if c.kind not in KINDS:
-            return state.reject(c, Reason.UNKNOWN_COMMAND)
+            state.reject(c, Reason.UNKNOWN_COMMAND)
+            return
         if c.session_id and not self._is_numbered(c):
             return
         reason = self._sender_refusal(c, sent_ns)
+        if not reason and c.kind == Command.NEW_ORDER:
+            reason = trading.new_order(state, c, position)
+        elif not reason and c.kind == Command.INSTRUCTION:
+            reason = administration.instruction(state, c, position)
+            self._is_note_heard = not reason
+        elif not reason:
+            reason = HANDLERS[c.kind](state, c)
         if reason:
-            return state.reject(c, reason)
-        if c.kind == Command.NEW_ORDER:
-            trading.new_order(state, c, position)
-        elif c.kind == Command.INSTRUCTION:
-            self._is_note_heard = administration.instruction(state, c, position)
-        else:
-            HANDLERS[c.kind](state, c)
+            state.reject(c, reason)
 
     def _is_numbered(self, c: CommandRecord) -> bool:
         """Whether the command is new in its session; answered here if not."""

@@ -8,6 +8,7 @@ from matching.layout import BP, PRICE_LIMIT, TOTAL_LIMIT, CloseRule, Parameter, 
 from matching.parameters import PARAMETER_DEFAULT
 from matching.reference.book import BookSide, half_up
 
+
 @dataclass(slots=True)
 class Instrument:
     """One instrument: its rules, its day, its book."""

@@ -68,7 +68,8 @@ def _books(state: State) -> list[str]:
                 wrong.append(f"{name}: an empty level")
             for order in book_side:
                 resting += 1
-                if state.orders.get(order.order_id) is not order or order.side != book_side.side:
+                is_known = state.orders.get(order.order_id) is order
+                if not is_known or order.side != book_side.side:
                     wrong.append(f"{name}: order {order.order_id} is on the wrong side or lost")
                 if not 0 < order.leaves <= order.quantity:
                     wrong.append(f"{name}: order {order.order_id} has the wrong leaves")

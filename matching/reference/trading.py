@@ -1,4 +1,7 @@
-"""Orders: checks in order of precedence, holds, matching, and how an order ends."""
+"""Orders: checks in order of precedence, holds, matching, and how an order ends.
+
+Each command gives the reason why it is refused, and has then changed nothing.
+"""
 
 from __future__ import annotations
 
@@ -36,15 +39,15 @@ _REUSED = (
 """The refusal for each field of a Body, in its order."""
 
 
-# -- commands -----------------------------------------------------------------------------------
+# -- commands --------------------------------------------------------------------------------------
 
 
-def new_order(state: State, c: CommandRecord, position: int) -> None:
+def new_order(state: State, c: CommandRecord, position: int) -> Reason:
     """NEW_ORDER: refuse, or accept, hold and trade. O(log levels + fills)."""
     instrument: Instrument = state.instruments[c.instrument_id]
     reason = _form_refusal(c)
     if reason:
-        return state.reject(c, reason)
+        return reason
     known = _remembered(state, c)
     if known:
         return _answer_known(state, c, known, known._replace(**_new_terms(c)))
@@ -56,7 +59,7 @@ def new_order(state: State, c: CommandRecord, position: int) -> None:
         reason = Reason.ORDERS_FULL
     reason = reason or _label_refusal(state, c)
     if reason:
-        return state.reject(c, reason)
+        return reason
     order = Order(
         position,
         c.account_id,
@@ -72,14 +75,15 @@ def new_order(state: State, c: CommandRecord, position: int) -> None:
     hold = order.hold(instrument.fee_bp_max())
     reason = _funds_refusal(state, order, hold)
     if reason:
-        return state.reject(c, reason)
+        return reason
     _move_hold(state, order, hold)
     _remember(state, c, order)
     state.emit(Event.ACCEPTED, value=hold, quantity=order.quantity, **_names(order))
     _trade(state, instrument, order)
+    return Reason.NONE
 
 
-def cancel_order(state: State, c: CommandRecord) -> None:
+def cancel_order(state: State, c: CommandRecord) -> Reason:
     """CANCEL_ORDER by order id or by client order id. O(log levels)."""
     order_id = c.order_id
     if order_id == 0:
@@ -87,11 +91,12 @@ def cancel_order(state: State, c: CommandRecord) -> None:
         order_id = known.order_id if known else 0
     order = state.orders.get(order_id)
     if order is None or order.account_id != c.account_id:
-        return state.reject(c, Reason.UNKNOWN_ORDER)
+        return Reason.UNKNOWN_ORDER
     end_resting(state, order, Reason.CANCELLED_BY_REQUEST)
+    return Reason.NONE
 
 
-def replace_order(state: State, c: CommandRecord) -> None:
+def replace_order(state: State, c: CommandRecord) -> Reason:
     """REPLACE_ORDER: refuse and leave untouched, or change in place, or enter anew.
 
     O(log levels + fills).
@@ -99,23 +104,24 @@ def replace_order(state: State, c: CommandRecord) -> None:
     known = _remembered(state, c)
     asked = {"order_id": c.order_id, "quantity": c.quantity, "price": c.price}
     if known and known == known._replace(**asked):
-        return state.duplicate(c, known.order_id)
+        state.duplicate(c, known.order_id)
+        return Reason.NONE
     order = state.orders.get(c.order_id)
     if order is None or order.account_id != c.account_id:
-        return state.reject(c, Reason.UNKNOWN_ORDER)
+        return Reason.UNKNOWN_ORDER
     if known:
         return _answer_known(state, c, known, known._replace(**asked))
     instrument: Instrument = state.instruments[order.instrument_id]
     reason = _terms_refusal(instrument, c, order.side, c.price, order)
     reason = reason or _label_refusal(state, c)
     if reason:
-        return state.reject(c, reason)
+        return reason
     changed = _replaced(order, c)
     old_hold = order.hold(instrument.fee_bp_max())
     new_hold = changed.hold(instrument.fee_bp_max())
     reason = _funds_refusal(state, changed, new_hold - old_hold)
     if reason:
-        return state.reject(c, reason)
+        return reason
     _move_hold(state, changed, new_hold - old_hold)
     _remember(state, c, changed)
     is_kept = c.price == order.price and c.quantity < order.quantity
@@ -124,10 +130,11 @@ def replace_order(state: State, c: CommandRecord) -> None:
     if is_kept:
         order.quantity, order.leaves = changed.quantity, changed.leaves
         order.client_order_id = changed.client_order_id
-        return
-    instrument.book_side(order.side).remove(order)
-    del state.orders[order.order_id]
-    _trade(state, instrument, changed)
+    else:
+        instrument.book_side(order.side).remove(order)
+        del state.orders[order.order_id]
+        _trade(state, instrument, changed)
+    return Reason.NONE
 
 
 def end_resting(state: State, order: Order, reason: Reason) -> None:
@@ -151,7 +158,7 @@ def end_outside_band(state: State, instrument: Instrument, *, is_day_over: bool)
                 end_resting(state, order, Reason.BAND_MOVED)
 
 
-# -- checks, in order of Reason --------------------------------------------------------------------
+# -- checks, in order of Reason ------------------------------------------------------------------
 
 
 def _form_refusal(c: CommandRecord) -> Reason:
@@ -185,11 +192,12 @@ def _new_terms(c: CommandRecord) -> dict[str, int]:
     }
 
 
-def _answer_known(state: State, c: CommandRecord, known: Body, asked: Body) -> None:
+def _answer_known(state: State, c: CommandRecord, known: Body, asked: Body) -> Reason:
     for had, has, reason in zip(known, asked, _REUSED, strict=True):
         if had != has:
-            return state.reject(c, reason)
+            return reason
     state.duplicate(c, known.order_id)
+    return Reason.NONE
 
 
 def _terms_refusal(
@@ -250,7 +258,7 @@ def _funds_refusal(state: State, order: Order, more: int) -> Reason:
     return Reason.INSUFFICIENT_UNITS if is_short else Reason.NONE
 
 
-# -- accepted orders ---------------------------------------------------------------------------------
+# -- accepted orders -------------------------------------------------------------------------------
 
 
 def _names(order: Order) -> dict[str, int | bytes]:
@@ -311,7 +319,8 @@ def _trade(state: State, instrument: Instrument, taker: Order) -> None:
     others = instrument.opposite(taker.side)
     is_fok = taker.time_in_force == TimeInForce.FOK
     if is_fok and sum(o.leaves for o in others.within(taker.price)) < taker.leaves:
-        return _end(state, instrument, taker, Reason.FILL_OR_KILL_UNFILLED)
+        _end(state, instrument, taker, Reason.FILL_OR_KILL_UNFILLED)
+        return
     while taker.leaves:
         maker = next(others.within(taker.price), None)
         if maker is None:
