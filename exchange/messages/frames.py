@@ -87,7 +87,7 @@ GENESIS = bytes(32)
 
 NOTE_BYTES = 40
 
-_PACKED_COMMAND = Struct("<BBBBHHIIqqqQ16s")
+_PACKED_COMMAND = struct.Struct("<BBBBHHIIqqqQ16s")
 
 
 class ChainBrokenError(Exception):
