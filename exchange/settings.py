@@ -81,7 +81,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     database: str = "sqlite"  # `sqlite` (files under data) or `postgresql://...`
     data: Path = Path(".local/venue")  # snapshots, embedded log, SQLite
     venue: Path = Path("deploy/venue/demo.toml")  # markets, instruments, participants, keys
-    host: str = "127.0.0.1"
+    host: str = "127.0.0.1"  # address every port of this process listens at
     http_port: int = 8080  # REST, page, OpenAPI
     websocket_port: int = 8081  # order entry and market data sockets
     metrics_port: int = 0  # 0 = none; /metrics /health /ready of this process
@@ -90,7 +90,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     engine_silence_ms: int = 400  # records unpublished for so long: a standby takes over
     throttle_per_second: int = 1_000  # orders a second and participant
     batch_interval_us: int = 500  # smallest time between two frames of the gateway
-    log_level: str = "info"
+    log_level: str = "info"  # debug, info, warning, error
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:

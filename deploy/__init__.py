@@ -1,0 +1,1 @@
+"""How a venue is run: locks, images, dashboards, alerts, local servers, documents."""

@@ -1,0 +1,1 @@
+"""The documents; `generate` makes those that are only a view of the code."""
