@@ -1,0 +1,313 @@
+"""EngineService: one market's engine on the log, leading or standing by.
+
+Start: newest sound snapshot, then replay of `orders`, comparing every computed part with what
+stands on `events` (`outbox`), then leadership (`publisher`). Two tasks run side by side, so that
+records are applied while the last append is on its way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import structlog
+
+from exchange import metrics, topics
+from exchange.clock import Clock, random_id
+from exchange.engine.outbox import HistoryMismatchError, place_of
+from exchange.engine.publisher import RETRY_S, Publisher, wait
+from exchange.engine.replica import NODE_SHIFT, Replica
+from exchange.engine.snapshots import EngineSnapshot, SnapshotStore
+from exchange.log.protocol import Log, LogError, LogUnavailableError, Reader, Record
+from exchange.messages import frames
+from exchange.reference.venue import Market
+from exchange.settings import (
+    ENGINE_RETRY_S_MAX,
+    ENGINE_SLICE_MS_MAX,
+    READ_RECORDS_MAX,
+    SNAPSHOT_EVERY_RECORDS,
+    SNAPSHOTS_KEPT,
+    Settings,
+)
+from matching import Engine, EngineProtocol
+
+NODE_MAX = 2**23 - 1  # so that a run id fits 63 bits
+IDLE_WAIT_S = 0.1
+OBSERVE_NS = 1_000_000_000
+SLICE_NS = ENGINE_SLICE_MS_MAX * 1_000_000
+
+log = structlog.get_logger(__name__)
+
+
+class EngineService:
+    """Reads `orders`, writes `events`; several may run for one market, one of them leads."""
+
+    def __init__(
+        self,
+        log_: Log,
+        market: Market,
+        settings: Settings,
+        clock: Clock,
+        node: int | None = None,
+        *,
+        engine: type[EngineProtocol] = Engine,
+        snapshot_every: int = SNAPSHOT_EVERY_RECORDS,
+    ) -> None:
+        """`node` (default: the settings') numbers the process among engines, 0..NODE_MAX."""
+        node = settings.node if node is None else node
+        if not 0 <= node <= NODE_MAX:
+            raise ValueError(f"node {node} is outside 0..{NODE_MAX}")
+        self.name = f"engine-{market.code}"
+        self.run_id = node << NODE_SHIFT | random_id() % (1 << NODE_SHIFT)
+        self._log = log_
+        self._market = market
+        self._say = log.bind(market=market.code)
+        self._settings = settings
+        self._clock = clock
+        self._engine = engine
+        self._snapshot_every = snapshot_every
+        self._store = SnapshotStore(settings.data / "snapshots" / market.code, kept=SNAPSHOTS_KEPT)
+        self._orders = topics.orders(market.partition)
+        self._events = topics.events(market.partition)
+        self._replica: Replica | None = None
+        self._publisher: Publisher | None = None
+        self._saving: asyncio.Task[None] | None = None
+        self._saved_offset = 0
+        self._saved_ns = clock.monotonic_ns()
+        self._observed_ns = 0
+
+    @property
+    def is_ready(self) -> bool:
+        """True once the engine has applied what `orders` held at its start. O(1)."""
+        return self._publisher is not None and self._publisher.is_caught_up
+
+    @property
+    def is_leading(self) -> bool:
+        """True while this engine's epoch is in force. O(1)."""
+        return self._replica is not None and self._replica.is_leading
+
+    @property
+    def engine(self) -> EngineProtocol:
+        """The state machine, to look at between records; LookupError before the start. O(1)."""
+        if self._replica is None:
+            raise LookupError(f"{self.name} has not started")
+        return self._replica.engine
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until told to stop; HistoryMismatchError when log and engine differ."""
+        try:
+            replica = self._replica = await self._recover()
+            self._publisher = Publisher(
+                self._log,
+                self._market,
+                self._settings,
+                self._clock,
+                replica,
+                stop=stop,
+                on_snapshot=self._save,
+            )
+            end = await self._log.end(self._orders)
+            self._say.info(
+                "engine starts", offset=replica.next_offset, orders_end=end, run=self.run_id
+            )
+            await _first_failure(self._apply_all(replica, end, stop), self._publisher.run())
+            await self._save_at_stop(replica)
+        except HistoryMismatchError as error:
+            metrics.STATE_HASH_MISMATCH.labels(self.name).inc()
+            self._say.error("engine stops: log and engine differ", error=str(error))
+            raise
+        finally:
+            metrics.ENGINE_LEADING.labels(self._market.code).set(0)
+            if self._saving is not None:
+                await self._saving
+        self._say.info("engine stopped", offset=replica.next_offset)
+
+    # -- start ----------------------------------------------------------------------------------
+
+    async def _recover(self) -> Replica:
+        snapshots = await asyncio.to_thread(lambda: list(self._store.newest_first()))
+        for snapshot in snapshots:
+            try:
+                engine = await asyncio.to_thread(self._engine.restore, snapshot.state)
+                await self._check_stands(snapshot, engine)
+            except ValueError as error:
+                self._say.warning(
+                    "snapshot passed over", offset=snapshot.next_offset, error=str(error)
+                )
+                continue
+            self._saved_offset = snapshot.next_offset
+            self._say.info("snapshot restored", offset=snapshot.next_offset)
+            return self._replicate(engine, snapshot.chain, snapshot.events_offset)
+        return self._replicate(self._engine(), frames.GENESIS, 0)
+
+    def _replicate(self, engine: EngineProtocol, chain: bytes, events_offset: int) -> Replica:
+        return Replica(
+            engine,
+            chain=chain,
+            events_offset=events_offset,
+            run_id=self.run_id,
+            market=self._market.code,
+            clock=self._clock,
+        )
+
+    async def _check_stands(self, snapshot: EngineSnapshot, engine: EngineProtocol) -> None:
+        """ValueError unless `events` holds, where the snapshot says, the chain it was taken at.
+
+        So a snapshot of another log, or of a log that has lost records, is never begun from.
+        """
+        at = snapshot.events_offset - 1
+        end = await self._log.end(self._events)
+        if not 0 <= at < end or await self._log.end(self._orders) < snapshot.next_offset:
+            raise ValueError(f"the log ends before it: events at {end}")
+        reader = await self._log.open_reader(self._events, at)
+        try:
+            records: list[Record] = []
+            for _ in range(100):
+                records = await reader.read(1, IDLE_WAIT_S)
+                if records:
+                    break
+        finally:
+            await reader.close()
+        if not records:
+            raise ValueError(f"events record {at} cannot be read")
+        try:
+            origin, _ = place_of(at, records[0].value)
+        except HistoryMismatchError as error:
+            raise ValueError(str(error)) from error
+        chain = records[0].value[frames.HEADER_SIZE - 32 : frames.HEADER_SIZE]
+        stands = (origin + 1, chain) == (snapshot.next_offset, snapshot.chain)
+        if not stands or engine.next_event != snapshot.next_event:
+            raise ValueError(f"events record {at} is not the one it was taken after")
+
+    # -- applying -------------------------------------------------------------------------------
+
+    async def _apply_all(self, replica: Replica, end: int, stop: asyncio.Event) -> None:
+        publisher = self._publisher
+        assert publisher is not None  # noqa: S101 - made just before
+        reader = await self._log.open_reader(self._orders, replica.next_offset)
+        retry_s = RETRY_S
+        try:
+            while not stop.is_set():
+                if replica.next_offset >= end:
+                    self._announce_ready(publisher, replica)
+                await self._observe(replica)
+                try:
+                    records = await reader.read(READ_RECORDS_MAX, IDLE_WAIT_S)
+                except LogUnavailableError as error:
+                    self._say.warning(
+                        "orders cannot be read", offset=replica.next_offset, error=str(error)
+                    )
+                    await wait(stop, retry_s, is_kept=True)
+                    retry_s = min(2 * retry_s, ENGINE_RETRY_S_MAX)
+                    continue
+                retry_s = RETRY_S
+                await self._apply(replica, publisher, records, stop)
+                self._count_replayed(publisher, records)
+        finally:
+            publisher.is_applying = False
+            publisher.work.set()
+            await _close(reader)
+
+    async def _apply(
+        self, replica: Replica, publisher: Publisher, records: list[Record], stop: asyncio.Event
+    ) -> None:
+        started = self._clock.monotonic_ns()
+        for record in records:
+            while replica.outbox.is_full and not stop.is_set():
+                publisher.work.set()
+                await wait(publisher.room, IDLE_WAIT_S)
+            if stop.is_set():
+                break
+            replica.apply(record)
+            if replica.next_offset % self._snapshot_every == 0:
+                await asyncio.to_thread(replica.draft)
+            if self._clock.monotonic_ns() - started >= SLICE_NS:
+                publisher.work.set()
+                await asyncio.sleep(0)
+                started = self._clock.monotonic_ns()
+        if records:
+            publisher.work.set()
+
+    def _announce_ready(self, publisher: Publisher, replica: Replica) -> None:
+        if publisher.is_caught_up:
+            return
+        publisher.is_caught_up = True
+        self._say.info(
+            "engine ready: standing by",
+            offset=replica.next_offset,
+            epoch=replica.engine.epoch,
+            leader_node=replica.engine.leader >> NODE_SHIFT,
+        )
+
+    def _count_replayed(self, publisher: Publisher, records: list[Record]) -> None:
+        if not publisher.is_caught_up:
+            metrics.REPLAYED.labels(self.name).inc(len(records))
+        if records:
+            age_s = max(self._clock.now_ns() - records[-1].append_ns, 0) / 1e9
+            metrics.LOG_LAG_SECONDS.labels(topics.ORDERS.name, self._market.code, "engine").set(
+                age_s
+            )
+
+    async def _observe(self, replica: Replica) -> None:
+        """Gauges that need a look at the log or the clock: once a second."""
+        now = self._clock.monotonic_ns()
+        if now - self._observed_ns < OBSERVE_NS:
+            return
+        self._observed_ns = now
+        metrics.SNAPSHOT_AGE.labels(self.name).set((now - self._saved_ns) / 1e9)
+        try:
+            end = await self._log.end(self._orders)
+        except LogError:
+            return
+        lag = max(end - replica.next_offset, 0)
+        metrics.LOG_LAG_RECORDS.labels(topics.ORDERS.name, self._market.code, "engine").set(lag)
+
+    # -- snapshots ------------------------------------------------------------------------------
+
+    def _save(self, snapshot: EngineSnapshot) -> None:
+        """Writes in the background; skipped while the one before is still being written."""
+        if self._saving is None or self._saving.done():
+            self._saving = asyncio.create_task(self._write(snapshot))
+
+    async def _write(self, snapshot: EngineSnapshot) -> None:
+        try:
+            await asyncio.to_thread(self._store.save, snapshot, writer=self.run_id)
+        except OSError as error:
+            self._say.error(
+                "snapshot not written: a restart will take longer",
+                offset=snapshot.next_offset,
+                error=str(error),
+            )
+            return
+        self._saved_offset = snapshot.next_offset
+        self._saved_ns = self._clock.monotonic_ns()
+        self._say.info("snapshot written", offset=snapshot.next_offset)
+
+    async def _save_at_stop(self, replica: Replica) -> None:
+        """A clean stop leaves a snapshot, so that the next start replays nothing."""
+        if self._saving is not None:
+            await self._saving
+        snapshot = replica.snapshot_now()
+        if snapshot is not None and snapshot.next_offset > self._saved_offset:
+            self._save(snapshot)
+
+
+async def _close(reader: Reader) -> None:
+    try:
+        await reader.close()
+    except LogError as error:
+        log.warning("reader not closed", error=str(error))
+
+
+async def _first_failure(*works: Coroutine[Any, Any, None]) -> None:
+    """Runs all; the first failure cancels the others and is raised."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
