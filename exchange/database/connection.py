@@ -1,0 +1,141 @@
+"""Opening the books: one `Database` over SQLite or PostgreSQL, and bringing its schema up to date.
+
+SQLite runs in WAL mode with synchronous=NORMAL: a crash of the process loses nothing, a crash of
+the machine may lose the last transactions as a whole. That is enough, because each transaction
+holds its own position in the log, and the log, which syncs every record, is read again from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, event, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from exchange.database import guards as guards  # registers what the database refuses
+from exchange.settings import DATABASE_BUSY_TIMEOUT_MS
+
+SQLITE_FILE = "exchange.sqlite"
+PRAGMAS = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = NORMAL",
+    f"PRAGMA busy_timeout = {DATABASE_BUSY_TIMEOUT_MS}",
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA recursive_triggers = ON",  # so that REPLACE cannot pass the append-only triggers by
+)
+UPGRADE_LOCK = 0x43584442  # advisory lock: one process migrates, the others wait
+
+
+class DatabaseError(Exception):
+    """The database cannot be used; the message names it and says what to do."""
+
+
+class Database:
+    """The books in one SQL database; safe for many tasks of one loop. Made by `open_database`."""
+
+    def __init__(self, engine: AsyncEngine, dsn: str, path: Path | None) -> None:
+        self.engine = engine
+        self.dsn = dsn  # PostgreSQL: address for asyncpg, "" for SQLite
+        self.path = path  # SQLite: the file, None for PostgreSQL
+
+    @property
+    def is_sqlite(self) -> bool:
+        """True for a SQLite file, False for PostgreSQL."""
+        return self.path is not None
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that may write; commits at the end, rolls back on an exception."""
+        async with self.engine.begin() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that sees one state of the books throughout."""
+        async with self.engine.connect() as connection:
+            if self.is_sqlite:
+                await connection.execution_options(begin="BEGIN")
+            else:
+                await connection.execution_options(
+                    isolation_level="REPEATABLE READ", postgresql_readonly=True
+                )
+            yield connection
+
+    async def close(self) -> None:
+        """Closes every connection; idempotent."""
+        await self.engine.dispose()
+
+
+def open_database(target: str | Path, data: Path | None = None) -> Database:
+    """The books at `target`: a file, `sqlite` (a file under `data`) or `postgresql://...`.
+
+    Connects at first use. ValueError for any other address.
+    """
+    if isinstance(target, str) and target.startswith(("postgresql://", "postgres://")):
+        address = target.split("://", 1)[1]
+        engine = create_async_engine(f"postgresql+asyncpg://{address}", pool_size=4)
+        return Database(engine, f"postgresql://{address}", None)
+    if target == "sqlite":
+        if data is None:
+            raise ValueError("database `sqlite` needs the data directory")
+        path = data / SQLITE_FILE
+    elif isinstance(target, Path):
+        path = target
+    elif target.startswith("sqlite:///"):
+        path = Path(target.removeprefix("sqlite:///"))
+    elif "://" in target:
+        raise ValueError(f"database {target}: know only `sqlite`, a file, and postgresql://...")
+    else:
+        path = Path(target)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    engine = create_async_engine(f"sqlite+aiosqlite:///{path}", pool_size=4)
+    event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+    event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    return Database(engine, "", path)
+
+
+def _prepare_sqlite(connection: Any, _entry: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves: the driver would say it too late
+    cursor = connection.cursor()
+    for pragma in PRAGMAS:
+        cursor.execute(pragma)
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A writer takes the lock at once: upgrading a read lock later could fail with "locked".
+    connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN IMMEDIATE"))
+
+
+async def upgrade(database: Database, revision: str = "head") -> None:
+    """Brings the schema to `revision` in one transaction; several processes may call it at once.
+
+    Raises DatabaseError when the database cannot be reached or was made by a newer version.
+    """
+    try:
+        async with database.writing() as connection:
+            if not database.is_sqlite:
+                await connection.execute(
+                    text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": UPGRADE_LOCK}
+                )
+            await connection.run_sync(_run_migrations, revision)
+    except OSError as error:
+        raise DatabaseError(f"database {database.dsn or database.path}: {error}") from error
+    except command.util.CommandError as error:
+        raise DatabaseError(
+            f"database {database.dsn or database.path}: {error}; was it made by a newer version?"
+        ) from error
+
+
+def _run_migrations(connection: Connection, revision: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", "exchange.database:migrations")
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)

@@ -1,0 +1,258 @@
+"""Every table. Money in minor units, quantities in tonnes, times in ns UTC, all integers.
+
+`market` is the partition number of the market. Event numbers, settlement numbers and instruction
+ids are positions in the log, so every row can be followed to its cause. The tables fall in two:
+
+    settlement   settlement_position, trade, posting, balance, settlement_outbox
+    registry     registry_position, programme, registry_account, block, block_history, deposit,
+                 obligation, surrender, cancellation, refusal, registry_outbox
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+)
+
+METADATA = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_key",
+        "ck": "%(table_name)s_%(constraint_name)s",
+        "ix": "%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+
+def _key(name: str, kind: Any = BigInteger) -> Column[Any]:
+    return Column(name, kind, primary_key=True, autoincrement=False)
+
+
+def _value(name: str, kind: Any = BigInteger) -> Column[Any]:
+    return Column(name, kind, nullable=False)
+
+
+def _table(name: str, *parts: Any) -> Table:
+    # Without a rowid a SQLite table is its primary key's tree: one insert instead of two.
+    return Table(name, METADATA, *parts, sqlite_with_rowid=False)
+
+
+settlement_position = _table(
+    "settlement_position",
+    _key("market", SmallInteger),
+    _value("topic_offset"),  # of `events`: where to read on
+    _value("input_offset"),  # of `orders`: the next one expected
+    _value("part", Integer),
+    _value("next_event"),
+    _value("chain", LargeBinary),
+    _value("carry", LargeBinary),  # events whose group ends in the next part
+    _value("number"),  # of the next record of `settlements`
+    _value("published"),  # records of `settlements` known to be on the topic
+    _value("time_ns"),
+)
+
+trade = _table(
+    "trade",
+    _key("market", SmallInteger),
+    _key("trade_id"),  # event number of the maker's fill
+    _value("instrument_id", Integer),
+    _value("quantity"),
+    _value("price"),
+    _value("buyer_account"),
+    _value("seller_account"),
+    _value("buyer_fee"),
+    _value("seller_fee"),
+    _value("buyer_order_id"),
+    _value("seller_order_id"),
+    _value("time_ns"),
+    CheckConstraint("quantity > 0 AND price > 0", name="positive"),
+)
+
+posting = _table(
+    "posting",
+    _key("market", SmallInteger),
+    _key("event_number"),  # the cause
+    _key("leg", SmallInteger),  # an `exchange.ledger.Leg`
+    _value("account"),
+    _value("asset", Integer),  # 0 = the market's cash, else the instrument
+    _value("amount"),
+    CheckConstraint("amount <> 0", name="not_empty"),
+)
+
+balance = _table(
+    "balance",
+    _key("market", SmallInteger),
+    _key("account"),  # negative: the venue's own accounts of `exchange.ledger`
+    _key("asset", Integer),
+    _value("amount"),
+    CheckConstraint("account < 0 OR amount >= 0", name="not_overdrawn"),
+)
+
+settlement_outbox = _table(
+    "settlement_outbox",
+    _key("market", SmallInteger),
+    _key("number"),
+    _value("value", LargeBinary),
+)
+
+registry_position = _table(
+    "registry_position",
+    _key("market", SmallInteger),
+    _value("topic_offset"),  # of `settlements`: where to read on
+    _value("settlement_number"),  # the next one expected
+    _value("number"),  # of the next record of `registry`
+    _value("published"),
+    _value("deposit_ref"),  # last number given to a deposit
+    _value("block_id"),  # last id given to a block
+    _value("sequence"),  # last number given to a row of history
+    _value("time_ns"),
+)
+
+programme = _table(
+    "programme",
+    _key("programme", String(16)),
+    _value("market", SmallInteger),
+    _value("next_serial"),
+)
+
+registry_account = _table(
+    "registry_account",
+    _key("market", SmallInteger),
+    _key("account"),
+    _value("participant"),
+    _value("settlement_number"),
+)
+
+block = _table(
+    "block",
+    _key("market", SmallInteger),
+    _key("block_id"),
+    _value("programme", String(16)),
+    _value("first_serial"),
+    _value("last_serial"),  # inclusive
+    _value("instrument_id", Integer),
+    _value("vintage", Integer),
+    _value("account"),
+    _value("position", SmallInteger),  # a `blocks.Position`
+    _value("state", SmallInteger),  # a `blocks.State`
+    _value("acquired"),  # settlement number at which it came to this place
+    CheckConstraint("first_serial >= 1 AND first_serial <= last_serial", name="range"),
+    Index(None, "programme", "first_serial", unique=True),
+)
+
+block_history = _table(
+    "block_history",
+    _key("market", SmallInteger),
+    _key("sequence"),
+    _value("settlement_number"),
+    _value("time_ns"),
+    _value("kind", SmallInteger),  # a `blocks.HistoryKind`
+    _value("block_id"),
+    _value("programme", String(16)),
+    _value("first_serial"),
+    _value("last_serial"),
+    _value("from_account"),
+    _value("from_position", SmallInteger),
+    _value("to_account"),
+    _value("to_position", SmallInteger),
+    _value("cause", String(16)),
+    _value("cause_id"),
+    _value("left_block"),  # a split: the two blocks that follow; else 0
+    _value("right_block"),
+    Index(None, "programme", "first_serial"),
+)
+
+deposit = _table(
+    "deposit",
+    _key("market", SmallInteger),
+    _key("ref"),  # dense; `ref` of the command on `orders`
+    _value("instruction_id"),
+    _value("account"),
+    _value("instrument_id", Integer),
+    _value("quantity"),
+    _value("confirmed", SmallInteger),  # 1 when the engine's deposit came back
+)
+
+obligation = _table(
+    "obligation",
+    _key("market", SmallInteger),
+    _key("account"),
+    _key("scheme", String(32)),
+    _key("year", Integer),
+    _value("quantity"),
+    CheckConstraint("quantity >= 0", name="not_negative"),
+)
+
+surrender = _table(
+    "surrender",
+    _key("market", SmallInteger),
+    _key("instruction_id"),
+    _value("account"),
+    _value("instrument_id", Integer),
+    _value("scheme", String(32)),
+    _value("year", Integer),
+    _value("rule", String(64)),  # "" for allowances
+    _value("quantity"),
+    _value("time_ns"),
+    CheckConstraint("quantity > 0", name="positive"),
+    Index(None, "market", "account", "scheme", "year"),
+)
+
+cancellation = _table(
+    "cancellation",
+    _key("market", SmallInteger),
+    _key("instruction_id"),
+    _value("account"),
+    _value("instrument_id", Integer),
+    _value("quantity"),
+    _value("beneficiary", Text),
+    _value("reason", Text),
+    _value("time_ns"),
+    CheckConstraint("quantity > 0", name="positive"),
+)
+
+refusal = _table(
+    "refusal",
+    _key("market", SmallInteger),
+    _key("instruction_id"),
+    _value("account"),
+    _value("reason", Integer),
+    _value("text", Text),
+    _value("rule", String(64)),
+    _value("source", Text),
+    _value("time_ns"),
+)
+
+registry_outbox = _table(
+    "registry_outbox",
+    _key("market", SmallInteger),
+    _key("number"),
+    _value("value", LargeBinary),
+)
+
+APPEND_ONLY = (trade, posting, block_history, surrender, cancellation, refusal)
+"""Tables whose rows the database refuses to change or delete."""
+
+SETTLEMENT_TABLES = (trade, posting, balance)
+REGISTRY_TABLES = (
+    programme,
+    registry_account,
+    block,
+    block_history,
+    deposit,
+    obligation,
+    surrender,
+    cancellation,
+    refusal,
+)
