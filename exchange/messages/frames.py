@@ -80,6 +80,7 @@ __all__ = [
     "pack_command",
     "read_commands",
     "seal_events",
+    "sound_commands",
 ]
 
 GENESIS = bytes(32)
@@ -224,6 +225,24 @@ def build_commands(records: Sequence[bytes], *, writer: int, batch: int, time_ns
 def read_commands(frame: bytes) -> NDArray[Any]:
     """The COMMAND records of a frame known to be sound (the engine is the judge of others)."""
     return np.frombuffer(frame, COMMAND, offset=HEADER_SIZE)
+
+
+def sound_commands(frame: bytes) -> NDArray[Any] | None:
+    """The COMMAND records of a frame which the engine takes; None for one which it refuses."""
+    if len(frame) < HEADER_SIZE:
+        return None
+    header = np.frombuffer(frame, HEADER, 1)[0]
+    body = frame[HEADER_SIZE:]
+    count = int(header["count"])
+    is_sound = (
+        header["magic"] == MAGIC
+        and header["version"] == VERSION
+        and header["kind"] == FrameKind.COMMANDS
+        and 1 <= count <= COUNT_MAX
+        and len(body) == count * RECORD_SIZE
+        and zlib.crc32(body) == int(header["checksum"])
+    )
+    return np.frombuffer(body, COMMAND) if is_sound else None
 
 
 def order_id_of(offset: int, index: int) -> int:

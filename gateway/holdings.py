@@ -1,0 +1,138 @@
+"""Who holds which serial numbers: a pure projection of `registry`.
+
+A holding is (account, instrument, position), position being REGISTRY or TRADING, and a set of
+serial ranges of one programme, neighbours joined.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import Any, NamedTuple
+
+from exchange.messages.executions import UnitRange
+from exchange.messages.registry import (
+    ObligationSet,
+    Range,
+    RegistryItem,
+    UnitsCancelled,
+    UnitsIssued,
+    UnitsMoved,
+    UnitsSurrendered,
+)
+
+REGISTRY = "REGISTRY"
+TRADING = "TRADING"
+
+MOVES: dict[str, tuple[str, str]] = {
+    "TRADE": (TRADING, TRADING),
+    "DEPOSIT": (REGISTRY, TRADING),
+    "RELEASE": (TRADING, REGISTRY),
+    "TRANSFER": (REGISTRY, REGISTRY),
+}
+"""Cause of a UnitsMoved -> (position it leaves, position it enters)."""
+
+
+class HoldingKey(NamedTuple):
+    """Whose units of what, and where."""
+
+    account: int
+    instrument_id: int
+    position: str
+
+
+class SerialSet:
+    """Disjoint inclusive ranges of integers, joined where they touch."""
+
+    def __init__(self) -> None:
+        self._first: list[int] = []
+        self._last: list[int] = []
+        self.total = 0
+
+    def add(self, first: int, last: int) -> None:
+        """Adds a range which must not overlap what is there. O(ranges)."""
+        at = bisect_right(self._first, first)
+        overlaps = (at > 0 and self._last[at - 1] >= first) or (
+            at < len(self._first) and self._first[at] <= last
+        )
+        if overlaps:
+            raise ValueError(f"serials {first}-{last} are held already")
+        self.total += last - first + 1
+        if at < len(self._first) and self._first[at] == last + 1:
+            last = self._last[at]
+            del self._first[at], self._last[at]
+        if at > 0 and self._last[at - 1] == first - 1:
+            self._last[at - 1] = last
+        else:
+            self._first.insert(at, first)
+            self._last.insert(at, last)
+
+    def remove(self, first: int, last: int) -> None:
+        """Takes out a range which must be there. O(ranges)."""
+        at = bisect_right(self._first, first) - 1
+        if at < 0 or self._last[at] < last:
+            raise ValueError(f"serials {first}-{last} are not held")
+        low, high = self._first[at], self._last[at]
+        del self._first[at], self._last[at]
+        for left, right in ((last + 1, high), (low, first - 1)):
+            if left <= right:
+                self._first.insert(at, left)
+                self._last.insert(at, right)
+        self.total -= last - first + 1
+
+    def ranges(self) -> list[tuple[int, int]]:
+        """First and last of each range, ascending."""
+        return list(zip(self._first, self._last, strict=True))
+
+
+class Holdings:
+    """All holdings of a market, and what was surrendered and is to be surrendered."""
+
+    def __init__(self) -> None:
+        self._serials: dict[HoldingKey, dict[str, SerialSet]] = {}
+        self.obligations: dict[tuple[int, int], int] = {}  # (account, year) -> tonnes
+        self.surrendered: dict[tuple[int, int, int], int] = {}  # (account, year, instrument)
+
+    def apply(self, item: RegistryItem) -> None:
+        """One item of a registry record; ValueError if it contradicts what came before."""
+        if isinstance(item, UnitsIssued):
+            self._put(HoldingKey(item.account_id, item.instrument_id, REGISTRY), item.ranges)
+        elif isinstance(item, UnitsMoved):
+            left, entered = MOVES[item.cause]
+            self._take(HoldingKey(item.from_account, item.instrument_id, left), item.ranges)
+            self._put(HoldingKey(item.to_account, item.instrument_id, entered), item.ranges)
+        elif isinstance(item, UnitsSurrendered):
+            self._take(HoldingKey(item.account_id, item.instrument_id, REGISTRY), item.ranges)
+            key = (item.account_id, item.year, item.instrument_id)
+            self.surrendered[key] = self.surrendered.get(key, 0) + item.quantity
+        elif isinstance(item, UnitsCancelled):
+            self._take(HoldingKey(item.account_id, item.instrument_id, REGISTRY), item.ranges)
+        elif isinstance(item, ObligationSet):
+            self.obligations[item.account_id, item.year] = item.quantity
+
+    def quantity(self, key: HoldingKey) -> int:
+        """Tonnes of a holding. O(programmes)."""
+        return sum(serials.total for serials in self._serials.get(key, {}).values())
+
+    def ranges(self, key: HoldingKey) -> tuple[UnitRange, ...]:
+        """Serial ranges of a holding, ascending. O(ranges)."""
+        return tuple(
+            UnitRange(programme, first, last)
+            for programme, serials in sorted(self._serials.get(key, {}).items())
+            for first, last in serials.ranges()
+        )
+
+    def keys(self) -> list[HoldingKey]:
+        """Every holding that is not empty, by account, instrument, position."""
+        return sorted(key for key in self._serials if self.quantity(key))
+
+    def _put(self, key: HoldingKey, ranges: tuple[Range, ...]) -> None:
+        for item in ranges:
+            serials = self._serials.setdefault(key, {}).setdefault(item.programme, SerialSet())
+            serials.add(item.first, item.last)
+
+    def _take(self, key: HoldingKey, ranges: tuple[Range, ...]) -> None:
+        for item in ranges:
+            serials: Any = self._serials.get(key, {}).get(item.programme)
+            if serials is None:
+                raise ValueError(f"{key} holds no {item.programme}")
+            serials.remove(item.first, item.last)

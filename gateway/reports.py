@@ -1,0 +1,344 @@
+"""Execution reports from the engine's events: a pure projection of one market's `events`.
+
+Keeps the open orders, a bounded number of ended ones, and the last REPORTS_MAX reports of each
+account. The sequence of a report is its event number, so it is the same after every restart and in
+every gateway.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import OrderedDict, deque
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from exchange.messages.executions import ExecutionReport
+from exchange.messages.frames import (
+    FILL,
+    Command,
+    Event,
+    EventPart,
+    Liquidity,
+    OrderStatus,
+    OrderType,
+    Reason,
+    Side,
+    TimeInForce,
+    order_id_of,
+)
+from exchange.messages.reasons import reason_text
+from exchange.reference.venue import Venue
+from exchange.settings import ORDERS_ENDED_MAX, REPORTS_MAX
+from gateway.decimals import from_minor
+
+SIDE_WORD = {side.value: side.name for side in Side}
+ORDER_TYPE_WORD = {kind.value: kind.name for kind in OrderType}
+TIME_IN_FORCE_WORD = {tif.value: tif.name for tif in TimeInForce}
+_ORDER_COMMANDS = (Command.NEW_ORDER, Command.CANCEL_ORDER, Command.REPLACE_ORDER)
+_BY_OWN_REQUEST = (
+    Reason.CANCELLED_BY_REQUEST,
+    Reason.IMMEDIATE_OR_CANCEL_REMAINDER,
+    Reason.FILL_OR_KILL_UNFILLED,
+)
+_ORDER_EVENTS = frozenset(
+    {Event.ACCEPTED, Event.REJECTED, Event.DUPLICATE, Event.FILL, Event.CANCELLED, Event.REPLACED}
+)
+
+
+class EventRow(NamedTuple):
+    """One EVENT record as Python values; the order of the layout."""
+
+    kind: int
+    side: int
+    order_type: int
+    time_in_force: int
+    instrument_id: int
+    reason: int
+    account_id: int
+    command_index: int
+    value: int
+    quantity: int
+    price: int
+    order_id: int
+    client_order_id: bytes
+
+
+class OrderState:
+    """An order as the events describe it so far."""
+
+    __slots__ = (
+        "account_id", "client_order_id", "cumulative", "instrument_id", "is_market", "last",
+        "leaves", "limit", "order_id", "order_type", "quantity", "side", "status",
+        "time_in_force",
+    )  # fmt: skip
+
+    def __init__(self, row: EventRow, order_id: int, status: str) -> None:
+        self.order_id = order_id
+        self.account_id = row.account_id
+        self.instrument_id = row.instrument_id
+        self.side = SIDE_WORD.get(row.side, "")
+        self.order_type = ""
+        self.time_in_force = TIME_IN_FORCE_WORD.get(row.time_in_force, "")
+        self.quantity = row.quantity
+        self.leaves = row.quantity
+        self.cumulative = 0
+        self.limit = row.price  # minor units
+        self.client_order_id = row.client_order_id.decode("ascii", "replace")
+        self.status = status
+        self.last: ExecutionReport | None = None
+
+
+class Reported(NamedTuple):
+    """A report, the command that caused it, and whether it answers that command."""
+
+    command_index: int
+    is_answer: bool
+    report: ExecutionReport
+
+
+class Reports:
+    """Orders and execution reports of one market."""
+
+    def __init__(self, venue: Venue, market: str) -> None:
+        self._market = market
+        self._digits = venue.market_of(market).minor_digits
+        self._symbols = {item.id: item.symbol for item in venue.instruments_of(market)}
+        self.orders: dict[int, OrderState] = {}
+        self._ended: OrderedDict[int, OrderState] = OrderedDict()
+        self._labels: dict[tuple[int, str], int] = {}
+        self._recent: dict[int, deque[ExecutionReport]] = {}
+
+    def apply(self, part: EventPart, first_positions: dict[int, int]) -> list[Reported]:
+        """The reports of one part. O(events).
+
+        `first_positions` maps a command index of this record to the log position at which the
+        same request was heard first, for answers to resends.
+        """
+        reported = []
+        fees = part.events.view(FILL)["fee"]
+        for index, values in enumerate(part.events.tolist()):
+            if values[0] not in _ORDER_EVENTS:
+                continue
+            row = EventRow(*values)
+            sequence = part.first_event + index
+            request_id = order_id_of(part.input_offset, row.command_index)
+            fee = int(fees[index]) if row.kind == Event.FILL else 0
+            made = self._report(row, part, sequence, request_id, fee, first_positions)
+            if made is not None:
+                self._keep(made.report)
+                reported.append(made)
+        return reported
+
+    # -- queries -----------------------------------------------------------------------------------
+
+    def order(self, order_id: int) -> OrderState | None:
+        """An open or recently ended order. O(1)."""
+        return self.orders.get(order_id) or self._ended.get(order_id)
+
+    def order_labelled(self, account: int, label: str) -> OrderState | None:
+        """The last order of the account with that client order id. O(1)."""
+        order_id = self._labels.get((account, label))
+        return None if order_id is None else self.order(order_id)
+
+    def open_orders(self, accounts: frozenset[int]) -> Iterator[OrderState]:
+        """Open orders of the accounts, oldest first. O(open orders)."""
+        return (order for order in self.orders.values() if order.account_id in accounts)
+
+    def after(self, account: int, sequence: int) -> list[ExecutionReport]:
+        """The kept reports of an account with a higher sequence, in order."""
+        recent = self._recent.get(account)
+        if not recent or recent[-1].sequence <= sequence:
+            return []
+        reports = list(recent)
+        return reports[bisect_right(reports, sequence, key=lambda report: report.sequence) :]
+
+    def first_kept(self, account: int) -> int:
+        """The sequence from which no report of the account was forgotten; 0 = from the start."""
+        recent = self._recent.get(account)
+        return recent[0].sequence if recent and len(recent) == recent.maxlen else 0
+
+    def status(self, order: OrderState, exec_type: str = "ORDER_STATUS") -> ExecutionReport:
+        """The order as it stands, as a report."""
+        last = order.last
+        return self._order_report(
+            order,
+            exec_type,
+            sequence=last.sequence if last else 0,
+            request_id=last.request_id if last else order.order_id,
+            time_ns=last.transact_time_ns if last else 0,
+            reason=last.reason if last else 0,
+        )
+
+    # -- events ------------------------------------------------------------------------------------
+
+    def _report(
+        self,
+        row: EventRow,
+        part: EventPart,
+        sequence: int,
+        request_id: int,
+        fee: int,
+        first_positions: dict[int, int],
+    ) -> Reported | None:
+        at = {"sequence": sequence, "request_id": request_id, "time_ns": part.time_ns}
+        is_answer = True
+        if row.kind == Event.REJECTED:
+            report = self._rejected(row, at)
+        elif row.kind == Event.DUPLICATE:
+            report = self._duplicate(row, at, first_positions.get(row.command_index, 0))
+        elif row.kind == Event.ACCEPTED:
+            report = self._accepted(row, at)
+        else:
+            order = self.orders.get(row.order_id)
+            if order is None:
+                return None
+            if row.kind == Event.FILL:
+                is_answer = row.order_type == Liquidity.TAKER
+                report = self._filled(order, row, at, fee)
+            elif row.kind == Event.REPLACED:
+                report = self._replaced(order, row, at)
+            else:
+                is_answer = row.reason in _BY_OWN_REQUEST
+                report = self._cancelled(order, row, at)
+        return None if report is None else Reported(row.command_index, is_answer, report)
+
+    def _accepted(self, row: EventRow, at: dict[str, int]) -> ExecutionReport:
+        order = OrderState(row, row.order_id, "NEW")
+        order.order_type = ORDER_TYPE_WORD.get(row.order_type, "")
+        self.orders[row.order_id] = order
+        if order.client_order_id:
+            self._labels[row.account_id, order.client_order_id] = row.order_id
+        return self._noted(order, self._order_report(order, "NEW", **at))
+
+    def _filled(
+        self, order: OrderState, row: EventRow, at: dict[str, int], fee: int
+    ) -> ExecutionReport:
+        order.leaves = row.value
+        order.cumulative = order.quantity - order.leaves
+        is_filled = row.time_in_force == OrderStatus.FILLED
+        order.status = "FILLED" if is_filled else "PARTIALLY_FILLED"
+        is_maker = row.order_type == Liquidity.MAKER
+        report = self._order_report(
+            order,
+            "TRADE",
+            **at,
+            last_quantity=row.quantity,
+            last_price=from_minor(row.price, self._digits),
+            fee=from_minor(fee, self._digits),
+            liquidity="MAKER" if is_maker else "TAKER",
+            # a trade is named by the event number of the maker's fill, the taker's is the next
+            trade_id=at["sequence"] if is_maker else at["sequence"] - 1,
+        )
+        if is_filled:
+            self._end(order)
+        return self._noted(order, report)
+
+    def _replaced(self, order: OrderState, row: EventRow, at: dict[str, int]) -> ExecutionReport:
+        order.leaves = row.quantity
+        order.quantity = order.cumulative + row.quantity
+        order.limit = row.price
+        label = row.client_order_id.decode("ascii", "replace")
+        if label and label != order.client_order_id:
+            order.client_order_id = label
+            self._labels[order.account_id, label] = order.order_id
+        return self._noted(order, self._order_report(order, "REPLACED", **at))
+
+    def _cancelled(self, order: OrderState, row: EventRow, at: dict[str, int]) -> ExecutionReport:
+        order.leaves, order.status = 0, "CANCELLED"
+        report = self._order_report(order, "CANCELLED", **at, reason=row.reason)
+        self._end(order)
+        return self._noted(order, report)
+
+    def _rejected(self, row: EventRow, at: dict[str, int]) -> ExecutionReport | None:
+        if row.order_type not in _ORDER_COMMANDS:
+            return None
+        is_new = row.order_type == Command.NEW_ORDER
+        refused = OrderState(row, at["request_id"] if is_new else row.order_id, "REJECTED")
+        refused.leaves = 0
+        known = None if is_new else self.order(row.order_id)
+        if known is not None and known.account_id == row.account_id:
+            refused.side, refused.time_in_force = known.side, known.time_in_force
+            refused.order_type = known.order_type
+        report = self._order_report(refused, "REJECTED", **at, ref=row.value, reason=row.reason)
+        if is_new:
+            refused.last = report
+            self._end(refused)
+        return report
+
+    def _duplicate(self, row: EventRow, at: dict[str, int], first: int) -> ExecutionReport | None:
+        if row.order_type not in _ORDER_COMMANDS:
+            return None
+        order = self.order(row.order_id or first)
+        if order is None or order.account_id != row.account_id:
+            order = OrderState(row, row.order_id or first, "")
+            order.leaves = 0
+        reason = order.last.reason if order.last else 0
+        return self._order_report(order, "ORDER_STATUS", **at, ref=row.value, reason=reason)
+
+    # -- keeping -----------------------------------------------------------------------------------
+
+    @staticmethod
+    def _noted(order: OrderState, report: ExecutionReport) -> ExecutionReport:
+        order.last = report
+        return report
+
+    def _end(self, order: OrderState) -> None:
+        self.orders.pop(order.order_id, None)
+        self._ended[order.order_id] = order
+        if len(self._ended) > ORDERS_ENDED_MAX:
+            _, gone = self._ended.popitem(last=False)
+            label = gone.account_id, gone.client_order_id
+            if self._labels.get(label) == gone.order_id:
+                del self._labels[label]
+
+    def _keep(self, report: ExecutionReport) -> None:
+        recent = self._recent.get(report.account)
+        if recent is None:
+            recent = self._recent[report.account] = deque(maxlen=REPORTS_MAX)
+        recent.append(report)
+
+    def _order_report(
+        self,
+        order: OrderState,
+        exec_type: str,
+        *,
+        sequence: int,
+        request_id: int,
+        time_ns: int,
+        reason: int = 0,
+        ref: int = 0,
+        last_quantity: int = 0,
+        last_price: str = "",
+        fee: str = "",
+        liquidity: str = "",
+        trade_id: int = 0,
+    ) -> ExecutionReport:
+        row = reason_text(reason) if reason else None
+        return ExecutionReport(
+            market=self._market,
+            account=order.account_id,
+            exec_type=exec_type,
+            order_status=order.status,
+            sequence=sequence,
+            request_id=request_id,
+            order_id=order.order_id,
+            client_order_id=order.client_order_id,
+            ref=ref,
+            symbol=self._symbols.get(order.instrument_id, ""),
+            side=order.side,
+            order_type=order.order_type,
+            time_in_force=order.time_in_force,
+            order_quantity=order.quantity,
+            leaves_quantity=order.leaves,
+            cumulative_quantity=order.cumulative,
+            price=from_minor(order.limit, self._digits) if order.limit else "",
+            last_quantity=last_quantity,
+            last_price=last_price,
+            fee=fee,
+            liquidity=liquidity,
+            trade_id=trade_id,
+            transact_time_ns=time_ns,
+            reason=reason,
+            title=row.name if row else "",
+            text=row.text if row else "",
+        )

@@ -1,0 +1,324 @@
+"""What the gateway knows of a market: projections of `orders`, `events` and `registry`.
+
+Nothing is shown to anyone that does not stand on the log. `orders` is read for the sessions' refs
+only, `events` for orders, reports and balances, `registry` for holdings and instructions. Whoever
+waits for the outcome of a command is woken here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import structlog
+
+from exchange import metrics, topics
+from exchange.clock import Clock
+from exchange.log.protocol import Log, LogUnavailableError, Reader
+from exchange.messages.executions import ExecutionReport
+from exchange.messages.frames import (
+    INDEX_BITS,
+    RECORD_SIZE,
+    ChainBrokenError,
+    EventFollower,
+    EventPart,
+    order_id_of,
+    sound_commands,
+)
+from exchange.messages.registry import RegistryRecord
+from exchange.positions import Positions
+from exchange.reference.venue import Market, Venue
+from exchange.settings import OUTCOME_BYTES_MAX, REQUESTS_REMEMBERED_MAX
+from gateway.holdings import Holdings
+from gateway.instructions import Instructions
+from gateway.reports import EventRow, Reported, Reports
+
+SLICE_NS = 5_000_000  # the loop is given back at least this often while catching up
+READ_WAIT_S = 0.5
+RETRY_S = 0.2
+LAG_EVERY_NS = 1_000_000_000
+REPORT_BYTES = 1_024  # what one kept report costs, about
+PARTICIPANT_SESSIONS = 1_000  # sessions below are the venue's own
+
+
+class Outcome(NamedTuple):
+    """What the engine made of one command."""
+
+    reports: tuple[ExecutionReport, ...]  # those that answer it
+    events: tuple[EventRow, ...]  # all it caused
+    time_ns: int
+
+
+class _Output:
+    """The engine's output of one record of `orders`, kept for answers still on their way."""
+
+    __slots__ = ("is_complete", "parts", "reported", "size")
+
+    def __init__(self) -> None:
+        self.parts: list[EventPart] = []
+        self.reported: list[Reported] = []
+        self.is_complete = False
+        self.size = 0
+
+    def outcome(self, index: int) -> Outcome:
+        rows = [
+            EventRow(*values)
+            for part in self.parts
+            for values in part.events[part.events["command_index"] == index].tolist()
+        ]
+        reports = [r.report for r in self.reported if r.command_index == index and r.is_answer]
+        return Outcome(tuple(reports), tuple(rows), self.parts[0].time_ns)
+
+
+Listener = Callable[["MarketView", list[Reported]], None]
+
+
+class MarketView:
+    """The projections of one market, and those who wait for news from it."""
+
+    def __init__(self, log: Log, venue: Venue, market: Market, clock: Clock) -> None:
+        self.market = market
+        self.reports = Reports(venue, market.code)
+        self.positions = Positions()
+        self.holdings = Holdings()
+        self.instructions = Instructions(venue, market.code, self._instruction_changed)
+        self.last_ref: dict[int, int] = {}  # session -> highest ref on the log
+        self.listeners: list[Listener] = []
+        self.follower = EventFollower()
+        self._registry_number = 0
+        self._log = log
+        self._clock = clock
+        self._heard: OrderedDict[tuple[int, int], int] = OrderedDict()  # (session, ref) -> position
+        self._resent: dict[int, dict[int, int]] = {}  # offset -> command index -> first position
+        self._orders_next = 0
+        self._outputs: OrderedDict[int, _Output] = OrderedDict()
+        self._outputs_size = 0
+        self._waiters: dict[int, list[tuple[int, asyncio.Future[Outcome | None]]]] = {}
+        self._arrivals: dict[int, list[tuple[str, int]]] = {}
+        self._instruction_waiters: dict[int, list[asyncio.Future[None]]] = {}
+        self._caught_up = {"events": False, "registry": False}
+        self._lag_next_ns = 0
+        self._logger = structlog.get_logger().bind(service="gateway", market=market.code)
+
+    @property
+    def is_ready(self) -> bool:
+        """True once everything that was on the log at the start has been read."""
+        return all(self._caught_up.values())
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Follows the topics until `stop`; raises ChainBrokenError when they cannot be trusted."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._follow_events(stop))
+                group.create_task(self._follow_registry(stop))
+        except* (ChainBrokenError, ValueError) as broken:
+            metrics.STATE_HASH_MISMATCH.labels("gateway").inc()
+            self._logger.error("log_broken", error=str(broken.exceptions[0]))
+            raise
+
+    # -- waiting -----------------------------------------------------------------------------------
+
+    def watch(self, position: int) -> asyncio.Future[Outcome | None]:
+        """The outcome of the command at a log position, now or later; None if it was forgotten."""
+        future: asyncio.Future[Outcome | None] = asyncio.get_running_loop().create_future()
+        offset, index = position >> INDEX_BITS, position & ((1 << INDEX_BITS) - 1)
+        output = self._outputs.get(offset)
+        if output is not None and output.is_complete:
+            future.set_result(output.outcome(index))
+        elif offset < self.follower.input_offset:
+            future.set_result(None)
+        else:
+            self._waiters.setdefault(offset, []).append((index, future))
+        return future
+
+    def arrived(self, position: int, arrived_ns: int, interface: str) -> None:
+        """Measures the round trip of a command that came in at `arrived_ns` (monotonic)."""
+        offset = position >> INDEX_BITS
+        if offset < self.follower.input_offset:
+            self._round_trip(interface, arrived_ns)
+        else:
+            self._arrivals.setdefault(offset, []).append((interface, arrived_ns))
+
+    async def wait_instruction(self, instruction_id: int, timeout_s: float) -> None:
+        """Returns when the instruction is no longer PENDING, or after the time."""
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        while True:
+            report = self.instructions.report(instruction_id)
+            rest = deadline - asyncio.get_running_loop().time()
+            if (report is not None and report.status != "PENDING") or rest <= 0:
+                return
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            waiters = self._instruction_waiters.setdefault(instruction_id, [])
+            waiters.append(future)
+            try:
+                await asyncio.wait_for(future, rest)
+            except TimeoutError:
+                return
+            finally:
+                if future in waiters:
+                    waiters.remove(future)
+                if not waiters:
+                    self._instruction_waiters.pop(instruction_id, None)
+
+    def first_position(self, session: int, ref: int) -> int:
+        """Where the log holds the request with that ref of a session; 0 if unknown."""
+        return self._heard.get((session, ref), 0)
+
+    # -- events and orders -------------------------------------------------------------------------
+
+    async def _follow_events(self, stop: asyncio.Event) -> None:
+        target = await self._end(topics.events(self.market.partition))
+        orders = await self._open(topics.orders(self.market.partition))
+        events = await self._open(topics.events(self.market.partition))
+        try:
+            sliced = self._clock.monotonic_ns()
+            while not stop.is_set():
+                for record in await self._read(events):
+                    part = self.follower.accept(record.offset, record.value)
+                    if part is None:
+                        continue
+                    while self._orders_next <= part.input_offset:
+                        await self._read_orders(orders)
+                    self._apply(part)
+                    if self._clock.monotonic_ns() - sliced > SLICE_NS:
+                        await asyncio.sleep(0)
+                        sliced = self._clock.monotonic_ns()
+                self._caught_up["events"] |= events.position >= target
+                await self._measure_lag(events)
+        finally:
+            await events.close()
+            await orders.close()
+
+    async def _read_orders(self, reader: Reader) -> None:
+        for record in await self._read(reader):
+            resent = self._note_refs(record.offset, record.value)
+            if resent:
+                self._resent[record.offset] = resent
+            self._orders_next = record.offset + 1
+
+    def _note_refs(self, offset: int, frame: bytes) -> dict[int, int]:
+        commands = sound_commands(frame)
+        if commands is None:
+            return {}
+        resent: dict[int, int] = {}
+        numbered = np.flatnonzero(commands["session_id"])
+        sessions = commands["session_id"][numbered].tolist()
+        refs = commands["ref"][numbered].tolist()
+        for index, session, ref in zip(numbered.tolist(), sessions, refs, strict=True):
+            if ref <= self.last_ref.get(session, 0):
+                resent[index] = self._heard.get((session, ref), 0)
+                continue
+            self.last_ref[session] = ref
+            if session >= PARTICIPANT_SESSIONS:
+                self._heard[session, ref] = order_id_of(offset, index)
+        while len(self._heard) > REQUESTS_REMEMBERED_MAX:
+            self._heard.popitem(last=False)
+        return resent
+
+    def _apply(self, part: EventPart) -> None:
+        self.positions.apply(part)
+        reported = self.reports.apply(part, self._resent.get(part.input_offset, {}))
+        self.instructions.apply_events(part)
+        self._keep(part, reported)
+        if reported:
+            for listener in self.listeners:
+                listener(self, reported)
+
+    def _keep(self, part: EventPart, reported: list[Reported]) -> None:
+        offset = part.input_offset
+        output = self._outputs.setdefault(offset, _Output())
+        output.parts.append(part)
+        output.reported += reported
+        size = len(part.events) * RECORD_SIZE + len(reported) * REPORT_BYTES
+        output.size += size
+        self._outputs_size += size
+        if part.is_last:
+            output.is_complete = True
+            self._resent.pop(offset, None)
+            for interface, arrived_ns in self._arrivals.pop(offset, ()):
+                self._round_trip(interface, arrived_ns)
+            for index, future in self._waiters.pop(offset, ()):
+                if not future.done():
+                    future.set_result(output.outcome(index))
+        while self._outputs_size > OUTCOME_BYTES_MAX and len(self._outputs) > 1:
+            _, gone = self._outputs.popitem(last=False)
+            self._outputs_size -= gone.size
+
+    def _round_trip(self, interface: str, arrived_ns: int) -> None:
+        took = (self._clock.monotonic_ns() - arrived_ns) / 1e9
+        metrics.GATEWAY_ROUND_TRIP.labels(interface).observe(took)
+
+    # -- registry ----------------------------------------------------------------------------------
+
+    async def _follow_registry(self, stop: asyncio.Event) -> None:
+        partition = topics.registry(self.market.partition)
+        target = await self._end(partition)
+        decoder = msgspec.msgpack.Decoder(RegistryRecord)
+        reader = await self._open(partition)
+        try:
+            while not stop.is_set():
+                for record in await self._read(reader):
+                    self._apply_registry(decoder.decode(record.value))
+                await asyncio.sleep(0)
+                self._caught_up["registry"] |= reader.position >= target
+        finally:
+            await reader.close()
+
+    def _apply_registry(self, record: RegistryRecord) -> None:
+        if record.number < self._registry_number:
+            return
+        if record.number > self._registry_number:
+            raise ChainBrokenError(
+                f"registry: expected record {self._registry_number}, found {record.number}"
+            )
+        self._registry_number += 1
+        for item in record.items:
+            self.holdings.apply(item)
+        self.instructions.apply_registry(record)
+
+    def _instruction_changed(self, instruction_id: int) -> None:
+        for future in self._instruction_waiters.get(instruction_id, ()):
+            if not future.done():
+                future.set_result(None)
+
+    # -- the log -----------------------------------------------------------------------------------
+
+    async def _end(self, partition: Any) -> int:
+        while True:
+            try:
+                return await self._log.end(partition)
+            except LogUnavailableError as error:
+                self._logger.warning("log_unavailable", topic=partition.topic, error=str(error))
+                await asyncio.sleep(RETRY_S)
+
+    async def _open(self, partition: Any) -> Reader:
+        while True:
+            try:
+                return await self._log.open_reader(partition, 0)
+            except LogUnavailableError as error:
+                self._logger.warning("log_unavailable", topic=partition.topic, error=str(error))
+                await asyncio.sleep(RETRY_S)
+
+    async def _read(self, reader: Reader) -> list[Any]:
+        try:
+            return await reader.read(wait_s=READ_WAIT_S)
+        except LogUnavailableError as error:
+            self._logger.warning("log_unavailable", offset=reader.position, error=str(error))
+            await asyncio.sleep(RETRY_S)
+            return []
+
+    async def _measure_lag(self, events: Reader) -> None:
+        now = self._clock.monotonic_ns()
+        if now < self._lag_next_ns:
+            return
+        self._lag_next_ns = now + LAG_EVERY_NS
+        try:
+            end = await self._log.end(topics.events(self.market.partition))
+        except LogUnavailableError:
+            return
+        labels = ("events", self.market.code, "gateway")
+        metrics.LOG_LAG_RECORDS.labels(*labels).set(end - events.position)
