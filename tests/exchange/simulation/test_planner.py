@@ -145,7 +145,7 @@ def test_guangdong_opens_at_its_reference() -> None:
         (quote(1900, 2050, 1950, 2000, 50), "o", None),
         (quote(average=2000, volume=50, turnover=50), "at", None),
         (quote(volume=50, turnover=100_000), "ac", None),
-        (quote(2000, 2600, 1700, 2200, 5_000), "rw", None),
+        (quote(2000, 2600, 1700, 2200, 5_000), "w", None),
         (quote(2000, 2050, 1950, None, 5_000), "", None),
     ],
 )
