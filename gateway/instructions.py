@@ -12,7 +12,15 @@ from collections.abc import Callable
 import numpy as np
 
 from exchange.messages.executions import InstructionReport, UnitRange
-from exchange.messages.frames import Command, Event, EventPart, Instruction, order_id_of
+from exchange.messages.frames import (
+    Command,
+    Event,
+    EventPart,
+    EventRow,
+    Instruction,
+    event_rows,
+    order_id_of,
+)
 from exchange.messages.reasons import reason_text
 from exchange.messages.registry import (
     InstructionRefused,
@@ -22,7 +30,7 @@ from exchange.messages.registry import (
 )
 from exchange.reference.venue import Venue
 from exchange.settings import INSTRUCTIONS_MAX
-from gateway.reports import EventRow
+from gateway.reports import label_text
 
 _WATCHED = np.zeros(256, np.bool_)
 _WATCHED[[Event.INSTRUCTED, Event.REJECTED, Event.UNITS_RELEASED, Event.UNITS_DEPOSITED]] = True
@@ -73,8 +81,7 @@ class Instructions:
 
     def apply_events(self, part: EventPart) -> None:
         """What the engine heard. O(events)."""
-        for values in part.events[_WATCHED[part.events["kind"]]].tolist():
-            row = EventRow(*values)
+        for row in event_rows(part.events[_WATCHED[part.events["kind"]]]):
             position = order_id_of(part.input_offset, row.command_index)
             if row.kind == Event.INSTRUCTED:
                 self._heard(self._state(position), position, row, part.time_ns)
@@ -152,7 +159,7 @@ class Instructions:
         state.instrument_id = row.instrument_id
         state.quantity = row.quantity
         state.argument = row.price
-        state.client_order_id = row.client_order_id.decode("ascii", "replace")
+        state.client_order_id = label_text(row.client_order_id)
         state.time_ns = state.time_ns or time_ns
         self._on_change(position)
 

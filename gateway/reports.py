@@ -14,16 +14,18 @@ from typing import NamedTuple
 
 from exchange.messages.executions import ExecutionReport
 from exchange.messages.frames import (
-    FILL,
     Command,
     Event,
     EventPart,
+    EventRow,
     Liquidity,
     OrderStatus,
     OrderType,
     Reason,
     Side,
     TimeInForce,
+    event_rows,
+    fill_tail,
     order_id_of,
 )
 from exchange.messages.reasons import reason_text
@@ -45,22 +47,9 @@ _ORDER_EVENTS = frozenset(
 )
 
 
-class EventRow(NamedTuple):
-    """One EVENT record as Python values; the order of the layout."""
-
-    kind: int
-    side: int
-    order_type: int
-    time_in_force: int
-    instrument_id: int
-    reason: int
-    account_id: int
-    command_index: int
-    value: int
-    quantity: int
-    price: int
-    order_id: int
-    client_order_id: bytes
+def label_text(label: bytes) -> str:
+    """A client order id as text, without its padding."""
+    return label.rstrip(b"\0").decode("ascii", "replace")
 
 
 class OrderState:
@@ -83,9 +72,17 @@ class OrderState:
         self.leaves = row.quantity
         self.cumulative = 0
         self.limit = row.price  # minor units
-        self.client_order_id = row.client_order_id.decode("ascii", "replace")
+        self.client_order_id = label_text(row.client_order_id)
         self.status = status
         self.last: ExecutionReport | None = None
+
+
+class Place(NamedTuple):
+    """Where a report stands: its event number, the log position of its request, engine time."""
+
+    sequence: int
+    request_id: int
+    time_ns: int
 
 
 class Reported(NamedTuple):
@@ -115,15 +112,12 @@ class Reports:
         same request was heard first, for answers to resends.
         """
         reported = []
-        fees = part.events.view(FILL)["fee"]
-        for index, values in enumerate(part.events.tolist()):
-            if values[0] not in _ORDER_EVENTS:
+        for index, row in enumerate(event_rows(part.events)):
+            if row.kind not in _ORDER_EVENTS:
                 continue
-            row = EventRow(*values)
             sequence = part.first_event + index
             request_id = order_id_of(part.input_offset, row.command_index)
-            fee = int(fees[index]) if row.kind == Event.FILL else 0
-            made = self._report(row, part, sequence, request_id, fee, first_positions)
+            made = self._report(row, part, sequence, request_id, first_positions)
             if made is not None:
                 self._keep(made.report)
                 reported.append(made)
@@ -163,9 +157,9 @@ class Reports:
         return self._order_report(
             order,
             exec_type,
-            sequence=last.sequence if last else 0,
-            request_id=last.request_id if last else order.order_id,
-            time_ns=last.transact_time_ns if last else 0,
+            Place(last.sequence, last.request_id, last.transact_time_ns)
+            if last
+            else Place(0, order.order_id, 0),
             reason=last.reason if last else 0,
         )
 
@@ -177,10 +171,9 @@ class Reports:
         part: EventPart,
         sequence: int,
         request_id: int,
-        fee: int,
         first_positions: dict[int, int],
     ) -> Reported | None:
-        at = {"sequence": sequence, "request_id": request_id, "time_ns": part.time_ns}
+        at = Place(sequence, request_id, part.time_ns)
         is_answer = True
         if row.kind == Event.REJECTED:
             report = self._rejected(row, at)
@@ -194,7 +187,7 @@ class Reports:
                 return None
             if row.kind == Event.FILL:
                 is_answer = row.order_type == Liquidity.TAKER
-                report = self._filled(order, row, at, fee)
+                report = self._filled(order, row, at)
             elif row.kind == Event.REPLACED:
                 report = self._replaced(order, row, at)
             else:
@@ -202,17 +195,16 @@ class Reports:
                 report = self._cancelled(order, row, at)
         return None if report is None else Reported(row.command_index, is_answer, report)
 
-    def _accepted(self, row: EventRow, at: dict[str, int]) -> ExecutionReport:
+    def _accepted(self, row: EventRow, at: Place) -> ExecutionReport:
         order = OrderState(row, row.order_id, "NEW")
         order.order_type = ORDER_TYPE_WORD.get(row.order_type, "")
         self.orders[row.order_id] = order
         if order.client_order_id:
             self._labels[row.account_id, order.client_order_id] = row.order_id
-        return self._noted(order, self._order_report(order, "NEW", **at))
+        return self._noted(order, self._order_report(order, "NEW", at))
 
-    def _filled(
-        self, order: OrderState, row: EventRow, at: dict[str, int], fee: int
-    ) -> ExecutionReport:
+    def _filled(self, order: OrderState, row: EventRow, at: Place) -> ExecutionReport:
+        _, fee = fill_tail(row)
         order.leaves = row.value
         order.cumulative = order.quantity - order.leaves
         is_filled = row.time_in_force == OrderStatus.FILLED
@@ -221,51 +213,51 @@ class Reports:
         report = self._order_report(
             order,
             "TRADE",
-            **at,
+            at,
             last_quantity=row.quantity,
             last_price=from_minor(row.price, self._digits),
             fee=from_minor(fee, self._digits),
             liquidity="MAKER" if is_maker else "TAKER",
             # a trade is named by the event number of the maker's fill, the taker's is the next
-            trade_id=at["sequence"] if is_maker else at["sequence"] - 1,
+            trade_id=at.sequence if is_maker else at.sequence - 1,
         )
         if is_filled:
             self._end(order)
         return self._noted(order, report)
 
-    def _replaced(self, order: OrderState, row: EventRow, at: dict[str, int]) -> ExecutionReport:
+    def _replaced(self, order: OrderState, row: EventRow, at: Place) -> ExecutionReport:
         order.leaves = row.quantity
         order.quantity = order.cumulative + row.quantity
         order.limit = row.price
-        label = row.client_order_id.decode("ascii", "replace")
+        label = label_text(row.client_order_id)
         if label and label != order.client_order_id:
             order.client_order_id = label
             self._labels[order.account_id, label] = order.order_id
-        return self._noted(order, self._order_report(order, "REPLACED", **at))
+        return self._noted(order, self._order_report(order, "REPLACED", at))
 
-    def _cancelled(self, order: OrderState, row: EventRow, at: dict[str, int]) -> ExecutionReport:
+    def _cancelled(self, order: OrderState, row: EventRow, at: Place) -> ExecutionReport:
         order.leaves, order.status = 0, "CANCELLED"
-        report = self._order_report(order, "CANCELLED", **at, reason=row.reason)
+        report = self._order_report(order, "CANCELLED", at, reason=row.reason)
         self._end(order)
         return self._noted(order, report)
 
-    def _rejected(self, row: EventRow, at: dict[str, int]) -> ExecutionReport | None:
+    def _rejected(self, row: EventRow, at: Place) -> ExecutionReport | None:
         if row.order_type not in _ORDER_COMMANDS:
             return None
         is_new = row.order_type == Command.NEW_ORDER
-        refused = OrderState(row, at["request_id"] if is_new else row.order_id, "REJECTED")
+        refused = OrderState(row, at.request_id if is_new else row.order_id, "REJECTED")
         refused.leaves = 0
         known = None if is_new else self.order(row.order_id)
         if known is not None and known.account_id == row.account_id:
             refused.side, refused.time_in_force = known.side, known.time_in_force
             refused.order_type = known.order_type
-        report = self._order_report(refused, "REJECTED", **at, ref=row.value, reason=row.reason)
+        report = self._order_report(refused, "REJECTED", at, ref=row.value, reason=row.reason)
         if is_new:
             refused.last = report
             self._end(refused)
         return report
 
-    def _duplicate(self, row: EventRow, at: dict[str, int], first: int) -> ExecutionReport | None:
+    def _duplicate(self, row: EventRow, at: Place, first: int) -> ExecutionReport | None:
         if row.order_type not in _ORDER_COMMANDS:
             return None
         order = self.order(row.order_id or first)
@@ -273,7 +265,7 @@ class Reports:
             order = OrderState(row, row.order_id or first, "")
             order.leaves = 0
         reason = order.last.reason if order.last else 0
-        return self._order_report(order, "ORDER_STATUS", **at, ref=row.value, reason=reason)
+        return self._order_report(order, "ORDER_STATUS", at, ref=row.value, reason=reason)
 
     # -- keeping -----------------------------------------------------------------------------------
 
@@ -301,10 +293,8 @@ class Reports:
         self,
         order: OrderState,
         exec_type: str,
+        at: Place,
         *,
-        sequence: int,
-        request_id: int,
-        time_ns: int,
         reason: int = 0,
         ref: int = 0,
         last_quantity: int = 0,
@@ -319,8 +309,8 @@ class Reports:
             account=order.account_id,
             exec_type=exec_type,
             order_status=order.status,
-            sequence=sequence,
-            request_id=request_id,
+            sequence=at.sequence,
+            request_id=at.request_id,
             order_id=order.order_id,
             client_order_id=order.client_order_id,
             ref=ref,
@@ -337,7 +327,7 @@ class Reports:
             fee=fee,
             liquidity=liquidity,
             trade_id=trade_id,
-            transact_time_ns=time_ns,
+            transact_time_ns=at.time_ns,
             reason=reason,
             title=row.name if row else "",
             text=row.text if row else "",

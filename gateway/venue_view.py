@@ -26,6 +26,8 @@ from exchange.messages.frames import (
     ChainBrokenError,
     EventFollower,
     EventPart,
+    EventRow,
+    event_rows,
     order_id_of,
     sound_commands,
 )
@@ -35,7 +37,7 @@ from exchange.reference.venue import Market, Venue
 from exchange.settings import OUTCOME_BYTES_MAX, REQUESTS_REMEMBERED_MAX
 from gateway.holdings import Holdings
 from gateway.instructions import Instructions
-from gateway.reports import EventRow, Reported, Reports
+from gateway.reports import Reported, Reports
 
 SLICE_NS = 5_000_000  # the loop is given back at least this often while catching up
 READ_WAIT_S = 0.5
@@ -66,9 +68,9 @@ class _Output:
 
     def outcome(self, index: int) -> Outcome:
         rows = [
-            EventRow(*values)
+            row
             for part in self.parts
-            for values in part.events[part.events["command_index"] == index].tolist()
+            for row in event_rows(part.events[part.events["command_index"] == index])
         ]
         reports = [r.report for r in self.reported if r.command_index == index and r.is_answer]
         return Outcome(tuple(reports), tuple(rows), self.parts[0].time_ns)

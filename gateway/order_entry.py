@@ -1,0 +1,453 @@
+"""The one way in: every request of REST, WebSocket and intake becomes commands here.
+
+Checked at the edge: form, symbol, account, and that numbers fit their fields; everything that
+depends on the state of the market (tick, band, phase, funds, ...) is judged by the engine alone,
+so that there is one judge. What passes is queued for the market's `orders`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
+
+import msgspec
+
+from exchange.clock import Clock
+from exchange.messages import orders as body
+from exchange.messages.executions import ExecutionReport
+from exchange.messages.frames import (
+    Command,
+    Instruction,
+    OrderType,
+    Phase,
+    Side,
+    TimeInForce,
+    notes,
+    pack_command,
+)
+from exchange.messages.reasons import EdgeReason, Reason, RegistryReason
+from exchange.reference.venue import Account, Instrument, Key, Market, Venue
+from exchange.settings import (
+    BODY_BYTES_MAX,
+    CLIENT_ORDER_ID_BYTES_MAX,
+    JSON_DEPTH_MAX,
+    NOTE_BYTES_MAX,
+)
+from gateway.decimals import INT64_MAX, to_minor, to_tonnes
+from gateway.refusal import Refused
+from gateway.roles import allow
+from gateway.submitter import Submitter, Ticket
+from gateway.throttle import Throttle
+from gateway.venue_view import MarketView
+
+SIDE = {side.name: side.value for side in Side}
+ORDER_TYPE = {kind.name: kind.value for kind in OrderType}
+TIME_IN_FORCE = {tif.name: tif.value for tif in TimeInForce}
+VALID_MS_MAX = 65_535
+YEAR_MAX = 9_999
+INSTRUCTION = {
+    body.IssueUnits: Instruction.ISSUE,
+    body.DepositUnits: Instruction.DEPOSIT,
+    body.TransferUnits: Instruction.TRANSFER,
+    body.SurrenderUnits: Instruction.SURRENDER,
+    body.CancelUnits: Instruction.CANCEL,
+    body.SetObligation: Instruction.SET_OBLIGATION,
+}
+FOREIGN_ACCOUNTS_FOR = ("operator", "compliance")
+
+_T = TypeVar("_T")
+
+
+class Desk(NamedTuple):
+    """A market as order entry needs it: its writer and its projections."""
+
+    market: Market
+    submitter: Submitter
+    view: MarketView
+
+
+class Prepared(NamedTuple):
+    """Commands ready for the queue."""
+
+    desk: Desk
+    commands: list[bytes]
+    is_cancel: bool = False
+    valid_ms: int = 0
+
+
+def decode(data: bytes, decoder: msgspec.json.Decoder[_T]) -> _T:
+    """A JSON message of the decoder's type; Refused with number, field and fault. O(bytes)."""
+    if len(data) > BODY_BYTES_MAX:
+        raise Refused(EdgeReason.BODY_TOO_LARGE, f"{len(data)} bytes")
+    if data.count(b"{") + data.count(b"[") > JSON_DEPTH_MAX:
+        _check_depth(data)
+    try:
+        return decoder.decode(data)
+    except msgspec.ValidationError as error:
+        text = str(error).replace("`", "")
+        is_unknown = "unknown field" in text
+        reason = EdgeReason.UNKNOWN_FIELD if is_unknown else EdgeReason.INVALID_FIELD
+        raise Refused(reason, text) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Refused(EdgeReason.MALFORMED_JSON, str(error)) from None
+
+
+def _check_depth(data: bytes) -> None:
+    depth = 0
+    is_text = is_escaped = False
+    for byte in data:
+        if is_text:
+            if is_escaped:
+                is_escaped = False
+            elif byte == 0x5C:
+                is_escaped = True
+            elif byte == 0x22:
+                is_text = False
+        elif byte == 0x22:
+            is_text = True
+        elif byte in b"{[":
+            depth += 1
+            if depth > JSON_DEPTH_MAX:
+                raise Refused(
+                    EdgeReason.MALFORMED_JSON, f"it is nested deeper than {JSON_DEPTH_MAX}"
+                )
+        elif byte in b"}]":
+            depth -= 1
+
+
+class OrderEntry:
+    """Turns requests of a key into commands, and queues them."""
+
+    def __init__(
+        self, venue: Venue, desks: dict[str, Desk], throttle: Throttle, clock: Clock
+    ) -> None:
+        self.desks = desks
+        self.throttle = throttle
+        self.clock = clock
+        self._instruments: dict[str, Instrument] = {item.symbol: item for item in venue.instrument}
+        self._accounts: dict[tuple[str, int], Account] = {
+            (account.market, account.id): account for account in venue.account
+        }
+        self._transfer_id = 0
+
+    # -- orders ---------------------------------------------------------------------------------
+
+    def prepare(self, key: Key, request: body.OrderRequest) -> Prepared:
+        """The command of an order request; Refused names what cannot be used. O(1)."""
+        instrument = self.instrument(request.symbol)
+        desk = self.desks[instrument.market]
+        self.own_account(key, desk.market, request.account)
+        if isinstance(request, body.NewOrderSingle):
+            return self._new(key, request, instrument, desk)
+        if isinstance(request, body.OrderCancelRequest):
+            return self._cancel(key, request, instrument, desk)
+        return self._replace(key, request, instrument, desk)
+
+    def _new(
+        self, key: Key, request: body.NewOrderSingle, instrument: Instrument, desk: Desk
+    ) -> Prepared:
+        price = 0
+        if request.order_type == "LIMIT":
+            price = limit_price(request.price, desk.market)
+        elif request.price:
+            raise Refused(Reason.MARKET_ORDER_HAS_PRICE, f"price {request.price}")
+        command = pack_command(
+            Command.NEW_ORDER,
+            side=SIDE[request.side],
+            order_type=ORDER_TYPE[request.order_type],
+            time_in_force=TIME_IN_FORCE[request.time_in_force],
+            instrument_id=instrument.id,
+            valid_ms=valid_ms(request.valid_ms),
+            account_id=request.account,
+            session_id=key.session,
+            ref=ref(request.ref),
+            quantity=tonnes(request.quantity),
+            price=price,
+            client_order_id=label(request.client_order_id),
+        )
+        return Prepared(desk, [command], valid_ms=request.valid_ms)
+
+    def _cancel(
+        self, key: Key, request: body.OrderCancelRequest, instrument: Instrument, desk: Desk
+    ) -> Prepared:
+        command = pack_command(
+            Command.CANCEL_ORDER,
+            instrument_id=instrument.id,
+            account_id=request.account,
+            session_id=key.session,
+            ref=ref(request.ref),
+            order_id=self._order_id(request, desk),
+            client_order_id=label(request.original_client_order_id),
+        )
+        return Prepared(desk, [command], is_cancel=True)
+
+    def _replace(
+        self, key: Key, request: body.OrderCancelReplaceRequest, instrument: Instrument, desk: Desk
+    ) -> Prepared:
+        order_id = self._order_id(request, desk)
+        if not order_id:
+            # only cancels may name an order by the client's id on the log
+            known = desk.view.reports.order_labelled(
+                request.account, request.original_client_order_id
+            )
+            if known is None:
+                raise Refused(
+                    Reason.UNKNOWN_ORDER, f"client_order_id {request.original_client_order_id!r}"
+                )
+            order_id = known.order_id
+        command = pack_command(
+            Command.REPLACE_ORDER,
+            instrument_id=instrument.id,
+            valid_ms=valid_ms(request.valid_ms),
+            account_id=request.account,
+            session_id=key.session,
+            ref=ref(request.ref),
+            quantity=tonnes(request.quantity),
+            price=limit_price(request.price, desk.market),
+            order_id=order_id,
+            client_order_id=label(request.client_order_id),
+        )
+        return Prepared(desk, [command], valid_ms=request.valid_ms)
+
+    @staticmethod
+    def _order_id(
+        request: body.OrderCancelRequest | body.OrderCancelReplaceRequest, desk: Desk
+    ) -> int:
+        order_id, client_id = request.order_id, request.original_client_order_id
+        if not 0 <= order_id <= INT64_MAX:
+            raise Refused(EdgeReason.INVALID_FIELD, f"order_id: {order_id} is no id of an order")
+        if bool(order_id) == bool(client_id):
+            raise Refused(
+                EdgeReason.INVALID_FIELD,
+                f"name the order of {desk.market.code} by order_id or by "
+                "original_client_order_id, one of them",
+            )
+        return order_id
+
+    # -- instructions and operations ------------------------------------------------------------
+
+    def prepare_instruction(self, key: Key, request: body.Instruction) -> Prepared:
+        """The commands of an instruction to the registry; Refused if the role may not."""
+        allow(key, type(request).__name__)
+        instrument = self.instrument(request.symbol)
+        desk = self.desks[instrument.market]
+        is_free = key.role in FOREIGN_ACCOUNTS_FOR
+        account = (
+            self.account(desk.market, request.account)
+            if is_free
+            else self.own_account(key, desk.market, request.account)
+        )
+        if isinstance(request, body.SurrenderUnits) and account.type != "emitter":
+            raise Refused(
+                RegistryReason.NO_OBLIGATION, f"account {account.id} is no emitter's account"
+            )
+        is_release = isinstance(request, body.ReleaseUnits)
+        command = pack_command(
+            Command.UNITS_RELEASE if is_release else Command.INSTRUCTION,
+            order_type=0 if is_release else INSTRUCTION[type(request)],
+            instrument_id=instrument.id,
+            account_id=request.account,
+            session_id=key.session,
+            ref=ref(request.ref),
+            quantity=tonnes(request.quantity),
+            price=self._argument(request, desk.market),
+            order_id=self.transfer_id() if is_release else 0,
+            client_order_id=label(request.client_order_id),
+        )
+        return Prepared(desk, [command, *self._notes(request)])
+
+    def _argument(self, request: body.Instruction, market: Market) -> int:
+        if isinstance(request, body.TransferUnits):
+            return self.account(market, request.to_account).id
+        year = getattr(request, "year", 0)
+        if not 0 <= year <= YEAR_MAX:
+            raise Refused(EdgeReason.INVALID_FIELD, f"year: {year} is no year")
+        return int(year)
+
+    @staticmethod
+    def _notes(request: body.Instruction) -> list[bytes]:
+        if not isinstance(request, body.CancelUnits):
+            return []
+        if not (request.beneficiary.strip() and request.reason.strip()):
+            raise Refused(RegistryReason.BENEFICIARY_MISSING)
+        text = f"{request.beneficiary}\n{request.reason}"
+        is_plain = (
+            "\n" not in request.beneficiary + request.reason
+            and text.replace("\n", "").isprintable()
+        )
+        if not is_plain or len(text.encode()) > NOTE_BYTES_MAX:
+            raise Refused(
+                EdgeReason.INVALID_FIELD,
+                f"beneficiary and reason: printable text of one line each, together at most "
+                f"{NOTE_BYTES_MAX} bytes",
+            )
+        return notes(text)
+
+    def prepare_operation(self, key: Key, request: body.Operation) -> Prepared:
+        """The command of an operator."""
+        number = ref(request.ref)
+        if isinstance(request, body.ReferencePrice):
+            instrument = self.instrument(request.symbol)
+            desk = self.desks[instrument.market]
+            price = limit_price(request.price, desk.market)
+            command = pack_command(
+                Command.REFERENCE_PRICE,
+                instrument_id=instrument.id,
+                session_id=key.session,
+                ref=number,
+                price=price,
+            )
+            return Prepared(desk, [command])
+        desk = self.desk(request.market)
+        if isinstance(request, body.PhaseChange):
+            named = self.instrument(request.symbol) if request.symbol else None
+            if named is not None and named.market != request.market:
+                raise Refused(
+                    EdgeReason.INVALID_FIELD, f"{named.symbol} is traded in {named.market}"
+                )
+            return Prepared(desk, [pack_command(
+                Command.PHASE_CHANGE,
+                order_type=Phase[request.phase],
+                instrument_id=named.id if named else 0,
+                session_id=key.session,
+                ref=number,
+            )])  # fmt: skip
+        if isinstance(request, body.DayRoll):
+            if not 1900_01_01 <= request.trading_date <= 9999_12_31:
+                raise Refused(EdgeReason.INVALID_FIELD, "trading_date: write YYYYMMDD")
+            command = pack_command(
+                Command.DAY_ROLL,
+                session_id=key.session,
+                ref=number,
+                quantity=request.trading_date,
+            )
+            return Prepared(desk, [command])
+        account = self.account(desk.market, request.account)
+        amount = to_minor(request.amount, desk.market.minor_digits, "amount")
+        if amount == 0:
+            raise Refused(Reason.QUANTITY_NOT_POSITIVE, "amount 0")
+        return Prepared(desk, [pack_command(
+            Command.CASH_DEPOSIT if amount > 0 else Command.CASH_WITHDRAW,
+            account_id=account.id,
+            quantity=abs(amount),
+            order_id=self.transfer_id(),
+            session_id=key.session,
+            ref=number,
+        )])  # fmt: skip
+
+    # -- the queue ------------------------------------------------------------------------------
+
+    def submit(self, prepared: Prepared, done: Callable[[Ticket], None]) -> Ticket:
+        """Queues the commands; `done` is called when the log has them or they are refused."""
+        ticket = Ticket(
+            prepared.commands, done, is_cancel=prepared.is_cancel, valid_ms=prepared.valid_ms
+        )
+        prepared.desk.submitter.submit(ticket)
+        return ticket
+
+    def pending(self, request: body.OrderRequest, desk: Desk, position: int) -> ExecutionReport:
+        """The log has the request: its answer until the engine speaks."""
+        is_new = isinstance(request, body.NewOrderSingle)
+        return ExecutionReport(
+            desk.market.code,
+            request.account,
+            "PENDING",
+            "PENDING" if is_new else "",
+            request_id=position,
+            order_id=position if is_new else getattr(request, "order_id", 0),
+            client_order_id=getattr(request, "client_order_id", ""),
+            ref=request.ref,
+            symbol=request.symbol,
+        )
+
+    # -- names ----------------------------------------------------------------------------------
+
+    def instrument(self, symbol: str) -> Instrument:
+        """The instrument of a symbol; Refused (UNKNOWN_SYMBOL)."""
+        found = self._instruments.get(symbol)
+        if found is None:
+            raise Refused(EdgeReason.UNKNOWN_SYMBOL, f"symbol {symbol[:40]!r}")
+        return found
+
+    def desk(self, code: str) -> Desk:
+        """The desk of a market; Refused (INVALID_FIELD) names the known ones."""
+        found = self.desks.get(code)
+        if found is None:
+            raise Refused(
+                EdgeReason.INVALID_FIELD,
+                f"market: {code[:40]!r} is none of {', '.join(sorted(self.desks))}",
+            )
+        return found
+
+    def account(self, market: Market, account: int) -> Account:
+        """An account of a market; Refused (UNKNOWN_ACCOUNT)."""
+        found = self._accounts.get((market.code, account))
+        if found is None:
+            raise Refused(Reason.UNKNOWN_ACCOUNT, f"account {account} of {market.code}")
+        return found
+
+    def own_account(self, key: Key, market: Market, account: int) -> Account:
+        """An account of the key's participant; unknown and foreign are answered alike."""
+        found = self._accounts.get((market.code, account))
+        if found is None or found.participant != key.participant:
+            raise Refused(EdgeReason.NOT_OWN_ACCOUNT, f"account {account} of {market.code}")
+        return found
+
+    def accounts_of(self, key: Key, market: Market) -> frozenset[int]:
+        """The participant's accounts in a market."""
+        return frozenset(
+            account.id
+            for account in self._accounts.values()
+            if account.participant == key.participant and account.market == market.code
+        )
+
+    def transfer_id(self) -> int:
+        """A number for a transfer: the clock's nanoseconds, never twice in this process."""
+        self._transfer_id = max(self._transfer_id + 1, self.clock.now_ns())
+        return self._transfer_id
+
+
+def ref(value: int) -> int:
+    """A ref that fits its field; Refused (INVALID_FIELD)."""
+    if not 1 <= value <= INT64_MAX:
+        raise Refused(EdgeReason.INVALID_FIELD, f"ref: {value} is outside 1..2^63-1")
+    return value
+
+
+def valid_ms(value: int) -> int:
+    """A receive window that fits its field; Refused (INVALID_FIELD)."""
+    if not 0 <= value <= VALID_MS_MAX:
+        raise Refused(EdgeReason.INVALID_FIELD, f"valid_ms: {value} is outside 0..{VALID_MS_MAX}")
+    return value
+
+
+def tonnes(value: int | str) -> int:
+    """A quantity of at least one tonne that fits 64 bits; the instrument's limits are later."""
+    quantity = to_tonnes(value)
+    if quantity <= 0:
+        raise Refused(Reason.QUANTITY_NOT_POSITIVE, f"quantity {quantity}")
+    if quantity > INT64_MAX:
+        raise Refused(Reason.QUANTITY_ABOVE_MAX, f"quantity {quantity} does not fit 64 bits")
+    return quantity
+
+
+def limit_price(text: str, market: Market) -> int:
+    """A price above zero in minor units; the instrument's tick and band are later."""
+    if not text:
+        raise Refused(EdgeReason.INVALID_FIELD, "price: a LIMIT order needs one")
+    price = to_minor(text, market.minor_digits)
+    if price <= 0:
+        raise Refused(Reason.PRICE_NOT_POSITIVE, f"price {text}")
+    return price
+
+
+def label(text: str) -> bytes:
+    """A client order id as it stands in a command; Refused (INVALID_FIELD)."""
+    is_plain = text.isascii() and (text.isprintable() or not text)
+    if not is_plain or len(text) > CLIENT_ORDER_ID_BYTES_MAX:
+        raise Refused(
+            EdgeReason.INVALID_FIELD,
+            f"client_order_id: {text[:40]!r} is not printable ASCII of at most "
+            f"{CLIENT_ORDER_ID_BYTES_MAX} characters",
+        )
+    return text.encode()
