@@ -14,6 +14,7 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy import Connection, event, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -127,7 +128,7 @@ async def upgrade(database: Database, revision: str = "head") -> None:
             await connection.run_sync(_run_migrations, revision)
     except OSError as error:
         raise DatabaseError(f"database {database.dsn or database.path}: {error}") from error
-    except command.util.CommandError as error:
+    except CommandError as error:
         raise DatabaseError(
             f"database {database.dsn or database.path}: {error}; was it made by a newer version?"
         ) from error

@@ -53,5 +53,5 @@ for _dialect, _statements in (("sqlite", SQLITE), ("postgresql", POSTGRESQL)):
         event.listen(
             METADATA,
             "after_create",
-            DDL(_statement.replace("%", "%%")).execute_if(dialect=_dialect),
+            DDL(_statement.replace("%", "%%")).execute_if(dialect=_dialect),  # type: ignore[no-untyped-call]
         )

@@ -1,0 +1,274 @@
+"""From event records to what is settled: trades, cash, units, instructions, and their postings.
+
+Pure functions of `events`. The two fills of a trade, or an instruction and its notes, form a group;
+a group may end in the next part of the same output, so its beginning is carried over.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exchange.ledger import CASH, FEE_INCOME, Leg, Posting, postings_of
+from exchange.messages import frames
+from exchange.messages.frames import RECORD_SIZE, Event, EventPart, Liquidity, Side
+from exchange.messages.settlement import (
+    AccountOpened,
+    CashMoved,
+    DayTurned,
+    InstructionPassed,
+    SettlementItem,
+    TradeSettled,
+    UnitsDeposited,
+    UnitsReleased,
+)
+from exchange.settings import NOTE_BYTES_MAX
+
+Column = NDArray[np.int64]
+_TRADE_LEGS = 7
+_ASSET_BITS = 16
+
+
+class DeliveryError(Exception):
+    """`events` says what no engine says, e.g. a fill without its other side: a bug; stop."""
+
+
+class Trades(NamedTuple):
+    """Trades as columns; names as in `TradeSettled`."""
+
+    trade_id: Column
+    instrument_id: Column
+    quantity: Column
+    price: Column
+    buyer_account: Column
+    seller_account: Column
+    buyer_fee: Column
+    seller_fee: Column
+    buyer_order_id: Column
+    seller_order_id: Column
+
+    def __len__(self) -> int:
+        """Number of trades, not of columns."""
+        return len(self.trade_id)
+
+
+class Settled(NamedTuple):
+    """What one part of `events` settles."""
+
+    items: tuple[SettlementItem, ...]  # in the order of the events
+    trades: Trades
+    postings: list[Posting]  # of what is no trade
+    carry: bytes  # events whose group ends in the next part
+
+
+def settle_part(part: EventPart, carry: bytes = b"") -> Settled:
+    """What a part settles, given what the part before left open. O(events).
+
+    Raises DeliveryError when a group is broken.
+    """
+    data = carry + part.events.tobytes()
+    first_event = part.first_event - len(carry) // RECORD_SIZE
+    events = np.frombuffer(data, frames.EVENT)
+    kept = 0 if part.is_last else _open_group(events)
+    closed = len(events) - kept
+    events = events[:closed]
+    trades = _trades(np.frombuffer(data, frames.FILL)[:closed], first_event)
+    others, postings = _others(events, data, first_event)
+    numbered: list[tuple[int, SettlementItem]] = list(
+        zip(trades.trade_id.tolist(), trade_items(trades), strict=True)
+    )
+    if others:
+        numbered = sorted(numbered + others, key=lambda pair: pair[0])
+    items = tuple(item for _, item in numbered)
+    return Settled(items, trades, postings, data[closed * RECORD_SIZE :])
+
+
+def trade_items(trades: Trades) -> list[TradeSettled]:
+    """The trades as messages. O(trades)."""
+    return [TradeSettled(*row) for row in zip(*(c.tolist() for c in trades), strict=True)]
+
+
+def join_trades(parts: list[Trades]) -> Trades:
+    """Trades of several parts, one after the other. O(trades)."""
+    return Trades(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+
+def _open_group(events: NDArray[Any]) -> int:
+    """How many events at the end belong to a group that may go on in the next part."""
+    if not len(events):
+        return 0
+    kinds = events["kind"]
+    if kinds[-1] == Event.FILL and events["order_type"][-1] == Liquidity.MAKER:
+        return 1
+    notes = 0
+    while notes < len(kinds) and kinds[-1 - notes] == Event.NOTED:
+        notes += 1
+    is_instruction = notes < len(kinds) and kinds[-1 - notes] == Event.INSTRUCTED
+    return notes + 1 if is_instruction else 0
+
+
+def _trades(fills: NDArray[Any], first_event: int) -> Trades:
+    is_fill = fills["kind"] == Event.FILL
+    makers = np.flatnonzero(is_fill & (fills["order_type"] == Liquidity.MAKER))
+    takers = np.flatnonzero(is_fill & (fills["order_type"] == Liquidity.TAKER))
+    if len(makers) + len(takers) != int(is_fill.sum()) or not np.array_equal(makers + 1, takers):
+        raise DeliveryError(f"events from {first_event}: a fill stands without its other side")
+    maker, taker = fills[makers], fills[takers]
+    for name in ("quantity", "price", "instrument_id"):
+        if not np.array_equal(maker[name], taker[name]):
+            raise DeliveryError(f"events from {first_event}: sides of a trade differ in {name}")
+    if not np.array_equal(maker["contra_order_id"], taker["order_id"]):
+        raise DeliveryError(f"events from {first_event}: a fill names another contra order")
+    maker_buys = maker["side"] == Side.BUY
+
+    def sides(name: str) -> tuple[Column, Column]:
+        of_maker, of_taker = maker[name].astype(np.int64), taker[name].astype(np.int64)
+        return np.where(maker_buys, of_maker, of_taker), np.where(maker_buys, of_taker, of_maker)
+
+    buyer_account, seller_account = sides("account_id")
+    buyer_fee, seller_fee = sides("fee")
+    buyer_order, seller_order = sides("order_id")
+    return Trades(
+        makers.astype(np.int64) + first_event,
+        maker["instrument_id"].astype(np.int64),
+        maker["quantity"].astype(np.int64),
+        maker["price"].astype(np.int64),
+        buyer_account,
+        seller_account,
+        buyer_fee,
+        seller_fee,
+        buyer_order,
+        seller_order,
+    )
+
+
+_OTHER_KINDS = (
+    Event.ACCOUNT_OPENED,
+    Event.CASH_DEPOSITED,
+    Event.CASH_WITHDRAWN,
+    Event.UNITS_DEPOSITED,
+    Event.UNITS_RELEASED,
+    Event.DAY_STARTED,
+    Event.INSTRUCTED,
+)
+
+
+def _others(
+    events: NDArray[Any], data: bytes, first_event: int
+) -> tuple[list[tuple[int, SettlementItem]], list[Posting]]:
+    """(event number, item) of what is no trade, and the postings."""
+    numbered: list[tuple[int, SettlementItem]] = []
+    postings: list[Posting] = []
+    for at in np.flatnonzero(np.isin(events["kind"], _OTHER_KINDS)).tolist():
+        row = next(frames.event_rows(data[at * RECORD_SIZE : (at + 1) * RECORD_SIZE]))
+        if row.kind == Event.INSTRUCTED:
+            item: SettlementItem = _instruction(row, _notes_after(events, data, at))
+        else:
+            item = _moved(row)
+        numbered.append((first_event + at, item))
+        postings += postings_of(first_event + at, item)
+    return numbered, postings
+
+
+def _moved(row: frames.EventRow) -> SettlementItem:
+    match row.kind:
+        case Event.ACCOUNT_OPENED:
+            return AccountOpened(row.account_id, row.order_id)
+        case Event.CASH_DEPOSITED:
+            return CashMoved(row.account_id, row.quantity, row.order_id)
+        case Event.CASH_WITHDRAWN:
+            return CashMoved(row.account_id, -row.quantity, row.order_id)
+        case Event.UNITS_DEPOSITED:
+            return UnitsDeposited(row.account_id, row.instrument_id, row.quantity, row.order_id)
+        case Event.UNITS_RELEASED:
+            return UnitsReleased(row.account_id, row.instrument_id, row.quantity, row.order_id)
+        case _:
+            return DayTurned(row.quantity)
+
+
+def _instruction(row: frames.EventRow, notes: bytes) -> InstructionPassed:
+    return InstructionPassed(
+        row.order_id,
+        row.order_type,
+        row.account_id,
+        row.instrument_id,
+        row.quantity,
+        row.price,
+        row.client_order_id.rstrip(b"\0").decode("utf-8", "replace"),
+        notes.rstrip(b"\0").decode("utf-8", "replace"),
+    )
+
+
+def _notes_after(events: NDArray[Any], data: bytes, at: int) -> bytes:
+    kinds, text = events["kind"], b""
+    while at + 1 < len(kinds) and kinds[at + 1] == Event.NOTED and len(text) < NOTE_BYTES_MAX:
+        at += 1
+        text += data[(at + 1) * RECORD_SIZE - frames.NOTE_BYTES : (at + 1) * RECORD_SIZE]
+    return text[:NOTE_BYTES_MAX]
+
+
+class PostingColumns(NamedTuple):
+    """Postings as columns; names as in `ledger.Posting`."""
+
+    event_number: Column
+    leg: Column
+    account: Column
+    asset: Column
+    amount: Column
+
+
+def posting_columns(trades: Trades, others: list[Posting]) -> PostingColumns:
+    """The postings of trades (as `ledger.postings_of` gives them) and of the rest. O(postings)."""
+    count = len(trades)
+    accounts = np.empty((count, _TRADE_LEGS), np.int64)
+    assets = np.full((count, _TRADE_LEGS), CASH, np.int64)
+    amounts = np.empty((count, _TRADE_LEGS), np.int64)
+    for leg in (Leg.BUYER_CASH, Leg.BUYER_UNITS, Leg.BUYER_FEE):
+        accounts[:, leg] = trades.buyer_account
+    for leg in (Leg.SELLER_CASH, Leg.SELLER_UNITS, Leg.SELLER_FEE):
+        accounts[:, leg] = trades.seller_account
+    accounts[:, Leg.FEE_INCOME] = FEE_INCOME
+    assets[:, Leg.SELLER_UNITS] = assets[:, Leg.BUYER_UNITS] = trades.instrument_id
+    value = trades.price * trades.quantity
+    amounts[:, Leg.BUYER_CASH], amounts[:, Leg.SELLER_CASH] = -value, value
+    amounts[:, Leg.SELLER_UNITS], amounts[:, Leg.BUYER_UNITS] = -trades.quantity, trades.quantity
+    amounts[:, Leg.BUYER_FEE], amounts[:, Leg.SELLER_FEE] = -trades.buyer_fee, -trades.seller_fee
+    amounts[:, Leg.FEE_INCOME] = trades.buyer_fee + trades.seller_fee
+    some = amounts.ravel() != 0
+    legs = np.broadcast_to(np.arange(_TRADE_LEGS, dtype=np.int64), (count, _TRADE_LEGS))
+    of_trades = (np.repeat(trades.trade_id, _TRADE_LEGS), legs, accounts, assets, amounts)
+    rest = np.array(others, np.int64).reshape(len(others), len(PostingColumns._fields)).T
+    return PostingColumns(
+        *(
+            np.concatenate((column.ravel()[some], other))
+            for column, other in zip(of_trades, rest, strict=True)
+        )
+    )
+
+
+def net_changes(postings: PostingColumns) -> list[tuple[int, int, int]]:
+    """(account, asset, amount) of what postings change, by account and asset. O(n log n).
+
+    Sums are taken modulo 2**64: a partial sum may leave 63 bits, the whole one cannot, since every
+    balance lies within `layout.TOTAL_LIMIT` before and after.
+    """
+    if not len(postings.amount):
+        return []
+    keys = (postings.account << _ASSET_BITS) | postings.asset
+    order = np.argsort(keys, kind="stable")
+    keys = keys[order]
+    starts = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
+    sums = np.add.reduceat(postings.amount[order], starts)
+    keys = keys[starts]
+    accounts, assets = keys >> _ASSET_BITS, keys & ((1 << _ASSET_BITS) - 1)
+    changed = sums != 0
+    return list(
+        zip(
+            accounts[changed].tolist(),
+            assets[changed].tolist(),
+            sums[changed].tolist(),
+            strict=True,
+        )
+    )

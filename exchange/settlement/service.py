@@ -1,0 +1,255 @@
+"""The settlement service of one market: follows `events`, books, then publishes `settlements`.
+
+Exactly once: a batch's effect, its position in `events` and its outbox are one transaction, and the
+follower accepts the next part only. What was booked but not published goes out at the next start.
+Two processes at once are safe: the books' row lock lets one through, the other loads again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+import structlog
+
+from exchange import metrics, topics
+from exchange.clock import Clock, SystemClock
+from exchange.database import Database
+from exchange.log.protocol import Log, LogUnavailableError, Record
+from exchange.messages.frames import ChainBrokenError, EventFollower, EventPart
+from exchange.messages.settlement import InstructionPassed, SettlementRecord
+from exchange.outbox import NumberedTopic, NumberedValue, pause
+from exchange.reference.venue import Market
+from exchange.settings import (
+    READ_RECORDS_MAX,
+    READ_WAIT_MS,
+    SETTLEMENT_BATCH_PARTS_MAX,
+    SETTLEMENT_BATCH_TRADES_MAX,
+)
+from exchange.settlement.delivery import (
+    DeliveryError,
+    Settled,
+    join_trades,
+    net_changes,
+    posting_columns,
+    settle_part,
+)
+from exchange.settlement.store import (
+    Batch,
+    Position,
+    PositionMovedError,
+    SettlementStore,
+    open_store,
+)
+
+RECORD_VERSION = 1
+_LAG_EVERY_NS = 5_000_000_000
+_encode = msgspec.msgpack.Encoder().encode
+logger = structlog.get_logger(__name__)
+
+
+class SettlementService:
+    """Settles one market into `database`, whose schema must be up to date."""
+
+    def __init__(
+        self,
+        log: Log,
+        market: Market,
+        database: Database,
+        *,
+        clock: Clock | None = None,
+        store: SettlementStore | None = None,
+    ) -> None:
+        self.name = f"settlement-{market.code}"
+        self._log = log
+        self._market = market
+        self._clock = clock or SystemClock()
+        self._store = store or open_store(database, market.partition)
+        self._topic = NumberedTopic(log, topics.settlements(market.partition))
+        self._position = Position()
+        self._follower = EventFollower()
+        self._ready = False
+        self._lag_read_ns = 0
+        self._logger = logger.bind(market=market.code)
+
+    @property
+    def is_ready(self) -> bool:
+        """True once everything is settled that `events` held when the service started."""
+        return self._ready
+
+    @property
+    def position(self) -> Position:
+        """How far the books are."""
+        return self._position
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Settles until `stop` is set; see `Service.run`.
+
+        Raises ChainBrokenError, DeliveryError, OutboxGapError or the database's error.
+        """
+        try:
+            while not stop.is_set():
+                try:
+                    await self._load_and_follow(stop)
+                except PositionMovedError as error:
+                    self._logger.warning("another process settles this market", error=str(error))
+                except LogUnavailableError as error:
+                    self._logger.warning("log unavailable, will retry", error=str(error))
+                    await pause(stop)
+        except (ChainBrokenError, DeliveryError) as error:
+            metrics.STATE_HASH_MISMATCH.labels("settlement").inc()
+            self._logger.error(
+                "settlement stopped: events cannot be trusted",
+                error=str(error),
+                input_offset=self._position.input_offset,
+                events_offset=self._position.topic_offset,
+            )
+            raise
+        finally:
+            await self.close()
+
+    async def close(self) -> None:
+        """Releases the store; idempotent."""
+        await self._store.close()
+
+    async def _load_and_follow(self, stop: asyncio.Event) -> None:
+        await self.load()
+        self._topic.published = self._position.published
+        await self._topic.look()
+        await self._publish_left_over(stop)
+        events = topics.events(self._market.partition)
+        target = await self._log.end(events)
+        reader = await self._log.open_reader(events, self._position.topic_offset)
+        self._logger.info("settling", events_offset=reader.position, end=target)
+        try:
+            while not stop.is_set():
+                self._ready = self._ready or reader.position >= target
+                records = await reader.read(READ_RECORDS_MAX, READ_WAIT_MS / 1000)
+                if records:
+                    await self.settle(records, stop)
+                    await self._show_lag(records[-1])
+        finally:
+            await reader.close()
+
+    async def load(self) -> Position:
+        """Takes up the position in the books, forgetting what was read past it."""
+        self._position = position = await self._store.load()
+        self._follower = EventFollower(
+            position.input_offset, position.part, position.next_event, position.chain
+        )
+        return position
+
+    async def settle(self, records: Sequence[Record], stop: asyncio.Event | None = None) -> int:
+        """Books the records of `events` in batches; how many parts were new.
+
+        With `stop` each batch is published after it is booked; without it (rebuilding) nothing is.
+        """
+        parts: list[tuple[EventPart, Settled]] = []
+        trades = accepted = 0
+        carry = self._position.carry
+        for record in records:
+            part = self._follower.accept(record.offset, record.value)
+            if part is None:
+                continue
+            settled = settle_part(part, carry)
+            carry = settled.carry
+            parts.append((part, settled))
+            accepted += 1
+            trades += len(settled.trades)
+            if trades >= SETTLEMENT_BATCH_TRADES_MAX or len(parts) >= SETTLEMENT_BATCH_PARTS_MAX:
+                await self._book(parts, record.offset + 1, stop)
+                parts, trades = [], 0
+        if parts:
+            await self._book(parts, records[-1].offset + 1, stop)
+        return accepted
+
+    async def _book(
+        self,
+        parts: list[tuple[EventPart, Settled]],
+        topic_offset: int,
+        stop: asyncio.Event | None,
+    ) -> None:
+        outbox = self._records(parts)
+        last, settled = parts[-1]
+        after = Position(
+            topic_offset,
+            self._follower.input_offset,
+            self._follower.part,
+            self._follower.next_event,
+            self._follower.chain,
+            settled.carry,
+            self._position.number + len(outbox),
+            max(self._position.published, self._topic.published),
+            last.time_ns,
+        )
+        batch = _batch(self._position, after, parts, outbox)
+        await self._store.write(batch)
+        self._position = after
+        metrics.SETTLEMENT_TRADES.labels(self._market.code).inc(len(batch.trades))
+        metrics.SETTLEMENT_INSTRUCTIONS.labels(self._market.code, "passed").inc(
+            sum(isinstance(i, InstructionPassed) for _, s in parts for i in s.items)
+        )
+        if stop is not None:
+            await self._topic.publish(outbox, stop)
+
+    def _records(self, parts: list[tuple[EventPart, Settled]]) -> list[NumberedValue]:
+        outbox: list[NumberedValue] = []
+        for part, settled in parts:
+            if settled.items:
+                number = self._position.number + len(outbox)
+                record = SettlementRecord(
+                    RECORD_VERSION, number, part.input_offset, part.time_ns, settled.items
+                )
+                outbox.append((number, _encode(record)))
+        return outbox
+
+    async def _publish_left_over(self, stop: asyncio.Event) -> None:
+        while self._topic.published < self._position.number and not stop.is_set():
+            values = await self._store.outbox(self._topic.published, READ_RECORDS_MAX)
+            if not values:
+                values = [(self._position.number, b"")]  # a gap: publish says which
+            await self._topic.publish(values, stop)
+
+    async def outbox(self, number: int) -> list[NumberedValue]:
+        """Booked records from `number` on that are not known to be published, a bounded run."""
+        return await self._store.outbox(number, READ_RECORDS_MAX)
+
+    def forget_outbox(self, number: int) -> None:
+        """Lets the next booking drop records below `number` (rebuilding: nobody publishes)."""
+        self._topic.published = number
+
+    async def _show_lag(self, last: Record) -> None:
+        now = self._clock.now_ns()
+        if now - self._lag_read_ns < _LAG_EVERY_NS:
+            return
+        self._lag_read_ns = now
+        events = topics.events(self._market.partition)
+        labels = (events.topic, self._market.code, "settlement")
+        end = await self._log.end(events)
+        metrics.LOG_LAG_RECORDS.labels(*labels).set(end - last.offset - 1)
+        metrics.LOG_LAG_SECONDS.labels(*labels).set(max(0, now - last.append_ns) / 1_000_000_000)
+
+
+def _batch(
+    before: Position,
+    after: Position,
+    parts: list[tuple[EventPart, Settled]],
+    outbox: list[NumberedValue],
+) -> Batch:
+    trades = join_trades([settled.trades for _, settled in parts])
+    others = [posting for _, settled in parts for posting in settled.postings]
+    postings = posting_columns(trades, others)
+    times = np.repeat(
+        np.array([part.time_ns for part, _ in parts], np.int64),
+        [len(settled.trades) for _, settled in parts],
+    )
+    return Batch(
+        before,
+        after,
+        list(zip(*(column.tolist() for column in (*trades, times)), strict=True)),
+        list(zip(*(column.tolist() for column in postings), strict=True)),
+        net_changes(postings),
+        outbox,
+    )

@@ -1,0 +1,311 @@
+"""Booking a batch: effects, balances, outbox and position in the log, in one SQL transaction.
+
+Two bodies over one schema, both past SQLAlchemy because this is the hot path: asyncpg with binary
+COPY, and sqlite3 in a thread of its own. `open_store` picks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import asyncpg
+
+from exchange.database.connection import PRAGMAS, Database
+from exchange.messages.frames import GENESIS
+
+T = TypeVar("T")
+NumberedValue = tuple[int, bytes]
+
+
+class PositionMovedError(Exception):
+    """Another process settled this market since: nothing was booked; load and go on from there."""
+
+
+class Position(NamedTuple):
+    """How far settlement came; the columns of `settlement_position` after `market`."""
+
+    topic_offset: int = 0
+    input_offset: int = 0
+    part: int = 0
+    next_event: int = 0
+    chain: bytes = GENESIS
+    carry: bytes = b""
+    number: int = 0
+    published: int = 0
+    time_ns: int = 0
+
+
+class Batch(NamedTuple):
+    """One transaction: from one position to the next."""
+
+    before: Position
+    after: Position
+    trades: list[tuple[int, ...]]  # rows of `trade` after `market`
+    postings: list[tuple[int, ...]]  # rows of `posting` after `market`
+    changes: list[tuple[int, int, int]]  # (account, asset, amount)
+    outbox: list[NumberedValue]
+
+
+class SettlementStore(Protocol):
+    """The books of one market as settlement writes them."""
+
+    async def load(self) -> Position:
+        """The position in the books (the first one when there is none yet)."""
+
+    async def write(self, batch: Batch) -> None:
+        """Books all of the batch or nothing.
+
+        Raises PositionMovedError when the books are not at `batch.before`, and the database's own
+        error when it refuses (a negative balance, a trade booked before).
+        """
+
+    async def outbox(self, number: int, count: int) -> list[NumberedValue]:
+        """Up to `count` values not yet known to be published, from `number` on, in order."""
+
+    async def close(self) -> None:
+        """Releases the connection; idempotent."""
+
+
+def open_store(database: Database, market: int) -> SettlementStore:
+    """The store of a market in a database whose schema is up to date."""
+    if database.path is not None:
+        return SqliteStore(str(database.path), market)
+    return PostgresStore(database.dsn, market)
+
+
+_COLUMNS = ", ".join(Position._fields)
+_TRADE_COLUMNS = (
+    "market", "trade_id", "instrument_id", "quantity", "price", "buyer_account", "seller_account",
+    "buyer_fee", "seller_fee", "buyer_order_id", "seller_order_id", "time_ns",
+)  # fmt: skip
+_POSTING_COLUMNS = ("market", "event_number", "leg", "account", "asset", "amount")
+
+
+def _check_unmoved(market: int, found: tuple[int, ...], before: Position) -> None:
+    expected = (before.input_offset, before.part, before.number)
+    if found != expected:
+        raise PositionMovedError(
+            f"market {market}: the books are at input {found[0]} part {found[1]}, number "
+            f"{found[2]}, not at input {expected[0]} part {expected[1]}, number {expected[2]}"
+        )
+
+
+class SqliteStore:
+    """SQLite: one connection in one thread; a batch is a BEGIN IMMEDIATE with executemany."""
+
+    def __init__(self, path: str, market: int) -> None:
+        self._path = path
+        self._market = market
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"settlement-{market}")
+        self._connection: sqlite3.Connection | None = None
+        self._known: set[tuple[int, int]] = set()  # balances that have a row
+
+    async def load(self) -> Position:
+        """See SettlementStore."""
+        return await self._call(self._load)
+
+    async def write(self, batch: Batch) -> None:
+        """See SettlementStore."""
+        await self._call(self._write, batch)
+
+    async def outbox(self, number: int, count: int) -> list[NumberedValue]:
+        """See SettlementStore."""
+        return await self._call(self._outbox, number, count)
+
+    async def close(self) -> None:
+        """See SettlementStore."""
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            await self._call(connection.close)
+        self._thread.shutdown(wait=False)
+
+    async def _call(self, function: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = sqlite3.connect(self._path, isolation_level=None)
+            for pragma in PRAGMAS:
+                self._connection.execute(pragma)
+        return self._connection
+
+    def _load(self) -> Position:
+        connection = self._open()
+        self._known.clear()
+        query = f"SELECT {_COLUMNS} FROM settlement_position WHERE market = ?"  # noqa: S608
+        row = connection.execute(query, (self._market,)).fetchone()
+        if row is not None:
+            return Position(*row)
+        first = Position()
+        connection.execute(
+            f"INSERT OR IGNORE INTO settlement_position (market, {_COLUMNS}) "  # noqa: S608
+            f"VALUES ({', '.join('?' * (len(first) + 1))})",
+            (self._market, *first),
+        )
+        return self._load()
+
+    def _outbox(self, number: int, count: int) -> list[NumberedValue]:
+        query = (
+            "SELECT number, value FROM settlement_outbox WHERE market = ? AND number >= ? "
+            "ORDER BY number LIMIT ?"
+        )
+        return self._open().execute(query, (self._market, number, count)).fetchall()
+
+    def _write(self, batch: Batch) -> None:
+        connection = self._open()
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            self._write_rows(connection, batch)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        self._known.update((account, asset) for account, asset, _ in batch.changes)
+
+    def _write_rows(self, connection: sqlite3.Connection, batch: Batch) -> None:
+        market = self._market
+        found = connection.execute(
+            "SELECT input_offset, part, number FROM settlement_position WHERE market = ?", (market,)
+        ).fetchone()
+        _check_unmoved(market, found, batch.before)
+        connection.executemany(_insert("trade", _TRADE_COLUMNS, market), batch.trades)
+        connection.executemany(_insert("posting", _POSTING_COLUMNS, market), batch.postings)
+        new = [(market, *key[:2]) for key in batch.changes if key[:2] not in self._known]
+        connection.executemany("INSERT OR IGNORE INTO balance VALUES (?, ?, ?, 0)", new)
+        connection.executemany(
+            "UPDATE balance SET amount = amount + ? WHERE market = ? AND account = ? AND asset = ?",
+            [(amount, market, account, asset) for account, asset, amount in batch.changes],
+        )
+        connection.execute(
+            "DELETE FROM settlement_outbox WHERE market = ? AND number < ?",
+            (market, batch.after.published),
+        )
+        connection.executemany(
+            f"INSERT INTO settlement_outbox VALUES ({market}, ?, ?)",  # noqa: S608
+            batch.outbox,
+        )
+        assignments = ", ".join(f"{name} = ?" for name in Position._fields)
+        connection.execute(
+            f"UPDATE settlement_position SET {assignments} WHERE market = ?",  # noqa: S608
+            (*batch.after, market),
+        )
+
+
+def _insert(table: str, columns: tuple[str, ...], market: int) -> str:
+    marks = ", ".join("?" * (len(columns) - 1))
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({market}, {marks})"  # noqa: S608
+
+
+class PostgresStore:
+    """PostgreSQL: binary COPY for rows, one UPDATE from arrays for balances, a row lock."""
+
+    def __init__(self, dsn: str, market: int) -> None:
+        self._dsn = dsn
+        self._market = market
+        self._connection: Any = None
+        self._known: set[tuple[int, int]] = set()
+
+    async def load(self) -> Position:
+        """See SettlementStore."""
+        connection = await self._open()
+        self._known.clear()
+        first = Position()
+        marks = ", ".join(f"${at}" for at in range(1, len(first) + 2))
+        await connection.execute(
+            f"INSERT INTO settlement_position (market, {_COLUMNS}) VALUES ({marks}) "  # noqa: S608
+            "ON CONFLICT DO NOTHING",
+            self._market,
+            *first,
+        )
+        row = await connection.fetchrow(
+            f"SELECT {_COLUMNS} FROM settlement_position WHERE market = $1",  # noqa: S608
+            self._market,
+        )
+        return Position(*row)
+
+    async def outbox(self, number: int, count: int) -> list[NumberedValue]:
+        """See SettlementStore."""
+        rows = await (await self._open()).fetch(
+            "SELECT number, value FROM settlement_outbox WHERE market = $1 AND number >= $2 "
+            "ORDER BY number LIMIT $3",
+            self._market,
+            number,
+            count,
+        )
+        return [(row[0], row[1]) for row in rows]
+
+    async def close(self) -> None:
+        """See SettlementStore."""
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            await connection.close()
+
+    async def _open(self) -> Any:
+        if self._connection is None:
+            self._connection = await asyncpg.connect(self._dsn)
+        return self._connection
+
+    async def write(self, batch: Batch) -> None:
+        """See SettlementStore."""
+        connection = await self._open()
+        async with connection.transaction():
+            await self._write_rows(connection, batch)
+        self._known.update((account, asset) for account, asset, _ in batch.changes)
+
+    async def _write_rows(self, connection: Any, batch: Batch) -> None:
+        market = self._market
+        found = await connection.fetchrow(
+            "SELECT input_offset, part, number FROM settlement_position WHERE market = $1 "
+            "FOR UPDATE",
+            market,
+        )
+        _check_unmoved(market, tuple(found), batch.before)
+        for table, columns, rows in (
+            ("trade", _TRADE_COLUMNS, batch.trades),
+            ("posting", _POSTING_COLUMNS, batch.postings),
+            ("settlement_outbox", ("market", "number", "value"), batch.outbox),
+        ):
+            if rows:
+                await connection.copy_records_to_table(
+                    table, columns=columns, records=[(market, *row) for row in rows]
+                )
+        await self._add_to_balances(connection, batch.changes)
+        await connection.execute(
+            "DELETE FROM settlement_outbox WHERE market = $1 AND number < $2",
+            market,
+            batch.after.published,
+        )
+        assignments = ", ".join(f"{name} = ${at}" for at, name in enumerate(Position._fields, 2))
+        await connection.execute(
+            f"UPDATE settlement_position SET {assignments} WHERE market = $1",  # noqa: S608
+            market,
+            *batch.after,
+        )
+
+    async def _add_to_balances(self, connection: Any, changes: list[tuple[int, int, int]]) -> None:
+        if not changes:
+            return
+        new = [key[:2] for key in changes if key[:2] not in self._known]
+        if new:
+            # Zeros first: an upsert would check "not overdrawn" on the change instead of the sum.
+            await connection.execute(
+                "INSERT INTO balance (market, account, asset, amount) "
+                "SELECT $1, account, asset, 0 FROM unnest($2::bigint[], $3::int[]) "
+                "AS new (account, asset) ON CONFLICT DO NOTHING",
+                self._market,
+                [key[0] for key in new],
+                [key[1] for key in new],
+            )
+        await connection.execute(
+            "UPDATE balance SET amount = balance.amount + change.amount "
+            "FROM unnest($2::bigint[], $3::int[], $4::bigint[]) AS change (account, asset, amount) "
+            "WHERE balance.market = $1 AND balance.account = change.account "
+            "AND balance.asset = change.asset",
+            self._market,
+            *(list(column) for column in zip(*changes, strict=True)),
+        )
