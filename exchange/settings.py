@@ -67,6 +67,9 @@ ENGINE_OUTBOX_BYTES_MAX = 64 << 20
 ENGINE_PUBLISH_PARTS_MAX = 512  # parts one append carries
 ENGINE_PUBLISH_BYTES_MAX = 4 << 20
 POSITION_DIFFERENCES_MAX = 100  # differences from the engine a projection remembers
+MARKETDATA_SLICE_RECORDS_MAX = 64  # records of `events` between two looks at the loop
+MARKETDATA_RETRY_S = 0.2  # pause before the log is tried again
+BARS_MAX = 1_440  # minutes kept for a chart
 ENGINE_RETRY_S_MAX = 2.0  # longest pause before the log is tried again
 QUOTE_ROWS_MAX = 1_000_000  # rows of a quote file
 HEALTH_REQUEST_BYTES_MAX = 8_192  # headers of a request for /metrics, /health or /ready
@@ -104,7 +107,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             if name.startswith(prefix)
         }
         try:
-            return msgspec.convert(given, cls, strict=False)
+            return msgspec.convert(given, cls, strict=False, dec_hook=_path)
         except msgspec.ValidationError as error:
             known = ", ".join(prefix + name.upper() for name in cls.__struct_fields__)
             raise ValueError(f"environment: {error}; known variables: {known}") from error
+
+
+def _path(kind: type, value: object) -> Path:
+    if kind is Path and isinstance(value, str) and value:
+        return Path(value)
+    raise ValueError(f"{value!r} is no path")
