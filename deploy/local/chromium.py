@@ -1,4 +1,4 @@
-"""Programs that some tests drive: a Chromium browser and Prometheus's promtool.
+"""Programs that some tests drive: a Chromium browser and Prometheus's server and promtool.
 
 Chromium run by root needs `--no-sandbox`.
 """
@@ -11,7 +11,6 @@ from deploy.local import apt
 from deploy.local.process import CACHE, LocalServerError
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-PROMTOOL = CACHE / "bin" / "promtool"
 
 
 def _runs(program: Path) -> bool:
@@ -47,20 +46,30 @@ def find_chromium(install: bool = True) -> Path:
     )
 
 
+def _of_prometheus(name: str, install: bool) -> Path:
+    if found := _on_path(name):
+        return found
+    program = CACHE / "bin" / name
+    if _runs(program):
+        return program
+    if install and shutil.which("apt-get"):
+        apt.extract("prometheus", f"usr/bin/{name}", program)
+        if _runs(program):
+            return program
+    raise LocalServerError(
+        f"{name} is not on PATH: apt-get install prometheus (Debian package 'prometheus')"
+    )
+
+
 def find_promtool(install: bool = True) -> Path:
     """promtool that runs: on PATH, in `.local`, else taken from Debian's package.
 
     Only that file is taken out of the package, so no Prometheus service comes with it.
     `install=False` only looks.  Raises `LocalServerError` that says how to get one.
     """
-    if found := _on_path("promtool"):
-        return found
-    if _runs(PROMTOOL):
-        return PROMTOOL
-    if install and shutil.which("apt-get"):
-        apt.extract("prometheus", "usr/bin/promtool", PROMTOOL)
-        if _runs(PROMTOOL):
-            return PROMTOOL
-    raise LocalServerError(
-        "promtool is not on PATH: apt-get install prometheus (Debian package 'prometheus')"
-    )
+    return _of_prometheus("promtool", install)
+
+
+def find_prometheus(install: bool = True) -> Path:
+    """The Prometheus server, found or taken as `find_promtool` does it."""
+    return _of_prometheus("prometheus", install)

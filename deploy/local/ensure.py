@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from deploy.local import apt
-from deploy.local.chromium import find_chromium, find_promtool
+from deploy.local.chromium import find_chromium, find_prometheus, find_promtool
 from deploy.local.kafka import build_class_archive, fetch_jars, find_java, find_maven, jars_ready
 from deploy.local.postgres import find_binaries
 from deploy.local.process import LocalServerError
@@ -45,6 +45,7 @@ PIECES: tuple[tuple[str, Callable[[], Path]], ...] = (
     ("postgres", lambda: or_install(find_binaries, "postgresql")),
     ("chromium", find_chromium),
     ("promtool", find_promtool),
+    ("prometheus", find_prometheus),
 )
 
 
