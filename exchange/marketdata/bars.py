@@ -1,0 +1,55 @@
+"""Minutes of trading for a chart: open, high, low, close, volume, from trades."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import msgspec
+
+from exchange.messages.market_data import TradeTick
+from exchange.settings import BARS_MAX
+
+MINUTE_NS = 60_000_000_000
+
+
+class Bar(msgspec.Struct, frozen=True, gc=False):
+    """One minute; prices in minor units a tonne, volume in tonnes."""
+
+    start_ns: int
+    open: int
+    high: int
+    low: int
+    close: int
+    volume: int
+
+
+class Bars:
+    """The newest minutes of one instrument; minutes without a trade have no bar."""
+
+    def __init__(self, bars_max: int = BARS_MAX, width_ns: int = MINUTE_NS) -> None:
+        self._bars: deque[Bar] = deque(maxlen=bars_max)
+        self._width_ns = width_ns
+
+    def apply(self, trade: TradeTick) -> Bar:
+        """The bar that the trade made or changed. O(1)."""
+        start = trade.time_ns // self._width_ns * self._width_ns
+        price = trade.price
+        last = self._bars[-1] if self._bars else None
+        if last is None or last.start_ns != start:
+            bar = Bar(start, price, price, price, price, trade.quantity)
+            self._bars.append(bar)
+            return bar
+        bar = Bar(
+            start,
+            last.open,
+            max(last.high, price),
+            min(last.low, price),
+            price,
+            last.volume + trade.quantity,
+        )
+        self._bars[-1] = bar
+        return bar
+
+    def list(self) -> list[Bar]:
+        """The bars, oldest first. O(bars)."""
+        return list(self._bars)

@@ -1,0 +1,37 @@
+"""The checksum of a book: how a subscriber knows that its copy is right.
+
+The procedure for subscribers, in any language:
+
+1. Take the ten best asks, best (lowest) first, then the ten best bids, best (highest) first; fewer
+   where the side has fewer levels.
+2. Write each level as `PRICE:QUANTITY:ORDERS`, decimal integers without leading zeros: minor units
+   a tonne, tonnes, number of orders.
+3. Join the levels of a side with `,` and the two sides with `|`, asks first. An empty book is `|`.
+4. The checksum is the CRC-32 (ISO 3309, as in zlib and PNG) of these ASCII bytes, unsigned.
+
+Example: asks 7126 x 10 t in one order and 7130 x 5 t in two, bid 7125 x 3 t in one order give
+`7126:10:1,7130:5:2|7125:3:1` and the checksum 4132450579.
+
+After each delta the checksum of the local book must equal the delta's `checksum`; if not, throw the
+book away and subscribe anew.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable
+from itertools import islice
+
+from exchange.messages.market_data import BookLevel
+
+CHECKSUM_LEVELS = 10
+
+
+def checksum(bids: Iterable[BookLevel], asks: Iterable[BookLevel]) -> int:
+    """CRC-32 over the ten best levels of each side; both sides best first. O(1)."""
+    return zlib.crc32(f"{_side(asks)}|{_side(bids)}".encode("ascii"))
+
+
+def _side(levels: Iterable[BookLevel]) -> str:
+    best = islice(levels, CHECKSUM_LEVELS)
+    return ",".join(f"{level.price}:{level.quantity}:{level.orders}" for level in best)

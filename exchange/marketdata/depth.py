@@ -1,0 +1,220 @@
+"""The public book of every instrument, from `events` alone: totals and order counts by level.
+
+Pure: the same parts give the same records. What one record of `orders` caused is one change for the
+public: levels touched and restored inside it (an order that came and was filled) say nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+
+from sortedcontainers import SortedDict
+
+from exchange.marketdata.checksum import checksum
+from exchange.messages.frames import Event, EventPart, EventRow, Liquidity, Side, event_rows
+from exchange.messages.market_data import (
+    BookDelta,
+    BookLevel,
+    BookSnapshot,
+    DayTick,
+    MarketDataItem,
+    MarketDataRecord,
+    PhaseTick,
+    TradeTick,
+)
+from exchange.settings import FEED_DEPTH_LEVELS_MAX
+
+RECORD_VERSION = 1
+
+_Order = list[int]  # instrument, side, price, leaves
+
+
+class _BookSide:
+    """Price levels of one side, best first: key -> [quantity, orders]."""
+
+    def __init__(self, side: int) -> None:
+        self._sign = -1 if side == Side.BUY else 1
+        self._levels: SortedDict[int, list[int]] = SortedDict()
+        self._before: dict[int, tuple[int, int]] = {}  # touched keys, as the public knows them
+
+    def add(self, price: int, quantity: int, orders: int) -> None:
+        """Changes a level. O(log levels)."""
+        key = self._sign * price
+        level = self._levels.get(key)
+        if level is None:
+            level = self._levels[key] = [0, 0]
+        self._before.setdefault(key, (level[0], level[1]))
+        level[0] += quantity
+        level[1] += orders
+
+    def changes(self) -> tuple[BookLevel, ...]:
+        """Levels that differ from what `changes` last left, with their new totals. O(touched)."""
+        changed = []
+        for key in sorted(self._before):
+            quantity, orders = self._levels[key]
+            if orders == 0:
+                del self._levels[key]
+            if (quantity, orders) != self._before[key]:
+                changed.append(BookLevel(self._sign * key, quantity, orders))
+        self._before.clear()
+        return tuple(changed)
+
+    def __iter__(self) -> Iterator[BookLevel]:
+        for key, (quantity, orders) in self._levels.items():
+            yield BookLevel(self._sign * key, quantity, orders)
+
+
+class _Book:
+    """One instrument as the public sees it."""
+
+    def __init__(self) -> None:
+        self.sides = {side: _BookSide(side) for side in Side}
+        self.sequence = 0
+        self.phase = 0
+        self.last_price = 0
+        self.reference_price = 0
+
+
+class Depth:
+    """All books of a market: feed it every accepted part of `events`, in order."""
+
+    def __init__(self) -> None:
+        self.next_number = 0  # of the next MarketDataRecord
+        self.time_ns = 0
+        self._books: dict[int, _Book] = {}
+        self._orders: dict[int, _Order] = {}
+        self._touched: dict[int, None] = {}  # instruments, in order of first touch
+        self._ticks: list[MarketDataItem] = []
+        self._event = 0
+
+    def apply(self, part: EventPart) -> MarketDataRecord | None:
+        """What the part changed for the public; None if nothing, or if more parts follow.
+
+        O(events x log levels).
+        """
+        self._event, self.time_ns = part.first_event, part.time_ns
+        for row in event_rows(part.events):
+            handler = _HANDLERS.get(row.kind)
+            if handler is not None:
+                handler(self, row)
+            self._event += 1
+        if not part.is_last:
+            return None
+        items = (*self._ticks, *self._deltas())
+        self._ticks = []
+        if not items:
+            return None
+        record = MarketDataRecord(RECORD_VERSION, self.next_number, part.input_offset, items)
+        self.next_number += 1
+        return record
+
+    @property
+    def instruments(self) -> list[int]:
+        """Instruments opened so far, in that order. O(instruments)."""
+        return list(self._books)
+
+    def levels(self, instrument_id: int, side: int) -> list[BookLevel]:
+        """All levels of one side, best first; [] for an unknown instrument. O(levels)."""
+        book = self._books.get(instrument_id)
+        return list(book.sides[Side(side)]) if book is not None else []
+
+    def snapshot(self, instrument_id: int, levels_max: int = FEED_DEPTH_LEVELS_MAX) -> BookSnapshot:
+        """The visible book of an instrument; KeyError if it was never opened. O(levels_max)."""
+        book = self._books[instrument_id]
+        bids = tuple(islice(book.sides[Side.BUY], levels_max))
+        asks = tuple(islice(book.sides[Side.SELL], levels_max))
+        return BookSnapshot(
+            instrument_id=instrument_id,
+            sequence=book.sequence,
+            bids=bids,
+            asks=asks,
+            checksum=checksum(bids, asks),
+            phase=book.phase,
+            time_ns=self.time_ns,
+            last_price=book.last_price,
+            reference_price=book.reference_price,
+        )
+
+    def _deltas(self) -> Iterator[BookDelta]:
+        for instrument_id in self._touched:
+            book = self._books[instrument_id]
+            bids, asks = book.sides[Side.BUY].changes(), book.sides[Side.SELL].changes()
+            if not bids and not asks:
+                continue
+            book.sequence += 1
+            yield BookDelta(
+                instrument_id=instrument_id,
+                previous_sequence=book.sequence - 1,
+                sequence=book.sequence,
+                bids=bids,
+                asks=asks,
+                checksum=checksum(book.sides[Side.BUY], book.sides[Side.SELL]),
+                time_ns=self.time_ns,
+            )
+        self._touched.clear()
+
+    # -- one event ------------------------------------------------------------------------------
+
+    def _change(self, order: _Order, quantity: int, orders: int) -> None:
+        instrument_id, side, price, _ = order
+        self._books[instrument_id].sides[Side(side)].add(price, quantity, orders)
+        self._touched[instrument_id] = None
+
+    def _accepted(self, row: EventRow) -> None:
+        order = [row.instrument_id, row.side, row.price, row.quantity]
+        self._orders[row.order_id] = order
+        self._change(order, row.quantity, 1)
+
+    def _fill(self, row: EventRow) -> None:
+        order = self._orders[row.order_id]
+        order[3] -= row.quantity
+        self._change(order, -row.quantity, 0 if order[3] else -1)
+        if not order[3]:
+            del self._orders[row.order_id]
+        if row.order_type != Liquidity.MAKER:
+            return
+        self._books[row.instrument_id].last_price = row.price
+        taker = Side.SELL if row.side == Side.BUY else Side.BUY
+        self._ticks.append(
+            TradeTick(row.instrument_id, self._event, row.price, row.quantity, taker, self.time_ns)
+        )
+
+    def _cancelled(self, row: EventRow) -> None:
+        order = self._orders.pop(row.order_id)
+        self._change(order, -order[3], -1)
+
+    def _replaced(self, row: EventRow) -> None:
+        order = self._orders[row.order_id]
+        self._change(order, -order[3], -1)
+        order[2], order[3] = row.price, row.quantity
+        self._change(order, order[3], 1)
+
+    def _instrument_opened(self, row: EventRow) -> None:
+        self._books[row.instrument_id] = _Book()
+
+    def _phase_changed(self, row: EventRow) -> None:
+        self._books[row.instrument_id].phase = row.order_type
+        self._ticks.append(PhaseTick(row.instrument_id, row.order_type, self.time_ns))
+
+    def _reference_changed(self, row: EventRow) -> None:
+        self._books[row.instrument_id].reference_price = row.price
+
+    def _day_closed(self, row: EventRow) -> None:
+        self._books[row.instrument_id].reference_price = row.price
+        self._ticks.append(
+            DayTick(row.instrument_id, row.price, row.quantity, row.value, self.time_ns)
+        )
+
+
+_HANDLERS: dict[int, Callable[[Depth, EventRow], None]] = {
+    Event.ACCEPTED: Depth._accepted,
+    Event.FILL: Depth._fill,
+    Event.CANCELLED: Depth._cancelled,
+    Event.REPLACED: Depth._replaced,
+    Event.INSTRUMENT_OPENED: Depth._instrument_opened,
+    Event.PHASE_CHANGED: Depth._phase_changed,
+    Event.REFERENCE_CHANGED: Depth._reference_changed,
+    Event.DAY_CLOSED: Depth._day_closed,
+}
+"""What the public sees of each event; holds, balances and refusals are nobody else's business."""
