@@ -54,6 +54,7 @@ BARS_KEPT = 1_440  # one-minute bars an instrument
 SETTLEMENT_BATCH_TRADES_MAX = 5_000
 SETTLEMENT_BATCH_PARTS_MAX = 1_024  # parts of `events` in one transaction
 REGISTRY_BATCH_ITEMS_MAX = 1_000  # items of `settlements` in one transaction
+REGISTRY_RECORD_BYTES_MAX = 700_000  # items of one record of `registry`; more = several records
 REGISTRY_RANGES_MAX = 2_000  # ranges in one item of `registry`; more = several items
 OUTBOX_BYTES_MAX = 4 << 20  # published by one append
 RETRY_PAUSE_S = 1  # before the log is tried again

@@ -196,9 +196,14 @@ def _instruction(row: frames.EventRow, notes: bytes) -> InstructionPassed:
         row.instrument_id,
         row.quantity,
         row.price,
-        row.client_order_id.rstrip(b"\0").decode("utf-8", "replace"),
-        notes.rstrip(b"\0").decode("utf-8", "replace"),
+        _text(row.client_order_id),
+        _text(notes),
     )
+
+
+def _text(data: bytes) -> str:
+    # A zero inside is no text for a database; what stands for undecodable bytes stands for it too.
+    return data.rstrip(b"\0").decode("utf-8", "replace").replace("\0", "\ufffd")
 
 
 def _notes_after(events: NDArray[Any], data: bytes, at: int) -> bytes:
