@@ -1,0 +1,1 @@
+"""Measurements: each prints a table, writes JSON to `results/` and checks its own answer."""
