@@ -83,8 +83,7 @@ class Run(NamedTuple):
     max_us: int
 
 
-COLUMNS = ("offered/s", "sent", "refused", "answered/s", "frames")
-COLUMNS += ("p50 ms", "p99 ms", "p99.9 ms", "max ms")
+COLUMNS = "offered/s sent refused answered/s frames p50/ms p99/ms p99.9/ms max/ms".split()
 
 
 class Workload:
