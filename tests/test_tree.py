@@ -73,7 +73,7 @@ def test_files_fit_a_sitting() -> None:
         problems += [
             f"{path.relative_to(ROOT)}:{number}: {len(line)} columns"
             for number, line in enumerate(lines, 1)
-            if len(line) > LINE_COLUMNS_MAX
+            if len(re.split(r"  # (?:noqa|type:)", line)[0]) > LINE_COLUMNS_MAX
         ]
     assert not problems, names(problems)
 
@@ -167,11 +167,12 @@ def test_integers_only() -> None:
     problems = []
     for name, tree in trees(*INTEGER):
         parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
-        for node in ast.walk(tree):
+        expressions = (node for node in ast.walk(tree) if isinstance(node, ast.expr))
+        for node in expressions:
             literal = isinstance(node, ast.Constant) and isinstance(node.value, float)
             named = isinstance(node, ast.Name) and node.id == "float"
             if (literal or named) and not duration(node, parents):
-                problems.append(f"{name}:{node.lineno}: {ast.unparse(node)}")  # type: ignore[attr-defined]
+                problems.append(f"{name}:{node.lineno}: {ast.unparse(node)}")
     assert not problems, names(problems)
 
 
