@@ -54,6 +54,9 @@ BARS_KEPT = 1_440  # one-minute bars an instrument
 SETTLEMENT_BATCH_TRADES_MAX = 5_000
 SETTLEMENT_BATCH_PARTS_MAX = 1_024  # parts of `events` in one transaction
 REGISTRY_BATCH_ITEMS_MAX = 1_000  # items of `settlements` in one transaction
+INSTRUCTION_QUANTITY_MAX = 10**10  # tonnes of one instruction; the engine's limit of a command
+UNITS_ISSUED_MAX = 2**62  # tonnes of one instrument; so the engine never refuses a deposit
+YEAR_MAX = 9_999
 REGISTRY_RECORD_BYTES_MAX = 700_000  # items of one record of `registry`; more = several records
 REGISTRY_RANGES_MAX = 2_000  # ranges in one item of `registry`; more = several items
 OUTBOX_BYTES_MAX = 4 << 20  # published by one append
@@ -71,6 +74,7 @@ POSITION_DIFFERENCES_MAX = 100  # differences from the engine a projection remem
 MARKETDATA_SLICE_RECORDS_MAX = 64  # records of `events` between two looks at the loop
 MARKETDATA_RETRY_S = 0.2  # pause before the log is tried again
 BARS_MAX = 1_440  # minutes kept for a chart
+AUDIT_DIFFERENCES_MAX = 100  # differences an audit tells
 ENGINE_RETRY_S_MAX = 2.0  # longest pause before the log is tried again
 QUOTE_ROWS_MAX = 1_000_000  # rows of a quote file
 HEALTH_REQUEST_BYTES_MAX = 8_192  # headers of a request for /metrics, /health or /ready
