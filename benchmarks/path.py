@@ -83,7 +83,17 @@ class Run(NamedTuple):
     max_us: int
 
 
-COLUMNS = "offered/s sent refused answered/s frames p50/ms p99/ms p99.9/ms max/ms".split()
+COLUMNS = [
+    "offered/s",
+    "sent",
+    "refused",
+    "answered/s",
+    "frames",
+    "p50/ms",
+    "p99/ms",
+    "p99.9/ms",
+    "max/ms",
+]
 
 
 class Workload:
