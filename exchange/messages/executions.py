@@ -109,6 +109,7 @@ class Reject(msgspec.Struct, frozen=True, tag=True, tag_field="type", omit_defau
     client_order_id: str = ""
     may_retry: bool = False
     retry_after_ms: int = 0
+    intake_offset: int = -1  # reports.<participant>: intake is done up to here
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):

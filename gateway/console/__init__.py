@@ -1,0 +1,1 @@
+"""The market page: reads the public routes and the public feed, writes nothing."""

@@ -1,0 +1,38 @@
+"""What every request of the gateway can reach."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from exchange.clock import Clock
+from exchange.reference.venue import Key, Venue
+from exchange.settings import Settings
+from gateway.feed import Feed
+from gateway.identity import Identities
+from gateway.order_entry import OrderEntry
+from gateway.roles import sees_all_accounts
+from gateway.throttle import Throttle
+from gateway.venue_view import MarketView
+
+
+@dataclass(slots=True)
+class Context:
+    """The parts of one gateway process."""
+
+    venue: Venue
+    settings: Settings
+    clock: Clock
+    identities: Identities
+    throttle: Throttle
+    entry: OrderEntry
+    feed: Feed
+    views: dict[str, MarketView]
+    not_ready: Callable[[], list[str]]  # names of what has not caught up
+    websocket_port: int = 0
+
+    def visible_accounts(self, key: Key, market: str) -> frozenset[int]:
+        """The accounts of a market that a key may see."""
+        if sees_all_accounts(key):
+            return frozenset(account.id for account in self.venue.accounts_of(market))
+        return self.entry.accounts_of(key, self.views[market].market)

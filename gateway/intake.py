@@ -1,0 +1,251 @@
+"""Order entry over the log: `intake.<participant>` in, `reports.<participant>` out.
+
+A participant with `intake = true` in the venue file writes `SignedRequest`s to its own topic. Each
+is checked like any other request, judged by the time at which the log took it, and goes the same
+way. All execution reports of the participant come back on its report topic, each with
+`intake_offset`: everything up to it on the intake topic has been answered. That is where a new
+gateway goes on; what it forwards a second time the engine knows by its `ref`, and a report that
+comes twice has the same `sequence`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+import structlog
+
+from exchange import metrics, topics
+from exchange.log.protocol import Log, LogError, Reader, Record
+from exchange.messages.executions import ExecutionReport, Reject
+from exchange.messages.frames import order_id_of
+from exchange.messages.intake import SignedRequest
+from exchange.messages.orders import (
+    NewOrderSingle,
+    OrderCancelReplaceRequest,
+    OrderCancelRequest,
+    OrderRequest,
+)
+from exchange.messages.reasons import EdgeReason
+from exchange.settings import PAGE_MAX
+from gateway.context import Context
+from gateway.identity import Identities, Signed
+from gateway.order_entry import Prepared, decode
+from gateway.refusal import Refused
+from gateway.reports import Reported
+from gateway.roles import allow
+from gateway.submitter import Ticket
+from gateway.venue_view import MarketView
+
+GROUP_MAX = 256  # requests that go to the log together
+READ_WAIT_S = 0.2
+RETRY_S = 0.2
+GATHER_S = 0.005  # reports gather so long before they are published
+
+_signed = msgspec.json.Decoder(SignedRequest)
+_request = msgspec.json.Decoder(NewOrderSingle | OrderCancelRequest | OrderCancelReplaceRequest)
+_answer = msgspec.json.Decoder(ExecutionReport | Reject)
+_encode = msgspec.json.Encoder().encode
+
+Answer = ExecutionReport | Reject
+
+
+class _Entered(NamedTuple):
+    request: OrderRequest
+    prepared: Prepared
+
+
+class Intake:
+    """The intake of every participant that has one."""
+
+    def __init__(self, log: Log, context: Context) -> None:
+        identities = Identities(context.venue, context.clock, accept_before_start=True)
+        self._log = log
+        self._participants = [
+            ParticipantIntake(log, context, identities, participant.id)
+            for participant in context.venue.participant
+            if participant.intake
+        ]
+
+    def changed(self, view: MarketView, reported: list[Reported]) -> None:
+        """A listener of the views: there may be reports to publish."""
+        for participant in self._participants:
+            participant.wake.set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serves every intake topic until `stop`."""
+        if not self._participants:
+            await stop.wait()
+            return
+        for participant in self._participants:
+            await self._log.create(topics.of_participant(participant.id))
+        async with asyncio.TaskGroup() as group:
+            for participant in self._participants:
+                group.create_task(participant.run(stop))
+
+
+class ParticipantIntake:
+    """One participant's intake and report topics."""
+
+    def __init__(self, log: Log, context: Context, identities: Identities, number: int) -> None:
+        self.id = number
+        self.wake = asyncio.Event()
+        self._log = log
+        self._context = context
+        self._identities = identities
+        self._done = -1  # offset of intake up to which everything was answered
+        self._published = dict.fromkeys(context.views, 0)  # market -> sequence
+        self._logger = structlog.get_logger().bind(service="gateway", participant=number)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Finds where the last gateway stopped, then goes on from there until `stop`."""
+        await self._recover()
+        self.wake.set()  # there may be reports of the time without a gateway
+        async with asyncio.TaskGroup() as group:
+            publishing = group.create_task(self._publish_reports())
+            reader = await self._log.open_reader(topics.intake(self.id), self._done + 1)
+            try:
+                while not stop.is_set():
+                    records = await self._read(reader)
+                    if records:
+                        await self._group(records, stop)
+            finally:
+                await reader.close()
+                publishing.cancel()
+
+    async def _recover(self) -> None:
+        partition = topics.reports(self.id)
+        end = await self._log.end(partition)
+        reader = await self._log.open_reader(partition, await self._log.begin(partition))
+        try:
+            while reader.position < end:
+                for record in await self._read(reader):
+                    answer = _answer.decode(record.value)
+                    self._done = max(self._done, answer.intake_offset)
+                    if isinstance(answer, ExecutionReport):
+                        known = self._published.get(answer.market, 0)
+                        self._published[answer.market] = max(known, answer.sequence)
+        finally:
+            await reader.close()
+
+    async def _read(self, reader: Reader) -> list[Record]:
+        try:
+            return await reader.read(GROUP_MAX, READ_WAIT_S)
+        except LogError as error:
+            self._logger.warning("log_unavailable", offset=reader.position, error=str(error))
+            await asyncio.sleep(RETRY_S)
+            return []
+
+    # -- in -------------------------------------------------------------------------------------
+
+    async def _group(self, records: Sequence[Record], stop: asyncio.Event) -> None:
+        """Checks the records and writes each market's commands as one unit, so that they keep
+        their order however often the log has to be tried."""
+        answers: list[Answer] = []
+        entered: dict[str, list[_Entered]] = {}
+        for record in records:
+            try:
+                request, prepared = self._check(record)
+                entered.setdefault(prepared.desk.market.code, []).append(
+                    _Entered(request, prepared)
+                )
+            except Refused as refused:
+                metrics.GATEWAY_REJECTIONS.labels("intake", refused.row.name).inc()
+                answers.append(refused.reject())
+        for items in entered.values():
+            position = await self._write(items, stop)
+            if position is None:
+                return  # stopping: the next gateway begins at this group again
+            first, index = position >> 16, position & 0xFFFF
+            answers += [
+                self._context.entry.pending(
+                    item.request, item.prepared.desk, order_id_of(first, index + place)
+                )
+                for place, item in enumerate(items)
+            ]
+        self._done = records[-1].offset
+        await self._append(answers)
+
+    def _check(self, record: Record) -> tuple[OrderRequest, Prepared]:
+        metrics.GATEWAY_MESSAGES.labels("intake", "in", "SignedRequest").inc()
+        sent = decode(record.value, _signed)
+        signed = Signed(sent.key, sent.timestamp_ns, sent.window_ms, sent.signature)
+        data = sent.body.encode()
+        key = self._identities.verify("INTAKE", "", signed, data, now_ns=record.append_ns)
+        if key.participant != self.id:
+            raise Refused(EdgeReason.UNKNOWN_KEY, f"key {key.id} is of another participant")
+        allow(key, "INTAKE")
+        request = decode(data, _request)
+        try:
+            budget = "cancels" if isinstance(request, OrderCancelRequest) else "orders"
+            self._context.throttle.take(self.id, budget)
+            return request, self._context.entry.prepare(key, request)
+        except Refused as refused:
+            raise refused.about(request) from None
+
+    async def _write(self, items: list[_Entered], stop: asyncio.Event) -> int | None:
+        desk = items[0].prepared.desk
+        commands = [command for item in items for command in item.prepared.commands]
+        while not stop.is_set():
+            written: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+            def done(ticket: Ticket, written: asyncio.Future[int] = written) -> None:
+                if written.done():
+                    return
+                if ticket.refused is not None:
+                    written.set_exception(ticket.refused)
+                else:
+                    desk.view.arrived(ticket.position, ticket.arrived_ns, "intake")
+                    written.set_result(ticket.position)
+
+            try:
+                desk.submitter.submit(Ticket(commands, done))
+                return await written
+            except Refused as refused:
+                # the intake topic still holds them: nothing is lost by trying again
+                self._logger.warning("intake_waits", reason=refused.row.name)
+                await asyncio.sleep(RETRY_S)
+        return None
+
+    # -- out ------------------------------------------------------------------------------------
+
+    async def _publish_reports(self) -> None:
+        while True:
+            await self.wake.wait()
+            await asyncio.sleep(GATHER_S)
+            self.wake.clear()
+            for code, view in self._context.views.items():
+                reports = self._unpublished(view)
+                for start in range(0, len(reports), PAGE_MAX):
+                    await self._append(reports[start : start + PAGE_MAX])
+                if reports:
+                    self._published[code] = reports[-1].sequence
+
+    def _unpublished(self, view: MarketView) -> list[ExecutionReport]:
+        sequence = self._published[view.market.code]
+        accounts = [
+            account.id
+            for account in self._context.venue.accounts_of(view.market.code)
+            if account.participant == self.id
+        ]
+        reports = [r for account in accounts for r in view.reports.after(account, sequence)]
+        return sorted(reports, key=lambda report: report.sequence)
+
+    async def _append(self, answers: Sequence[Answer]) -> None:
+        if not answers:
+            return
+        values = [
+            _encode(msgspec.structs.replace(answer, intake_offset=self._done)) for answer in answers
+        ]
+        while True:
+            try:
+                await self._log.append(topics.reports(self.id), values)
+            except LogError as error:
+                # uncertain or failed: a report that comes twice is known by its sequence
+                self._logger.warning("reports_wait", error=str(error))
+                await asyncio.sleep(RETRY_S)
+            else:
+                metrics.GATEWAY_MESSAGES.labels("intake", "out", "reports").inc(len(values))
+                return

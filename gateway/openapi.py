@@ -1,0 +1,108 @@
+"""The OpenAPI 3.1 description, made from the route table, the roles and the message structs."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from exchange.messages.executions import Problem
+from gateway.roles import PUBLIC, ROLES
+from gateway.routes import ROUTES, Route
+
+VERSION = "0.1.0"
+_TYPES = {"str": "string", "int": "integer"}
+
+
+def describe() -> dict[str, Any]:
+    """The whole description as JSON-ready data."""
+    types: list[Any] = [Problem]
+    for row in ROUTES:
+        types += [item for item in (row.body, row.reply) if item is not None]
+    schemas, components = msgspec.json.schema_components(
+        types, ref_template="#/components/schemas/{name}"
+    )
+    by_type = dict(zip(map(repr, types), schemas, strict=True))
+    paths: dict[str, Any] = {}
+    for row in ROUTES:
+        path = re.sub(r"{(\w+):\w+}", r"{\1}", row.path)
+        paths.setdefault(path, {})[row.method.lower()] = _operation(row, by_type)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "carbon-exchange",
+            "version": VERSION,
+            "description": "Orders, registry instructions and queries. Prices and money are "
+            "decimal strings, quantities whole tonnes, times integer nanoseconds UTC.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": dict(sorted(components.items())),
+            "securitySchemes": {
+                "signature": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": "X-Exchange-Signature",
+                    "description": "base64 of the Ed25519 signature over METHOD, PATH?QUERY, KEY, "
+                    "TIMESTAMP_NS, WINDOW_MS and hex(sha256(body)), joined by line feeds; with "
+                    "X-Exchange-Key, X-Exchange-Timestamp and X-Exchange-Window.",
+                }
+            },
+        },
+    }
+
+
+def _operation(row: Route, by_type: dict[str, Any]) -> dict[str, Any]:
+    roles = ROLES[row.action]
+    operation: dict[str, Any] = {
+        "summary": row.summary,
+        "operationId": row.handler.__name__ + _suffix(row),
+        "parameters": _parameters(row),
+        "responses": {
+            "200": _content("the answer", "application/json", by_type[repr(row.reply)]),
+            "default": _content(
+                "refused, with a numbered reason", "application/problem+json",
+                by_type[repr(Problem)],
+            ),
+        },
+        "x-roles": sorted(roles),
+    }  # fmt: skip
+    if row.method == "POST" and row.budget == "orders":
+        operation["responses"]["202"] = _content(
+            "the log has it; the answer follows", "application/json", by_type[repr(row.reply)]
+        )
+    if row.path == "/orders" and row.method == "POST":
+        operation["responses"]["201"] = operation["responses"].pop("200")
+    if row.body is not None:
+        operation["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": by_type[repr(row.body)]}},
+        }
+    if roles != PUBLIC:
+        operation["security"] = [{"signature": []}]
+    return operation
+
+
+def _suffix(row: Route) -> str:
+    # operations share a handler: the last part of the path keeps their ids apart
+    return "_" + row.path.rsplit("/", 1)[1].replace("-", "_") if "operations" in row.path else ""
+
+
+def _content(description: str, media_type: str, schema: Any) -> dict[str, Any]:
+    return {"description": description, "content": {media_type: {"schema": schema}}}
+
+
+def _parameters(row: Route) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": _TYPES[kind]}}
+        for name, kind in re.findall(r"{(\w+):(\w+)}", row.path)
+    ]
+    for field in msgspec.structs.fields(row.query):
+        schema = msgspec.json.schema(field.type)
+        if not field.required:
+            schema["default"] = field.default
+        found.append(
+            {"name": field.name, "in": "query", "required": field.required, "schema": schema}
+        )
+    return found

@@ -1,0 +1,19 @@
+"""Every route of the REST interface, as rows of one table.
+
+A row says method, path, what the body and the query are, what comes back, and which handler makes
+it; `gateway.roles` says who may. `gateway.app` serves the table and `gateway.openapi` describes it,
+so that neither can know a route which the other does not.
+"""
+
+from __future__ import annotations
+
+from gateway.routes.accounts import ROUTES as ACCOUNTS
+from gateway.routes.market import ROUTES as MARKET
+from gateway.routes.operations import ROUTES as OPERATIONS
+from gateway.routes.registry import ROUTES as REGISTRY
+from gateway.routes.table import Call, Reply, Route
+from gateway.routes.trading import ROUTES as TRADING
+
+__all__ = ["ROUTES", "Call", "Reply", "Route"]
+
+ROUTES: tuple[Route, ...] = (*MARKET, *TRADING, *ACCOUNTS, *REGISTRY, *OPERATIONS)

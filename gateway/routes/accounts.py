@@ -1,0 +1,208 @@
+"""What a key owns and may do: positions, holdings, session, limits."""
+
+from __future__ import annotations
+
+import msgspec
+
+from exchange import settings as limits
+from exchange.messages.executions import UnitRange
+from gateway.context import Context
+from gateway.decimals import from_minor
+from gateway.routes.table import Call, Reply, Route
+from gateway.venue_view import MarketView
+
+
+class MarketQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One market, or all."""
+
+    market: str = ""
+
+
+class CashRow(msgspec.Struct, frozen=True):
+    """Cash of an account, currency units."""
+
+    available: str
+    held: str
+
+
+class UnitsRow(msgspec.Struct, frozen=True):
+    """Units of one instrument in the trading position, tonnes."""
+
+    symbol: str
+    available: int
+    held: int
+    locked: int
+
+
+class AccountPosition(msgspec.Struct, frozen=True):
+    """What an account can trade with."""
+
+    market: str
+    account: int
+    currency: str
+    cash: CashRow
+    units: list[UnitsRow]
+
+
+class PositionList(msgspec.Struct, frozen=True):
+    """Positions of the accounts that the key sees."""
+
+    positions: list[AccountPosition]
+
+
+class HoldingRow(msgspec.Struct, frozen=True):
+    """Units of one instrument in one position of an account, by serial number."""
+
+    market: str
+    account: int
+    symbol: str
+    position: str  # REGISTRY or TRADING
+    quantity: int
+    ranges: tuple[UnitRange, ...]
+
+
+class ObligationRow(msgspec.Struct, frozen=True):
+    """What an account must surrender for a year, and has, tonnes."""
+
+    market: str
+    account: int
+    year: int
+    obligation: int
+    surrendered: dict[str, int]  # by symbol
+
+
+class HoldingList(msgspec.Struct, frozen=True):
+    """Holdings and obligations of the accounts that the key sees."""
+
+    holdings: list[HoldingRow]
+    obligations: list[ObligationRow]
+
+
+class SessionReply(msgspec.Struct, frozen=True):
+    """Where a key's session stands: its next request needs a higher `ref`."""
+
+    key: str
+    participant: int
+    role: str
+    session: int
+    last_ref: dict[str, int]
+    sequence: dict[str, int]
+
+
+class LimitsReply(msgspec.Struct, frozen=True):
+    """The limits that a sender meets."""
+
+    orders_per_second: int
+    cancels_per_second: int
+    reads_per_second: int
+    body_bytes_max: int
+    json_depth_max: int
+    session_batch_max: int
+    client_order_id_bytes_max: int
+    receive_window_ms: int
+    receive_window_ms_max: int
+    clock_ahead_ms_max: int
+    page_max: int
+    wait_ms_max: int
+
+
+async def get_positions(call: Call) -> Reply:
+    """Cash and tradable units."""
+    rows = []
+    for view in views(call.context, call.query.market):
+        market = view.market
+        symbols = {item.id: item.symbol for item in call.context.venue.instruments_of(market.code)}
+        for account in sorted(call.context.visible_accounts(call.key, market.code)):
+            cash = view.positions.cash(account)
+            known = view.positions.accounts.get(account)
+            units = [
+                UnitsRow(symbols.get(item, str(item)), u.available, u.held, u.locked)
+                for item, u in sorted(known.units.items() if known else ())
+                if u.total
+            ]
+            digits = market.minor_digits
+            money = CashRow(from_minor(cash.available, digits), from_minor(cash.held, digits))
+            rows.append(AccountPosition(market.code, account, market.currency, money, units))
+    return Reply(PositionList(rows))
+
+
+async def get_holdings(call: Call) -> Reply:
+    """Units by serial number, obligations and what was surrendered."""
+    rows: list[HoldingRow] = []
+    obligations: list[ObligationRow] = []
+    for view in views(call.context, call.query.market):
+        code = view.market.code
+        symbols = {item.id: item.symbol for item in call.context.venue.instruments_of(code)}
+        visible = call.context.visible_accounts(call.key, code)
+        rows += [
+            HoldingRow(
+                code,
+                key.account,
+                symbols.get(key.instrument_id, str(key.instrument_id)),
+                key.position,
+                view.holdings.quantity(key),
+                view.holdings.ranges(key)[: limits.PAGE_MAX],
+            )
+            for key in view.holdings.keys()  # noqa: SIM118 - no mapping
+            if key.account in visible
+        ]
+        for (account, year), quantity in sorted(view.holdings.obligations.items()):
+            if account in visible:
+                given = {
+                    symbols.get(instrument, str(instrument)): tonnes
+                    for (owner, of_year, instrument), tonnes in view.holdings.surrendered.items()
+                    if (owner, of_year) == (account, year)
+                }
+                obligations.append(ObligationRow(code, account, year, quantity, given))
+    return Reply(HoldingList(rows, obligations))
+
+
+async def get_session(call: Call) -> Reply:
+    """Where the session stands, so that a client can go on."""
+    key, desks = call.key, call.context.views
+    return Reply(
+        SessionReply(
+            key.id,
+            key.participant,
+            key.role,
+            key.session,
+            {code: view.last_ref.get(key.session, 0) for code, view in desks.items()},
+            {code: view.follower.next_event for code, view in desks.items()},
+        )
+    )
+
+
+async def get_limits(call: Call) -> Reply:
+    """The limits in force."""
+    rate = call.context.settings.throttle_per_second
+    return Reply(
+        LimitsReply(
+            rate,
+            rate,
+            rate,
+            limits.BODY_BYTES_MAX,
+            limits.JSON_DEPTH_MAX,
+            limits.SESSION_BATCH_MAX,
+            limits.CLIENT_ORDER_ID_BYTES_MAX,
+            limits.RECEIVE_WINDOW_MS,
+            limits.RECEIVE_WINDOW_MS_MAX,
+            limits.CLOCK_AHEAD_MS_MAX,
+            limits.PAGE_MAX,
+            limits.WAIT_MS_MAX,
+        )
+    )
+
+
+def views(context: Context, market: str) -> list[MarketView]:
+    """The views a query means: of one market, or all."""
+    return [context.entry.desk(market).view] if market else list(context.views.values())
+
+
+ROUTES: tuple[Route, ...] = (
+    Route("GET", "/positions", "Cash and tradable units", get_positions, PositionList,
+          query=MarketQuery),
+    Route("GET", "/holdings", "Units by serial number, and obligations", get_holdings,
+          HoldingList, query=MarketQuery),
+    Route("GET", "/session", "Where the key's session stands", get_session, SessionReply),
+    Route("GET", "/limits", "Limits in force", get_limits, LimitsReply),
+)  # fmt: skip

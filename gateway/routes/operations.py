@@ -1,0 +1,47 @@
+"""Market operations: phases, the trading day, cash, reference prices. Each is a command."""
+
+from __future__ import annotations
+
+from exchange.messages.executions import OperationReport
+from exchange.messages.frames import Event
+from exchange.messages.orders import CashDeposit, DayRoll, PhaseChange, ReferencePrice
+from exchange.messages.reasons import reason_text
+from gateway.routes.table import Call, Reply, Route, Wait, wait_s
+from gateway.routes.trading import log_position, outcome
+
+
+async def post_operation(call: Call) -> Reply:
+    """Sends an operator's command and waits for what it did."""
+    timeout_s = wait_s(call.query.wait_ms)
+    prepared = call.context.entry.prepare_operation(call.key, call.body)
+    position = await log_position(call.context, prepared)
+    answer = await outcome(prepared.desk.view, position, timeout_s)
+    code = prepared.desk.market.code
+    if answer is None:
+        return Reply(OperationReport(code, position, "PENDING", call.body.ref), 202)
+    first = answer.events[0] if answer.events else None
+    if first is not None and first.kind == Event.REJECTED:
+        row = reason_text(first.reason)
+        refused = OperationReport(
+            code, position, "REFUSED", call.body.ref, 0, row.number, row.name, row.text
+        )
+        return Reply(refused, 422)
+    if first is not None and first.kind == Event.DUPLICATE:
+        heard = prepared.desk.view.first_position(call.key.session, call.body.ref)
+        text = "sent before with this ref; done once"
+        done = OperationReport(code, heard or position, "DONE", call.body.ref, text=text)
+        return Reply(done)
+    count = len(answer.events)
+    return Reply(OperationReport(code, position, "DONE", call.body.ref, count))
+
+
+ROUTES: tuple[Route, ...] = (
+    Route("POST", "/operations/phase", "Change the trading phase", post_operation,
+          OperationReport, body=PhaseChange, query=Wait, budget="orders"),
+    Route("POST", "/operations/day-roll", "End the trading day and start the next",
+          post_operation, OperationReport, body=DayRoll, query=Wait, budget="orders"),
+    Route("POST", "/operations/cash-deposit", "Cash arrived, or left", post_operation,
+          OperationReport, body=CashDeposit, query=Wait, budget="orders"),
+    Route("POST", "/operations/reference-price", "Set a reference price", post_operation,
+          OperationReport, body=ReferencePrice, query=Wait, budget="orders"),
+)  # fmt: skip

@@ -1,0 +1,65 @@
+"""Instructions to the registry, and what became of them."""
+
+from __future__ import annotations
+
+import asyncio
+
+from exchange.messages.executions import InstructionReport
+from exchange.messages.frames import Event
+from exchange.messages.orders import Instruction
+from exchange.messages.reasons import EdgeReason
+from exchange.settings import WAIT_MS
+from gateway.refusal import Refused
+from gateway.roles import sees_all_accounts
+from gateway.routes.accounts import MarketQuery
+from gateway.routes.table import Call, Reply, Route, Wait, wait_s
+from gateway.routes.trading import log_position, outcome
+
+
+async def post_instruction(call: Call) -> Reply:
+    """Sends an instruction; waits until the registry has carried it out or refused it."""
+    timeout_s = wait_s(call.query.wait_ms)
+    request: Instruction = call.body
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timeout_s
+    prepared = call.context.entry.prepare_instruction(call.key, request)
+    position = await log_position(call.context, prepared)
+    view = prepared.desk.view
+    answer = await outcome(view, position, timeout_s)
+    if answer is not None and any(row.kind == Event.DUPLICATE for row in answer.events):
+        position = view.first_position(call.key.session, request.ref) or position
+    await view.wait_instruction(position, max(deadline - loop.time(), 0))
+    report = view.instructions.report(position)
+    if report is None:
+        report = InstructionReport(
+            prepared.desk.market.code, position, request.account, "", "PENDING"
+        )
+    return Reply(report, {"PENDING": 202, "DONE": 200, "REFUSED": 422}[report.status])
+
+
+async def get_instruction(call: Call) -> Reply:
+    """One instruction of an account that the key sees."""
+    if not call.path_id.isdigit():
+        raise Refused(EdgeReason.NOT_FOUND, f"instruction {call.path_id[:40]}")
+    number = int(call.path_id)
+    wanted = call.query.market
+    views = [call.context.entry.desk(wanted).view] if wanted else call.context.views.values()
+    found = []
+    for view in views:
+        report = view.instructions.report(number)
+        visible = call.context.visible_accounts(call.key, view.market.code)
+        if report is not None and (report.account in visible or sees_all_accounts(call.key)):
+            found.append(report)
+    if not found:
+        raise Refused(EdgeReason.NOT_FOUND, f"instruction {number}")
+    if len(found) > 1:
+        raise Refused(EdgeReason.INVALID_FIELD, f"{number} is in several markets: add ?market=")
+    return Reply(found[0])
+
+
+ROUTES: tuple[Route, ...] = (
+    Route("POST", "/instructions", f"Instruct the registry (waits {WAIT_MS} ms by default)",
+          post_instruction, InstructionReport, body=Instruction, query=Wait, budget="orders"),
+    Route("GET", "/instructions/{id:int}", "Where an instruction stands", get_instruction,
+          InstructionReport, query=MarketQuery),
+)  # fmt: skip

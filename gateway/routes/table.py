@@ -1,0 +1,92 @@
+"""What a row of the route table is, and what a handler gets and gives."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from exchange.messages.reasons import EdgeReason
+from exchange.reference.venue import Key
+from exchange.settings import PAGE_MAX, WAIT_MS, WAIT_MS_MAX
+from gateway.context import Context
+from gateway.refusal import Refused
+
+Budget = Literal["public", "reads", "orders", "cancels"]
+
+
+class Call(NamedTuple):
+    """One request, checked: who, what."""
+
+    context: Context
+    caller: Key | None  # None on public routes
+    body: Any  # of the row's body type
+    query: Any  # of the row's query type
+    path_id: str  # the part of the path in braces, "" where there is none
+
+    @property
+    def key(self) -> Key:
+        """The key that signed; only on routes that are not public."""
+        if self.caller is None:
+            raise Refused(EdgeReason.UNKNOWN_KEY)
+        return self.caller
+
+
+class Reply(NamedTuple):
+    """What goes back."""
+
+    value: Any
+    status: int = 200
+
+
+Handler = Callable[[Call], Awaitable[Reply]]
+
+
+class NoQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A route without query parameters."""
+
+
+class Wait(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long to wait for the engine's answer, ms; then the answer is PENDING."""
+
+    wait_ms: int = WAIT_MS
+
+
+class Page(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Rows after a sequence, at most `limit` of them."""
+
+    after: int = 0
+    limit: int = PAGE_MAX
+
+
+class Route(NamedTuple):
+    """One row."""
+
+    method: str
+    path: str
+    summary: str
+    handler: Handler
+    reply: Any  # type of the value that comes back
+    body: Any = None  # type of the JSON body, None for none
+    query: type[msgspec.Struct] = NoQuery
+    budget: Budget = "reads"
+
+    @property
+    def action(self) -> str:
+        """The row's name in `gateway.roles.ROLES`."""
+        return f"{self.method} {self.path}"
+
+
+def wait_s(wait_ms: int) -> float:
+    """Seconds to wait; Refused (INVALID_FIELD) outside 0..WAIT_MS_MAX."""
+    if not 0 <= wait_ms <= WAIT_MS_MAX:
+        raise Refused(EdgeReason.INVALID_FIELD, f"wait_ms: {wait_ms} is outside 0..{WAIT_MS_MAX}")
+    return wait_ms / 1_000
+
+
+def page_limit(limit: int) -> int:
+    """Rows of one answer; Refused (INVALID_FIELD) outside 1..PAGE_MAX."""
+    if not 1 <= limit <= PAGE_MAX:
+        raise Refused(EdgeReason.INVALID_FIELD, f"limit: {limit} is outside 1..{PAGE_MAX}")
+    return limit

@@ -1,0 +1,202 @@
+"""Orders: enter, replace, cancel, and what became of them."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+
+from exchange.messages.executions import ExecutionReport
+from exchange.messages.orders import (
+    NewOrderSingle,
+    OrderCancelReplaceRequest,
+    OrderCancelRequest,
+    OrderRequest,
+)
+from exchange.messages.reasons import EdgeReason
+from exchange.settings import PAGE_MAX, WAIT_MS
+from gateway.context import Context
+from gateway.order_entry import Prepared
+from gateway.refusal import Refused
+from gateway.reports import OrderState
+from gateway.routes.table import Call, Page, Reply, Route, Wait, page_limit, wait_s
+from gateway.submitter import Ticket
+from gateway.venue_view import MarketView, Outcome
+
+
+class CancelQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Names the cancel: DELETE carries no body."""
+
+    symbol: str
+    account: int
+    ref: int
+    wait_ms: int = WAIT_MS
+
+
+class OrderQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Narrows the search: ids are unique inside a market only."""
+
+    market: str = ""
+
+
+class ExecutionsQuery(Page, frozen=True):
+    """Reports of one market after a sequence."""
+
+    market: str = ""
+
+
+class OrderList(msgspec.Struct, frozen=True):
+    """Open orders, oldest first in each market."""
+
+    orders: list[ExecutionReport]
+
+
+class ExecutionList(msgspec.Struct, frozen=True):
+    """Reports by sequence; `first_sequence` is where the gateway's memory begins (0: the start)."""
+
+    market: str
+    first_sequence: int
+    executions: list[ExecutionReport]
+
+
+async def log_position(context: Context, prepared: Prepared) -> int:
+    """Queues the commands and waits for the log; its position, or Refused."""
+    future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    def done(ticket: Ticket) -> None:
+        if ticket.refused is None:
+            prepared.desk.view.arrived(ticket.position, ticket.arrived_ns, "rest")
+        if future.done():
+            return
+        if ticket.refused is not None:
+            future.set_exception(ticket.refused)
+        else:
+            future.set_result(ticket.position)
+
+    context.entry.submit(prepared, done)
+    return await future
+
+
+async def outcome(view: MarketView, position: int, timeout_s: float) -> Outcome | None:
+    """The engine's answer to the command at a log position; None if it takes longer."""
+    future = view.watch(position)
+    try:
+        return await asyncio.wait_for(future, timeout_s)
+    except TimeoutError:
+        return None
+
+
+async def enter(call: Call, request: OrderRequest, wait_ms: int) -> Reply:
+    """Sends an order request and waits for what the engine makes of it."""
+    timeout_s = wait_s(wait_ms)
+    prepared = call.context.entry.prepare(call.key, request)
+    position = await log_position(call.context, prepared)
+    answer = await outcome(prepared.desk.view, position, timeout_s)
+    if answer is None or not answer.reports:
+        return Reply(call.context.entry.pending(request, prepared.desk, position), 202)
+    last = answer.reports[-1]
+    report = msgspec.structs.replace(last, ref=request.ref)
+    if report.exec_type == "REJECTED":
+        return Reply(report, 422)
+    return Reply(report, 201 if isinstance(request, NewOrderSingle) else 200)
+
+
+async def post_order(call: Call) -> Reply:
+    """A new order."""
+    return await enter(call, call.body, call.query.wait_ms)
+
+
+async def put_order(call: Call) -> Reply:
+    """A replace; the path names the order and the body must not name another."""
+    request: OrderCancelReplaceRequest = call.body
+    named = _named(call.path_id)
+    said = {
+        name: getattr(request, name)
+        for name in ("order_id", "original_client_order_id")
+        if getattr(request, name)
+    }
+    if said not in ({}, named):
+        raise Refused(EdgeReason.INVALID_FIELD, "path and body name different orders")
+    return await enter(call, msgspec.structs.replace(request, **named), call.query.wait_ms)
+
+
+async def delete_order(call: Call) -> Reply:
+    """A cancel."""
+    query: CancelQuery = call.query
+    request = msgspec.structs.replace(
+        OrderCancelRequest(ref=query.ref, symbol=query.symbol, account=query.account),
+        **_named(call.path_id),
+    )
+    return await enter(call, request, query.wait_ms)
+
+
+async def get_orders(call: Call) -> Reply:
+    """Open orders of the accounts that the key sees, oldest first."""
+    found: list[ExecutionReport] = []
+    for view in _views(call.context, call.query.market):
+        accounts = call.context.visible_accounts(call.key, view.market.code)
+        for order in view.reports.open_orders(accounts):
+            if len(found) == PAGE_MAX:
+                return Reply(OrderList(found))
+            found.append(view.reports.status(order))
+    return Reply(OrderList(found))
+
+
+async def get_order(call: Call) -> Reply:
+    """One order, by the venue's id or by the client's (the account's last with that id)."""
+    found: list[tuple[MarketView, OrderState]] = []
+    for view in _views(call.context, call.query.market):
+        accounts = call.context.visible_accounts(call.key, view.market.code)
+        order: OrderState | None = None
+        if call.path_id.isdigit():
+            order = view.reports.order(int(call.path_id))
+        else:
+            labelled = (view.reports.order_labelled(a, call.path_id) for a in sorted(accounts))
+            order = next((item for item in labelled if item is not None), None)
+        if order is not None and order.account_id in accounts:
+            found.append((view, order))
+    if not found:
+        raise Refused(EdgeReason.NOT_FOUND, f"order {call.path_id[:40]}")
+    if len(found) > 1:
+        raise Refused(
+            EdgeReason.INVALID_FIELD, f"order {call.path_id} is in several markets: add ?market="
+        )
+    view, order = found[0]
+    return Reply(view.reports.status(order))
+
+
+async def get_executions(call: Call) -> Reply:
+    """Execution reports of the key's accounts in one market, by sequence."""
+    query: ExecutionsQuery = call.query
+    view = call.context.entry.desk(query.market).view
+    limit = page_limit(query.limit)
+    accounts = call.context.visible_accounts(call.key, query.market)
+    reports = [r for account in accounts for r in view.reports.after(account, query.after)]
+    reports.sort(key=lambda report: report.sequence)
+    first = max((view.reports.first_kept(account) for account in accounts), default=0)
+    return Reply(ExecutionList(query.market, first, reports[:limit]))
+
+
+def _named(path_id: str) -> dict[str, int | str]:
+    if path_id.isdigit():
+        return {"order_id": int(path_id)}
+    return {"original_client_order_id": path_id}
+
+
+def _views(context: Context, market: str) -> list[MarketView]:
+    return [context.entry.desk(market).view] if market else list(context.views.values())
+
+
+ROUTES: tuple[Route, ...] = (
+    Route("POST", "/orders", "Enter an order", post_order, ExecutionReport,
+          body=NewOrderSingle, query=Wait, budget="orders"),
+    Route("PUT", "/orders/{id:str}", "Replace an order", put_order, ExecutionReport,
+          body=OrderCancelReplaceRequest, query=Wait, budget="orders"),
+    Route("DELETE", "/orders/{id:str}", "Cancel an order", delete_order, ExecutionReport,
+          query=CancelQuery, budget="cancels"),
+    Route("GET", "/orders", "Open orders", get_orders, OrderList, query=OrderQuery),
+    Route("GET", "/orders/{id:str}", "One order, open or ended", get_order, ExecutionReport,
+          query=OrderQuery),
+    Route("GET", "/executions", "Execution reports after a sequence", get_executions,
+          ExecutionList, query=ExecutionsQuery),
+)  # fmt: skip
