@@ -48,7 +48,8 @@ bench: $(VENV)/.dev $(VENV)/.built ## measure each stage; tables here, JSON in b
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 build: $(VENV)/.dev $(VENV)/.built $(VENV)/.page ## wheel and source archive into dist/, with the built page inside
-	@$(UV) build --no-build-isolation --python $(BIN)/python --out-dir dist
+	@$(UV) build --quiet --no-build-isolation --python $(BIN)/python --out-dir dist
+	@ls -l dist
 
 lock: $(BOOTSTRAP)/bin/uv ## resolve the dependencies of pyproject.toml anew into deploy/requirements*.txt
 	@compile() { $(UV) pip compile --quiet --upgrade --generate-hashes --no-header --no-annotate \

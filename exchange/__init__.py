@@ -4,3 +4,5 @@ Folders in the data's order: `messages` (the vocabulary), `topics` (the map), `l
 log), `engine` (orders -> events), `settlement` (events -> ledger, `settlements`), `registry`
 (`settlements` -> serial blocks, `registry`), `marketdata` (events -> `marketdata`).
 """
+
+__version__ = "0.1.0"

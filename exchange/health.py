@@ -8,11 +8,13 @@ bounded in bytes and time.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Mapping, Sequence
 
 import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 
+from exchange import __version__, metrics
 from exchange.service import Service
 from exchange.settings import (
     HEALTH_CONNECTIONS_MAX,
@@ -118,4 +120,6 @@ async def serve_health(host: str, port: int, services: Sequence[Service]) -> asy
     `/health` says that the process is alive, `/ready` is 503 while a service has not caught up.
     OSError when the port is taken.
     """
+    compiled = "matching.compiled" in sys.modules
+    metrics.BUILD_INFO.labels(__version__, str(compiled).lower()).set(1)
     return await HealthServer(services).serve(host, port)

@@ -318,6 +318,13 @@ def test_locks_agree_with_pyproject(lock: str, extras: list[str]) -> None:
     assert not re.search(r"https?://|^-|file:", text, re.M), f"{lock} names a place"
 
 
+def test_the_version_is_said_once() -> None:
+    from exchange import __version__
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert project["version"] == __version__
+
+
 def test_build_requirements_are_the_locked_ones() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     build = pins(project["build-system"]["requires"])
