@@ -132,17 +132,20 @@ class KafkaReader:
         return records
 
     def _checked(self, records: Sequence[ConsumerRecord]) -> list[Record]:
+        """The records up to a gap; a gap at once is raised, one behind them by the next read."""
+        sound: list[Record] = []
         for expected, record in enumerate(records, self._position):
             if record.offset != expected:
                 self._failure = LogError(
                     f"{self._where()}: offset {record.offset} came where {expected} was due: the "
                     "records between are gone (retention, truncation or a transaction's marker)"
                 )
-                raise self._failure
-        return [
-            Record(record.offset, record.timestamp * 1_000_000, record.value or b"")
-            for record in records
-        ]
+                if not sound:
+                    raise self._failure
+                break
+            # An outsider's record may have no value; Kafka counts milliseconds.
+            sound.append(Record(expected, record.timestamp * 1_000_000, record.value or b""))
+        return sound
 
     async def _connected(self, left_s: float) -> AIOKafkaConsumer | None:
         """The consumer, or None when connecting takes longer; it goes on in the background."""
