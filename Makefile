@@ -40,7 +40,7 @@ test: $(VENV)/.dev $(VENV)/.built $(VENV)/.page ## lint, then every test, also a
 lint: $(VENV)/.dev $(VENV)/.built ## style, types, import contracts
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/cython-lint --max-line-length=100 matching
+	PATH=$(CURDIR)/$(BIN):$$PATH cython-lint --max-line-length=100 matching
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
 
