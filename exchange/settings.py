@@ -55,7 +55,7 @@ SETTLEMENT_BATCH_TRADES_MAX = 5_000
 SETTLEMENT_BATCH_PARTS_MAX = 1_024  # parts of `events` in one transaction
 REGISTRY_BATCH_ITEMS_MAX = 1_000  # items of `settlements` in one transaction
 INSTRUCTION_QUANTITY_MAX = 10**10  # tonnes of one instruction; the engine's limit of a command
-UNITS_ISSUED_MAX = 2**62  # tonnes of one instrument; so the engine never refuses a deposit
+UNITS_ISSUED_MAX = 2**62  # tonnes of one programme; so the engine never refuses a deposit
 YEAR_MAX = 9_999
 REGISTRY_RECORD_BYTES_MAX = 700_000  # items of one record of `registry`; more = several records
 REGISTRY_RANGES_MAX = 2_000  # ranges in one item of `registry`; more = several items

@@ -86,11 +86,6 @@ class Scheme(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     utc_offset_minutes: int
     rules: tuple[ComplianceRules, ...] = ()
 
-    def local_date(self, time_ns: int) -> dt.date:
-        """The day of the act: engine time (ns UTC) in the scheme's local time. O(1)."""
-        seconds = time_ns // 1_000_000_000 + self.utc_offset_minutes * 60
-        return dt.date(1970, 1, 1) + dt.timedelta(days=seconds // 86_400)
-
 
 class Rulebook(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file."""
@@ -102,6 +97,13 @@ class Rulebook(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def scheme_of(self, scheme_id: str) -> Scheme | None:
         """The scheme with that id, None when the rulebook does not know it. O(schemes)."""
         return next((item for item in self.scheme if item.id == scheme_id), None)
+
+    def local_date(self, scheme_id: str, time_ns: int) -> dt.date:
+        """The day of an act in a scheme's local time, in UTC for an unknown scheme. O(schemes)."""
+        scheme = self.scheme_of(scheme_id)
+        minutes = scheme.utc_offset_minutes if scheme else 0
+        days = (time_ns // 1_000_000_000 + minutes * 60) // 86_400
+        return dt.date(1970, 1, 1) + dt.timedelta(days=days)
 
     def citation(self, rule: OffsetRule) -> str:
         """The legal texts behind a rule, in words: title, date, article, and what is uncertain."""

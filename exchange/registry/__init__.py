@@ -1,0 +1,12 @@
+"""The registry: reads `settlements`, writes `registry`, and deposits as commands on `orders`.
+
+Units are ranges of serial numbers. In the order of the data: `blocks` is the arithmetic of ranges,
+`holdings` the state (who holds which block where, what must be surrendered), `instructions` what
+each settled item does to it, `store` one SQL transaction for a batch, `service` drives them,
+`queries` reads the books.
+"""
+
+from exchange.registry.blocks import serial_text
+from exchange.registry.service import RegistryService
+
+__all__ = ["RegistryService", "serial_text"]

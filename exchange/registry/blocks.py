@@ -1,0 +1,106 @@
+"""Blocks: ranges of serial numbers that stay together, and splitting them.
+
+A block's range never changes. A split ends one block and begins two; what changes is who holds a
+block, where, and whether it still lives. Ranges are inclusive at both ends, so a block holds
+`last - first + 1` tonnes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import IntEnum
+from typing import NamedTuple
+
+from exchange.messages.registry import Range
+
+
+class Position(IntEnum):
+    """Where an account's units lie."""
+
+    NONE = 0  # before issuance, after surrender or cancellation
+    REGISTRY = 1
+    TRADING = 2
+
+
+class State(IntEnum):
+    """Whether a block still lives."""
+
+    HELD = 1
+    SURRENDERED = 2
+    CANCELLED = 3
+
+
+class HistoryKind(IntEnum):
+    """What happened to a block."""
+
+    ISSUED = 1
+    SPLIT = 2
+    MOVED = 3
+    SURRENDERED = 4
+    CANCELLED = 5
+
+
+class Block(NamedTuple):
+    """A row of `block` after `market`."""
+
+    block_id: int
+    programme: str
+    first_serial: int
+    last_serial: int
+    instrument_id: int
+    vintage: int
+    account: int
+    position: int
+    state: int
+    acquired: int  # settlement number at which it came to this place
+
+    @property
+    def quantity(self) -> int:
+        """Tonnes."""
+        return self.last_serial - self.first_serial + 1
+
+    @property
+    def range(self) -> Range:
+        """The block as messages name it."""
+        return Range(self.block_id, self.programme, self.first_serial, self.last_serial)
+
+
+def split(block: Block, quantity: int, left_id: int, right_id: int) -> tuple[Block, Block]:
+    """The two blocks that follow when the first `quantity` tonnes leave a block. O(1).
+
+    ValueError unless both are left with at least one tonne.
+    """
+    if not 0 < quantity < block.quantity:
+        raise ValueError(f"cannot split {quantity} t off a block of {block.quantity} t")
+    middle = block.first_serial + quantity
+    left = block._replace(block_id=left_id, last_serial=middle - 1)
+    right = block._replace(block_id=right_id, first_serial=middle)
+    return left, right
+
+
+def serial_text(item: Range | Block) -> str:
+    """Serial numbers as people read them: `CEA-000000000001..000000061728`."""
+    if isinstance(item, Block):
+        item = item.range
+    return f"{item.programme}-{item.first:012d}..{item.last:012d}"
+
+
+def untiled(blocks: Iterable[Block], issued: dict[str, int]) -> list[str]:
+    """Where blocks do not tile the serials 1..issued of each programme, in words; [] is sound.
+
+    O(n log n).
+    """
+    problems = []
+    following = dict.fromkeys(issued, 1)
+    for block in sorted(blocks, key=lambda b: (b.programme, b.first_serial)):
+        expected = following.get(block.programme, 1)
+        if block.first_serial != expected:
+            what = "a gap" if block.first_serial > expected else "an overlap"
+            problems.append(f"{serial_text(block)}: {what}, expected {expected}")
+        following[block.programme] = block.last_serial + 1
+    problems += [
+        f"{programme}: blocks end at {following[programme] - 1}, issued were {last}"
+        for programme, last in issued.items()
+        if following[programme] - 1 != last
+    ]
+    return problems

@@ -1,0 +1,304 @@
+"""The state of a market's registry in memory, and the rows which its changes make.
+
+Living blocks lie in one queue for each (account, position, instrument), first in, first out by
+(number acquired, first serial). Every change is noted in `Changes`, which the store writes in one
+transaction; whoever cannot write them loads the state again. Memory: one entry a living block.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from exchange.registry.blocks import Block, HistoryKind, Position, State, split
+
+Place = tuple[int, int, int]  # account, position, instrument
+Account = tuple[int, str, int]  # account, scheme, year
+
+
+class RegistryPosition(NamedTuple):
+    """How far the registry came; the columns of `registry_position` after `market`."""
+
+    topic_offset: int = 0
+    settlement_number: int = 0
+    number: int = 0
+    published: int = 0
+    deposit_ref: int = 0
+    block_id: int = 0
+    sequence: int = 0
+    time_ns: int = 0
+
+
+class Deposit(NamedTuple):
+    """Units on their way to the trading position; a row of `deposit` after `market`."""
+
+    ref: int
+    instruction_id: int
+    account: int
+    instrument_id: int
+    quantity: int
+    confirmed: int = 0
+
+
+class Surrender(NamedTuple):
+    """A row of `surrender` after `market`."""
+
+    instruction_id: int
+    account: int
+    instrument_id: int
+    scheme: str
+    year: int
+    rule: str
+    quantity: int
+    time_ns: int
+
+
+class Cause(NamedTuple):
+    """Why blocks change: what is noted beside each change."""
+
+    settlement_number: int
+    time_ns: int
+    name: str
+    id: int
+
+
+class Changes:
+    """Rows to write, as they are after `market`."""
+
+    def __init__(self) -> None:
+        self.new: dict[int, Block] = {}
+        self.moved: dict[int, Block] = {}
+        self.gone: list[int] = []
+        self.history: list[tuple[int | str, ...]] = []
+        self.accounts: list[tuple[int, int, int]] = []
+        self.programmes: dict[str, int] = {}
+        self.deposits: dict[int, Deposit] = {}
+        self.confirmed: list[int] = []
+        self.obligations: dict[Account, int] = {}
+        self.surrenders: list[Surrender] = []
+        self.cancellations: list[tuple[int, int, int, int, str, str, int]] = []
+        self.refusals: list[tuple[int, int, int, str, str, str, int]] = []
+
+    def put(self, block: Block) -> None:
+        """Notes a block as it is now."""
+        (self.new if block.block_id in self.new else self.moved)[block.block_id] = block
+
+    def end(self, block: Block) -> None:
+        """Notes that a block was split."""
+        if self.new.pop(block.block_id, None) is None:
+            self.moved.pop(block.block_id, None)
+            self.gone.append(block.block_id)
+
+
+class Holdings:
+    """Who holds which blocks where, and what each account owes. Made by `store.load`."""
+
+    def __init__(self, position: RegistryPosition) -> None:
+        self.deposit_ref = position.deposit_ref
+        self.block_id = position.block_id
+        self.sequence = position.sequence
+        self.accounts: set[int] = set()
+        self.next_serial: dict[str, int] = {}
+        self.issued: dict[int, int] = defaultdict(int)  # instrument: tonnes ever
+        self.totals: dict[Place, int] = defaultdict(int)
+        self.pending: dict[int, Deposit] = {}  # instruction id: not yet confirmed
+        self.obligations: dict[Account, int] = {}
+        self.surrendered: dict[Account, int] = defaultdict(int)
+        self.offsets: dict[tuple[Account, str], int] = defaultdict(int)  # by product
+        self.changes = Changes()
+        self._queues: dict[Place, list[tuple[int, int, Block]]] = defaultdict(list)
+        self._count = 0
+
+    @property
+    def blocks(self) -> int:
+        """Number of living blocks. O(1)."""
+        return self._count
+
+    def take_changes(self) -> Changes:
+        """The changes since the last call, to be written. O(1)."""
+        changes, self.changes = self.changes, Changes()
+        return changes
+
+    def load_block(self, block: Block) -> None:
+        """Takes up a block from the books. O(log blocks of the place)."""
+        self.issued[block.instrument_id] += block.quantity
+        if block.state == State.HELD:
+            self._push(block)
+
+    def held(self, account: int, position: Position, instrument_id: int) -> int:
+        """Tonnes at a place. O(1)."""
+        return self.totals.get((account, position, instrument_id), 0)
+
+    def open_account(self, account: int, participant: int, settlement_number: int) -> None:
+        """Opens a registry account; opening it again changes nothing. O(1)."""
+        if account not in self.accounts:
+            self.accounts.add(account)
+            self.changes.accounts.append((account, participant, settlement_number))
+
+    def issue(
+        self,
+        programme: str,
+        instrument_id: int,
+        vintage: int,
+        account: int,
+        quantity: int,
+        cause: Cause,
+    ) -> Block:
+        """New serials, following the last of the programme, in a registry position. O(log n)."""
+        first = self.next_serial.get(programme, 1)
+        self.next_serial[programme] = self.changes.programmes[programme] = first + quantity
+        self.block_id += 1
+        block = Block(
+            self.block_id,
+            programme,
+            first,
+            first + quantity - 1,
+            instrument_id,
+            vintage,
+            account,
+            Position.REGISTRY,
+            State.HELD,
+            cause.settlement_number,
+        )
+        self.issued[instrument_id] += quantity
+        self.changes.new[block.block_id] = block
+        self._push(block)
+        self._note(HistoryKind.ISSUED, block, (0, Position.NONE), (account, block.position), cause)
+        return block
+
+    def move(
+        self, source: Place, account: int, position: Position, quantity: int, cause: Cause
+    ) -> list[Block]:
+        """Moves the oldest `quantity` tonnes of a place to another. O(blocks x log blocks).
+
+        The caller has made sure that they are there (ValueError).
+        """
+        moved = []
+        for block in self._take(source, quantity, cause):
+            after = block._replace(
+                account=account, position=position, acquired=cause.settlement_number
+            )
+            self.changes.put(after)
+            self._push(after)
+            self._note(HistoryKind.MOVED, block, source[:2], (account, position), cause)
+            moved.append(after)
+        return moved
+
+    def retire(self, source: Place, state: State, quantity: int, cause: Cause) -> list[Block]:
+        """Surrenders or cancels the oldest `quantity` tonnes of a place, for good; like `move`."""
+        kind = {
+            State.SURRENDERED: HistoryKind.SURRENDERED,
+            State.CANCELLED: HistoryKind.CANCELLED,
+        }[state]
+        retired = []
+        for block in self._take(source, quantity, cause):
+            after = block._replace(
+                position=Position.NONE, state=state, acquired=cause.settlement_number
+            )
+            self.changes.put(after)
+            self._note(kind, block, source[:2], (0, Position.NONE), cause)
+            retired.append(after)
+        return retired
+
+    def add_deposit(
+        self, instruction_id: int, account: int, instrument_id: int, quantity: int
+    ) -> Deposit:
+        """Numbers a deposit; it waits for the engine's word. O(1)."""
+        self.deposit_ref += 1
+        deposit = Deposit(self.deposit_ref, instruction_id, account, instrument_id, quantity)
+        self.pending[instruction_id] = self.changes.deposits[deposit.ref] = deposit
+        return deposit
+
+    def confirm_deposit(self, deposit: Deposit) -> None:
+        """The engine has the units of a deposit. O(1)."""
+        del self.pending[deposit.instruction_id]
+        if deposit.ref in self.changes.deposits:
+            self.changes.deposits[deposit.ref] = deposit._replace(confirmed=1)
+        else:
+            self.changes.confirmed.append(deposit.ref)
+
+    def set_obligation(self, account: Account, quantity: int) -> None:
+        """What an account owes for a scheme and year. O(1)."""
+        self.obligations[account] = self.changes.obligations[account] = quantity
+
+    def add_surrender(self, surrender: Surrender, product: str) -> None:
+        """Counts a surrender against the obligation, and an offset against its cap. O(1)."""
+        self.load_surrender(surrender, product)
+        self.changes.surrenders.append(surrender)
+
+    def load_surrender(self, surrender: Surrender, product: str) -> None:
+        """Takes up a surrender from the books. O(1)."""
+        account = (surrender.account, surrender.scheme, surrender.year)
+        self.surrendered[account] += surrender.quantity
+        if surrender.rule:
+            self.offsets[account, product] += surrender.quantity
+
+    def used(self, account: Account, products: Iterable[str]) -> int:
+        """Offset credits of these products surrendered by an account for a year, tonnes."""
+        return sum(self.offsets.get((account, product), 0) for product in products)
+
+    def _take(self, source: Place, quantity: int, cause: Cause) -> list[Block]:
+        if not 0 < quantity <= self.totals.get(source, 0):
+            raise ValueError(f"{quantity} t are not at {source}, only {self.totals.get(source, 0)}")
+        queue, taken, missing = self._queues[source], [], quantity
+        while missing:
+            _, _, block = heapq.heappop(queue)
+            self._count -= 1
+            if block.quantity > missing:
+                block = self._split(block, missing, cause)
+            taken.append(block)
+            missing -= block.quantity
+        self.totals[source] -= quantity
+        if not self.totals[source]:
+            del self.totals[source], self._queues[source]
+        return taken
+
+    def _split(self, block: Block, quantity: int, cause: Cause) -> Block:
+        left, right = split(block, quantity, self.block_id + 1, self.block_id + 2)
+        self.block_id += 2
+        self.changes.end(block)
+        self.changes.new[left.block_id], self.changes.new[right.block_id] = left, right
+        place = (block.account, block.position, block.instrument_id)
+        heapq.heappush(self._queues[place], (right.acquired, right.first_serial, right))
+        self._count += 1
+        here = place[:2]
+        self._note(HistoryKind.SPLIT, block, here, here, cause, left.block_id, right.block_id)
+        return left
+
+    def _push(self, block: Block) -> None:
+        place = (block.account, block.position, block.instrument_id)
+        heapq.heappush(self._queues[place], (block.acquired, block.first_serial, block))
+        self.totals[place] += block.quantity
+        self._count += 1
+
+    def _note(
+        self,
+        kind: HistoryKind,
+        block: Block,
+        source: tuple[int, int],
+        target: tuple[int, int],
+        cause: Cause,
+        left: int = 0,
+        right: int = 0,
+    ) -> None:
+        self.sequence += 1
+        self.changes.history.append(
+            (
+                self.sequence,
+                cause.settlement_number,
+                cause.time_ns,
+                int(kind),
+                block.block_id,
+                block.programme,
+                block.first_serial,
+                block.last_serial,
+                *map(int, source),
+                *map(int, target),
+                cause.name,
+                cause.id,
+                left,
+                right,
+            )
+        )

@@ -1,0 +1,323 @@
+"""The registry service of one market: follows `settlements`, keeps the serial blocks.
+
+It accepts the next number only, drops lower ones and stops at a gap. A batch's effect, the position
+and both outboxes (records for `registry`, deposits for `orders`) are one transaction. Deposits go
+out in frames, one after the other and again from the first that the engine has not confirmed; the
+engine knows them by their dense `ref`, so a repeat is harmless.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import msgspec
+import structlog
+
+from exchange import metrics, topics
+from exchange.clock import Clock, SystemClock, random_id
+from exchange.database import Database
+from exchange.log.protocol import AppendUncertainError, Log, LogUnavailableError, Record
+from exchange.messages.frames import COUNT_MAX, Command, build_commands, command
+from exchange.messages.registry import (
+    InstructionRefused,
+    RegistryItem,
+    RegistryRecord,
+    UnitsSurrendered,
+)
+from exchange.messages.settlement import SettlementRecord
+from exchange.outbox import NumberedTopic, NumberedValue, pause
+from exchange.reference.venue import REGISTRY_SESSION, Market, Venue
+from exchange.registry.holdings import Deposit, Holdings, RegistryPosition
+from exchange.registry.instructions import Registrar, RegistryBrokenError, surrender_verdict
+from exchange.registry.store import RegistryMovedError, RegistryStore
+from exchange.rulebook import Rulebook, load_rulebook
+from exchange.settings import (
+    READ_RECORDS_MAX,
+    READ_WAIT_MS,
+    REGISTRY_BATCH_ITEMS_MAX,
+    REGISTRY_RECORD_BYTES_MAX,
+)
+
+RECORD_VERSION = 1
+_LAG_EVERY_NS = 5_000_000_000
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(SettlementRecord).decode
+logger = structlog.get_logger(__name__)
+
+
+class SequenceBrokenError(Exception):
+    """`settlements` does not continue what was read: a gap, or no such record; stop."""
+
+
+class RegistryService:
+    """Keeps one market's registry in `database`, whose schema must be up to date.
+
+    ValueError when a product of the market is issued in another market of the venue too: a
+    programme's serial numbers are given out in one place.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        market: Market,
+        venue: Venue,
+        database: Database,
+        *,
+        clock: Clock | None = None,
+        rulebook: Rulebook | None = None,
+    ) -> None:
+        self.name = f"registry-{market.code}"
+        self._log = log
+        self._market = market
+        self._clock = clock or SystemClock()
+        self._rulebook = rulebook or load_rulebook()
+        self._instruments = {i.id: i for i in venue.instruments_of(market.code)}
+        _check_products(venue, market)
+        self._store = RegistryStore(database, market.partition, self._instruments)
+        self._topic = NumberedTopic(log, topics.registry(market.partition))
+        self._position = RegistryPosition()
+        self._registrar = Registrar(Holdings(self._position), self._instruments, self._rulebook)
+        self._deposits: list[Deposit] = []  # not acknowledged by the log to this process
+        self._writer, self._batch = random_id(), 0
+        self._ready = False
+        self._lag_read_ns = 0
+        self._offset_use = 0 / 1  # a ratio, for the metric only
+        self._logger = logger.bind(market=market.code)
+
+    @property
+    def is_ready(self) -> bool:
+        """True once everything is registered that `settlements` held at the start."""
+        return self._ready
+
+    @property
+    def position(self) -> RegistryPosition:
+        """How far the books are."""
+        return self._position
+
+    @property
+    def holdings(self) -> Holdings:
+        """The state as it is after the last batch; read only."""
+        return self._registrar.holdings
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Registers until `stop` is set; see `Service.run`.
+
+        Raises SequenceBrokenError, RegistryBrokenError, OutboxGapError or the database's error.
+        """
+        while not stop.is_set():
+            try:
+                await self._load_and_follow(stop)
+            except RegistryMovedError as error:
+                self._logger.warning("another process keeps this registry", error=str(error))
+            except LogUnavailableError as error:
+                self._logger.warning("log unavailable, will retry", error=str(error))
+                await pause(stop)
+            except (SequenceBrokenError, RegistryBrokenError) as error:
+                metrics.STATE_HASH_MISMATCH.labels("registry").inc()
+                self._logger.error(
+                    "registry stopped: its books and settlements differ",
+                    error=str(error),
+                    settlement_number=self._position.settlement_number,
+                    settlements_offset=self._position.topic_offset,
+                )
+                raise
+
+    async def _load_and_follow(self, stop: asyncio.Event) -> None:
+        await self.load()
+        await self._topic.look()
+        await self._publish_left_over(stop)
+        await self._send_deposits(stop)
+        settlements = topics.settlements(self._market.partition)
+        target = await self._log.end(settlements)
+        reader = await self._log.open_reader(settlements, self._position.topic_offset)
+        self._logger.info("registering", settlements_offset=reader.position, end=target)
+        try:
+            while not stop.is_set():
+                self._ready = self._ready or reader.position >= target
+                records = await reader.read(READ_RECORDS_MAX, READ_WAIT_MS / 1000)
+                if records:
+                    await self.register([(r.offset, r.value) for r in records], stop)
+                    await self._show_lag(records[-1])
+        finally:
+            await reader.close()
+
+    async def load(self) -> RegistryPosition:
+        """Takes up the state in the books, forgetting what was not written."""
+        loaded = await self._store.load()
+        self._position = loaded.position
+        self._registrar = Registrar(loaded.holdings, self._instruments, self._rulebook)
+        self._deposits = list(loaded.unconfirmed)
+        self._topic.published = loaded.position.published
+        return loaded.position
+
+    async def register(
+        self, records: Sequence[tuple[int, bytes]], stop: asyncio.Event | None = None
+    ) -> None:
+        """Books (offset, value) of `settlements` in batches, and publishes each batch.
+
+        Without `stop` (rebuilding) nothing is published or sent.
+        """
+        expected, items = self._position.settlement_number, 0
+        outbox: list[NumberedValue] = []
+        last: SettlementRecord | None = None
+        for offset, value in records:
+            record = self._decode(offset, value)
+            if record.number < expected:
+                continue
+            if record.number > expected:
+                raise SequenceBrokenError(
+                    f"settlements record {offset}: expected number {expected}, found "
+                    f"{record.number}: records are missing"
+                )
+            expected, last = expected + 1, record
+            items += len(record.items)
+            outbox += self._apply(record, self._position.number + len(outbox))
+            if items >= REGISTRY_BATCH_ITEMS_MAX:
+                await self._book(record, offset + 1, outbox, stop)
+                outbox, items, last = [], 0, None
+                await asyncio.sleep(0)
+        if last is not None:
+            await self._book(last, records[-1][0] + 1, outbox, stop)
+
+    @staticmethod
+    def _decode(offset: int, value: bytes) -> SettlementRecord:
+        try:
+            return _decode(value)
+        except msgspec.DecodeError as error:
+            raise SequenceBrokenError(f"settlements record {offset}: {error}") from error
+
+    def _apply(self, record: SettlementRecord, number: int) -> list[NumberedValue]:
+        said: list[RegistryItem] = []
+        for item in record.items:
+            said += self._registrar.apply(item, record.number, record.time_ns)
+        runs: list[list[RegistryItem]] = []
+        size = REGISTRY_RECORD_BYTES_MAX
+        for answer in said:
+            self._count(answer, record.time_ns)
+            length = len(_encode(answer))
+            if size + length > REGISTRY_RECORD_BYTES_MAX:
+                runs.append([])
+                size = 0
+            runs[-1].append(answer)
+            size += length
+        return [
+            (
+                number + at,
+                _encode(
+                    RegistryRecord(
+                        RECORD_VERSION, number + at, record.number, record.time_ns, tuple(run)
+                    )
+                ),
+            )
+            for at, run in enumerate(runs)
+        ]
+
+    async def _book(
+        self,
+        last: SettlementRecord,
+        topic_offset: int,
+        outbox: list[NumberedValue],
+        stop: asyncio.Event | None,
+    ) -> None:
+        holdings = self._registrar.holdings
+        changes = holdings.take_changes()
+        after = RegistryPosition(
+            topic_offset,
+            last.number + 1,
+            self._position.number + len(outbox),
+            max(self._position.published, self._topic.published),
+            holdings.deposit_ref,
+            holdings.block_id,
+            holdings.sequence,
+            last.time_ns,
+        )
+        await self._store.write(self._position, after, changes, outbox)
+        self._position = after
+        metrics.REGISTRY_BLOCKS.labels(self._market.code).set(holdings.blocks)
+        if stop is not None:
+            self._deposits += changes.deposits.values()
+            await self._send_deposits(stop)
+            await self._topic.publish(outbox, stop)
+
+    async def _publish_left_over(self, stop: asyncio.Event) -> None:
+        while self._topic.published < self._position.number and not stop.is_set():
+            values = await self._store.outbox(self._topic.published, READ_RECORDS_MAX)
+            if not values:
+                values = [(self._position.number, b"")]  # a gap: publish says which
+            await self._topic.publish(values, stop)
+
+    def forget_outbox(self, number: int) -> None:
+        """Lets the next booking drop records below `number` (rebuilding: nobody publishes)."""
+        self._topic.published = number
+
+    async def _send_deposits(self, stop: asyncio.Event) -> None:
+        # One frame at a time, in order: a later `ref` must never arrive before an earlier one.
+        while self._deposits and not stop.is_set():
+            run = self._deposits[:COUNT_MAX]
+            self._batch += 1
+            frame = build_commands(
+                [_deposit_command(deposit) for deposit in run],
+                writer=self._writer,
+                batch=self._batch,
+                time_ns=self._clock.now_ns(),
+            )
+            try:
+                await self._log.append(topics.orders(self._market.partition), [frame])
+                self._deposits = self._deposits[len(run) :]
+            except (LogUnavailableError, AppendUncertainError) as error:
+                self._logger.warning("deposit not acknowledged, sent again", error=str(error))
+                await pause(stop)
+
+    def _count(self, answer: RegistryItem, time_ns: int) -> None:
+        match answer:
+            case InstructionRefused():
+                metrics.REGISTRY_REFUSALS.labels(self._market.code, str(answer.reason)).inc()
+            case UnitsSurrendered():
+                self._show_offset_use(answer, time_ns)
+
+    def _show_offset_use(self, answer: UnitsSurrendered, time_ns: int) -> None:
+        instrument = self._instruments[answer.instrument_id]
+        if instrument.kind != "offset":
+            return
+        account = (answer.account_id, instrument.scheme, answer.year)
+        holdings = self._registrar.holdings
+        used = holdings.used(account, (instrument.product,))
+        owed = holdings.obligations[account]
+        verdict = surrender_verdict(self._rulebook, instrument, answer.year, time_ns, 0, owed, used)
+        if verdict.cap_t:
+            self._offset_use = max(self._offset_use, used / verdict.cap_t)
+            metrics.REGISTRY_OFFSET_USE.labels(instrument.scheme).set(self._offset_use)
+
+    async def _show_lag(self, last: Record) -> None:
+        now = self._clock.now_ns()
+        if now - self._lag_read_ns < _LAG_EVERY_NS:
+            return
+        self._lag_read_ns = now
+        settlements = topics.settlements(self._market.partition)
+        labels = (settlements.topic, self._market.code, "registry")
+        end = await self._log.end(settlements)
+        metrics.LOG_LAG_RECORDS.labels(*labels).set(end - last.offset - 1)
+        metrics.LOG_LAG_SECONDS.labels(*labels).set(max(0, now - last.append_ns) / 1_000_000_000)
+
+
+def _deposit_command(deposit: Deposit) -> bytes:
+    return command(
+        Command.UNITS_DEPOSIT,
+        session_id=REGISTRY_SESSION,
+        ref=deposit.ref,
+        account_id=deposit.account,
+        instrument_id=deposit.instrument_id,
+        quantity=deposit.quantity,
+        order_id=deposit.instruction_id,
+    )
+
+
+def _check_products(venue: Venue, market: Market) -> None:
+    own = {item.product for item in venue.instruments_of(market.code)}
+    for item in venue.instrument:
+        if item.market != market.code and item.product in own:
+            raise ValueError(
+                f"product {item.product} is in market {market.code} and in {item.market}: the "
+                "serial numbers of a programme are given out in one market"
+            )

@@ -1,0 +1,223 @@
+"""The registry's books: loading a market's state, and writing a batch of changes in one go.
+
+A batch is one SQL transaction: what changed, the position in `settlements`, the records for
+`registry` and the deposits for `orders`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from sqlalchemy import Table, bindparam, delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from exchange.database import Database
+from exchange.database import schema as tables
+from exchange.reference.venue import Instrument
+from exchange.registry.blocks import Block
+from exchange.registry.holdings import Changes, Deposit, Holdings, RegistryPosition, Surrender
+
+NumberedValue = tuple[int, bytes]
+_ROWS_AT_ONCE = 10_000
+
+
+class RegistryMovedError(Exception):
+    """Another process wrote this market's registry since: nothing was written; load again."""
+
+
+class Loaded(NamedTuple):
+    """The state in the books, and the deposits not confirmed yet, by number."""
+
+    position: RegistryPosition
+    holdings: Holdings
+    unconfirmed: list[Deposit]
+
+
+class RegistryStore:
+    """The books of one market as the registry writes them."""
+
+    def __init__(
+        self, database: Database, market: int, instruments: Mapping[int, Instrument]
+    ) -> None:
+        self._database = database
+        self._market = market
+        self._instruments = instruments
+
+    async def load(self) -> Loaded:
+        """Everything the registry keeps in memory. O(living blocks + surrenders)."""
+        async with self._database.writing() as connection:
+            position = await self._position(connection)
+            holdings = Holdings(position)
+            await self._load_blocks(connection, holdings)
+            await self._load_figures(connection, holdings)
+            waiting = await self._rows(connection, tables.deposit, confirmed=0)
+            unconfirmed = sorted(Deposit(*row) for row in waiting)
+            holdings.pending = {deposit.instruction_id: deposit for deposit in unconfirmed}
+        return Loaded(position, holdings, unconfirmed)
+
+    async def _position(self, connection: AsyncConnection) -> RegistryPosition:
+        table = tables.registry_position
+        query = select(table).where(table.c.market == self._market).with_for_update()
+        row = (await connection.execute(query)).first()
+        if row is not None:
+            return RegistryPosition(*row[1:])
+        first = RegistryPosition()
+        await connection.execute(insert(table), {"market": self._market, **first._asdict()})
+        return first
+
+    async def _rows(
+        self, connection: AsyncConnection, table: Table, **equal: Any
+    ) -> list[tuple[Any, ...]]:
+        """Rows of a table without their market."""
+        query = select(table).where(table.c.market == self._market)
+        for name, value in equal.items():
+            query = query.where(table.c[name] == value)
+        return [tuple(row)[1:] for row in (await connection.execute(query)).all()]
+
+    async def _load_blocks(self, connection: AsyncConnection, holdings: Holdings) -> None:
+        query = select(tables.block).where(tables.block.c.market == self._market)
+        result = await connection.stream(query)
+        async for rows in result.partitions(_ROWS_AT_ONCE):
+            for row in rows:
+                holdings.load_block(Block(*tuple(row)[1:]))
+
+    async def _load_figures(self, connection: AsyncConnection, holdings: Holdings) -> None:
+        programmes = select(tables.programme.c.programme, tables.programme.c.next_serial).where(
+            tables.programme.c.market == self._market
+        )
+        for programme, next_serial in (await connection.execute(programmes)).all():
+            holdings.next_serial[programme] = next_serial
+        for row in await self._rows(connection, tables.registry_account):
+            holdings.accounts.add(row[0])
+        for account, scheme, year, quantity in await self._rows(connection, tables.obligation):
+            holdings.obligations[account, scheme, year] = quantity
+        for row in await self._rows(connection, tables.surrender):
+            surrender = Surrender(*row)
+            holdings.load_surrender(surrender, self._instruments[surrender.instrument_id].product)
+
+    async def write(
+        self,
+        before: RegistryPosition,
+        after: RegistryPosition,
+        changes: Changes,
+        outbox: list[NumberedValue],
+    ) -> None:
+        """Writes all of it or nothing.
+
+        Raises RegistryMovedError when the books are not at `before`, and the database's own error
+        when it refuses (overlapping serials).
+        """
+        async with self._database.writing() as connection:
+            found = await self._position(connection)
+            if found[1:3] != before[1:3]:
+                raise RegistryMovedError(
+                    f"market {self._market}: the registry's books are at settlement "
+                    f"{found.settlement_number}, not {before.settlement_number}"
+                )
+            await self._write_blocks(connection, changes)
+            await self._write_figures(connection, changes)
+            await self._add(connection, tables.registry_outbox, outbox)
+            gone = tables.registry_outbox
+            await connection.execute(
+                delete(gone).where(gone.c.market == self._market, gone.c.number < after.published)
+            )
+            table = tables.registry_position
+            await connection.execute(
+                update(table).where(table.c.market == self._market).values(after._asdict())
+            )
+
+    async def _add(self, connection: AsyncConnection, table: Table, rows: list[Any]) -> None:
+        if rows:
+            names = [column.name for column in table.columns]
+            await connection.execute(
+                insert(table),
+                [dict(zip(names, (self._market, *row), strict=True)) for row in rows],
+            )
+
+    async def _write_blocks(self, connection: AsyncConnection, changes: Changes) -> None:
+        # Split blocks go first: the database refuses an overlap even inside a transaction.
+        table = tables.block
+        if changes.gone:
+            await connection.execute(
+                delete(table).where(
+                    table.c.market == self._market, table.c.block_id == bindparam("gone")
+                ),
+                [{"gone": block_id} for block_id in changes.gone],
+            )
+        if changes.moved:
+            statement = (
+                update(table)
+                .where(table.c.market == self._market, table.c.block_id == bindparam("block"))
+                .values({name: bindparam(f"new_{name}") for name in _MOVING})
+            )
+            await connection.execute(
+                statement,
+                [
+                    {"block": block.block_id}
+                    | {f"new_{name}": int(getattr(block, name)) for name in _MOVING}
+                    for block in changes.moved.values()
+                ],
+            )
+        await self._add(connection, table, [_plain(block) for block in changes.new.values()])
+        await self._add(connection, tables.block_history, changes.history)
+
+    async def _write_figures(self, connection: AsyncConnection, changes: Changes) -> None:
+        for programme, next_serial in changes.programmes.items():
+            await self._put(
+                connection,
+                tables.programme,
+                {"programme": programme},
+                {"market": self._market, "next_serial": next_serial},
+            )
+        for (account, scheme, year), quantity in changes.obligations.items():
+            await self._put(
+                connection,
+                tables.obligation,
+                {"market": self._market, "account": account, "scheme": scheme, "year": year},
+                {"quantity": quantity},
+            )
+        await self._add(connection, tables.registry_account, changes.accounts)
+        await self._add(connection, tables.deposit, list(changes.deposits.values()))
+        await self._add(connection, tables.surrender, changes.surrenders)
+        await self._add(connection, tables.cancellation, changes.cancellations)
+        await self._add(connection, tables.refusal, changes.refusals)
+        if changes.confirmed:
+            table = tables.deposit
+            await connection.execute(
+                update(table)
+                .where(table.c.market == self._market, table.c.ref == bindparam("number"))
+                .values(confirmed=1),
+                [{"number": ref} for ref in changes.confirmed],
+            )
+
+    async def _put(
+        self,
+        connection: AsyncConnection,
+        table: Table,
+        key: dict[str, Any],
+        values: dict[str, Any],
+    ) -> None:
+        where = [table.c[name] == value for name, value in key.items()]
+        done = await connection.execute(update(table).where(*where).values(values))
+        if done.rowcount == 0:
+            await connection.execute(insert(table), key | values)
+
+    async def outbox(self, number: int, count: int) -> list[NumberedValue]:
+        """Up to `count` values not yet known to be published, from `number` on, in order."""
+        table = tables.registry_outbox
+        query = (
+            select(table.c.number, table.c.value)
+            .where(table.c.market == self._market, table.c.number >= number)
+            .order_by(table.c.number)
+            .limit(count)
+        )
+        async with self._database.reading() as connection:
+            return [(row[0], row[1]) for row in (await connection.execute(query)).all()]
+
+
+_MOVING = ("account", "position", "state", "acquired")
+
+
+def _plain(block: Block) -> tuple[Any, ...]:
+    return tuple(int(value) if isinstance(value, int) else value for value in block)
