@@ -82,7 +82,7 @@ class RegistryService:
         self._writer, self._batch = random_id(), 0
         self._ready = False
         self._lag_read_ns = 0
-        self._offset_use = 0 / 1  # a ratio, for the metric only
+        self._offset_use_bp = 0
         self._logger = logger.bind(market=market.code)
 
     @property
@@ -286,8 +286,9 @@ class RegistryService:
         owed = holdings.obligations[account]
         verdict = surrender_verdict(self._rulebook, instrument, answer.year, time_ns, 0, owed, used)
         if verdict.cap_t:
-            self._offset_use = max(self._offset_use, used / verdict.cap_t)
-            metrics.REGISTRY_OFFSET_USE.labels(instrument.scheme).set(self._offset_use)
+            self._offset_use_bp = max(self._offset_use_bp, used * 10_000 // verdict.cap_t)
+            use = metrics.REGISTRY_OFFSET_USE.labels(instrument.scheme)
+            use.set(self._offset_use_bp / 10_000)
 
     async def _show_lag(self, last: Record) -> None:
         now = self._clock.now_ns()

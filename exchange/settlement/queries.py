@@ -1,0 +1,136 @@
+"""Reading the ledger: balances, totals, and the proof that nothing was made or lost."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from sqlalchemy import BigInteger, cast, func, select
+
+from exchange.database import Database
+from exchange.database import schema as tables
+from exchange.ledger import CASH, EXTERNAL_CASH, EXTERNAL_UNITS, FEE_INCOME
+from exchange.settlement.store import Position
+
+
+class AssetTotals(NamedTuple):
+    """One asset of a market: minor units for cash (asset 0), else tonnes of an instrument."""
+
+    asset: int
+    participants: int  # sum of the participants' balances
+    fees: int
+    external: int  # minus all that came in and has not gone out
+
+
+class Proof(NamedTuple):
+    """One check of the ledger: what, whether it holds, and the figures behind it."""
+
+    name: str
+    is_ok: bool
+    detail: str
+
+
+async def position_of(database: Database, market: int) -> Position:
+    """How far a market is settled (the first position when it never was)."""
+    table = tables.settlement_position
+    async with database.reading() as connection:
+        row = (await connection.execute(select(table).where(table.c.market == market))).first()
+    return Position(*row[1:]) if row is not None else Position()
+
+
+async def ledger_balances(database: Database, market: int) -> dict[tuple[int, int], int]:
+    """{(account, asset): amount} of every account of a market, without zeros. O(accounts)."""
+    table = tables.balance
+    query = select(table.c.account, table.c.asset, table.c.amount).where(
+        table.c.market == market, table.c.amount != 0
+    )
+    async with database.reading() as connection:
+        rows = (await connection.execute(query)).all()
+    return {(row.account, row.asset): row.amount for row in rows}
+
+
+async def account_balances(database: Database, market: int, account: int) -> dict[int, int]:
+    """{asset: amount} of one account, without zeros. O(assets)."""
+    table = tables.balance
+    query = (
+        select(table.c.asset, table.c.amount)
+        .where(table.c.market == market, table.c.account == account, table.c.amount != 0)
+        .order_by(table.c.asset)
+    )
+    async with database.reading() as connection:
+        return {row.asset: row.amount for row in (await connection.execute(query)).all()}
+
+
+async def asset_totals(database: Database, market: int) -> list[AssetTotals]:
+    """The totals of every asset of a market, by asset. O(accounts)."""
+    balances = await ledger_balances(database, market)
+    external = {asset: EXTERNAL_UNITS for _, asset in balances} | {CASH: EXTERNAL_CASH}
+    return [
+        AssetTotals(
+            asset,
+            sum(amount for (account, a), amount in balances.items() if a == asset and account >= 0),
+            balances.get((FEE_INCOME, asset), 0),
+            balances.get((external[asset], asset), 0),
+        )
+        for asset in sorted({asset for _, asset in balances})
+    ]
+
+
+async def prove_ledger(database: Database, market: int) -> list[Proof]:
+    """Proves the ledger from its postings, on one state of the books. O(postings).
+
+    Postings sum to zero in each asset and in each cause; every balance is the sum of its postings;
+    no participant is overdrawn; every trade has its two legs of delivery and of payment.
+    """
+    post, held, trade = tables.posting, tables.balance, tables.trade
+    total = cast(func.sum(post.c.amount), BigInteger)
+    own = post.c.market == market
+    async with database.reading() as connection:
+        by_asset = (
+            await connection.execute(select(post.c.asset, total).where(own).group_by(post.c.asset))
+        ).all()
+        causes = (
+            select(post.c.event_number)
+            .where(own)
+            .group_by(post.c.event_number, post.c.asset)
+            .having(total != 0)
+        ).subquery()
+        unbalanced = await connection.scalar(select(func.count()).select_from(causes))
+        sums = (
+            await connection.execute(
+                select(post.c.account, post.c.asset, total)
+                .where(own)
+                .group_by(post.c.account, post.c.asset)
+            )
+        ).all()
+        balances = (
+            await connection.execute(
+                select(held.c.account, held.c.asset, held.c.amount).where(held.c.market == market)
+            )
+        ).all()
+        delivered = await connection.scalar(
+            select(func.count()).where(own, post.c.leg.between(0, 3))
+        )
+        trades = await connection.scalar(select(func.count()).where(trade.c.market == market))
+    from_postings = {(a, b): c for a, b, c in sums if c}
+    stored = {(a, b): c for a, b, c in balances if c}
+    differing = sorted(set(from_postings.items()) ^ set(stored.items()))
+    overdrawn = [key for key, amount in stored.items() if key[0] >= 0 and amount < 0]
+    return [
+        Proof(
+            "postings of each asset sum to zero",
+            not any(amount for _, amount in by_asset),
+            ", ".join(f"asset {asset}: {amount}" for asset, amount in by_asset),
+        ),
+        Proof("postings of each cause sum to zero", unbalanced == 0, f"{unbalanced} do not"),
+        Proof(
+            "balances are the sums of their postings",
+            not differing,
+            f"{len(stored)} balances, {len(differing)} differences {differing[:3]}",
+        ),
+        Proof("no participant is overdrawn", not overdrawn, f"{len(overdrawn)} are"),
+        Proof(
+            "every trade was delivered and paid",
+            delivered == 4 * (trades or 0),
+            f"{trades} trades, {delivered} legs",
+        ),
+    ]
