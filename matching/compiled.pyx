@@ -27,12 +27,12 @@ from matching.tables cimport labels_add, labels_find, likely, map_add, map_find,
 from zlib import crc32
 
 from matching.protocol import Limits
-from matching.snapshot import HASH_SIZE
 from matching.snapshot import decode as decode_snapshot
 from matching.snapshot import encode as encode_snapshot
 
 cdef enum:
     NS_PER_MS = 1_000_000
+    HASH_SIZE = 32
 
 # -- who is heard --------------------------------------------------------------------------------
 

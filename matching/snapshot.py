@@ -206,7 +206,7 @@ def decode(data: bytes) -> Snapshot:
         raise ValueError("snapshot has the wrong size")
     if blake2b(data[:-HASH_SIZE], digest_size=HASH_SIZE).digest() != data[-HASH_SIZE:]:
         raise ValueError("snapshot has the wrong hash")
-    tables: dict[str, Rows] = {}
+    tables: dict[str, Any] = {}
     at = SNAPSHOT_HEADER.itemsize
     for name, row in SECTIONS.items():
         tables[name] = np.frombuffer(data, row, count=counts[name], offset=at)
@@ -281,6 +281,7 @@ def _unsound(s: Snapshot) -> list[str]:
                 need(_within(rows, column, 0, TOTAL_LIMIT), f"{name}: {column} out of range")
     if not wrong:
         _check_instruments(s.instruments, need)
+    if not wrong:
         _check_orders(s, need)
     return wrong
 

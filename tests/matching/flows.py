@@ -12,6 +12,7 @@ from matching.layout import (
     TOTAL_LIMIT,
     VALUE_LIMIT,
     Command,
+    Event,
     Instruction,
     OrderType,
     Parameter,
@@ -20,7 +21,9 @@ from matching.layout import (
     TimeInForce,
 )
 from matching.parameters import PARAMETER_RANGE
-from tests.matching.frames import command, frame, note_text
+from tests.matching.frames import command, events, frame, note_text
+
+Record = tuple[int, int, bytes]  # offset, append time, frame
 
 ACCOUNTS = (1, 2, 3, 4, 5, 4_000_000_000)
 INSTRUMENTS = (1, 2, 65_535)
@@ -38,30 +41,36 @@ class Flow:
         self.date = 20_261_122
         self.epoch = 0
         self.ref = 0
-        self.orders: list[tuple[int, int]] = []  # order id, account
+        self.orders: list[tuple[int, int]] = []  # order id, account: all that were sent
+        self.resting: dict[int, int] = {}  # of those, what an engine said still rests
         self.index = 0
+        self.queue: list[bytes] = []  # what `everything` says next
         self.mid = 7_000
         self.spread = 12
 
-    def frames(self, count: int, commands: Callable[[Flow], bytes], most: int = 20) -> Iterator:
+    def frames(
+        self, count: int, commands: Callable[[Flow], bytes], most: int = 20
+    ) -> Iterator[Record]:
         """`count` records of the log, each with up to `most` commands."""
         for _ in range(count):
             yield self.frame(commands, self.random.randint(1, most))
 
-    def frame(self, commands: Callable[[Flow], bytes], count: int) -> tuple[int, int, bytes]:
+    def frame(self, commands: Callable[[Flow], bytes], count: int) -> Record:
         """The next record: offset, append time, frame."""
         records = []
         for self.index in range(count):
             records.append(commands(self))
         return self.record(frame(records, self.now - self.random.choice((0, 3 * MS, 40 * MS))))
 
-    def record(self, data: bytes) -> tuple[int, int, bytes]:
+    def record(self, data: bytes) -> Record:
         """The next record with these bytes, good or bad."""
         self.now += self.random.choice((0, 1, MS, 20 * MS, -5 * MS))
         offset, self.offset = self.offset, self.offset + 1
         return offset, self.now, data
 
-    def opening(self, accounts: int = 0, cash: int = 10**12, units: int = 10**7) -> Iterator:
+    def opening(
+        self, accounts: int = 0, cash: int = 10**12, units: int = 10**7
+    ) -> Iterator[Record]:
         """A market that can trade: accounts with means, instruments in CONTINUOUS."""
         ids = range(1, accounts + 1) if accounts else ACCOUNTS
         commands = [command(Command.EPOCH_START, quantity=1, order_id=11)]
@@ -79,6 +88,45 @@ class Flow:
         while commands:
             yield self.record(frame(commands[:COUNT_MAX], self.now))
             commands = commands[COUNT_MAX:]
+
+    def rules(self) -> Record:
+        """Ticks, lots, fees, bands and the rest, before anything rests."""
+        r = self.random
+        commands = []
+        for instrument_id in INSTRUMENTS:
+            for parameter, values in (
+                (Parameter.TICK_SIZE, (1, 1, 5)),
+                (Parameter.LOT_SIZE, (1, 1, 2)),
+                (Parameter.VALUE_MAX, (VALUE_LIMIT, 7_000_000)),
+                (Parameter.BAND_BP, (0, 20, 3_000)),
+                (Parameter.PROTECTION_BP, (0, 10, 500, 10_000)),
+                (Parameter.MAKER_FEE_BP, (0, 5, 333, 1_000)),
+                (Parameter.TAKER_FEE_BP, (0, 7, 1_000)),
+                (Parameter.RESALE_NEXT_DAY, (0, 1)),
+                (Parameter.CLOSE_RULE, (1, 2)),
+                (Parameter.CLOSE_VOLUME_MIN, (0, 500)),
+            ):
+                fields = {"order_type": parameter, "quantity": r.choice(values)}
+                fields["instrument_id"] = instrument_id
+                commands.append(command(Command.INSTRUMENT_PARAMETER, **fields))
+        return self.record(frame(commands, self.now))
+
+    def end_of_day(self) -> bytes:
+        """Close all, move a reference, roll twice with one date, open again."""
+        roll = command(Command.DAY_ROLL, quantity=self.date + 1)
+        self.date += 1
+        moved = command(Command.REFERENCE_PRICE, instrument_id=1, price=self.price())
+        opened = command(Command.PHASE_CHANGE, order_type=Phase.CONTINUOUS)
+        self.queue += [moved, roll, roll, opened]
+        return command(Command.PHASE_CHANGE, order_type=Phase.CLOSED)
+
+    def hear(self, output: bytes) -> None:
+        """Learn from an engine which orders rest, so that cancels and replaces meet some."""
+        for e in events(output):
+            if e.kind == Event.ACCEPTED:
+                self.resting[e.order_id] = e.account_id
+            elif e.kind == Event.CANCELLED or (e.kind == Event.FILL and e.value == 0):
+                self.resting.pop(e.order_id, None)
 
     # -- pieces ---------------------------------------------------------------------------------
 
@@ -106,8 +154,12 @@ class Flow:
     def some_order(self) -> tuple[int, int]:
         """An order id and whose it is; now and then a wrong one."""
         r = self.random
-        if not self.orders or r.random() < 0.03:
+        kind = r.random()
+        if not self.orders or kind < 0.03:
             return r.choice((0, 1, 2**64 - 1, self.offset << 16)), r.choice(ACCOUNTS)
+        if self.resting and kind < 0.7:
+            order_id = r.choice(tuple(self.resting))
+            return order_id, self.resting[order_id]
         back = min(len(self.orders), r.choice((3, 30, 300)))
         order_id, account_id = self.orders[-r.randint(1, back)]
         return order_id, account_id if r.random() > 0.02 else r.choice(ACCOUNTS)
@@ -117,10 +169,12 @@ class Flow:
     def new_order(self, **changes: int | bytes) -> bytes:
         r = self.random
         account_id = r.choice(ACCOUNTS)
-        order_type = r.choices((OrderType.LIMIT, OrderType.MARKET), (12, 1))[0]
-        tif = r.choices(tuple(TimeInForce), (6, 4, 2, 2))[0]
+        order_type: int = r.choices((OrderType.LIMIT, OrderType.MARKET), (12, 1))[0]
+        tif: int = r.choices(tuple(TimeInForce), (6, 4, 2, 2))[0]
         if order_type == OrderType.MARKET and r.random() < 0.9:
             tif = r.choice((TimeInForce.IOC, TimeInForce.FOK))
+        if r.random() < 0.01:
+            tif, order_type = r.choice(((2, OrderType.LIMIT), (0, 3), (255, 0)))
         fields = {
             "account_id": account_id,
             "instrument_id": r.choices(INSTRUMENTS, (8, 2, 1))[0],
@@ -167,6 +221,7 @@ class Flow:
                     Command.UNITS_DEPOSIT,
                     Command.UNITS_RELEASE,
                     Command.ACCOUNT_OPEN,
+                    Command.INSTRUMENT_OPEN,
                 )
             ),
             account_id=r.choice((*ACCOUNTS, 0, 77, 78)),
@@ -253,6 +308,8 @@ def trading(flow: Flow) -> bytes:
 
 def everything(flow: Flow) -> bytes:
     """Every command there is, sound and unsound."""
+    if flow.queue:
+        return flow.queue.pop(0)
     return flow.random.choices(
         (
             flow.new_order,
@@ -263,8 +320,9 @@ def everything(flow: Flow) -> bytes:
             flow.phase,
             flow.passing,
             flow.noise,
+            flow.end_of_day,
         ),
-        (50, 12, 16, 6, 3, 6, 6, 3),
+        (60, 12, 16, 6, 3, 3, 6, 3, 1),
     )[0]()
 
 
@@ -366,7 +424,7 @@ def labels(flow: Flow) -> bytes:
     return flow.new_order(**terms, **body, time_in_force=r.choice(tuple(TimeInForce)))
 
 
-def broken_frames(flow: Flow, count: int) -> Iterator[tuple[int, int, bytes]]:
+def broken_frames(flow: Flow, count: int) -> Iterator[Record]:
     """Frames cut short, changed in a byte, with a lying header, or no frame at all."""
     r = flow.random
     for _ in range(count):

@@ -1,0 +1,82 @@
+"""Planted bugs: the comparison of the two engines must find each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from matching.layout import BP, Reason
+from matching.protocol import Limits
+from matching.reference import administration, book, instruments, trading
+from matching.reference.book import BookSide, Order
+from matching.reference.engine import Engine
+from matching.reference.instruments import Instrument
+from tests.matching import flows
+from tests.matching.flows import Flow
+from tests.matching.twin import Twin, run
+
+Mutant = tuple[Any, str, Callable[..., Any]]
+
+
+def _first_is_last(self: BookSide, limit: int) -> Any:
+    yield from list(_within(self, limit))[::-1]
+
+
+def _forgetful(state: Any, c: Any, order: Any) -> None:
+    if c.quantity % 3:
+        _remember(state, c, order)
+
+
+_within, _remember = BookSide.within, trading._remember
+_band, _protection = Instrument.band, Instrument.protection_price
+
+MUTANTS: dict[str, Mutant] = {
+    "fees rounded down": (book, "half_up", lambda a, b: a // b),
+    "band rounded down": (instruments, "half_up", lambda a, b: a // b),
+    "hold without fees": (
+        Order,
+        "hold",
+        lambda self, fee: self.leaves * (self.price, 1)[self.side - 1],
+    ),
+    "fees of each fill": (Order, "charge", lambda self, value, bp: (value * bp + 5_000) // BP),
+    "last comes first": (BookSide, "within", _first_is_last),
+    "band is wider": (
+        Instrument,
+        "band",
+        lambda self: None if _band(self) is None else (_band(self)[0], _band(self)[1] + 5),
+    ),
+    "no protection": (
+        Instrument,
+        "protection_price",
+        lambda self, side: _protection(self, side) and (10**9 if side == 1 else 1),
+    ),
+    "labels not remembered": (trading, "_remember", _forgetful),
+    "labels never full": (trading, "_label_refusal", lambda state, c: Reason.NONE),
+    "nothing unlocked": (administration, "_unlock", lambda state: None),
+    "close is the last price": (Instrument, "closing_price", lambda self: self.last_price),
+    "nobody outside the band": (Instrument, "outside_band", lambda self, price: False),
+    "sessions not numbered": (Engine, "_is_numbered", lambda self, c: True),
+}
+
+
+def _compare() -> None:
+    for seed in range(1, 5):
+        twin, flow = Twin(Limits(client_order_ids_max=120)), Flow(seed)
+        run(twin, flow, flow.opening())
+        run(twin, flow, [flow.rules()])
+        for _ in range(6):
+            run(twin, flow, flow.frames(30, flows.trading))
+            run(twin, flow, flow.frames(25, flows.everything))
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_planted_bug_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(*MUTANTS[name])
+    with pytest.raises((AssertionError, KeyError)):
+        _compare()
+
+
+def test_nothing_is_found_without_a_bug() -> None:
+    _compare()
