@@ -17,6 +17,7 @@ import msgspec
 from exchange import topics
 from exchange.clock import Clock
 from exchange.log.protocol import Log, Partition
+from exchange.marketdata.book import MarketBooks
 from exchange.messages.frames import (
     Command,
     EventFollower,
@@ -26,7 +27,6 @@ from exchange.messages.frames import (
     command,
     order_id_of,
 )
-from exchange.messages.market_data import MarketDataRecord
 from exchange.positions import Positions
 from exchange.reference.venue import Account, Instrument, Market, Participant, Venue
 from exchange.settings import READ_RECORDS_MAX
@@ -170,10 +170,12 @@ class Window:
                 self._moved.set()
 
     async def _follow_market_data(self) -> None:
-        decoder = msgspec.msgpack.Decoder(MarketDataRecord)
+        books = MarketBooks()
         async for _, value in self._records(topics.marketdata(self.market.partition)):
-            self.tape.read(decoder.decode(value))
-            self._moved.set()
+            record = books.apply(value)
+            if record is not None:
+                self.tape.read(record)
+                self._moved.set()
 
     async def _records(self, partition: Partition) -> AsyncIterator[tuple[int, bytes]]:
         reader = await self._log.open_reader(partition, 0)
