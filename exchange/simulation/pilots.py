@@ -1,7 +1,8 @@
 """The trading rules of the Chinese pilot venues which the simulation needs, each with its source.
 
 Fees are basis points on each side of a public (listed) trade, bands basis points around the
-reference price. "Assumed" says that no text of the venue was found and what was taken instead.
+reference price. "Trading rules" means a text of the venue; confidences are those of secondary
+sources, where no text was found.
 """
 
 from __future__ import annotations
@@ -21,28 +22,22 @@ class PilotRules(NamedTuple):
 
 
 NATIONAL_CLOSE = (
-    "close = VWAP of listed trades, else the previous close: assumed from the national listed "
-    "market (SEEE announcement of 2021-06-22)"
+    "close = VWAP of listed trades, else the previous close (assumed for venues of which no text "
+    "was found; it is the rule of the national listed market, SEEE announcement of 2021-06-22)"
 )
 
 PILOTS: dict[str, PilotRules] = {
-    "Beijing": PilotRules(
-        2_000, 75, False, 0, False, f"band, fee, T+0: medium confidence; {NATIONAL_CLOSE}"
-    ),
-    "Tianjin": PilotRules(
-        1_000, 70, True, 0, False, f"band, fee, T+1: low confidence; {NATIONAL_CLOSE}"
-    ),
-    "Shanghai": PilotRules(
-        1_000, 8, False, 0, False, f"band, fee, T+0: low confidence; {NATIONAL_CLOSE}"
-    ),
+    "Beijing": PilotRules(2_000, 75, False, 0, False, "band, fee, resale: medium confidence"),
+    "Tianjin": PilotRules(1_000, 70, True, 0, False, "band, fee, resale: low confidence"),
+    "Shanghai": PilotRules(1_000, 8, False, 0, False, "band, fee, resale: low confidence"),
     "Guangdong": PilotRules(
         1_000,
         50,
         False,
         100,
         True,
-        "open = previous close; listed volume of 100 t or less: close = open, else VWAP (listed "
-        "trading rules); band, fee, T+0: low confidence",
+        "trading rules: open = previous close; close = VWAP of listed trades above 100 t a day, "
+        "else the open; band, fee, resale: low confidence",
     ),
     "Shenzhen": PilotRules(
         1_000,
@@ -50,8 +45,7 @@ PILOTS: dict[str, PilotRules] = {
         False,
         0,
         False,
-        f"band, rounded half up to the tick (trading rules); fee, T+0: low confidence; "
-        f"{NATIONAL_CLOSE}",
+        "trading rules: band, rounded half up to the tick; fee, resale: low confidence",
     ),
     "Hubei": PilotRules(
         1_000,
@@ -59,8 +53,7 @@ PILOTS: dict[str, PilotRules] = {
         True,
         0,
         False,
-        f"band, rounding, refusal outside the band and fee (trading rules); T+1: low confidence; "
-        f"{NATIONAL_CLOSE}",
+        "trading rules: band, rounding, refusal outside it, fee; resale: low confidence",
     ),
     "Chongqing": PilotRules(
         2_000,
@@ -68,15 +61,11 @@ PILOTS: dict[str, PilotRules] = {
         True,
         0,
         False,
-        f"band (20 percent before it became 10), fee, T+1: low confidence; {NATIONAL_CLOSE}",
+        "band (20 percent before it became 10), fee, resale: low confidence",
     ),
-    "Fujian": PilotRules(
-        1_000, 0, True, 0, False, f"band, T+1: low confidence; fee not found: 0; {NATIONAL_CLOSE}"
-    ),
+    "Fujian": PilotRules(1_000, 0, True, 0, False, "band, resale: low confidence; no fee found: 0"),
 }
-OTHER = PilotRules(
-    1_000, 0, False, 0, False, f"unknown venue: band of 10 percent assumed; {NATIONAL_CLOSE}"
-)
+OTHER = PilotRules(1_000, 0, False, 0, False, "no rules known: band of 10 percent assumed")
 
 
 def rules_of(venue: str) -> PilotRules:

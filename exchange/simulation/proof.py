@@ -48,6 +48,8 @@ async def prove(
     """
     positions = await project(log, partition)
     books = await read_books(log, database, partition, positions)
+    if engine is not None and engine.next_offset == positions.next_input:
+        books = books._replace(engine=engine.snapshot())
     checks = reconcile(books)
     checks.append(await _shadow_books(log, partition, positions))
     compiled = await verify(log, partition, engine=Engine, progress=progress)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from exchange.simulation.pilots import rules_of
+from exchange.audit import Check
+from exchange.simulation.pilots import NATIONAL_CLOSE, rules_of
 from exchange.simulation.planner import MARKS
 from exchange.simulation.tape import RowResult
 
@@ -33,13 +35,15 @@ def tonnes(value: int | None) -> str:
 
 def days_table(rows: Sequence[RowResult]) -> Table:
     """Published above produced, for each day and product; what differs stands in bold yellow."""
-    table = Table(title="Published and produced, CNY a tonne and tonnes", title_justify="left")
-    for name in ("day", "venue", "product", ""):
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for name in ("product", "venue", ""):
         table.add_column(name, no_wrap=True)
     for name in ("open", "high", "low", "average", "volume", "close"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("marks", no_wrap=True)
     for number, row in enumerate(rows):
+        if not number or rows[number - 1].day != row.day:
+            table.add_row(Text(str(row.day), style="bold cyan"))
         is_last = number + 1 == len(rows) or rows[number + 1].day != row.day
         table.add_row(*_cells(row), end_section=is_last)
     return table
@@ -47,7 +51,7 @@ def days_table(rows: Sequence[RowResult]) -> Table:
 
 def _cells(row: RowResult) -> list[Text | str]:
     quote, made = row.quote, row.produced
-    names: list[Text | str] = [str(row.day), quote.venue, quote.product]
+    names: list[Text | str] = [quote.product, quote.venue]
     has_quote = any((quote.open, quote.high, quote.low, quote.average, quote.volume))
     if not (has_quote or made.trades):
         return [*names, "no trades", *[""] * 5, money(made.close), row.plan.marks]
@@ -70,11 +74,12 @@ def _pair(published: str, produced: str) -> Text:
 
 def print_rows(out: Console, rows: Sequence[RowResult]) -> None:
     """The table, what its marks mean, and the rules with their sources."""
+    out.print("Published and produced, CNY a tonne and tonnes:", highlight=False)
     out.print(days_table(rows))
     used = sorted({mark for row in rows for mark in row.plan.marks})
     for mark in used:
         count = sum(mark in row.plan.marks for row in rows)
-        out.print(f"  {mark}  {MARKS[mark]} ({count} rows)", highlight=False)
+        out.print(f"  {mark}  {MARKS[mark]} ({count} rows)", highlight=False, soft_wrap=True)
     out.print("\nTrading rules applied:", highlight=False)
     for venue in sorted({row.quote.venue for row in rows}):
         rules = rules_of(venue)
@@ -83,12 +88,15 @@ def print_rows(out: Console, rows: Sequence[RowResult]) -> None:
             f"  {venue}: band {rules.band_bp // 100} %, fee {rules.fee_bp} bp a side, resale "
             f"{resale}. {rules.source}",
             highlight=False,
+            soft_wrap=True,
         )
+    out.print(f"  {NATIONAL_CLOSE}", highlight=False, soft_wrap=True)
 
 
-def print_checks(out: Console, checks: Iterable[tuple[str, bool, str]]) -> None:
+def print_checks(out: Console, checks: Iterable[Check]) -> None:
     """Each check with OK or FAIL and its figures."""
     out.print("\nChecks:", highlight=False)
-    for name, is_ok, figures in checks:
-        word = Text("OK  ", style="green") if is_ok else Text("FAIL", style="bold red")
-        out.print(Text("  ").append(word).append(f"  {name}: {figures}"), soft_wrap=True)
+    for check in checks:
+        word = Text("OK  ", style="green") if check.ok else Text("FAIL", style="bold red")
+        line = Text("  ").append(word).append(f"  {check.name}: {check.figures}")
+        out.print(line, soft_wrap=True)
