@@ -64,7 +64,7 @@ class Subscribe(
     """What a subscriber wants; a second one replaces the first."""
 
     symbols: list[str]
-    channels: list[ChannelName] = list(CHANNELS)
+    channels: tuple[ChannelName, ...] = CHANNELS
 
 
 _subscribe = msgspec.json.Decoder(Subscribe)

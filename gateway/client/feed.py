@@ -1,0 +1,169 @@
+"""The public feed at a subscriber: local books kept by snapshot, delta and checksum."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from typing import Any
+
+import msgspec
+from picows import WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+
+from exchange.marketdata.book import BookError, LocalBook
+from exchange.messages.market_data import (
+    BookDelta,
+    BookSnapshot,
+    DayTick,
+    FeedMessage,
+    PhaseTick,
+    TradeTick,
+)
+from exchange.settings import TRADES_KEPT
+from gateway.client.errors import NetworkError
+from gateway.client.rest import Rest
+from gateway.client.session import CONNECT_TIMEOUT_S, FRAME_BYTES_MAX, RECONNECT_S_MAX
+from gateway.routes.market import InstrumentList
+
+QUEUE_MAX = 100_000  # messages not yet applied; more = start again from a snapshot
+
+_message = msgspec.json.Decoder(BookSnapshot | BookDelta | TradeTick | PhaseTick | DayTick)
+_encode = msgspec.json.Encoder().encode
+
+
+class _Symbol(msgspec.Struct):
+    symbol: str = ""
+
+
+_symbol = msgspec.json.Decoder(_Symbol)
+
+
+async def socket_url(url: str, path: str) -> str:
+    """The WebSocket address of a venue whose REST address is `url`."""
+    rest = Rest(url)
+    try:
+        venue = await rest.get("/instruments", InstrumentList)
+    finally:
+        await rest.close()
+    host = url.partition("://")[2].partition("/")[0].rpartition(":")[0]
+    scheme = "wss" if url.startswith("https") else "ws"
+    return f"{scheme}://{host}:{venue.websocket_port}{path}"
+
+
+class _FeedSocket(WSListener):
+    def __init__(self, queue: asyncio.Queue[bytes | None]) -> None:
+        self._queue = queue
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """Queues a message; a queue that is full ends the connection."""
+        if frame.msg_type == WSMsgType.CLOSE:
+            transport.disconnect()
+        elif frame.msg_type == WSMsgType.TEXT:
+            try:
+                self._queue.put_nowait(frame.get_payload_as_bytes())
+            except asyncio.QueueFull:
+                transport.disconnect(False)
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        """Wakes the reader."""
+        with contextlib.suppress(asyncio.QueueFull):
+            self._queue.put_nowait(None)
+
+
+class BookFeed:
+    """Local books of some symbols (`["*"]`: all) and their last trades.
+
+    A gap, a wrong checksum or a lost connection is repaired by subscribing anew; `repairs` counts.
+    """
+
+    def __init__(self, url: str, symbols: list[str], websocket_url: str = "") -> None:
+        self.books: dict[str, LocalBook] = {}
+        self.phases: dict[str, int] = {}
+        self.trades: dict[str, deque[TradeTick]] = {}
+        self.days: dict[str, DayTick] = {}
+        self.repairs = 0
+        self.messages = 0
+        self._url = url
+        self._socket_url = websocket_url
+        self._symbols = symbols
+        self._changed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._connected = asyncio.Event()
+
+    async def __aenter__(self) -> BookFeed:
+        self._socket_url = self._socket_url or await socket_url(self._url, "/marketdata")
+        self._task = asyncio.create_task(self._run())
+        waiting = asyncio.create_task(self._connected.wait())
+        done, _ = await asyncio.wait(
+            {waiting, self._task}, timeout=CONNECT_TIMEOUT_S, return_when="FIRST_COMPLETED"
+        )
+        if waiting not in done:
+            waiting.cancel()
+            await self.close()
+            raise NetworkError(0, f"{self._socket_url}: no feed")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Ends the subscription; idempotent."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def updated(self, timeout_s: float = 5) -> None:
+        """Returns after the next message was applied; TimeoutError otherwise."""
+        self._changed.clear()
+        await asyncio.wait_for(self._changed.wait(), timeout_s)
+
+    async def _run(self) -> None:
+        pause = 0.05
+        while True:
+            try:
+                await self._follow()
+                pause = 0.05
+            except (OSError, TimeoutError, WSError):
+                pause = min(2 * pause, RECONNECT_S_MAX)
+            except BookError:
+                pause = 0.05
+            self.repairs += 1
+            await asyncio.sleep(pause)
+
+    async def _follow(self) -> None:
+        queue: asyncio.Queue[bytes | None] = asyncio.Queue(QUEUE_MAX)
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            transport, _ = await ws_connect(
+                lambda: _FeedSocket(queue), self._socket_url, max_frame_size=FRAME_BYTES_MAX
+            )
+        try:
+            request: dict[str, Any] = {"type": "subscribe", "symbols": self._symbols}
+            transport.send(WSMsgType.TEXT, _encode(request))
+            while (data := await queue.get()) is not None:
+                self._received(data)
+        finally:
+            transport.disconnect()
+
+    def _received(self, data: bytes) -> None:
+        symbol = _symbol.decode(data).symbol if data[:1] == b"{" else ""
+        if not symbol:
+            self._connected.set()
+            return
+        self._apply(symbol, _message.decode(data))
+        self.messages += 1
+        self._changed.set()
+
+    def _apply(self, symbol: str, message: FeedMessage) -> None:
+        if isinstance(message, BookSnapshot):
+            self.books[symbol] = LocalBook.from_snapshot(message)
+            self.phases[symbol] = message.phase
+        elif isinstance(message, BookDelta):
+            self.books[symbol].apply(message)
+        elif isinstance(message, TradeTick):
+            self.trades.setdefault(symbol, deque(maxlen=TRADES_KEPT)).append(message)
+        elif isinstance(message, PhaseTick):
+            self.phases[symbol] = message.phase
+        else:
+            self.days[symbol] = message
