@@ -27,7 +27,7 @@ async def table_hash(
     encode = msgspec.msgpack.Encoder().encode
     async with database.reading() as connection:
         for table in tables:
-            digest.update(encode([table.name, [column.name for column in table.columns]]))
+            digest.update(encode([str(table.name), [str(c.name) for c in table.columns]]))
             query = (
                 select(table).where(table.c.market == market).order_by(*table.primary_key.columns)
             )

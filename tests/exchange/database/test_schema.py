@@ -1,0 +1,280 @@
+from __future__ import annotations
+
+import asyncio
+import random
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Table, insert, select, text
+from sqlalchemy.exc import DBAPIError
+
+from deploy.local.postgres import PostgresServer
+from exchange.database import (
+    METADATA,
+    Database,
+    DatabaseError,
+    open_database,
+    table_hash,
+    upgrade,
+)
+from exchange.database import schema as tables
+
+CATALOG = {
+    "sqlite": [
+        "SELECT type, name, tbl_name, sql FROM sqlite_master "
+        "WHERE tbl_name <> 'alembic_version' ORDER BY 1, 2"
+    ],
+    "postgresql": [
+        "SELECT table_name, column_name, ordinal_position, data_type, is_nullable, "
+        "column_default, character_maximum_length FROM information_schema.columns "
+        "WHERE table_schema = 'public' AND table_name <> 'alembic_version' ORDER BY 1, 3",
+        "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint "
+        "WHERE connamespace = 'public'::regnamespace "
+        "AND conrelid::regclass::text <> 'alembic_version' ORDER BY 1, 2",
+        "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' "
+        "AND tablename <> 'alembic_version' ORDER BY 1",
+        "SELECT tgrelid::regclass::text, tgname, pg_get_triggerdef(oid) FROM pg_trigger "
+        "WHERE NOT tgisinternal ORDER BY 1, 2",
+        "SELECT proname, prosrc FROM pg_proc WHERE pronamespace = 'public'::regnamespace "
+        "AND prolang = (SELECT oid FROM pg_language WHERE lanname = 'plpgsql') ORDER BY 1",
+    ],
+}
+
+
+async def catalog(database: Database) -> list[list[tuple[Any, ...]]]:
+    kind = "sqlite" if database.is_sqlite else "postgresql"
+    async with database.reading() as connection:
+        return [
+            [tuple(row) for row in (await connection.execute(text(query))).all()]
+            for query in CATALOG[kind]
+        ]
+
+
+async def same_schema(migrated: Database, created: Database) -> None:
+    await upgrade(migrated)
+    async with created.writing() as connection:
+        await connection.run_sync(METADATA.create_all)
+    assert await catalog(migrated) == await catalog(created)
+    await migrated.close()
+    await created.close()
+
+
+async def test_migrations_give_the_schema_on_sqlite(tmp_path: Path) -> None:
+    await same_schema(open_database(tmp_path / "a"), open_database(f"sqlite:///{tmp_path}/b"))
+
+
+async def test_migrations_give_the_schema_on_postgresql(postgres: PostgresServer) -> None:
+    names = ("schema_migrated", "schema_created")
+    await same_schema(*(open_database(postgres.create_database(name)) for name in names))
+    for name in names:
+        postgres.drop_database(name)
+
+
+async def test_many_may_upgrade_at_once(postgres: PostgresServer, tmp_path: Path) -> None:
+    addresses = (postgres.create_database("upgrade_at_once"), str(tmp_path / "x" / "books"))
+    for address in addresses:
+        databases = [open_database(address) for _ in range(4)]
+        await asyncio.gather(*(upgrade(database) for database in databases))
+        for database in databases:
+            await upgrade(database)  # and again: nothing to do
+            await database.close()
+    postgres.drop_database("upgrade_at_once")
+
+
+async def test_a_newer_schema_is_refused(books: Database) -> None:
+    async with books.writing() as connection:
+        await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(DatabaseError, match="newer version"):
+        await upgrade(books)
+
+
+async def test_unreachable() -> None:
+    database = open_database("postgresql://postgres@127.0.0.1:1/nothing")
+    with pytest.raises(DatabaseError, match=r"127\.0\.0\.1:1/nothing"):
+        await upgrade(database)
+    await database.close()
+
+
+def test_addresses(tmp_path: Path) -> None:
+    assert open_database("sqlite", tmp_path).path == tmp_path / "exchange.sqlite"
+    with pytest.raises(ValueError, match="mysql://x"):
+        open_database("mysql://x")
+    with pytest.raises(ValueError, match="data directory"):
+        open_database("sqlite")
+
+
+def block_row(block_id: int, first: int, last: int, **other: Any) -> dict[str, Any]:
+    return {
+        "market": 0,
+        "block_id": block_id,
+        "programme": "CEA",
+        "first_serial": first,
+        "last_serial": last,
+        "instrument_id": 1,
+        "vintage": 2024,
+        "account": 1,
+        "position": 1,
+        "state": 1,
+        "acquired": 0,
+    } | other
+
+
+async def add(database: Database, table: Table, *rows: dict[str, Any]) -> None:
+    async with database.writing() as connection:
+        await connection.execute(insert(table), list(rows))
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "fits"),
+    [
+        (100, 199, False),  # the same
+        (50, 100, False),  # touches its first
+        (199, 250, False),  # its last
+        (120, 130, False),  # inside
+        (1, 1000, False),  # around
+        (99, 200, False),
+        (50, 99, True),
+        (200, 200, True),
+    ],
+)
+async def test_overlapping_serials_are_refused(
+    books: Database, first: int, last: int, fits: bool
+) -> None:
+    await add(books, tables.block, block_row(1, 100, 199), block_row(2, 300, 399))
+    await add(books, tables.block, block_row(7, first, last, programme="CCER"))
+    if fits:
+        await add(books, tables.block, block_row(3, first, last))
+    else:
+        with pytest.raises(DBAPIError, match="block_no_overlap|block_programme_first_serial"):
+            await add(books, tables.block, block_row(3, first, last))
+        with pytest.raises(DBAPIError, match="block_no_overlap|block_programme_first_serial"):
+            await add(books, tables.block, block_row(3, first, last, market=1))  # any market
+        async with books.writing() as connection:
+            moved = tables.block.update().where(tables.block.c.block_id == 2)
+            with pytest.raises(DBAPIError, match="block_no_overlap|block_programme_first_serial"):
+                await connection.execute(moved.values(first_serial=first, last_serial=last))
+
+
+async def test_a_block_may_shrink_in_place(books: Database) -> None:
+    await add(books, tables.block, block_row(1, 100, 199))
+    async with books.writing() as connection:
+        await connection.execute(tables.block.update().values(last_serial=150))
+    await add(books, tables.block, block_row(2, 151, 199))
+
+
+async def test_of_overlapping_inserts_at_once_one_wins(books: Database) -> None:
+    dice = random.Random(4)
+
+    async def insert_one(block_id: int) -> bool:
+        first = dice.randrange(1, 100)
+        try:
+            await add(books, tables.block, block_row(block_id, first, first + 60))
+        except DBAPIError:
+            return False
+        return True
+
+    won = await asyncio.gather(*(insert_one(number) for number in range(1, 17)))
+    async with books.reading() as connection:
+        rows = (await connection.execute(select(tables.block))).all()
+    assert sum(won) == len(rows) >= 1
+    taken = [serial for row in rows for serial in range(row.first_serial, row.last_serial + 1)]
+    assert len(taken) == len(set(taken))
+
+
+async def test_two_open_transactions_cannot_overlap(postgres: PostgresServer) -> None:
+    database = open_database(postgres.create_database("two_transactions"))
+    await upgrade(database)
+    async with database.engine.connect() as first, database.engine.connect() as second:
+        await first.execute(insert(tables.block), block_row(1, 1, 100))
+        waiting = asyncio.create_task(second.execute(insert(tables.block), block_row(2, 50, 60)))
+        done, _ = await asyncio.wait([waiting], timeout=0.3)
+        assert not done  # it must know how the first ends
+        await first.commit()
+        with pytest.raises(DBAPIError, match="block_no_overlap"):
+            await waiting
+    await database.close()
+    postgres.drop_database("two_transactions")
+
+
+def example(table: Table) -> dict[str, Any]:
+    return {
+        column.name: {"VARCHAR": "x", "TEXT": "x"}.get(str(column.type).split("(")[0], 1)
+        for column in table.columns
+    }
+
+
+@pytest.mark.parametrize("table", tables.APPEND_ONLY, ids=lambda table: table.name)
+async def test_history_cannot_be_changed(books: Database, table: Table) -> None:
+    await add(books, table, example(table))
+    last = table.columns.values()[-1]
+    for statement in (
+        table.update().values({last.name: example(table)[last.name]}),
+        table.delete(),
+    ):
+        with pytest.raises(DBAPIError, match=f"{table.name} is append-only"):
+            async with books.writing() as connection:
+                await connection.execute(statement)
+    if books.is_sqlite:
+        names = ", ".join(example(table))
+        marks = ", ".join(f":{name}" for name in example(table))
+        replace = text(f"INSERT OR REPLACE INTO {table.name} ({names}) VALUES ({marks})")
+        with pytest.raises(DBAPIError, match="append-only"):
+            async with books.writing() as connection:
+                await connection.execute(replace, example(table))
+
+
+@pytest.mark.parametrize(
+    ("table", "wrong", "name"),
+    [
+        (tables.balance, {"account": 1, "amount": -1}, "balance_not_overdrawn"),
+        (tables.posting, {"amount": 0}, "posting_not_empty"),
+        (tables.trade, {"quantity": 0}, "trade_positive"),
+        (tables.block, {"first_serial": 0}, "block_range"),
+        (
+            tables.block,
+            {"first_serial": 5, "last_serial": 4},
+            "block_range|empty range|lower bound",
+        ),
+        (tables.obligation, {"quantity": -1}, "obligation_not_negative"),
+    ],
+)
+async def test_impossible_rows_are_refused(
+    books: Database, table: Table, wrong: dict[str, int], name: str
+) -> None:
+    with pytest.raises(DBAPIError, match=name):
+        await add(books, table, example(table) | wrong)
+
+
+async def test_the_venues_own_accounts_may_be_negative(books: Database) -> None:
+    await add(books, tables.balance, {"market": 0, "account": -2, "asset": 0, "amount": -10})
+
+
+async def test_rolled_back_and_read_only(books: Database) -> None:
+    with pytest.raises(RuntimeError, match="crash"):
+        async with books.writing() as connection:
+            await connection.execute(insert(tables.trade), example(tables.trade))
+            raise RuntimeError("crash")
+    async with books.reading() as connection:
+        assert (await connection.execute(select(tables.trade))).all() == []
+
+
+async def test_a_hash_of_the_tables(books: Database) -> None:
+    empty = await table_hash(books, 0)
+    await add(books, tables.balance, {"market": 1, "account": 1, "asset": 0, "amount": 5})
+    assert await table_hash(books, 0) == empty
+    assert await table_hash(books, 1) != empty
+    assert len(empty) == 32
+
+
+async def test_sqlite_settings(tmp_path: Path) -> None:
+    database = open_database(tmp_path / "books")
+    async with database.reading() as connection:
+        modes = [
+            await connection.scalar(text(f"PRAGMA {name}"))
+            for name in ("journal_mode", "foreign_keys", "recursive_triggers", "busy_timeout")
+        ]
+    await database.close()
+    assert modes == ["wal", 1, 1, 30_000]
+    assert sqlite3.sqlite_version_info >= (3, 35)
