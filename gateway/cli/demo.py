@@ -1,0 +1,163 @@
+"""`exchange demo`: the whole venue in one process, with brokers, until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import signal
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvloop
+from rich.console import Console
+
+from exchange.clock import SystemClock
+from exchange.database.connection import DatabaseError
+from exchange.log.protocol import LogError
+from exchange.logging import configure
+from exchange.settings import Settings
+from exchange.simulation.scene import SceneError
+from gateway.client import VenueError
+from gateway.demo_keys import DESK, VENUE_FILE, key_path
+from gateway.demonstration import Demonstration, Found
+
+TEMPLATE = Path(__file__).parents[2] / "deploy" / "venue" / "demo.toml"
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command to the program."""
+    app.command("demo")(demo)
+
+
+def demo(
+    data: Annotated[Path, typer.Option(help="Where log, books and keys are kept.")] = Path(
+        ".local/demo"
+    ),
+    port: Annotated[int, typer.Option(help="REST and page; 0 = any free port.")] = 8080,
+    websocket_port: Annotated[int, typer.Option(help="Sockets; 0 = any free port.")] = 8081,
+    metrics_port: Annotated[int, typer.Option(help="/metrics; 0 = any free port.")] = 8082,
+    seed: Annotated[int, typer.Option(min=0, help="Of the simulated brokers.")] = 1,
+    brokers: Annotated[bool, typer.Option(help="Simulated brokers and compliance scene.")] = True,
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "warning",
+) -> None:
+    """Run the whole venue in one process on an embedded log, until Ctrl-C.
+
+    The first start makes keys, issues units, brings cash and opens the markets; a later one goes on
+    from where the last one stopped. Exit code 1: the venue could not start or had to stop.
+    """
+    out = Console(highlight=False, soft_wrap=True)
+    settings = Settings(
+        data=data,
+        venue=data / VENUE_FILE,
+        http_port=port,
+        websocket_port=websocket_port,
+        metrics_port=metrics_port,
+    )
+    try:
+        configure(log_level, service="demo")
+        uvloop.run(_run(out, settings, seed, brokers))
+    except* (
+        OSError,
+        ValueError,
+        KeyError,
+        TimeoutError,
+        LogError,
+        DatabaseError,
+        VenueError,
+    ) as errors:
+        for error in _leaves(errors):
+            Console(stderr=True, highlight=False, soft_wrap=True).print(f"demo: {error}")
+        raise typer.Exit(1) from errors
+
+
+def _leaves(errors: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    found: list[BaseException] = []
+    for error in errors.exceptions:
+        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found
+
+
+async def _run(out: Console, settings: Settings, seed: int, with_brokers: bool) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    out.print("starting the venue")
+    async with Demonstration.opened(settings, TEMPLATE, SystemClock()) as venue:
+        found = await venue.find()
+        _print_found(out, found)
+        if found.is_first:
+            await venue.endow()
+        await venue.open_markets(_today())
+        _print_addresses(out, venue, settings)
+        acting = asyncio.create_task(_act(out, venue, seed, with_brokers, found.is_first, stop))
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait([acting, stopping, venue.running], return_when=asyncio.FIRST_COMPLETED)
+        stop.set()
+        out.print("stopping")
+        await acting
+    ends = ", ".join(f"{market} {end}" for market, end in venue.stopped_at.items())
+    out.print(f"stopped cleanly at orders offset {ends}")
+
+
+async def _act(
+    out: Console,
+    venue: Demonstration,
+    seed: int,
+    with_brokers: bool,
+    is_first: bool,
+    stop: asyncio.Event,
+) -> None:
+    """Brokers and, in the first run, the scene, until `stop`."""
+    if not with_brokers:
+        await stop.wait()
+        return
+    async with asyncio.TaskGroup() as group:
+        group.create_task(venue.trade(seed, stop))
+        if is_first:
+            scene = group.create_task(_scene(out, venue))
+            await stop.wait()
+            scene.cancel()
+
+
+async def _scene(out: Console, venue: Demonstration) -> None:
+    with suppress(asyncio.CancelledError):
+        try:
+            await venue.play_scene(_today(), lambda text: out.print(f"  compliance: {text}"))
+        except (SceneError, VenueError, ConnectionError) as error:
+            out.print(f"  compliance: the scene stopped: {error}")
+
+
+def _today() -> dt.date:
+    return dt.datetime.now(dt.UTC).date()
+
+
+def _print_found(out: Console, found: Found) -> None:
+    if found.is_first:
+        out.print("a new venue: making keys, issuing units, bringing cash")
+        return
+    records = ", ".join(f"{market} {count}" for market, count in found.orders.items())
+    resting = ", ".join(f"{market} {count}" for market, count in found.open_orders.items())
+    prices = ", ".join(f"{symbol} {price}" for symbol, price in found.last_trades.items())
+    out.print(f"found an earlier run: records of orders {records}; orders on the books {resting}")
+    out.print(f"  last trades: {prices or 'none'}; trading dates {found.trading_dates}")
+
+
+def _print_addresses(out: Console, venue: Demonstration, settings: Settings) -> None:
+    key = key_path(settings.data, DESK)
+    out.print(
+        f"""
+  page           {venue.url}/
+  API (OpenAPI)  {venue.url}/openapi.json
+  metrics        {venue.metrics_url}/metrics
+  API key        {key} (participant 4, accounts 103 EUR and 203 CNY)
+
+  exchange book EUA
+  exchange order buy EUA 10 @71.25 --account 103 --key-file {key}
+  exchange positions --key-file {key}
+
+Ctrl-C stops it; the next start goes on from there.
+"""
+    )

@@ -1,0 +1,85 @@
+"""Keys of a local venue: made once, kept in files that only their owner reads.
+
+`prepare` turns a venue file without keys into one with the public halves, beside the private ones
+in `keys/*.key`. A venue that serves others makes its keys where its members are, not here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from exchange.reference.venue import Role, Venue, load_venue
+from gateway.client import SigningKey, generate_key, load_key, save_key
+
+VENUE_FILE = "venue.toml"
+KEYS_FOLDER = "keys"
+
+
+class Holder(NamedTuple):
+    """Who gets a key."""
+
+    id: str
+    participant: int
+    role: Role
+    session: int
+
+
+OPERATIONS = Holder("operations", 1, "operator", 1_000)
+COMPLIANCE = Holder("compliance", 1, "compliance", 1_001)
+NORTHERN = Holder("northern", 2, "participant", 1_002)
+HUADONG = Holder("huadong", 3, "participant", 1_003)
+YANGTZE = Holder("yangtze", 4, "participant", 1_004)
+DESK = Holder("desk", 4, "participant", 1_010)  # for whoever tries the venue out
+HOLDERS = (OPERATIONS, COMPLIANCE, NORTHERN, HUADONG, YANGTZE, DESK)
+
+
+def key_path(data: Path, holder: Holder) -> Path:
+    """The key file of a holder under a data directory."""
+    return data / KEYS_FOLDER / f"{holder.id}.key"
+
+
+def prepare(data: Path, template: Path, url: str) -> Path:
+    """Makes keys and `venue.toml` where they are missing; the path of the venue file.
+
+    `url` goes into the key files, so that `exchange ... --key-file` finds the venue. Raises OSError
+    and, for a template or key file that is wrong, ValueError.
+    """
+    keys = [_key(data, holder, url) for holder in HOLDERS]
+    path = data / VENUE_FILE
+    if not path.exists():
+        tables = [
+            f'\n[[key]]\nid = "{holder.id}"\nparticipant = {holder.participant}\n'
+            f'role = "{holder.role}"\nsession = {holder.session}\npublic_key = "{key.public_key}"\n'
+            for holder, key in zip(HOLDERS, keys, strict=True)
+        ]
+        draft = path.with_suffix(".new")
+        draft.write_text(template.read_text("utf-8") + "".join(tables), "utf-8")
+        load_venue(draft)
+        draft.replace(path)
+    return path
+
+
+def load_prepared(data: Path) -> tuple[Venue, dict[str, SigningKey]]:
+    """The venue and every key of a prepared data directory, by holder id."""
+    keys = {holder.id: load_key(key_path(data, holder)) for holder in HOLDERS}
+    return load_venue(data / VENUE_FILE), keys
+
+
+def _key(data: Path, holder: Holder, url: str) -> SigningKey:
+    """The holder's key, made if it is missing, told the address if that has changed."""
+    path = key_path(data, holder)
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        key = generate_key(holder.id, url)
+        save_key(path, key)
+        return key
+    key = load_key(path)
+    if key.url == url:
+        return key
+    moved = key._replace(url=url)
+    draft = path.with_suffix(".new")
+    draft.unlink(missing_ok=True)
+    save_key(draft, moved)
+    draft.replace(path)
+    return moved
