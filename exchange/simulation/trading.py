@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 from exchange.messages.executions import InstructionReport
-from exchange.messages.orders import Instruction, SideWord, TimeInForceWord
+from exchange.messages.orders import Instruction, PhaseWord, SideWord, TimeInForceWord
 
 
 class Outcome(NamedTuple):
@@ -64,7 +64,7 @@ class TradingClient(Protocol):
 class OperationsClient(Protocol):
     """Market operations' connection; each call waits until the engine has done it or raises."""
 
-    async def set_phase(self, market: str, phase: str) -> None:
+    async def set_phase(self, market: str, phase: PhaseWord) -> None:
         """Moves all instruments of a market to CLOSED, CONTINUOUS or HALT."""
 
     async def roll_day(self, market: str, trading_date: int) -> None:
