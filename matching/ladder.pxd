@@ -1,3 +1,4 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True
 """The book: price levels in a ladder, orders in a queue at each level.
 
 A ladder is a tree of 64-way nodes over 30 bits of price in ticks: five steps reach any price, and

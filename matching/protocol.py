@@ -12,14 +12,19 @@ anything else is a bug of the caller (ValueError). Engine time = max(engine time
 above the session's last: DUPLICATE, which carries the original order id where the account still
 remembers the client order id; else the session's last becomes `ref`, whatever follows); receive
 window (`valid_ms` not 0 and engine time > frame time + window: EXPIRED); account; instrument; then
-the reasons of `layout.Reason` in rising number.
+the reasons of `layout.Reason` in rising number. A new session's last is 0. A cancel or a replace
+names an order and so no instrument; the account and the instrument 0 do not exist.
+
+**Answers.** REJECTED, DUPLICATE, INSTRUCTED and NOTED repeat the fields of the command. Transfers
+and ACCOUNT_OPENED carry its `order_id` and label, other events only what `layout.Event` names.
 
 **Client order ids.** An empty label is no label. Accepted orders and replaces are remembered by
 (account, label) until DAY_ROLL; labels of resting orders stay longer. The same label with the same
 instrument, side, type, time in force, quantity and price is a DUPLICATE with the original order
 id; with another body it is refused, naming the first field that differs. It is checked before
 phase, so that a resend is answered at any hour. A replace with a known label is a DUPLICATE when
-it names the same order, quantity and price as remembered, else CLIENT_ORDER_ID_REUSED_*.
+it names the same order, quantity and price as remembered, even if that order is gone, else
+CLIENT_ORDER_ID_REUSED_*. After a replace the order carries the new label, if there is one.
 
 **Accept = hold.** A buy holds price x leaves + the worst fee still to come, a sell holds its leaves
 in units. Fees are charged on an order as a whole: `accrued` is the sum over its fills of price x
@@ -43,7 +48,8 @@ untouched. A market order never rests, so never is replaced.
 
 **Market orders** carry price 0, must be IOC or FOK, and take the protection price as their limit:
 the best opposite price moved by PROTECTION_BP (buy: rounded down to the tick, at most the upper
-band; sell: rounded up, at least the lower band and one tick). No opposite order: NO_LIQUIDITY.
+band and PRICE_LIMIT; sell: rounded up, at least the lower band and one tick). No opposite order:
+NO_LIQUIDITY.
 
 **FOK** trades whole against levels within its limit or is accepted and cancelled at once
 (FILL_OR_KILL_UNFILLED); **IOC** remainders are cancelled (IMMEDIATE_OR_CANCEL_REMAINDER).
@@ -58,7 +64,8 @@ resting orders again and cancel those outside (BAND_MOVED).
 
 **Phases.** CLOSED and HALT refuse new orders and replaces; cancels always pass. PHASE_CHANGE of
 instrument 0 moves each instrument whose transition is allowed, in order of id; none = refused.
-REFERENCE_PRICE is refused in CONTINUOUS (PHASE_TRANSITION_REFUSED); it must lie in 1..PRICE_LIMIT.
+REFERENCE_PRICE must lie in 1..PRICE_LIMIT (PARAMETER_OUT_OF_RANGE) and is refused in CONTINUOUS
+(PHASE_TRANSITION_REFUSED).
 
 **DAY_ROLL** needs every instrument CLOSED (NOT_ALL_CLOSED) and a later date (DATE_NOT_LATER). For
 each instrument by id: the close is found by CLOSE_RULE (day volume at or below CLOSE_VOLUME_MIN:
@@ -68,14 +75,16 @@ Then locked units are unlocked (UNITS_UNLOCKED by account, instrument), labels f
 DAY_STARTED closes the command. Day volume and turnover stop growing at TOTAL_LIMIT.
 
 **Cash and units.** CASH_DEPOSIT and UNITS_DEPOSIT add to available, WITHDRAW and RELEASE take from
-it or are refused. The market's cash and each instrument's units stay at or below TOTAL_LIMIT.
+it or are refused. The market's cash (that of all accounts and the fees) and each instrument's units
+stay at or below TOTAL_LIMIT.
 
 **Epochs.** EPOCH_START with epoch = current + 1 wins (EPOCH_STARTED), else EPOCH_STALE. It, like
 CLOCK_TICK, may come with session 0, which is never numbered.
 
 **Passed on.** INSTRUCTION (kind of `layout.Instruction`, known account, known instrument) is
-echoed as INSTRUCTED with its log position as order_id; NOTE records right after it are echoed as
-NOTED; a NOTE elsewhere gives nothing.
+echoed as INSTRUCTED with its log position as order_id; NOTE records right after it in its frame are
+echoed as NOTED; a NOTE elsewhere gives nothing. A NOTE is a part of its INSTRUCTION: it has no
+number, window or account of its own.
 """
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True
 """The state of the compiled engine, and the small steps that everything else is made of.
 
 Orders, levels, ladder nodes, accounts and holdings live in growing pools and name each other by

@@ -1,3 +1,4 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True
 """Hash tables of the compiled engine: open addressing, no Python object, no scan.
 
 `Map` holds one integer under a key that is never 0. `Labels` holds what is remembered under a

@@ -223,7 +223,7 @@ class World:
 
     def _make(self, kind: Command, mode: Mode, **fields: int | bytes) -> bytes:
         numbered = {"session_id": mode.session_id, "ref": mode.ref, "valid_ms": mode.valid_ms}
-        return command(kind, **(numbered | fields))  # type: ignore[arg-type]
+        return command(kind, **(numbered | fields))
 
     def _position(self) -> int:
         return self.engine.next_offset << 16 | self._index

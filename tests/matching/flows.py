@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from random import Random
+from typing import Any
 
 from matching.layout import (
     COUNT_MAX,
@@ -166,7 +167,7 @@ class Flow:
 
     # -- commands -------------------------------------------------------------------------------
 
-    def new_order(self, **changes: int | bytes) -> bytes:
+    def new_order(self, **changes: Any) -> bytes:
         r = self.random
         account_id = r.choice(ACCOUNTS)
         order_type: int = r.choices((OrderType.LIMIT, OrderType.MARKET), (12, 1))[0]
@@ -175,7 +176,7 @@ class Flow:
             tif = r.choice((TimeInForce.IOC, TimeInForce.FOK))
         if r.random() < 0.01:
             tif, order_type = r.choice(((2, OrderType.LIMIT), (0, 3), (255, 0)))
-        fields = {
+        fields: dict[str, Any] = {
             "account_id": account_id,
             "instrument_id": r.choices(INSTRUMENTS, (8, 2, 1))[0],
             "side": r.choice(tuple(Side)),
@@ -187,12 +188,12 @@ class Flow:
             "valid_ms": r.choice((0, 0, 0, 0, 0, 0, 10, 65_535)),
         }
         fields |= self.session() | changes
-        self.orders.append((self.offset << 16 | self.index, int(fields["account_id"])))
+        self.orders.append((self.offset << 16 | self.index, fields["account_id"]))
         return command(Command.NEW_ORDER, **fields)
 
     def cancel(self) -> bytes:
         order_id, account_id = self.some_order()
-        named = {"account_id": account_id, "order_id": order_id}
+        named: dict[str, Any] = {"account_id": account_id, "order_id": order_id}
         if self.random.random() < 0.2:
             named = {"account_id": account_id, "client_order_id": self.label()}
         return command(Command.CANCEL_ORDER, **named, **self.session())

@@ -14,6 +14,22 @@ RECORD = Struct("<BBBBHHIIqqqQ16s")
 FILL_TAIL = Struct("<Qq")
 
 
+_NOTHING: dict[str, Any] = {
+    "side": 0,
+    "order_type": 0,
+    "time_in_force": 0,
+    "instrument_id": 0,
+    "valid_ms": 0,
+    "account_id": 0,
+    "session_id": 0,
+    "ref": 0,
+    "quantity": 0,
+    "price": 0,
+    "order_id": 0,
+    "client_order_id": b"",
+}
+
+
 class EventRow(NamedTuple):
     """An event, field for field."""
 
@@ -44,38 +60,12 @@ class EventRow(NamedTuple):
         return int(FILL_TAIL.unpack(self.client_order_id)[1])
 
 
-def command(
-    kind: int,
-    *,
-    side: int = 0,
-    order_type: int = 0,
-    time_in_force: int = 0,
-    instrument_id: int = 0,
-    valid_ms: int = 0,
-    account_id: int = 0,
-    session_id: int = 0,
-    ref: int = 0,
-    quantity: int = 0,
-    price: int = 0,
-    order_id: int = 0,
-    client_order_id: bytes = b"",
-) -> bytes:
-    """The 64 bytes of a command."""
-    return RECORD.pack(
-        kind,
-        side,
-        order_type,
-        time_in_force,
-        instrument_id,
-        valid_ms,
-        account_id,
-        session_id,
-        ref,
-        quantity,
-        price,
-        order_id,
-        client_order_id,
-    )
+def command(kind: int, **fields: Any) -> bytes:
+    """The 64 bytes of a command; fields that are not named are 0."""
+    unknown = fields.keys() - _NOTHING.keys()
+    if unknown:
+        raise TypeError(f"a command has no {unknown}")
+    return RECORD.pack(kind, *(_NOTHING | fields).values())
 
 
 def header(records: bytes, time_ns: int = 0, **changes: Any) -> bytes:

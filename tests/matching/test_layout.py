@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,7 +51,7 @@ def c_structs() -> dict[str, list[tuple[str, str, int]]]:
     return found
 
 
-def places(fields: list[tuple[str, str, int]]) -> tuple[dict[str, tuple[int, int]], int]:
+def offsets(fields: list[tuple[str, str, int]]) -> tuple[dict[str, tuple[int, int]], int]:
     """Offset and size of each field of a packed struct, and its size."""
     at, found = 0, {}
     for field, kind, count in fields:
@@ -62,12 +63,12 @@ def places(fields: list[tuple[str, str, int]]) -> tuple[dict[str, tuple[int, int
 
 def test_every_struct_is_compared() -> None:
     assert c_structs().keys() - {"ClientOrderId"} == STRUCTS.keys()
-    assert places(c_structs()["ClientOrderId"])[1] == 16
+    assert offsets(c_structs()["ClientOrderId"])[1] == 16
 
 
 @pytest.mark.parametrize("name", STRUCTS)
 def test_struct_is_the_dtype(name: str) -> None:
-    found, size = places(c_structs()[name])
+    found, size = offsets(c_structs()[name])
     dtype = STRUCTS[name]
     assert size == dtype.itemsize
     wanted = {}
@@ -109,12 +110,8 @@ def test_sizes() -> None:
     assert layout.HEADER.itemsize == layout.HEADER_SIZE == HEADER.size == 80
     assert layout.COMMAND.itemsize == layout.EVENT.itemsize == layout.FILL.itemsize == 64
     assert layout.RECORD_SIZE == RECORD.size == 64
-    assert [layout.COMMAND.fields[n][1] for n in ("ref", "quantity", "price", "order_id")] == [
-        16,
-        24,
-        32,
-        40,
-    ]
+    places: Any = layout.COMMAND.fields
+    assert [places[n][1] for n in ("ref", "quantity", "price", "order_id")] == [16, 24, 32, 40]
 
 
 def test_golden_bytes() -> None:

@@ -45,7 +45,7 @@ MUTANTS: dict[str, Mutant] = {
     "band is wider": (
         Instrument,
         "band",
-        lambda self: None if _band(self) is None else (_band(self)[0], _band(self)[1] + 5),
+        lambda self: (edges := _band(self)) and (edges[0], edges[1] + 5),
     ),
     "no protection": (
         Instrument,
