@@ -114,9 +114,10 @@ class Publisher:
 
     async def _follow(self, wait_s: float) -> None:
         """Reads what is new on `events`, at most once, and compares."""
-        if self._reader is None:
-            self._reader = await self._log.open_reader(self._events, self._replica.events_offset)
+        at = self._replica.events_offset
         try:
+            if self._reader is None:
+                self._reader = await self._log.open_reader(self._events, at)
             records = await self._reader.read(READ_RECORDS_MAX, wait_s)
         except LogUnavailableError as error:
             self._say.warning("events cannot be read", error=str(error))
@@ -148,7 +149,10 @@ class Publisher:
         return True
 
     async def _check_orders_hold(self, origin: int, offset: int) -> None:
-        end = await self._log.end(self._orders)
+        try:
+            end = await self._log.end(self._orders)
+        except LogUnavailableError:
+            return  # asked again while the record waits
         if origin >= end:
             raise HistoryMismatchError(
                 f"events record {offset} answers input {origin}, but orders ends at {end}: "

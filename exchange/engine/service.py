@@ -34,6 +34,7 @@ from matching import Engine, EngineProtocol
 
 NODE_MAX = 2**23 - 1  # so that a run id fits 63 bits
 IDLE_WAIT_S = 0.1
+CANCEL_AGAIN_S = 0.2
 OBSERVE_NS = 1_000_000_000
 SLICE_NS = ENGINE_SLICE_MS_MAX * 1_000_000
 
@@ -97,6 +98,7 @@ class EngineService:
     async def run(self, stop: asyncio.Event) -> None:
         """Until told to stop; HistoryMismatchError when log and engine differ."""
         try:
+            await self._log.create(topics.of_market(self._market.partition))
             replica = self._replica = await self._recover()
             self._publisher = Publisher(
                 self._log,
@@ -308,6 +310,8 @@ async def _first_failure(*works: Coroutine[Any, Any, None]) -> None:
         for task in done:
             task.result()
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        pending = set(tasks)
+        while pending:  # asyncio.wait_for of Python 3.11 may lose a cancellation: say it again
+            for task in pending:
+                task.cancel()
+            _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)

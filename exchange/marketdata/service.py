@@ -45,6 +45,7 @@ class MarketDataService:
         self._market = market.code
         self._events = topics.events(market.partition)
         self._marketdata = topics.marketdata(market.partition)
+        self._partitions = topics.of_market(market.partition)
         self._follower = EventFollower()
         self._said = 0  # numbers below stand on `marketdata`
         self._say = log.bind(market=market.code)
@@ -58,6 +59,7 @@ class MarketDataService:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until told to stop; raises ChainBrokenError on a broken chain, LogError as given."""
+        await self._log.create(self._partitions)
         self._said = await self._read_said()
         end = await self._log.end(self._events)
         reader = await self._log.open_reader(self._events, 0)

@@ -44,8 +44,9 @@ class Running:
     async def kill(self, service: EngineService) -> None:
         """As kill -9: nothing more of it runs."""
         task, _ = self.tasks.pop(service)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        while not task.done():
+            task.cancel()
+            await asyncio.wait([task], timeout=0.2)
 
     async def failure(self, service: EngineService) -> BaseException:
         task, _ = self.tasks.pop(service)
