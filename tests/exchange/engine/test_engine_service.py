@@ -254,6 +254,9 @@ class PausedLog:
         self._log, self.going = log, asyncio.Event()
         self.going.set()
 
+    async def create(self, partitions: Any) -> None:
+        await self._log.create(partitions)
+
     async def append(self, *given: Any) -> Any:
         await self.going.wait()
         return await self._log.append(*given)
