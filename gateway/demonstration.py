@@ -16,8 +16,9 @@ from typing import NamedTuple
 import msgspec
 
 from exchange import topics
+from exchange.audit.watch import ReconciliationService
 from exchange.clock import Clock
-from exchange.database.connection import open_database, upgrade
+from exchange.database.connection import Database, open_database, upgrade
 from exchange.engine import EngineService
 from exchange.engine.bootstrap import bootstrap
 from exchange.health import serve_health
@@ -97,10 +98,9 @@ class Found(NamedTuple):
 
 
 def all_services(
-    log: Log, database_target: str, venue: Venue, settings: Settings, clock: Clock
+    log: Log, database: Database, venue: Venue, settings: Settings, clock: Clock
 ) -> tuple[list[Service], GatewayService]:
     """Every service of the venue in one process, the gateway last."""
-    database = open_database(database_target, settings.data)
     services: list[Service] = []
     for market in venue.market:
         services += [
@@ -108,6 +108,7 @@ def all_services(
             SettlementService(log, market, database, clock=clock),
             RegistryService(log, market, venue, database, clock=clock),
             MarketDataService(log, market, clock),
+            ReconciliationService(log, market, database),
         ]
     gateway = GatewayService(log, venue, settings, clock)
     return [*services, gateway], gateway
@@ -122,6 +123,7 @@ class Demonstration:
         venue: Venue,
         log: Log,
         gateway: GatewayService,
+        clock: Clock,
         running: asyncio.Task[None],
     ) -> None:
         self.settings = settings
@@ -130,6 +132,7 @@ class Demonstration:
         self.metrics_url = ""
         self.stopped_at: dict[str, int] = {}  # where each `orders` ended when all had stopped
         self._log = log
+        self._clock = clock
         self.running = running  # ends when a service ends
         self._clients: dict[Holder, Client] = {}
         self._stack = AsyncExitStack()
@@ -148,18 +151,17 @@ class Demonstration:
         venue = load_venue(settings.venue)
         log = open_log(settings, clock)
         await log.start()
+        database = open_database(settings.database, settings.data)
         stop = asyncio.Event()
         try:
-            database = open_database(settings.database, settings.data)
             await upgrade(database)
-            await database.close()
-            services, gateway = all_services(log, settings.database, venue, settings, clock)
+            services, gateway = all_services(log, database, venue, settings, clock)
             for market in venue.market:
                 await bootstrap(log, venue, market, clock)
             running = asyncio.create_task(run_together(services, stop))
             try:
                 await _until_ready(services, gateway, running)
-                demo = cls(settings, venue, log, gateway, running)
+                demo = cls(settings, venue, log, gateway, clock, running)
                 prepare(settings.data, template, demo.url)
                 async with demo._stack:
                     await demo._serve_metrics(services)
@@ -171,6 +173,7 @@ class Demonstration:
                 stop.set()
                 await asyncio.gather(running, return_exceptions=True)
         finally:
+            await database.close()
             await log.close()
 
     async def _serve_metrics(self, services: list[Service]) -> None:
@@ -184,7 +187,8 @@ class Demonstration:
         """The one client of a key, opened at its first use."""
         if holder not in self._clients:
             key = load_key(key_path(self.settings.data, holder))
-            self._clients[holder] = await self._stack.enter_async_context(Client(self.url, key))
+            client = Client(self.url, key, self._clock)
+            self._clients[holder] = await self._stack.enter_async_context(client)
         return self._clients[holder]
 
     async def ends(self) -> dict[str, int]:
@@ -243,16 +247,21 @@ class Demonstration:
         if held.get((account, symbol, "TRADING")):
             return
         if not held.get((account, symbol, "REGISTRY")):
-            year = instrument.vintage or dt.datetime.now(dt.UTC).year
+            year = instrument.vintage or self.today().year
             await operations.instruct(
                 IssueUnits(ref=0, symbol=symbol, account=account, quantity=quantity, year=year)
             )
         owner = await self.client(OWNERS[account])
         await owner.instruct(DepositUnits(ref=0, symbol=symbol, account=account, quantity=quantity))
 
-    async def open_markets(self, today: dt.date) -> None:
+    def today(self) -> dt.date:
+        """The day by the venue's clock, UTC."""
+        return dt.datetime.fromtimestamp(self._clock.now_ns() // 10**9, dt.UTC).date()
+
+    async def open_markets(self) -> None:
         """Rolls each market to today where that is later, and opens it for continuous trading."""
         operations = await self.client(OPERATIONS)
+        today = self.today()
         date = today.year * 10_000 + today.month * 100 + today.day
         for market in self.venue.market:
             phases = await operations.phases()
@@ -292,7 +301,7 @@ class Demonstration:
         """Brokers trade until `stop`."""
         await run_brokers(await self.pairs(seed), stop, seed=seed)
 
-    async def play_scene(self, today: dt.date, say: Say) -> Scene | None:
+    async def play_scene(self, say: Say) -> Scene | None:
         """Plays the compliance scene once in the life of the venue's data; None if not now.
 
         Raises SceneError; the scene is not begun again after an interruption, since the venue keeps
@@ -302,7 +311,7 @@ class Demonstration:
         if marker.exists():
             say("the compliance scene was begun in an earlier run and is not played again")
             return None
-        cast = await self._cast(today)
+        cast = await self._cast()
         marker.write_text("{}\n", "utf-8")
         try:
             scene = await play(cast, say)
@@ -311,7 +320,8 @@ class Demonstration:
         marker.write_bytes(msgspec.json.format(msgspec.json.encode(scene)) + b"\n")
         return scene
 
-    async def _cast(self, today: dt.date) -> Cast:
+    async def _cast(self) -> Cast:
+        today = self.today()
         years = open_emission_years(load_rulebook(), SCHEME, today)
         if not years:
             raise SceneError(f"the rulebook has no offset rule of {SCHEME} in force on {today}")

@@ -127,7 +127,7 @@ class Pair:
 
 
 async def run_brokers(
-    pairs: Sequence[Pair], stop: asyncio.Event, *, steps_per_second: int = 2, seed: int = 1
+    pairs: Sequence[Pair], stop: asyncio.Event, *, steps_per_second: int = 4, seed: int = 1
 ) -> None:
     """Every pair trades on its own until `stop`; a refusal or a lost connection slows it down."""
     async with asyncio.TaskGroup() as group:

@@ -72,7 +72,8 @@ async def simulate(
     database = open_database(settings.database, _made(settings.data))
     try:
         await upgrade(database)
-        market = Market("CN", await free_market(log), "CNY")
+        number = await free_market(log)
+        market = Market(f"CN-{number}", number, "CNY")
         return await _run(
             log, database, market, quotes, settings, clock, seed, report, proof_progress
         )

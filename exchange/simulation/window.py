@@ -56,7 +56,11 @@ def dated(day: date) -> int:
 
 
 def venue_of(quotes: Quotes, market: Market) -> Venue:
-    """A venue with one instrument for each product, under its pilot's rules, and the brokers."""
+    """A venue with one instrument for each product, under its pilot's rules, and the brokers.
+
+    Serial numbers of a programme are given out in one market only, so a later market of the same
+    books gets programmes of its own.
+    """
     keys = sorted({row.key for row in quotes.rows})
     products = [product for _, product in keys]
     instruments = []
@@ -78,7 +82,7 @@ def venue_of(quotes: Quotes, market: Market) -> Venue:
                 id=number,
                 market=market.code,
                 symbol=symbol,
-                product=symbol,
+                product=f"{symbol}/{market.partition}" if market.partition else symbol,
                 scheme=f"cn-{venue.lower()}",
                 kind="allowance",
                 name=f"{venue} {product}",

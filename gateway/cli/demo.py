@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import signal
 from contextlib import suppress
 from pathlib import Path
@@ -90,7 +89,7 @@ async def _run(out: Console, settings: Settings, seed: int, with_brokers: bool) 
         _print_found(out, found)
         if found.is_first:
             await venue.endow()
-        await venue.open_markets(_today())
+        await venue.open_markets()
         _print_addresses(out, venue, settings)
         acting = asyncio.create_task(_act(out, venue, seed, with_brokers, found.is_first, stop))
         stopping = asyncio.create_task(stop.wait())
@@ -125,13 +124,9 @@ async def _act(
 async def _scene(out: Console, venue: Demonstration) -> None:
     with suppress(asyncio.CancelledError):
         try:
-            await venue.play_scene(_today(), lambda text: out.print(f"  compliance: {text}"))
+            await venue.play_scene(lambda text: out.print(f"  compliance: {text}"))
         except (SceneError, VenueError, ConnectionError) as error:
             out.print(f"  compliance: the scene stopped: {error}")
-
-
-def _today() -> dt.date:
-    return dt.datetime.now(dt.UTC).date()
 
 
 def _print_found(out: Console, found: Found) -> None:
