@@ -103,6 +103,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     throttle_per_second: int = 1_000  # orders a second and participant
     batch_interval_us: int = 500  # smallest time between two frames of the gateway
     log_level: str = "info"  # debug, info, warning, error
+    key_file: str = ""  # a member's commands sign with it, unless --key-file names another
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:

@@ -7,7 +7,6 @@ reason and ends with exit code 1.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +26,7 @@ from exchange.messages.orders import (
     TimeInForceWord,
     TransferUnits,
 )
+from exchange.settings import Settings
 from gateway.client import Client, SigningKey, VenueError, load_key
 from gateway.client.keys import DEFAULT_URL
 from gateway.client.rest import Rest
@@ -356,7 +356,7 @@ def _instruct(key_file: Path | None, instruction: Instruction) -> None:
 
 
 def _key(key_file: Path | None) -> SigningKey:
-    path = key_file or Path(os.environ.get(KEY_VARIABLE, ""))
+    path = key_file or Path(Settings.from_environment().key_file)
     if not path.name:
         raise ValueError(f"give --key-file or set {KEY_VARIABLE}")
     return load_key(path)

@@ -1,0 +1,90 @@
+// Price by minute as candles, volume below them; drawn by TradingView Lightweight Charts.
+
+const MINUTE_NS = 60_000_000_000;
+const UP = "#34d399";
+const DOWN = "#fb7185";
+const UP_VOLUME = "rgba(52, 211, 153, 0.28)";
+const DOWN_VOLUME = "rgba(251, 113, 133, 0.28)";
+
+export class Chart {
+  constructor(element) {
+    const { createChart, CandlestickSeries, HistogramSeries, CrosshairMode } = LightweightCharts;
+    this.chart = createChart(element, {
+      autoSize: true,
+      layout: {
+        background: { color: "transparent" },
+        textColor: "#8b98a9",
+        fontFamily: getComputedStyle(document.body).fontFamily,
+        fontSize: 11,
+        attributionLogo: false, // the footer says it, without a style element
+      },
+      grid: { vertLines: { color: "#151c26" }, horzLines: { color: "#151c26" } },
+      crosshair: { mode: CrosshairMode.Normal },
+      rightPriceScale: { borderColor: "#1d2733", scaleMargins: { top: 0.1, bottom: 0.26 } },
+      timeScale: {
+        borderColor: "#1d2733", timeVisible: true, secondsVisible: false, rightOffset: 4,
+        barSpacing: 9,
+      },
+      localization: { locale: "en-GB" },
+    });
+    this.candles = this.chart.addSeries(CandlestickSeries, {
+      upColor: UP, downColor: DOWN, wickUpColor: UP, wickDownColor: DOWN, borderVisible: false,
+    });
+    this.volume = this.chart.addSeries(HistogramSeries, {
+      priceScaleId: "volume", priceFormat: { type: "volume" }, lastValueVisible: false,
+      priceLineVisible: false,
+    });
+    this.chart.priceScale("volume").applyOptions({ scaleMargins: { top: 0.8, bottom: 0 } });
+    this.last = null;
+  }
+
+  // Bars as GET /bars gives them: minor units, oldest first.
+  load(bars, digits) {
+    this.scale = 10 ** digits;
+    this.candles.applyOptions({
+      priceFormat: { type: "price", precision: digits, minMove: 1 / this.scale },
+    });
+    this.last = bars.at(-1) ?? null;
+    this.candles.setData(bars.map((bar) => this.candle(bar)));
+    this.volume.setData(bars.map((bar) => this.column(bar)));
+    const shown = 90;
+    if (bars.length > shown) {
+      this.chart.timeScale().setVisibleLogicalRange({ from: bars.length - shown, to: bars.length + 4 });
+    } else {
+      this.chart.timeScale().applyOptions({ barSpacing: 9 });
+      this.chart.timeScale().scrollToRealTime();
+    }
+  }
+
+  trade(trade) {
+    const start = Math.floor(trade.time_ns / MINUTE_NS) * MINUTE_NS;
+    const { price, quantity } = trade;
+    if (this.last && start < this.last.start_ns) return;
+    if (this.last && this.last.start_ns === start) {
+      const { open, high, low, volume } = this.last;
+      this.last = {
+        start_ns: start, open, high: Math.max(high, price), low: Math.min(low, price),
+        close: price, volume: volume + quantity,
+      };
+    } else {
+      this.last = { start_ns: start, open: price, high: price, low: price, close: price, volume: quantity };
+    }
+    this.candles.update(this.candle(this.last));
+    this.volume.update(this.column(this.last));
+  }
+
+  candle(bar) {
+    const of = (value) => value / this.scale;
+    return {
+      time: Math.floor(bar.start_ns / 1e9), open: of(bar.open), high: of(bar.high),
+      low: of(bar.low), close: of(bar.close),
+    };
+  }
+
+  column(bar) {
+    return {
+      time: Math.floor(bar.start_ns / 1e9), value: bar.volume,
+      color: bar.close >= bar.open ? UP_VOLUME : DOWN_VOLUME,
+    };
+  }
+}
