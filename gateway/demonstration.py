@@ -1,8 +1,4 @@
-"""The whole venue in one process, its first endowment, its brokers and its compliance scene.
-
-Everything a member or an operator does here goes through the gateway with a signed key; only the
-bootstrap of instruments and accounts writes commands of its own, as `exchange bootstrap` does.
-"""
+"""The whole venue in one process: every service on the embedded log, and its members' keys."""
 
 from __future__ import annotations
 
@@ -26,10 +22,8 @@ from exchange.registry.service import RegistryService
 from exchange.service import Service, run_together
 from exchange.settings import Settings
 from exchange.settlement import SettlementService
-from gateway.demo_keys import (
-    KEYS_FOLDER,
-    prepare,
-)
+from gateway.demo_keys import prepare
+from gateway.members import Members
 from gateway.service import GatewayService
 
 READY_S = 120.0
@@ -143,8 +137,3 @@ async def _until_ready(
     if running.done():
         running.result()
         raise RuntimeError("the venue ended before it was ready")
-
-
-def keys_folder(data: Path) -> Path:
-    """Where the key files are."""
-    return data / KEYS_FOLDER

@@ -43,7 +43,8 @@ SELLER_ACCOUNT = 201
 MAKER_ACCOUNTS = {"EU": 101, "CN": 201}
 TAKER_ACCOUNTS = {"EU": 102, "CN": 202}
 OFFSET = "CCER"
-ALLOWANCES = ("CEA-2023", "CEA-2024")
+ALLOWANCES = ("CEA-2025",)
+OLD_ALLOWANCE = "CEA-2024"  # trades, but counts no more for the year of the scene
 
 CASH: dict[int, int] = {  # account: minor units
     101: 50_000_000_000,
@@ -55,8 +56,8 @@ CASH: dict[int, int] = {  # account: minor units
 }
 UNITS: dict[str, dict[int, int]] = {  # symbol: account: tonnes
     "EUA": {101: 2_000_000, 102: 2_000_000, 103: 100_000},
-    "CEA-2023": {201: 2_000_000, 202: 2_000_000},
-    "CEA-2024": {201: 3_000_000, 202: 3_000_000},
+    "CEA-2024": {201: 2_000_000, 202: 2_000_000},
+    "CEA-2025": {201: 3_000_000, 202: 3_000_000},
     "CCER": {201: 1_000_000, 202: 1_000_000},
 }
 OWNERS: dict[int, Holder] = {
@@ -255,4 +256,5 @@ class Members:
             next_date=following.year * 10_000 + following.month * 100 + following.day,
             offset=offset,
             allowances=tuple(allowances),
+            old_allowance=OLD_ALLOWANCE,
         )

@@ -20,7 +20,8 @@ from exchange.settings import Settings
 from exchange.simulation.scene import SceneError
 from gateway.client import VenueError
 from gateway.demo_keys import DESK, VENUE_FILE, key_path
-from gateway.demonstration import Demonstration, Found
+from gateway.demonstration import Demonstration
+from gateway.members import Found
 
 TEMPLATE = Path(__file__).parents[2] / "deploy" / "venue" / "demo.toml"
 
@@ -86,7 +87,7 @@ async def _run(out: Console, settings: Settings, seed: int, with_brokers: bool) 
     out.print("starting the venue")
     async with Demonstration.opened(settings, TEMPLATE, SystemClock()) as venue:
         found = await venue.find()
-        _print_found(out, found)
+        _print_found(out, found, await venue.ends())
         if found.is_first:
             await venue.endow()
         await venue.open_markets()
@@ -129,11 +130,11 @@ async def _scene(out: Console, venue: Demonstration) -> None:
             out.print(f"  compliance: the scene stopped: {error}")
 
 
-def _print_found(out: Console, found: Found) -> None:
+def _print_found(out: Console, found: Found, orders: dict[str, int]) -> None:
     if found.is_first:
         out.print("a new venue: making keys, issuing units, bringing cash")
         return
-    records = ", ".join(f"{market} {count}" for market, count in found.orders.items())
+    records = ", ".join(f"{market} {count}" for market, count in orders.items())
     resting = ", ".join(f"{market} {count}" for market, count in found.open_orders.items())
     prices = ", ".join(f"{symbol} {price}" for symbol, price in found.last_trades.items())
     out.print(f"found an earlier run: records of orders {records}; orders on the books {resting}")

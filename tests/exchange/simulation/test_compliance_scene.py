@@ -18,7 +18,8 @@ from exchange.simulation.scene import OBLIGATION_T, OFFSET_CAP_T, Scene
 from gateway.cli.demo import TEMPLATE
 from gateway.client import RegistryRefusedError
 from gateway.demo_keys import COMPLIANCE, VENUE_FILE, YANGTZE
-from gateway.demonstration import EMITTER_ACCOUNT, Demonstration
+from gateway.demonstration import Demonstration
+from gateway.members import EMITTER_ACCOUNT
 
 
 class ClockAt:
@@ -41,7 +42,7 @@ def settings_for(data: Path) -> Settings:
 async def check_refused_tonne(scene: Scene) -> None:
     report = scene.refused
     assert report.reason == RegistryReason.OFFSET_CAP_EXCEEDED
-    assert report.rule == "cn-2024-ccer"
+    assert report.rule == "cn-2025-2026-ccer"
     assert "61729 t of CCER refused" in report.text
     assert "61728 t = 500 basis points of surrender_obligation 1234567 t" in report.text
     assert "Order 19" in report.source
@@ -52,7 +53,7 @@ async def check_nothing_more_can_be_given(demo: Demonstration) -> None:
     emitter = await demo.client(YANGTZE)
     with pytest.raises(RegistryRefusedError) as above:
         await emitter.instruct(
-            SurrenderUnits(ref=0, symbol="CCER", account=EMITTER_ACCOUNT, quantity=1, year=2024)
+            SurrenderUnits(ref=0, symbol="CCER", account=EMITTER_ACCOUNT, quantity=1, year=2025)
         )
     assert above.value.reason in (
         RegistryReason.OFFSET_CAP_EXCEEDED,
@@ -77,7 +78,7 @@ async def test_emitter_buys_and_surrenders_and_the_tonne_above_the_cap_is_refuse
 ) -> None:
     settings = settings_for(tmp_path)
     said: list[str] = []
-    clock = ClockAt(datetime(2025, 10, 15, 3, tzinfo=UTC))
+    clock = ClockAt(datetime(2026, 10, 15, 3, tzinfo=UTC))
     async with Demonstration.opened(settings, TEMPLATE, clock) as demo:
         assert (await demo.find()).is_first
         await demo.endow()
@@ -85,15 +86,17 @@ async def test_emitter_buys_and_surrenders_and_the_tonne_above_the_cap_is_refuse
         scene = await demo.play_scene(said.append)
         assert scene is not None
         await check_refused_tonne(scene)
-        assert scene.bought == {"CCER": 61_729, "CEA-2023": 195_473, "CEA-2024": 977_366}
+        assert scene.bought == {"CCER": 61_729, "CEA-2025": 1_172_839}
         assert [report.quantity for report in scene.surrendered] == [
             OFFSET_CAP_T,
-            195_473,
-            977_366,
+            1_172_839,
         ]
+        assert scene.refused_vintage.reason == RegistryReason.UNIT_NOT_ELIGIBLE
+        assert scene.refused_vintage.rule.startswith("cn-2025-2026")
+        assert "these are of 2024" in scene.refused_vintage.text
         compliance = await demo.client(COMPLIANCE)
         (owed,) = (await compliance.holdings("CN")).obligations
-        assert (owed.account, owed.year, owed.obligation) == (EMITTER_ACCOUNT, 2024, OBLIGATION_T)
+        assert (owed.account, owed.year, owed.obligation) == (EMITTER_ACCOUNT, 2025, OBLIGATION_T)
         assert sum(owed.surrendered.values()) == OBLIGATION_T
         assert owed.surrendered["CCER"] == OFFSET_CAP_T
         await check_nothing_more_can_be_given(demo)
