@@ -1,4 +1,6 @@
-"""A real PostgreSQL for tests. In a conftest: `from tests.fixtures_postgres import postgres, books`.
+"""A real PostgreSQL for tests. In a conftest:
+
+    from tests.fixtures_postgres import books, make_books, postgres
 
 `postgres` is one server shared by all folders of a session; `books` gives fresh, migrated databases
 of both kinds (the test runs on SQLite and on PostgreSQL). A missing server is an error, no skip.

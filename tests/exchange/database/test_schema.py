@@ -105,6 +105,9 @@ def test_addresses(tmp_path: Path) -> None:
         open_database("sqlite")
 
 
+OVERLAP = r"block_no_overlap|block_programme_first_serial"
+
+
 def block_row(block_id: int, first: int, last: int, **other: Any) -> dict[str, Any]:
     return {
         "market": 0,
@@ -147,13 +150,13 @@ async def test_overlapping_serials_are_refused(
     if fits:
         await add(books, tables.block, block_row(3, first, last))
     else:
-        with pytest.raises(DBAPIError, match="block_no_overlap|block_programme_first_serial"):
+        with pytest.raises(DBAPIError, match=OVERLAP):
             await add(books, tables.block, block_row(3, first, last))
-        with pytest.raises(DBAPIError, match="block_no_overlap|block_programme_first_serial"):
+        with pytest.raises(DBAPIError, match=OVERLAP):
             await add(books, tables.block, block_row(3, first, last, market=1))  # any market
         async with books.writing() as connection:
             moved = tables.block.update().where(tables.block.c.block_id == 2)
-            with pytest.raises(DBAPIError, match="block_no_overlap|block_programme_first_serial"):
+            with pytest.raises(DBAPIError, match=OVERLAP):
                 await connection.execute(moved.values(first_serial=first, last_serial=last))
 
 
@@ -219,7 +222,7 @@ async def test_history_cannot_be_changed(books: Database, table: Table) -> None:
     if books.is_sqlite:
         names = ", ".join(example(table))
         marks = ", ".join(f":{name}" for name in example(table))
-        replace = text(f"INSERT OR REPLACE INTO {table.name} ({names}) VALUES ({marks})")
+        replace = text(f"INSERT OR REPLACE INTO {table.name} ({names}) VALUES ({marks})")  # noqa: S608
         with pytest.raises(DBAPIError, match="append-only"):
             async with books.writing() as connection:
                 await connection.execute(replace, example(table))
@@ -251,11 +254,15 @@ async def test_the_venues_own_accounts_may_be_negative(books: Database) -> None:
     await add(books, tables.balance, {"market": 0, "account": -2, "asset": 0, "amount": -10})
 
 
-async def test_rolled_back_and_read_only(books: Database) -> None:
+async def crash_after_insert(books: Database) -> None:
+    async with books.writing() as connection:
+        await connection.execute(insert(tables.trade), example(tables.trade))
+        raise RuntimeError("crash")
+
+
+async def test_an_exception_rolls_back(books: Database) -> None:
     with pytest.raises(RuntimeError, match="crash"):
-        async with books.writing() as connection:
-            await connection.execute(insert(tables.trade), example(tables.trade))
-            raise RuntimeError("crash")
+        await crash_after_insert(books)
     async with books.reading() as connection:
         assert (await connection.execute(select(tables.trade))).all() == []
 
