@@ -31,7 +31,14 @@ from exchange.messages.settlement import (
 from exchange.reference.venue import Instrument
 from exchange.registry.blocks import Block, Position, State
 from exchange.registry.holdings import Cause, Holdings, Surrender
-from exchange.rulebook import OffsetRule, Rulebook, Verdict, check_surrender, offset_cap
+from exchange.rulebook import (
+    OffsetRule,
+    Rulebook,
+    Verdict,
+    check_surrender,
+    check_vintage,
+    offset_cap,
+)
 from exchange.rulebook.offsets import offset_rule
 from exchange.settings import (
     INSTRUCTION_QUANTITY_MAX,
@@ -281,7 +288,11 @@ class Registrar:
                 f"{item.quantity} t are more than the {remaining} t still owed of {obligation} t",
             )
         is_offset = instrument.kind == "offset"
-        rule = self._check_offset(item, instrument, cause, obligation) if is_offset else ""
+        if is_offset:
+            rule = self._check_offset(item, instrument, cause, obligation)
+        else:
+            self._check_vintage(item, instrument, cause)
+            rule = ""
         self._check_held(item, instrument)
         source = (item.account_id, Position.REGISTRY, item.instrument_id)
         blocks = self.holdings.retire(source, State.SURRENDERED, item.quantity, cause)
@@ -320,6 +331,22 @@ class Registrar:
             )
             raise _RefusalError(reason, verdict.refusal, verdict.rule_id, verdict.source)
         return verdict.rule_id
+
+    def _check_vintage(self, item: InstructionPassed, instrument: Instrument, cause: Cause) -> None:
+        verdict = check_vintage(
+            self._rulebook,
+            scheme_id=instrument.scheme,
+            emission_year=item.argument,
+            on=self._rulebook.local_date(instrument.scheme, cause.time_ns),
+            vintage=instrument.vintage,
+        )
+        if verdict.refusal:
+            raise _RefusalError(
+                RegistryReason.UNIT_NOT_ELIGIBLE,
+                f"{item.quantity} t of {instrument.symbol} refused: {verdict.refusal}",
+                verdict.rule_id,
+                verdict.source,
+            )
 
     def _check_held(self, item: InstructionPassed, instrument: Instrument) -> None:
         held = self.holdings.held(item.account_id, Position.REGISTRY, item.instrument_id)

@@ -5,7 +5,13 @@ year, then the date of the act; a cap always names its base; a refusal names the
 """
 
 from exchange.rulebook.loading import OffsetRule, Rulebook, RulebookError, load_rulebook
-from exchange.rulebook.offsets import Verdict, check_surrender, offset_cap, open_emission_years
+from exchange.rulebook.offsets import (
+    Verdict,
+    check_surrender,
+    check_vintage,
+    offset_cap,
+    open_emission_years,
+)
 
 __all__ = [
     "OffsetRule",
@@ -13,6 +19,7 @@ __all__ = [
     "RulebookError",
     "Verdict",
     "check_surrender",
+    "check_vintage",
     "load_rulebook",
     "offset_cap",
     "open_emission_years",

@@ -65,7 +65,10 @@ class OffsetRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ComplianceRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The rules for some emission years, in force between two dates (inclusive)."""
+    """The rules for some emission years, in force between two dates (inclusive).
+
+    `usable_vintages` are the allowance vintages that count for these years; () = any.
+    """
 
     id: str
     effective_from: dt.date
@@ -75,6 +78,7 @@ class ComplianceRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     basis: Basis
     sources: tuple[str, ...]
     status: str = "in_force"
+    usable_vintages: tuple[int, ...] = ()
     offset: tuple[OffsetRule, ...] = ()
 
 
@@ -105,11 +109,12 @@ class Rulebook(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         days = (time_ns // 1_000_000_000 + minutes * 60) // 86_400
         return dt.date(1970, 1, 1) + dt.timedelta(days=days)
 
-    def citation(self, rule: OffsetRule) -> str:
+    def citation(self, rule: OffsetRule | ComplianceRules) -> str:
         """The legal texts behind a rule, in words: title, date, article, and what is uncertain."""
         texts = {item.id: item for item in self.source}
         named = [f"{texts[key].title} ({texts[key].date.isoformat()})" for key in rule.sources]
-        article = f"; {rule.article}" if rule.article else ""
+        text = rule.article if isinstance(rule, OffsetRule) else ""
+        article = f"; {text}" if text else ""
         return "; ".join(named) + article + f" [confidence {rule.confidence}]"
 
 

@@ -35,6 +35,14 @@ class Verdict(NamedTuple):
     is_eligible: bool  # False: refused for what the unit is, not for how many
 
 
+class VintageVerdict(NamedTuple):
+    """Whether a vintage counts: the rule that decided, its source, and the refusal ("" = counts)."""
+
+    rule_id: str
+    source: str
+    refusal: str
+
+
 def offset_cap(rule: OffsetRule, base_t: int) -> int:
     """The most tonnes of these credits for a base, rounded down. O(1).
 
@@ -135,6 +143,24 @@ def check_surrender(
         refusal,
         True,
     )
+
+
+def check_vintage(
+    rulebook: Rulebook, *, scheme_id: str, emission_year: int, on: dt.date, vintage: int
+) -> VintageVerdict:
+    """Whether allowances of a vintage count for an emission year on the date of the act. O(rules).
+
+    Without a rule in force, or with one that names no vintages, every vintage counts.
+    """
+    rules = rules_in_force(rulebook, scheme_id, emission_year, on)
+    if rules is None or not rules.usable_vintages or vintage in rules.usable_vintages:
+        return VintageVerdict(rules.id if rules else "", "", "")
+    allowed = ", ".join(str(item) for item in rules.usable_vintages)
+    text = (
+        f"rule {rules.id} takes allowances of vintage {allowed} for {emission_year}; "
+        f"these are of {vintage}"
+    )
+    return VintageVerdict(rules.id, rulebook.citation(rules), text)
 
 
 def _unfit(rule: OffsetRule, generation: str, on: dt.date) -> str:

@@ -3,7 +3,8 @@
 It owes 1,234,567 t. The scheme lets it surrender offset credits up to 5 percent of that, rounded
 down: 61,728 t. It buys one tonne more than that in credits and the rest in allowances, releases
 both to the registry (allowances bought today may leave the venue only after the day roll), is
-refused the tonne too many with rule, cap, base and source, and surrenders the rest.
+refused the tonne too many with rule, cap, base and source, is refused allowances of a vintage that
+no longer counts, and surrenders the rest.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ class Cast(NamedTuple):
     next_date: int  # YYYYMMDD
     offset: Lot
     allowances: tuple[Lot, ...]
+    old_allowance: str  # a vintage that does not count for the year
 
 
 class Scene(msgspec.Struct, frozen=True):
@@ -56,6 +58,7 @@ class Scene(msgspec.Struct, frozen=True):
 
     bought: dict[str, int]
     refused: InstructionReport  # the tonne above the cap
+    refused_vintage: InstructionReport
     surrendered: tuple[InstructionReport, ...]
 
 
@@ -102,6 +105,10 @@ async def play(cast: Cast, say: Callable[[str], None]) -> Scene:
     if refused.status != "REFUSED":
         raise SceneError(f"{OFFSET_CAP_T + 1} t of credits were not refused: {refused}")
     say(f"surrender of {OFFSET_CAP_T + 1:,} t refused: {refused.text} Source: {refused.source}")
+    old = await cast.emitter.instruct(_surrender(cast, cast.old_allowance, 1))
+    if old.status != "REFUSED":
+        raise SceneError(f"{cast.old_allowance} was not refused for {cast.year}: {old}")
+    say(f"surrender of {cast.old_allowance} refused: {old.text}")
     surrendered = [
         await _instruct(cast.emitter, _surrender(cast, lot.symbol, quantity))
         for lot, quantity in (
@@ -110,7 +117,7 @@ async def play(cast: Cast, say: Callable[[str], None]) -> Scene:
         )
     ]
     say(f"surrendered {sum(report.quantity for report in surrendered):,} t for {cast.year}")
-    return Scene(bought, refused, tuple(surrendered))
+    return Scene(bought, refused, old, tuple(surrendered))
 
 
 def _surrender(cast: Cast, symbol: str, quantity: int) -> SurrenderUnits:

@@ -11,6 +11,7 @@ from exchange.rulebook import (
     RulebookError,
     Verdict,
     check_surrender,
+    check_vintage,
     load_rulebook,
     offset_cap,
     open_emission_years,
@@ -217,3 +218,32 @@ def test_rules_in_force_at_once_are_refused() -> None:
 def test_negative_figures_are_refused() -> None:
     with pytest.raises(ValueError, match="negative"):
         check(2025, "2026-11-22", -1)
+
+
+@pytest.mark.parametrize(
+    ("year", "on", "vintage", "rule"),
+    [
+        # carbon-rules of the 2024 cycle: every vintage up to 2024 counts, none later
+        (2024, "2025-12-31", 2019, ""),
+        (2024, "2025-12-31", 2024, ""),
+        (2024, "2025-12-31", 2025, "cn-2024"),
+        # draft plan of 2026-07-27: vintages 2019-2024 count no more for 2025
+        (2025, "2026-01-01", 2024, "cn-2025-2026-draft"),
+        (2025, "2026-01-01", 2025, ""),
+        # no rule in force for that year on that date: nothing to check
+        (2024, "2026-01-01", 2030, ""),
+    ],
+)
+def test_vintages_that_count(year: int, on: str, vintage: int, rule: str) -> None:
+    verdict = check_vintage(
+        BOOK,
+        scheme_id="cn-national",
+        emission_year=year,
+        on=dt.date.fromisoformat(on),
+        vintage=vintage,
+    )
+    assert bool(verdict.refusal) == bool(rule)
+    if rule:
+        assert verdict.rule_id == rule
+        assert f"these are of {vintage}" in verdict.refusal
+        assert verdict.source
