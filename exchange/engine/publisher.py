@@ -77,6 +77,7 @@ class Publisher:
         # Two standbys should not claim in the same instant; a run's own bits are jitter enough.
         self._silence_ns = settings.engine_silence_ms * (1_000_000 + replica.run_id % 500_000)
         self._heard_ns = clock.monotonic_ns()  # last new record seen on `events`
+        self._listened_ns = self._heard_ns  # last time it was looked
         self._asked_ns: int | None = None  # last tick of our own
         self._claimed_ns = 0
         self._claim_offset = -1  # of our last EPOCH_START
@@ -188,6 +189,9 @@ class Publisher:
 
     async def _claim_if_silent(self) -> None:
         replica, now = self._replica, self._clock.monotonic_ns()
+        if now - self._listened_ns > self._silence_ns // 2:
+            self._heard_ns = now  # who did not listen cannot speak of silence
+        self._listened_ns = now
         if not (self.is_caught_up or replica.outbox.is_full) or self._is_candidate():
             return
         oldest = replica.outbox.oldest_ns
