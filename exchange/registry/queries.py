@@ -184,7 +184,13 @@ async def compliance_of(
         done = (await connection.execute(surrenders.group_by(*key))).all()
     sums = {tuple(row)[:3]: (int(row[3]), int(row[4])) for row in done}
     return [
-        Compliance(*tuple(row)[1:], *sums.get(tuple(row)[1:4], (0, 0)))
+        Compliance(
+            row.account,
+            row.scheme,
+            row.year,
+            row.quantity,
+            *sums.get((row.account, row.scheme, row.year), (0, 0)),
+        )
         for row in sorted(rows, key=tuple)
     ]
 

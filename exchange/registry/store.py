@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from sqlalchemy import Table, bindparam, delete, insert, select, update
+from sqlalchemy import Table, bindparam, delete, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from exchange.database import Database
@@ -60,11 +60,18 @@ class RegistryStore:
         table = tables.registry_position
         query = select(table).where(table.c.market == self._market).with_for_update()
         row = (await connection.execute(query)).first()
-        if row is not None:
-            return RegistryPosition(*row[1:])
-        first = RegistryPosition()
-        await connection.execute(insert(table), {"market": self._market, **first._asdict()})
-        return first
+        if row is None:
+            # Another process may be as early as this one: then its row is the one.
+            first = {"market": self._market, **RegistryPosition()._asdict()}
+            await connection.execute(
+                text(
+                    f"INSERT INTO {table.name} ({', '.join(first)}) "  # noqa: S608
+                    f"VALUES ({', '.join(f':{name}' for name in first)}) ON CONFLICT DO NOTHING"
+                ),
+                first,
+            )
+            row = (await connection.execute(query)).one()
+        return RegistryPosition(*row[1:])
 
     async def _rows(
         self, connection: AsyncConnection, table: Table, **equal: Any
