@@ -33,6 +33,11 @@ def rate(metric: str, by: str, select: str = "") -> str:
     return f"sum by ({by}) (rate({metric}{select}[$__rate_interval]))"
 
 
+def or_none(query: str) -> str:
+    """The query, or 0 where what it counts has never happened in this venue."""
+    return f"{query} or vector(0)"
+
+
 def quantile(part: float, metric: str, by: str, select: str = "") -> str:
     """A quantile of a histogram."""
     return f"histogram_quantile({part}, {rate(metric + '_bucket', 'le, ' + by, select)})"
@@ -77,8 +82,13 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
             ),
             Panel(
                 "Refused a second, by reason",
-                ((rate("exchange_gateway_rejections_total", "reason"), "{{reason}}"),),
-                about="The numbers are explained in deploy/docs/reasons.md.",
+                (
+                    (
+                        or_none(rate("exchange_gateway_rejections_total", "reason")),
+                        "{{reason}}",
+                    ),
+                ),
+                about="The reasons are explained in deploy/docs/reasons.md.",
             ),
             Panel(
                 "Queue of commands in use",
@@ -100,10 +110,14 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
     (
         "Pipeline: records not yet read, in the order of the data",
         (
-            Panel("orders", lag("orders", "exchange_log_lag_records"), bad_from=10_000),
-            Panel("events", lag("events", "exchange_log_lag_records"), bad_from=10_000),
-            Panel("settlements", lag("settlements", "exchange_log_lag_records"), bad_from=10_000),
-            Panel("marketdata", lag("marketdata", "exchange_log_lag_records"), bad_from=10_000),
+            Panel("orders", lag("orders", "exchange_log_lag_records"), width=8, bad_from=10_000),
+            Panel("events", lag("events", "exchange_log_lag_records"), width=8, bad_from=10_000),
+            Panel(
+                "settlements",
+                lag("settlements", "exchange_log_lag_records"),
+                width=8,
+                bad_from=10_000,
+            ),
             Panel(
                 "Age of the last record read",
                 (
@@ -178,7 +192,9 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 "Instructions refused, by reason",
                 (
                     (
-                        f"sum by (market, reason) (exchange_registry_refusals_total{MARKET})",
+                        or_none(
+                            f"sum by (market, reason) (exchange_registry_refusals_total{MARKET})"
+                        ),
                         "{{market}} {{reason}}",
                     ),
                 ),
@@ -208,7 +224,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
             ),
             Panel(
                 "Subscribers cut for being slow",
-                (("sum by (channel) (exchange_feed_dropped_total)", "{{channel}}"),),
+                ((or_none("sum by (channel) (exchange_feed_dropped_total)"), "{{channel}}"),),
                 width=8,
                 bad_from=1,
             ),
@@ -239,7 +255,12 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
             ),
             Panel(
                 "Hashes or chains that differ",
-                (("sum by (service) (exchange_state_hash_mismatch_total)", "{{service}}"),),
+                (
+                    (
+                        or_none("sum by (service) (exchange_state_hash_mismatch_total)"),
+                        "{{service}}",
+                    ),
+                ),
                 kind="stat",
                 width=5,
                 bad_from=1,

@@ -9,14 +9,32 @@ from __future__ import annotations
 
 from exchange.audit.history import Replayed, Verification, compare_positions, replay, verify
 from exchange.audit.reconciliation import Books, Check, reconcile
+from matching.protocol import EngineProtocol
 
 __all__ = [
+    "ENGINE_NAMES",
     "Books",
     "Check",
     "Replayed",
     "Verification",
     "compare_positions",
+    "engine_named",
     "reconcile",
     "replay",
     "verify",
 ]
+
+ENGINE_NAMES = ("compiled", "reference")
+
+
+def engine_named(name: str) -> type[EngineProtocol]:
+    """The engine body of that name; ValueError names the known ones."""
+    if name == "reference":
+        from matching import reference
+
+        return reference.Engine
+    if name == "compiled":
+        from matching import compiled
+
+        return compiled.Engine
+    raise ValueError(f"engine {name}: known are {', '.join(ENGINE_NAMES)}")

@@ -11,6 +11,7 @@ import asyncio
 from collections import defaultdict
 from typing import NamedTuple
 
+import msgspec
 import structlog
 from sqlalchemy import func, select
 
@@ -20,14 +21,17 @@ from exchange.database import Database
 from exchange.database import schema as tables
 from exchange.log.protocol import Log, LogUnavailableError, Reader, Record
 from exchange.messages.frames import ChainBrokenError, EventFollower
+from exchange.messages.registry import RegistryRecord, UnitsIssued
 from exchange.positions import Positions
 from exchange.reference.venue import Market
 from exchange.registry.blocks import Position, State
 from exchange.settings import RECONCILE_EVERY_S, RECONCILE_READ_RECORDS_MAX
 
 READ_WAIT_S = 1.0
+RETRY_S = 0.2
+LOOKS_MAX = 3  # an issue may be in the books and not yet on its topic: a break must stay
 REGISTRY_CHECK = "engine equals registry"
-ISSUE_CHECK = "units conserved"  # needs the issues from the log: `exchange reconcile` makes it
+ISSUE_CHECK = "units conserved"
 
 
 class Look(NamedTuple):
@@ -38,14 +42,14 @@ class Look(NamedTuple):
     is_level: bool  # the registry has read all that settlement said
     ledger: dict[AssetKey, int]
     trading_units: dict[AssetKey, int]  # less what is on its way to the engine
+    units: dict[State, dict[int, int]]  # by instrument
 
 
 async def look(database: Database, market: int) -> Look:
     """The books of a market in one transaction. O(accounts + blocks)."""
     settled, registered = tables.settlement_position, tables.registry_position
     held, block, deposit = tables.balance, tables.block, tables.deposit
-    place = (block.c.account, block.c.instrument_id)
-    is_trading = (block.c.position == int(Position.TRADING)) & (block.c.state == int(State.HELD))
+    place = (block.c.account, block.c.instrument_id, block.c.position, block.c.state)
     tonnes = func.sum(block.c.last_serial - block.c.first_serial + 1)
     on_its_way = select(deposit).where(deposit.c.market == market, deposit.c.confirmed == 0)
     async with database.reading() as connection:
@@ -56,13 +60,16 @@ async def look(database: Database, market: int) -> Look:
         balances = (await connection.execute(select(held).where(held.c.market == market))).all()
         blocks = (
             await connection.execute(
-                select(*place, tonnes).where(block.c.market == market, is_trading).group_by(*place)
+                select(*place, tonnes).where(block.c.market == market).group_by(*place)
             )
         ).all()
         deposits = (await connection.execute(on_its_way)).all()
     trading: dict[AssetKey, int] = defaultdict(int)
-    for account, instrument, quantity in blocks:
-        trading[account, instrument] += int(quantity)
+    units: dict[State, dict[int, int]] = {state: defaultdict(int) for state in State}
+    for account, instrument, position, state, quantity in blocks:
+        units[State(state)][instrument] += int(quantity)
+        if (state, position) == (State.HELD, Position.TRADING):
+            trading[account, instrument] += int(quantity)
     for row in deposits:
         trading[row.account, row.instrument_id] -= row.quantity
     return Look(
@@ -71,7 +78,30 @@ async def look(database: Database, market: int) -> Look:
         (here.number if here else 0) == (there or 0),
         {(row.account, row.asset): int(row.amount) for row in balances},
         dict(trading),
+        units,
     )
+
+
+async def issued_units(log: Log, partition: int) -> dict[int, int]:
+    """{instrument: tonnes ever issued}, from topic `registry`. O(its records). Raises LogError."""
+    issued: dict[int, int] = defaultdict(int)
+    decoder = msgspec.msgpack.Decoder(RegistryRecord)
+    topic, number = topics.registry(partition), 0
+    end = await log.end(topic)
+    reader = await log.open_reader(topic, 0)
+    try:
+        while reader.position < end:
+            for row in await reader.read(RECONCILE_READ_RECORDS_MAX, READ_WAIT_S):
+                record = decoder.decode(row.value)
+                if record.number != number:
+                    continue  # said again after a restart
+                number += 1
+                for item in record.items:
+                    if isinstance(item, UnitsIssued):
+                        issued[item.instrument_id] += sum(r.last - r.first + 1 for r in item.ranges)
+    finally:
+        await reader.close()
+    return issued
 
 
 class ReconciliationService:
@@ -112,8 +142,40 @@ class ReconciliationService:
         finally:
             await reader.close()
 
-    async def _compare(self, reader: Reader, stop: asyncio.Event) -> None:
+    async def once(self, patience_s: float) -> list[Check]:
+        """The checks of one look, the registry's among them.
+
+        A busy venue is seldom at rest: looks again until registry and settlement stand at the same
+        record, TimeoutError after `patience_s`. Raises as `run` does.
+        """
+        stop = asyncio.Event()
+        reader = await self._log.open_reader(topics.events(self._market.partition), 0)
+        try:
+            async with asyncio.timeout(patience_s):
+                level_looks = 0
+                while level_looks < LOOKS_MAX:
+                    await self._compare(reader, stop, with_issues=True)
+                    if any(check.name == REGISTRY_CHECK for check in self.checks):
+                        level_looks += 1
+                        if not breaks(self.checks):
+                            break
+                    await asyncio.sleep(RETRY_S)
+        except TimeoutError:
+            raise TimeoutError(
+                f"{self._market.code}: settlement and registry did not stand at the same record "
+                f"within {patience_s:g} s: is the registry running?"
+            ) from None
+        finally:
+            await reader.close()
+        return self.checks
+
+    async def _compare(
+        self, reader: Reader, stop: asyncio.Event, *, with_issues: bool = False
+    ) -> None:
         found = await look(self._database, self._market.partition)
+        issued = None
+        if with_issues:
+            issued = await issued_units(self._log, self._market.partition)
         await self._project(reader, found.input_offset, stop)
         at_the_same_place = (self._follower.input_offset, self._follower.part) == (
             found.input_offset,
@@ -121,7 +183,7 @@ class ReconciliationService:
         )
         if not (found.is_whole and at_the_same_place):
             return  # settlement stands inside a record, or we are stopping: the next look
-        self.checks = compare(found, self._positions)
+        self.checks = compare(found, self._positions, issued)
         wrong = breaks(self.checks)
         metrics.RECONCILIATION_BREAKS.labels(self._market.code).set(wrong)
         for check in self.checks:
@@ -148,19 +210,19 @@ class ReconciliationService:
             await asyncio.sleep(0)  # one record at a time: the services of this process go first
 
 
-def compare(found: Look, positions: Positions) -> list[Check]:
+def compare(found: Look, positions: Positions, issued: dict[int, int] | None = None) -> list[Check]:
     """The checks that can be made of a look, with positions projected to the same place."""
     books = Books(
         positions=positions,
         ledger=found.ledger,
         trading_units=found.trading_units,
-        issued={},
-        held={},
-        surrendered={},
-        cancelled={},
+        issued=issued or {},
+        held=found.units[State.HELD],
+        surrendered=found.units[State.SURRENDERED],
+        cancelled=found.units[State.CANCELLED],
     )
-    left_out = {ISSUE_CHECK} if found.is_level else {ISSUE_CHECK, REGISTRY_CHECK}
-    return [check for check in reconcile(books) if check.name not in left_out]
+    made = {ISSUE_CHECK: issued is not None, REGISTRY_CHECK: found.is_level}
+    return [check for check in reconcile(books) if made.get(check.name, True)]
 
 
 async def _wait(stop: asyncio.Event, seconds: float) -> None:

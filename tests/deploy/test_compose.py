@@ -33,17 +33,17 @@ def test_every_part_of_the_venue_is_there() -> None:
     }
     assert engines == {market.code for market in venue.market}
     commands = {service["command"][0] for service in OURS.values()}
-    wanted = {"bootstrap", "gateway", "engine", "settlement", "registry", "marketdata"}
-    assert commands == wanted
+    parts = {"bootstrap", "gateway", "engine", "settlement", "registry", "marketdata"}
+    assert commands == parts | {"reconcile"}
     assert set(SERVICES) - set(OURS) == {"kafka", "postgres", "prometheus", "grafana"}
 
 
 @pytest.mark.parametrize("name", sorted(OURS))
 def test_commands_are_known_to_the_command_line(name: str) -> None:
-    from gateway.cli import app
+    from gateway.cli import build
 
     command, *options = OURS[name]["command"]
-    known = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    known = typer.main.get_command(build()).commands  # type: ignore[attr-defined]
     assert command in known
     flags = {flag for parameter in known[command].params for flag in parameter.opts}
     assert {option for option in options if option.startswith("--")} <= flags

@@ -78,7 +78,7 @@ async def watch(venue: Venue) -> dict[str, int]:
     stop = asyncio.Event()
     running = asyncio.create_task(service.run(stop))
     async with asyncio.timeout(60):
-        while not service.checks:
+        while not service.checks and not running.done():
             await asyncio.sleep(0.01)
     stop.set()
     await running
@@ -94,6 +94,23 @@ async def test_books_that_agree_are_quiet(venue: Venue) -> None:
     assert set(found.values()) == {0}
     assert "engine equals registry" in found
     assert gauge() == 0
+
+
+async def test_one_look_also_adds_up_the_issues(venue: Venue) -> None:
+    service = ReconciliationService(venue.log, MARKET, venue.database)
+    found = {check.name: check.breaks for check in await service.once(60)}
+    assert found["units conserved"] == 0
+    spoil(venue, "UPDATE block SET last_serial = last_serial + 1 WHERE state = 1 AND block_id = 1")
+    fresh = ReconciliationService(venue.log, MARKET, venue.database)
+    found = {check.name: check.breaks for check in await fresh.once(60)}
+    assert found["units conserved"] == 1
+
+
+async def test_a_look_that_cannot_be_taken_says_why(venue: Venue) -> None:
+    spoil(venue, "UPDATE registry_position SET settlement_number = settlement_number - 1")
+    service = ReconciliationService(venue.log, MARKET, venue.database)
+    with pytest.raises(TimeoutError, match="is the registry running"):
+        await service.once(1)
 
 
 async def test_a_cent_too_many_is_a_break(venue: Venue) -> None:
