@@ -41,7 +41,7 @@ from exchange.settings import (
 )
 
 PROBE_TICKS = 2  # a standby asks after so many silent ticks
-FOLLOW_WAIT_S = 0.05
+FOLLOW_WAIT_S_MAX = 0.05
 RETRY_S = 0.05
 
 log = structlog.get_logger(__name__)
@@ -76,6 +76,7 @@ class Publisher:
         self._tick_ns = settings.engine_tick_ms * 1_000_000
         # Two standbys should not claim in the same instant; a run's own bits are jitter enough.
         self._silence_ns = settings.engine_silence_ms * (1_000_000 + replica.run_id % 500_000)
+        self._follow_s = min(FOLLOW_WAIT_S_MAX, self._silence_ns / 8e9)
         self._heard_ns = clock.monotonic_ns()  # last new record seen on `events`
         self._listened_ns = self._heard_ns  # last time it was looked
         self._asked_ns: int | None = None  # last tick of our own
@@ -93,7 +94,7 @@ class Publisher:
                     if await self._follow_to_end():
                         await self._publish()
                 else:
-                    await self._follow(FOLLOW_WAIT_S)
+                    await self._follow(self._follow_s)
                     if not self._stop.is_set():
                         await self._claim_if_silent()
         finally:
@@ -140,7 +141,7 @@ class Publisher:
         while origin >= replica.next_offset and not len(replica.outbox):
             if not self.is_applying:
                 return False
-            if not await wait(self.work, FOLLOW_WAIT_S):
+            if not await wait(self.work, self._follow_s):
                 await self._check_orders_hold(origin, record.offset)
         part = replica.outbox.confirm(record.offset, record.value)
         if part is None:
@@ -170,7 +171,7 @@ class Publisher:
             while self._replica.events_offset < end:
                 if not self.is_applying and not len(self._replica.outbox):
                     return False
-                await self._follow(FOLLOW_WAIT_S)
+                await self._follow(self._follow_s)
         except LogUnavailableError as error:
             self._say.warning("end of events unknown", error=str(error))
             if self._stop.is_set():
@@ -189,7 +190,7 @@ class Publisher:
 
     async def _claim_if_silent(self) -> None:
         replica, now = self._replica, self._clock.monotonic_ns()
-        if now - self._listened_ns > self._silence_ns // 2:
+        if now - self._listened_ns > self._silence_ns:
             self._heard_ns = now  # who did not listen cannot speak of silence
         self._listened_ns = now
         if not (self.is_caught_up or replica.outbox.is_full) or self._is_candidate():
@@ -251,7 +252,9 @@ class Publisher:
         while (replica.is_leading or self._is_candidate()) and not self._is_done():
             parts = replica.outbox.first(ENGINE_PUBLISH_PARTS_MAX, ENGINE_PUBLISH_BYTES_MAX)
             if not parts:
-                await wait(self.work, FOLLOW_WAIT_S if self._stop.is_set() else self._tick_ns / 1e9)
+                await wait(
+                    self.work, self._follow_s if self._stop.is_set() else self._tick_ns / 1e9
+                )
                 is_idle = self._clock.monotonic_ns() - said_ns >= self._tick_ns
                 if is_idle and not len(replica.outbox) and not self._stop.is_set():
                     await self._tick()

@@ -33,6 +33,7 @@ from exchange.settings import (
 from matching import Engine, EngineProtocol
 
 NODE_MAX = 2**23 - 1  # so that a run id fits 63 bits
+INTERVAL_MS_MIN = 10
 IDLE_WAIT_S = 0.1
 CANCEL_AGAIN_S = 0.2
 OBSERVE_NS = 1_000_000_000
@@ -59,6 +60,8 @@ class EngineService:
         node = settings.node if node is None else node
         if not 0 <= node <= NODE_MAX:
             raise ValueError(f"node {node} is outside 0..{NODE_MAX}")
+        if min(settings.engine_tick_ms, settings.engine_silence_ms) < INTERVAL_MS_MIN:
+            raise ValueError(f"engine tick and silence must be {INTERVAL_MS_MIN} ms or more")
         self.name = f"engine-{market.code}"
         self.run_id = node << NODE_SHIFT | random_id() % (1 << NODE_SHIFT)
         self._log = log_

@@ -438,3 +438,17 @@ async def test_stop_before_anything_happened(running):
     await asyncio.sleep(0)
     await running.stop(service)
     assert not service.is_leading
+
+
+@pytest.mark.parametrize(
+    ("node", "settings", "words"),
+    [
+        (-1, {}, "node -1 is outside"),
+        (2**23, {}, "node 8388608 is outside"),
+        (1, {"engine_silence_ms": 0}, "10 ms or more"),
+        (1, {"engine_tick_ms": 9}, "10 ms or more"),
+    ],
+)
+async def test_settings_that_cannot_work_are_refused(running, node, settings, words):
+    with pytest.raises(ValueError, match=words):
+        running.start(node=node, settings=settings)
