@@ -1,0 +1,263 @@
+"""Settlement: sealed event frames in memory in, booked trades and published records out.
+
+`python -m benchmarks.settlement [--trades N] [--database sqlite|postgresql|both]` prints trades a
+second through the real path: chain check, decoding, double entry, one transaction a batch, outbox,
+publishing (to memory). It checks every balance against figures computed without the ledger, proves
+the ledger from its postings, and both databases must end with the same hash of all tables. Results
+go to benchmarks/results/settlement.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from deploy.local.postgres import PostgresServer
+from exchange.database import Database, open_database, table_hash, upgrade
+from exchange.database.schema import SETTLEMENT_TABLES
+from exchange.ledger import CASH, EXTERNAL_CASH, EXTERNAL_UNITS, FEE_INCOME
+from exchange.log.protocol import Log, Partition, Record
+from exchange.messages.frames import (
+    EVENT,
+    FILL,
+    GENESIS,
+    Event,
+    Liquidity,
+    OrderStatus,
+    Side,
+    seal_events,
+)
+from exchange.reference.venue import Market
+from exchange.settings import SETTLEMENT_BATCH_TRADES_MAX
+from exchange.settlement import SettlementService
+from exchange.settlement.queries import ledger_balances, prove_ledger
+
+RESULTS = Path(__file__).parent / "results" / "settlement.json"
+MARKET = Market("EU", 0, "EUR")
+ACCOUNTS = 1_000
+INSTRUMENTS = (1, 2, 3)
+CASH_EACH = 10**12  # minor units
+UNITS_EACH = 10**8  # tonnes of each instrument
+TRADES_A_RECORD = 100
+MAKER_BP, TAKER_BP = 2, 3
+Balances = dict[tuple[int, int], int]
+
+
+class MemoryLog:
+    """Takes what settlement publishes; the rest of `Log` is not needed here."""
+
+    def __init__(self) -> None:
+        self.values = 0
+
+    async def append(self, _partition: Partition, values: Sequence[bytes]) -> list[int]:
+        """Counts."""
+        first = self.values
+        self.values += len(values)
+        return list(range(first, self.values))
+
+
+class Flow(NamedTuple):
+    """Records of `events`, and the balances that must come out."""
+
+    records: list[Record]
+    balances: Balances
+
+
+def make_flow(trades: int, seed: int) -> Flow:
+    """Accounts with cash and units, then random trades among them, sealed as the engine would."""
+    dice = np.random.default_rng(seed)
+    bodies = [_opening()]
+    balances: Balances = {(FEE_INCOME, CASH): 0, (EXTERNAL_CASH, CASH): -CASH_EACH * ACCOUNTS}
+    for account in range(1, ACCOUNTS + 1):
+        balances[account, CASH] = CASH_EACH
+        balances |= {(account, instrument): UNITS_EACH for instrument in INSTRUMENTS}
+    balances |= {(EXTERNAL_UNITS, i): -UNITS_EACH * ACCOUNTS for i in INSTRUMENTS}
+    for start in range(0, trades, TRADES_A_RECORD):
+        body = _fills(min(TRADES_A_RECORD, trades - start), dice)
+        _expect(balances, body)
+        bodies.append(body.tobytes())
+    records: list[Record] = []
+    chain, event = GENESIS, 0
+    for offset, data in enumerate(bodies):
+        parts, chain = seal_events(
+            data, input_offset=offset, first_event=event, epoch=1, time_ns=offset, chain=chain
+        )
+        records += [Record(len(records) + at, offset, part) for at, part in enumerate(parts)]
+        event += len(data) // EVENT.itemsize
+    return Flow(records, balances)
+
+
+def _opening() -> bytes:
+    rows = np.zeros(ACCOUNTS * (2 + len(INSTRUMENTS)), EVENT).reshape(ACCOUNTS, -1)
+    rows["account_id"] = np.arange(1, ACCOUNTS + 1)[:, None]
+    rows["kind"][:, 0], rows["kind"][:, 1] = Event.ACCOUNT_OPENED, Event.CASH_DEPOSITED
+    rows["kind"][:, 2:] = Event.UNITS_DEPOSITED
+    rows["instrument_id"][:, 2:] = INSTRUMENTS
+    rows["quantity"][:, 1], rows["quantity"][:, 2:] = CASH_EACH, UNITS_EACH
+    return rows.tobytes()
+
+
+def _fills(count: int, dice: np.random.Generator) -> NDArray[Any]:
+    """The two fills of each of `count` trades, maker first."""
+    rows = np.zeros((count, 2), FILL)
+    rows["kind"], rows["time_in_force"] = Event.FILL, OrderStatus.FILLED
+    rows["order_type"] = (Liquidity.MAKER, Liquidity.TAKER)
+    buys = dice.integers(0, 2, count)
+    rows["side"][:, 0] = np.where(buys, Side.BUY, Side.SELL)
+    rows["side"][:, 1] = np.where(buys, Side.SELL, Side.BUY)
+    maker = dice.integers(0, ACCOUNTS, count)
+    rows["account_id"][:, 0] = maker + 1
+    rows["account_id"][:, 1] = (maker + dice.integers(1, ACCOUNTS, count)) % ACCOUNTS + 1
+    rows["instrument_id"] = dice.choice(INSTRUMENTS, count)[:, None]
+    rows["quantity"] = dice.integers(1, 500, count)[:, None]
+    rows["price"] = dice.integers(6_000, 9_000, count)[:, None]
+    value = rows["quantity"] * rows["price"]
+    rows["fee"] = (value * np.array([MAKER_BP, TAKER_BP]) + 5_000) // 10_000
+    rows["order_id"] = dice.integers(1, 2**40, (count, 2))
+    rows["contra_order_id"] = rows["order_id"][:, ::-1]
+    return rows
+
+
+def _expect(balances: Balances, fills: NDArray[Any]) -> None:
+    """Adds trades to balances one by one, in plain integers: nothing of the ledger's code."""
+    for pair in fills:
+        for fill in pair:
+            account, instrument = int(fill["account_id"]), int(fill["instrument_id"])
+            quantity, fee = int(fill["quantity"]), int(fill["fee"])
+            sign = 1 if fill["side"] == Side.BUY else -1
+            balances[account, CASH] -= sign * quantity * int(fill["price"]) + fee
+            balances[account, instrument] += sign * quantity
+            balances[FEE_INCOME, CASH] += fee
+
+
+async def settle(flow: Flow, trades: int, database: Database, progress: Progress) -> dict[str, Any]:
+    """Settles the flow into a fresh database; AssertionError when the end state is wrong."""
+    await upgrade(database)
+    log = MemoryLog()
+    service = SettlementService(_as_log(log), MARKET, database)
+    await service.load()
+    stop, took = asyncio.Event(), []
+    await service.settle(flow.records[:1], stop)
+    batch = SETTLEMENT_BATCH_TRADES_MAX // TRADES_A_RECORD
+    task = progress.add_task("sqlite" if database.is_sqlite else "postgresql", total=trades)
+    cpu, begin = time.process_time(), time.perf_counter_ns()
+    for at in range(1, len(flow.records), batch):
+        before = time.perf_counter_ns()
+        await service.settle(flow.records[at : at + batch], stop)
+        took.append(time.perf_counter_ns() - before)
+        progress.update(task, advance=SETTLEMENT_BATCH_TRADES_MAX)
+    elapsed, cpu = time.perf_counter_ns() - begin, time.process_time() - cpu
+    # delivered again: nothing may change
+    assert await service.settle(flow.records[-batch:], stop) == 0
+    assert log.values == len(flow.records)
+    await service.close()
+    found = await ledger_balances(database, MARKET.partition)
+    assert found == {key: amount for key, amount in flow.balances.items() if amount}
+    proofs = await prove_ledger(database, MARKET.partition)
+    assert all(proof.is_ok for proof in proofs), proofs
+    batches = np.array(took) / 1e6
+    return {
+        "trades_per_second": round(trades * 1e9 / elapsed),
+        "client_cpu_us_per_trade": round(cpu / trades * 1e6, 2),
+        "batch_ms_p50": round(float(np.percentile(batches, 50)), 1),
+        "batch_ms_p99": round(float(np.percentile(batches, 99)), 1),
+        "table_hash": (await table_hash(database, MARKET.partition, SETTLEMENT_TABLES)).hex(),
+        "proofs": {proof.name: proof.detail for proof in proofs},
+    }
+
+
+def _as_log(log: Any) -> Log:
+    found: Log = log
+    return found
+
+
+async def measure(trades: int, kinds: list[str], seed: int, console: Console) -> dict[str, Any]:
+    """Every kind of database on one flow."""
+    flow = make_flow(trades, seed)
+    results: dict[str, Any] = {}
+    with (
+        Progress(console=console, transient=True) as progress,
+        tempfile.TemporaryDirectory(prefix="settlement-") as folder,
+    ):
+        for kind in kinds:
+            server = None
+            if kind == "postgresql":
+                server = PostgresServer(Path(tempfile.mkdtemp(prefix="settlement-pg-")))
+                server.start()
+                database = open_database(server.create_database("settlement"))
+            else:
+                database = open_database(Path(folder) / "books.sqlite")
+            try:
+                results[kind] = await settle(flow, trades, database, progress)
+            finally:
+                await database.close()
+                if server is not None:
+                    server.remove()
+    assert len({result["table_hash"] for result in results.values()}) == 1
+    return {
+        "machine": platform.processor() or platform.machine(),
+        "python": platform.python_version(),
+        "trades": trades,
+        "accounts": ACCOUNTS,
+        "trades_a_record": TRADES_A_RECORD,
+        "trades_a_transaction": SETTLEMENT_BATCH_TRADES_MAX,
+        "seed": seed,
+        "databases": results,
+    }
+
+
+def show(result: dict[str, Any], console: Console) -> None:
+    """The result as a table."""
+    table = Table(
+        title=f"{result['trades']:,} trades, {result['trades_a_transaction']:,} a transaction"
+    )
+    names = ("database", "trades/s", "CPU us/trade", "batch p50 ms", "p99", "end state")
+    for name in names:
+        table.add_column(name, justify="left" if name in ("database", "end state") else "right")
+    for kind, row in result["databases"].items():
+        table.add_row(
+            kind,
+            f"{row['trades_per_second']:,}",
+            f"{row['client_cpu_us_per_trade']:,}",
+            f"{row['batch_ms_p50']:,}",
+            f"{row['batch_ms_p99']:,}",
+            row["table_hash"][:16],
+        )
+    console.print(table)
+    console.print("every balance is as computed without the ledger; every proof holds")
+
+
+def main() -> int:
+    """Measure, print, keep; 1 when a check fails."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trades", type=int, default=200_000)
+    parser.add_argument("--database", choices=("sqlite", "postgresql", "both"), default="both")
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    if given.trades < 1:
+        parser.error("--trades must be at least 1")
+    kinds = ["sqlite", "postgresql"] if given.database == "both" else [given.database]
+    console = Console()
+    result = asyncio.run(measure(given.trades, kinds, given.seed, console))
+    show(result, console)
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
