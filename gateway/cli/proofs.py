@@ -40,6 +40,8 @@ from gateway.cli.services import run_until_signalled
 
 USAGE_ERROR = 2
 LOOK_S = 30.0  # a busy venue is seldom between two records; then the look is tried again
+HASH_TRIES = 100
+HASH_RETRY_S = 0.1
 VENUE_FILE = "venue.toml"
 
 _Markets = Annotated[
@@ -163,37 +165,40 @@ def rebuild(market: _Markets = None, data: _Data = None) -> None:
 
 
 async def _rebuilt(opened: Opened, market: Market) -> Check:
-    name = f"{market.code} books made anew from the log"
-    before = await _standing(opened.database, market)
-    settled = await settlement_position(opened.database, market.partition)
+    until, in_use = await _hash_at_rest(opened.database, market)
     with tempfile.TemporaryDirectory(prefix="exchange-rebuild-") as folder:
         fresh = open_database("sqlite", Path(folder))
         try:
             with _bar(f"rebuild {market.code}") as advance:
                 anew = await rebuild_books(
-                    opened.log,
-                    market,
-                    opened.venue,
-                    fresh,
-                    until=settled.topic_offset,
-                    progress=advance,
+                    opened.log, market, opened.venue, fresh, until=until, progress=advance
                 )
         finally:
             await fresh.close()
-    in_use = await table_hash(opened.database, market.partition)
-    if await _standing(opened.database, market) != before:
-        return Check(name, 1, "the books moved meanwhile: stop trading or try again")
-    figures = f"{settled.topic_offset} records of events, hash {anew.hex()[:16]}"
+    name = f"{market.code} books made anew from the log equal the books in use"
+    figures = f"{until} records of events, hash {anew.hex()[:16]}"
     if anew == in_use:
         return Check(name, 0, figures)
     return Check(name, 1, f"{figures}, but the books in use have {in_use.hex()[:16]}")
 
 
-async def _standing(database: Database, market: Market) -> tuple[int, int]:
-    """Numbers of the next records of `settlements` and `registry`: books change with them only."""
-    settled = await settlement_position(database, market.partition)
-    registered = await registry_position(database, market.partition)
-    return settled.number, registered.number
+async def _hash_at_rest(database: Database, market: Market) -> tuple[int, bytes]:
+    """Where `events` was read up to, and the hash of the books there.
+
+    Books change only with the numbers of settlement and registry, so the hash is one of a moment
+    when these stood still and level. ValueError when they never did.
+    """
+    for _ in range(HASH_TRIES):
+        settled = await settlement_position(database, market.partition)
+        registered = await registry_position(database, market.partition)
+        found = await table_hash(database, market.partition)
+        after = await settlement_position(database, market.partition)
+        later = await registry_position(database, market.partition)
+        is_level = registered.settlement_number == settled.number
+        if is_level and (settled.number, registered.number) == (after.number, later.number):
+            return settled.topic_offset, found
+        await asyncio.sleep(HASH_RETRY_S)
+    raise ValueError(f"the books of {market.code} never stood still: stop trading and try again")
 
 
 def _prove(

@@ -275,6 +275,13 @@ async def test_a_hash_of_the_tables(books: Database) -> None:
     assert len(empty) == 32
 
 
+async def test_a_balance_of_zero_is_none(books: Database) -> None:
+    """Settled in one batch a balance that came and went has no row, in two it has one of zero."""
+    empty = await table_hash(books, 0)
+    await add(books, tables.balance, {"market": 0, "account": 1, "asset": 7, "amount": 0})
+    assert await table_hash(books, 0) == empty
+
+
 async def test_sqlite_settings(tmp_path: Path) -> None:
     database = open_database(tmp_path / "books")
     async with database.reading() as connection:
