@@ -13,6 +13,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import yaml
@@ -107,25 +108,34 @@ def assert_queries_return_series(prometheus: str, queries: list[str]) -> None:
     assert not missing, "no series for:\n" + "\n".join(missing)
 
 
-@pytest.fixture
-def venue(tmp_path: Path) -> Iterator[int]:
-    """A running `exchange demo`; its metrics port."""
-    port = free_port()
+class Running(NamedTuple):
+    """A running `exchange demo`."""
+
+    metrics_port: int
+    data: Path
+
+
+EXCHANGE = Path(sys.executable).parent / "exchange"
+
+
+@pytest.fixture(scope="module")
+def venue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    port, folder = free_port(), tmp_path_factory.mktemp("demo")
     command = [
-        Path(sys.executable).parent / "exchange",
+        EXCHANGE,
         "demo",
-        *("--data", tmp_path / "venue"),
+        *("--data", folder / "venue"),
         *("--port", str(free_port())),
         *("--websocket-port", str(free_port())),
         *("--metrics-port", str(port)),
         *("--seed", "7"),
     ]
-    log = tmp_path / "demo.log"
+    log = folder / "demo.log"
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
     try:
         wait_for(f"http://127.0.0.1:{port}/ready", process, log)
-        yield port
+        yield Running(port, folder / "venue")
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0, log.read_text("utf-8", "replace")[-4000:]
     finally:
@@ -135,10 +145,10 @@ def venue(tmp_path: Path) -> Iterator[int]:
 
 
 @pytest.fixture
-def prometheus(tmp_path: Path, venue: int) -> Iterator[str]:
+def prometheus(tmp_path: Path, venue: Running) -> Iterator[str]:
     """A Prometheus server which watches the venue once a second, with the alert rules loaded."""
     alerts = Path(__file__).parents[2] / "deploy/prometheus/alerts.yaml"
-    target = {"targets": [f"127.0.0.1:{venue}"]}
+    target = {"targets": [f"127.0.0.1:{venue.metrics_port}"]}
     config = {
         "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
         "rule_files": [str(alerts)],
@@ -172,3 +182,38 @@ def test_every_query_returns_a_series_in_a_demo_run(prometheus: str) -> None:
     alerts = json.loads(fetch(f"{prometheus}/api/v1/alerts"))["data"]["alerts"]
     firing = [alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"]
     assert not firing
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (["verify"], "CN compiled: "),
+        (["verify", "--engine", "reference", "--market", "EU"], "EU reference: "),
+        (["replay", "--market", "EU"], "EU compiled: "),
+        (["reconcile"], "CN units conserved: "),
+        (["rebuild"], "CN books made anew from the log equal the books in use: "),
+    ],
+    ids=lambda given: "-".join(given) if isinstance(given, list) else "",
+)
+def test_a_running_venue_proves_itself(venue: Running, command: list[str], told: str) -> None:
+    done = subprocess.run(
+        [EXCHANGE, *command, "--data", venue.data], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert told in done.stdout
+    assert "FAIL" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--data", "/nowhere"], "no such folder"),
+        (["--market", "XX"], "known are EU, CN"),
+        (["--engine", "fast"], "known are compiled, reference"),
+    ],
+)
+def test_proofs_name_what_is_wrong(venue: Running, options: list[str], told: str) -> None:
+    words = options if "--data" in options else [*options, "--data", venue.data]
+    done = subprocess.run([EXCHANGE, "verify", *words], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert told in done.stderr
