@@ -26,7 +26,7 @@ from exchange.messages.registry import (
     UnitsSurrendered,
 )
 from exchange.messages.settlement import SettlementRecord
-from exchange.outbox import NumberedTopic, NumberedValue, pause
+from exchange.outbox import NumberedTopic, NumberedValue, OutboxGapError, pause
 from exchange.reference.venue import REGISTRY_SESSION, Market, Venue
 from exchange.registry.holdings import Deposit, Holdings, RegistryPosition
 from exchange.registry.instructions import Registrar, RegistryBrokenError, surrender_verdict
@@ -245,7 +245,13 @@ class RegistryService:
             values = await self._store.outbox(self._topic.published, READ_RECORDS_MAX)
             if not values:
                 values = [(self._position.number, b"")]  # a gap: publish says which
-            await self._topic.publish(values, stop)
+            try:
+                await self._topic.publish(values, stop)
+            except OutboxGapError:
+                # Records leave the outbox only as the books go on, so this may be another's doing.
+                if await self._store.position() != self._position:
+                    raise RegistryMovedError("published by another process meanwhile") from None
+                raise
 
     def forget_outbox(self, number: int) -> None:
         """Lets the next booking drop records below `number` (rebuilding: nobody publishes)."""

@@ -56,6 +56,11 @@ class RegistryStore:
             holdings.pending = {deposit.instruction_id: deposit for deposit in unconfirmed}
         return Loaded(position, holdings, unconfirmed)
 
+    async def position(self) -> RegistryPosition:
+        """How far the books are. O(1)."""
+        async with self._database.writing() as connection:
+            return await self._position(connection)
+
     async def _position(self, connection: AsyncConnection) -> RegistryPosition:
         table = tables.registry_position
         query = select(table).where(table.c.market == self._market).with_for_update()

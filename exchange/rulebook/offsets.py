@@ -36,7 +36,7 @@ class Verdict(NamedTuple):
 
 
 class VintageVerdict(NamedTuple):
-    """Whether a vintage counts: the rule that decided, its source, and the refusal ("" = counts)."""
+    """Whether a vintage counts: the rule that decided, its source, the refusal ("" = counts)."""
 
     rule_id: str
     source: str

@@ -20,7 +20,7 @@ from exchange.database import Database
 from exchange.log.protocol import Log, LogUnavailableError, Record
 from exchange.messages.frames import ChainBrokenError, EventFollower, EventPart
 from exchange.messages.settlement import InstructionPassed, SettlementRecord
-from exchange.outbox import NumberedTopic, NumberedValue, pause
+from exchange.outbox import NumberedTopic, NumberedValue, OutboxGapError, pause
 from exchange.reference.venue import Market
 from exchange.settings import (
     READ_RECORDS_MAX,
@@ -210,7 +210,13 @@ class SettlementService:
             values = await self._store.outbox(self._topic.published, READ_RECORDS_MAX)
             if not values:
                 values = [(self._position.number, b"")]  # a gap: publish says which
-            await self._topic.publish(values, stop)
+            try:
+                await self._topic.publish(values, stop)
+            except OutboxGapError:
+                # Records leave the outbox only as the books go on, so this may be another's doing.
+                if await self._store.load() != self._position:
+                    raise PositionMovedError("published by another process meanwhile") from None
+                raise
 
     async def outbox(self, number: int) -> list[NumberedValue]:
         """Booked records from `number` on that are not known to be published, a bounded run."""

@@ -1,0 +1,115 @@
+"""Engine, settlement and registry in steps, and what must hold after each, for tests."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+
+from exchange import topics
+from exchange.database import Database, table_hash
+from exchange.ledger import CASH
+from exchange.messages.frames import Instruction
+from exchange.messages.registry import (
+    InstructionRefused,
+    RegistryItem,
+    RegistryRecord,
+)
+from exchange.registry import RegistryService
+from exchange.registry import queries as registry_queries
+from exchange.settlement import SettlementService
+from exchange.settlement.queries import ledger_balances, prove_ledger
+from tests.books_venue import (
+    CEA_2024,
+    MARKET,
+    VENUE,
+    YEAR,
+    EnginePump,
+    instruction,
+    opening,
+)
+
+CN = MARKET.partition
+ORDERS, SETTLEMENTS, REGISTRY = topics.orders(CN), topics.settlements(CN), topics.registry(CN)
+decode = msgspec.msgpack.Decoder(RegistryRecord).decode
+
+
+class Desk:
+    """The whole way in steps: engine, settlement, registry, until nothing moves any more."""
+
+    def __init__(self, log: Any, books: Database) -> None:
+        self.log, self.books, self.pump = log, books, EnginePump(log)
+        self.settlement = SettlementService(log, MARKET, books)
+        self.registry = RegistryService(log, MARKET, VENUE, books)
+        self.stop = asyncio.Event()
+
+    async def open(self) -> None:
+        await self.settlement.load()
+        await self.registry.load()
+        await self.act(*opening())
+
+    async def act(self, *records: bytes) -> list[RegistryItem]:
+        """Sends one frame, lets all happen that follows; what the registry said."""
+        before = len(self.log.rows[REGISTRY])
+        if records:
+            await self.pump.send(*records)
+        while await self.pump.pump():
+            await self.settlement.settle(
+                self.log.rows[self.pump.events][self.settlement.position.topic_offset :], self.stop
+            )
+            rows = self.log.rows[SETTLEMENTS][self.registry.position.topic_offset :]
+            await self.registry.register([(row.offset, row.value) for row in rows], self.stop)
+        return [
+            item for row in self.log.rows[REGISTRY][before:] for item in decode(row.value).items
+        ]
+
+    async def refused(self, *records: bytes) -> InstructionRefused:
+        before = await table_hash(self.books, CN, without_refusals())
+        said = await self.act(*records)
+        assert await table_hash(self.books, CN, without_refusals()) == before
+        assert len(said) == 1
+        assert isinstance(said[0], InstructionRefused)
+        return said[0]
+
+    async def close(self) -> None:
+        await self.settlement.close()
+
+
+def without_refusals() -> Any:
+    from exchange.database.schema import REGISTRY_TABLES, refusal
+
+    return tuple(table for table in REGISTRY_TABLES if table is not refusal)
+
+
+async def check(desk: Desk) -> None:
+    """What must hold at any time."""
+    assert await registry_queries.prove_blocks(desk.books, CN) == []
+    assert [proof for proof in await prove_ledger(desk.books, CN) if not proof.is_ok] == []
+    ledger = await ledger_balances(desk.books, CN)
+    trading = await registry_queries.position_totals(desk.books, CN)
+    assert trading == {
+        key: amount for key, amount in ledger.items() if key[0] >= 0 and key[1] != CASH
+    }
+    for totals in (await registry_queries.unit_totals(desk.books, CN)).values():
+        assert totals.issued == sum(totals[1:])
+
+
+def set_obligation(account: int, year: int, quantity: int) -> bytes:
+    return instruction(
+        Instruction.SET_OBLIGATION,
+        account_id=account,
+        instrument_id=CEA_2024,
+        price=year,
+        quantity=quantity,
+    )
+
+
+def surrender(account: int, instrument: int, quantity: int, year: int = YEAR) -> bytes:
+    return instruction(
+        Instruction.SURRENDER,
+        account_id=account,
+        instrument_id=instrument,
+        price=year,
+        quantity=quantity,
+    )
