@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -21,6 +22,7 @@ import yaml
 from deploy.grafana import dashboard
 from deploy.local.chromium import find_prometheus
 from deploy.local.process import free_port
+from gateway.client.feed import BookFeed
 from tests.deploy.test_prometheus import metric_names, promtool
 
 QUERIES = [query for _, panels in dashboard.ROWS for panel in panels for query, _ in panel.queries]
@@ -111,6 +113,7 @@ def assert_queries_return_series(prometheus: str, queries: list[str]) -> None:
 class Running(NamedTuple):
     """A running `exchange demo`."""
 
+    url: str
     metrics_port: int
     data: Path
 
@@ -120,12 +123,12 @@ EXCHANGE = Path(sys.executable).parent / "exchange"
 
 @pytest.fixture(scope="module")
 def venue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    port, folder = free_port(), tmp_path_factory.mktemp("demo")
+    http_port, port, folder = free_port(), free_port(), tmp_path_factory.mktemp("demo")
     command = [
         EXCHANGE,
         "demo",
         *("--data", folder / "venue"),
-        *("--port", str(free_port())),
+        *("--port", str(http_port)),
         *("--websocket-port", str(free_port())),
         *("--metrics-port", str(port)),
         *("--seed", "7"),
@@ -135,7 +138,7 @@ def venue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
     try:
         wait_for(f"http://127.0.0.1:{port}/ready", process, log)
-        yield Running(port, folder / "venue")
+        yield Running(f"http://127.0.0.1:{http_port}", port, folder / "venue")
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0, log.read_text("utf-8", "replace")[-4000:]
     finally:
@@ -177,9 +180,11 @@ def prometheus(tmp_path: Path, venue: Running) -> Iterator[str]:
         process.wait(30)
 
 
-def test_every_query_returns_a_series_in_a_demo_run(prometheus: str) -> None:
-    assert_queries_return_series(prometheus, QUERIES)
-    alerts = json.loads(fetch(f"{prometheus}/api/v1/alerts"))["data"]["alerts"]
+async def test_every_query_returns_a_series_in_a_demo_run(venue: Running, prometheus: str) -> None:
+    async with BookFeed(venue.url, ["EUA", "CCER"]):  # somebody looks at the books
+        await asyncio.to_thread(assert_queries_return_series, prometheus, QUERIES)
+    answer = await asyncio.to_thread(fetch, f"{prometheus}/api/v1/alerts")
+    alerts = json.loads(answer)["data"]["alerts"]
     firing = [alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"]
     assert not firing
 
