@@ -84,6 +84,7 @@ class Publisher:
         self._claim_offset = -1  # of our last EPOCH_START
         self._batch = 0
         self._reader: Reader | None = None
+        self._retry_s = RETRY_S
 
     async def run(self) -> None:
         """Until told to stop and the outbox is empty or another engine's; raises what must stop."""
@@ -125,8 +126,10 @@ class Publisher:
             self._say.warning("events cannot be read", error=str(error))
             if self._stop.is_set():
                 raise
-            await self._pause(RETRY_S)
+            await self._pause(self._retry_s)
+            self._retry_s = min(2 * self._retry_s, ENGINE_RETRY_S_MAX)
             return
+        self._retry_s = RETRY_S
         for record in records:
             if not await self._compare(record):
                 return

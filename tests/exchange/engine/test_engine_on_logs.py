@@ -19,11 +19,13 @@ from exchange.positions import project
 ORDERS, EVENTS = topics.orders(0), topics.events(0)
 
 
-async def wait_for_answers(log: Any, service: Any) -> None:
-    """Until a reader of `events` has the answer to all that `orders` holds now."""
+async def wait_for_answers(log: Any, *services: Any) -> None:
+    """Until one of the services leads and `events` answers all that `orders` holds now."""
     end = await log.end(ORDERS)
     async with asyncio.timeout(20):
-        while (await project(log, 0)).next_input < end or not service.is_leading:
+        while not any(service.is_leading for service in services):
+            await asyncio.sleep(0.01)
+        while (await project(log, 0)).next_input < end:
             await asyncio.sleep(0.05)
 
 
@@ -98,9 +100,7 @@ async def test_engines_that_die_at_random_on_a_log_with_faults(
             await running.kill(service)
             engines[victim] = await start(victim + 1)
     disk.faults = Faults()
-    await until(lambda: any(service.is_leading for service, _ in engines))
-    leader = next(service for service, _ in engines if service.is_leading)
-    await wait_for_answers(log, leader)
+    await wait_for_answers(log, *(service for service, _ in engines))
     for service, _ in engines:
         await until(lambda s=service: s.is_ready)
         await running.stop(service)
