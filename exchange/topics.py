@@ -26,7 +26,7 @@ INTAKE = Topic(
     "a broker's signed request (JSON, `messages.intake.SignedRequest`); one topic a participant",
     ("broker",),
     ("gateway",),
-    "7 days",
+    "for ever: readers begin at its first record",
 )
 ORDERS = Topic(
     "orders",
@@ -61,14 +61,14 @@ MARKETDATA = Topic(
     "MessagePack of `messages.market_data.MarketDataRecord`, a pure function of `events`",
     ("marketdata",),
     ("gateway",),
-    "7 days",
+    "for ever: readers begin at its first record",
 )
 REPORTS = Topic(
     "reports",
     "JSON of `messages.executions.ExecutionReport`; one topic a participant",
     ("gateway",),
     ("broker",),
-    "7 days",
+    "for ever: readers begin at its first record",
 )
 
 TOPICS: tuple[Topic, ...] = (INTAKE, ORDERS, EVENTS, SETTLEMENTS, REGISTRY, MARKETDATA, REPORTS)
