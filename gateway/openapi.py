@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import sys
 from typing import Any
 
 import msgspec
@@ -106,3 +108,12 @@ def _parameters(row: Route) -> list[dict[str, Any]]:
             {"name": field.name, "in": "query", "required": field.required, "schema": schema}
         )
     return found
+
+
+def main() -> None:
+    """Prints the description: `python -m gateway.openapi > deploy/docs/openapi.json`."""
+    sys.stdout.write(json.dumps(describe(), indent=1, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -46,8 +46,8 @@ async def test_immediate_orders_end_with_their_reason(northern: Client) -> None:
 
 
 async def test_engine_refusals_are_typed_and_name_the_rule(northern: Client) -> None:
+    await northern.new_order("EUA", 101, "SELL", 999_999, "71.00")
     with pytest.raises(InsufficientFundsError) as short:
-        await northern.new_order("EUA", 101, "SELL", 999_999, "71.00")
         await northern.new_order("EUA", 101, "SELL", 2, "71.00")
     assert short.value.reason == 261
     with pytest.raises(InvalidOrderError) as high:
