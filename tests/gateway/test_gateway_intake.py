@@ -1,0 +1,136 @@
+"""Orders over a member's own intake topic, and answers on its report topic."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from exchange import topics
+from exchange.messages.frames import Command, build_commands, command
+from gateway.client import SigningKey
+from gateway.identity import sign
+from tests.gateway.conftest import House, demo_venue
+
+PARTICIPANT = 2
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    venue, keys = demo_venue()
+    members = tuple(
+        msgspec.structs.replace(member, intake=member.id == PARTICIPANT)
+        for member in venue.participant
+    )
+    made = House(tmp_path, msgspec.structs.replace(venue, participant=members), keys)
+    await made.start()
+    await made.endow()
+    try:
+        yield made
+    finally:
+        await made.close()
+
+
+def request(key: SigningKey, body: dict[str, Any], shift_ns: int = 0) -> bytes:
+    text = json.dumps(body)
+    signed = sign(
+        key.private, key.id, "INTAKE", "", text.encode(), timestamp_ns=time.time_ns() + shift_ns
+    )
+    return json.dumps(
+        {"key": key.id, "timestamp_ns": signed.timestamp_ns, "signature": signed.signature,
+         "body": text}
+    ).encode()  # fmt: skip
+
+
+def order(ref: int, **changes: Any) -> dict[str, Any]:
+    return {
+        "type": "NewOrderSingle", "ref": ref, "symbol": "EUA", "account": 101, "side": "BUY",
+        "quantity": ref, "price": "70.00",
+    } | changes  # fmt: skip
+
+
+async def answers(house: House) -> list[dict[str, Any]]:
+    partition = topics.reports(PARTICIPANT)
+    end = await house.log.end(partition)
+    reader = await house.log.open_reader(partition, 0)
+    found = []
+    while reader.position < end:
+        found += [json.loads(record.value) for record in await reader.read()]
+    await reader.close()
+    return found
+
+
+async def test_signed_requests_become_orders_and_reports_come_back(house: House) -> None:
+    key = house.keys["northern"]
+    stranger = house.keys["huadong"]
+    good = [request(key, order(1)), request(key, order(2, symbol="CCER", account=201, price="83"))]
+    bad = [
+        (request(stranger, order(3)), 510),
+        (request(key, order(3), -6 * 10**9), 512),
+        (good[0], 513),
+        (request(key, order(3, quantity=0)), 230),
+        (request(key, order(3, account=102)), 515),
+        (b"nonsense", 502),
+        (request(house.keys["operator"], order(3)), 510),
+        (request(key, order(3)).replace(b"70.00", b"71.00"), 511),
+    ]
+    intake = topics.intake(PARTICIPANT)
+    await house.log.append(intake, [*good, *(record for record, _ in bad)])
+    cancel = {"type": "OrderCancelRequest", "ref": 9, "symbol": "EUA", "account": 101,
+              "order_id": 65_536 * 10**6}  # fmt: skip
+    await house.log.append(intake, [request(key, cancel)])
+
+    async def all_came() -> bool:
+        came = await answers(house)
+        return sum(m.get("exec_type") in ("NEW", "REJECTED") for m in came) == 3
+
+    await house.until(all_came)
+    await house.until(lambda: answered(house, 10))
+    came = await answers(house)
+    assert [m["reason"] for m in came if m["type"] == "Reject"] == [reason for _, reason in bad]
+    pending = [m["ref"] for m in came if m.get("exec_type") == "PENDING"]
+    assert sorted(pending) == [1, 2, 9]
+    news = {m["market"]: m["order_quantity"] for m in came if m.get("exec_type") == "NEW"}
+    assert news == {"EU": 1, "CN": 2}
+    assert max(m["intake_offset"] for m in came) == 10
+
+
+async def answered(house: House, offset: int) -> bool:
+    return max((m["intake_offset"] for m in await answers(house)), default=-1) >= offset
+
+
+async def test_a_new_gateway_goes_on_where_the_last_one_stopped(house: House) -> None:
+    key = house.keys["northern"]
+    intake = topics.intake(PARTICIPANT)
+    await house.log.append(intake, [request(key, order(n)) for n in range(1, 6)])
+    await house.until(lambda: answered(house, 4))
+    await house.stop("gateway")
+    # a fill while there is no gateway is reported by the next one
+    sale = command(
+        Command.NEW_ORDER, side=2, order_type=2, time_in_force=1, instrument_id=1, account_id=102,
+        quantity=15, price=7000,
+    )  # fmt: skip
+    frame = build_commands([sale], writer=7, batch=1, time_ns=time.time_ns())
+    await house.log.append(topics.orders(0), [frame])
+    await house.log.append(intake, [request(key, order(n)) for n in range(6, 9)])
+    await house.open_gateway()
+    await house.until(lambda: answered(house, 7))
+
+    async def all_known() -> bool:
+        came = await answers(house)
+        return sum(m.get("exec_type") == "NEW" for m in came) == 8
+
+    await house.until(all_known)
+    came = await answers(house)
+    filled = [m for m in came if m.get("order_status") == "FILLED"]
+    assert sorted(m["order_quantity"] for m in filled) == [1, 2, 3, 4, 5]
+    sequences = [m["sequence"] for m in came if m.get("sequence")]
+    assert sequences == sorted(sequences)
+    assert len(set(sequences)) == len(sequences)
+    async with house.client("northern") as client:
+        assert sorted(o.order_quantity for o in await client.orders()) == [6, 7, 8]
