@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from exchange import topics
-from exchange.clock import SystemClock
+from exchange.clock import Clock, SystemClock
 from exchange.engine.bootstrap import bootstrap
 from exchange.engine.service import EngineService
 from exchange.log.embedded import EmbeddedLog
@@ -47,8 +47,10 @@ def demo_venue(**changes: object) -> tuple[Venue, dict[str, SigningKey]]:
 class House:
     """Running services and what a test wants of them."""
 
-    def __init__(self, data: Path, venue: Venue, keys: dict[str, SigningKey]) -> None:
-        self.venue, self.keys, self.clock = venue, keys, SystemClock()
+    def __init__(
+        self, data: Path, venue: Venue, keys: dict[str, SigningKey], clock: Clock | None = None
+    ) -> None:
+        self.venue, self.keys, self.clock = venue, keys, clock or SystemClock()
         self.settings = Settings(data=data, http_port=0, websocket_port=0)
         self.log = EmbeddedLog(data / "log.sqlite", self.clock)
         self.gateway: GatewayService | None = None
@@ -103,7 +105,7 @@ class House:
         return f"ws://127.0.0.1:{self.gateway.websocket_port}"
 
     def client(self, name: str) -> Client:
-        return Client(self.url, self.keys[name])
+        return Client(self.url, self.keys[name], self.clock)
 
     async def endow(self) -> None:
         """Cash and units for the trading accounts, and continuous trading everywhere."""

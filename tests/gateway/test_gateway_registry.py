@@ -1,0 +1,250 @@
+"""Instructions to the registry, operations of the market, holdings, and the command line."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from exchange.database.connection import open_database, upgrade
+from exchange.messages.orders import (
+    CancelUnits,
+    DepositUnits,
+    IssueUnits,
+    ReleaseUnits,
+    SetObligation,
+    SurrenderUnits,
+    TransferUnits,
+)
+from exchange.registry.service import RegistryService
+from exchange.settlement.service import SettlementService
+from gateway.cli import build
+from gateway.client import (
+    BadRequestError,
+    InsufficientFundsError,
+    PermissionDeniedError,
+    RefusedError,
+    RegistryRefusedError,
+    save_key,
+)
+from tests.gateway.conftest import House, demo_venue
+
+
+class ClockOnDay:
+    """The machine's clock on another day: the rulebook goes by the date of the act."""
+
+    def __init__(self, day: datetime) -> None:
+        self._shift_ns = int(day.timestamp()) * 10**9 - time.time_ns()
+
+    def now_ns(self) -> int:
+        return time.time_ns() + self._shift_ns
+
+    def monotonic_ns(self) -> int:
+        return time.monotonic_ns()
+
+
+@pytest.fixture
+async def whole(tmp_path: Path) -> AsyncIterator[House]:
+    """Also settlement and registry; nothing is deposited yet, everything is closed."""
+    venue, keys = demo_venue()
+    house = House(tmp_path, venue, keys, ClockOnDay(datetime(2026, 10, 15, 3, tzinfo=UTC)))
+    database = open_database(tmp_path / "books.sqlite")
+    await upgrade(database)
+    await house.start()
+    for market in venue.market:
+        house.run(SettlementService(house.log, market, database, clock=house.clock))
+        house.run(RegistryService(house.log, market, venue, database, clock=house.clock))
+    try:
+        yield house
+    finally:
+        await house.close()
+        await database.close()
+
+
+async def test_units_are_issued_deposited_sold_released_and_followed_by_serial(
+    whole: House,
+) -> None:
+    async with (
+        whole.client("operator") as operator,
+        whole.client("northern") as northern,
+        whole.client("huadong") as huadong,
+    ):
+        issued = await operator.instruct(
+            IssueUnits(ref=0, symbol="EUA", account=101, quantity=1_000, year=2024)
+        )
+        (block,) = issued.ranges
+        assert (issued.status, block.last - block.first + 1) == ("DONE", 1_000)
+        deposited = await northern.instruct(
+            DepositUnits(ref=0, symbol="EUA", account=101, quantity=600)
+        )
+        assert (deposited.kind, deposited.status) == ("DEPOSIT", "DONE")
+        done = await operator.deposit_cash("EU", 102, "100000.00")
+        assert (done.status, done.events) == ("DONE", 1)
+        await operator.set_phase("EU", "CONTINUOUS")
+        await northern.new_order("EUA", 101, "SELL", 250, "71.25")
+        bought = await huadong.new_order("EUA", 102, "BUY", 250, "71.25")
+        assert bought.order_status == "FILLED"
+
+        async def delivered() -> bool:
+            rows = (await huadong.holdings("EU")).holdings
+            return any(row.quantity == 250 for row in rows)
+
+        await whole.until(delivered)
+        released = await huadong.instruct(
+            ReleaseUnits(ref=0, symbol="EUA", account=102, quantity=100)
+        )
+        assert (released.kind, released.status) == ("RELEASE", "DONE")
+        rows = {
+            (row.account, row.position): row.quantity
+            for row in (await operator.holdings()).holdings
+        }
+        assert rows == {
+            (101, "REGISTRY"): 400, (101, "TRADING"): 350,
+            (102, "REGISTRY"): 100, (102, "TRADING"): 150,
+        }  # fmt: skip
+        assert {row.account for row in (await huadong.holdings()).holdings} == {102}
+        with pytest.raises(InsufficientFundsError) as short:
+            await huadong.instruct(ReleaseUnits(ref=0, symbol="EUA", account=102, quantity=999))
+        assert short.value.reason == 261
+        moved = await huadong.instruct(
+            TransferUnits(ref=0, symbol="EUA", account=102, quantity=40, to_account=103)
+        )
+        assert moved.status == "DONE"
+        retired = await huadong.instruct(
+            CancelUnits(ref=0, symbol="EUA", account=102, quantity=10, beneficiary="The air",
+                        reason="for good")
+        )  # fmt: skip
+        assert retired.status == "DONE"
+        again = await huadong.instruction(retired.instruction_id, "EU")
+        assert again.ranges == retired.ranges
+
+
+async def test_an_emitter_surrenders_and_is_refused_with_rule_and_source(whole: House) -> None:
+    async with (
+        whole.client("operator") as operator,
+        whole.client("compliance") as compliance,
+        whole.client("yangtze") as yangtze,
+    ):
+        await compliance.instruct(
+            SetObligation(ref=0, symbol="CEA-2025", account=203, quantity=1_000, year=2025)
+        )
+        for symbol, quantity in (("CEA-2025", 2_000), ("CCER", 100)):
+            await operator.instruct(
+                IssueUnits(ref=0, symbol=symbol, account=203, quantity=quantity, year=2025)
+            )
+        with pytest.raises(RegistryRefusedError) as capped:
+            await yangtze.instruct(
+                SurrenderUnits(ref=0, symbol="CCER", account=203, quantity=51, year=2025)
+            )
+        report = capped.value.report
+        assert (capped.value.reason, report.status) == (606, "REFUSED")
+        assert report.rule
+        assert report.source
+        await yangtze.instruct(
+            SurrenderUnits(ref=0, symbol="CCER", account=203, quantity=50, year=2025)
+        )
+        await compliance.instruct(
+            SurrenderUnits(ref=0, symbol="CEA-2025", account=203, quantity=950, year=2025)
+        )
+        (row,) = (await yangtze.holdings()).obligations
+        assert (row.obligation, row.surrendered) == (1_000, {"CEA-2025": 950, "CCER": 50})
+        with pytest.raises(RegistryRefusedError) as twice:
+            await yangtze.instruct(
+                SurrenderUnits(ref=0, symbol="CEA-2025", account=203, quantity=1, year=2025)
+            )
+        assert twice.value.reason == 604
+
+
+async def test_instructions_are_checked_before_they_reach_the_log(whole: House) -> None:
+    before = await whole.ends()
+    async with whole.client("northern") as northern:
+        for instruction, kind in (
+            (DepositUnits(ref=0, symbol="EUA", account=102, quantity=1), PermissionDeniedError),
+            (DepositUnits(ref=0, symbol="EUA", account=101, quantity=0), RefusedError),
+            (IssueUnits(ref=0, symbol="EUA", account=101, quantity=1, year=1),
+             PermissionDeniedError),
+            (SurrenderUnits(ref=0, symbol="EUA", account=101, quantity=1, year=2024),
+             RegistryRefusedError),
+            (CancelUnits(ref=0, symbol="EUA", account=101, quantity=1, beneficiary=" ", reason="x"),
+             RegistryRefusedError),
+            (CancelUnits(ref=0, symbol="EUA", account=101, quantity=1, beneficiary="a\nb",
+                         reason="x"), BadRequestError),
+            (CancelUnits(ref=0, symbol="EUA", account=101, quantity=1, beneficiary="a",
+                         reason="x" * 400), BadRequestError),
+            (TransferUnits(ref=0, symbol="EUA", account=101, quantity=1, to_account=999),
+             PermissionDeniedError),
+        ):  # fmt: skip
+            with pytest.raises(kind):
+                await northern.instruct(instruction)
+    assert await whole.ends() == before
+
+
+async def test_operations_go_through_the_log_and_a_resend_is_harmless(whole: House) -> None:
+    async with whole.client("operator") as operator:
+        await operator.set_phase("CN", "CONTINUOUS", "CCER")
+        phases = {row.symbol: row.phase for row in (await operator.phases()).phases}
+        assert (phases["CCER"], phases["EUA"]) == ("CONTINUOUS", "CLOSED")
+        with pytest.raises(RefusedError) as refused:
+            await operator.set_reference_price("CCER", "90.00")
+        assert refused.value.reason == 309
+        await operator.set_phase("CN", "HALT")
+        await operator.set_reference_price("CCER", "90.00")
+        await operator.set_phase("CN", "CLOSED")
+        await operator.roll_day("CN", 20300102)
+        assert (await operator.phases()).trading_dates["CN"] == 20300102
+        with pytest.raises(RefusedError) as late:
+            await operator.roll_day("CN", 20300102)
+        assert late.value.reason == 311
+        with pytest.raises(BadRequestError):
+            await operator.roll_day("CN", 5)
+        await operator.deposit_cash("CN", 201, "10.00")
+        await operator.deposit_cash("CN", 201, "-4.00")
+        session = await operator.session()
+        operator._ref = session.last_ref["CN"] - 1  # as if the answer had been lost
+        again = await operator.deposit_cash("CN", 201, "-4.00")
+        assert again.text.startswith("sent before")
+        row = next(p for p in (await operator.positions("CN")).positions if p.account == 201)
+        assert row.cash.available == "6.00"
+
+
+async def test_the_command_line_does_what_a_member_does(house: House, tmp_path: Path) -> None:
+    files = {}
+    for name in ("northern", "huadong"):
+        files[name] = str(tmp_path / f"{name}.key")
+        save_key(Path(files[name]), house.keys[name]._replace(url=house.url))
+    runner = CliRunner()
+
+    async def run(*arguments: str, key: str = "northern", code: int = 0) -> str:
+        given = [*arguments]
+        if key:
+            given += ["--key-file", files[key]]
+        done = await asyncio.to_thread(runner.invoke, build(), given)
+        assert done.exit_code == code, (arguments, done.output, done.exception)
+        return done.output
+
+    placed = await run("order", "sell", "EUA", "10", "@71.25", "--account", "101", "--label", "a1")
+    assert "NEW: SELL 10 t EUA @71.25" in placed
+    filled = await run("order", "buy", "EUA", "4", "market", "--account", "102", key="huadong")
+    assert "FILLED" in filled
+    assert "a1" not in filled
+    assert "71.25" in await run("orders")
+    book = await run("book", "EUA", "--url", house.url, key="")
+    assert "71.25" in book
+    assert "CONTINUOUS" in book
+    assert "71.25" in await run("trades", "EUA", "--url", house.url, key="")
+    assert "CCER" in await run("instruments", "--url", house.url, key="")
+    assert "EUR" in await run("positions")
+    assert "Holdings" in await run("holdings")
+    assert "CANCELLED" in await run("cancel", "EUA", "a1", "--account", "101")
+    refused = await run("cancel", "EUA", "a1", "--account", "101", code=1)
+    assert "UNKNOWN_ORDER (206)" in refused
+    poor = await run("surrender", "EUA", "5", "2024", "--account", "101", code=1)
+    assert "603" in poor
+    lost = await run("book", "EUA", "--url", "http://127.0.0.1:1", key="", code=1)
+    assert "NO_ANSWER" in lost
+    assert "give --key-file" in await run("orders", key="", code=2)
