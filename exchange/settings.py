@@ -24,6 +24,7 @@ LOG_BUSY_TIMEOUT_S = 5  # then another process holds the embedded log for too lo
 PRODUCER_AGE_S_MAX = 86_400  # a Kafka producer is made anew each day
 READER_SILENCE_S_MAX = 10  # then a Kafka reader asks whether it missed something
 BODY_BYTES_MAX = 16_384  # one request body or WebSocket message
+BODY_TIMEOUT_S = 10  # then a body that still has not arrived is refused
 JSON_DEPTH_MAX = 8
 CLIENT_ORDER_ID_BYTES_MAX = 16
 NOTE_BYTES_MAX = 400  # free text of an instruction

@@ -7,6 +7,7 @@ problem document (RFC 9457) with the venue's numbered reason.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import re
 from collections.abc import Awaitable, Callable
@@ -27,7 +28,7 @@ from exchange.messages.executions import (
     Problem,
 )
 from exchange.messages.reasons import EdgeReason, reason_text
-from exchange.settings import BODY_BYTES_MAX
+from exchange.settings import BODY_BYTES_MAX, BODY_TIMEOUT_S
 from gateway.console.files import FILES, PageFile
 from gateway.context import Context
 from gateway.identity import Signed
@@ -70,7 +71,7 @@ def _handler(context: Context, row: Route) -> HTTPRouteHandler:
         headers = {"Cache-Control": "no-store"}
         sent: Any = None
         try:
-            data = await _body(request)
+            data = await _body_in_time(request)
             query_string: bytes = request.scope["query_string"]
             key = None
             if ROLES[row.action] != PUBLIC:
@@ -112,6 +113,16 @@ def _plain(
 
     handler.__annotations__ = {"request": Request, "return": Response}
     return handler
+
+
+async def _body_in_time(request: Request[Any, Any, Any]) -> bytes:
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            return await _body(request)
+    except TimeoutError:
+        raise Refused(
+            EdgeReason.MALFORMED_JSON, f"the body did not arrive within {BODY_TIMEOUT_S} s"
+        ) from None
 
 
 async def _body(request: Request[Any, Any, Any]) -> bytes:

@@ -148,11 +148,12 @@ class Identities:
     def _remember(self, signature: bytes, end: int, now: int) -> None:
         if signature in self._seen:
             raise Refused(EdgeReason.REPLAYED_REQUEST)
-        while self._seen:
-            oldest = next(iter(self._seen.values()))
-            if oldest > now and len(self._seen) < REPLAY_CACHE_MAX:
-                break
-            if oldest > now:
-                raise Refused(EdgeReason.VENUE_BUSY, retry_after_ms=(oldest - now) // MS + 1)
+        while self._seen and next(iter(self._seen.values())) <= now:
             self._seen.popitem(last=False)
+        if len(self._seen) >= REPLAY_CACHE_MAX:
+            # windows differ in length: some behind the first may be over
+            self._seen = OrderedDict((s, e) for s, e in self._seen.items() if e > now)
+        if len(self._seen) >= REPLAY_CACHE_MAX:
+            wait_ns = min(self._seen.values()) - now
+            raise Refused(EdgeReason.VENUE_BUSY, retry_after_ms=wait_ns // MS + 1)
         self._seen[signature] = end

@@ -15,7 +15,7 @@ from exchange import topics
 from exchange.clock import Clock, random_id
 from exchange.log.protocol import Log
 from exchange.reference.venue import Venue
-from exchange.settings import Settings
+from exchange.settings import SESSIONS_MAX, Settings
 from gateway.app import build_app
 from gateway.context import Context
 from gateway.feed import Feed, Subscriber
@@ -147,7 +147,7 @@ class GatewayService:
             server_header=False,
             timeout_graceful_shutdown=DRAIN_S,
             timeout_keep_alive=60,
-            h11_max_incomplete_event_size=16_384,
+            limit_concurrency=SESSIONS_MAX,
         )
         server = _Server(config)
         serving = asyncio.create_task(server.serve(sockets=[listener]))

@@ -34,7 +34,7 @@ from exchange.messages.frames import (
 from exchange.messages.registry import RegistryRecord
 from exchange.positions import Positions
 from exchange.reference.venue import Market, Venue
-from exchange.settings import OUTCOME_BYTES_MAX, REQUESTS_REMEMBERED_MAX
+from exchange.settings import GATEWAY_QUEUE_MAX, OUTCOME_BYTES_MAX, REQUESTS_REMEMBERED_MAX
 from gateway.holdings import Holdings
 from gateway.instructions import Instructions
 from gateway.reports import Reported, Reports
@@ -125,13 +125,16 @@ class MarketView:
     # -- waiting -----------------------------------------------------------------------------------
 
     def watch(self, position: int) -> asyncio.Future[Outcome | None]:
-        """The outcome of the command at a log position, now or later; None if it was forgotten."""
+        """The outcome of the command at a log position, now or later; None if it was forgotten.
+
+        While the engine is silent no more than GATEWAY_QUEUE_MAX records are waited for.
+        """
         future: asyncio.Future[Outcome | None] = asyncio.get_running_loop().create_future()
         offset, index = position >> INDEX_BITS, position & ((1 << INDEX_BITS) - 1)
         output = self._outputs.get(offset)
         if output is not None and output.is_complete:
             future.set_result(output.outcome(index))
-        elif offset < self.follower.input_offset:
+        elif offset < self.follower.input_offset or len(self._waiters) >= GATEWAY_QUEUE_MAX:
             future.set_result(None)
         else:
             self._waiters.setdefault(offset, []).append((index, future))
@@ -142,7 +145,7 @@ class MarketView:
         offset = position >> INDEX_BITS
         if offset < self.follower.input_offset:
             self._round_trip(interface, arrived_ns)
-        else:
+        elif len(self._arrivals) < GATEWAY_QUEUE_MAX:
             self._arrivals.setdefault(offset, []).append((interface, arrived_ns))
 
     async def wait_instruction(self, instruction_id: int, timeout_s: float) -> None:
@@ -184,6 +187,8 @@ class MarketView:
                     if part is None:
                         continue
                     while self._orders_next <= part.input_offset:
+                        if stop.is_set():
+                            return
                         await self._read_orders(orders)
                     self._apply(part)
                     if self._clock.monotonic_ns() - sliced > SLICE_NS:

@@ -291,8 +291,19 @@ class Client:
         return await self.rest.get("/session", SessionReply)
 
     async def orders(self, market: str = "") -> list[ExecutionReport]:
-        """Open orders."""
-        return (await self.rest.get("/orders", OrderList, **_market(market))).orders
+        """Open orders, oldest first in each market."""
+        page = await self.rest.get("/orders", OrderList, **_market(market))
+        if page.is_complete:
+            return page.orders
+        if not market:
+            codes = list(dict.fromkeys(i.market for i in (await self.instruments()).instruments))
+            return [order for code in codes for order in await self.orders(code)]
+        found = page.orders
+        while not page.is_complete:
+            after = found[-1].order_id
+            page = await self.rest.get("/orders", OrderList, market=market, after=after)
+            found += page.orders
+        return found
 
     async def find_order(self, order_id: int | str, market: str = "") -> ExecutionReport:
         """One order by either id; OrderNotFoundError."""

@@ -66,8 +66,9 @@ function makePick(picker, id, item) {
   button.type = "button";
   button.id = id;
   button.setAttribute("role", "radio");
-  for (const [name, text] of [["symbol", item.symbol], ["market", `${item.market} · ${item.currency}`],
-    ["price", ""], ["change", ""]]) {
+  const market = `${item.market} · ${item.currency}`;
+  const parts = { symbol: item.symbol, market, price: "", change: "" };
+  for (const [name, text] of Object.entries(parts)) {
     const part = button.appendChild(document.createElement("span"));
     part.className = `pick-${name}`;
     part.textContent = text;

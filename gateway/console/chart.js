@@ -49,7 +49,8 @@ export class Chart {
     this.volume.setData(bars.map((bar) => this.column(bar)));
     const shown = 90;
     if (bars.length > shown) {
-      this.chart.timeScale().setVisibleLogicalRange({ from: bars.length - shown, to: bars.length + 4 });
+      const range = { from: bars.length - shown, to: bars.length + 4 };
+      this.chart.timeScale().setVisibleLogicalRange(range);
     } else {
       this.chart.timeScale().applyOptions({ barSpacing: 9 });
       this.chart.timeScale().scrollToRealTime();
@@ -67,7 +68,9 @@ export class Chart {
         close: price, volume: volume + quantity,
       };
     } else {
-      this.last = { start_ns: start, open: price, high: price, low: price, close: price, volume: quantity };
+      this.last = {
+        start_ns: start, open: price, high: price, low: price, close: price, volume: quantity,
+      };
     }
     this.candles.update(this.candle(this.last));
     this.volume.update(this.column(this.last));

@@ -21,7 +21,8 @@ const WORDS = {
   },
 };
 
-let language = (localStorage.getItem("language") ?? navigator.language).startsWith("zh") ? "zh" : "en";
+const preferred = localStorage.getItem("language") ?? navigator.language;
+let language = preferred.startsWith("zh") ? "zh" : "en";
 
 export const word = (key) => WORDS[language][key] ?? key;
 

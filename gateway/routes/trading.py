@@ -14,7 +14,7 @@ from exchange.messages.orders import (
     OrderRequest,
 )
 from exchange.messages.reasons import EdgeReason
-from exchange.settings import PAGE_MAX, WAIT_MS
+from exchange.settings import WAIT_MS
 from gateway.context import Context
 from gateway.order_entry import Prepared
 from gateway.refusal import Refused
@@ -39,6 +39,12 @@ class OrderQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     market: str = ""
 
 
+class OpenOrdersQuery(Page, frozen=True):
+    """Open orders of one market with a higher order id than `after`; all markets: no `after`."""
+
+    market: str = ""
+
+
 class ExecutionsQuery(Page, frozen=True):
     """Reports of one market after a sequence."""
 
@@ -46,9 +52,10 @@ class ExecutionsQuery(Page, frozen=True):
 
 
 class OrderList(msgspec.Struct, frozen=True):
-    """Open orders, oldest first in each market."""
+    """Open orders, oldest first in each market; if not complete, ask on by market and `after`."""
 
     orders: list[ExecutionReport]
+    is_complete: bool
 
 
 class ExecutionList(msgspec.Struct, frozen=True):
@@ -132,14 +139,20 @@ async def delete_order(call: Call) -> Reply:
 
 async def get_orders(call: Call) -> Reply:
     """Open orders of the accounts that the key sees, oldest first."""
+    query: OpenOrdersQuery = call.query
+    limit = page_limit(query.limit)
+    if query.after and not query.market:
+        raise Refused(EdgeReason.INVALID_FIELD, "after: order ids are of one market; add &market=")
     found: list[ExecutionReport] = []
-    for view in _views(call.context, call.query.market):
+    for view in _views(call.context, query.market):
         accounts = call.context.visible_accounts(call.key, view.market.code)
         for order in view.reports.open_orders(accounts):
-            if len(found) == PAGE_MAX:
-                return Reply(OrderList(found))
+            if order.order_id <= query.after:
+                continue
+            if len(found) == limit:
+                return Reply(OrderList(found, is_complete=False))
             found.append(view.reports.status(order))
-    return Reply(OrderList(found))
+    return Reply(OrderList(found, is_complete=True))
 
 
 async def get_order(call: Call) -> Reply:
@@ -194,7 +207,7 @@ ROUTES: tuple[Route, ...] = (
           body=OrderCancelReplaceRequest, query=Wait, budget="orders"),
     Route("DELETE", "/orders/{id:str}", "Cancel an order", delete_order, ExecutionReport,
           query=CancelQuery, budget="cancels"),
-    Route("GET", "/orders", "Open orders", get_orders, OrderList, query=OrderQuery),
+    Route("GET", "/orders", "Open orders", get_orders, OrderList, query=OpenOrdersQuery),
     Route("GET", "/orders/{id:str}", "One order, open or ended", get_order, ExecutionReport,
           query=OrderQuery),
     Route("GET", "/executions", "Execution reports after a sequence", get_executions,

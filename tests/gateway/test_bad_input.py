@@ -315,6 +315,7 @@ async def test_queries_are_checked(house, raw: Raw) -> None:
     for target, reason in (
         ("/orders?market=XX", 503),
         ("/orders?colour=green", 504),
+        ("/orders?after=5", 503),
         ("/executions?market=EU&limit=0", 503),
         ("/executions?market=EU&limit=5000", 503),
         ("/executions?market=EU&after=x", 503),
@@ -344,3 +345,13 @@ async def test_the_throttle_tells_how_long_to_wait_and_lets_cancels_pass(house) 
     gone = await raw.send("DELETE", f"/orders/{order_id}?symbol=EUA&account=101&ref=99")
     assert gone.json()["order_status"] == "CANCELLED"
     await raw.http.aclose()
+
+
+async def test_a_body_that_never_arrives_is_refused(house, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.app.BODY_TIMEOUT_S", 0.1)
+    reader, writer = await asyncio.open_connection("127.0.0.1", house.gateway.http_port)
+    writer.write(b"POST /orders HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{")
+    answer = await asyncio.wait_for(reader.read(4_096), 5)
+    assert b'"reason":502' in answer
+    assert b"did not arrive" in answer
+    writer.close()

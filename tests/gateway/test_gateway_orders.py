@@ -58,19 +58,23 @@ async def test_engine_refusals_are_typed_and_name_the_rule(northern: Client) -> 
     assert unknown.value.reason == 206
 
 
-async def test_many_orders_in_flight_are_each_answered_once(northern: Client) -> None:
+async def test_many_orders_in_flight_are_each_answered_once(house) -> None:
+    await house.stop("gateway")
+    await house.open_gateway(throttle_per_second=5_000)
+    northern = house.client("northern")
     waiting = [
         await northern.send(
             NewOrderSingle(
                 ref=0, symbol="EUA", account=101, side="BUY", quantity=1, price=f"60.{n % 100:02}"
             )
         )
-        for n in range(500)
+        for n in range(1_100)
     ]
     reports = await asyncio.gather(*(item.answered for item in waiting))
-    assert len({report.order_id for report in reports}) == 500
+    assert len({report.order_id for report in reports}) == 1_100
     assert {report.exec_type for report in reports} == {"NEW"}
-    assert len(await northern.orders()) == 500
+    assert len(await northern.orders()) == 1_100  # more than a page
+    await northern.close()
 
 
 async def test_rest_answers_with_the_engines_word_or_pending(house, northern: Client) -> None:
