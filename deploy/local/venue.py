@@ -61,13 +61,14 @@ class LocalVenue:
         self.data = data.absolute()
         self.kafka = KafkaServer(self.data / "kafka", fast_start=fast_start)
         self.postgres = PostgresServer(self.data / "postgres")
-        self._http_port = http_port or free_port()
-        self._websocket_port = websocket_port or free_port()
+        self._http_port = http_port
+        self._websocket_port = websocket_port
         self._metrics_port = metrics_port
         self._log_level = log_level
         self._say = say
         self.metrics: dict[str, str] = {}  # process: address of its /metrics, /ready, /health
         self.dsn = ""
+        self._taken: set[int] = set()
 
     @property
     def url(self) -> str:
@@ -97,14 +98,24 @@ class LocalVenue:
 
     def _start(self) -> None:
         self.data.mkdir(parents=True, exist_ok=True)
-        prepare(self.data, TEMPLATE, self.url)
         self._say("starting Kafka and PostgreSQL")
         self.kafka.start()
         self.postgres.start()
+        self._http_port = self._http_port or self._free_port()
+        self._websocket_port = self._websocket_port or self._free_port()
+        prepare(self.data, TEMPLATE, self.url)
         self.dsn = self.postgres.create_database(DATABASE)
         self._bootstrap()
         self.supervisor = Supervisor(self._programs(), self.data / "logs")
         self.supervisor.start()
+
+    def _free_port(self) -> int:
+        """A free port that no process of ours will ask for: they bind theirs only later."""
+        port = free_port()
+        while port in self._taken:
+            port = free_port()
+        self._taken.add(port)
+        return port
 
     def close(self) -> None:
         """Stops processes, then servers; idempotent."""
@@ -150,7 +161,7 @@ class LocalVenue:
         commands += [(name, exchange(name)) for name in (*SHARED, "gateway")]
         programs = []
         for number, (name, command) in enumerate(commands):
-            port = self._metrics_port + number if self._metrics_port else free_port()
+            port = self._metrics_port + number if self._metrics_port else self._free_port()
             self.metrics[name] = f"http://{LOOPBACK}:{port}"
             programs.append(Program(name, command, self.environment(port)))
         return programs

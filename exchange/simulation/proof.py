@@ -19,7 +19,7 @@ from exchange.database.connection import Database
 from exchange.database.schema import balance, block
 from exchange.log.protocol import Log, Partition
 from exchange.marketdata.book import BookError, MarketBooks
-from exchange.messages.frames import Side
+from exchange.messages.frames import Command, Side, read_commands
 from exchange.messages.registry import RegistryRecord, UnitsIssued
 from exchange.positions import Positions, project
 from exchange.registry.blocks import Position, State
@@ -54,7 +54,7 @@ async def prove(
     checks.append(await _shadow_books(log, partition, positions))
     compiled = await verify(log, partition, engine=Engine, progress=progress)
     reference = await verify(log, partition, engine=ReferenceEngine, progress=progress)
-    checks.append(_history(compiled))
+    checks.append(_history(compiled, await _commands_after(log, partition, compiled.inputs)))
     checks.append(_hashes(compiled, reference, engine))
     return checks
 
@@ -147,10 +147,25 @@ async def _shadow_books(log: Log, partition: int, positions: Positions) -> Check
     return Check(name, len(wrong), "; ".join([figures, *wrong[:SHOWN_MAX]]))
 
 
-def _history(found: Verification) -> Check:
+async def _commands_after(log: Log, partition: int, offset: int) -> int:
+    """Commands on `orders` from `offset` on, clock ticks not counted: they come at any time."""
+    reader = await log.open_reader(topics.orders(partition), offset)
+    end = await log.end(topics.orders(partition))
+    found = 0
+    try:
+        while reader.position < end:
+            for record in await reader.read(READ_RECORDS_MAX, READ_WAIT_S):
+                kinds = read_commands(record.value)["kind"]
+                found += int((kinds != Command.CLOCK_TICK).sum())
+    finally:
+        await reader.close()
+    return found
+
+
+def _history(found: Verification, unanswered: int) -> Check:
     wrong = list(found.differences[:SHOWN_MAX])
-    if found.unanswered:
-        wrong.append(f"{found.unanswered} records of orders have no answer")
+    if unanswered:
+        wrong.append(f"{unanswered} commands have no answer")
     figures = (
         f"{found.inputs} records of orders give the {found.events} events on the log "
         f"({found.repeats} said twice), chain {found.chain.hex()[:16]}"
