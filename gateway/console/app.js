@@ -1,11 +1,13 @@
 // The market page: instruments, the live book, trades, phase and chart of the one picked.
 
 import { Book, Ladder } from "./book.js";
-import { Chart } from "./chart.js";
+import { barsOf, Chart, MINUTE_NS, SHORT_NS } from "./chart.js";
 import { speak, toggle, word } from "./words.js";
 
 const PHASES = ["CLOSED", "CONTINUOUS", "HALT"];
 const TRADES_SHOWN = 60;
+const TRADES_ASKED = 1000;
+const MINUTES_MIN = 15; // fewer minutes with trades than that: shorter candles
 const REFRESH_MS = 3000;
 const RETRY_MS_MAX = 8000;
 
@@ -112,13 +114,16 @@ async function pick(symbol) {
   const query = encodeURIComponent(symbol);
   const [bars, trades] = await Promise.all([
     getJson(`/bars?symbol=${query}&limit=600`),
-    getJson(`/trades?symbol=${query}&limit=${TRADES_SHOWN}`),
+    getJson(`/trades?symbol=${query}&limit=${TRADES_ASKED}`),
   ]);
   if (state.symbol !== symbol) return;
-  chart.load(bars.bars, bars.minor_digits);
-  for (const trade of trades.trades.reverse()) {
-    addTrade({ ...trade, price: minor(trade.price), side: trade.side === "BUY" ? 1 : 2 }, false);
-  }
+  const past = trades.trades.reverse().map((trade) => (
+    { ...trade, price: minor(trade.price), side: trade.side === "BUY" ? 1 : 2 }
+  ));
+  const isShort = bars.bars.length < MINUTES_MIN;
+  if (isShort) chart.load(barsOf(past, SHORT_NS), bars.minor_digits, SHORT_NS);
+  else chart.load(bars.bars, bars.minor_digits, MINUTE_NS);
+  for (const trade of past.slice(-TRADES_SHOWN)) addTrade(trade, false);
   subscribe();
 }
 

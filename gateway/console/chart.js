@@ -1,6 +1,8 @@
-// Price by minute as candles, volume below them; drawn by TradingView Lightweight Charts.
+// Price as candles, volume below them; drawn by TradingView Lightweight Charts. A market that has
+// traded for some minutes only is shown by candles of five seconds, later by the minute.
 
-const MINUTE_NS = 60_000_000_000;
+export const MINUTE_NS = 60_000_000_000;
+export const SHORT_NS = 5_000_000_000;
 const UP = "#34d399";
 const DOWN = "#fb7185";
 const UP_VOLUME = "rgba(52, 211, 153, 0.28)";
@@ -36,11 +38,14 @@ export class Chart {
     });
     this.chart.priceScale("volume").applyOptions({ scaleMargins: { top: 0.8, bottom: 0 } });
     this.last = null;
+    this.width = MINUTE_NS;
   }
 
-  // Bars as GET /bars gives them: minor units, oldest first.
-  load(bars, digits) {
+  // Bars as GET /bars gives them: minor units, oldest first; `width` is their length in ns.
+  load(bars, digits, width) {
     this.scale = 10 ** digits;
+    this.width = width;
+    this.chart.timeScale().applyOptions({ secondsVisible: width < MINUTE_NS });
     this.candles.applyOptions({
       priceFormat: { type: "price", precision: digits, minMove: 1 / this.scale },
     });
@@ -58,22 +63,11 @@ export class Chart {
   }
 
   trade(trade) {
-    const start = Math.floor(trade.time_ns / MINUTE_NS) * MINUTE_NS;
-    const { price, quantity } = trade;
-    if (this.last && start < this.last.start_ns) return;
-    if (this.last && this.last.start_ns === start) {
-      const { open, high, low, volume } = this.last;
-      this.last = {
-        start_ns: start, open, high: Math.max(high, price), low: Math.min(low, price),
-        close: price, volume: volume + quantity,
-      };
-    } else {
-      this.last = {
-        start_ns: start, open: price, high: price, low: price, close: price, volume: quantity,
-      };
-    }
-    this.candles.update(this.candle(this.last));
-    this.volume.update(this.column(this.last));
+    const bar = nextBar(this.last, trade, this.width);
+    if (!bar) return;
+    this.last = bar;
+    this.candles.update(this.candle(bar));
+    this.volume.update(this.column(bar));
   }
 
   candle(bar) {
@@ -90,4 +84,29 @@ export class Chart {
       color: bar.close >= bar.open ? UP_VOLUME : DOWN_VOLUME,
     };
   }
+}
+
+// Bars of `width` ns from trades, oldest first.
+export function barsOf(trades, width) {
+  const bars = [];
+  for (const trade of trades) {
+    const bar = nextBar(bars.at(-1), trade, width);
+    if (bar && bars.at(-1)?.start_ns === bar.start_ns) bars[bars.length - 1] = bar;
+    else if (bar) bars.push(bar);
+  }
+  return bars;
+}
+
+function nextBar(last, { price, quantity, time_ns }, width) {
+  const start = Math.floor(time_ns / width) * width;
+  if (last && start < last.start_ns) return null;
+  if (!last || last.start_ns !== start) {
+    return {
+      start_ns: start, open: price, high: price, low: price, close: price, volume: quantity,
+    };
+  }
+  return {
+    start_ns: start, open: last.open, high: Math.max(last.high, price),
+    low: Math.min(last.low, price), close: price, volume: last.volume + quantity,
+  };
 }
