@@ -84,8 +84,8 @@ async def test_it_says_every_change_once_through_restarts(memory_log, source, ma
     for at in (0, 40, 80):
         source.write(frames[at : at + 40])
         service = service_of(memory_log)
-        await run_until(service, lambda s=service, n=at + 40: is_said(memory_log, s, n))
-        assert service.is_ready
+        done = lambda s=service, n=at + 40: s.is_ready and is_said(memory_log, s, n)  # noqa: E731
+        await run_until(service, done)
         assert_whole(memory_log, service.depth)
     assert len(memory_log.rows[MARKETDATA]) == service.depth.next_number
 
