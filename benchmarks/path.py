@@ -27,6 +27,7 @@ from typing import NamedTuple
 import numpy as np
 import uvloop
 from hdrh.histogram import HdrHistogram
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -83,17 +84,7 @@ class Run(NamedTuple):
     max_us: int
 
 
-COLUMNS = [
-    "offered/s",
-    "sent",
-    "refused",
-    "answered/s",
-    "frames",
-    "p50/ms",
-    "p99/ms",
-    "p99.9/ms",
-    "max/ms",
-]
+COLUMNS = ("offered/s", "sent", "refused", "answered/s", "frames", "p50", "p99", "p99.9", "max")
 
 
 class Workload:
@@ -380,7 +371,8 @@ def report(
 ) -> int:
     """Prints the table, writes the JSON; 1 when the answer is wrong."""
     out = Console()
-    table = Table(title=f"gateway -> Kafka -> engine -> Kafka -> gateway, {seconds} s each")
+    title = f"gateway -> Kafka -> engine -> Kafka -> gateway, {seconds} s a rate, latencies in ms"
+    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in COLUMNS:
         table.add_column(name, justify="right", no_wrap=True)
     for row in runs:
