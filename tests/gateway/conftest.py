@@ -15,6 +15,7 @@ from exchange.clock import Clock, SystemClock
 from exchange.engine.bootstrap import bootstrap
 from exchange.engine.service import EngineService
 from exchange.log.embedded import EmbeddedLog
+from exchange.log.protocol import Log
 from exchange.marketdata.service import MarketDataService
 from exchange.messages.frames import Command, build_commands, command
 from exchange.reference.venue import REGISTRY_SESSION, Key, Role, Venue, load_venue
@@ -48,11 +49,16 @@ class House:
     """Running services and what a test wants of them."""
 
     def __init__(
-        self, data: Path, venue: Venue, keys: dict[str, SigningKey], clock: Clock | None = None
+        self,
+        data: Path,
+        venue: Venue,
+        keys: dict[str, SigningKey],
+        clock: Clock | None = None,
+        log: Log | None = None,
     ) -> None:
         self.venue, self.keys, self.clock = venue, keys, clock or SystemClock()
         self.settings = Settings(data=data, http_port=0, websocket_port=0)
-        self.log = EmbeddedLog(data / "log.sqlite", self.clock)
+        self.log: Log = log or EmbeddedLog(data / "log.sqlite", self.clock)
         self.gateway: GatewayService | None = None
         self._running: dict[str, tuple[asyncio.Event, asyncio.Task[None]]] = {}
         self._deposits = 0

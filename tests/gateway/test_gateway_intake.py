@@ -3,31 +3,43 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from deploy.local.kafka import KafkaServer
 from exchange import topics
+from exchange.log.kafka import KafkaLog
+from exchange.log.protocol import Log
 from exchange.messages.frames import Command, build_commands, command
 from gateway.client import SigningKey
 from gateway.identity import sign
+from tests.fixtures_kafka import own_kafka  # noqa: F401 - a fixture
 from tests.gateway.conftest import House, demo_venue
 
 PARTICIPANT = 2
 
 
-@pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
+@pytest.fixture(params=["embedded", "kafka"])
+async def house(
+    request: pytest.FixtureRequest, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> AsyncIterator[House]:
     venue, keys = demo_venue()
+    log: Log | None = None
+    if request.param == "kafka":
+        caplog.set_level(logging.CRITICAL, "aiokafka")
+        make: Callable[[], KafkaServer] = request.getfixturevalue("own_kafka")
+        log = KafkaLog(make().bootstrap)
     members = tuple(
         msgspec.structs.replace(member, intake=member.id == PARTICIPANT)
         for member in venue.participant
     )
-    made = House(tmp_path, msgspec.structs.replace(venue, participant=members), keys)
+    made = House(tmp_path, msgspec.structs.replace(venue, participant=members), keys, log=log)
     await made.start()
     await made.endow()
     try:
