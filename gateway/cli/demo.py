@@ -19,6 +19,7 @@ from exchange.logging import configure
 from exchange.settings import Settings
 from exchange.simulation.scene import SceneError
 from gateway.client import VenueError
+from gateway.client.keys import DEFAULT_URL
 from gateway.demo_keys import DESK, VENUE_FILE, key_path
 from gateway.demonstration import Demonstration
 from gateway.members import Found
@@ -143,6 +144,7 @@ def _print_found(out: Console, found: Found, orders: dict[str, int]) -> None:
 
 def _print_addresses(out: Console, venue: Demonstration, settings: Settings) -> None:
     key = key_path(settings.data, DESK)
+    where = "" if venue.url == DEFAULT_URL else f" --url {venue.url}"
     out.print(
         f"""
   page           {venue.url}/
@@ -150,9 +152,10 @@ def _print_addresses(out: Console, venue: Demonstration, settings: Settings) -> 
   metrics        {venue.metrics_url}/metrics
   API key        {key} (participant 4, accounts 103 EUR and 203 CNY)
 
-  exchange book EUA
-  exchange order buy EUA 10 @71.25 --account 103 --key-file {key}
-  exchange positions --key-file {key}
+  exchange book EUA{where}
+  export EXCHANGE_KEY_FILE={key}
+  exchange order buy EUA 10 @71.25 --account 103
+  exchange positions
 
 Ctrl-C stops it; the next start goes on from there.
 """
