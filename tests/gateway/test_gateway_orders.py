@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from exchange import topics
 from exchange.messages.executions import ExecutionReport
 from exchange.messages.orders import NewOrderSingle
 from gateway.client import Client, InsufficientFundsError, InvalidOrderError, OrderNotFoundError
@@ -108,3 +109,30 @@ async def test_positions_show_cash_held_and_units(northern: Client) -> None:
     assert row.cash.held == "700.21"  # 700.00 and 3 basis points
     (units,) = row.units
     assert (units.symbol, units.available, units.held) == ("EUA", 999_970, 30)
+
+
+async def test_a_malformed_frame_on_the_log_stops_neither_engine_nor_gateway(
+    house, northern: Client
+) -> None:
+    before = await northern.positions()
+    for garbage in (b"", b"\x00" * 200, b"\xff" * 64):
+        await house.log.append(topics.orders(0), [garbage or b"x"])
+    report = await northern.new_order("EUA", 101, "BUY", 1, "60.00")
+    assert report.exec_type == "NEW"
+    await northern.cancel_order("EUA", 101, report.order_id)
+    assert await northern.positions() == before
+
+
+async def test_a_new_gateway_knows_what_the_last_one_knew(house, northern: Client) -> None:
+    kept = await northern.new_order("EUA", 101, "BUY", 10, "60.00", client_order_id="mine")
+    gone = await northern.new_order("EUA", 101, "BUY", 5, "60.00", time_in_force="IOC")
+    executions, positions = await northern.executions("EU"), await northern.positions()
+    session = await northern.session()
+    await house.stop("gateway")
+    await house.open_gateway()
+    async with house.client("northern") as again:
+        assert await again.executions("EU") == executions
+        assert await again.positions() == positions
+        assert (await again.session()).last_ref == session.last_ref
+        assert (await again.find_order("mine")).order_id == kept.order_id
+        assert (await again.find_order(gone.order_id)).order_status == "CANCELLED"

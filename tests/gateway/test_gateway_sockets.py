@@ -14,10 +14,13 @@ from exchange import settings
 from exchange.marketdata.checksum import checksum
 from exchange.messages.market_data import BookLevel
 from exchange.messages.orders import NewOrderSingle
+from exchange.messages.reasons import EdgeReason
 from gateway import feed as feed_module
 from gateway import sockets
 from gateway.client import BookFeed, Client, NetworkError
 from gateway.identity import sign
+from gateway.refusal import Refused
+from gateway.sessions import OrderSession
 
 
 class Wire(WSListener):
@@ -159,6 +162,41 @@ async def test_whoever_says_nothing_is_cut(house, monkeypatch: pytest.MonkeyPatc
         _, wire = await connected(house.socket + path)
         assert (await wire.next())["type"] == "Closing"
         await asyncio.wait_for(wire.closed.wait(), 5)
+
+
+async def test_a_connection_that_was_cut_enters_nothing_and_leaves_nothing_behind(
+    house, northern: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub, before = house.gateway._hub, await house.ends()
+    monkeypatch.setattr(sockets, "SESSIONS_MAX", 0)
+    full, told = await connected(house.socket + "/orders")
+    assert (await told.next())["reason"] == 525
+    say(full, logon(house))
+    say(full, order(1))
+    await asyncio.wait_for(told.closed.wait(), 5)
+    monkeypatch.setattr(sockets, "SESSIONS_MAX", 16)
+    transport, wire = await connected(house.socket + "/orders")
+    say(transport, logon(house))
+    assert (await wire.next())["type"] == "LoggedOn"
+    (session,) = house.gateway._connections.open
+    session.cut(Refused(EdgeReason.SLOW_READER))
+    say(transport, order(1))
+    await asyncio.wait_for(wire.closed.wait(), 5)
+    assert await house.ends() == before
+    await house.until(lambda: not house.gateway._connections.open)
+    assert not any(hub._receivers.values())
+
+
+async def test_a_connection_cut_while_it_resumes_does_not_listen_on(
+    house, northern: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = await northern.new_order("EUA", 101, "BUY", 1, "60.00")
+    monkeypatch.setattr(OrderSession, "queue_bytes_max", -1)  # cut by the first thing it is sent
+    transport, wire = await connected(house.socket + "/orders")
+    say(transport, logon(house, resume_from={"EU": report.sequence - 1}))
+    assert (await wire.next())["type"] == "Closing"
+    assert not any(house.gateway._hub._receivers.values())
+    transport.disconnect()
 
 
 async def test_what_was_missed_is_sent_again_from_a_sequence(house, northern: Client) -> None:
