@@ -113,6 +113,13 @@ class Replica:
         """Takes the state as it is, to be written when `confirmed` allows. O(state)."""
         self._draft = self._drafted()
 
+    def draft_if_confirmed(self) -> EngineSnapshot | None:
+        """The draft, when all that led to it was confirmed while it was being taken. O(1)."""
+        if self._draft is None or len(self.outbox):
+            return None
+        draft, self._draft = self._draft, None
+        return self._snapshot(draft)
+
     def snapshot_now(self) -> EngineSnapshot | None:
         """The state as it is, None while a part waits in the outbox. O(state)."""
         return None if len(self.outbox) else self._snapshot(self._drafted())

@@ -226,7 +226,7 @@ class EngineService:
                 break
             replica.apply(record)
             if replica.next_offset % self._snapshot_every == 0:
-                await asyncio.to_thread(replica.draft)
+                await self._draft(replica)
             if self._clock.monotonic_ns() - started >= SLICE_NS:
                 publisher.work.set()
                 await asyncio.sleep(0)
@@ -269,6 +269,13 @@ class EngineService:
         metrics.LOG_LAG_RECORDS.labels(topics.ORDERS.name, self._market.code, "engine").set(lag)
 
     # -- snapshots ------------------------------------------------------------------------------
+
+    async def _draft(self, replica: Replica) -> None:
+        """Takes the state beside the loop, while the publisher goes on; no record is applied."""
+        await asyncio.to_thread(replica.draft)
+        snapshot = replica.draft_if_confirmed()
+        if snapshot is not None:
+            self._save(snapshot)
 
     def _save(self, snapshot: EngineSnapshot) -> None:
         """Writes in the background; skipped while the one before is still being written."""

@@ -164,6 +164,13 @@ class Registrar:
         self, item: InstructionPassed, instrument: Instrument, cause: Cause
     ) -> list[RegistryItem]:
         _check_year("vintage", item.argument, least=0)
+        fixed = instrument.vintage if instrument.kind == "allowance" else 0
+        if fixed and item.argument not in (0, fixed):
+            raise _RefusalError(
+                RegistryReason.UNIT_NOT_ELIGIBLE,
+                f"{instrument.symbol} is of vintage {fixed}: units of {item.argument} cannot be "
+                "issued into it",
+            )
         after = self.holdings.next_serial.get(instrument.product, 1) - 1 + item.quantity
         if after > UNITS_ISSUED_MAX:
             raise _RefusalError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from functools import partial
 from typing import Any
 
@@ -81,6 +82,27 @@ async def test_restart_from_a_snapshot_equals_an_undisturbed_run(
     accepted(memory_log)
     assert service.engine.state_hash() == undisturbed(memory_log, service)
     assert len(list((tmp_path / "snapshots" / "XX").glob("*.snapshot"))) <= 3
+
+
+class SlowToDescribe(reference.Engine):
+    """An engine whose state is large: its output is confirmed long before it is described."""
+
+    def snapshot(self) -> bytes:
+        time.sleep(0.05)
+        return super().snapshot()
+
+
+async def test_a_snapshot_is_written_though_its_output_was_confirmed_first(
+    memory_log, running, until, make_flow, tmp_path
+):
+    service = running.start(engine=SlowToDescribe, snapshot_every=20)
+    folder = tmp_path / "snapshots" / "XX"
+    await until(lambda: service.is_leading)
+    for frame in make_flow(5).frames(25):
+        await memory_log.append(ORDERS, [frame])
+        await asyncio.sleep(0.002)
+    await until(lambda: drained(memory_log) and list(folder.glob("*.snapshot")))
+    await running.kill(service)
 
 
 async def test_a_restored_engine_replays_only_the_tail(

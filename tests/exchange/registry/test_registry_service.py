@@ -151,6 +151,7 @@ async def test_transfers_between_registry_positions(desk: Desk) -> None:
         ([issue(NORTHERN, CCER, -5)], RegistryReason.QUANTITY_OUT_OF_RANGE),
         ([issue(NORTHERN, CCER, 10**10 + 1)], RegistryReason.QUANTITY_OUT_OF_RANGE),
         ([issue(NORTHERN, CCER, 5, vintage=2**40)], RegistryReason.QUANTITY_OUT_OF_RANGE),
+        ([issue(NORTHERN, CEA_2024, 5, vintage=2031)], RegistryReason.UNIT_NOT_ELIGIBLE),
         ([deposit(NORTHERN, CCER, 1)], RegistryReason.NOT_ENOUGH_UNITS),
         ([surrender(YANGTZE, CCER, 1)], RegistryReason.NO_OBLIGATION),
         ([surrender(YANGTZE, CCER, 1, year=-7)], RegistryReason.QUANTITY_OUT_OF_RANGE),
