@@ -148,7 +148,8 @@ class OrderSession(Connection):
         )
         for code, sequence in logon.resume_from.items():
             self._resume(key, views[code], sequence)
-        self._hub.join(key.participant, self._receive)
+        if self.is_open:  # a slow reader may have been cut while it resumed
+            self._hub.join(key.participant, self._receive)
 
     def _resume(self, key: Key, view: MarketView, sequence: int) -> None:
         accounts = self._context.entry.accounts_of(key, view.market)

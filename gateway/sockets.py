@@ -67,13 +67,13 @@ class Connection(WSListener):
             self.closed()
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        """One message; what is no whole text frame is refused."""
+        """One message; what is no whole text frame is refused, and all after a cut is dropped."""
         if frame.msg_type == WSMsgType.CLOSE:
             transport.send_close(WSCloseCode.OK)
             transport.disconnect()
             return
-        if frame.msg_type in (WSMsgType.PING, WSMsgType.PONG):
-            return
+        if self._transport is None or frame.msg_type in (WSMsgType.PING, WSMsgType.PONG):
+            return  # after the last word nothing is heard
         try:
             if frame.msg_type != WSMsgType.TEXT or not frame.fin:
                 raise Refused(EdgeReason.MALFORMED_JSON, "send whole text frames")

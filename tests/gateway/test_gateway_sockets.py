@@ -164,38 +164,48 @@ async def test_whoever_says_nothing_is_cut(house, monkeypatch: pytest.MonkeyPatc
         await asyncio.wait_for(wire.closed.wait(), 5)
 
 
+class Stubborn(Wire):
+    """It goes on talking after it was told to go."""
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        if frame.msg_type != WSMsgType.CLOSE:
+            super().on_ws_frame(transport, frame)
+
+
 async def test_a_connection_that_was_cut_enters_nothing_and_leaves_nothing_behind(
-    house, northern: Client, monkeypatch: pytest.MonkeyPatch
+    house, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hub, before = house.gateway._hub, await house.ends()
+    before = await house.ends()
     monkeypatch.setattr(sockets, "SESSIONS_MAX", 0)
-    full, told = await connected(house.socket + "/orders")
+    full, told = await ws_connect(Stubborn, house.socket + "/orders")
     assert (await told.next())["reason"] == 525
     say(full, logon(house))
     say(full, order(1))
-    await asyncio.wait_for(told.closed.wait(), 5)
     monkeypatch.setattr(sockets, "SESSIONS_MAX", 16)
-    transport, wire = await connected(house.socket + "/orders")
+    transport, wire = await ws_connect(Stubborn, house.socket + "/orders")
     say(transport, logon(house))
     assert (await wire.next())["type"] == "LoggedOn"
     (session,) = house.gateway._connections.open
     session.cut(Refused(EdgeReason.SLOW_READER))
-    say(transport, order(1))
-    await asyncio.wait_for(wire.closed.wait(), 5)
-    assert await house.ends() == before
+    say(transport, order(2))
+    await asyncio.wait_for(asyncio.gather(told.closed.wait(), wire.closed.wait()), 5)
     await house.until(lambda: not house.gateway._connections.open)
-    assert not any(hub._receivers.values())
+    assert await house.ends() == before
+    assert not any(house.gateway._hub._receivers.values())
 
 
 async def test_a_connection_cut_while_it_resumes_does_not_listen_on(
-    house, northern: Client, monkeypatch: pytest.MonkeyPatch
+    house, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    report = await northern.new_order("EUA", 101, "BUY", 1, "60.00")
+    async with house.client("northern") as northern:
+        report = await northern.new_order("EUA", 101, "BUY", 1, "60.00")
+    receivers = house.gateway._hub._receivers
+    await house.until(lambda: not any(receivers.values()))
     monkeypatch.setattr(OrderSession, "queue_bytes_max", -1)  # cut by the first thing it is sent
-    transport, wire = await connected(house.socket + "/orders")
+    transport, wire = await ws_connect(Stubborn, house.socket + "/orders")
     say(transport, logon(house, resume_from={"EU": report.sequence - 1}))
     assert (await wire.next())["type"] == "Closing"
-    assert not any(house.gateway._hub._receivers.values())
+    assert not any(receivers.values())
     transport.disconnect()
 
 
