@@ -165,8 +165,7 @@ class ParticipantIntake:
                 )
                 for place, item in enumerate(items)
             ]
-        self._done = records[-1].offset
-        await self._append(answers)
+        await self._append(answers, records[-1].offset)
 
     def _check(self, record: Record) -> tuple[OrderRequest, Prepared]:
         metrics.GATEWAY_MESSAGES.labels("intake", "in", "SignedRequest").inc()
@@ -233,11 +232,20 @@ class ParticipantIntake:
         reports = [r for account in accounts for r in view.reports.after(account, sequence)]
         return sorted(reports, key=lambda report: report.sequence)
 
-    async def _append(self, answers: Sequence[Answer]) -> None:
+    async def _append(self, answers: Sequence[Answer], done: int | None = None) -> None:
+        """Publishes the answers; only the last says that intake is done up to `done`.
+
+        A crash may leave any first part of them on the log, and the next gateway must then begin
+        at the same group again.
+        """
         if not answers:
             return
+        offsets = [self._done] * len(answers)
+        if done is not None:
+            offsets[-1] = done
         values = [
-            _encode(msgspec.structs.replace(answer, intake_offset=self._done)) for answer in answers
+            _encode(msgspec.structs.replace(answer, intake_offset=offset))
+            for answer, offset in zip(answers, offsets, strict=True)
         ]
         while True:
             try:
@@ -247,5 +255,6 @@ class ParticipantIntake:
                 self._logger.warning("reports_wait", error=str(error))
                 await asyncio.sleep(RETRY_S)
             else:
+                self._done = max(self._done, offsets[-1])
                 metrics.GATEWAY_MESSAGES.labels("intake", "out", "reports").inc(len(values))
                 return
