@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 
 import msgspec
+import numpy as np
 from sqlalchemy import func, select
 
 from exchange import topics
@@ -29,6 +30,7 @@ from matching import Engine, EngineProtocol
 from matching.reference import Engine as ReferenceEngine
 
 READ_WAIT_S = 1.0
+ENGINES_OWN = (Command.CLOCK_TICK, Command.EPOCH_START)
 SHOWN_MAX = 5  # differences told in a check's text
 
 Progress = Callable[[int, int], None]
@@ -148,7 +150,10 @@ async def _shadow_books(log: Log, partition: int, positions: Positions) -> Check
 
 
 async def _commands_after(log: Log, partition: int, offset: int) -> int:
-    """Commands on `orders` from `offset` on, clock ticks not counted: they come at any time."""
+    """Commands on `orders` from `offset` on, but for the engines' own signs of life.
+
+    Ticks and epochs come at any time, also between the last answer and the stop of an engine.
+    """
     reader = await log.open_reader(topics.orders(partition), offset)
     end = await log.end(topics.orders(partition))
     found = 0
@@ -156,7 +161,7 @@ async def _commands_after(log: Log, partition: int, offset: int) -> int:
         while reader.position < end:
             for record in await reader.read(READ_RECORDS_MAX, READ_WAIT_S):
                 kinds = read_commands(record.value)["kind"]
-                found += int((kinds != Command.CLOCK_TICK).sum())
+                found += int((~np.isin(kinds, ENGINES_OWN)).sum())
     finally:
         await reader.close()
     return found
