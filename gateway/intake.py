@@ -178,8 +178,9 @@ class ParticipantIntake:
         allow(key, "INTAKE")
         request = decode(data, _request)
         try:
-            budget = "cancels" if isinstance(request, OrderCancelRequest) else "orders"
-            self._context.throttle.take(self.id, budget)
+            # a budget of its own: a backlog is judged by when it was sent, others by when they come
+            kind = "cancels" if isinstance(request, OrderCancelRequest) else "orders"
+            self._context.throttle.take(self.id, f"intake {kind}", now_ns=record.append_ns)
             return request, self._context.entry.prepare(key, request)
         except Refused as refused:
             raise refused.about(request) from None

@@ -30,11 +30,17 @@ class Throttle:
         self._clock = clock
         self._interval = SECOND // max(per_second, 1)
         self._limit = per_second
-        self._due: dict[tuple[int, str], int] = {}  # theoretical arrival time, monotonic ns
+        self._due: dict[tuple[int, str], int] = {}  # theoretical arrival time, ns
 
-    def take(self, participant: int, budget: str, count: int = 1) -> Allowance:
-        """Takes `count` messages of a budget; Refused (THROTTLED) with the time to wait."""
-        now = self._clock.monotonic_ns()
+    def take(
+        self, participant: int, budget: str, count: int = 1, *, now_ns: int | None = None
+    ) -> Allowance:
+        """Takes `count` messages of a budget; Refused (THROTTLED) with the time to wait.
+
+        `now_ns` is when they were sent, for those read later; by default now (monotonic). A budget
+        is always used with the same clock.
+        """
+        now = self._clock.monotonic_ns() if now_ns is None else now_ns
         due = max(self._due.get((participant, budget), 0), now)
         ahead = due + count * self._interval - now
         if ahead > SECOND:

@@ -12,6 +12,7 @@ import pytest
 
 from exchange import topics
 from exchange.log.protocol import Partition
+from exchange.messages.reasons import EdgeReason
 from tests.gateway.conftest import House, demo_venue
 from tests.gateway.test_gateway_intake import PARTICIPANT, answered, answers, order, request
 
@@ -69,3 +70,18 @@ async def test_answers_cut_off_by_a_crash_are_given_by_the_next_gateway(
     came = await answers(house)
     assert {m["ref"] for m in came if m["type"] == "Reject"} == {1, 2, 3, 4}
     assert [m.get("intake_offset", -1) for m in came] == [-1, -1, -1, -1, 3]
+
+
+async def test_a_backlog_is_throttled_by_when_it_was_sent_not_by_when_it_is_read(
+    house: House,
+) -> None:
+    key = house.keys["northern"]
+    made = [request(key, order(ref, quantity=1)) for ref in range(1, 36)]
+    for first, last in ((0, 10), (10, 20), (20, 35)):
+        await house.log.append(INTAKE, made[first:last])
+        await asyncio.sleep(1.1)
+    await house.open_gateway(throttle_per_second=10)
+    await house.until(lambda: answered(house, 34))
+    came = await answers(house)
+    refused = [(m["reason"], m["ref"]) for m in came if m["type"] == "Reject"]
+    assert refused == [(EdgeReason.THROTTLED, ref) for ref in range(31, 36)]
