@@ -1,11 +1,11 @@
 """Order entry over the log: `intake.<participant>` in, `reports.<participant>` out.
 
 A participant with `intake = true` in the venue file writes `SignedRequest`s to its own topic. Each
-is checked like any other request, judged by the time at which the log took it, and goes the same
-way. All execution reports of the participant come back on its report topic, each with
-`intake_offset`: everything up to it on the intake topic has been answered. That is where a new
-gateway goes on; what it forwards a second time the engine knows by its `ref`, and a report that
-comes twice has the same `sequence`.
+is checked like any other request, judged by the time at which the log took it (so are its receive
+window, its `valid_ms` and its throttle), and goes the same way. All execution reports of the
+participant come back on its report topic, each with `intake_offset`: everything up to it on the
+intake topic has been answered. That is where a new gateway goes on; what it forwards a second time
+the engine knows by its `ref`, and a report that comes twice has the same `sequence`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import structlog
 from exchange import metrics, topics
 from exchange.log.protocol import Log, LogError, Reader, Record
 from exchange.messages.executions import ExecutionReport, Reject
-from exchange.messages.frames import order_id_of
+from exchange.messages.frames import INDEX_BITS, aged_command, order_id_of
 from exchange.messages.intake import SignedRequest
 from exchange.messages.orders import (
     NewOrderSingle,
@@ -28,7 +28,7 @@ from exchange.messages.orders import (
     OrderCancelRequest,
     OrderRequest,
 )
-from exchange.messages.reasons import EdgeReason
+from exchange.messages.reasons import EdgeReason, Reason
 from exchange.settings import PAGE_MAX
 from gateway.context import Context
 from gateway.identity import Identities, Signed
@@ -36,7 +36,7 @@ from gateway.order_entry import Prepared, decode
 from gateway.refusal import Refused
 from gateway.reports import Reported
 from gateway.roles import allow
-from gateway.submitter import Ticket
+from gateway.submitter import MS, Ticket
 from gateway.venue_view import MarketView
 
 GROUP_MAX = 256  # requests that go to the log together
@@ -55,6 +55,14 @@ Answer = ExecutionReport | Reject
 class _Entered(NamedTuple):
     request: OrderRequest
     prepared: Prepared
+    session: int
+    append_ns: int  # when the intake topic took it
+
+    @property
+    def is_known(self) -> bool:
+        """Whether `orders` has its ref: to send it again can do nothing."""
+        last = self.prepared.desk.view.last_ref.get(self.session, 0)
+        return self.request.ref <= last
 
 
 class Intake:
@@ -147,27 +155,19 @@ class ParticipantIntake:
         entered: dict[str, list[_Entered]] = {}
         for record in records:
             try:
-                request, prepared = self._check(record)
-                entered.setdefault(prepared.desk.market.code, []).append(
-                    _Entered(request, prepared)
-                )
+                item = self._check(record)
+                entered.setdefault(item.prepared.desk.market.code, []).append(item)
             except Refused as refused:
                 metrics.GATEWAY_REJECTIONS.labels("intake", refused.row.name).inc()
                 answers.append(refused.reject())
         for items in entered.values():
-            position = await self._write(items, stop)
-            if position is None:
+            written = await self._write(items, stop)
+            if written is None:
                 return  # stopping: the next gateway begins at this group again
-            first, index = position >> 16, position & 0xFFFF
-            answers += [
-                self._context.entry.pending(
-                    item.request, item.prepared.desk, order_id_of(first, index + place)
-                )
-                for place, item in enumerate(items)
-            ]
+            answers += written
         await self._append(answers, records[-1].offset)
 
-    def _check(self, record: Record) -> tuple[OrderRequest, Prepared]:
+    def _check(self, record: Record) -> _Entered:
         metrics.GATEWAY_MESSAGES.labels("intake", "in", "SignedRequest").inc()
         sent = decode(record.value, _signed)
         signed = Signed(sent.key, sent.timestamp_ns, sent.window_ms, sent.signature)
@@ -181,33 +181,79 @@ class ParticipantIntake:
             # a budget of its own: a backlog is judged by when it was sent, others by when they come
             kind = "cancels" if isinstance(request, OrderCancelRequest) else "orders"
             self._context.throttle.take(self.id, f"intake {kind}", now_ns=record.append_ns)
-            return request, self._context.entry.prepare(key, request)
+            prepared = self._context.entry.prepare(key, request)
+            return _Entered(request, prepared, key.session, record.append_ns)
         except Refused as refused:
             raise refused.about(request) from None
 
-    async def _write(self, items: list[_Entered], stop: asyncio.Event) -> int | None:
-        desk = items[0].prepared.desk
-        commands = [command for item in items for command in item.prepared.commands]
+    async def _write(self, items: list[_Entered], stop: asyncio.Event) -> list[Answer] | None:
+        """Tries until the log has those that are not too old by then; the answers to all."""
+        answers: list[Answer] = []
+        is_uncertain = False
         while not stop.is_set():
-            written: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-
-            def done(ticket: Ticket, written: asyncio.Future[int] = written) -> None:
-                if written.done():
-                    return
-                if ticket.refused is not None:
-                    written.set_exception(ticket.refused)
-                else:
-                    desk.view.arrived(ticket.position, ticket.arrived_ns, "intake")
-                    written.set_result(ticket.position)
-
+            now = self._context.clock.now_ns()
+            late = [item for item in items if self._is_late(item, now)]
+            items = [item for item in items if not self._is_late(item, now)]
+            answers += [self._too_late(item, is_uncertain) for item in late]
+            if not items:
+                return answers
             try:
-                desk.submitter.submit(Ticket(commands, done))
-                return await written
+                position = await self._submit(items, now)
             except Refused as refused:
+                if refused.row.number == Reason.EXPIRED:
+                    continue  # one of them waited in the queue too long
+                is_uncertain |= refused.row.number == EdgeReason.STATUS_UNKNOWN
                 # the intake topic still holds them: nothing is lost by trying again
                 self._logger.warning("intake_waits", reason=refused.row.name)
                 await asyncio.sleep(RETRY_S)
+            else:
+                first, index = position >> INDEX_BITS, position & ((1 << INDEX_BITS) - 1)
+                pending = self._context.entry.pending
+                return answers + [
+                    pending(item.request, item.prepared.desk, order_id_of(first, index + place))
+                    for place, item in enumerate(items)
+                ]
         return None
+
+    @staticmethod
+    def _is_late(item: _Entered, now_ns: int) -> bool:
+        # one that `orders` has may have been entered in time by the gateway before this one: the
+        # engine knows it, and its answer to a second time is the true one
+        is_over = 0 < item.prepared.valid_ms * MS < now_ns - item.append_ns
+        return is_over and not item.is_known
+
+    @staticmethod
+    def _too_late(item: _Entered, is_uncertain: bool) -> Answer:
+        # after an append of unknown end it may be on the log, and in time
+        reason = EdgeReason.STATUS_UNKNOWN if is_uncertain else Reason.EXPIRED
+        refused = Refused(reason, "it waited for the log").about(item.request)
+        metrics.GATEWAY_REJECTIONS.labels("intake", refused.row.name).inc()
+        return refused.reject()
+
+    async def _submit(self, items: Sequence[_Entered], now_ns: int) -> int:
+        """Queues the commands as one unit; the position of the first, or Refused."""
+        desk = items[0].prepared.desk
+        written: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        commands: list[bytes] = []
+        windows: list[int] = []
+        for item in items:
+            age_ns = max(now_ns - item.append_ns, 0)
+            commands += [aged_command(command, age_ns) for command in item.prepared.commands]
+            left_ms = item.prepared.valid_ms - age_ns // MS
+            if item.prepared.valid_ms and left_ms >= 0:
+                windows.append(max(left_ms, 1))
+
+        def done(ticket: Ticket) -> None:
+            if written.done():
+                return
+            if ticket.refused is not None:
+                written.set_exception(ticket.refused)
+            else:
+                desk.view.arrived(ticket.position, ticket.arrived_ns, "intake")
+                written.set_result(ticket.position)
+
+        desk.submitter.submit(Ticket(commands, done, valid_ms=min(windows, default=0)))
+        return await written
 
     # -- out ------------------------------------------------------------------------------------
 

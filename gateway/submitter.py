@@ -17,7 +17,7 @@ import structlog
 from exchange import metrics, topics
 from exchange.clock import Clock
 from exchange.log.protocol import AppendUncertainError, Log, LogError
-from exchange.messages.frames import build_commands, order_id_of
+from exchange.messages.frames import aged_command, build_commands, order_id_of
 from exchange.messages.reasons import EdgeReason, Reason
 from exchange.reference.venue import Market
 from exchange.settings import GATEWAY_BATCH_MAX, GATEWAY_CANCEL_RESERVE, GATEWAY_QUEUE_MAX
@@ -121,7 +121,12 @@ class Submitter:
     async def _write(self, tickets: list[Ticket]) -> None:
         if not tickets:
             return
-        commands = [command for ticket in tickets for command in ticket.commands]
+        now = self._clock.monotonic_ns()
+        commands = [
+            aged_command(command, now - ticket.arrived_ns) if ticket.valid_ms else command
+            for ticket in tickets
+            for command in ticket.commands
+        ]
         frame = build_commands(
             commands, writer=self._writer, batch=self._batch, time_ns=self._clock.now_ns()
         )

@@ -70,6 +70,7 @@ __all__ = [
     "Reason",
     "Side",
     "TimeInForce",
+    "aged_command",
     "build_commands",
     "command",
     "event_rows",
@@ -89,6 +90,8 @@ GENESIS = bytes(32)
 NOTE_BYTES = 40
 
 _PACKED_COMMAND = struct.Struct("<BBBBHHIIqqqQ16s")
+_VALID_MS = slice(6, 8)  # of a packed command
+_MS = 1_000_000
 
 
 class ChainBrokenError(Exception):
@@ -194,6 +197,20 @@ def pack_command(
         order_id,
         client_order_id,
     )
+
+
+def aged_command(record: bytes, age_ns: int) -> bytes:
+    """The command with what `age_ns` leaves of its receive window, to the millisecond.
+
+    The engine counts `valid_ms` from the frame's time: what went by before has to be taken off. At
+    least 1 ms stays, for 0 is no limit: whoever knows that the window is over sends nothing.
+    """
+    window = int.from_bytes(record[_VALID_MS], "little")
+    age_ms = age_ns // _MS
+    if window == 0 or age_ms <= 0:
+        return record
+    left = max(window - age_ms, 1)
+    return record[: _VALID_MS.start] + left.to_bytes(2, "little") + record[_VALID_MS.stop :]
 
 
 def notes(text: str) -> list[bytes]:

@@ -328,6 +328,20 @@ async def test_what_waits_longer_than_it_allows_never_reaches_the_log() -> None:
     assert len(read_commands(log.frames[0])) == 1
 
 
+async def test_the_wait_for_the_log_counts_in_the_receive_window() -> None:
+    log, done, clock = SlowLog(), [], HandClock()
+    made = submitter(log, clock)
+    for window in (50, 0):
+        records = [pack_command(Command.NEW_ORDER, valid_ms=window, ref=7)]
+        made.submit(Ticket(records, done.append, valid_ms=window))
+    clock.now += 30 * SECOND // 1_000
+    made.submit(Ticket([pack_command(Command.NEW_ORDER, valid_ms=9)], done.append, valid_ms=9))
+    await drained(made, log)
+    commands = read_commands(log.frames[0])
+    assert commands["valid_ms"].tolist() == [20, 0, 9]
+    assert commands["ref"].tolist() == [7, 7, 0]
+
+
 def test_a_refusal_names_its_request_without_changing_itself() -> None:
     class Request(msgspec.Struct):
         ref: int = 7
