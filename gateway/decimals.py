@@ -9,6 +9,7 @@ from gateway.refusal import Refused
 
 INT64_MAX = 2**63 - 1
 _DECIMAL = re.compile(r"(-?)([0-9]{1,19})(?:\.([0-9]{1,19}))?")
+_DIGITS_MAX = 20  # of a whole number in a path or a header
 _INTEGER = re.compile(r"-?[0-9]{1,40}")
 
 
@@ -30,6 +31,15 @@ def to_minor(text: str, digits: int, field: str = "price") -> int:
     if value > INT64_MAX:
         raise Refused(EdgeReason.INVALID_FIELD, f"{field}: {text} does not fit 64 bits")
     return -value if sign else value
+
+
+def whole_number(text: str) -> int | None:
+    """An unsigned number of a path or a header; None for any other text.
+
+    ASCII digits only, few enough that `int` cannot fail.
+    """
+    is_whole = text.isascii() and text.isdigit() and len(text) <= _DIGITS_MAX
+    return int(text) if is_whole else None
 
 
 def from_minor(value: int, digits: int) -> str:

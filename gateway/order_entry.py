@@ -7,6 +7,7 @@ so that there is one judge. What passes is queued for the market's `orders`.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
@@ -30,6 +31,7 @@ from exchange.reference.venue import Account, Instrument, Key, Market, Venue
 from exchange.settings import (
     BODY_BYTES_MAX,
     CLIENT_ORDER_ID_BYTES_MAX,
+    GATEWAY_QUEUE_MAX,
     JSON_DEPTH_MAX,
     NOTE_BYTES_MAX,
 )
@@ -70,6 +72,8 @@ class Prepared(NamedTuple):
     """Commands ready for the queue."""
 
     desk: Desk
+    session: int
+    ref: int
     commands: list[bytes]
     is_cancel: bool = False
     valid_ms: int = 0
@@ -129,6 +133,8 @@ class OrderEntry:
             (account.market, account.id): account for account in venue.account
         }
         self._transfer_id = 0
+        self._prepared_ref: dict[tuple[str, int], int] = {}  # (market, session) -> highest
+        self._repeated: OrderedDict[tuple[str, int, int], None] = OrderedDict()
 
     # -- orders ---------------------------------------------------------------------------------
 
@@ -138,10 +144,26 @@ class OrderEntry:
         desk = self.desks[instrument.market]
         self.own_account(key, desk.market, request.account)
         if isinstance(request, body.NewOrderSingle):
-            return self._new(key, request, instrument, desk)
+            prepared = self._new(key, request, instrument, desk)
+            self._note_ref(prepared, request.account)
+            return prepared
         if isinstance(request, body.OrderCancelRequest):
             return self._cancel(key, request, instrument, desk)
         return self._replace(key, request, instrument, desk)
+
+    def _note_ref(self, prepared: Prepared, account: int) -> None:
+        """Remembers for `pending` which requests may be no new order. O(1)."""
+        code, session, ref = prepared.desk.market.code, prepared.session, prepared.ref
+        last = max(
+            prepared.desk.view.last_ref.get(session, 0),
+            self._prepared_ref.get((code, session), 0),
+        )
+        if ref > last:
+            self._prepared_ref[code, session] = ref
+            return
+        self._repeated[code, account, ref] = None
+        if len(self._repeated) > GATEWAY_QUEUE_MAX:
+            self._repeated.popitem(last=False)
 
     def _new(
         self, key: Key, request: body.NewOrderSingle, instrument: Instrument, desk: Desk
@@ -165,7 +187,7 @@ class OrderEntry:
             price=price,
             client_order_id=label(request.client_order_id),
         )
-        return Prepared(desk, [command], valid_ms=request.valid_ms)
+        return Prepared(desk, key.session, request.ref, [command], valid_ms=request.valid_ms)
 
     def _cancel(
         self, key: Key, request: body.OrderCancelRequest, instrument: Instrument, desk: Desk
@@ -179,7 +201,7 @@ class OrderEntry:
             order_id=self._order_id(request, desk),
             client_order_id=label(request.original_client_order_id),
         )
-        return Prepared(desk, [command], is_cancel=True)
+        return Prepared(desk, key.session, request.ref, [command], is_cancel=True)
 
     def _replace(
         self, key: Key, request: body.OrderCancelReplaceRequest, instrument: Instrument, desk: Desk
@@ -207,7 +229,7 @@ class OrderEntry:
             order_id=order_id,
             client_order_id=label(request.client_order_id),
         )
-        return Prepared(desk, [command], valid_ms=request.valid_ms)
+        return Prepared(desk, key.session, request.ref, [command], valid_ms=request.valid_ms)
 
     @staticmethod
     def _order_id(
@@ -254,7 +276,7 @@ class OrderEntry:
             order_id=self.transfer_id() if is_release else 0,
             client_order_id=label(request.client_order_id),
         )
-        return Prepared(desk, [command, *self._notes(request)])
+        return Prepared(desk, key.session, request.ref, [command, *self._notes(request)])
 
     def _argument(self, request: body.Instruction, market: Market) -> int:
         if isinstance(request, body.TransferUnits):
@@ -297,7 +319,7 @@ class OrderEntry:
                 ref=number,
                 price=price,
             )
-            return Prepared(desk, [command])
+            return Prepared(desk, key.session, request.ref, [command])
         desk = self.desk(request.market)
         if isinstance(request, body.PhaseChange):
             named = self.instrument(request.symbol) if request.symbol else None
@@ -305,7 +327,7 @@ class OrderEntry:
                 raise Refused(
                     EdgeReason.INVALID_FIELD, f"{named.symbol} is traded in {named.market}"
                 )
-            return Prepared(desk, [pack_command(
+            return Prepared(desk, key.session, request.ref, [pack_command(
                 Command.PHASE_CHANGE,
                 order_type=Phase[request.phase],
                 instrument_id=named.id if named else 0,
@@ -321,12 +343,12 @@ class OrderEntry:
                 ref=number,
                 quantity=request.trading_date,
             )
-            return Prepared(desk, [command])
+            return Prepared(desk, key.session, request.ref, [command])
         account = self.account(desk.market, request.account)
         amount = to_minor(request.amount, desk.market.minor_digits, "amount")
         if amount == 0:
             raise Refused(Reason.QUANTITY_NOT_POSITIVE, "amount 0")
-        return Prepared(desk, [pack_command(
+        return Prepared(desk, key.session, request.ref, [pack_command(
             Command.CASH_DEPOSIT if amount > 0 else Command.CASH_WITHDRAW,
             account_id=account.id,
             quantity=abs(amount),
@@ -339,22 +361,34 @@ class OrderEntry:
 
     def submit(self, prepared: Prepared, done: Callable[[Ticket], None]) -> Ticket:
         """Queues the commands; `done` is called when the log has them or they are refused."""
+
+        def known(ticket: Ticket) -> None:
+            if ticket.refused is None:
+                prepared.desk.view.acknowledge(prepared.session, prepared.ref)
+            done(ticket)
+
         ticket = Ticket(
-            prepared.commands, done, is_cancel=prepared.is_cancel, valid_ms=prepared.valid_ms
+            prepared.commands, known, is_cancel=prepared.is_cancel, valid_ms=prepared.valid_ms
         )
         prepared.desk.submitter.submit(ticket)
         return ticket
 
     def pending(self, request: body.OrderRequest, desk: Desk, position: int) -> ExecutionReport:
-        """The log has the request: its answer until the engine speaks."""
+        """The log has the request: its answer until the engine speaks.
+
+        It names the order only where the ref was new: a resend's place is no order's id.
+        """
         is_new = isinstance(request, body.NewOrderSingle)
+        order_id = 0 if is_new else getattr(request, "order_id", 0)
+        if is_new and (desk.market.code, request.account, request.ref) not in self._repeated:
+            order_id = position
         return ExecutionReport(
             desk.market.code,
             request.account,
             "PENDING",
             "PENDING" if is_new else "",
             request_id=position,
-            order_id=position if is_new else getattr(request, "order_id", 0),
+            order_id=order_id,
             client_order_id=getattr(request, "client_order_id", ""),
             ref=request.ref,
             symbol=request.symbol,

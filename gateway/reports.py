@@ -28,10 +28,11 @@ from exchange.messages.frames import (
     fill_tail,
     order_id_of,
 )
-from exchange.messages.reasons import reason_text
+from exchange.messages.reasons import EdgeReason, reason_text
 from exchange.reference.venue import Venue
-from exchange.settings import ORDERS_ENDED_MAX, REPORTS_MAX
+from exchange.settings import ORDER_LABELS_MAX, ORDERS_ENDED_MAX, REPORTS_MAX
 from gateway.decimals import from_minor
+from gateway.requests import Original
 
 SIDE_WORD = {side.value: side.name for side in Side}
 ORDER_TYPE_WORD = {kind.value: kind.name for kind in OrderType}
@@ -56,8 +57,8 @@ class OrderState:
     """An order as the events describe it so far."""
 
     __slots__ = (
-        "account_id", "client_order_id", "cumulative", "instrument_id", "is_market", "last",
-        "leaves", "limit", "order_id", "order_type", "quantity", "side", "status",
+        "account_id", "client_order_id", "cumulative", "instrument_id", "is_market", "labels",
+        "last", "leaves", "limit", "order_id", "order_type", "quantity", "side", "status",
         "time_in_force",
     )  # fmt: skip
 
@@ -73,6 +74,7 @@ class OrderState:
         self.cumulative = 0
         self.limit = row.price  # minor units
         self.client_order_id = label_text(row.client_order_id)
+        self.labels: tuple[str, ...] = ()  # by which it is found, oldest first
         self.status = status
         self.last: ExecutionReport | None = None
 
@@ -105,11 +107,10 @@ class Reports:
         self._labels: dict[tuple[int, str], int] = {}
         self._recent: dict[int, deque[ExecutionReport]] = {}
 
-    def apply(self, part: EventPart, first_positions: dict[int, int]) -> list[Reported]:
+    def apply(self, part: EventPart, resent: dict[int, Original]) -> list[Reported]:
         """The reports of one part. O(events).
 
-        `first_positions` maps a command index of this record to the log position at which the
-        same request was heard first, for answers to resends.
+        `resent` maps a command index of this record to what it repeats, where its ref was not new.
         """
         reported = []
         for index, row in enumerate(event_rows(part.events)):
@@ -117,7 +118,7 @@ class Reports:
                 continue
             sequence = part.first_event + index
             request_id = order_id_of(part.input_offset, row.command_index)
-            made = self._report(row, part, sequence, request_id, first_positions)
+            made = self._report(row, part, sequence, request_id, resent)
             if made is not None:
                 self._keep(made.report)
                 reported.append(made)
@@ -171,14 +172,14 @@ class Reports:
         part: EventPart,
         sequence: int,
         request_id: int,
-        first_positions: dict[int, int],
+        resent: dict[int, Original],
     ) -> Reported | None:
         at = Place(sequence, request_id, part.time_ns)
         is_answer = True
         if row.kind == Event.REJECTED:
             report = self._rejected(row, at)
         elif row.kind == Event.DUPLICATE:
-            report = self._duplicate(row, at, first_positions.get(row.command_index, 0))
+            report = self._duplicate(row, at, resent.get(row.command_index))
         elif row.kind == Event.ACCEPTED:
             report = self._accepted(row, at)
         else:
@@ -200,7 +201,7 @@ class Reports:
         order.order_type = ORDER_TYPE_WORD.get(row.order_type, "")
         self.orders[row.order_id] = order
         if order.client_order_id:
-            self._labels[row.account_id, order.client_order_id] = row.order_id
+            self._label(order, order.client_order_id)
         return self._noted(order, self._order_report(order, "NEW", at))
 
     def _filled(self, order: OrderState, row: EventRow, at: Place) -> ExecutionReport:
@@ -232,7 +233,7 @@ class Reports:
         label = label_text(row.client_order_id)
         if label and label != order.client_order_id:
             order.client_order_id = label
-            self._labels[order.account_id, label] = order.order_id
+            self._label(order, label)
         return self._noted(order, self._order_report(order, "REPLACED", at))
 
     def _cancelled(self, order: OrderState, row: EventRow, at: Place) -> ExecutionReport:
@@ -257,15 +258,35 @@ class Reports:
             self._end(refused)
         return report
 
-    def _duplicate(self, row: EventRow, at: Place, first: int) -> ExecutionReport | None:
+    def _duplicate(
+        self, row: EventRow, at: Place, original: Original | None
+    ) -> ExecutionReport | None:
         if row.order_type not in _ORDER_COMMANDS:
             return None
-        order = self.order(row.order_id or first)
+        order_id, reason, exec_type = row.order_id, 0, "ORDER_STATUS"
+        heard = original.heard if original is not None else None
+        if heard is not None:
+            exec_type = "REJECTED" if heard.reason else exec_type
+            reason = heard.reason
+            order_id = heard.order_id
+            if not order_id and row.order_type == Command.NEW_ORDER:
+                order_id = heard.position
+        elif original is not None and original.fault is not None:
+            is_old = original.fault == EdgeReason.REF_FORGOTTEN
+            if not is_old:
+                order_id = 0  # this request is none of that order's
+            if not (is_old and order_id):
+                exec_type = "ORDER_STATUS" if is_old else "REJECTED"
+                reason = original.fault
+        if not order_id and not reason and row.order_type != Command.NEW_ORDER:
+            order_id = self._labels.get((row.account_id, label_text(row.client_order_id)), 0)
+        order = self.order(order_id) if order_id else None
         if order is None or order.account_id != row.account_id:
-            order = OrderState(row, row.order_id or first, "")
+            order = OrderState(row, order_id, "REJECTED" if exec_type == "REJECTED" else "")
             order.leaves = 0
-        reason = order.last.reason if order.last else 0
-        return self._order_report(order, "ORDER_STATUS", at, ref=row.value, reason=reason)
+        if not reason and order.last is not None:
+            reason = order.last.reason
+        return self._order_report(order, exec_type, at, ref=row.value, reason=reason)
 
     # -- keeping -----------------------------------------------------------------------------------
 
@@ -279,9 +300,19 @@ class Reports:
         self._ended[order.order_id] = order
         if len(self._ended) > ORDERS_ENDED_MAX:
             _, gone = self._ended.popitem(last=False)
-            label = gone.account_id, gone.client_order_id
-            if self._labels.get(label) == gone.order_id:
-                del self._labels[label]
+            for label in gone.labels:
+                self._unlabel(gone, label)
+
+    def _label(self, order: OrderState, label: str) -> None:
+        self._labels[order.account_id, label] = order.order_id
+        order.labels = (*(known for known in order.labels if known != label), label)
+        if len(order.labels) > ORDER_LABELS_MAX:
+            self._unlabel(order, order.labels[0])
+            order.labels = order.labels[1:]
+
+    def _unlabel(self, order: OrderState, label: str) -> None:
+        if self._labels.get((order.account_id, label)) == order.order_id:
+            del self._labels[order.account_id, label]
 
     def _keep(self, report: ExecutionReport) -> None:
         recent = self._recent.get(report.account)

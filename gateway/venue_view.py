@@ -1,8 +1,9 @@
 """What the gateway knows of a market: projections of `orders`, `events` and `registry`.
 
 Nothing is shown to anyone that does not stand on the log. `orders` is read for the sessions' refs
-only, `events` for orders, reports and balances, `registry` for holdings and instructions. Whoever
-waits for the outcome of a command is woken here.
+only (to its end for the last ones, beside `events` for what a resend repeats), `events` for orders,
+reports and balances, `registry` for holdings and instructions. Whoever waits for the outcome of a
+command is woken here.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import msgspec
-import numpy as np
 import structlog
 
 from exchange import metrics, topics
@@ -28,23 +28,23 @@ from exchange.messages.frames import (
     EventPart,
     EventRow,
     event_rows,
-    order_id_of,
     sound_commands,
 )
 from exchange.messages.registry import RegistryRecord
 from exchange.positions import Positions
 from exchange.reference.venue import Market, Venue
-from exchange.settings import GATEWAY_QUEUE_MAX, OUTCOME_BYTES_MAX, REQUESTS_REMEMBERED_MAX
+from exchange.settings import GATEWAY_QUEUE_MAX, OUTCOME_BYTES_MAX
 from gateway.holdings import Holdings
 from gateway.instructions import Instructions
 from gateway.reports import Reported, Reports
+from gateway.requests import PARTICIPANT_SESSIONS, Original, Requests
 
 SLICE_NS = 5_000_000  # the loop is given back at least this often while catching up
 READ_WAIT_S = 0.5
 RETRY_S = 0.2
 LAG_EVERY_NS = 1_000_000_000
 REPORT_BYTES = 1_024  # what one kept report costs, about
-PARTICIPANT_SESSIONS = 1_000  # sessions below are the venue's own
+PART_BYTES = 1_024  # what one kept part costs besides its events and reports, about
 
 
 class Outcome(NamedTuple):
@@ -53,16 +53,18 @@ class Outcome(NamedTuple):
     reports: tuple[ExecutionReport, ...]  # those that answer it
     events: tuple[EventRow, ...]  # all it caused
     time_ns: int
+    original: Original | None = None  # what the command repeats; None: its ref was new
 
 
 class _Output:
     """The engine's output of one record of `orders`, kept for answers still on their way."""
 
-    __slots__ = ("is_complete", "parts", "reported", "size")
+    __slots__ = ("is_complete", "parts", "reported", "resent", "size")
 
     def __init__(self) -> None:
         self.parts: list[EventPart] = []
         self.reported: list[Reported] = []
+        self.resent: dict[int, Original] = {}  # by command index
         self.is_complete = False
         self.size = 0
 
@@ -73,7 +75,8 @@ class _Output:
             for row in event_rows(part.events[part.events["command_index"] == index])
         ]
         reports = [r.report for r in self.reported if r.command_index == index and r.is_answer]
-        return Outcome(tuple(reports), tuple(rows), self.parts[0].time_ns)
+        original = self.resent.get(index)
+        return Outcome(tuple(reports), tuple(rows), self.parts[0].time_ns, original)
 
 
 Listener = Callable[["MarketView", list[Reported]], None]
@@ -88,21 +91,20 @@ class MarketView:
         self.positions = Positions()
         self.holdings = Holdings()
         self.instructions = Instructions(venue, market.code, self._instruction_changed)
-        self.last_ref: dict[int, int] = {}  # session -> highest ref on the log
+        self.requests = Requests()
+        self.last_ref: dict[int, int] = {}  # session -> highest ref on the log, answered or not
         self.listeners: list[Listener] = []
         self.follower = EventFollower()
         self._registry_number = 0
         self._log = log
         self._clock = clock
-        self._heard: OrderedDict[tuple[int, int], int] = OrderedDict()  # (session, ref) -> position
-        self._resent: dict[int, dict[int, int]] = {}  # offset -> command index -> first position
         self._orders_next = 0
         self._outputs: OrderedDict[int, _Output] = OrderedDict()
         self._outputs_size = 0
         self._waiters: dict[int, list[tuple[int, asyncio.Future[Outcome | None]]]] = {}
         self._arrivals: dict[int, list[tuple[str, int]]] = {}
         self._instruction_waiters: dict[int, list[asyncio.Future[None]]] = {}
-        self._caught_up = {"events": False, "registry": False}
+        self._caught_up = {"orders": False, "events": False, "registry": False}
         self._lag_next_ns = 0
         self._logger = structlog.get_logger().bind(service="gateway", market=market.code)
 
@@ -115,6 +117,7 @@ class MarketView:
         """Follows the topics until `stop`; raises ChainBrokenError when they cannot be trusted."""
         try:
             async with asyncio.TaskGroup() as group:
+                group.create_task(self._follow_orders(stop))
                 group.create_task(self._follow_events(stop))
                 group.create_task(self._follow_registry(stop))
         except* (ChainBrokenError, ValueError) as broken:
@@ -169,11 +172,37 @@ class MarketView:
                 if not waiters:
                     self._instruction_waiters.pop(instruction_id, None)
 
-    def first_position(self, session: int, ref: int) -> int:
-        """Where the log holds the request with that ref of a session; 0 if unknown."""
-        return self._heard.get((session, ref), 0)
+    def acknowledge(self, session: int, ref: int) -> None:
+        """The log has a request with that ref of a session. O(1)."""
+        if ref > self.last_ref.get(session, 0):
+            self.last_ref[session] = ref
 
-    # -- events and orders -------------------------------------------------------------------------
+    # -- orders ------------------------------------------------------------------------------------
+
+    async def _follow_orders(self, stop: asyncio.Event) -> None:
+        """Reads `orders` to its end however far the engine is, for the sessions' last refs."""
+        partition = topics.orders(self.market.partition)
+        target = await self._end(partition)
+        reader = await self._open(partition)
+        try:
+            while not stop.is_set():
+                for record in await self._read(reader):
+                    self._note_refs(record.value)
+                await asyncio.sleep(0)
+                self._caught_up["orders"] |= reader.position >= target
+        finally:
+            await reader.close()
+
+    def _note_refs(self, frame: bytes) -> None:
+        commands = sound_commands(frame)
+        if commands is None:
+            return
+        commands = commands[commands["session_id"] >= PARTICIPANT_SESSIONS]
+        pairs = zip(commands["session_id"].tolist(), commands["ref"].tolist(), strict=True)
+        for session, ref in pairs:
+            self.acknowledge(session, ref)
+
+    # -- events -------------------------------------------------------------------------
 
     async def _follow_events(self, stop: asyncio.Event) -> None:
         target = await self._end(topics.events(self.market.partition))
@@ -202,50 +231,30 @@ class MarketView:
 
     async def _read_orders(self, reader: Reader) -> None:
         for record in await self._read(reader):
-            resent = self._note_refs(record.offset, record.value)
-            if resent:
-                self._resent[record.offset] = resent
+            self.requests.note(record.offset, record.value)
             self._orders_next = record.offset + 1
-
-    def _note_refs(self, offset: int, frame: bytes) -> dict[int, int]:
-        commands = sound_commands(frame)
-        if commands is None:
-            return {}
-        resent: dict[int, int] = {}
-        numbered = np.flatnonzero(commands["session_id"])
-        sessions = commands["session_id"][numbered].tolist()
-        refs = commands["ref"][numbered].tolist()
-        for index, session, ref in zip(numbered.tolist(), sessions, refs, strict=True):
-            if ref <= self.last_ref.get(session, 0):
-                resent[index] = self._heard.get((session, ref), 0)
-                continue
-            self.last_ref[session] = ref
-            if session >= PARTICIPANT_SESSIONS:
-                self._heard[session, ref] = order_id_of(offset, index)
-        while len(self._heard) > REQUESTS_REMEMBERED_MAX:
-            self._heard.popitem(last=False)
-        return resent
 
     def _apply(self, part: EventPart) -> None:
         self.positions.apply(part)
-        reported = self.reports.apply(part, self._resent.get(part.input_offset, {}))
+        resent = self.requests.answered(part)
+        reported = self.reports.apply(part, resent)
         self.instructions.apply_events(part)
-        self._keep(part, reported)
+        self._keep(part, reported, resent)
         if reported:
             for listener in self.listeners:
                 listener(self, reported)
 
-    def _keep(self, part: EventPart, reported: list[Reported]) -> None:
+    def _keep(self, part: EventPart, reported: list[Reported], resent: dict[int, Original]) -> None:
         offset = part.input_offset
         output = self._outputs.setdefault(offset, _Output())
         output.parts.append(part)
         output.reported += reported
-        size = len(part.events) * RECORD_SIZE + len(reported) * REPORT_BYTES
+        output.resent = resent
+        size = PART_BYTES + len(part.events) * RECORD_SIZE + len(reported) * REPORT_BYTES
         output.size += size
         self._outputs_size += size
         if part.is_last:
             output.is_complete = True
-            self._resent.pop(offset, None)
             for interface, arrived_ns in self._arrivals.pop(offset, ()):
                 self._round_trip(interface, arrived_ns)
             for index, future in self._waiters.pop(offset, ()):

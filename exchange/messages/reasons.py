@@ -16,7 +16,7 @@ __all__ = ["REASONS", "EdgeReason", "Reason", "ReasonText", "RegistryReason", "r
 
 
 class EdgeReason(IntEnum):
-    """The gateway's refusals: nothing reached the log (but STATUS_UNKNOWN)."""
+    """The gateway's refusals: nothing was done (but see STATUS_UNKNOWN and REF_FORGOTTEN)."""
 
     BODY_TOO_LARGE = 501
     MALFORMED_JSON = 502
@@ -37,6 +37,9 @@ class EdgeReason(IntEnum):
     SLOW_READER = 524
     TOO_MANY_CONNECTIONS = 525
     METHOD_NOT_ALLOWED = 526
+    REF_PASSED_OVER = 527
+    REF_REUSED = 528
+    REF_FORGOTTEN = 529
 
 
 class RegistryReason(IntEnum):
@@ -212,6 +215,16 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
      "The gateway has as many connections as it takes. Close unused ones or try later."),
     (EdgeReason.METHOD_NOT_ALLOWED, 405, False,
      "The path knows other methods only. See /openapi.json."),
+    (EdgeReason.REF_PASSED_OVER, 409, False,
+     "The ref is not above the key's last one and stands for no request: it was passed over. "
+     "Nothing was done; send it with a new ref (GET /session)."),
+    (EdgeReason.REF_REUSED, 409, False,
+     "The ref stands for another request of this key. Nothing was done by this one; send it with a "
+     "new ref (GET /session)."),
+    (EdgeReason.REF_FORGOTTEN, 409, False,
+     "The ref is older than the requests that the gateway remembers, so it may or may not have "
+     "been done. Do not send it with a new ref before GET /orders, /executions or /positions "
+     "has told which."),
     (RegistryReason.NOT_ENOUGH_UNITS, 422, False,
      "The account's registry position holds fewer units (GET /holdings). Release units from "
      "trading first."),

@@ -26,10 +26,12 @@ from exchange.messages.orders import (
     SideWord,
     TimeInForceWord,
 )
+from exchange.messages.reasons import EdgeReason
 from exchange.settings import RECEIVE_WINDOW_MS, WAIT_MS_MAX
 from gateway.client.errors import (
     OperationFailedError,
     RateLimitError,
+    RefNotTakenError,
     StatusUnknownError,
     VenueBusyError,
     error_of,
@@ -44,7 +46,9 @@ from gateway.routes.trading import ExecutionList, OrderList
 
 WAIT_S = 10.0  # for the engine's answer
 POLL_S = 0.05
+NOTHING_DONE = (EdgeReason.REF_PASSED_OVER, EdgeReason.REF_REUSED)
 PAUSE_S = 0.1
+NUMBERS = 3  # tried for a request whose number turns out to be taken
 
 _T = TypeVar("_T", bound=msgspec.Struct)
 
@@ -179,8 +183,11 @@ class Client:
                     raise
                 await asyncio.sleep(pause)
                 continue
-            if report.exec_type == "ORDER_STATUS" and not report.order_id:
-                continue  # the number was passed over and never heard: a new one
+            if report.reason in NOTHING_DONE and asyncio.get_running_loop().time() < deadline:
+                await self._catch_up()
+                continue  # the number is not free, and nothing was done under it: a new one
+            if report.reason == EdgeReason.REF_FORGOTTEN:
+                raise error_of(report.reason, report.text, report=report)
             if report.exec_type == "REJECTED":
                 raise error_of(report.reason, report.text, report=report)
             return report
@@ -263,11 +270,19 @@ class Client:
         return report
 
     async def _numbered(self, path: str, body: msgspec.Struct, reply: type[_T], wait_ms: int) -> _T:
-        async with self._next_ref() as ref:
-            numbered: Any = msgspec.structs.replace(body, ref=ref)
-            return await self.rest.call(
-                "POST", path, reply, body=numbered, query={"wait_ms": wait_ms}
-            )
+        for number in range(1, NUMBERS + 1):
+            async with self._next_ref() as ref:
+                numbered: Any = msgspec.structs.replace(body, ref=ref)
+                try:
+                    return await self.rest.call(
+                        "POST", path, reply, body=numbered, query={"wait_ms": wait_ms}
+                    )
+                except RefNotTakenError:
+                    # nothing was done: the venue knows a higher number of this key
+                    if number == NUMBERS:
+                        raise
+            await self._catch_up()
+        raise AssertionError("unreachable")
 
     @asynccontextmanager
     async def _next_ref(self) -> AsyncIterator[int]:
@@ -282,7 +297,11 @@ class Client:
 
     async def _know_ref(self) -> None:
         if self._ref < 0:
-            self._ref = max((await self.session()).last_ref.values(), default=0)
+            await self._catch_up()
+
+    async def _catch_up(self) -> None:
+        heard = (await self.session()).last_ref.values()
+        self._ref = max(self._ref, *heard)
 
     # -- questions ------------------------------------------------------------------------------
 

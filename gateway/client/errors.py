@@ -57,6 +57,14 @@ class InsufficientFundsError(RefusedError):
     """The account's cash or units do not cover it."""
 
 
+class RefNotTakenError(RefusedError):
+    """The number stands for nothing or for another request: only a new one can be done."""
+
+
+class RefForgottenError(RefusedError):
+    """Too old to be told whether it was done: ask for orders or positions, never send it anew."""
+
+
 class MarketClosedError(RefusedError):
     """The phase does not allow it."""
 
@@ -100,6 +108,9 @@ _BY_NUMBER: dict[int, type[VenueError]] = {
     EdgeReason.VENUE_BUSY: VenueBusyError,
     EdgeReason.STATUS_UNKNOWN: StatusUnknownError,
     EdgeReason.NOT_FOUND: OrderNotFoundError,
+    EdgeReason.REF_PASSED_OVER: RefNotTakenError,
+    EdgeReason.REF_REUSED: RefNotTakenError,
+    EdgeReason.REF_FORGOTTEN: RefForgottenError,
     EdgeReason.SLOW_READER: NetworkError,
     EdgeReason.TOO_MANY_CONNECTIONS: VenueBusyError,
 }

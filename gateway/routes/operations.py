@@ -7,7 +7,7 @@ from exchange.messages.frames import Event
 from exchange.messages.orders import CashDeposit, DayRoll, PhaseChange, ReferencePrice
 from exchange.messages.reasons import reason_text
 from gateway.routes.table import Call, Reply, Route, Wait, wait_s
-from gateway.routes.trading import log_position, outcome
+from gateway.routes.trading import log_position, original, outcome
 
 
 async def post_operation(call: Call) -> Reply:
@@ -19,18 +19,20 @@ async def post_operation(call: Call) -> Reply:
     code = prepared.desk.market.code
     if answer is None:
         return Reply(OperationReport(code, position, "PENDING", call.body.ref), 202)
+    heard = original(answer)
     first = answer.events[0] if answer.events else None
-    if first is not None and first.kind == Event.REJECTED:
-        row = reason_text(first.reason)
+    reason = first.reason if first is not None and first.kind == Event.REJECTED else 0
+    if heard is not None:
+        position, reason = heard.position, heard.reason
+    if reason:
+        row = reason_text(reason)
         refused = OperationReport(
             code, position, "REFUSED", call.body.ref, 0, row.number, row.name, row.text
         )
         return Reply(refused, 422)
-    if first is not None and first.kind == Event.DUPLICATE:
-        heard = prepared.desk.view.first_position(call.key.session, call.body.ref)
+    if heard is not None:
         text = "sent before with this ref; done once"
-        done = OperationReport(code, heard or position, "DONE", call.body.ref, text=text)
-        return Reply(done)
+        return Reply(OperationReport(code, position, "DONE", call.body.ref, text=text))
     count = len(answer.events)
     return Reply(OperationReport(code, position, "DONE", call.body.ref, count))
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 
 from exchange.messages.executions import InstructionReport
-from exchange.messages.frames import Event
 from exchange.messages.orders import Instruction
 from exchange.messages.reasons import EdgeReason
 from exchange.settings import WAIT_MS
+from gateway.decimals import whole_number
 from gateway.refusal import Refused
 from gateway.roles import sees_all_accounts
 from gateway.routes.accounts import MarketQuery
 from gateway.routes.table import Call, Reply, Route, Wait, wait_s
-from gateway.routes.trading import log_position, outcome
+from gateway.routes.trading import log_position, original, outcome
 
 
 async def post_instruction(call: Call) -> Reply:
@@ -26,10 +26,12 @@ async def post_instruction(call: Call) -> Reply:
     position = await log_position(call.context, prepared)
     view = prepared.desk.view
     answer = await outcome(view, position, timeout_s)
-    if answer is not None and any(row.kind == Event.DUPLICATE for row in answer.events):
-        position = view.first_position(call.key.session, request.ref) or position
+    heard = original(answer) if answer is not None else None
+    position = position if heard is None else heard.position
     await view.wait_instruction(position, max(deadline - loop.time(), 0))
     report = view.instructions.report(position)
+    if report is None and heard is not None:
+        raise Refused(EdgeReason.REF_FORGOTTEN)
     if report is None:
         report = InstructionReport(
             prepared.desk.market.code, position, request.account, "", "PENDING"
@@ -39,9 +41,9 @@ async def post_instruction(call: Call) -> Reply:
 
 async def get_instruction(call: Call) -> Reply:
     """One instruction of an account that the key sees."""
-    if not call.path_id.isdigit():
+    number = whole_number(call.path_id)
+    if number is None:
         raise Refused(EdgeReason.NOT_FOUND, f"instruction {call.path_id[:40]}")
-    number = int(call.path_id)
     wanted = call.query.market
     views = [call.context.entry.desk(wanted).view] if wanted else call.context.views.values()
     found = []

@@ -16,9 +16,11 @@ from exchange.messages.orders import (
 from exchange.messages.reasons import EdgeReason
 from exchange.settings import WAIT_MS
 from gateway.context import Context
+from gateway.decimals import whole_number
 from gateway.order_entry import Prepared
 from gateway.refusal import Refused
 from gateway.reports import OrderState
+from gateway.requests import Heard
 from gateway.routes.table import Call, Page, Reply, Route, Wait, page_limit, wait_s
 from gateway.submitter import Ticket
 from gateway.venue_view import MarketView, Outcome
@@ -93,6 +95,14 @@ async def outcome(view: MarketView, position: int, timeout_s: float) -> Outcome 
         return None
 
 
+def original(answer: Outcome) -> Heard | None:
+    """The request which this one repeats, None if its ref was new; Refused where there is none."""
+    found = answer.original
+    if found is not None and found.fault is not None:
+        raise Refused(found.fault)
+    return found.heard if found is not None else None
+
+
 async def enter(call: Call, request: OrderRequest, wait_ms: int) -> Reply:
     """Sends an order request and waits for what the engine makes of it."""
     timeout_s = wait_s(wait_ms)
@@ -103,7 +113,7 @@ async def enter(call: Call, request: OrderRequest, wait_ms: int) -> Reply:
         return Reply(call.context.entry.pending(request, prepared.desk, position), 202)
     last = answer.reports[-1]
     report = msgspec.structs.replace(last, ref=request.ref)
-    if report.exec_type == "REJECTED":
+    if report.exec_type == "REJECTED" or report.reason == EdgeReason.REF_FORGOTTEN:
         return Reply(report, 422)
     return Reply(report, 201 if isinstance(request, NewOrderSingle) else 200)
 
@@ -157,12 +167,13 @@ async def get_orders(call: Call) -> Reply:
 
 async def get_order(call: Call) -> Reply:
     """One order, by the venue's id or by the client's (the account's last with that id)."""
+    number = whole_number(call.path_id)
     found: list[tuple[MarketView, OrderState]] = []
     for view in _views(call.context, call.query.market):
         accounts = call.context.visible_accounts(call.key, view.market.code)
         order: OrderState | None = None
-        if call.path_id.isdigit():
-            order = view.reports.order(int(call.path_id))
+        if number is not None:
+            order = view.reports.order(number)
         else:
             labelled = (view.reports.order_labelled(a, call.path_id) for a in sorted(accounts))
             order = next((item for item in labelled if item is not None), None)
@@ -172,7 +183,8 @@ async def get_order(call: Call) -> Reply:
         raise Refused(EdgeReason.NOT_FOUND, f"order {call.path_id[:40]}")
     if len(found) > 1:
         raise Refused(
-            EdgeReason.INVALID_FIELD, f"order {call.path_id} is in several markets: add ?market="
+            EdgeReason.INVALID_FIELD,
+            f"order {call.path_id[:40]} is in several markets: add ?market=",
         )
     view, order = found[0]
     return Reply(view.reports.status(order))
@@ -191,8 +203,9 @@ async def get_executions(call: Call) -> Reply:
 
 
 def _named(path_id: str) -> dict[str, int | str]:
-    if path_id.isdigit():
-        return {"order_id": int(path_id)}
+    number = whole_number(path_id)
+    if number is not None:
+        return {"order_id": number}
     return {"original_client_order_id": path_id}
 
 

@@ -18,6 +18,7 @@ from exchange.messages.orders import (
     SideWord,
 )
 from gateway.client import Client, VenueError
+from gateway.client.client import NOTHING_DONE
 from gateway.client.session import Waiting
 from gateway.simulated import money
 
@@ -98,7 +99,7 @@ class Member:
                     continue
                 self.unanswered.discard(label)
                 return
-            if report.exec_type == "ORDER_STATUS" and not report.order_id:
+            if report.reason in NOTHING_DONE:
                 self.resent += 1  # the venue never heard that number
                 continue
             self.acknowledged.setdefault((report.market, report.request_id), label)
