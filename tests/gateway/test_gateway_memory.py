@@ -1,0 +1,114 @@
+"""What a gateway remembers of a market is bounded, however long the market runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from exchange.clock import SystemClock
+from exchange.log.protocol import Log
+from exchange.messages.frames import (
+    GENESIS,
+    Command,
+    OrderType,
+    Side,
+    TimeInForce,
+    build_commands,
+    command,
+    order_id_of,
+    seal_events,
+)
+from exchange.reference.venue import Venue
+from exchange.settings import ORDER_LABELS_MAX
+from gateway import reports, venue_view
+from gateway.venue_view import PART_BYTES, MarketView
+from matching import Engine
+from tests.gateway.conftest import demo_venue
+
+
+class Tape:
+    """An engine and a view that reads what it says, without a log between them."""
+
+    def __init__(self, venue: Venue, log: Log | None = None) -> None:
+        market = venue.market_of("EU")
+        self.view = MarketView(log, venue, market, SystemClock())  # type: ignore[arg-type]
+        self.offset = 0
+        self._engine = Engine()
+        self._chain = GENESIS
+
+    def feed(self, *commands: bytes) -> int:
+        frame = build_commands(list(commands), writer=1, batch=self.offset, time_ns=self.offset + 1)
+        first = self._engine.next_event
+        events = self._engine.apply(self.offset, self.offset + 1, frame)
+        parts, self._chain = seal_events(
+            events, input_offset=self.offset, first_event=first, epoch=self._engine.epoch,
+            time_ns=self._engine.time_ns, chain=self._chain,
+        )  # fmt: skip
+        self.view.requests.note(self.offset, frame)
+        for part in parts:
+            accepted = self.view.follower.accept(self.offset, part)
+            assert accepted is not None
+            self.view._apply(accepted)
+        self.offset += 1
+        return self.offset - 1
+
+
+@pytest.fixture
+def tape() -> Iterator[Tape]:
+    venue, _ = demo_venue()
+    made = Tape(venue)
+    made.feed(
+        command(Command.INSTRUMENT_OPEN, instrument_id=1),
+        command(Command.ACCOUNT_OPEN, account_id=101, order_id=2),
+        command(Command.CASH_DEPOSIT, account_id=101, quantity=10**12),
+        command(Command.PHASE_CHANGE, order_type=1),
+    )
+    return made
+
+
+def test_idle_hours_leave_no_more_than_the_bound(tape: Tape, monkeypatch) -> None:
+    monkeypatch.setattr(venue_view, "OUTCOME_BYTES_MAX", 50 * PART_BYTES)
+    for _ in range(500):
+        tape.feed(command(Command.CLOCK_TICK))
+    assert len(tape.view._outputs) <= 50
+
+
+def test_a_replaced_order_is_found_by_its_last_labels_and_leaves_none(
+    tape: Tape, monkeypatch
+) -> None:
+    monkeypatch.setattr(reports, "ORDERS_ENDED_MAX", 0)
+    order = {
+        "account_id": 101, "session_id": 1_003, "quantity": 5, "price": 100,
+    }  # fmt: skip
+    order_id = order_id_of(
+        tape.feed(
+            command(
+                Command.NEW_ORDER, side=Side.BUY, order_type=OrderType.LIMIT,
+                time_in_force=TimeInForce.DAY, instrument_id=1, ref=1, client_order_id=b"a",
+                **order,
+            )
+        ),
+        0,
+    )  # fmt: skip
+    for number in range(3 * ORDER_LABELS_MAX):
+        label = b"L%d" % number
+        tape.feed(
+            command(
+                Command.REPLACE_ORDER, ref=2 + number, order_id=order_id, client_order_id=label,
+                **order | {"price": 100 + number % 2},
+            )
+        )  # fmt: skip
+    kept = tape.view.reports
+    assert len(kept._labels) == ORDER_LABELS_MAX
+    found = kept.order_labelled(101, f"L{3 * ORDER_LABELS_MAX - 2}")
+    assert found is not None
+    assert found.order_id == order_id
+    assert kept.order_labelled(101, "a") is None
+    tape.feed(
+        command(
+            Command.CANCEL_ORDER, account_id=101, session_id=1_003, ref=9_999, order_id=order_id
+        )
+    )
+    assert not kept._labels
+    assert not tape.view.requests._unanswered
