@@ -31,6 +31,7 @@ from exchange.messages.reasons import EdgeReason, reason_text
 from exchange.settings import BODY_BYTES_MAX, BODY_TIMEOUT_S
 from gateway.console.files import FILES, PageFile
 from gateway.context import Context
+from gateway.decimals import whole_number
 from gateway.identity import Signed
 from gateway.openapi import describe
 from gateway.order_entry import decode
@@ -127,7 +128,7 @@ async def _body_in_time(request: Request[Any, Any, Any]) -> bytes:
 
 async def _body(request: Request[Any, Any, Any]) -> bytes:
     length = request.headers.get("content-length", "")
-    if length.isdigit() and int(length) > BODY_BYTES_MAX:
+    if (whole_number(length) or 0) > BODY_BYTES_MAX:
         raise Refused(EdgeReason.BODY_TOO_LARGE, f"{length} bytes")
     chunks: list[bytes] = []
     size = 0
@@ -150,12 +151,12 @@ def _signed(request: Request[Any, Any, Any]) -> Signed:
     key = headers.get("x-exchange-key", "")
     if not key:
         raise Refused(EdgeReason.UNKNOWN_KEY)
-    timestamp = headers.get("x-exchange-timestamp", "")
-    window = headers.get("x-exchange-window", "0")
-    if not (timestamp.isdigit() and window.isdigit() and len(timestamp + window) < 30):
+    timestamp = whole_number(headers.get("x-exchange-timestamp", ""))
+    window = whole_number(headers.get("x-exchange-window", "0"))
+    if timestamp is None or window is None:
         raise Refused(EdgeReason.TIMESTAMP_OUTSIDE_WINDOW, "timestamp and window are whole numbers")
     signature = headers.get("x-exchange-signature", "")
-    return Signed(key, int(timestamp), int(window), signature)
+    return Signed(key, timestamp, window, signature)
 
 
 def _query(model: type[msgspec.Struct], query_string: bytes) -> msgspec.Struct:

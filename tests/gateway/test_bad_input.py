@@ -14,6 +14,7 @@ import pytest
 
 from exchange.messages.executions import Problem
 from exchange.messages.frames import Command, command
+from exchange.messages.reasons import EdgeReason
 from exchange.settings import BODY_BYTES_MAX
 from gateway.client import SigningKey
 from gateway.identity import sign
@@ -355,3 +356,23 @@ async def test_a_body_that_never_arrives_is_refused(house, monkeypatch: pytest.M
     assert b'"reason":502' in answer
     assert b"did not arrive" in answer
     writer.close()
+
+
+async def test_digits_that_are_no_number_are_refused(raw: Raw) -> None:
+    """Superscripts are digits to `str.isdigit` and nothing to `int`; long numbers are refused."""
+    key, target = raw.house.keys["northern"], "/orders"
+    for name in ("X-Exchange-Timestamp", "X-Exchange-Window"):
+        for text in ("\xb2", "9" * 4_400):
+            headers = raw.headers(key, "GET", target, b"") | {name: text}
+            sent = {field: value.encode("latin-1") for field, value in headers.items()}
+            refused = problem(await raw.http.get(target, headers=sent))
+            assert refused.reason == EdgeReason.TIMESTAMP_OUTSIDE_WINDOW
+    for text in ("%C2%B2", "9" * 4_400, "9" * 21):
+        for method, path, query in (
+            ("GET", "/orders/", ""),
+            ("DELETE", "/orders/", "?symbol=EUA&account=101&ref=1"),
+            ("GET", "/instructions/", ""),
+        ):
+            response = await raw.send(method, path + text + query)
+            assert response.status_code in (404, 422), (method, path, text[:30])
+            assert problem(response).reason
