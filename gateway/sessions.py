@@ -134,8 +134,10 @@ class OrderSession(Connection):
         key = self._context.identities.verify("LOGON", "", signed, b"")
         allow(key, "LOGON")
         views = self._context.views
-        for code in logon.resume_from:
+        for code, sequence in logon.resume_from.items():
             self._context.entry.desk(code)
+            if sequence < 0:
+                raise Refused(EdgeReason.INVALID_FIELD, f"resume_from: {sequence} is no sequence")
         self._key = key
         self.introduced()
         self._say(

@@ -222,6 +222,13 @@ async def test_what_was_missed_is_sent_again_from_a_sequence(house, northern: Cl
     transport.disconnect()
 
 
+async def test_a_negative_sequence_to_resume_from_is_refused(house) -> None:
+    transport, wire = await connected(house.socket + "/orders")
+    say(transport, logon(house, resume_from={"EU": -5}))
+    assert (await wire.next())["reason"] == 503
+    transport.disconnect()
+
+
 # -- our client ---------------------------------------------------------------------------------
 
 
