@@ -95,10 +95,15 @@ async def replay(
 ) -> Replayed:
     """Applies `orders` of a market up to `end` (default: its present end). O(log).
 
-    Raises LogError.
+    Raises LogError, and ValueError when `end` is past the log's end.
     """
     orders = topics.orders(partition)
-    end = await log.end(orders) if end is None else end
+    held = await log.end(orders)
+    end = held if end is None else end
+    if end > held:
+        raise ValueError(
+            f"end {end} is past the log's end: {orders.topic} {partition} ends at {held}"
+        )
     reader = await log.open_reader(orders, 0)
     try:
         recomputer = _Recomputer(reader, engine())

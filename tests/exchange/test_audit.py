@@ -61,6 +61,15 @@ async def test_verify_and_replay_a_sound_log(memory_log, make_flow, body):
     assert whole.state_hash != found.state_hash
 
 
+async def test_replay_refuses_an_end_past_the_log(memory_log, make_flow):
+    """Waiting for records that were never written would not end."""
+    write(memory_log, make_flow(1).frames(20))
+    held = len(memory_log.rows[ORDERS])
+    assert (await audit.replay(memory_log, 0, end=held)).inputs == held
+    with pytest.raises(ValueError, match=rf"end {held + 1} is past .* orders 0 ends at {held}$"):
+        await audit.replay(memory_log, 0, end=held + 1)
+
+
 async def test_verify_an_empty_log(memory_log):
     found = await audit.verify(memory_log, 0)
     assert found.is_sound
