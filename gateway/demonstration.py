@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import fcntl
+import os
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 from exchange import topics
@@ -27,6 +30,7 @@ from gateway.members import Members
 from gateway.service import GatewayService
 
 READY_S = 120.0
+LOCK_FILE = "lock"
 
 
 def all_services(
@@ -73,9 +77,19 @@ class Demonstration(Members):
     ) -> AsyncIterator[Demonstration]:
         """Starts every service and waits until it is ready; stops them all at the end.
 
-        Raises what stops a service, OSError for a port or file, ValueError for a bad venue file.
+        Raises what stops a service, OSError for a folder in use, a port or a file, ValueError for
+        a bad venue file. Folder and ports are tried before anything is written or started.
         """
-        settings.data.mkdir(parents=True, exist_ok=True)
+        with held(settings.data):
+            check_ports(settings)
+            async with cls._started(settings, template, clock) as demo:
+                yield demo
+
+    @classmethod
+    @asynccontextmanager
+    async def _started(
+        cls, settings: Settings, template: Path, clock: Clock
+    ) -> AsyncIterator[Demonstration]:
         prepare(settings.data, template, f"http://{settings.host}:{settings.http_port}")
         venue = load_venue(settings.venue)
         log = open_log(settings, clock)
@@ -118,6 +132,50 @@ class Demonstration(Members):
             market.code: await self._log.end(topics.orders(market.partition))
             for market in self.venue.market
         }
+
+
+@contextmanager
+def held(data: Path) -> Iterator[None]:
+    """Holds the folder, made if missing, for one venue; OSError when another process has it.
+
+    The kernel lets go of the lock when the process ends, however it ends.
+    """
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise NotADirectoryError(f"--data {data}: there is a file; name a folder") from error
+    with (data / LOCK_FILE).open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BlockingIOError(
+                f"--data {data}: another exchange demo is running on this folder; "
+                "stop it (Ctrl-C) or name another folder"
+            ) from error
+        yield
+
+
+def check_ports(settings: Settings) -> None:
+    """OSError, naming port and option, unless every port given can be listened at.
+
+    All are held until the last is tried, so that one number given twice is found too.
+    """
+    ports = {
+        "--port": settings.http_port,
+        "--websocket-port": settings.websocket_port,
+        "--metrics-port": settings.metrics_port,
+    }
+    with ExitStack() as stack:
+        for option, port in ports.items():
+            if port <= 0:
+                continue  # the system chooses a free one
+            try:
+                stack.enter_context(socket.create_server((settings.host, port)))
+            except OSError as error:
+                reason = os.strerror(error.errno) if error.errno else str(error)
+                raise OSError(
+                    f"{option} {port}: {reason}; name another port, or 0 for any free one"
+                ) from error
 
 
 async def _until_ready(

@@ -24,6 +24,8 @@ from gateway.demo_keys import DESK, VENUE_FILE, key_path
 from gateway.demonstration import Demonstration
 from gateway.members import Found
 
+PORT_MAX = 65_535
+LOG_LEVELS = ("debug", "info", "warning", "error")
 TEMPLATE = Path(__file__).parents[2] / "deploy" / "venue" / "demo.toml"
 
 
@@ -36,9 +38,15 @@ def demo(
     data: Annotated[Path, typer.Option(help="Where log, books and keys are kept.")] = Path(
         ".local/demo"
     ),
-    port: Annotated[int, typer.Option(help="REST and page; 0 = any free port.")] = 8080,
-    websocket_port: Annotated[int, typer.Option(help="Sockets; 0 = any free port.")] = 8081,
-    metrics_port: Annotated[int, typer.Option(help="/metrics; 0 = any free port.")] = 8082,
+    port: Annotated[
+        int, typer.Option(min=0, max=PORT_MAX, help="REST and page; 0 = any free port.")
+    ] = 8080,
+    websocket_port: Annotated[
+        int, typer.Option(min=0, max=PORT_MAX, help="Sockets; 0 = any free port.")
+    ] = 8081,
+    metrics_port: Annotated[
+        int, typer.Option(min=0, max=PORT_MAX, help="/metrics; 0 = any free port.")
+    ] = 8082,
     seed: Annotated[int, typer.Option(min=0, help="Of the simulated brokers.")] = 1,
     brokers: Annotated[bool, typer.Option(help="Simulated brokers and compliance scene.")] = True,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "warning",
@@ -56,7 +64,10 @@ def demo(
         websocket_port=websocket_port,
         metrics_port=metrics_port,
     )
+    failures: list[BaseException] = []
     try:
+        if log_level.lower() not in LOG_LEVELS:
+            raise ValueError(f"--log-level {log_level}: must be one of {', '.join(LOG_LEVELS)}")
         configure(log_level, service="demo")
         uvloop.run(_run(out, settings, seed, brokers))
     except* (
@@ -68,9 +79,13 @@ def demo(
         DatabaseError,
         VenueError,
     ) as errors:
-        for error in _leaves(errors):
-            Console(stderr=True, highlight=False, soft_wrap=True).print(f"demo: {error}")
-        raise typer.Exit(1) from errors
+        failures = _leaves(errors)
+    for failure in failures:
+        Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print(
+            f"demo: {failure}"
+        )
+    if failures:  # raised out here: inside except* a group of one would come out, as a traceback
+        raise typer.Exit(1)
 
 
 def _leaves(errors: BaseExceptionGroup[BaseException]) -> list[BaseException]:

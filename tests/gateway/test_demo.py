@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,12 +13,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+from typer.testing import CliRunner
+
 from exchange.database import open_database
 from exchange.log import open_log
 from exchange.settings import Settings
 from exchange.simulation.proof import prove
+from gateway.cli import build
 from gateway.client import Client, load_key
 from gateway.demo_keys import DESK, HOLDERS, key_path
+from gateway.demonstration import LOCK_FILE
 
 PORTS = ["--port", "0", "--websocket-port", "0", "--metrics-port", "0"]
 PROGRAM = "from gateway.cli import main; main()"
@@ -109,20 +115,63 @@ def test_demo_runs_stops_cleanly_and_goes_on(tmp_path: Path) -> None:
     assert asyncio.run(failed_checks(data)) == []
 
 
-def test_taken_port_is_a_clear_error(tmp_path: Path) -> None:
-    with demo(tmp_path / "one", tmp_path / "one.txt", "--no-brokers") as one:
-        said = one.until("Ctrl-C stops it")
-        port = re.search(r"page +http://127.0.0.1:(\d+)/", said)
-        assert port
-        result = subprocess.run(
-            [*COMMAND, str(tmp_path / "two"), "--port", port[1], *PORTS[2:]],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert result.returncode == 1
-        assert "demo: " in result.stderr
-        assert "in use" in result.stderr
-        assert "Traceback" not in result.stderr
+def refused(data: Path, *more: str) -> str:
+    """What a start that must fail says on standard error."""
+    result = subprocess.run(
+        [*COMMAND, str(data), *PORTS, *more],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.returncode == 1, result.stderr
+    assert "Traceback" not in result.stderr
+    return result.stderr
+
+
+def test_second_demo_on_the_same_folder_is_refused(tmp_path: Path) -> None:
+    data = tmp_path / "demo"
+    with demo(data, tmp_path / "one.txt", "--no-brokers") as one:
+        one.until("Ctrl-C stops it")
+        keys = {holder: key_path(data, holder).read_bytes() for holder in HOLDERS}
+        said = refused(data)
+        assert said.count("\n") == 1
+        assert f"--data {data}: another exchange demo is running" in said
+        assert {holder: key_path(data, holder).read_bytes() for holder in HOLDERS} == keys
+        asyncio.run(positions(data))
         one.end(signal.SIGINT)
+
+
+@pytest.mark.parametrize("option", ["--port", "--websocket-port", "--metrics-port"])
+def test_taken_port_is_told_before_anything_is_made(tmp_path: Path, option: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = refused(tmp_path / "demo", option, str(port))
+    assert said.count("\n") == 1
+    assert said.startswith(f"demo: {option} {port}: Address already in use;")
+    assert [path.name for path in (tmp_path / "demo").iterdir()] == [LOCK_FILE]
+
+
+def test_one_port_for_two_is_refused(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    said = refused(tmp_path / "demo", "--port", port, "--metrics-port", port)
+    assert said.startswith(f"demo: --metrics-port {port}: Address already in use;")
+
+
+@pytest.mark.parametrize("option", ["--port", "--websocket-port", "--metrics-port"])
+@pytest.mark.parametrize("number", ["-1", "65536"])
+def test_impossible_port_is_a_usage_error(option: str, number: str) -> None:
+    result = CliRunner().invoke(build(), ["demo", option, number])
+    assert result.exit_code == 2
+    assert "Invalid value" in result.output
+
+
+def test_unknown_log_level_and_file_for_folder_are_one_line_errors(tmp_path: Path) -> None:
+    said = refused(tmp_path / "demo", "--log-level", "foo")
+    assert said == "demo: --log-level foo: must be one of debug, info, warning, error\n"
+    assert not (tmp_path / "demo").exists()
+    file = tmp_path / "file"
+    file.touch()
+    for data in (file, file / "below"):
+        assert refused(data) == f"demo: --data {data}: there is a file; name a folder\n"
