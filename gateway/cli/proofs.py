@@ -26,7 +26,7 @@ from exchange.clock import SystemClock
 from exchange.database import Database, table_hash
 from exchange.database.connection import DatabaseError, open_database
 from exchange.health import serve_health
-from exchange.log import open_log
+from exchange.log import EMBEDDED_FILE, open_log
 from exchange.log.protocol import Log, LogError
 from exchange.logging import configure
 from exchange.messages.frames import ChainBrokenError
@@ -233,8 +233,10 @@ async def _opened(codes: list[str] | None, data: Path | None) -> AsyncIterator[O
         if (data / VENUE_FILE).exists():
             settings = msgspec.structs.replace(settings, venue=data / VENUE_FILE)
     configure(settings.log_level, service="proof")
-    if not settings.data.is_dir() and settings.log == "embedded":
-        raise ValueError(f"{settings.data}: no such folder; --data names that of a venue")
+    if settings.log == "embedded" and not (settings.data / EMBEDDED_FILE).is_file():
+        # Opening would make the file, and a proof writes nothing.
+        lack = f"no {EMBEDDED_FILE} there" if settings.data.is_dir() else "no such folder"
+        raise ValueError(f"{settings.data}: {lack}; --data names that of a venue")
     venue = load_venue(settings.venue)
     markets = [venue.market_of(code) for code in codes] if codes else list(venue.market)
     log = open_log(settings, SystemClock())
