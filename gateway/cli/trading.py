@@ -30,6 +30,7 @@ from exchange.settings import Settings
 from gateway.client import Client, SigningKey, VenueError, load_key
 from gateway.client.keys import DEFAULT_URL
 from gateway.client.rest import Rest
+from gateway.decimals import INT64_MAX, whole_number
 from gateway.routes.market import BookReply, InstrumentList, TradeList
 
 KEY_VARIABLE = "EXCHANGE_KEY_FILE"
@@ -41,9 +42,29 @@ _KeyFile = Annotated[
     typer.Option("--key-file", help=f"Key file; without it {KEY_VARIABLE} names one."),
 ]
 _Url = Annotated[str, typer.Option("--url", help="Address of the venue.")]
-_Account = Annotated[int, typer.Option("--account", help="The account that acts.")]
 _Symbol = Annotated[str, typer.Argument(help="Symbol of an instrument, such as EUA.")]
-_Quantity = Annotated[int, typer.Argument(min=1, help="Tonnes.")]
+
+
+def _whole(text: str | int) -> int:
+    """ASCII digits as a number: `int` would read 1_0 as 10, and Arabic digits too."""
+    value = whole_number(str(text))
+    if value is None or value > INT64_MAX:
+        raise typer.BadParameter(f"{str(text)[:40]!r} is no whole number: write digits only")
+    return value
+
+
+def _tonnes(text: str | int) -> int:
+    value = _whole(text)
+    if not value:
+        raise typer.BadParameter("0 tonnes: at least 1")
+    return value
+
+
+_Account = Annotated[
+    int,
+    typer.Option("--account", help="The account that acts.", parser=_whole, metavar="NUMBER"),
+]
+_Quantity = Annotated[int, typer.Argument(help="Tonnes.", parser=_tonnes, metavar="QUANTITY")]
 
 
 def register(app: typer.Typer) -> None:
@@ -125,7 +146,7 @@ def cancel(
     """Cancel an order."""
 
     async def work(client: Client) -> None:
-        number = int(order_id) if order_id.isdigit() else 0
+        number = whole_number(order_id) or 0
         label = "" if number else order_id
         report = await client.cancel_order(symbol, account, number, original_client_order_id=label)
         _print_report(report)
@@ -290,7 +311,9 @@ def release(
 def transfer(
     symbol: _Symbol,
     quantity: _Quantity,
-    to_account: Annotated[int, typer.Argument(help="The receiving account.")],
+    to_account: Annotated[
+        int, typer.Argument(help="The receiving account.", parser=_whole, metavar="TO_ACCOUNT")
+    ],
     account: _Account,
     key_file: _KeyFile = None,
 ) -> None:
@@ -306,7 +329,7 @@ def transfer(
 def surrender(
     symbol: _Symbol,
     quantity: _Quantity,
-    year: Annotated[int, typer.Argument(help="Compliance year.")],
+    year: Annotated[int, typer.Argument(help="Compliance year.", parser=_whole, metavar="YEAR")],
     account: _Account,
     key_file: _KeyFile = None,
 ) -> None:
