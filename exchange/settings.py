@@ -31,6 +31,7 @@ NOTE_BYTES_MAX = 400  # free text of an instruction
 RECEIVE_WINDOW_MS = 5_000
 RECEIVE_WINDOW_MS_MAX = 60_000
 CLOCK_AHEAD_MS_MAX = 1_000
+TRADING_DATE_AHEAD_DAYS_MAX = 31  # a day roll cannot be undone
 REPLAY_CACHE_MAX = 262_144  # signatures remembered inside the window
 GATEWAY_QUEUE_MAX = 16_384  # commands waiting for the log
 GATEWAY_BATCH_MAX = 1_024  # commands in one frame

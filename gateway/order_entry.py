@@ -7,6 +7,7 @@ so that there is one judge. What passes is queued for the market's `orders`.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
@@ -31,9 +32,11 @@ from exchange.reference.venue import Account, Instrument, Key, Market, Venue
 from exchange.settings import (
     BODY_BYTES_MAX,
     CLIENT_ORDER_ID_BYTES_MAX,
+    CLOCK_AHEAD_MS_MAX,
     GATEWAY_QUEUE_MAX,
     JSON_DEPTH_MAX,
     NOTE_BYTES_MAX,
+    TRADING_DATE_AHEAD_DAYS_MAX,
 )
 from gateway.decimals import INT64_MAX, to_minor, to_tonnes
 from gateway.refusal import Refused
@@ -182,7 +185,7 @@ class OrderEntry:
             valid_ms=valid_ms(request.valid_ms),
             account_id=request.account,
             session_id=key.session,
-            ref=ref(request.ref),
+            ref=self._ref(request.ref),
             quantity=tonnes(request.quantity),
             price=price,
             client_order_id=label(request.client_order_id),
@@ -197,7 +200,7 @@ class OrderEntry:
             instrument_id=instrument.id,
             account_id=request.account,
             session_id=key.session,
-            ref=ref(request.ref),
+            ref=self._ref(request.ref),
             order_id=self._order_id(request, desk),
             client_order_id=label(request.original_client_order_id),
         )
@@ -223,7 +226,7 @@ class OrderEntry:
             valid_ms=valid_ms(request.valid_ms),
             account_id=request.account,
             session_id=key.session,
-            ref=ref(request.ref),
+            ref=self._ref(request.ref),
             quantity=tonnes(request.quantity),
             price=limit_price(request.price, desk.market),
             order_id=order_id,
@@ -270,7 +273,7 @@ class OrderEntry:
             instrument_id=instrument.id,
             account_id=request.account,
             session_id=key.session,
-            ref=ref(request.ref),
+            ref=self._ref(request.ref),
             quantity=tonnes(request.quantity),
             price=self._argument(request, desk.market),
             order_id=self.transfer_id() if is_release else 0,
@@ -307,7 +310,7 @@ class OrderEntry:
 
     def prepare_operation(self, key: Key, request: body.Operation) -> Prepared:
         """The command of an operator."""
-        number = ref(request.ref)
+        number = self._ref(request.ref)
         if isinstance(request, body.ReferencePrice):
             instrument = self.instrument(request.symbol)
             desk = self.desks[instrument.market]
@@ -335,13 +338,11 @@ class OrderEntry:
                 ref=number,
             )])  # fmt: skip
         if isinstance(request, body.DayRoll):
-            if not 1900_01_01 <= request.trading_date <= 9999_12_31:
-                raise Refused(EdgeReason.INVALID_FIELD, "trading_date: write YYYYMMDD")
             command = pack_command(
                 Command.DAY_ROLL,
                 session_id=key.session,
                 ref=number,
-                quantity=request.trading_date,
+                quantity=self._trading_date(request.trading_date),
             )
             return Prepared(desk, key.session, request.ref, [command])
         account = self.account(desk.market, request.account)
@@ -435,17 +436,41 @@ class OrderEntry:
             if account.participant == key.participant and account.market == market.code
         )
 
+    def _ref(self, value: int) -> int:
+        """A ref a session can go on from; Refused (INVALID_FIELD).
+
+        A counter or a clock in nanoseconds both stay at or below the present time; a slip of the
+        finger far above it would leave the session no higher number to use.
+        """
+        now_ns = self.clock.now_ns() + CLOCK_AHEAD_MS_MAX * 1_000_000
+        if not 1 <= value <= now_ns:
+            raise Refused(
+                EdgeReason.INVALID_FIELD,
+                f"ref: {value} is outside 1..the present time in ns ({now_ns}): count up from the "
+                "last_ref of GET /session, or use a clock",
+            )
+        return value
+
+    def _trading_date(self, value: int) -> int:
+        """A calendar date at most TRADING_DATE_AHEAD_DAYS_MAX days ahead; a roll is for good."""
+        today = dt.datetime.fromtimestamp(self.clock.now_ns() // 10**9, dt.UTC).date()
+        last = today + dt.timedelta(TRADING_DATE_AHEAD_DAYS_MAX)
+        try:
+            date = dt.date(value // 10_000, value // 100 % 100, value % 100)
+        except (ValueError, OverflowError):
+            date = dt.date.max
+        if date > last:
+            raise Refused(
+                EdgeReason.INVALID_FIELD,
+                f"trading_date: {value} is no date YYYYMMDD up to {last:%Y%m%d}, "
+                f"{TRADING_DATE_AHEAD_DAYS_MAX} days from today",
+            )
+        return value
+
     def transfer_id(self) -> int:
         """A number for a transfer: the clock's nanoseconds, never twice in this process."""
         self._transfer_id = max(self._transfer_id + 1, self.clock.now_ns())
         return self._transfer_id
-
-
-def ref(value: int) -> int:
-    """A ref that fits its field; Refused (INVALID_FIELD)."""
-    if not 1 <= value <= INT64_MAX:
-        raise Refused(EdgeReason.INVALID_FIELD, f"ref: {value} is outside 1..2^63-1")
-    return value
 
 
 def valid_ms(value: int) -> int:

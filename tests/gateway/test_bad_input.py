@@ -130,6 +130,7 @@ BAD_BODIES: list[tuple[str, dict[str, Any], int, int, str]] = [
     ("label not ASCII", {"client_order_id": "订单"}, 503, 422, "printable ASCII"),
     ("ref zero", {"ref": 0}, 503, 422, "ref: 0"),
     ("ref above 64 bits", {"ref": 2**63}, 503, 422, "ref:"),
+    ("ref that leaves none above it", {"ref": 2**63 - 1}, 503, 422, "last_ref"),
     ("window above 16 bits", {"valid_ms": 65_536}, 503, 422, "valid_ms"),
     ("market order with a price", {"order_type": "MARKET", "time_in_force": "IOC"}, 205, 422,
      "price 71.00"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -34,6 +34,8 @@ from gateway.client import (
 )
 from tests.gateway.conftest import House, demo_venue
 
+WHEN = datetime(2026, 10, 15, 3, tzinfo=UTC)
+
 
 class ClockOnDay:
     """The machine's clock on another day: the rulebook goes by the date of the act."""
@@ -52,7 +54,7 @@ class ClockOnDay:
 async def whole(tmp_path: Path) -> AsyncIterator[House]:
     """Also settlement and registry; nothing is deposited yet, everything is closed."""
     venue, keys = demo_venue()
-    house = House(tmp_path, venue, keys, ClockOnDay(datetime(2026, 10, 15, 3, tzinfo=UTC)))
+    house = House(tmp_path, venue, keys, ClockOnDay(WHEN))
     database = open_database(tmp_path / "books.sqlite")
     await upgrade(database)
     await house.start()
@@ -195,10 +197,15 @@ async def test_operations_go_through_the_log_and_a_resend_is_harmless(whole: Hou
         await operator.set_phase("CN", "HALT")
         await operator.set_reference_price("CCER", "90.00")
         await operator.set_phase("CN", "CLOSED")
-        await operator.roll_day("CN", 20300102)
-        assert (await operator.phases()).trading_dates["CN"] == 20300102
+        tomorrow = int(f"{WHEN + timedelta(1):%Y%m%d}")
+        for wrong in (20269999, 20991231, -1, 2**62):
+            with pytest.raises(BadRequestError) as unreal:
+                await operator.roll_day("CN", wrong)
+            assert (unreal.value.reason, "trading_date" in str(unreal.value)) == (503, True)
+        await operator.roll_day("CN", tomorrow)
+        assert (await operator.phases()).trading_dates["CN"] == tomorrow
         with pytest.raises(RefusedError) as late:
-            await operator.roll_day("CN", 20300102)
+            await operator.roll_day("CN", tomorrow)
         assert late.value.reason == 311
         with pytest.raises(BadRequestError):
             await operator.roll_day("CN", 5)
