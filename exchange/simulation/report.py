@@ -12,9 +12,13 @@ from rich.text import Text
 from exchange.audit import Check
 from exchange.simulation.pilots import NATIONAL_CLOSE, rules_of
 from exchange.simulation.planner import MARKS
-from exchange.simulation.tape import RowResult
+from exchange.simulation.tape import OPEN_OUTSIDE, RowResult
 
 WIDTH_MIN = 100  # columns of a file or pipe
+MEANINGS = MARKS | {
+    OPEN_OUTSIDE: "the open is no trade: it is the previous close, by this market's own rule, and "
+    "lies outside the day's trades",
+}
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -54,7 +58,7 @@ def _cells(row: RowResult) -> list[Text | str]:
     names: list[Text | str] = [quote.product, quote.venue]
     has_quote = any((quote.open, quote.high, quote.low, quote.average, quote.volume))
     if not (has_quote or made.trades):
-        return [*names, "no trades", *[""] * 5, money(made.close), row.plan.marks]
+        return [*names, "no trades", *[""] * 5, money(made.close), row.marks]
     pairs = (
         (money(quote.open), money(row.open)),
         (money(quote.high), money(made.high)),
@@ -63,7 +67,7 @@ def _cells(row: RowResult) -> list[Text | str]:
         (tonnes(quote.volume), tonnes(made.volume)),
         ("", money(made.close)),
     )
-    return [*names, "published\nproduced", *(_pair(*pair) for pair in pairs), row.plan.marks]
+    return [*names, "published\nproduced", *(_pair(*pair) for pair in pairs), row.marks]
 
 
 def _pair(published: str, produced: str) -> Text:
@@ -76,10 +80,10 @@ def print_rows(out: Console, rows: Sequence[RowResult]) -> None:
     """The table, what its marks mean, and the rules with their sources."""
     out.print("Published and produced, CNY a tonne and tonnes:", highlight=False)
     out.print(days_table(rows))
-    used = sorted({mark for row in rows for mark in row.plan.marks})
+    used = sorted({mark for row in rows for mark in row.marks})
     for mark in used:
-        count = sum(mark in row.plan.marks for row in rows)
-        out.print(f"  {mark}  {MARKS[mark]} ({count} rows)", highlight=False, soft_wrap=True)
+        count = sum(mark in row.marks for row in rows)
+        out.print(f"  {mark}  {MEANINGS[mark]} ({count} rows)", highlight=False, soft_wrap=True)
     out.print("\nTrading rules applied:", highlight=False)
     for venue in sorted({row.quote.venue for row in rows}):
         rules = rules_of(venue)

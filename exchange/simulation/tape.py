@@ -10,6 +10,8 @@ from exchange.messages.market_data import DayTick, MarketDataRecord, TradeTick
 from exchange.simulation.planner import DayPlan, half_up
 from exchange.simulation.quotes import Quote
 
+OPEN_OUTSIDE = "g"
+
 
 class ProducedDay(msgspec.Struct):
     """One instrument's day as subscribers saw it. Minor units, tonnes; 0 before the first trade."""
@@ -90,6 +92,17 @@ class RowResult(msgspec.Struct, frozen=True):
     def open(self) -> int:
         """The produced open as the venue publishes it: its reference, or the first trade."""
         return self.plan.reference if self.opens_at_reference else self.produced.open
+
+    @property
+    def is_open_outside_trades(self) -> bool:
+        """Is the open a reference price beyond every trade of the day? False without a trade."""
+        made = self.produced
+        return bool(made.trades) and not made.low <= self.open <= made.high
+
+    @property
+    def marks(self) -> str:
+        """The plan's marks, and `g` where the open lies outside the day's trades."""
+        return "".join(sorted(self.plan.marks + OPEN_OUTSIDE * self.is_open_outside_trades))
 
     @property
     def is_as_planned(self) -> bool:

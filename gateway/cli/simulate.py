@@ -54,6 +54,8 @@ def simulate(
     2: bad input, or the log cannot be reached.
     """
     out = console()
+    if first > last:
+        raise _refused(ValueError("--from is after --to"))
     try:
         configure(log_level, service="simulate")
         days = read_quotes(quotes, first.date(), last.date())
@@ -74,7 +76,7 @@ def simulate(
     out.print(
         f"\n{outcome.commands:,} commands, {outcome.events:,} events, {outcome.trades:,} trades of "
         f"{len({row.day for row in outcome.rows})} days and "
-        f"{len({row.quote.key for row in outcome.rows})} products; market {outcome.market}; "
+        f"{len({row.quote.key for row in outcome.rows})} products; "
         + (f"{failed} checks failed" if failed else "all checks passed"),
         highlight=False,
         soft_wrap=True,

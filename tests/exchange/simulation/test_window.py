@@ -60,6 +60,8 @@ async def test_window_on_the_embedded_log(tmp_path: Path) -> None:
     assert rows[6, "GDEA"].produced.close == 1844
     # the average of 16.00 counts block trades: the listed range holds, the low is nearest
     assert rows[4, "GDEA"].plan.marks == "b"
+    assert rows[4, "GDEA"].marks == "bg"
+    assert [row.quote.venue for row in outcome.rows if row.is_open_outside_trades] == ["Guangdong"]
     assert rows[4, "GDEA"].produced.average == 1820
     assert rows[4, "BEA"].plan.marks == "v"
     # two tonnes cannot show open, high and low
@@ -85,11 +87,15 @@ async def test_window_on_kafka(tmp_path: Path, kafka: KafkaServer) -> None:
 def test_command_prints_table_marks_rules_and_checks(tmp_path: Path) -> None:
     result = CliRunner().invoke(build(), [*ARGUMENTS, "--data", str(tmp_path / "kept")])
     assert result.exit_code == 0, result.output
-    published = r"GDEA +Guangdong +published +18.05 +18.60 +18.20 +16.00 +250,000 +b"
+    published = r"GDEA +Guangdong +published +18.05 +18.60 +18.20 +16.00 +250,000 +bg *\n"
     assert re.search(published, result.output)
     assert re.search(r"produced +18.05 +18.60 +18.20 +18.20 +250,000 +18.20", result.output)
     assert "day 3 of 3: 2019-03-06" in result.output
     assert "v  volume without any price" in result.output
+    # 18.05 is the previous close: no trade was below 18.20
+    assert "g  the open is no trade" in result.output
+    assert "outside the day's trades (1 rows)" in result.output
+    assert "market 0" not in result.output
     assert "Guangdong: band 10 %" in result.output
     assert result.output.count("\n  OK    ") == 13
     assert "all checks passed" in result.output
@@ -118,7 +124,10 @@ def test_unreachable_log_and_bad_files_are_exit_code_2(
     assert "simulate: kafka 127.0.0.1:1: connection refused" in result.output
     missing = ["simulate", "--quotes", str(tmp_path / "none.csv"), *ARGUMENTS[3:]]
     assert CliRunner().invoke(build(), missing).exit_code == 2
-    none = [*ARGUMENTS[:-1], "2019-03-01"]
+    none = [*ARGUMENTS[:3], "--from", "2019-04-01", "--to", "2019-04-02"]
     result = CliRunner().invoke(build(), none)
     assert result.exit_code == 2
-    assert "no quotes from 2019-03-04 to 2019-03-01" in result.output
+    assert "no quotes from 2019-04-01 to 2019-04-02" in result.output
+    result = CliRunner().invoke(build(), [*ARGUMENTS[:-1], "2019-03-01"])
+    assert result.exit_code == 2
+    assert result.output == "simulate: --from is after --to\n"
