@@ -64,7 +64,7 @@ _Account = Annotated[
     int,
     typer.Option("--account", help="The account that acts.", parser=_whole, metavar="NUMBER"),
 ]
-_Quantity = Annotated[int, typer.Argument(help="Tonnes.", parser=_tonnes, metavar="QUANTITY")]
+_Quantity = Annotated[int, typer.Argument(help="Tonnes.", parser=_tonnes, metavar="quantity")]
 
 
 def register(app: typer.Typer) -> None:
@@ -312,7 +312,7 @@ def transfer(
     symbol: _Symbol,
     quantity: _Quantity,
     to_account: Annotated[
-        int, typer.Argument(help="The receiving account.", parser=_whole, metavar="TO_ACCOUNT")
+        int, typer.Argument(help="The receiving account.", parser=_whole, metavar="to_account")
     ],
     account: _Account,
     key_file: _KeyFile = None,
@@ -329,7 +329,7 @@ def transfer(
 def surrender(
     symbol: _Symbol,
     quantity: _Quantity,
-    year: Annotated[int, typer.Argument(help="Compliance year.", parser=_whole, metavar="YEAR")],
+    year: Annotated[int, typer.Argument(help="Compliance year.", parser=_whole, metavar="year")],
     account: _Account,
     key_file: _KeyFile = None,
 ) -> None:

@@ -15,7 +15,7 @@ ORDER = ["order", "buy", "EUA"]
 def test_only_digits_are_a_number(text: str) -> None:
     done = CliRunner().invoke(build(), [*ORDER, text, "@71", "--account", "101"])
     assert done.exit_code == 2
-    assert "QUANTITY" in done.output
+    assert "quantity" in done.output
     assert "is no whole number" in done.output
     done = CliRunner().invoke(build(), [*ORDER, "10", "@71", "--account", text])
     assert done.exit_code == 2
