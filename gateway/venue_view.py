@@ -99,6 +99,7 @@ class MarketView:
         self._log = log
         self._clock = clock
         self._orders_next = 0
+        self._applied_next = 0  # outputs below are kept or forgotten; an accepted one may wait
         self._outputs: OrderedDict[int, _Output] = OrderedDict()
         self._outputs_size = 0
         self._waiters: dict[int, list[tuple[int, asyncio.Future[Outcome | None]]]] = {}
@@ -137,7 +138,7 @@ class MarketView:
         output = self._outputs.get(offset)
         if output is not None and output.is_complete:
             future.set_result(output.outcome(index))
-        elif offset < self.follower.input_offset or len(self._waiters) >= GATEWAY_QUEUE_MAX:
+        elif offset < self._applied_next or len(self._waiters) >= GATEWAY_QUEUE_MAX:
             future.set_result(None)
         else:
             self._waiters.setdefault(offset, []).append((index, future))
@@ -146,7 +147,7 @@ class MarketView:
     def arrived(self, position: int, arrived_ns: int, interface: str) -> None:
         """Measures the round trip of a command that came in at `arrived_ns` (monotonic)."""
         offset = position >> INDEX_BITS
-        if offset < self.follower.input_offset:
+        if offset < self._applied_next:
             self._round_trip(interface, arrived_ns)
         elif len(self._arrivals) < GATEWAY_QUEUE_MAX:
             self._arrivals.setdefault(offset, []).append((interface, arrived_ns))
@@ -255,6 +256,7 @@ class MarketView:
         self._outputs_size += size
         if part.is_last:
             output.is_complete = True
+            self._applied_next = offset + 1
             for interface, arrived_ns in self._arrivals.pop(offset, ()):
                 self._round_trip(interface, arrived_ns)
             for index, future in self._waiters.pop(offset, ()):

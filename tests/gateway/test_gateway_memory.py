@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -34,6 +34,7 @@ class Tape:
         market = venue.market_of("EU")
         self.view = MarketView(log, venue, market, SystemClock())  # type: ignore[arg-type]
         self.offset = 0
+        self.between: Callable[[], object] = lambda: None  # an output is accepted, not yet applied
         self._engine = Engine()
         self._chain = GENESIS
 
@@ -49,6 +50,7 @@ class Tape:
         for part in parts:
             accepted = self.view.follower.accept(self.offset, part)
             assert accepted is not None
+            self.between()
             self.view._apply(accepted)
         self.offset += 1
         return self.offset - 1
@@ -112,3 +114,10 @@ def test_a_replaced_order_is_found_by_its_last_labels_and_leaves_none(
     )
     assert not kept._labels
     assert not tape.view.requests._unanswered
+
+
+async def test_an_answer_that_is_accepted_but_not_yet_applied_is_waited_for(tape: Tape) -> None:
+    watched = []
+    tape.between = lambda: watched.append(tape.view.watch(order_id_of(tape.offset, 0)))
+    tape.feed(command(Command.ACCOUNT_OPEN, account_id=7, order_id=1))
+    assert not [future for future in watched if future.result() is None]
