@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from exchange.simulation.scenarios import ScenarioError, World
 from matching import compiled, reference
 from matching.protocol import EngineProtocol
-from tests.language import ScenarioError, World
 
 SCENARIOS = sorted((Path(__file__).parent.parent / "scenarios").glob("*.txt"))
 
@@ -49,8 +49,20 @@ OPENED = "instrument EUA\naccount alice EUA 10\nphase CONTINUOUS\n"
         ("account alice", "ACCOUNT_EXISTS"),
         ("book EUA -> sell a1 1 @70.00", "heard: empty"),
         ("book EUA", "needs an answer"),
+        ("book CER -> empty", "CER"),
+        ("note -> nothing", "argument"),
+        ("+", "no command"),
+        ("within -> nothing", "IndexError"),
+        ("deposit alice 99999999999999999999.00", r"error\("),
+        ("limits orders_max 1", "must come first"),
     ],
 )
 def test_a_wrong_line_fails(line: str, words: str) -> None:
     with pytest.raises(ScenarioError, match=words):
         World(reference.Engine).run(OPENED + line)
+
+
+@pytest.mark.parametrize("line", ["limits orders_max", "limits orders 5", "limits orders_max many"])
+def test_a_wrong_limit_fails(line: str) -> None:
+    with pytest.raises(ScenarioError, match="line 1"):
+        World(reference.Engine).run(line)

@@ -1,0 +1,155 @@
+"""What an engine said, and what it holds, in the words of a scenario."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from exchange.messages.frames import (
+    Event,
+    EventRow,
+    Instruction,
+    Liquidity,
+    Parameter,
+    Phase,
+    Reason,
+    Side,
+    fill_tail,
+)
+from exchange.simulation.scenarios.words import Names, ScenarioError, decimal
+from matching.snapshot import Snapshot
+
+
+def says(heard: str, expected: str) -> bool:
+    """Whether the expected words stand in what was heard, in order, the name first."""
+    words = iter(heard.split())
+    wanted = expected.split()
+    if not wanted or next(words, None) != wanted[0]:
+        return False
+    return all(word in words for word in wanted[1:])
+
+
+# -- events ---------------------------------------------------------------------------------------
+
+
+def render(names: Names, heard: Iterable[EventRow]) -> Iterator[str]:
+    """Each event in words; the two fills of a trade as one TRADE."""
+    rest = iter(heard)
+    for e in rest:
+        if e.kind == Event.FILL:
+            yield _trade(names, e, next(rest))
+        else:
+            yield f"{Event(e.kind).name} {_details(names, e)}".strip()
+
+
+def _trade(names: Names, maker: EventRow, taker: EventRow) -> str:
+    same = ("quantity", "price", "instrument_id", "command_index")
+    if (maker.order_type, taker.order_type) != (Liquidity.MAKER, Liquidity.TAKER) or any(
+        getattr(maker, name) != getattr(taker, name) for name in same
+    ):
+        raise ScenarioError(f"not the two sides of one trade: {maker} {taker}")
+    (maker_contra, maker_fee), (taker_contra, taker_fee) = fill_tail(maker), fill_tail(taker)
+    if (maker.order_id, taker.order_id) != (taker_contra, maker_contra):
+        raise ScenarioError(f"sides do not name each other: {maker} {taker}")
+    return (
+        f"TRADE {names.order(maker.order_id)} {maker.quantity} @{decimal(maker.price)}"
+        f" leaves {maker.value} {taker.value}"
+        f" fees {decimal(maker_fee)} {decimal(taker_fee)}"
+    )
+
+
+def _details(names: Names, e: EventRow) -> str:
+    amount = decimal(e.value) if e.side == Side.BUY else str(e.value)
+    order = names.order(e.order_id)
+    who, what = names.account(e.account_id), names.instrument(e.instrument_id)
+    match Event(e.kind):
+        case Event.ACCEPTED:
+            return f"{order} {e.quantity} @{decimal(e.price)} hold {amount}"
+        case Event.REPLACED:
+            place = "KEPT" if e.order_type else "MOVED"
+            return f"{order} {e.quantity} @{decimal(e.price)} hold {amount} {place}"
+        case Event.CANCELLED:
+            return f"{order} {e.quantity} released {amount} {Reason(e.reason).name}"
+        case Event.REJECTED | Event.FRAME_REFUSED:
+            return Reason(e.reason).name
+        case Event.DUPLICATE:
+            return order
+        case Event.CASH_DEPOSITED | Event.CASH_WITHDRAWN:
+            return f"{who} {decimal(e.quantity)} total {decimal(e.value)}"
+        case Event.UNITS_DEPOSITED | Event.UNITS_RELEASED | Event.UNITS_UNLOCKED:
+            return f"{who} {what} {e.quantity} total {e.value}"
+        case Event.DAY_CLOSED:
+            day = f"volume {e.quantity} turnover {decimal(e.value)}"
+            return f"{what} {decimal(e.price)} {day}"
+        case _:
+            return _other_details(e, who, what)
+
+
+def _other_details(e: EventRow, who: str, what: str) -> str:
+    match Event(e.kind):
+        case Event.PHASE_CHANGED:
+            return f"{what} {Phase(e.order_type).name}"
+        case Event.PARAMETER_CHANGED:
+            return f"{what} {Parameter(e.order_type).name} {e.quantity}"
+        case Event.REFERENCE_CHANGED:
+            return f"{what} {decimal(e.price)}"
+        case Event.EPOCH_STARTED:
+            return f"{e.quantity} node {e.order_id}"
+        case Event.INSTRUCTED:
+            return f"{Instruction(e.order_type).name} {who} {what} {e.quantity} {e.price}"
+        case Event.NOTED:
+            text = e.quantity.to_bytes(8, "little", signed=True)
+            text += e.price.to_bytes(8, "little", signed=True)
+            text += e.order_id.to_bytes(8, "little") + e.client_order_id
+            return text.rstrip(b"\0").decode()
+        case Event.DAY_STARTED:
+            return str(e.quantity)
+        case Event.ACCOUNT_OPENED:
+            return who
+        case _:
+            return what
+
+
+# -- questions ------------------------------------------------------------------------------------
+
+
+def book(names: Names, state: Snapshot, name: str) -> list[str]:
+    """The resting orders of an instrument, bids first, each side in priority."""
+    rows = state.orders
+    rows = rows[rows["instrument_id"] == names.instruments[name]]
+    said = []
+    for row in rows:
+        side = Side(int(row["side"])).name.lower()
+        order = names.order(int(row["order_id"]))
+        said.append(f"{side} {order} {row['leaves']} @{decimal(int(row['price']))}")
+    return said or ["empty"]
+
+
+def cash(names: Names, state: Snapshot, who: str) -> list[str]:
+    """An account's cash."""
+    rows = state.accounts
+    row = rows[rows["account_id"] == names.accounts[who]][0]
+    return [f"available {decimal(int(row['available']))} held {decimal(int(row['held']))}"]
+
+
+def units(names: Names, state: Snapshot, who: str, name: str) -> list[str]:
+    """An account's units of an instrument."""
+    rows = state.holdings
+    rows = rows[rows["account_id"] == names.accounts[who]]
+    rows = rows[rows["instrument_id"] == names.instruments[name]]
+    if not len(rows):
+        return ["none"]
+    return [" ".join(f"{part} {rows[0][part]}" for part in ("available", "held", "locked"))]
+
+
+def fees(names: Names, state: Snapshot) -> list[str]:
+    """The market's fees so far."""
+    return [decimal(state.fees)]
+
+
+QUESTIONS: dict[str, Callable[..., list[str]]] = {
+    "book": book,
+    "cash": cash,
+    "units": units,
+    "fees": fees,
+}
+"""Each is asked with the names, the engine's state, and the words of the line."""

@@ -1,0 +1,127 @@
+"""A scenario's lines, and its numbers as words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import NamedTuple
+
+from exchange.messages.frames import Parameter
+from matching.layout import CloseRule
+
+CLOSE_RULES = {"LAST": CloseRule.LAST_TRADE, "VWAP": CloseRule.VWAP}
+MONEY = frozenset({Parameter.TICK_SIZE, Parameter.VALUE_MAX})
+_SHORT: dict[str, Parameter] = {
+    "tick": Parameter.TICK_SIZE,
+    "lot": Parameter.LOT_SIZE,
+    "band": Parameter.BAND_BP,
+    "protection": Parameter.PROTECTION_BP,
+    "maker": Parameter.MAKER_FEE_BP,
+    "taker": Parameter.TAKER_FEE_BP,
+    "close": Parameter.CLOSE_RULE,
+}
+
+
+class ScenarioError(AssertionError):
+    """What a line says is not what happened, or not in the language."""
+
+
+class Mode(NamedTuple):
+    """What stands before a command."""
+
+    session_id: int
+    ref: int
+    valid_ms: int
+    late_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a scenario."""
+
+    number: int
+    text: str
+    words: list[str]
+    expected: list[str] | None  # None: no `->`, so only a refusal is wrong
+    is_with_previous: bool
+
+
+@dataclass(slots=True)
+class Names:
+    """The names that a scenario gives to what is in the engine; its records of it."""
+
+    accounts: dict[str, int] = field(default_factory=dict)
+    instruments: dict[str, int] = field(default_factory=dict)
+    orders: dict[str, int] = field(default_factory=dict)
+    accepted: set[int] = field(default_factory=set)  # order ids
+
+    def order(self, order_id: int) -> str:
+        """The first label of an order, `-` without one. O(orders)."""
+        return _name_of(self.orders, order_id)
+
+    def account(self, account_id: int) -> str:
+        """Whose account it is. O(accounts)."""
+        return _name_of(self.accounts, account_id)
+
+    def instrument(self, instrument_id: int) -> str:
+        """The symbol. O(instruments)."""
+        return _name_of(self.instruments, instrument_id)
+
+
+def parse(lines: Iterable[str]) -> Iterator[Line]:
+    """The lines of a scenario, without its comments. O(line) of memory."""
+    for number, whole in enumerate(lines, 1):
+        line = whole.split("#")[0].strip()
+        if not line:
+            continue
+        asked, arrow, heard = line.partition("->")
+        terms = [term.strip() for term in heard.split(";")] if arrow else None
+        words = asked.split()
+        is_with_previous = words[:1] == ["+"]
+        words = words[is_with_previous:]
+        if not words:
+            raise ScenarioError(f"line {number}: {line!r}: no command")
+        yield Line(number, line, words, terms, is_with_previous)
+
+
+def mode_of(words: list[str]) -> tuple[Mode, list[str]]:
+    """What stands before the command, and the command."""
+    session_id = ref = valid_ms = late_ms = 0
+    while True:
+        if words[0].startswith("@"):
+            session_id, ref = map(int, words[0][1:].split("."))
+            words = words[1:]
+        elif words[0] == "within":
+            valid_ms, words = int(words[1]), words[2:]
+        elif words[0] == "late":
+            late_ms, words = int(words[1]), words[2:]
+        else:
+            return Mode(session_id, ref, valid_ms, late_ms), words
+
+
+def parameter_of(word: str) -> Parameter:
+    """By its short word (`tick`) or by its name in small letters (`quantity_max`); KeyError."""
+    return _SHORT.get(word) or Parameter[word.upper()]
+
+
+def label_bytes(word: str) -> bytes:
+    """A client order id; `-` is none."""
+    return b"" if word == "-" else word.encode()
+
+
+def minor_units(word: str) -> int:
+    """71.25 is 7125."""
+    scaled = Decimal(word) * 100
+    if scaled != int(scaled):
+        raise ScenarioError(f"{word} is finer than a minor unit")
+    return int(scaled)
+
+
+def decimal(amount: int) -> str:
+    """7125 is 71.25."""
+    return f"{Decimal(amount) / 100:.2f}"
+
+
+def _name_of(names: dict[str, int], number: int) -> str:
+    return next((name for name, known in names.items() if known == number), "-")
