@@ -7,16 +7,17 @@ The same as `matching.reference.administration`, command for command.
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, qsort
-from libc.string cimport memmove, memset
+from libc.string cimport memmove
 
 from matching.ladder cimport end_resting, ladder_next
 from matching.layout cimport *
 from matching.state cimport (
     BookSide, Holding, Instrument, State,
     account_add, account_find, emit, emit_answer, half_up, holding_find, holding_of,
-    holding_total, is_outside_band,
+    holding_total, is_outside_band, order_find,
 )
-from matching.tables cimport labels_reindex, map_find, raise_memory_error
+from matching.memory cimport raise_memory_error
+from matching.tables cimport labels_reindex
 
 cdef struct Range:
     int64_t low
@@ -298,12 +299,12 @@ cdef int compare_locked(const void* a, const void* b) noexcept nogil:
     return (left > right) - (left < right)
 
 cdef int unlock(State* s) except -1 nogil:
-    cdef Locked* found = <Locked*>malloc(s.holdings_end * sizeof(Locked))
+    cdef Locked* found = <Locked*>malloc(s.holding_pool.end * sizeof(Locked))
     cdef uint32_t place
     cdef size_t count = 0, at
     if found == NULL:
         return raise_memory_error()
-    for place in range(1, s.holdings_end):
+    for place in range(1, s.holding_pool.end):
         if s.holdings[place].locked:
             found[count].key = (
                 <uint64_t>s.accounts[s.holdings[place].account].account_id << 16
@@ -327,17 +328,15 @@ cdef int unlock_holding(State* s, Holding* holding) except -1 nogil:
     holding.locked = 0
     return 0
 
-cdef int forget(State* s) noexcept nogil:
+cdef int forget(State* s) except -1 nogil:
     # Labels of orders that still rest stay.
-    cdef uint64_t row, kept = 0
-    for row in range(s.labels.count):
-        if map_find(&s.order_places, s.labels.rows[row].order_id) != NULL:
+    cdef uint32_t row, kept = 1
+    for row in range(1, s.labels.pool.end):
+        if order_find(s, s.labels.rows[row].order_id):
             s.labels.rows[kept] = s.labels.rows[row]
             kept += 1
-    s.labels.count = kept
-    memset(s.labels.index, 0, 2 * s.labels.capacity * sizeof(s.labels.index[0]))
-    labels_reindex(&s.labels)
-    return 0
+    s.labels.pool.end = kept
+    return labels_reindex(&s.labels)
 
 # -- epochs, and what is passed on ---------------------------------------------------------------
 

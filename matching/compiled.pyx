@@ -13,16 +13,19 @@ from libc.string cimport memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
 from matching.administration cimport administer
-from matching.image cimport check, load, read_limits, save, state_close, state_open
+from matching.image cimport check, load, save, state_close, state_open
 from matching.ladder cimport book_add, book_remove, end_order, end_resting, key_of, ladder_next
 from matching.layout cimport *
+from matching.memory cimport likely, prefetch, unlikely
 from matching.snapshot cimport ClientOrderIdRow
 from matching.state cimport (
-    BookSide, Instrument, Order, State,
-    account_find, count_trade, duplicate, emit, emit_answer, emit_order, hold_of,
-    holding_find, holding_of, is_outside_band, move_hold, reject, settle,
+    BookSide, Instrument, Look, Order, State,
+    account_find, count_trade, duplicate, emit, emit_answer, emit_order, hold_of, holding_find,
+    holding_of, is_outside_band, move_hold, order_find, reject, session_add, session_find, settle,
 )
-from matching.tables cimport labels_add, labels_find, likely, map_add, map_find, unlikely
+from matching.tables cimport (
+    index_await, index_guess, label_tag, labels_add, labels_count, labels_find, tag_of,
+)
 
 from zlib import crc32
 
@@ -32,6 +35,9 @@ from matching.snapshot import encode as encode_snapshot
 
 cdef enum:
     NS_PER_MS = 1_000_000
+    FAR = 12  # commands that the tables are asked ahead of time
+    NEAR = 6
+    LOOKS = 16
     HASH_SIZE = 32
 
 # -- who is heard --------------------------------------------------------------------------------
@@ -61,7 +67,9 @@ cdef int obey(
     if c.valid_ms and s.time_ns - c.valid_ms * <int64_t>NS_PER_MS > sent_ns:
         return EXPIRED
     if needs_account(c.kind):
-        account = account_find(s, c.account_id)
+        account = s.look.account
+        if unlikely(s.accounts[account].account_id != c.account_id or account == 0):
+            account = account_find(s, c.account_id)
         if account == 0:
             return UNKNOWN_ACCOUNT
     i = s.instruments[c.instrument_id]
@@ -104,19 +112,21 @@ cdef bint needs_instrument(const CommandRecord* c) noexcept nogil:
 cdef int is_numbered(State* s, const CommandRecord* c) except -1 nogil:
     # Whether the command is new in its session; answered here if not.
     cdef ClientOrderIdRow* known = NULL
-    entry = map_find(&s.session_refs, c.session_id)
-    if c.ref <= (<int64_t>entry.value if entry != NULL else 0):
+    cdef uint32_t place = s.look.session
+    if unlikely(s.sessions[place].session_id != c.session_id):
+        place = session_find(s, c.session_id)
+    if unlikely(c.ref <= s.sessions[place].ref):
         if c.kind <= REPLACE_ORDER:
             known = remembered(s, c)
         duplicate(s, c, known.order_id if known != NULL else 0)
         return 0
-    if likely(entry != NULL):
-        entry.value = <uint64_t>c.ref
+    if likely(place):
+        s.sessions[place].ref = c.ref
         return 1
-    if <int64_t>s.session_refs.count >= s.sessions_max:
+    if <int64_t>s.session_places.count >= s.sessions_max:
         reject(s, c, SESSIONS_FULL)
         return 0
-    map_add(&s.session_refs, c.session_id, <uint64_t>c.ref)
+    session_add(s, c.session_id, c.ref)
     return 1
 
 # -- commands ------------------------------------------------------------------------------------
@@ -175,7 +185,7 @@ cdef int cancel_order(State* s, uint32_t account, const CommandRecord* c) except
     if order_id == 0:
         known = remembered(s, c)
         order_id = known.order_id if known != NULL else 0
-    place = order_find(s, order_id)
+    place = order_named(s, order_id)
     if place == 0 or s.orders[place].account != account:
         return UNKNOWN_ORDER
     return end_resting(
@@ -192,7 +202,7 @@ cdef int replace_order(State* s, uint32_t account, const CommandRecord* c) excep
     cdef bint is_kept
     if known != NULL and is_same_replace(c, known):
         return duplicate(s, c, known.order_id)
-    place = order_find(s, c.order_id)
+    place = order_named(s, c.order_id)
     if place == 0 or s.orders[place].account != account:
         return UNKNOWN_ORDER
     if known != NULL:
@@ -231,9 +241,11 @@ cdef int replace_order(State* s, uint32_t account, const CommandRecord* c) excep
     book_remove(s, i, place)
     return trade(s, i, &changed)
 
-cdef uint32_t order_find(const State* s, uint64_t order_id) noexcept nogil:
-    entry = map_find(&s.order_places, order_id) if order_id else NULL
-    return <uint32_t>entry.value if entry != NULL else 0
+cdef uint32_t order_named(const State* s, uint64_t order_id) noexcept nogil:
+    # That of the command at hand, or one its label stands for.
+    if likely(s.look.order != 0 and s.orders[s.look.order].order_id == order_id):
+        return s.look.order
+    return order_find(s, order_id)
 
 # -- checks, in order of Reason ------------------------------------------------------------------
 
@@ -299,7 +311,7 @@ cdef int64_t protection_price(const State* s, const Instrument* i, uint8_t side)
     return max(limit, tick, i.band_low)
 
 cdef uint16_t label_refusal(const State* s, const CommandRecord* c) noexcept nogil:
-    if <int64_t>s.labels.count < s.client_order_ids_max:
+    if <int64_t>labels_count(&s.labels) < s.client_order_ids_max:
         return NONE
     return CLIENT_ORDER_IDS_FULL if c.client_order_id.head or c.client_order_id.tail else NONE
 
@@ -309,14 +321,14 @@ cdef ClientOrderIdRow* remembered(const State* s, const CommandRecord* c) noexce
     cdef ClientOrderId label = c.client_order_id
     if not (label.head or label.tail):
         return NULL
-    return labels_find(&s.labels, c.account_id, &label)
+    return labels_find(&s.labels, c.account_id, &label, s.look.label_tag)
 
 cdef int remember(State* s, const CommandRecord* c, const Order* o) except -1 nogil:
     cdef ClientOrderId label = c.client_order_id
     cdef ClientOrderIdRow* row
     if not (label.head or label.tail):
         return 0
-    row = labels_add(&s.labels, c.account_id, &label)
+    row = labels_add(&s.labels, c.account_id, &label, s.look.label_tag)
     row.order_id = o.order_id
     row.instrument_id = o.instrument_id
     row.side = o.side
@@ -427,15 +439,48 @@ cdef int emit_fill(
 # -- records -------------------------------------------------------------------------------------
 
 cdef int apply_commands(
-    State* s, const CommandRecord* commands, uint32_t count, int64_t sent_ns
+    State* s, const CommandRecord* commands, uint32_t count, int64_t sent_ns, uint64_t position
 ) except -1 nogil:
-    cdef uint64_t position = <uint64_t>s.next_offset << INDEX_BITS
+    # Each step looks at two commands further on, so that their memory is there in time.
+    cdef Look looks[LOOKS]
     cdef uint32_t index
     s.is_note_heard = False
+    for index in range(min(count, <uint32_t>FAR)):
+        look_far(s, &commands[index], &looks[index])
+    for index in range(min(count, <uint32_t>NEAR)):
+        look_near(s, &commands[index], &looks[index])
     for index in range(count):
+        if index + FAR < count:
+            look_far(s, &commands[index + FAR], &looks[(index + FAR) % LOOKS])
+        if index + NEAR < count:
+            look_near(s, &commands[index + NEAR], &looks[(index + NEAR) % LOOKS])
+        s.look = looks[index % LOOKS]
         s.command_index = index
         command(s, &commands[index], sent_ns, position | index)
     return 0
+
+cdef inline void look_far(State* s, const CommandRecord* c, Look* look) noexcept nogil:
+    # Where the tables will be asked.
+    cdef ClientOrderId label = c.client_order_id
+    index_await(&s.session_places, tag_of(c.session_id))
+    index_await(&s.account_places, tag_of(c.account_id))
+    look.label_tag = label_tag(&s.labels, c.account_id, &label)
+    if label.head or label.tail:
+        index_await(&s.labels.places, look.label_tag)
+    if c.order_id:
+        index_await(&s.order_places, tag_of(c.order_id))
+
+cdef inline void look_near(State* s, const CommandRecord* c, Look* look) noexcept nogil:
+    # What they will most likely answer.
+    look.session = index_guess(&s.session_places, tag_of(c.session_id))
+    prefetch(&s.sessions[look.session])
+    look.account = index_guess(&s.account_places, tag_of(c.account_id))
+    prefetch(&s.accounts[look.account])
+    look.order = 0
+    if c.order_id:
+        look.order = index_guess(&s.order_places, tag_of(c.order_id))
+        prefetch(&s.orders[look.order])
+        prefetch(&s.orders[look.order].quantity)
 
 cdef uint16_t frame_refusal(bytes frame) except? 0xFFFF:
     cdef const Header* header = <const Header*>PyBytes_AS_STRING(frame)
@@ -462,8 +507,7 @@ cdef class Engine:
 
     def __cinit__(self, limits=Limits()):
         self.is_broken = False
-        state_open(&self.state)
-        read_limits(&self.state, Limits(*limits))
+        state_open(&self.state, Limits(*limits))
 
     def __init__(self, limits=Limits()):
         """An engine at the beginning of the log. O(1)."""
@@ -522,6 +566,7 @@ cdef class Engine:
                     <const CommandRecord*>(data + HEADER_SIZE),
                     (<const Header*>data).count,
                     (<const Header*>data).time_ns,
+                    <uint64_t>offset << INDEX_BITS,
                 )
         s.next_offset += 1
         s.next_event += s.events_count

@@ -2,9 +2,8 @@
 
 from matching.state cimport State
 
-cdef int state_open(State* s) except -1
+cdef int state_open(State* s, object limits) except -1
 cdef void state_close(State* s) noexcept
-cdef int read_limits(State* s, object limits) except -1
 cdef object save(State* s)
 cdef int load(State* s, object snapshot) except -1
 cdef list check(const State* s)

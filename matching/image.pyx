@@ -5,7 +5,7 @@
 The same as `matching.reference.state` and `.invariants`. Nothing here is on the hot path.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
@@ -14,15 +14,17 @@ from cpython.bytes cimport PyBytes_AS_STRING
 from matching.administration cimport derive, instrument_add
 from matching.ladder cimport book_add, key_of, ladder_next
 from matching.layout cimport BUY, LIMIT, SELL, TICK_SIZE, TOTAL_LIMIT, EventRecord
+from matching.memory cimport pool_close, pool_grow, pool_open, raise_memory_error
 from matching.snapshot cimport (
     AccountRow, ClientOrderIdRow, HoldingRow, InstrumentRow, OrderRow, SessionRow,
 )
 from matching.state cimport (
-    INSTRUMENTS, Account, BookSide, Holding, Instrument, Order, State,
-    account_add, account_find, grow, hold_of, holding_of, holding_total,
+    INSTRUMENTS, Account, BookSide, Holding, Instrument, Level, Node, Order, Session, State,
+    account_add, account_find, hold_of, holding_of, holding_total, order_find, session_add,
 )
 from matching.tables cimport (
-    labels_grow, labels_open, labels_reindex, map_add, map_find, map_open, raise_memory_error,
+    INDEX_BITS_AT_FIRST,
+    index_close, index_open, labels_close, labels_count, labels_open, labels_reindex,
 )
 
 import numpy as np
@@ -32,47 +34,59 @@ from matching.snapshot import SECTIONS, Snapshot, client_order_id_order
 
 # -- made and freed ------------------------------------------------------------------------------
 
-cdef int state_open(State* s) except -1:
+cdef enum:
+    HOLDINGS_MAX = 0x0800_0000
+    NODES_OF_LEVEL = 4  # at worst: the root is common to a side of the book
+
+cdef int state_open(State* s, object limits) except -1:
     memset(s, 0, sizeof(State))
-    map_open(&s.order_places, 12)
-    map_open(&s.account_places, 10)
-    map_open(&s.holding_places, 10)
-    map_open(&s.session_refs, 10)
-    labels_open(&s.labels, 1024)
+    read_limits(s, limits)
+    index_open(&s.order_places, INDEX_BITS_AT_FIRST)
+    index_open(&s.account_places, INDEX_BITS_AT_FIRST)
+    index_open(&s.holding_places, INDEX_BITS_AT_FIRST)
+    index_open(&s.session_places, INDEX_BITS_AT_FIRST)
+    labels_open(&s.labels, s.client_order_ids_max)
     s.instruments = <Instrument**>calloc(INSTRUMENTS, sizeof(Instrument*))
     s.instrument_ids = <uint16_t*>calloc(INSTRUMENTS, sizeof(uint16_t))
     s.events_capacity = 1024
     s.events = <EventRecord*>malloc(s.events_capacity * sizeof(EventRecord))
     if s.instruments == NULL or s.instrument_ids == NULL or s.events == NULL:
         return raise_memory_error()
-    grow(<void**>&s.orders, &s.orders_capacity, sizeof(s.orders[0]))
-    grow(<void**>&s.levels, &s.levels_capacity, sizeof(s.levels[0]))
-    grow(<void**>&s.nodes, &s.nodes_capacity, sizeof(s.nodes[0]))
-    grow(<void**>&s.accounts, &s.accounts_capacity, sizeof(s.accounts[0]))
-    grow(<void**>&s.holdings, &s.holdings_capacity, sizeof(s.holdings[0]))
-    memset(&s.orders[0], 0, sizeof(s.orders[0]))
-    memset(&s.accounts[0], 0, sizeof(s.accounts[0]))
-    memset(&s.holdings[0], 0, sizeof(s.holdings[0]))
-    s.orders_end = s.levels_end = s.nodes_end = s.accounts_end = s.holdings_end = 1
+    pools_open(s)
+    return 0
+
+cdef int pools_open(State* s) except -1:
+    pool_open(&s.order_pool, sizeof(Order), s.orders_max)
+    pool_open(&s.level_pool, sizeof(Level), s.orders_max)
+    pool_open(&s.node_pool, sizeof(Node), NODES_OF_LEVEL * s.orders_max + 2 * INSTRUMENTS)
+    pool_open(&s.account_pool, sizeof(Account), s.accounts_max)
+    pool_open(&s.holding_pool, sizeof(Holding), HOLDINGS_MAX)
+    pool_open(&s.session_pool, sizeof(Session), s.sessions_max)
+    s.orders = <Order*>s.order_pool.base
+    s.levels = <Level*>s.level_pool.base
+    s.nodes = <Node*>s.node_pool.base
+    s.accounts = <Account*>s.account_pool.base
+    s.holdings = <Holding*>s.holding_pool.base
+    s.sessions = <Session*>s.session_pool.base
     return 0
 
 cdef void state_close(State* s) noexcept:
     cdef int64_t at
     for at in range(s.instruments_count):
         free(s.instruments[s.instrument_ids[at]])
-    free(s.order_places.entries)
-    free(s.account_places.entries)
-    free(s.holding_places.entries)
-    free(s.session_refs.entries)
-    free(s.labels.rows)
-    free(s.labels.index)
+    index_close(&s.order_places)
+    index_close(&s.account_places)
+    index_close(&s.holding_places)
+    index_close(&s.session_places)
+    labels_close(&s.labels)
+    pool_close(&s.order_pool)
+    pool_close(&s.level_pool)
+    pool_close(&s.node_pool)
+    pool_close(&s.account_pool)
+    pool_close(&s.holding_pool)
+    pool_close(&s.session_pool)
     free(s.instruments)
     free(s.instrument_ids)
-    free(s.orders)
-    free(s.levels)
-    free(s.nodes)
-    free(s.accounts)
-    free(s.holdings)
     free(s.events)
 
 cdef int read_limits(State* s, object limits) except -1:
@@ -110,10 +124,10 @@ cdef char* address(object rows) except? NULL:
     return <char*><size_t>rows.ctypes.data
 
 cdef object save_accounts(State* s):
-    rows = np.zeros(s.accounts_end - 1, SECTIONS["accounts"])
+    rows = np.zeros(s.account_pool.end - 1, SECTIONS["accounts"])
     cdef AccountRow* row = <AccountRow*>address(rows)
     cdef uint32_t place
-    for place in range(1, s.accounts_end):
+    for place in range(1, s.account_pool.end):
         row.account_id = s.accounts[place].account_id
         row.participant = s.accounts[place].participant
         row.available = s.accounts[place].available
@@ -122,12 +136,12 @@ cdef object save_accounts(State* s):
     return rows[np.argsort(rows["account_id"])]
 
 cdef object save_holdings(State* s):
-    rows = np.zeros(s.holdings_end - 1, SECTIONS["holdings"])
+    rows = np.zeros(s.holding_pool.end - 1, SECTIONS["holdings"])
     cdef HoldingRow* row = <HoldingRow*>address(rows)
     cdef Holding* holding
     cdef uint32_t place
     cdef int64_t count = 0
-    for place in range(1, s.holdings_end):
+    for place in range(1, s.holding_pool.end):
         holding = &s.holdings[place]
         if holding_total(holding) == 0:
             continue
@@ -194,20 +208,20 @@ cdef object save_orders(State* s):
     return rows
 
 cdef object save_sessions(State* s):
-    rows = np.zeros(s.session_refs.count, SECTIONS["sessions"])
+    rows = np.zeros(s.session_pool.end - 1, SECTIONS["sessions"])
     cdef SessionRow* row = <SessionRow*>address(rows)
-    cdef uint64_t at
-    for at in range(s.session_refs.mask + 1):
-        if s.session_refs.entries[at].key:
-            row.session_id = <uint32_t>s.session_refs.entries[at].key
-            row.ref = <int64_t>s.session_refs.entries[at].value
-            row += 1
+    cdef uint32_t place
+    for place in range(1, s.session_pool.end):
+        row.session_id = s.sessions[place].session_id
+        row.ref = s.sessions[place].ref
+        row += 1
     return rows[np.argsort(rows["session_id"])]
 
 cdef object save_client_order_ids(State* s):
-    rows = np.zeros(s.labels.count, SECTIONS["client_order_ids"])
-    if s.labels.count:
-        memcpy(address(rows), s.labels.rows, s.labels.count * sizeof(ClientOrderIdRow))
+    cdef uint64_t count = labels_count(&s.labels)
+    rows = np.zeros(count, SECTIONS["client_order_ids"])
+    if count:
+        memcpy(address(rows), &s.labels.rows[1], count * sizeof(ClientOrderIdRow))
     return rows[client_order_id_order(rows)]
 
 # -- loaded --------------------------------------------------------------------------------------
@@ -285,9 +299,9 @@ cdef int load_orders(State* s, bytes rows) except -1:
         o.time_in_force = row[at].time_in_force
         o.quantity = row[at].quantity
         o.leaves = row[at].leaves
-        o.price = row[at].price
+        o.price = <int32_t>row[at].price
         o.charged = row[at].charged
-        o.uncharged = <int>row[at].uncharged
+        o.uncharged = <int16_t>row[at].uncharged
         o.client_order_id = row[at].client_order_id
         book_add(s, s.instruments[o.instrument_id], &o)
     return 0
@@ -296,24 +310,22 @@ cdef int load_sessions(State* s, bytes rows) except -1:
     cdef const SessionRow* row = <const SessionRow*>PyBytes_AS_STRING(rows)
     cdef size_t at
     for at in range(len(rows) // sizeof(SessionRow)):
-        map_add(&s.session_refs, row[at].session_id, <uint64_t>row[at].ref)
+        session_add(s, row[at].session_id, row[at].ref)
     return 0
 
 cdef int load_client_order_ids(State* s, bytes rows) except -1:
     cdef uint64_t count = len(rows) // sizeof(ClientOrderIdRow)
-    while s.labels.capacity < count:
-        labels_grow(&s.labels)
-    memcpy(s.labels.rows, PyBytes_AS_STRING(rows), len(rows))
-    s.labels.count = count
-    labels_reindex(&s.labels)
-    return 0
+    pool_grow(&s.labels.pool, count + 1)
+    memcpy(&s.labels.rows[1], PyBytes_AS_STRING(rows), len(rows))
+    s.labels.pool.end = <uint32_t>count + 1
+    return labels_reindex(&s.labels)
 
 # -- checked -------------------------------------------------------------------------------------
 
 cdef list check(const State* s):
     cdef list wrong = []
-    cash_held = np.zeros(s.accounts_end, np.int64)
-    units_held = np.zeros(s.holdings_end, np.int64)
+    cash_held = np.zeros(s.account_pool.end, np.int64)
+    units_held = np.zeros(s.holding_pool.end, np.int64)
     resting = check_books(s, wrong, cash_held, units_held)
     if resting != s.orders_count or <int64_t>s.order_places.count != s.orders_count:
         wrong.append("orders known are not the orders that rest")
@@ -375,8 +387,7 @@ cdef int check_order(
     const State* s, const Instrument* i, const Order* o, uint32_t place, int side, uint32_t level,
     uint32_t previous, object name, list wrong,
 ) except -1:
-    entry = map_find(&s.order_places, o.order_id)
-    if entry == NULL or entry.value != place or o.side != side:
+    if order_find(s, o.order_id) != place or o.side != side:
         wrong.append(f"{name}: order {o.order_id} is on the wrong side or lost")
     if o.previous != previous or o.level != level:
         wrong.append(f"{name}: order {o.order_id} is out of its queue")
@@ -394,7 +405,7 @@ cdef int check_money(const State* s, list wrong, object cash_held) except -1:
     cdef uint32_t place
     cdef const Account* account
     cdef object total = s.fees
-    for place in range(1, s.accounts_end):
+    for place in range(1, s.account_pool.end):
         account = &s.accounts[place]
         total += account.available
         total += account.held
@@ -412,7 +423,7 @@ cdef int check_units(const State* s, list wrong, object units_held) except -1:
     cdef int64_t at
     cdef object total, part
     cdef dict units = {}
-    for place in range(1, s.holdings_end):
+    for place in range(1, s.holding_pool.end):
         holding = &s.holdings[place]
         account_id = s.accounts[holding.account].account_id
         name = f"holding of account {account_id} in {holding.instrument_id}"
@@ -435,9 +446,9 @@ cdef int check_units(const State* s, list wrong, object units_held) except -1:
 cdef int check_bounds(const State* s, list wrong) except -1:
     for name, count, bound in (
         ("orders", s.orders_count, s.orders_max),
-        ("client order ids", s.labels.count, s.client_order_ids_max),
+        ("client order ids", labels_count(&s.labels), s.client_order_ids_max),
         ("accounts", s.account_places.count, s.accounts_max),
-        ("sessions", s.session_refs.count, s.sessions_max),
+        ("sessions", s.session_places.count, s.sessions_max),
     ):
         if count > bound:
             wrong.append(f"more {name} than their limit")

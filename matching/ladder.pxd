@@ -10,12 +10,14 @@ the best price. The node touched last is remembered: near the best price one ste
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from matching.layout cimport BUY, CANCELLED, TICK_SIZE, EventRecord
+from matching.memory cimport likely, unlikely
 from matching.state cimport (
+    ORDERS_KEPT,
     BookSide, Instrument, Level, Node, Order, State,
-    emit_order, hold_of, level_free, level_new, move_hold, node_free, node_new, order_free,
-    order_new,
+    books_emptied, emit_order, hold_of, level_free, level_new, move_hold, node_free, node_new,
+    order_free, order_new,
 )
-from matching.tables cimport likely, map_add, map_remove
+from matching.tables cimport index_add, index_remove, tag_of
 
 cdef extern from *:
     int lowest_bit "__builtin_ctzll"(uint64_t word) noexcept nogil
@@ -143,7 +145,7 @@ cdef inline int book_add(State* s, Instrument* i, const Order* o) except -1 nogi
     cdef uint32_t place = order_new(s)
     cdef Order* resting = &s.orders[place]
     cdef Level* level = &s.levels[at]
-    map_add(&s.order_places, o.order_id, place)
+    index_add(&s.order_places, tag_of(o.order_id), place)
     resting[0] = o[0]
     resting.level = at
     resting.next = 0
@@ -156,7 +158,7 @@ cdef inline int book_add(State* s, Instrument* i, const Order* o) except -1 nogi
     level.quantity += o.leaves
     return 0
 
-cdef inline void book_remove(State* s, Instrument* i, uint32_t place) noexcept nogil:
+cdef inline int book_remove(State* s, Instrument* i, uint32_t place) except -1 nogil:
     # Takes the order out of the book and the pool, and its level with the last one.
     cdef Order* o = &s.orders[place]
     cdef Level* level = &s.levels[o.level]
@@ -171,8 +173,11 @@ cdef inline void book_remove(State* s, Instrument* i, uint32_t place) noexcept n
     level.quantity -= o.leaves
     if level.head == 0:
         ladder_remove(s, &i.sides[o.side], o.level)
-    map_remove(&s.order_places, o.order_id)
+    index_remove(&s.order_places, tag_of(o.order_id), place)
     order_free(s, place)
+    if unlikely(s.orders_count == 0 and s.order_pool.end > ORDERS_KEPT):
+        books_emptied(s)
+    return 0
 
 cdef inline int end_order(
     State* s, const Instrument* i, const Order* o, uint16_t reason

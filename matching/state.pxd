@@ -1,12 +1,12 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
 """The state of the compiled engine, and the small steps that everything else is made of.
 
-Orders, levels, ladder nodes, accounts and holdings live in growing pools and name each other by
-place, never by pointer: a pool may move when it grows. Place 0 of every pool is nobody. A pointer
-into a pool is good until the next step that may add to that pool.
+Orders, levels, ladder nodes, accounts, holdings and sessions live in pools and name each other by
+place, four bytes; place 0 of every pool is nobody. What a command needs of them is fetched while
+the commands before it are done (`Look`), since memory is slower than matching.
 """
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport realloc
 from libc.string cimport memset
 
@@ -14,29 +14,33 @@ from matching.layout cimport (
     BP, BUY, DUPLICATE, REJECTED, RESALE_NEXT_DAY, SELL, TOTAL_LIMIT,
     ClientOrderId, CommandRecord, EventRecord,
 )
-from matching.tables cimport Labels, Map, map_add, map_find, raise_memory_error, unlikely
+from matching.memory cimport Pool, pool_empty, pool_next, raise_memory_error, unlikely
+from matching.tables cimport (
+    Index, Labels, index_add, index_begin, index_empty, index_next, index_remove, tag_of,
+)
 
 cdef enum:
     PARAMETERS = 11
     INSTRUMENTS = 65536
+    ORDERS_KEPT = 65536  # places of an empty book that stay in memory
 
-cdef struct Order:
+cdef struct Order:  # at most 96 bytes, what matching reads first
     uint64_t order_id
-    int64_t price
     int64_t leaves
-    int64_t quantity
-    int64_t charged
+    int32_t price
     uint32_t next  # behind it at its price; of a free place: the next free one
-    uint32_t previous
-    uint32_t level
     uint32_t account
     uint32_t holding
-    int32_t uncharged  # accrued - BP x charged, so that no product leaves 63 bits
+    uint32_t previous
+    uint32_t level
+    int64_t charged
+    int16_t uncharged  # accrued - BP x charged, so that no product leaves 63 bits
     uint16_t instrument_id
     uint8_t side
     uint8_t order_type
     uint8_t time_in_force
     ClientOrderId client_order_id
+    int64_t quantity
 
 cdef struct Level:
     int64_t quantity
@@ -74,6 +78,7 @@ cdef struct Account:
     int64_t held
     uint64_t participant
     uint32_t account_id
+    uint32_t holding  # one of its own, the last that was asked for
 
 cdef struct Holding:
     int64_t available
@@ -81,6 +86,16 @@ cdef struct Holding:
     int64_t locked
     uint32_t account
     uint16_t instrument_id
+
+cdef struct Session:
+    int64_t ref  # the last
+    uint32_t session_id
+
+cdef struct Look:  # what a command will need, guessed from the tags alone; 0 = not found
+    uint32_t session
+    uint32_t account
+    uint32_t order
+    uint32_t label_tag
 
 cdef struct State:
     int64_t next_offset
@@ -96,64 +111,47 @@ cdef struct State:
     int64_t accounts_max
     int64_t sessions_max
     # tables
-    Map order_places
-    Map account_places
-    Map holding_places  # key: place of the account << 16 | instrument
-    Map session_refs
+    Index order_places
+    Index account_places
+    Index holding_places  # by place of the account and instrument
+    Index session_places
     Labels labels
     Instrument** instruments  # by id, NULL = not open
     uint16_t* instrument_ids  # rising
     int64_t instruments_count
-    # pools
+    # pools, and where they begin
+    Pool order_pool
+    Pool level_pool
+    Pool node_pool
+    Pool account_pool
+    Pool holding_pool
+    Pool session_pool
     Order* orders
-    uint32_t orders_end
-    uint32_t orders_capacity
-    uint32_t orders_free
-    int64_t orders_count
     Level* levels
-    uint32_t levels_end
-    uint32_t levels_capacity
-    uint32_t levels_free
     Node* nodes
-    uint32_t nodes_end
-    uint32_t nodes_capacity
-    uint32_t nodes_free
     Account* accounts
-    uint32_t accounts_end
-    uint32_t accounts_capacity
     Holding* holdings
-    uint32_t holdings_end
-    uint32_t holdings_capacity
+    Session* sessions
+    uint32_t orders_free
+    uint32_t levels_free
+    uint32_t nodes_free
+    int64_t orders_count
     # the record at hand
     EventRecord* events
     int64_t events_count
     int64_t events_capacity
     uint32_t command_index
     bint is_note_heard
+    Look look  # of the command at hand
 
 # -- pools ---------------------------------------------------------------------------------------
-
-cdef inline int grow(void** pool, uint32_t* capacity, size_t size) except -1 nogil:
-    cdef uint64_t wider = 2 * <uint64_t>capacity[0] if capacity[0] else 1024
-    cdef void* moved
-    if wider >> 32:
-        return raise_memory_error()
-    moved = realloc(pool[0], wider * size)
-    if moved == NULL:
-        return raise_memory_error()
-    pool[0] = moved
-    capacity[0] = <uint32_t>wider
-    return 0
 
 cdef inline uint32_t order_new(State* s) except 0 nogil:
     cdef uint32_t place = s.orders_free
     if place:
         s.orders_free = s.orders[place].next
     else:
-        if unlikely(s.orders_end == s.orders_capacity):
-            grow(<void**>&s.orders, &s.orders_capacity, sizeof(Order))
-        place = s.orders_end
-        s.orders_end += 1
+        place = pool_next(&s.order_pool)
     s.orders_count += 1
     return place
 
@@ -167,12 +165,8 @@ cdef inline uint32_t level_new(State* s) except 0 nogil:
     cdef uint32_t place = s.levels_free
     if place:
         s.levels_free = s.levels[place].next_free
-    else:
-        if unlikely(s.levels_end == s.levels_capacity):
-            grow(<void**>&s.levels, &s.levels_capacity, sizeof(Level))
-        place = s.levels_end
-        s.levels_end += 1
-    return place
+        return place
+    return pool_next(&s.level_pool)
 
 cdef inline void level_free(State* s, uint32_t place) noexcept nogil:
     s.levels[place].next_free = s.levels_free
@@ -183,10 +177,7 @@ cdef inline uint32_t node_new(State* s) except 0 nogil:
     if place:
         s.nodes_free = s.nodes[place].child[0]
     else:
-        if unlikely(s.nodes_end == s.nodes_capacity):
-            grow(<void**>&s.nodes, &s.nodes_capacity, sizeof(Node))
-        place = s.nodes_end
-        s.nodes_end += 1
+        place = pool_next(&s.node_pool)
     s.nodes[place].present = 0
     return place
 
@@ -194,43 +185,90 @@ cdef inline void node_free(State* s, uint32_t place) noexcept nogil:
     s.nodes[place].child[0] = s.nodes_free
     s.nodes_free = place
 
-cdef inline uint32_t account_add(
-    State* s, uint32_t account_id, uint64_t participant
-) except 0 nogil:
-    cdef uint32_t place = s.accounts_end
-    if unlikely(place == s.accounts_capacity):
-        grow(<void**>&s.accounts, &s.accounts_capacity, sizeof(Account))
-    map_add(&s.account_places, account_id, place)
-    memset(&s.accounts[place], 0, sizeof(Account))
-    s.accounts[place].account_id = account_id
-    s.accounts[place].participant = participant
-    s.accounts_end += 1
+cdef inline int books_emptied(State* s) except -1 nogil:
+    # No order is left anywhere, so no level and no node either: their memory goes back.
+    pool_empty(&s.order_pool)
+    pool_empty(&s.level_pool)
+    pool_empty(&s.node_pool)
+    index_empty(&s.order_places)
+    s.orders_free = s.levels_free = s.nodes_free = 0
+    return 0
+
+# -- lookups -------------------------------------------------------------------------------------
+
+cdef inline uint32_t order_find(const State* s, uint64_t order_id) noexcept nogil:
+    cdef uint32_t tag = tag_of(order_id)
+    cdef uint64_t at = index_begin(&s.order_places, tag)
+    cdef uint32_t place = index_next(&s.order_places, tag, &at)
+    while place and s.orders[place].order_id != order_id:
+        place = index_next(&s.order_places, tag, &at)
     return place
 
 cdef inline uint32_t account_find(const State* s, uint32_t account_id) noexcept nogil:
-    entry = map_find(&s.account_places, account_id) if account_id else NULL
-    return <uint32_t>entry.value if entry != NULL else 0
+    cdef uint32_t tag = tag_of(account_id)
+    cdef uint64_t at = index_begin(&s.account_places, tag)
+    cdef uint32_t place = index_next(&s.account_places, tag, &at)
+    while place and s.accounts[place].account_id != account_id:
+        place = index_next(&s.account_places, tag, &at)
+    return place
+
+cdef inline uint32_t account_add(
+    State* s, uint32_t account_id, uint64_t participant
+) except 0 nogil:
+    cdef uint32_t place = pool_next(&s.account_pool)
+    index_add(&s.account_places, tag_of(account_id), place)
+    s.accounts[place].account_id = account_id
+    s.accounts[place].participant = participant
+    return place
+
+cdef inline uint32_t session_find(const State* s, uint32_t session_id) noexcept nogil:
+    cdef uint32_t tag = tag_of(session_id)
+    cdef uint64_t at = index_begin(&s.session_places, tag)
+    cdef uint32_t place = index_next(&s.session_places, tag, &at)
+    while place and s.sessions[place].session_id != session_id:
+        place = index_next(&s.session_places, tag, &at)
+    return place
+
+cdef inline uint32_t session_add(State* s, uint32_t session_id, int64_t ref) except 0 nogil:
+    cdef uint32_t place = pool_next(&s.session_pool)
+    index_add(&s.session_places, tag_of(session_id), place)
+    s.sessions[place].session_id = session_id
+    s.sessions[place].ref = ref
+    return place
+
+cdef inline uint64_t holding_key(uint32_t account, uint16_t instrument_id) noexcept nogil:
+    return <uint64_t>account << 16 | instrument_id
 
 cdef inline uint32_t holding_find(
-    const State* s, uint32_t account, uint16_t instrument_id
+    State* s, uint32_t account, uint16_t instrument_id
 ) noexcept nogil:
-    entry = map_find(&s.holding_places, <uint64_t>account << 16 | instrument_id)
-    return <uint32_t>entry.value if entry != NULL else 0
+    cdef uint32_t place = s.accounts[account].holding, tag
+    cdef uint64_t at
+    if place and s.holdings[place].instrument_id == instrument_id:
+        return place
+    tag = tag_of(holding_key(account, instrument_id))
+    at = index_begin(&s.holding_places, tag)
+    place = index_next(&s.holding_places, tag, &at)
+    while place and (
+        s.holdings[place].account != account or s.holdings[place].instrument_id != instrument_id
+    ):
+        place = index_next(&s.holding_places, tag, &at)
+    if place:
+        s.accounts[account].holding = place
+    return place
 
 cdef inline uint32_t holding_of(
     State* s, uint32_t account, uint16_t instrument_id
 ) except 0 nogil:
+    # Made at need.
     cdef uint32_t place = holding_find(s, account, instrument_id)
     if place:
         return place
-    place = s.holdings_end
-    if unlikely(place == s.holdings_capacity):
-        grow(<void**>&s.holdings, &s.holdings_capacity, sizeof(Holding))
-    map_add(&s.holding_places, <uint64_t>account << 16 | instrument_id, place)
-    memset(&s.holdings[place], 0, sizeof(Holding))
+    place = pool_next(&s.holding_pool)
+    index_add(&s.holding_places, tag_of(holding_key(account, instrument_id)), place)
     s.holdings[place].account = account
     s.holdings[place].instrument_id = instrument_id
-    s.holdings_end += 1
+    s.accounts[account].holding = place
     return place
 
 cdef inline int64_t holding_total(const Holding* h) noexcept nogil:
@@ -308,7 +346,7 @@ cdef inline int64_t hold_of(const Order* o, int64_t fee_bp_max) noexcept nogil:
 cdef inline int64_t charge(Order* o, int64_t value, int64_t fee_bp) noexcept nogil:
     cdef int64_t due = o.uncharged + value * fee_bp
     cdef int64_t fee = (due + BP // 2) // BP
-    o.uncharged = <int32_t>(due - fee * BP)
+    o.uncharged = <int16_t>(due - fee * BP)
     o.charged += fee
     return fee
 

@@ -1,0 +1,110 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True
+"""Memory of the compiled engine: address space is kept once, pages are taken as they are needed.
+
+A `Pool` hands out places, counted from 1; what is given back is handed out first. It never moves
+and growing it copies nothing, so a pointer into it stays good. Pages beyond the first megabytes
+are huge ones where the system has them: a book in small pages spends its time looking up pages.
+"""
+
+from libc.stdint cimport uint32_t, uint64_t
+
+cdef extern from *:
+    """
+    #include <stddef.h>
+    #include <sys/mman.h>
+    #ifndef MAP_NORESERVE
+    #define MAP_NORESERVE 0
+    #endif
+    #define cx_likely(x) __builtin_expect(!!(x), 1)
+    #define cx_unlikely(x) __builtin_expect(!!(x), 0)
+    #define CX_SMALL_PAGES ((size_t)4 << 20)
+
+    static inline char *cx_reserve(size_t size) {
+        void *at = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANON | MAP_NORESERVE, -1, 0);
+        return at == MAP_FAILED ? NULL : (char *)at;
+    }
+    static inline int cx_take(char *base, size_t size) {
+        int failed = mprotect(base, size, PROT_READ | PROT_WRITE);
+    #ifdef MADV_HUGEPAGE
+        if (!failed && size > CX_SMALL_PAGES)  /* advice: a system without them says no */
+            (void)madvise(base + CX_SMALL_PAGES, size - CX_SMALL_PAGES, MADV_HUGEPAGE);
+    #endif
+        return failed;
+    }
+    static inline int cx_give_back(char *base, size_t size) {
+        /* What is read there afterwards is zero. */
+        return mmap(base, size, PROT_NONE, MAP_PRIVATE | MAP_ANON | MAP_NORESERVE | MAP_FIXED,
+                    -1, 0) == MAP_FAILED;
+    }
+    static inline void cx_release(char *base, size_t size) {
+        if (base != NULL)
+            munmap(base, size);
+    }
+    """
+    bint likely "cx_likely"(bint fact) noexcept nogil
+    bint unlikely "cx_unlikely"(bint fact) noexcept nogil
+    char* reserve "cx_reserve"(size_t size) noexcept nogil
+    bint take "cx_take"(char* base, size_t size) noexcept nogil
+    bint give_back "cx_give_back"(char* base, size_t size) noexcept nogil
+    void release "cx_release"(char* base, size_t size) noexcept nogil
+    void prefetch "__builtin_prefetch"(const void* at) noexcept nogil
+
+cdef enum:
+    PLACES_AT_FIRST = 1024
+    PLACES_MAX = 0x7FFF_FFFF
+
+cdef inline int raise_memory_error() except -1 nogil:
+    with gil:
+        raise MemoryError("the engine is out of memory")
+
+# -- pools ---------------------------------------------------------------------------------------
+
+cdef struct Pool:
+    char* base
+    size_t row  # bytes of a place
+    uint32_t end  # the first place that was never handed out
+    uint32_t ready  # places that can be written
+    uint32_t places  # that address space is kept for
+
+cdef inline int pool_open(Pool* p, size_t row, uint64_t places) except -1 nogil:
+    # Place 0 is nobody and all zeros.
+    p.row = row
+    p.places = <uint32_t>min(max(places + 1, <uint64_t>PLACES_AT_FIRST), <uint64_t>PLACES_MAX)
+    p.ready = PLACES_AT_FIRST
+    p.end = 1
+    p.base = reserve(p.places * row)
+    if p.base == NULL or take(p.base, p.ready * row):
+        return raise_memory_error()
+    return 0
+
+cdef inline void pool_close(Pool* p) noexcept nogil:
+    release(p.base, p.places * p.row)
+
+cdef inline int pool_grow(Pool* p, uint64_t places) except -1 nogil:
+    # Until `places` can be written. Those that were never written hold zeros.
+    cdef uint64_t ready = p.ready
+    while ready < places:
+        ready *= 2
+    ready = min(ready, <uint64_t>p.places)
+    if ready < places or take(p.base, ready * p.row):
+        return raise_memory_error()
+    p.ready = <uint32_t>ready
+    return 0
+
+cdef inline uint32_t pool_next(Pool* p) except 0 nogil:
+    # A place that was never handed out.
+    cdef uint32_t place = p.end
+    if unlikely(place == p.ready):
+        pool_grow(p, <uint64_t>place + 1)
+    p.end += 1
+    return place
+
+cdef inline int pool_empty(Pool* p) except -1 nogil:
+    # Nothing is in use any more: the pages go back to the system.
+    if give_back(p.base, p.ready * p.row):
+        return raise_memory_error()
+    p.end = 1
+    p.ready = PLACES_AT_FIRST
+    if take(p.base, p.ready * p.row):
+        return raise_memory_error()
+    return 0
