@@ -1,24 +1,32 @@
 """Seeded order flow for the engine, as frames: built with numpy before any clock runs.
 
-Of the commands 60 % are new orders, a third of which cross, 35 % cancels and 5 % replaces, around
-10,000 resting orders on one instrument. An order id is a place on the log, so a cancel can name its
-order when the flow is made; an order that has traded by then is answered UNKNOWN_ORDER, as on a
-real venue.
+A `Plan` holds the commands of a flow one row each; `Plan.framed` cuts them into frames. An order id
+is a place on the log, so a cancel can name its order when the flow is made; an order that has
+traded by then is answered UNKNOWN_ORDER, as on a real venue.
+
+| plan | flow |
+|---|---|
+| `steady` | 60 % new orders, a third of which cross, 35 % cancels, 5 % replaces |
+| `deep` | a book that only grows: nine new orders for each cancel |
+| `sweeping` | a deep book, then orders that each take about fifty resting ones |
 """
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from zlib import crc32
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import NDArray
 
 from matching.layout import (
     COMMAND,
-    HEADER,
+    COUNT_MAX,
+    HEADER_SIZE,
     INDEX_BITS,
     MAGIC,
+    RECORD_SIZE,
     VERSION,
     Command,
     FrameKind,
@@ -29,15 +37,18 @@ from matching.layout import (
     TimeInForce,
 )
 
-Commands = npt.NDArray[np.void]
+Commands = NDArray[np.void]
+Places = NDArray[np.int64]
 
-ACCOUNTS = 5_000
-CASH = 10**14
+CASH = 10**13
 UNITS = 10**9
-MID = 7_000
-DEPTH = 50  # ticks on each side that resting orders spread over
+MID = 100_000
 START_NS = 1_700_000_000_000_000_000
 FRAME_NS = 1_000_000
+MAKER_FEE_BP, TAKER_FEE_BP = 5, 10
+
+_HEADER = struct.Struct("<IHBBIIqqqII32s")
+assert _HEADER.size == HEADER_SIZE
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,106 +57,232 @@ class Workload:
 
     opening: list[bytes]
     flow: list[bytes]
-    commands: int
+    commands: int  # in `flow`
 
     def append_ns(self, offset: int) -> int:
         """When the log took the record."""
         return START_NS + offset * FRAME_NS
 
 
-def frame(commands: Commands, offset: int = 0) -> bytes:
-    """The commands as one frame. O(commands)."""
-    records = commands.tobytes()
-    header = np.zeros(1, HEADER)
-    header["magic"], header["version"], header["kind"] = MAGIC, VERSION, FrameKind.COMMANDS
-    header["count"], header["checksum"] = len(commands), crc32(records)
-    header["time_ns"] = START_NS + offset * FRAME_NS
-    return header.tobytes() + records
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A market's opening and the commands after it; `named` is the row a command speaks of, or -1.
+
+    The first `book` rows fill the book, before any clock runs.
+    """
+
+    opening: Commands
+    table: Commands
+    named: Places
+    book: int = 0
+
+    def framed(self, batch: int, commands: int | None = None) -> Workload:
+        """The flow, or its first commands, in frames of `batch`. O(commands)."""
+        opened = _frames(self.opening, 0, COUNT_MAX)
+        end = len(self.table) if commands is None else self.book + commands
+        table = self.table[:end].copy()
+        place = np.arange(end)
+        is_flow = place >= self.book
+        within = np.where(is_flow, place - self.book, place)
+        size = np.where(is_flow, batch, COUNT_MAX)
+        first = np.where(is_flow, len(opened) + -(-self.book // COUNT_MAX), len(opened))
+        position = (first + within // size).astype(np.uint64) << np.uint64(INDEX_BITS)
+        position |= (within % size).astype(np.uint64)
+        named = self.named[:end]
+        table["order_id"] = np.where(named >= 0, position[named], 0)
+        opened += _frames(table[: self.book], len(opened), COUNT_MAX)
+        flow = _frames(table[self.book :], len(opened), batch)
+        return Workload(opened, flow, end - self.book)
 
 
-def opening(maker_fee_bp: int, taker_fee_bp: int) -> list[bytes]:
-    """One instrument in CONTINUOUS and funded accounts. O(accounts)."""
-    market = np.zeros(4, COMMAND)
+def frame(records: bytes, offset: int = 0) -> bytes:
+    """Command records as one frame, 80 + 64 n bytes. O(records)."""
+    return (
+        _HEADER.pack(
+            MAGIC,
+            VERSION,
+            FrameKind.COMMANDS,
+            0,
+            len(records) // RECORD_SIZE,
+            0,
+            START_NS + offset * FRAME_NS,
+            0,
+            0,
+            0,
+            crc32(records),
+            b"",
+        )
+        + records
+    )
+
+
+def _frames(table: Commands, offset: int, batch: int) -> list[bytes]:
+    data = table.tobytes()
+    step = batch * RECORD_SIZE
+    starts = range(0, len(data), step)
+    return [frame(data[at : at + step], offset + n) for n, at in enumerate(starts)]
+
+
+def opening(instruments: int, accounts: int, held: int = 1) -> Commands:
+    """Instruments in CONTINUOUS; accounts with cash and units of `held` instruments each.
+
+    O(instruments + accounts x held).
+    """
+    market = np.zeros((instruments, 4), COMMAND)
     market["kind"] = [Command.INSTRUMENT_OPEN, *[Command.INSTRUMENT_PARAMETER] * 2, 0]
-    market["kind"][3] = Command.PHASE_CHANGE
-    market["instrument_id"] = 1
+    market["kind"][:, 3] = Command.PHASE_CHANGE
+    market["instrument_id"] = np.arange(1, instruments + 1)[:, None]
     market["order_type"] = [0, Parameter.MAKER_FEE_BP, Parameter.TAKER_FEE_BP, Phase.CONTINUOUS]
-    market["quantity"] = [0, maker_fee_bp, taker_fee_bp, 0]
-    accounts = np.zeros((ACCOUNTS, 3), COMMAND)
-    accounts["kind"] = [Command.ACCOUNT_OPEN, Command.CASH_DEPOSIT, Command.UNITS_DEPOSIT]
-    accounts["instrument_id"] = [0, 0, 1]
-    accounts["quantity"] = [0, CASH, UNITS]
-    accounts["account_id"] = np.arange(1, ACCOUNTS + 1)[:, None]
-    parts = np.array_split(accounts.reshape(-1), 5)
-    return [frame(part) for part in (market, *parts)]
+    market["quantity"] = [0, MAKER_FEE_BP, TAKER_FEE_BP, 0]
+    people = np.zeros((accounts, 2 + held), COMMAND)
+    people["kind"] = [Command.ACCOUNT_OPEN, Command.CASH_DEPOSIT, *[Command.UNITS_DEPOSIT] * held]
+    people["quantity"] = [0, CASH, *[UNITS] * held]
+    people["account_id"] = np.arange(1, accounts + 1)[:, None]
+    for nth in range(held):
+        people["instrument_id"][:, 2 + nth] = _instrument(
+            np.arange(1, accounts + 1), np.full(accounts, nth), instruments
+        )
+    return np.concatenate([market.reshape(-1), people.reshape(-1)])
 
 
-def steady(
-    frames: int, *, batch: int = 64, resting: int = 10_000, seed: int = 1, labels: bool = True
-) -> Workload:
-    """A book of `resting` orders and `frames` frames of `batch` commands. O(commands)."""
-    random = np.random.default_rng(seed)
-    opened = opening(5, 10)
-    # First the book, then the flow, in one table, so that cancels can look back.
-    fill = -(-resting // batch)
-    total = (fill + frames) * batch
-    first = len(opened)
+def _instrument(account: Places, nth: Places, instruments: int) -> Places:
+    """Which instrument is the nth that an account trades."""
+    return (account * 7 + nth * 331) % instruments + 1
+
+
+def _orders(
+    random: np.random.Generator, total: int, instruments: int, accounts: int, held: int
+) -> Commands:
+    """New limit orders, GTC, labelled and numbered by session; prices are the caller's."""
     table = np.zeros(total, COMMAND)
-    place = np.arange(total)
-    position = (first + place // batch).astype(np.uint64) << np.uint64(INDEX_BITS)
-    position |= (place % batch).astype(np.uint64)
-    _new_orders(table, random, is_book=place < fill * batch)
-    _changes(table, random, position, fill * batch)
-    table["session_id"] = table["account_id"]
-    table["ref"] = place + 1
-    if labels:
-        is_labelled = table["kind"] != Command.CANCEL_ORDER
-        table["client_order_id"][is_labelled] = np.char.mod("%016d", place[is_labelled])
-    made = [frame(part, first + at) for at, part in enumerate(np.split(table, fill + frames))]
-    return Workload(opened + made[:fill], made[fill:], frames * batch)
-
-
-def _new_orders(
-    table: Commands, random: np.random.Generator, is_book: npt.NDArray[np.bool]
-) -> None:
-    total = len(table)
     table["kind"] = Command.NEW_ORDER
-    table["instrument_id"] = 1
-    table["account_id"] = random.integers(1, ACCOUNTS + 1, total)
+    table["account_id"] = random.integers(1, accounts + 1, total)
+    nth = random.integers(0, held, total)
+    table["instrument_id"] = _instrument(table["account_id"].astype(np.int64), nth, instruments)
     table["side"] = random.integers(Side.BUY, Side.SELL + 1, total)
     table["order_type"] = OrderType.LIMIT
     table["time_in_force"] = TimeInForce.GTC
-    away = random.integers(1, DEPTH + 1, total)
-    is_crossing = (random.random(total) < 1 / 3) & ~is_book
-    away[is_crossing] = -random.integers(1, 4, is_crossing.sum())
     table["quantity"] = random.integers(1, 101, total)
-    table["price"] = np.where(table["side"] == Side.BUY, MID - away, MID + away)
-    # What crosses does not stay to be crossed itself: the book keeps its depth.
-    table["time_in_force"][is_crossing] = TimeInForce.IOC
+    table["ref"] = np.arange(1, total + 1)
+    return table
 
 
-def _changes(
-    table: Commands, random: np.random.Generator, position: npt.NDArray[np.uint64], begin: int
-) -> None:
-    """Turn two fifths of the flow into cancels and replaces of orders that were sent before."""
-    kind = random.random(len(table))
+def _away(table: Commands, ticks: Places) -> Places:
+    """Prices so many ticks behind the middle; negative crosses it."""
+    return np.where(table["side"] == Side.BUY, MID - ticks, MID + ticks)
+
+
+def _label(table: Commands) -> None:
+    """A client order id for every new order and replace, and a session for every command."""
+    is_labelled = table["kind"] != Command.CANCEL_ORDER
+    table["client_order_id"][is_labelled] = np.char.mod("%016d", np.flatnonzero(is_labelled))
+    table["session_id"] = table["account_id"]
+
+
+def _rewrite(
+    random: np.random.Generator, table: Commands, begin: int, cancels: float, replaces: float
+) -> Places:
+    """Turns a share of the flow into cancels and replaces of orders sent before; who is named."""
+    total = len(table)
+    chance = random.random(total).tolist()
+    pick = random.random(total).tolist()
+    rests = (table["time_in_force"] == TimeInForce.GTC).tolist()
     live = list(range(begin))
-    for at in range(begin, len(table)):
-        if kind[at] >= 0.4:
-            if table["time_in_force"][at] == TimeInForce.GTC:
+    named = [-1] * total
+    for at in range(begin, total):
+        if chance[at] >= cancels + replaces or not live:
+            if rests[at]:
                 live.append(at)
             continue
-        pick = int(random.integers(len(live)))
-        order = live[pick]
-        row = table[at]
-        row["kind"] = Command.CANCEL_ORDER if kind[at] < 0.35 else Command.REPLACE_ORDER
-        row["order_id"] = position[order]
-        row["account_id"] = table["account_id"][order]
-        if kind[at] < 0.35:
-            live[pick] = live[-1]
+        spot = int(pick[at] * len(live))
+        named[at] = live[spot]
+        if chance[at] < cancels:
+            live[spot] = live[-1]
             live.pop()
-        else:
-            away = int(random.integers(1, DEPTH + 1))
-            is_buy = table["side"][order] == Side.BUY
-            row["price"] = MID - away if is_buy else MID + away
-            row["quantity"] = table["quantity"][order]
+    rows = np.array(named, np.int64)
+    is_change = rows >= 0
+    is_cancel = is_change & (np.array(chance) < cancels)
+    for field in ("account_id", "instrument_id", "side"):
+        table[field][is_change] = table[field][rows[is_change]]
+    table["kind"][is_change] = Command.REPLACE_ORDER
+    table["kind"][is_cancel] = Command.CANCEL_ORDER
+    for field in ("order_type", "time_in_force"):
+        table[field][is_change] = 0
+    for field in ("quantity", "price"):
+        table[field][is_cancel] = 0
+    return rows
+
+
+def steady(
+    commands: int,
+    *,
+    resting: int = 10_000,
+    instruments: int = 1,
+    accounts: int = 5_000,
+    labels: bool = True,
+    seed: int = 1,
+) -> Plan:
+    """60 % new orders, a third of which cross as IOC, 35 % cancels, 5 % replaces. O(commands)."""
+    random = np.random.default_rng(seed)
+    held = min(instruments, 3)
+    total = resting + commands
+    table = _orders(random, total, instruments, accounts, held)
+    away = random.integers(1, 51, total)
+    is_crossing = (random.random(total) < 1 / 3) & (np.arange(total) >= resting)
+    # What crosses takes a fifth of a resting order and leaves nothing: the book keeps its depth.
+    table["time_in_force"][is_crossing] = TimeInForce.IOC
+    table["quantity"][is_crossing] = random.integers(1, 21, int(is_crossing.sum()))
+    named = _rewrite(random, table, resting, 0.35, 0.05)
+    away[is_crossing & (named < 0)] = -50
+    is_order = table["kind"] != Command.CANCEL_ORDER
+    table["price"][is_order] = _away(table, away)[is_order]
+    is_replace = table["kind"] == Command.REPLACE_ORDER
+    table["quantity"][is_replace] = table["quantity"][named[is_replace]]
+    if labels:
+        _label(table)
+    return Plan(opening(instruments, accounts, held), table, named, resting)
+
+
+def deep(
+    resting: int,
+    levels: int,
+    *,
+    cancels: float = 0.1,
+    labels: bool = True,
+    is_book: bool = False,
+    seed: int = 2,
+) -> Plan:
+    """A book that grows to about `resting` orders over `levels` prices. O(commands).
+
+    The first `levels` orders stand one at each price. With `is_book` the whole of it comes before
+    the clock.
+    """
+    random = np.random.default_rng(seed)
+    total = int(resting / (1 - 2 * cancels))
+    table = _orders(random, total, 1, 5_000, 1)
+    half = levels // 2
+    place = np.arange(total)
+    table["side"][:levels] = np.where(place[:levels] < half, Side.BUY, Side.SELL)
+    away = random.integers(1, half + 1, total)
+    away[:levels] = place[:levels] % half + 1
+    table["price"] = _away(table, away)
+    named = _rewrite(random, table, levels, cancels, 0)
+    if labels:
+        _label(table)
+    return Plan(opening(1, 5_000), table, named, total if is_book else 0)
+
+
+def sweeping(resting: int, levels: int, sweeps: int, *, seed: int = 3) -> Plan:
+    """A book of `resting` orders, then `sweeps` IOC orders, 2,500 t each, of turning sides."""
+    plan = deep(resting, levels, cancels=0, is_book=True, seed=seed)
+    random = np.random.default_rng(seed)
+    table = _orders(random, sweeps, 1, 5_000, 1)
+    table["side"] = np.where(np.arange(sweeps) % 2 == 0, Side.BUY, Side.SELL)
+    table["time_in_force"] = TimeInForce.IOC
+    table["quantity"] = 2_500
+    table["price"] = _away(table, np.full(sweeps, -levels))
+    table["ref"] += len(plan.table)
+    table["session_id"] = table["account_id"]
+    whole = np.concatenate([plan.table, table])
+    named = np.concatenate([plan.named, np.full(sweeps, -1)])
+    return Plan(plan.opening, whole, named, len(plan.table))
