@@ -27,7 +27,7 @@ from matching.tables cimport (
     index_await, index_guess, label_tag, labels_add, labels_count, labels_find, tag_of,
 )
 
-from zlib import crc32
+from isal.isal_zlib import crc32
 
 from matching.protocol import Limits
 from matching.snapshot import decode as decode_snapshot

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import struct
-import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from isal.isal_zlib import crc32
 from numpy.typing import NDArray
 
 from matching.layout import (
@@ -235,7 +235,7 @@ def build_commands(records: Sequence[bytes], *, writer: int, batch: int, time_ns
     header = np.zeros(1, HEADER)
     header["magic"], header["version"], header["kind"] = MAGIC, VERSION, FrameKind.COMMANDS
     header["last"], header["count"], header["time_ns"] = 1, len(records), time_ns
-    header["origin"], header["first"], header["checksum"] = writer, batch, zlib.crc32(body)
+    header["origin"], header["first"], header["checksum"] = writer, batch, crc32(body)
     return header.tobytes() + body
 
 
@@ -257,7 +257,7 @@ def sound_commands(frame: bytes) -> NDArray[Any] | None:
         and header["kind"] == FrameKind.COMMANDS
         and 1 <= count <= COUNT_MAX
         and len(body) == count * RECORD_SIZE
-        and zlib.crc32(body) == int(header["checksum"])
+        and crc32(body) == int(header["checksum"])
     )
     return np.frombuffer(body, COMMAND) if is_sound else None
 
@@ -284,7 +284,7 @@ def seal_events(
         header["magic"], header["version"], header["kind"] = MAGIC, VERSION, FrameKind.EVENTS
         header["last"], header["count"] = number == len(bodies) - 1, len(body) // RECORD_SIZE
         header["part"], header["time_ns"], header["origin"] = number, time_ns, input_offset
-        header["first"], header["checksum"] = first_event, zlib.crc32(body)
+        header["first"], header["checksum"] = first_event, crc32(body)
         chain = chain_of(chain, header, body)
         header["chain"], header["epoch"] = chain, epoch
         parts.append(header.tobytes() + body)
@@ -365,7 +365,7 @@ class EventFollower:
             and header["version"][0] == VERSION
             and header["kind"][0] == FrameKind.EVENTS
             and len(body) == int(header["count"][0]) * RECORD_SIZE
-            and zlib.crc32(body) == int(header["checksum"][0])
+            and crc32(body) == int(header["checksum"][0])
         )
         if not sound:
             raise ChainBrokenError(f"events record {offset}: malformed frame")
