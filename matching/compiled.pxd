@@ -1,7 +1,33 @@
-"""The compiled engine: one C state, and the Python face of it."""
+"""The compiled engine: one C state, the Python face of it, and the way in from C.
 
-from matching.state cimport State
+Whoever holds a `State` may apply commands without the GIL: all of an array at once, or one after
+the other with `begin_commands` and then `apply_next` for each index. `position` is the order id of
+the first new order; the others follow by index. What is said stands in `events` of the state, to
+which each command adds: the caller empties it by `events_count = 0`. A new order must have an id
+that no resting order has, and the log of such a state is the caller's business.
+"""
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+from matching.layout cimport CommandRecord
+from matching.state cimport Look, State
+
+cdef enum:
+    LOOKS = 16  # places for what is found ahead of time
 
 cdef class Engine:
     cdef State state
     cdef bint is_broken  # memory ran out in the middle of a record
+
+cdef int apply_commands(
+    State* s, const CommandRecord* commands, uint32_t count, int64_t sent_ns, uint64_t position
+) except -1 nogil
+
+cdef void begin_commands(
+    State* s, const CommandRecord* commands, uint32_t count, Look* looks
+) noexcept nogil
+
+cdef int apply_next(
+    State* s, const CommandRecord* commands, uint32_t count, Look* looks, uint32_t index,
+    int64_t sent_ns, uint64_t position,
+) except -1 nogil

@@ -37,7 +37,6 @@ cdef enum:
     NS_PER_MS = 1_000_000
     FAR = 12  # commands that the tables are asked ahead of time
     NEAR = 6
-    LOOKS = 16
     HASH_SIZE = 32
 
 # -- who is heard --------------------------------------------------------------------------------
@@ -441,23 +440,36 @@ cdef int emit_fill(
 cdef int apply_commands(
     State* s, const CommandRecord* commands, uint32_t count, int64_t sent_ns, uint64_t position
 ) except -1 nogil:
-    # Each step looks at two commands further on, so that their memory is there in time.
     cdef Look looks[LOOKS]
+    cdef uint32_t index
+    begin_commands(s, commands, count, looks)
+    for index in range(count):
+        apply_next(s, commands, count, looks, index, sent_ns, position)
+    return 0
+
+cdef void begin_commands(
+    State* s, const CommandRecord* commands, uint32_t count, Look* looks
+) noexcept nogil:
+    # `looks` has LOOKS places and is kept until the last of the commands.
     cdef uint32_t index
     s.is_note_heard = False
     for index in range(min(count, <uint32_t>FAR)):
         look_far(s, &commands[index], &looks[index])
     for index in range(min(count, <uint32_t>NEAR)):
         look_near(s, &commands[index], &looks[index])
-    for index in range(count):
-        if index + FAR < count:
-            look_far(s, &commands[index + FAR], &looks[(index + FAR) % LOOKS])
-        if index + NEAR < count:
-            look_near(s, &commands[index + NEAR], &looks[(index + NEAR) % LOOKS])
-        s.look = looks[index % LOOKS]
-        s.command_index = index
-        command(s, &commands[index], sent_ns, position | index)
-    return 0
+
+cdef int apply_next(
+    State* s, const CommandRecord* commands, uint32_t count, Look* looks, uint32_t index,
+    int64_t sent_ns, uint64_t position,
+) except -1 nogil:
+    # Each step looks at two commands further on, so that their memory is there in time.
+    if index + FAR < count:
+        look_far(s, &commands[index + FAR], &looks[(index + FAR) % LOOKS])
+    if index + NEAR < count:
+        look_near(s, &commands[index + NEAR], &looks[(index + NEAR) % LOOKS])
+    s.look = looks[index % LOOKS]
+    s.command_index = index
+    return command(s, &commands[index], sent_ns, position | index)
 
 cdef inline void look_far(State* s, const CommandRecord* c, Look* look) noexcept nogil:
     # Where the tables will be asked.
