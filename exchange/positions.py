@@ -1,7 +1,7 @@
 """Open orders, cash, units, parameters and phases of a market, from its `events` alone.
 
 A second opinion on the engine: nothing here asks it anything. Holds are computed from the open
-orders by the formula of `matching.protocol`, fees from the instruments' parameters, and each is
+orders by the formula of `matching/RULES.md`, fees from the instruments' parameters, and each is
 compared with what the event says; a difference is kept in `differences` and makes an audit fail.
 The gateway answers queries from it, reconciliation and `exchange bootstrap` read it.
 """

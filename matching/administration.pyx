@@ -12,7 +12,7 @@ from libc.string cimport memmove
 from matching.ladder cimport end_resting, ladder_next
 from matching.layout cimport *
 from matching.state cimport (
-    BookSide, Holding, Instrument, State,
+    PARAMETERS, SIDES, BookSide, Holding, Instrument, State,
     account_add, account_find, emit, emit_answer, half_up, holding_find, holding_of,
     holding_total, is_outside_band, order_find,
 )
@@ -25,7 +25,9 @@ cdef struct Range:
     int64_t default
     bint needs_empty_book
 
-cdef Range[12] PARAMETER_RANGES  # by Parameter; filled from `parameters.py` when imported
+# Filled from `parameters.py` and `layout.py` when imported.
+cdef Range[PARAMETERS + 1] PARAMETER_RANGES  # by Parameter
+cdef uint8_t[CLOSING_CALL + 1] PHASES_AFTER  # by Phase, a bit for each Phase that may follow
 
 
 cdef int administer(
@@ -151,7 +153,7 @@ cdef int instrument_add(State* s, uint32_t instrument_id) except -1 nogil:
         return raise_memory_error()
     i.instrument_id = instrument_id
     i.phase = CLOSED
-    for parameter in range(TICK_SIZE, CLOSE_VOLUME_MIN + 1):
+    for parameter in range(TICK_SIZE, PARAMETERS + 1):
         i.parameters[parameter] = PARAMETER_RANGES[parameter].default
     derive(i)
     s.instruments[instrument_id] = i
@@ -166,10 +168,20 @@ cdef int instrument_add(State* s, uint32_t instrument_id) except -1 nogil:
     s.instruments_count += 1
     return 0
 
+cdef bint is_empty(const Instrument* i) noexcept nogil:
+    cdef int side
+    for side in range(BUY, SIDES + 1):
+        if i.sides[side].best:
+            return False
+    return True
+
 cdef void derive(Instrument* i) noexcept nogil:
     # What every order asks for, kept ready: the worst fee and the band.
     cdef int64_t tick = i.parameters[TICK_SIZE], width = i.parameters[BAND_BP]
-    i.fee_bp_max = max(i.parameters[MAKER_FEE_BP], i.parameters[TAKER_FEE_BP])
+    i.fee_bp_max = max(
+        i.parameters[MAKER_FEE_BP], i.parameters[TAKER_FEE_BP],
+        i.parameters[BLOCK_FEE_BP], i.parameters[AUCTION_FEE_BP],
+    )
     i.band_low = 0
     i.band_high = -1
     if width and i.reference:
@@ -178,12 +190,12 @@ cdef void derive(Instrument* i) noexcept nogil:
 
 cdef int instrument_parameter(State* s, Instrument* i, const CommandRecord* c) except -1 nogil:
     cdef Range* allowed
-    if not TICK_SIZE <= c.order_type <= CLOSE_VOLUME_MIN:
+    if not TICK_SIZE <= c.order_type <= PARAMETERS:
         return UNKNOWN_PARAMETER
     allowed = &PARAMETER_RANGES[c.order_type]
     if not allowed.low <= c.quantity <= allowed.high:
         return PARAMETER_OUT_OF_RANGE
-    if allowed.needs_empty_book and (i.sides[BUY].best or i.sides[SELL].best):
+    if allowed.needs_empty_book and not is_empty(i):
         return ORDERS_RESTING
     i.parameters[c.order_type] = c.quantity
     derive(i)
@@ -194,16 +206,12 @@ cdef int instrument_parameter(State* s, Instrument* i, const CommandRecord* c) e
     return 0
 
 cdef bint is_allowed(uint8_t old, uint8_t new) noexcept nogil:
-    if new == CONTINUOUS:
-        return old == CLOSED or old == HALT
-    if new == HALT:
-        return old == CONTINUOUS
-    return old == CONTINUOUS or old == HALT
+    return PHASES_AFTER[old] >> new & 1
 
 cdef int phase_change(State* s, Instrument* named, const CommandRecord* c) except -1 nogil:
     cdef Instrument* i
     cdef int64_t at, first = s.events_count
-    if c.order_type > HALT:
+    if c.order_type > CLOSING_CALL:
         return UNKNOWN_PHASE
     if c.instrument_id:
         if is_allowed(named.phase, c.order_type):
@@ -359,6 +367,7 @@ cdef int instruction(State* s, const CommandRecord* c, uint64_t position) except
 
 
 def _read_ranges():
+    from matching.layout import PHASE_TRANSITIONS
     from matching.parameters import NEEDS_EMPTY_BOOK, PARAMETER_DEFAULT, PARAMETER_RANGE
 
     for parameter, (low, high) in PARAMETER_RANGE.items():
@@ -366,6 +375,8 @@ def _read_ranges():
         PARAMETER_RANGES[<int>parameter].high = high
         PARAMETER_RANGES[<int>parameter].default = PARAMETER_DEFAULT[parameter]
         PARAMETER_RANGES[<int>parameter].needs_empty_book = parameter in NEEDS_EMPTY_BOOK
+    for before, after in PHASE_TRANSITIONS:
+        PHASES_AFTER[<int>before] |= 1 << <int>after
 
 
 _read_ranges()

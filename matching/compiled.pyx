@@ -257,7 +257,7 @@ cdef uint16_t form_refusal(const CommandRecord* c) noexcept nogil:
     if not is_immediate and c.time_in_force != DAY and c.time_in_force != GTC:
         return INVALID_TIME_IN_FORCE
     if c.order_type == MARKET and not is_immediate:
-        return MARKET_ORDER_MUST_BE_IOC_OR_FOK
+        return MARKET_ORDER_CANNOT_REST
     if c.order_type == MARKET and c.price != 0:
         return MARKET_ORDER_HAS_PRICE
     return NONE
@@ -268,7 +268,9 @@ cdef uint16_t terms_refusal(
 ) noexcept nogil:
     # Phase, quantity, price, value; `price` is the effective limit.
     if i.phase != CONTINUOUS:
-        return MARKET_CLOSED if i.phase == CLOSED else MARKET_HALTED
+        if i.phase == CLOSED:
+            return MARKET_CLOSED
+        return MARKET_HALTED if i.phase == HALT else ORDER_NOT_ALLOWED_IN_PHASE
     if c.quantity <= 0:
         return QUANTITY_NOT_POSITIVE
     if c.quantity > i.parameters[QUANTITY_MAX]:
@@ -334,6 +336,7 @@ cdef int remember(State* s, const CommandRecord* c, const Order* o) except -1 no
     row.order_type = o.order_type
     row.time_in_force = o.time_in_force
     memset(row.zero, 0, sizeof(row.zero))
+    row.terms = 0
     row.quantity = c.quantity
     row.price = c.price
     return 0
@@ -515,7 +518,7 @@ cdef uint16_t frame_refusal(bytes frame) except? 0xFFFF:
 
 
 cdef class Engine:
-    """The fast engine; see `matching.protocol` for the rules."""
+    """The fast engine; see `matching/RULES.md` for the rules."""
 
     def __cinit__(self, limits=Limits()):
         self.is_broken = False

@@ -13,13 +13,13 @@ from cpython.bytes cimport PyBytes_AS_STRING
 
 from matching.administration cimport derive, instrument_add
 from matching.ladder cimport book_add, key_of, ladder_next
-from matching.layout cimport BUY, LIMIT, SELL, TICK_SIZE, TOTAL_LIMIT, EventRecord
+from matching.layout cimport BUY, SELL, TICK_SIZE, TOTAL_LIMIT, EventRecord
 from matching.memory cimport pool_close, pool_grow, pool_open, raise_memory_error
 from matching.snapshot cimport (
     AccountRow, ClientOrderIdRow, HoldingRow, InstrumentRow, OrderRow, SessionRow,
 )
 from matching.state cimport (
-    INSTRUMENTS, Account, BookSide, Holding, Instrument, Level, Node, Order, Session, State,
+    INSTRUMENTS, SIDES, Account, BookSide, Holding, Instrument, Level, Node, Order, Session, State,
     account_add, account_find, hold_of, holding_of, holding_total, order_find, session_add,
 )
 from matching.tables cimport (
@@ -113,9 +113,12 @@ cdef object save(State* s):
         cash=s.cash,
         limits=Limits(*limits),
         accounts=save_accounts(s),
+        participants=np.zeros(0, SECTIONS["participants"]),
         holdings=save_holdings(s),
         instruments=save_instruments(s),
+        auctions=np.zeros(0, SECTIONS["auctions"]),
         orders=save_orders(s),
+        order_terms=np.zeros(0, SECTIONS["order_terms"]),
         sessions=save_sessions(s),
         client_order_ids=save_client_order_ids(s),
     )
@@ -184,7 +187,7 @@ cdef object save_orders(State* s):
     cdef int side
     for at in range(s.instruments_count):
         i = s.instruments[s.instrument_ids[at]]
-        for side in range(BUY, SELL + 1):
+        for side in range(BUY, SIDES + 1):
             book_side = &i.sides[side]
             level = book_side.best
             while level:
@@ -202,6 +205,8 @@ cdef object save_orders(State* s):
                     row.charged = o.charged
                     row.uncharged = o.uncharged
                     row.client_order_id = o.client_order_id
+                    row.order_type = o.order_type
+                    row.queue = (side + 1) // 2
                     row += 1
                     place = o.next
                 level = ladder_next(s, book_side, s.levels[level].key)
@@ -289,13 +294,13 @@ cdef int load_orders(State* s, bytes rows) except -1:
     cdef size_t at
     cdef Order o
     memset(&o, 0, sizeof(Order))
-    o.order_type = LIMIT
     for at in range(len(rows) // sizeof(OrderRow)):
         o.order_id = row[at].order_id
         o.account = account_find(s, row[at].account_id)
         o.holding = holding_of(s, o.account, row[at].instrument_id)
         o.instrument_id = row[at].instrument_id
         o.side = row[at].side
+        o.order_type = row[at].order_type
         o.time_in_force = row[at].time_in_force
         o.quantity = row[at].quantity
         o.leaves = row[at].leaves

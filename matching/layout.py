@@ -17,7 +17,7 @@ the same as packed C structs; a test proves the two equal and stable.
     16     i64   ref                 value (hold, leaves, total or ref: see `Event`)
     24     i64   quantity            quantity, tonnes (minor units for cash)
     32     i64   price               price, minor units a tonne
-    40     u64   order_id            order_id
+    40     u64   order_id            order_id; instructions of a new order, terms of an auction
     48     S16   client_order_id     client_order_id, or contra_order_id u64 and fee i64 in a fill
 
 Prices are integer minor units (cents, fen) a tonne, quantities integer tonnes, money integer minor
@@ -63,10 +63,16 @@ class Side(IntEnum):
 
 
 class OrderType(IntEnum):
-    """FIX tag 40."""
+    """FIX tag 40; from 20 on the venue's own, which only their own commands make."""
 
     MARKET = 1
     LIMIT = 2
+    STOP = 3  # becomes MARKET when triggered
+    STOP_LIMIT = 4  # becomes LIMIT when triggered
+    PICK = 20  # takes a named listing
+    BLOCK = 21  # one side of a negotiated trade
+    BID = 22  # in a sealed-bid auction; a sell when the offer buys
+    OFFER = 23  # what is auctioned
 
 
 class TimeInForce(IntEnum):
@@ -74,22 +80,70 @@ class TimeInForce(IntEnum):
 
     DAY = 0
     GTC = 1
+    AT_THE_OPENING = 2
     IOC = 3
     FOK = 4
+    GTD = 6
+    AT_THE_CLOSE = 7
+
+
+class ExecInst(IntEnum):
+    """FIX tag 18 and its kin: bits of a NEW_ORDER's `order_id`, and of a QUOTE's `order_type`."""
+
+    POST_ONLY = 1  # refused when it would trade
+    POST_ONLY_REPRICE = 2  # moved one tick away from what it would trade with
+    NON_PERSISTENT = 4  # ends with a halt, a volatility call, the close, or the session
+    FROM_QUOTE = 128  # set by the engine on both sides of a quote
+
+
+SELF_TRADE_SHIFT = 4  # a SelfTrade mode stands in bits 4 to 6 of the instructions
+INSTRUCTION_BITS = 0x77  # all that a command may carry
+
+
+class SelfTrade(IntEnum):
+    """What happens when an order would meet one of its own group (FIX tag 2964 by custom)."""
+
+    ALLOWED = 0
+    CANCEL_NEWEST = 1
+    CANCEL_OLDEST = 2
+    CANCEL_BOTH = 3
+    DECREMENT = 4
 
 
 class Phase(IntEnum):
     """Trading phase of an instrument."""
 
-    CLOSED = 0
+    CLOSED = 0  # end of day
     CONTINUOUS = 1
     HALT = 2
+    START_OF_DAY = 3
+    OPENING_CALL = 4
+    VOLATILITY_CALL = 5
+    CLOSING_CALL = 6
 
 
 PHASE_TRANSITIONS: dict[tuple[Phase, Phase], bool] = {
+    (Phase.CLOSED, Phase.START_OF_DAY): True,
+    (Phase.CLOSED, Phase.OPENING_CALL): True,
     (Phase.CLOSED, Phase.CONTINUOUS): True,
+    (Phase.START_OF_DAY, Phase.OPENING_CALL): True,
+    (Phase.START_OF_DAY, Phase.CONTINUOUS): True,
+    (Phase.START_OF_DAY, Phase.HALT): True,
+    (Phase.START_OF_DAY, Phase.CLOSED): True,
+    (Phase.OPENING_CALL, Phase.CONTINUOUS): True,
+    (Phase.OPENING_CALL, Phase.HALT): True,
+    (Phase.OPENING_CALL, Phase.CLOSED): True,
+    (Phase.CONTINUOUS, Phase.VOLATILITY_CALL): True,
+    (Phase.CONTINUOUS, Phase.CLOSING_CALL): True,
     (Phase.CONTINUOUS, Phase.HALT): True,
     (Phase.CONTINUOUS, Phase.CLOSED): True,
+    (Phase.VOLATILITY_CALL, Phase.CONTINUOUS): True,
+    (Phase.VOLATILITY_CALL, Phase.CLOSING_CALL): True,
+    (Phase.VOLATILITY_CALL, Phase.HALT): True,
+    (Phase.VOLATILITY_CALL, Phase.CLOSED): True,
+    (Phase.CLOSING_CALL, Phase.HALT): True,
+    (Phase.CLOSING_CALL, Phase.CLOSED): True,
+    (Phase.HALT, Phase.OPENING_CALL): True,
     (Phase.HALT, Phase.CONTINUOUS): True,
     (Phase.HALT, Phase.CLOSED): True,
 }
@@ -101,6 +155,16 @@ class Liquidity(IntEnum):
 
     MAKER = 1
     TAKER = 2
+
+
+class TradeMethod(IntEnum):
+    """How a trade came about (FIX tag 828): the `reason` of its fills."""
+
+    BOOK_TRADE = 0  # continuous, price-time
+    CALL_TRADE = 1  # uncrossed at the end of a call
+    LISTED_TRADE = 2  # a listing that was picked
+    BLOCK_TRADE = 3  # negotiated
+    AUCTION_TRADE = 4  # sealed bids
 
 
 class OrderStatus(IntEnum):
@@ -115,6 +179,50 @@ class CloseRule(IntEnum):
 
     LAST_TRADE = 1
     VWAP = 2  # half up to the minor unit
+    CALL_PRICE = 3  # of the closing call; without one the last trade
+
+
+class Policy(IntEnum):
+    """How an instrument matches."""
+
+    PRICE_TIME = 1
+    LISTED = 2  # nothing matches by itself: takers name the listing they pick
+
+
+class Queue(IntEnum):
+    """Where a live order stands."""
+
+    BOOK = 1
+    STOPS = 2  # waiting for their stop price
+    PARKED = 3  # AT_THE_CLOSE, waiting for the closing call
+    BLOCKS = 4  # waiting for the other side's word
+    BIDS = 5
+    OFFERS = 6
+
+
+class Pricing(IntEnum):
+    """What the winners of a sealed-bid auction pay."""
+
+    UNIFORM = 1  # all the price of the last bid accepted
+    PAY_AS_BID = 2
+
+
+class TieBreak(IntEnum):
+    """Who wins first among bids at the price where the volume runs out."""
+
+    BY_TIME = 1
+    AT_RANDOM = 2  # by the seed of AUCTION_CLEAR
+    PRO_RATA = 3  # shares rounded down to the multiple, the rest at random
+
+
+class AuctionFlag(IntEnum):
+    """Bits of an auction's terms."""
+
+    CANCEL_IF_SHORT = 1  # cancelled when the bids do not reach the offer
+    IRREVOCABLE = 2  # bids are neither withdrawn nor changed
+    WHOLE_LOT = 4  # each bid is for the whole offer
+    CANCEL_BELOW_RESERVE = 8  # cancelled when it would clear beyond the secret reserve
+    IN_BAND = 16  # bids lie in the instrument's price band
 
 
 class Parameter(IntEnum):
@@ -131,6 +239,34 @@ class Parameter(IntEnum):
     RESALE_NEXT_DAY = 9  # 0 or 1: bought units are locked until the next DAY_ROLL
     CLOSE_RULE = 10  # a CloseRule
     CLOSE_VOLUME_MIN = 11  # tonnes, 0..TOTAL_LIMIT: at or below it the close stays as it was
+    POLICY = 12  # a Policy; needs an empty book
+    QUANTITY_MIN = 13  # tonnes an order, 0..QUANTITY_LIMIT
+    COLLAR_BP = 14  # how far beyond the last price an order may reach, 0..10000; 0 = no collar
+    VOLATILITY_BP = 15  # a trade further from the last price starts a call, 0..10000; 0 = never
+    VOLATILITY_CALL_MS = 16  # how long that call lasts, 0..86400000; 0 = until a PHASE_CHANGE
+    RANDOM_END_MS = 17  # how much later a call may end at random, 0..86400000
+    PICK_LEVELS = 18  # LISTED: how many price levels takers may pick from, 1..1000
+    PICK_OLDEST = 19  # LISTED: 1 = of a level only the oldest listing may be picked
+    BLOCK_OPEN = 20  # 1 = blocks may be proposed and confirmed now
+    BLOCK_QUANTITY_MIN = 21  # tonnes a block, 1..QUANTITY_LIMIT
+    BLOCK_BAND_BP = 22  # +- of the reference price, 0..10000; 0 = no band
+    BLOCK_FEE_BP = 23  # of both sides of a block, 0..FEE_BP_LIMIT; needs an empty book
+    AUCTION_FEE_BP = 24  # of both sides of a sealed-bid trade; needs an empty book
+    HOLDING_MAX = 25  # tonnes an account may hold or be buying, 0..TOTAL_LIMIT; 0 = no limit
+    TICK_FROM_2 = 26  # price from which TICK_SIZE_2 holds, 0 = nowhere; needs an empty book
+    TICK_SIZE_2 = 27  # a multiple of TICK_SIZE; needs an empty book
+    TICK_FROM_3 = 28
+    TICK_SIZE_3 = 29
+
+
+class AccountParameter(IntEnum):
+    """What ACCOUNT_PARAMETER sets; the first, third and fourth also PARTICIPANT_PARAMETER."""
+
+    SUSPENDED = 1  # 1 = only cancels are heard
+    STP_GROUP = 2  # accounts of one group do not trade with each other; 0 = alone, 0..2**62
+    ORDER_RATE = 3  # orders a second of engine time, 0..1000000; 0 = no limit
+    POSITION_MAX = 4  # tonnes of all instruments held or being bought, 0..TOTAL_LIMIT; 0 = none
+    INSTRUMENT_HOLDING_MAX = 5  # HOLDING_MAX of this account in the instrument; 0 = its default
 
 
 class Instruction(IntEnum):
@@ -150,18 +286,32 @@ class Command(IntEnum):
     NEW_ORDER = 1
     CANCEL_ORDER = 2  # order_id, or 0 and the client_order_id of the order
     REPLACE_ORDER = 3  # order_id; new total quantity, price and client_order_id
+    ORDER_TERMS = 4  # of the order before it: stop price, display, minimum, expire date
+    MASS_CANCEL = (
+        5  # account, instrument, side, order_id = participant, quantity = session: 0 = all
+    )
+    QUOTE = 6  # quantity and price to buy; the last 16 bytes quantity and price to sell
+    PICK_ORDER = 7  # order_id = listing; side of the taker, quantity, the listing's price
+    BLOCK_PROPOSE = 8  # order_id = account of the other side
+    BLOCK_CONFIRM = 9  # order_id = the proposal; side, quantity and price as confirmed
     ACCOUNT_OPEN = 10  # order_id = participant
     CASH_DEPOSIT = 11  # quantity = minor units; order_id = transfer id
     CASH_WITHDRAW = 12
     UNITS_DEPOSIT = 13  # quantity = tonnes; order_id = transfer id
     UNITS_RELEASE = 14
+    ACCOUNT_PARAMETER = 15  # order_type = AccountParameter, quantity = value
+    PARTICIPANT_PARAMETER = 16  # order_id = participant
     INSTRUMENT_OPEN = 20
     INSTRUMENT_PARAMETER = 21
-    PHASE_CHANGE = 22  # order_type = Phase; instrument_id 0 = all
+    PHASE_CHANGE = 22  # order_type = Phase; instrument_id 0 = all; quantity = seed of a random end
     REFERENCE_PRICE = 23  # price
     DAY_ROLL = 24  # quantity = new trading date, YYYYMMDD
     CLOCK_TICK = 25
     EPOCH_START = 26  # quantity = epoch, order_id = node
+    AUCTION_OPEN = 30  # account offers on `side`; order_type = Pricing, tif = TieBreak
+    AUCTION_BID = 31  # order_id = auction
+    AUCTION_CLEAR = 32  # quantity = seed, price = secret reserve or 0
+    AUCTION_CANCEL = 33
     INSTRUCTION = 40  # passed on to the registry in the order of the log
     NOTE = 41  # 40 bytes of text for the INSTRUCTION before it
 
@@ -175,12 +325,19 @@ class Event(IntEnum):
     FILL = 4  # order_type = Liquidity, tif = OrderStatus, value = leaves, contra id, fee
     CANCELLED = 5  # quantity = leaves given up, value = hold released, reason
     REPLACED = 6  # order_type = 1 if priority kept, quantity = leaves, value = hold now
+    TERMS_SET = 7  # value = stop price, quantity = display, price = minimum
+    TRIGGERED = 8  # a waiting order enters the book: order_type, leaves and hold of now
+    REFILLED = 9  # an iceberg shows its next slice, last at its price: quantity = slice
     ACCOUNT_OPENED = 10  # order_id = participant
     CASH_DEPOSITED = 11  # value = cash total of the account after
     CASH_WITHDRAWN = 12
     UNITS_DEPOSITED = 13  # value = units total of account and instrument after
     UNITS_RELEASED = 14
     UNITS_UNLOCKED = 15  # bought yesterday, saleable from now
+    ACCOUNT_CHANGED = 16  # order_type = AccountParameter, quantity = value
+    PARTICIPANT_CHANGED = 17  # order_id = participant
+    MASS_CANCELLED = 18  # value = how many
+    QUOTED = 19  # the QUOTE as it came; order_id = its log position
     INSTRUMENT_OPENED = 20
     PARAMETER_CHANGED = 21  # order_type = Parameter, quantity = value
     PHASE_CHANGED = 22  # order_type = Phase
@@ -188,6 +345,13 @@ class Event(IntEnum):
     DAY_CLOSED = 24  # price = close, quantity = volume, value = turnover
     DAY_STARTED = 25  # quantity = trading date
     EPOCH_STARTED = 26  # quantity = epoch, order_id = node
+    CALL_ENDING = 27  # at a random moment from now on; order_type = the Phase to come
+    INDICATIVE = 28  # price, quantity = volume, value = surplus, above zero on the buy side
+    UNCROSSED = 29  # the same of a call that ended
+    AUCTION_OPENED = 30  # the AUCTION_OPEN's terms; order_id = auction
+    AUCTION_CLEARED = 31  # price, quantity = sold, value = tonnes bid
+    AUCTION_CANCELLED = 32  # quantity = offered, value = tonnes bid, reason
+    AUCTION_CARRIED = 33  # quantity goes to the value-th auction from here
     INSTRUCTED = 40  # an INSTRUCTION, as it came; value = ref, order_id = its log position
     NOTED = 41  # a NOTE, as it came
     FRAME_REFUSED = 50  # the whole record was undecodable; reason
@@ -214,9 +378,12 @@ class Reason(IntEnum):
     INVALID_SIDE = 201
     INVALID_ORDER_TYPE = 202
     INVALID_TIME_IN_FORCE = 203
-    MARKET_ORDER_MUST_BE_IOC_OR_FOK = 204
+    MARKET_ORDER_CANNOT_REST = 204
     MARKET_ORDER_HAS_PRICE = 205
     UNKNOWN_ORDER = 206
+    INVALID_INSTRUCTIONS = 207
+    INVALID_TERMS = 208
+    EXPIRE_DATE_OUT_OF_RANGE = 209
     CLIENT_ORDER_ID_REUSED_ORDER = 210
     CLIENT_ORDER_ID_REUSED_INSTRUMENT = 211
     CLIENT_ORDER_ID_REUSED_SIDE = 212
@@ -224,12 +391,28 @@ class Reason(IntEnum):
     CLIENT_ORDER_ID_REUSED_TIME_IN_FORCE = 214
     CLIENT_ORDER_ID_REUSED_QUANTITY = 215
     CLIENT_ORDER_ID_REUSED_PRICE = 216
+    CLIENT_ORDER_ID_REUSED_TERMS = 217
+    ACCOUNT_SUSPENDED = 218
+    ORDER_RATE_EXCEEDED = 219
     MARKET_CLOSED = 220
     MARKET_HALTED = 221
+    ORDER_NOT_ALLOWED_IN_PHASE = 222
+    NOT_ALLOWED_BY_POLICY = 223
+    BLOCKS_CLOSED = 224
+    AUCTION_NOT_OPEN = 225
+    AUCTION_ALREADY_OPEN = 226
+    BID_IRREVOCABLE = 227
+    UNKNOWN_COUNTERPARTY = 228
     QUANTITY_NOT_POSITIVE = 230
     QUANTITY_ABOVE_MAX = 231
     QUANTITY_NOT_LOT = 232
     QUANTITY_NOT_ABOVE_EXECUTED = 233
+    QUANTITY_BELOW_MIN = 234
+    DISPLAY_QUANTITY_OUT_OF_RANGE = 235
+    MINIMUM_QUANTITY_OUT_OF_RANGE = 236
+    QUANTITY_ABOVE_LISTED = 237
+    QUANTITY_DIFFERS = 238
+    BID_ABOVE_MAX = 239
     PRICE_NOT_POSITIVE = 240
     PRICE_ABOVE_MAX = 241
     PRICE_NOT_TICK = 242
@@ -237,8 +420,17 @@ class Reason(IntEnum):
     PRICE_BELOW_BAND = 244
     NO_LIQUIDITY = 245
     VALUE_ABOVE_MAX = 246
+    STOP_PRICE_OUT_OF_RANGE = 247
+    PRICE_OUTSIDE_COLLAR = 248
+    POST_ONLY_WOULD_TRADE = 249
     ORDERS_FULL = 250
     CLIENT_ORDER_IDS_FULL = 251
+    PRICE_BEYOND_RESERVE = 252
+    PRICE_DIFFERS = 253
+    LISTING_OUT_OF_REACH = 254
+    QUOTE_CROSSED = 255
+    HOLDING_ABOVE_MAX = 256
+    POSITION_ABOVE_MAX = 257
     INSUFFICIENT_CASH = 260
     INSUFFICIENT_UNITS = 261
     # 3xx accounts, instruments, phases, epochs
@@ -255,12 +447,26 @@ class Reason(IntEnum):
     DATE_NOT_LATER = 311
     EPOCH_STALE = 312
     UNKNOWN_INSTRUCTION = 313
+    INVALID_AUCTION_TERMS = 314
     # 4xx why an accepted order ended
     CANCELLED_BY_REQUEST = 401
     IMMEDIATE_OR_CANCEL_REMAINDER = 402
     FILL_OR_KILL_UNFILLED = 403
     DAY_ENDED = 404
     BAND_MOVED = 405
+    QUOTE_REPLACED = 406
+    SELF_TRADE_PREVENTED = 407
+    MINIMUM_QUANTITY_UNFILLED = 408
+    DATE_EXPIRED = 409
+    CALL_ENDED = 410
+    NOT_PERSISTENT = 411
+    CANCELLED_IN_MASS = 412
+    BLOCK_DECLINED = 413
+    BID_UNSUCCESSFUL = 414
+    OFFER_UNSOLD = 415
+    AUCTION_SHORT = 416
+    AUCTION_BELOW_RESERVE = 417
+    AUCTION_CALLED_OFF = 418
 
 
 HEADER = np.dtype(

@@ -9,9 +9,13 @@ from matching.layout import (
     QUANTITY_LIMIT,
     TOTAL_LIMIT,
     VALUE_LIMIT,
+    AccountParameter,
     CloseRule,
     Parameter,
+    Policy,
 )
+
+DAY_MS = 86_400_000
 
 PARAMETER_RANGE: dict[Parameter, tuple[int, int]] = {
     Parameter.TICK_SIZE: (1, PRICE_LIMIT),
@@ -25,6 +29,24 @@ PARAMETER_RANGE: dict[Parameter, tuple[int, int]] = {
     Parameter.RESALE_NEXT_DAY: (0, 1),
     Parameter.CLOSE_RULE: (min(CloseRule), max(CloseRule)),
     Parameter.CLOSE_VOLUME_MIN: (0, TOTAL_LIMIT),
+    Parameter.POLICY: (min(Policy), max(Policy)),
+    Parameter.QUANTITY_MIN: (0, QUANTITY_LIMIT),
+    Parameter.COLLAR_BP: (0, BP),
+    Parameter.VOLATILITY_BP: (0, BP),
+    Parameter.VOLATILITY_CALL_MS: (0, DAY_MS),
+    Parameter.RANDOM_END_MS: (0, DAY_MS),
+    Parameter.PICK_LEVELS: (1, 1_000),
+    Parameter.PICK_OLDEST: (0, 1),
+    Parameter.BLOCK_OPEN: (0, 1),
+    Parameter.BLOCK_QUANTITY_MIN: (1, QUANTITY_LIMIT),
+    Parameter.BLOCK_BAND_BP: (0, BP),
+    Parameter.BLOCK_FEE_BP: (0, FEE_BP_LIMIT),
+    Parameter.AUCTION_FEE_BP: (0, FEE_BP_LIMIT),
+    Parameter.HOLDING_MAX: (0, TOTAL_LIMIT),
+    Parameter.TICK_FROM_2: (0, PRICE_LIMIT),
+    Parameter.TICK_SIZE_2: (0, PRICE_LIMIT),
+    Parameter.TICK_FROM_3: (0, PRICE_LIMIT),
+    Parameter.TICK_SIZE_3: (0, PRICE_LIMIT),
 }
 """The lowest and the highest value of each parameter, both allowed."""
 
@@ -40,6 +62,24 @@ PARAMETER_DEFAULT: dict[Parameter, int] = {
     Parameter.RESALE_NEXT_DAY: 0,
     Parameter.CLOSE_RULE: CloseRule.VWAP,
     Parameter.CLOSE_VOLUME_MIN: 0,
+    Parameter.POLICY: Policy.PRICE_TIME,
+    Parameter.QUANTITY_MIN: 0,
+    Parameter.COLLAR_BP: 0,
+    Parameter.VOLATILITY_BP: 0,
+    Parameter.VOLATILITY_CALL_MS: 120_000,
+    Parameter.RANDOM_END_MS: 30_000,
+    Parameter.PICK_LEVELS: 5,
+    Parameter.PICK_OLDEST: 0,
+    Parameter.BLOCK_OPEN: 0,
+    Parameter.BLOCK_QUANTITY_MIN: 1,
+    Parameter.BLOCK_BAND_BP: 0,
+    Parameter.BLOCK_FEE_BP: 0,
+    Parameter.AUCTION_FEE_BP: 0,
+    Parameter.HOLDING_MAX: 0,
+    Parameter.TICK_FROM_2: 0,
+    Parameter.TICK_SIZE_2: 0,
+    Parameter.TICK_FROM_3: 0,
+    Parameter.TICK_SIZE_3: 0,
 }
 """What INSTRUMENT_OPEN begins with."""
 
@@ -49,6 +89,27 @@ NEEDS_EMPTY_BOOK = frozenset(
         Parameter.LOT_SIZE,
         Parameter.MAKER_FEE_BP,
         Parameter.TAKER_FEE_BP,
+        Parameter.POLICY,
+        Parameter.BLOCK_FEE_BP,
+        Parameter.AUCTION_FEE_BP,
+        Parameter.TICK_FROM_2,
+        Parameter.TICK_SIZE_2,
+        Parameter.TICK_FROM_3,
+        Parameter.TICK_SIZE_3,
     }
 )
-"""Parameters on which the holds and the places of resting orders stand."""
+"""Parameters on which the holds and the places of live orders stand."""
+
+ACCOUNT_PARAMETER_RANGE: dict[AccountParameter, tuple[int, int]] = {
+    AccountParameter.SUSPENDED: (0, 1),
+    AccountParameter.STP_GROUP: (0, TOTAL_LIMIT),
+    AccountParameter.ORDER_RATE: (0, 1_000_000),
+    AccountParameter.POSITION_MAX: (0, TOTAL_LIMIT),
+    AccountParameter.INSTRUMENT_HOLDING_MAX: (0, TOTAL_LIMIT),
+}
+"""The lowest and the highest value of each parameter of an account; all begin at 0."""
+
+OF_PARTICIPANTS = frozenset(
+    {AccountParameter.SUSPENDED, AccountParameter.ORDER_RATE, AccountParameter.POSITION_MAX}
+)
+"""Those which PARTICIPANT_PARAMETER sets for all accounts of a participant together."""

@@ -1,9 +1,9 @@
 """The canonical snapshot: the whole state of an engine as bytes, equal for both bodies.
 
-A snapshot is a header, six sections of fixed-width little-endian rows, and the BLAKE2b-256 of all
+A snapshot is a header, nine sections of fixed-width little-endian rows, and the BLAKE2b-256 of all
 that stands before it. Every section has one order (ids rise; orders stand by instrument, bids
-before asks, in priority), and rows that say nothing are left out, so equal states give equal bytes
-and an engine restores what the other one wrote.
+before asks, in priority, queue by queue), and rows that say nothing are left out, so equal states
+give equal bytes and an engine restores what the other one wrote.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from matching.layout import (
     PRICE_LIMIT,
     QUANTITY_LIMIT,
     TOTAL_LIMIT,
-    CloseRule,
     OrderType,
     Parameter,
     Phase,
+    Queue,
     Side,
     TimeInForce,
 )
@@ -30,7 +30,7 @@ from matching.parameters import PARAMETER_RANGE
 from matching.protocol import Limits
 
 SNAPSHOT_MAGIC = 0x31535843  # "CXS1"
-SNAPSHOT_VERSION = 1
+SNAPSHOT_VERSION = 2
 HASH_SIZE = 32
 
 Rows = npt.NDArray[np.void]
@@ -52,9 +52,12 @@ SNAPSHOT_HEADER = np.dtype(
         ("accounts_max", "<i8"),
         ("sessions_max", "<i8"),
         ("accounts", "<i8"),
+        ("participants", "<i8"),
         ("holdings", "<i8"),
         ("instruments", "<i8"),
+        ("auctions", "<i8"),
         ("orders", "<i8"),
+        ("order_terms", "<i8"),
         ("sessions", "<i8"),
         ("client_order_ids", "<i8"),
     ]
@@ -63,12 +66,29 @@ SNAPSHOT_HEADER = np.dtype(
 ACCOUNT_ROW = np.dtype(
     [
         ("account_id", "<u4"),
-        ("zero", "<u4"),
+        ("suspended", "<u4"),
         ("participant", "<u8"),
         ("available", "<i8"),
         ("held", "<i8"),
+        ("stp_group", "<i8"),
+        ("position_max", "<i8"),
+        ("order_rate", "<u4"),
+        ("rate_count", "<u4"),  # orders heard in that second
+        ("rate_second", "<i8"),  # engine time // 1 s; 0, like the count, without a rate
     ]
 )
+
+PARTICIPANT_ROW = np.dtype(
+    [
+        ("participant", "<u8"),
+        ("suspended", "<u8"),
+        ("position_max", "<i8"),
+        ("order_rate", "<u4"),
+        ("rate_count", "<u4"),
+        ("rate_second", "<i8"),
+    ]
+)
+"""Participants whose row is all zeros are left out."""
 
 HOLDING_ROW = np.dtype(
     [
@@ -78,6 +98,7 @@ HOLDING_ROW = np.dtype(
         ("available", "<i8"),
         ("held", "<i8"),
         ("locked", "<i8"),
+        ("holding_max", "<i8"),
     ]
 )
 
@@ -85,7 +106,8 @@ INSTRUMENT_ROW = np.dtype(
     [
         ("instrument_id", "<u2"),
         ("phase", "<u2"),
-        ("zero", "<u4"),
+        ("change_to", "<u2"),  # the Phase that a pending change leads to
+        ("zero", "<u2"),
         ("tick_size", "<i8"),
         ("lot_size", "<i8"),
         ("quantity_max", "<i8"),
@@ -97,11 +119,47 @@ INSTRUMENT_ROW = np.dtype(
         ("resale_next_day", "<i8"),
         ("close_rule", "<i8"),
         ("close_volume_min", "<i8"),
+        ("policy", "<i8"),
+        ("quantity_min", "<i8"),
+        ("collar_bp", "<i8"),
+        ("volatility_bp", "<i8"),
+        ("volatility_call_ms", "<i8"),
+        ("random_end_ms", "<i8"),
+        ("pick_levels", "<i8"),
+        ("pick_oldest", "<i8"),
+        ("block_open", "<i8"),
+        ("block_quantity_min", "<i8"),
+        ("block_band_bp", "<i8"),
+        ("block_fee_bp", "<i8"),
+        ("auction_fee_bp", "<i8"),
+        ("holding_max", "<i8"),
+        ("tick_from_2", "<i8"),
+        ("tick_size_2", "<i8"),
+        ("tick_from_3", "<i8"),
+        ("tick_size_3", "<i8"),
         ("reference", "<i8"),
         ("volume", "<i8"),
         ("turnover", "<i8"),
         ("last_price", "<i8"),
         ("units", "<i8"),
+        ("call_price", "<i8"),  # of the day's last closing call, 0 = none
+        ("change_at_ns", "<i8"),  # when a call ends by itself, 0 = it does not
+        ("indicative_price", "<i8"),  # as last said
+        ("indicative_volume", "<i8"),
+        ("indicative_surplus", "<i8"),
+    ]
+)
+
+AUCTION_ROW = np.dtype(
+    [
+        ("instrument_id", "<u2"),
+        ("pricing", "u1"),
+        ("tie_break", "u1"),
+        ("flags", "u1"),
+        ("carry", "u1"),  # over how many auctions an unsold volume is spread
+        ("bid_max_bp", "<u2"),  # of the offer, the bids of one account together; 0 = no limit
+        ("bid_multiple", "<i8"),
+        ("order_id", "<u8"),  # of the offer, which stands among the orders
     ]
 )
 
@@ -118,8 +176,25 @@ ORDER_ROW = np.dtype(
         ("charged", "<i8"),
         ("uncharged", "<i8"),  # accrued - 10000 x charged: from -5000 to 4999
         ("client_order_id", "S16"),
+        ("session_id", "<u4"),  # of the trader; 0 = the venue
+        ("order_type", "u1"),
+        ("queue", "u1"),
+        ("instructions", "u1"),
+        ("zero", "u1"),
     ]
 )
+
+TERMS_ROW = np.dtype(
+    [
+        ("order_id", "<u8"),
+        ("stop_price", "<i8"),
+        ("display_quantity", "<i8"),
+        ("visible", "<i8"),  # what the slice on display has left; 0 unless in the book
+        ("expire_date", "<u4"),
+        ("counterparty", "<u4"),  # account which may confirm a block
+    ]
+)
+"""What only rare orders have, in rising order of id; orders with nothing of it have no row."""
 
 SESSION_ROW = np.dtype([("session_id", "<u4"), ("zero", "<u4"), ("ref", "<i8")])
 
@@ -131,7 +206,8 @@ CLIENT_ORDER_ID_ROW = np.dtype(
         ("side", "u1"),
         ("order_type", "u1"),
         ("time_in_force", "u1"),
-        ("zero", "V7"),
+        ("zero", "V3"),
+        ("terms", "<u4"),  # `matching.draws.digest` of the instructions and the terms
         ("order_id", "<u8"),
         ("quantity", "<i8"),
         ("price", "<i8"),
@@ -140,9 +216,12 @@ CLIENT_ORDER_ID_ROW = np.dtype(
 
 SECTIONS: dict[str, np.dtype[np.void]] = {
     "accounts": ACCOUNT_ROW,
+    "participants": PARTICIPANT_ROW,
     "holdings": HOLDING_ROW,
     "instruments": INSTRUMENT_ROW,
+    "auctions": AUCTION_ROW,
     "orders": ORDER_ROW,
+    "order_terms": TERMS_ROW,
     "sessions": SESSION_ROW,
     "client_order_ids": CLIENT_ORDER_ID_ROW,
 }
@@ -166,9 +245,12 @@ class Snapshot:
     cash: int
     limits: Limits
     accounts: Rows
+    participants: Rows
     holdings: Rows
     instruments: Rows
+    auctions: Rows
     orders: Rows
+    order_terms: Rows
     sessions: Rows
     client_order_ids: Rows
 
@@ -261,6 +343,9 @@ def _unsound(s: Snapshot) -> list[str]:
     need(_rising(s.accounts["account_id"]), "accounts out of order")
     need(_rising(s.holdings["account_id"], s.holdings["instrument_id"]), "holdings out of order")
     need(_rising(s.instruments["instrument_id"]), "instruments out of order")
+    need(_rising(s.participants["participant"]), "participants out of order")
+    need(_rising(s.auctions["instrument_id"]), "auctions out of order")
+    need(_rising(s.order_terms["order_id"]), "order terms out of order")
     need(_rising(s.sessions["session_id"]), "sessions out of order")
     labels = s.client_order_ids
     need(_rising(labels["account_id"], *_label_words(labels)), "client order ids out of order")
@@ -271,6 +356,8 @@ def _unsound(s: Snapshot) -> list[str]:
         ("orders", "order_id"),
     ):
         need(bool((getattr(s, name)[column] != 0).all()), f"{name} hold the id 0")
+    offers = np.isin(s.auctions["order_id"], s.orders["order_id"])
+    need(bool(offers.all()), "auctions: unknown offer")
     for name, rows in (("holdings", s.holdings), ("orders", s.orders), ("labels", labels)):
         need(bool(np.isin(rows["account_id"], s.accounts["account_id"]).all()), f"{name}: account")
         known = np.isin(rows["instrument_id"], s.instruments["instrument_id"])
@@ -291,34 +378,53 @@ def _check_instruments(rows: Rows, need: Any) -> None:
         name = PARAMETER_FIELDS[parameter]
         need(_within(rows, name, low, high), f"instruments: {name} out of range")
     need(_within(rows, "phase", min(Phase), max(Phase)), "instruments: unknown phase")
-    need(_within(rows, "close_rule", min(CloseRule), max(CloseRule)), "instruments: close rule")
-    for name in ("reference", "last_price"):
+    need(_within(rows, "change_to", min(Phase), max(Phase)), "instruments: unknown phase to come")
+    for name in ("reference", "last_price", "call_price", "indicative_price"):
         need(_within(rows, name, 0, PRICE_LIMIT), f"instruments: {name} out of range")
     for name in ("volume", "turnover", "units"):
         need(_within(rows, name, 0, TOTAL_LIMIT), f"instruments: {name} out of range")
+
+
+def _places(s: Snapshot) -> npt.NDArray[Any]:
+    """By what each order stands in its queue: prices rise or fall, stop prices the other way."""
+    rows = s.orders
+    sign = np.where(rows["side"] == Side.BUY, -1, 1)
+    place = np.where(np.isin(rows["queue"], (Queue.BOOK, Queue.BIDS)), rows["price"] * sign, 0)
+    is_stop = rows["queue"] == Queue.STOPS
+    if is_stop.any():
+        at = np.searchsorted(s.order_terms["order_id"], rows["order_id"][is_stop])
+        at = np.minimum(at, max(len(s.order_terms) - 1, 0))
+        place[is_stop] = s.order_terms["stop_price"][at] * -sign[is_stop]
+    return place
 
 
 def _check_orders(s: Snapshot, need: Any) -> None:
     rows = s.orders
     ids = rows["order_id"]
     need(len(np.unique(ids)) == len(ids), "orders: an order id stands twice")
+    need(bool(np.isin(s.order_terms["order_id"], ids).all()), "order terms: unknown order")
     need(_within(rows, "side", Side.BUY, Side.SELL), "orders: unknown side")
-    resting = np.isin(rows["time_in_force"], (TimeInForce.DAY, TimeInForce.GTC))
+    need(_within(rows, "queue", min(Queue), max(Queue)), "orders: unknown queue")
+    types = np.isin(rows["order_type"], tuple(OrderType))
+    need(bool(types.all()), "orders: unknown order type")
+    resting = ~np.isin(rows["time_in_force"], (TimeInForce.IOC, TimeInForce.FOK))
+    resting &= np.isin(rows["time_in_force"], tuple(TimeInForce))
     need(bool(resting.all()), "orders: time in force cannot rest")
     need(_within(rows, "leaves", 1, QUANTITY_LIMIT), "orders: leaves out of range")
     need(_within(rows, "quantity", 1, QUANTITY_LIMIT), "orders: quantity out of range")
     need(bool((rows["leaves"] <= rows["quantity"]).all()), "orders: leaves above quantity")
-    need(_within(rows, "price", 1, PRICE_LIMIT), "orders: price out of range")
+    # Only what is auctioned may have no price of its own.
+    priced = rows[rows["queue"] != Queue.OFFERS]
+    need(_within(priced, "price", 1, PRICE_LIMIT), "orders: price out of range")
+    need(_within(rows, "price", 0, PRICE_LIMIT), "orders: price out of range")
     need(_within(rows, "charged", 0, TOTAL_LIMIT), "orders: charged out of range")
     need(_within(rows, "uncharged", -5_000, 4_999), "orders: uncharged out of range")
     at = np.searchsorted(s.instruments["instrument_id"], rows["instrument_id"])
     if len(rows):
         on_tick = rows["price"] % s.instruments["tick_size"][at] == 0
         need(bool(on_tick.all()), "orders: price off the tick")
-    sign = np.where(rows["side"] == Side.BUY, -1, 1)
     instrument, side = rows["instrument_id"].astype(np.int64), rows["side"]
-    price = rows["price"] * sign
-    place = np.lexsort((np.arange(len(rows)), price, side, instrument))
+    place = np.lexsort((np.arange(len(rows)), _places(s), side, rows["queue"], instrument))
     need(bool((place == np.arange(len(rows))).all()), "orders out of order")
     labels = s.client_order_ids
     need(_within(labels, "side", Side.BUY, Side.SELL), "client order ids: unknown side")

@@ -20,7 +20,8 @@ from matching.tables cimport (
 )
 
 cdef enum:
-    PARAMETERS = 11
+    PARAMETERS = 29
+    SIDES = 12  # of all queues: 2 x (queue - 1) + side, so that those of the book are BUY and SELL
     INSTRUMENTS = 65536
     ORDERS_KEPT = 65536  # places of an empty book that stay in memory
 
@@ -69,7 +70,7 @@ cdef struct Instrument:
     int64_t turnover
     int64_t last_price
     int64_t units
-    BookSide sides[SELL + 1]  # by Side
+    BookSide sides[SIDES + 1]
     uint16_t instrument_id
     uint8_t phase
 

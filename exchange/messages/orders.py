@@ -50,7 +50,7 @@ class OrderCancelRequest(Body, frozen=True, kw_only=True):
 
 
 class OrderCancelReplaceRequest(Body, frozen=True, kw_only=True):
-    """FIX 35=G: change total quantity and price; see `matching.protocol` for priority."""
+    """FIX 35=G: change total quantity and price; see `matching/RULES.md` for priority."""
 
     symbol: str
     account: int

@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Controls:
+    """What an account, or a participant with all its accounts, may do."""
+
+    suspended: int = 0
+    position_max: int = 0
+    order_rate: int = 0
+    rate_count: int = 0  # orders heard in that second
+    rate_second: int = 0  # engine time // 1 s
+
+    def is_default(self) -> bool:
+        """Whether nothing was ever set. O(1)."""
+        return self == Controls()
 
 
 @dataclass(slots=True)
@@ -13,6 +28,8 @@ class Account:
     participant: int
     available: int = 0
     held: int = 0
+    stp_group: int = 0
+    controls: Controls = field(default_factory=Controls)
 
     @property
     def total(self) -> int:
@@ -27,6 +44,7 @@ class Holding:
     available: int = 0
     held: int = 0
     locked: int = 0  # bought today, saleable from the next DAY_ROLL
+    holding_max: int = 0  # instead of the instrument's HOLDING_MAX; 0 = that one
 
     @property
     def total(self) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from sortedcontainers import SortedDict
 
-from matching.layout import BP, Side
+from matching.layout import BP, Queue, Side
 
 
 def half_up(numerator: int, denominator: int) -> int:
@@ -31,6 +31,14 @@ class Order:
     client_order_id: bytes
     accrued: int = 0  # minor units x basis points, over all fills
     charged: int = 0  # minor units: half_up(accrued / 10000)
+    queue: int = Queue.BOOK
+    session_id: int = 0  # the trader's
+    instructions: int = 0
+    stop_price: int = 0
+    display_quantity: int = 0
+    visible: int = 0  # tonnes left of the slice on display
+    expire_date: int = 0
+    counterparty: int = 0  # account that may confirm a block
 
     @property
     def executed(self) -> int:
@@ -55,26 +63,39 @@ class Order:
 Level = dict[int, Order]  # by order id; a dict keeps the order of arrival
 
 
+_BY_PRICE = frozenset({Queue.BOOK, Queue.BIDS})
+
+
 @dataclass(slots=True)
 class BookSide:
-    """One side of a book: price levels, best first."""
+    """One side of a book, or of another queue: levels, the first to act first.
+
+    BOOK and BIDS go by price, best first; STOPS by stop price, the one reached first in front; the
+    others are one line in order of arrival.
+    """
 
     side: int
+    queue: int = Queue.BOOK
     levels: SortedDict[int, Level] = field(default_factory=SortedDict)
 
     def _key(self, price: int) -> int:
         return -price if self.side == Side.BUY else price
 
+    def _place(self, order: Order) -> int:
+        if self.queue in _BY_PRICE:
+            return self._key(order.price)
+        return -self._key(order.stop_price) if self.queue == Queue.STOPS else 0
+
     def add(self, order: Order) -> None:
         """Put the order last at its price. O(log levels)."""
-        self.levels.setdefault(self._key(order.price), {})[order.order_id] = order
+        self.levels.setdefault(self._place(order), {})[order.order_id] = order
 
     def remove(self, order: Order) -> None:
         """Take the order out, and its level with the last one. O(log levels)."""
-        level = self.levels[self._key(order.price)]
+        level = self.levels[self._place(order)]
         del level[order.order_id]
         if not level:
-            del self.levels[self._key(order.price)]
+            del self.levels[self._place(order)]
 
     def best(self) -> int | None:
         """The best price, None on an empty side. O(1)."""

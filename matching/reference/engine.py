@@ -34,7 +34,7 @@ HANDLERS: dict[int, Callable[[State, CommandRecord], Reason]] = {
 }
 """Who answers a command; NEW_ORDER and INSTRUCTION also need its position in the log."""
 
-KINDS = frozenset(Command)
+KINDS = HANDLERS.keys() | {Command.NEW_ORDER, Command.INSTRUCTION}
 
 ORDER_COMMANDS = frozenset({Command.NEW_ORDER, Command.CANCEL_ORDER, Command.REPLACE_ORDER})
 
@@ -61,7 +61,7 @@ NEEDS_INSTRUMENT = frozenset(
 
 
 class Engine:
-    """The specification as a program; see `matching.protocol` for the rules."""
+    """The specification as a program; see `matching/RULES.md` for the rules."""
 
     def __init__(self, limits: Limits = Limits()) -> None:  # noqa: B008 - immutable
         if min(limits) < 0:

@@ -4,9 +4,42 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from matching.layout import BP, PRICE_LIMIT, TOTAL_LIMIT, CloseRule, Parameter, Phase, Side
+from matching.layout import (
+    BP,
+    PRICE_LIMIT,
+    TOTAL_LIMIT,
+    CloseRule,
+    Parameter,
+    Phase,
+    Queue,
+    Side,
+)
 from matching.parameters import PARAMETER_DEFAULT
 from matching.reference.book import BookSide, half_up
+
+_FEES = (
+    Parameter.MAKER_FEE_BP,
+    Parameter.TAKER_FEE_BP,
+    Parameter.BLOCK_FEE_BP,
+    Parameter.AUCTION_FEE_BP,
+)
+
+
+@dataclass(slots=True)
+class Auction:
+    """The terms of a sealed-bid auction; its offer is an order."""
+
+    order_id: int
+    pricing: int
+    tie_break: int
+    flags: int
+    carry: int
+    bid_max_bp: int
+    bid_multiple: int
+
+
+def _queues() -> dict[tuple[int, int], BookSide]:
+    return {(queue, side): BookSide(side, queue) for queue in Queue for side in Side}
 
 
 @dataclass(slots=True)
@@ -21,8 +54,22 @@ class Instrument:
     turnover: int = 0
     last_price: int = 0
     units: int = 0  # tonnes of it in all accounts
-    bids: BookSide = field(default_factory=lambda: BookSide(Side.BUY))
-    asks: BookSide = field(default_factory=lambda: BookSide(Side.SELL))
+    call_price: int = 0  # of the day's last closing call
+    change_at_ns: int = 0  # when a call ends by itself, 0 = it does not
+    change_to: int = 0  # the Phase that follows then
+    indicative: tuple[int, int, int] = (0, 0, 0)  # price, volume, surplus as last said
+    auction: Auction | None = None
+    queues: dict[tuple[int, int], BookSide] = field(default_factory=_queues)  # queue, side
+
+    @property
+    def bids(self) -> BookSide:
+        """The buyers in the book. O(1)."""
+        return self.queues[Queue.BOOK, Side.BUY]
+
+    @property
+    def asks(self) -> BookSide:
+        """The sellers in the book. O(1)."""
+        return self.queues[Queue.BOOK, Side.SELL]
 
     def __getitem__(self, parameter: Parameter) -> int:
         """The value of a parameter. O(1)."""
@@ -37,12 +84,12 @@ class Instrument:
         return self.asks if side == Side.BUY else self.bids
 
     def is_empty(self) -> bool:
-        """Whether no order rests. O(1)."""
-        return not self.bids.levels and not self.asks.levels
+        """Whether no order stands in any queue. O(1)."""
+        return not any(queue.levels for queue in self.queues.values())
 
     def fee_bp_max(self) -> int:
         """The worst fee a fill may bring. O(1)."""
-        return max(self[Parameter.MAKER_FEE_BP], self[Parameter.TAKER_FEE_BP])
+        return max(self[parameter] for parameter in _FEES)
 
     def band(self) -> tuple[int, int] | None:
         """The lowest and the highest price allowed, None without a band. O(1)."""

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 from sortedcontainers import SortedDict
 
-from matching.layout import BP, Event, OrderType, Reason
+from matching.layout import BP, Event, Reason
 from matching.protocol import Limits
-from matching.reference.accounts import Account, Holding
+from matching.reference.accounts import Account, Controls, Holding
 from matching.reference.book import Order
-from matching.reference.instruments import Instrument
+from matching.reference.instruments import Auction, Instrument
 from matching.reference.records import CommandRecord, event_record
 from matching.snapshot import PARAMETER_FIELDS, SECTIONS, Snapshot
 
@@ -27,6 +28,7 @@ class Body(NamedTuple):
     time_in_force: int
     quantity: int
     price: int
+    terms: int = 0  # digest of instructions and ORDER_TERMS
 
 
 Label = tuple[int, bytes]  # account, client order id
@@ -46,6 +48,7 @@ class State:
     fees: int = 0
     cash: int = 0  # of all accounts, and the fees
     accounts: dict[int, Account] = field(default_factory=dict)
+    participants: dict[int, Controls] = field(default_factory=dict)
     holdings: dict[tuple[int, int], Holding] = field(default_factory=dict)
     instruments: SortedDict[int, Instrument] = field(default_factory=SortedDict)
     orders: dict[int, Order] = field(default_factory=dict)  # those which rest
@@ -91,20 +94,43 @@ def to_snapshot(state: State) -> Snapshot:
     """The state in the canonical order. O(state log state)."""
     tables: dict[str, list[tuple[Any, ...]]] = {
         "accounts": [
-            (a.account_id, 0, a.participant, a.available, a.held)
+            (
+                a.account_id,
+                a.controls.suspended,
+                a.participant,
+                a.available,
+                a.held,
+                a.stp_group,
+                *_control_columns(a.controls),
+            )
             for _, a in sorted(state.accounts.items())
         ],
+        "participants": [
+            (participant, controls.suspended, *_control_columns(controls))
+            for participant, controls in sorted(state.participants.items())
+            if not controls.is_default()
+        ],
         "holdings": [
-            (account_id, instrument_id, 0, h.available, h.held, h.locked)
+            (account_id, instrument_id, 0, h.available, h.held, h.locked, h.holding_max)
             for (account_id, instrument_id), h in sorted(state.holdings.items())
-            if h.total
+            if h.total or h.holding_max
         ],
         "instruments": [_instrument_row(i) for i in state.instruments.values()],
+        "auctions": [
+            _auction_row(i.instrument_id, i.auction)
+            for i in state.instruments.values()
+            if i.auction
+        ],
         "orders": [
             _order_row(order)
             for instrument in state.instruments.values()
-            for book_side in (instrument.bids, instrument.asks)
-            for order in book_side
+            for queue in instrument.queues.values()
+            for order in queue
+        ],
+        "order_terms": [
+            (order_id, *terms)
+            for order_id, order in sorted(state.orders.items())
+            if any(terms := _terms(order))
         ],
         "sessions": [(session_id, 0, ref) for session_id, ref in sorted(state.sessions.items())],
         "client_order_ids": [
@@ -139,33 +165,71 @@ def from_snapshot(s: Snapshot) -> State:
         s.fees,
         s.cash,
     )
-    for account_id, _, participant, available, held in s.accounts.tolist():
-        state.accounts[account_id] = Account(account_id, participant, available, held)
-    for account_id, instrument_id, _, available, held, locked in s.holdings.tolist():
-        state.holdings[account_id, instrument_id] = Holding(available, held, locked)
+    for account_id, suspended, participant, available, held, group, *rest in s.accounts.tolist():
+        controls = Controls(suspended, *rest)
+        account = Account(account_id, participant, available, held, group, controls)
+        state.accounts[account_id] = account
+    for participant, suspended, *rest in s.participants.tolist():
+        state.participants[participant] = Controls(suspended, *rest)
+    for account_id, instrument_id, _, *amounts in s.holdings.tolist():
+        state.holdings[account_id, instrument_id] = Holding(*amounts)
     for row in s.instruments:
         instrument = Instrument(int(row["instrument_id"]), int(row["phase"]))
         for parameter, name in PARAMETER_FIELDS.items():
             instrument.parameters[parameter] = int(row[name])
-        for name in ("reference", "volume", "turnover", "last_price", "units"):
+        for name in _INSTRUMENT_FIELDS:
             setattr(instrument, name, int(row[name]))
+        price, volume, surplus = (int(row[name]) for name in _INDICATIVE_FIELDS)
+        instrument.indicative = (price, volume, surplus)
         state.instruments[instrument.instrument_id] = instrument
+    for instrument_id, *terms in s.auctions.tolist():
+        *rest, order_id = terms
+        state.instruments[instrument_id].auction = Auction(order_id, *rest)
+    rare = {order_id: terms for order_id, *terms in s.order_terms.tolist()}
     for row in s.orders.tolist():
-        order = _order(row)
+        order = _order(row, rare.get(row[0], ()))
         state.orders[order.order_id] = order
-        state.instruments[order.instrument_id].book_side(order.side).add(order)
+        state.instruments[order.instrument_id].queues[order.queue, order.side].add(order)
     for session_id, _, ref in s.sessions.tolist():
         state.sessions[session_id] = ref
     for row in s.client_order_ids.tolist():
-        label, account_id, instrument_id, side, order_type, tif, _, order_id, *terms = row
-        body = Body(order_id, instrument_id, side, order_type, tif, *terms)
+        label, account_id, instrument_id, side, order_type, tif, _, terms, order_id, *rest = row
+        quantity, price = rest
+        body = Body(order_id, instrument_id, side, order_type, tif, quantity, price, terms)
         state.client_order_ids[account_id, label.ljust(16, b"\0")] = body
     return state
 
 
+_INSTRUMENT_FIELDS = (
+    "change_to",
+    "reference",
+    "volume",
+    "turnover",
+    "last_price",
+    "units",
+    "call_price",
+    "change_at_ns",
+)
+_INDICATIVE_FIELDS = ("indicative_price", "indicative_volume", "indicative_surplus")
+
+
+def _control_columns(c: Controls) -> tuple[int, ...]:
+    return (c.position_max, c.order_rate, c.rate_count, c.rate_second)
+
+
 def _instrument_row(i: Instrument) -> tuple[Any, ...]:
-    day = (i.reference, i.volume, i.turnover, i.last_price, i.units)
-    return (i.instrument_id, i.phase, 0, *(i[p] for p in PARAMETER_FIELDS), *day)
+    change_to, *day = (getattr(i, name) for name in _INSTRUMENT_FIELDS)
+    parameters = (i[p] for p in PARAMETER_FIELDS)
+    return (i.instrument_id, i.phase, change_to, 0, *parameters, *day, *i.indicative)
+
+
+def _auction_row(instrument_id: int, a: Auction) -> tuple[Any, ...]:
+    terms = (a.pricing, a.tie_break, a.flags, a.carry, a.bid_max_bp, a.bid_multiple)
+    return (instrument_id, *terms, a.order_id)
+
+
+def _terms(o: Order) -> tuple[int, ...]:
+    return (o.stop_price, o.display_quantity, o.visible, o.expire_date, o.counterparty)
 
 
 def _order_row(o: Order) -> tuple[Any, ...]:
@@ -181,25 +245,34 @@ def _order_row(o: Order) -> tuple[Any, ...]:
         o.charged,
         o.accrued - BP * o.charged,
         o.client_order_id,
+        o.session_id,
+        o.order_type,
+        o.queue,
+        o.instructions,
+        0,
     )
 
 
-def _order(row: tuple[Any, ...]) -> Order:
-    order_id, account_id, instrument_id, side, tif, quantity, leaves, price, *fees, label = row
-    charged, uncharged = fees
+def _order(row: tuple[Any, ...], terms: Iterable[int]) -> Order:
+    order_id, account_id, instrument_id, side, tif, quantity, leaves, price, *rest = row
+    charged, uncharged, label, session_id, order_type, queue, instructions, _ = rest
     return Order(
         order_id,
         account_id,
         instrument_id,
         side,
-        OrderType.LIMIT,
+        order_type,
         tif,
         quantity,
         leaves,
         price,
         label.ljust(16, b"\0"),
-        accrued=BP * charged + uncharged,
-        charged=charged,
+        BP * charged + uncharged,
+        charged,
+        queue,
+        session_id,
+        instructions,
+        *terms,
     )
 
 
@@ -212,7 +285,8 @@ def _client_order_id_row(label: Label, b: Body) -> tuple[Any, ...]:
         b.side,
         b.order_type,
         b.time_in_force,
-        bytes(7),
+        bytes(3),
+        b.terms,
         b.order_id,
         b.quantity,
         b.price,

@@ -22,10 +22,10 @@ from matching.reference.instruments import Instrument
 from matching.reference.records import NO_LABEL, CommandRecord, fill_tail
 from matching.reference.state import Body, State
 
-_ORDER_TYPES = frozenset(OrderType)
-_TIMES_IN_FORCE = frozenset(TimeInForce)
+_ORDER_TYPES = frozenset({OrderType.MARKET, OrderType.LIMIT})
 _IMMEDIATE = frozenset({TimeInForce.IOC, TimeInForce.FOK})
 _RESTING = frozenset({TimeInForce.DAY, TimeInForce.GTC})
+_TIMES_IN_FORCE = _IMMEDIATE | _RESTING
 
 _REUSED = (
     Reason.CLIENT_ORDER_ID_REUSED_ORDER,
@@ -35,6 +35,7 @@ _REUSED = (
     Reason.CLIENT_ORDER_ID_REUSED_TIME_IN_FORCE,
     Reason.CLIENT_ORDER_ID_REUSED_QUANTITY,
     Reason.CLIENT_ORDER_ID_REUSED_PRICE,
+    Reason.CLIENT_ORDER_ID_REUSED_TERMS,
 )
 """The refusal for each field of a Body, in its order."""
 
@@ -169,7 +170,7 @@ def _form_refusal(c: CommandRecord) -> Reason:
     if c.time_in_force not in _TIMES_IN_FORCE:
         return Reason.INVALID_TIME_IN_FORCE
     if c.order_type == OrderType.MARKET and c.time_in_force not in _IMMEDIATE:
-        return Reason.MARKET_ORDER_MUST_BE_IOC_OR_FOK
+        return Reason.MARKET_ORDER_CANNOT_REST
     if c.order_type == OrderType.MARKET and c.price != 0:
         return Reason.MARKET_ORDER_HAS_PRICE
     return Reason.NONE
@@ -208,6 +209,8 @@ def _terms_refusal(
         return Reason.MARKET_CLOSED
     if instrument.phase == Phase.HALT:
         return Reason.MARKET_HALTED
+    if instrument.phase != Phase.CONTINUOUS:
+        return Reason.ORDER_NOT_ALLOWED_IN_PHASE
     if c.quantity <= 0:
         return Reason.QUANTITY_NOT_POSITIVE
     if c.quantity > instrument[Parameter.QUANTITY_MAX]:

@@ -30,6 +30,8 @@ ACCOUNTS = (1, 2, 3, 4, 5, 4_000_000_000)
 INSTRUMENTS = (1, 2, 65_535)
 SECOND = 1_000_000_000
 MS = 1_000_000
+TIMES_IN_FORCE = (TimeInForce.DAY, TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK)
+PARAMETERS = tuple(p for p in Parameter if p <= Parameter.CLOSE_VOLUME_MIN)
 
 
 class Flow:
@@ -171,7 +173,7 @@ class Flow:
         r = self.random
         account_id = r.choice(ACCOUNTS)
         order_type: int = r.choices((OrderType.LIMIT, OrderType.MARKET), (12, 1))[0]
-        tif: int = r.choices(tuple(TimeInForce), (6, 4, 2, 2))[0]
+        tif: int = r.choices(TIMES_IN_FORCE, (6, 4, 2, 2))[0]
         if order_type == OrderType.MARKET and r.random() < 0.9:
             tif = r.choice((TimeInForce.IOC, TimeInForce.FOK))
         if r.random() < 0.01:
@@ -235,7 +237,7 @@ class Flow:
 
     def parameter(self) -> bytes:
         r = self.random
-        parameter = r.choice(tuple(Parameter))
+        parameter = r.choice(PARAMETERS)
         low, high = PARAMETER_RANGE[parameter]
         value = r.choice((low, high, low - 1, high + 1, low + 1, 500, 25, 3))
         if parameter in (Parameter.TICK_SIZE, Parameter.LOT_SIZE):
@@ -244,7 +246,7 @@ class Flow:
             value = r.choice((high, high, high, 4_000_000, 0))
         return command(
             Command.INSTRUMENT_PARAMETER,
-            order_type=parameter if r.random() < 0.97 else r.choice((0, 12, 255)),
+            order_type=parameter if r.random() < 0.97 else r.choice((0, 200, 255)),
             instrument_id=r.choice((*INSTRUMENTS, 9)),
             quantity=value,
             **self.session(),
@@ -422,7 +424,7 @@ def labels(flow: Flow) -> bytes:
     side = r.choice(tuple(Side))
     body = {"instrument_id": r.choice((1, 2)), "side": side, "order_type": OrderType.LIMIT}
     body |= {"price": r.randint(7_000, 7_001), "quantity": r.randint(3, 4)}
-    return flow.new_order(**terms, **body, time_in_force=r.choice(tuple(TimeInForce)))
+    return flow.new_order(**terms, **body, time_in_force=r.choice(TIMES_IN_FORCE))
 
 
 def broken_frames(flow: Flow, count: int) -> Iterator[Record]:

@@ -28,9 +28,12 @@ STRUCTS = {
     "EventRecord": layout.EVENT,
     "FillRecord": layout.FILL,
     "AccountRow": snapshot.ACCOUNT_ROW,
+    "ParticipantRow": snapshot.PARTICIPANT_ROW,
     "HoldingRow": snapshot.HOLDING_ROW,
     "InstrumentRow": snapshot.INSTRUMENT_ROW,
+    "AuctionRow": snapshot.AUCTION_ROW,
     "OrderRow": snapshot.ORDER_ROW,
+    "TermsRow": snapshot.TERMS_ROW,
     "SessionRow": snapshot.SESSION_ROW,
     "ClientOrderIdRow": snapshot.CLIENT_ORDER_ID_ROW,
 }
@@ -77,7 +80,9 @@ def test_struct_is_the_dtype(name: str) -> None:
     if name == "InstrumentRow":  # its parameters are one array in C
         columns = [wanted.pop(column) for column in snapshot.PARAMETER_FIELDS.values()]
         wanted["parameters"] = (columns[0][0], sum(width for _, width in columns))
-        assert [at for at, _ in columns] == list(range(columns[0][0], columns[0][0] + 88, 8))
+        assert [at for at, _ in columns] == list(
+            range(columns[0][0], columns[0][0] + 8 * len(columns), 8)
+        )
     assert found == wanted
 
 

@@ -94,7 +94,7 @@ UNSOUND: dict[str, Callable[[Snapshot], Snapshot]] = {
     "units locked below": _set("holdings", "locked", -5),
     "tick": _set("instruments", "tick_size", 0),
     "fee": _set("instruments", "taker_fee_bp", 1_001),
-    "phase": _set("instruments", "phase", 3),
+    "phase": _set("instruments", "phase", 7),
     "close rule": _set("instruments", "close_rule", 0),
     "units": _set("instruments", "units", 0),
     "accounts out of order": _swap("accounts"),

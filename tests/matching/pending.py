@@ -1,0 +1,72 @@
+"""What the flows do not meet yet."""
+
+from __future__ import annotations
+
+from matching.layout import Event, Reason
+
+PENDING_EVENTS = {
+    Event.TERMS_SET,
+    Event.REFILLED,
+    Event.TRIGGERED,
+    Event.MASS_CANCELLED,
+    Event.QUOTED,
+    Event.ACCOUNT_CHANGED,
+    Event.PARTICIPANT_CHANGED,
+    Event.CALL_ENDING,
+    Event.INDICATIVE,
+    Event.UNCROSSED,
+    Event.AUCTION_OPENED,
+    Event.AUCTION_CLEARED,
+    Event.AUCTION_CANCELLED,
+    Event.AUCTION_CARRIED,
+}
+
+PENDING_REASONS = {
+    # orders with instructions and terms
+    Reason.INVALID_INSTRUCTIONS,
+    Reason.INVALID_TERMS,
+    Reason.EXPIRE_DATE_OUT_OF_RANGE,
+    Reason.CLIENT_ORDER_ID_REUSED_TERMS,
+    Reason.DISPLAY_QUANTITY_OUT_OF_RANGE,
+    Reason.MINIMUM_QUANTITY_OUT_OF_RANGE,
+    Reason.POST_ONLY_WOULD_TRADE,
+    Reason.MINIMUM_QUANTITY_UNFILLED,
+    Reason.DATE_EXPIRED,
+    # stops, self-trades, quotes, mass cancels
+    Reason.STOP_PRICE_OUT_OF_RANGE,
+    Reason.QUOTE_CROSSED,
+    Reason.QUOTE_REPLACED,
+    Reason.SELF_TRADE_PREVENTED,
+    Reason.CANCELLED_IN_MASS,
+    # phases and calls
+    Reason.ORDER_NOT_ALLOWED_IN_PHASE,
+    Reason.CALL_ENDED,
+    Reason.NOT_PERSISTENT,
+    # listings, blocks, sealed bids
+    Reason.NOT_ALLOWED_BY_POLICY,
+    Reason.BLOCKS_CLOSED,
+    Reason.UNKNOWN_COUNTERPARTY,
+    Reason.QUANTITY_ABOVE_LISTED,
+    Reason.QUANTITY_DIFFERS,
+    Reason.PRICE_DIFFERS,
+    Reason.LISTING_OUT_OF_REACH,
+    Reason.BLOCK_DECLINED,
+    Reason.AUCTION_NOT_OPEN,
+    Reason.AUCTION_ALREADY_OPEN,
+    Reason.BID_IRREVOCABLE,
+    Reason.BID_ABOVE_MAX,
+    Reason.PRICE_BEYOND_RESERVE,
+    Reason.INVALID_AUCTION_TERMS,
+    Reason.BID_UNSUCCESSFUL,
+    Reason.OFFER_UNSOLD,
+    Reason.AUCTION_SHORT,
+    Reason.AUCTION_BELOW_RESERVE,
+    Reason.AUCTION_CALLED_OFF,
+    # limits
+    Reason.ACCOUNT_SUSPENDED,
+    Reason.ORDER_RATE_EXCEEDED,
+    Reason.QUANTITY_BELOW_MIN,
+    Reason.PRICE_OUTSIDE_COLLAR,
+    Reason.HOLDING_ABOVE_MAX,
+    Reason.POSITION_ABOVE_MAX,
+}
