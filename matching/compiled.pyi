@@ -1,6 +1,8 @@
-from typing import final
+from typing import Final, final
 
 from matching.protocol import Limits
+
+__pyx_capi__: Final[dict[str, object]]  # the way in from C: `compiled.pxd`
 
 @final
 class Engine:
