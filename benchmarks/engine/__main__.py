@@ -8,6 +8,9 @@ interleaved: every measurement once, then every one again, so that a slow spell 
 frames of 64, of 4,096      steady flow around 10,000 resting orders of 5,000 accounts, with client
                             order ids, sessions, holds and fees; events written out
 1,000 instruments           the same over 100,000 accounts and 100,000 resting orders
+frames of 64, from C        the first flow without checksum and Python: the core itself
+steady, deep: p50 ...       time of each command inside a frame of 64, clock cost removed; the first
+                            flow, and the deep book below while it grows
 one call an order           the first flow, each command one Python call, each trade a tuple
 growing a deep book         to 500,000 resting orders at 50,000 prices, nine new orders a cancel
 sweeping a deep book        9,000 orders take 454,325 of its orders; a fill is told to both sides
@@ -26,13 +29,14 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
-from benchmarks.engine import depth, snapshots, throughput
+from benchmarks.engine import depth, latency, snapshots, throughput
 from benchmarks.figures import Figures
 
 Measurement = Any
 
 GROUPS: dict[str, Callable[[int], list[Measurement]]] = {
     "throughput": throughput.measurements,
+    "latency": latency.measurements,
     "depth": lambda _: depth.measurements(),
     "snapshots": lambda _: [snapshots.Snapshots(labels) for labels in (False, True)],
 }
