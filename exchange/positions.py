@@ -16,6 +16,7 @@ from exchange.log.protocol import Log
 from exchange.messages.frames import (
     BP,
     PARAMETER_DEFAULT,
+    TOTAL_LIMIT,
     Event,
     EventFollower,
     EventPart,
@@ -24,12 +25,27 @@ from exchange.messages.frames import (
     Parameter,
     Phase,
     Side,
+    TradeMethod,
     event_rows,
     fill_tail,
 )
 from exchange.settings import POSITION_DIFFERENCES_MAX, READ_RECORDS_MAX
 
 READ_WAIT_S = 0.5
+
+_FEES = (
+    Parameter.MAKER_FEE_BP,
+    Parameter.TAKER_FEE_BP,
+    Parameter.BLOCK_FEE_BP,
+    Parameter.AUCTION_FEE_BP,
+)
+_FEE_OF_BOTH: dict[int, Parameter] = {
+    TradeMethod.CALL_TRADE: Parameter.MAKER_FEE_BP,
+    TradeMethod.BLOCK_TRADE: Parameter.BLOCK_FEE_BP,
+    TradeMethod.AUCTION_TRADE: Parameter.AUCTION_FEE_BP,
+}
+_NOT_OF_THE_DAY = frozenset({TradeMethod.BLOCK_TRADE, TradeMethod.AUCTION_TRADE})
+"""Trades that count neither for the last price nor for the day's volume."""
 
 
 @dataclass(slots=True)
@@ -113,8 +129,7 @@ class InstrumentState:
     @property
     def fee_bp_max(self) -> int:
         """The worst fee of a fill, basis points. O(1)."""
-        given = self.parameters
-        return max(given[Parameter.MAKER_FEE_BP], given[Parameter.TAKER_FEE_BP])
+        return max(self.parameters[fee] for fee in _FEES)
 
 
 class Positions:
@@ -262,6 +277,9 @@ class Positions:
             self._differ(f"order {order.order_id} holds {hold}, the engine says {row.value}")
         self._move_hold(order, hold - old)
 
+    def _triggered(self, row: EventRow) -> None:
+        self.orders[row.order_id].order_type = row.order_type
+
     def _cancelled(self, row: EventRow) -> None:
         order = self.orders[row.order_id]
         hold = order.hold(self.instruments[order.instrument_id].fee_bp_max)
@@ -278,7 +296,8 @@ class Positions:
         instrument = self.instruments[order.instrument_id]
         quantity, value = row.quantity, row.quantity * row.price
         is_maker = row.order_type == Liquidity.MAKER
-        rate = Parameter.MAKER_FEE_BP if is_maker else Parameter.TAKER_FEE_BP
+        own = Parameter.MAKER_FEE_BP if is_maker else Parameter.TAKER_FEE_BP
+        rate = _FEE_OF_BOTH.get(row.reason, own)
         old_hold = order.hold(instrument.fee_bp_max)
         order.leaves -= quantity
         order.accrued += value * instrument.parameters[rate]
@@ -295,9 +314,10 @@ class Positions:
         if is_maker:
             self.trades += 1
             instrument.trades += 1
+        if is_maker and row.reason not in _NOT_OF_THE_DAY:
             instrument.last_price = row.price
-            instrument.day_volume += quantity
-            instrument.day_turnover += value
+            instrument.day_volume = min(instrument.day_volume + quantity, TOTAL_LIMIT)
+            instrument.day_turnover = min(instrument.day_turnover + value, TOTAL_LIMIT)
         if order.leaves == 0:
             self._drop(order)
 
@@ -387,6 +407,7 @@ _HANDLERS: dict[int, Callable[[Positions, EventRow], None]] = {
     Event.FILL: Positions._fill,
     Event.CANCELLED: Positions._cancelled,
     Event.REPLACED: Positions._replaced,
+    Event.TRIGGERED: Positions._triggered,
     Event.ACCOUNT_OPENED: Positions._account_opened,
     Event.CASH_DEPOSITED: Positions._cash_deposited,
     Event.CASH_WITHDRAWN: Positions._cash_withdrawn,

@@ -26,6 +26,7 @@ from exchange.messages.market_data import (
     BookSnapshot,
     DayTick,
     FeedMessage,
+    IndicativeTick,
     MarketDataItem,
     PhaseTick,
     TradeTick,
@@ -47,13 +48,14 @@ from gateway.venue_view import MarketView
 READ_WAIT_S = 0.5
 RETRY_S = 0.2
 SLICE_NS = 5_000_000
-ChannelName = Literal["book", "trades", "phases", "day"]
-CHANNELS: tuple[ChannelName, ...] = ("book", "trades", "phases", "day")
+ChannelName = Literal["book", "trades", "phases", "indicative", "day"]
+CHANNELS: tuple[ChannelName, ...] = ("book", "trades", "phases", "indicative", "day")
 CHANNEL: dict[type, str] = {
     BookDelta: "book",
     BookSnapshot: "book",
     TradeTick: "trades",
     PhaseTick: "phases",
+    IndicativeTick: "indicative",
     DayTick: "day",
 }
 

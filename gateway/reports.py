@@ -24,6 +24,7 @@ from exchange.messages.frames import (
     Reason,
     Side,
     TimeInForce,
+    TradeMethod,
     event_rows,
     fill_tail,
     order_id_of,
@@ -42,9 +43,19 @@ _BY_OWN_REQUEST = (
     Reason.CANCELLED_BY_REQUEST,
     Reason.IMMEDIATE_OR_CANCEL_REMAINDER,
     Reason.FILL_OR_KILL_UNFILLED,
+    Reason.MINIMUM_QUANTITY_UNFILLED,
 )
+_OF_OTHERS = frozenset({TradeMethod.CALL_TRADE, TradeMethod.AUCTION_TRADE})
 _ORDER_EVENTS = frozenset(
-    {Event.ACCEPTED, Event.REJECTED, Event.DUPLICATE, Event.FILL, Event.CANCELLED, Event.REPLACED}
+    {
+        Event.ACCEPTED,
+        Event.REJECTED,
+        Event.DUPLICATE,
+        Event.FILL,
+        Event.CANCELLED,
+        Event.REPLACED,
+        Event.TRIGGERED,
+    }
 )
 
 
@@ -187,10 +198,16 @@ class Reports:
             if order is None:
                 return None
             if row.kind == Event.FILL:
-                is_answer = row.order_type == Liquidity.TAKER
+                # Uncrossings and auctions answer whoever ended them, not the orders that traded.
+                is_answer = row.order_type == Liquidity.TAKER and row.reason not in _OF_OTHERS
                 report = self._filled(order, row, at)
             elif row.kind == Event.REPLACED:
                 report = self._replaced(order, row, at)
+            elif row.kind == Event.TRIGGERED:
+                is_answer = False
+                order.order_type = ORDER_TYPE_WORD.get(row.order_type, "")
+                order.limit = row.price
+                report = self._noted(order, self._order_report(order, "TRIGGERED", at))
             else:
                 is_answer = row.reason in _BY_OWN_REQUEST
                 report = self._cancelled(order, row, at)

@@ -1,4 +1,8 @@
-"""Minutes of trading for a chart: open, high, low, close, volume, from trades."""
+"""Minutes of trading for a chart: open, high, low, close, volume, from trades of the market.
+
+Block and auction trades are made elsewhere than in the book, at prices of their own: they are no
+part of a bar.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +34,10 @@ class Bars:
         self._bars: deque[Bar] = deque(maxlen=bars_max)
         self._width_ns = width_ns
 
-    def apply(self, trade: TradeTick) -> Bar:
-        """The bar that the trade made or changed. O(1)."""
+    def apply(self, trade: TradeTick) -> Bar | None:
+        """The bar that the trade made or changed, if it counts for bars. O(1)."""
+        if not trade.is_of_the_book:
+            return None
         start = trade.time_ns // self._width_ns * self._width_ns
         price = trade.price
         last = self._bars[-1] if self._bars else None

@@ -152,7 +152,7 @@ class MarketBooks:
         for item in record.items:
             if isinstance(item, BookDelta):
                 self.book(item.instrument_id).apply(item)
-            elif isinstance(item, TradeTick):
+            elif isinstance(item, TradeTick) and item.is_of_the_book:
                 self.last_prices[item.instrument_id] = item.price
             elif isinstance(item, PhaseTick):
                 self.phases[item.instrument_id] = item.phase

@@ -1,5 +1,8 @@
 """The public book of every instrument, from `events` alone: totals and order counts by level.
 
+An order is shown while it stands in the book; of an iceberg only its slice. Stops, orders that wait
+for the closing call, blocks and sealed bids are nobody else's business.
+
 Pure: the same parts give the same records. What one record of `orders` caused is one change for the
 public: levels touched and restored inside it (an order that came and was filled) say nothing.
 """
@@ -7,17 +10,30 @@ public: levels touched and restored inside it (an order that came and was filled
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 
 from sortedcontainers import SortedDict
 
 from exchange.marketdata.checksum import checksum
-from exchange.messages.frames import Event, EventPart, EventRow, Liquidity, Side, event_rows
+from exchange.messages.frames import (
+    Event,
+    EventPart,
+    EventRow,
+    Liquidity,
+    OrderType,
+    Phase,
+    Side,
+    TimeInForce,
+    TradeMethod,
+    event_rows,
+)
 from exchange.messages.market_data import (
     BookDelta,
     BookLevel,
     BookSnapshot,
     DayTick,
+    IndicativeTick,
     MarketDataItem,
     MarketDataRecord,
     PhaseTick,
@@ -27,7 +43,26 @@ from exchange.settings import FEED_DEPTH_LEVELS_MAX
 
 RECORD_VERSION = 1
 
-_Order = list[int]  # instrument, side, price, leaves
+_IN_THE_BOOK = frozenset({OrderType.MARKET, OrderType.LIMIT})
+
+
+@dataclass(slots=True)
+class _Order:
+    """An order as the events describe it; quantities in tonnes."""
+
+    instrument_id: int
+    side: int
+    price: int
+    leaves: int
+    is_in_book: bool
+    display: int = 0  # of an iceberg
+    shown: int = 0  # what the public counts of it
+
+    def slice(self) -> int:
+        """What a newly shown order shows. O(1)."""
+        if not self.is_in_book:
+            return 0
+        return min(self.display, self.leaves) if self.display else self.leaves
 
 
 class _BookSide:
@@ -156,39 +191,72 @@ class Depth:
 
     # -- one event ------------------------------------------------------------------------------
 
-    def _change(self, order: _Order, quantity: int, orders: int) -> None:
-        instrument_id, side, price, _ = order
-        self._books[instrument_id].sides[Side(side)].add(price, quantity, orders)
-        self._touched[instrument_id] = None
+    def _show(self, order: _Order, shown: int) -> None:
+        if shown != order.shown:
+            orders = (shown > 0) - (order.shown > 0)
+            side = self._books[order.instrument_id].sides[Side(order.side)]
+            side.add(order.price, shown - order.shown, orders)
+            self._touched[order.instrument_id] = None
+            order.shown = shown
 
     def _accepted(self, row: EventRow) -> None:
-        order = [row.instrument_id, row.side, row.price, row.quantity]
+        is_parked = (
+            row.time_in_force == TimeInForce.AT_THE_CLOSE
+            and self._books[row.instrument_id].phase != Phase.CLOSING_CALL
+        )
+        is_in_book = row.order_type in _IN_THE_BOOK and not is_parked
+        order = _Order(row.instrument_id, row.side, row.price, row.quantity, is_in_book)
         self._orders[row.order_id] = order
-        self._change(order, row.quantity, 1)
+        self._show(order, order.slice())
+
+    def _terms_set(self, row: EventRow) -> None:
+        order = self._orders[row.order_id]
+        order.display = row.quantity
+        self._show(order, order.slice())
+
+    def _triggered(self, row: EventRow) -> None:
+        order = self._orders[row.order_id]
+        order.is_in_book, order.price = True, row.price
+        self._show(order, order.slice())
+
+    def _refilled(self, row: EventRow) -> None:
+        self._show(self._orders[row.order_id], row.quantity)
 
     def _fill(self, row: EventRow) -> None:
         order = self._orders[row.order_id]
-        order[3] -= row.quantity
-        self._change(order, -row.quantity, 0 if order[3] else -1)
-        if not order[3]:
+        order.leaves -= row.quantity
+        is_slice = row.order_type == Liquidity.MAKER and row.reason != TradeMethod.CALL_TRADE
+        # A slice that is used up shows nothing until it is refilled.
+        shown = max(order.shown - row.quantity, 0) if is_slice else order.slice()
+        self._show(order, shown if order.is_in_book else 0)
+        if not order.leaves:
             del self._orders[row.order_id]
         if row.order_type != Liquidity.MAKER:
             return
-        self._books[row.instrument_id].last_price = row.price
         taker = Side.SELL if row.side == Side.BUY else Side.BUY
-        self._ticks.append(
-            TradeTick(row.instrument_id, self._event, row.price, row.quantity, taker, self.time_ns)
+        tick = TradeTick(
+            row.instrument_id, self._event, row.price, row.quantity, taker, self.time_ns, row.reason
         )
+        if tick.is_of_the_book:
+            self._books[row.instrument_id].last_price = row.price
+        self._ticks.append(tick)
 
     def _cancelled(self, row: EventRow) -> None:
-        order = self._orders.pop(row.order_id)
-        self._change(order, -order[3], -1)
+        self._show(self._orders.pop(row.order_id), 0)
 
     def _replaced(self, row: EventRow) -> None:
         order = self._orders[row.order_id]
-        self._change(order, -order[3], -1)
-        order[2], order[3] = row.price, row.quantity
-        self._change(order, order[3], 1)
+        is_kept, shown = row.order_type == 1, order.shown
+        self._show(order, 0)
+        order.price, order.leaves = row.price, row.quantity
+        self._show(order, min(shown, order.leaves) if is_kept else order.slice())
+
+    def _indicative(self, row: EventRow) -> None:
+        is_final = row.kind == Event.UNCROSSED
+        tick = IndicativeTick(
+            row.instrument_id, row.price, row.quantity, row.value, is_final, self.time_ns
+        )
+        self._ticks.append(tick)
 
     def _instrument_opened(self, row: EventRow) -> None:
         self._books[row.instrument_id] = _Book()
@@ -212,6 +280,11 @@ _HANDLERS: dict[int, Callable[[Depth, EventRow], None]] = {
     Event.FILL: Depth._fill,
     Event.CANCELLED: Depth._cancelled,
     Event.REPLACED: Depth._replaced,
+    Event.TERMS_SET: Depth._terms_set,
+    Event.TRIGGERED: Depth._triggered,
+    Event.REFILLED: Depth._refilled,
+    Event.INDICATIVE: Depth._indicative,
+    Event.UNCROSSED: Depth._indicative,
     Event.INSTRUMENT_OPENED: Depth._instrument_opened,
     Event.PHASE_CHANGED: Depth._phase_changed,
     Event.REFERENCE_CHANGED: Depth._reference_changed,

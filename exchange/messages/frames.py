@@ -29,6 +29,7 @@ from matching.layout import (
     MAGIC,
     PART_RECORDS_MAX,
     RECORD_SIZE,
+    TOTAL_LIMIT,
     VERSION,
     Command,
     Event,
@@ -42,6 +43,7 @@ from matching.layout import (
     Reason,
     Side,
     TimeInForce,
+    TradeMethod,
 )
 from matching.parameters import PARAMETER_DEFAULT
 
@@ -55,6 +57,7 @@ __all__ = [
     "INDEX_BITS",
     "PARAMETER_DEFAULT",
     "RECORD_SIZE",
+    "TOTAL_LIMIT",
     "ChainBrokenError",
     "Command",
     "Event",
@@ -70,6 +73,7 @@ __all__ = [
     "Reason",
     "Side",
     "TimeInForce",
+    "TradeMethod",
     "aged_command",
     "build_commands",
     "command",

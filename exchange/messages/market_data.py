@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import msgspec
 
+from exchange.messages.frames import TradeMethod
+
 
 class BookLevel(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Price (minor units), quantity (tonnes, 0 = level gone), number of orders."""
@@ -54,6 +56,26 @@ class TradeTick(msgspec.Struct, frozen=True, tag="trade", tag_field="type", gc=F
     quantity: int
     side: int
     time_ns: int
+    method: int = 0  # `frames.TradeMethod`: 0 book, 1 call, 2 listed, 3 block, 4 auction
+
+    @property
+    def is_of_the_book(self) -> bool:
+        """Whether it makes a last price: blocks and auctions do not. O(1)."""
+        return self.method not in (TradeMethod.BLOCK_TRADE, TradeMethod.AUCTION_TRADE)
+
+
+class IndicativeTick(msgspec.Struct, frozen=True, tag="indicative", tag_field="type", gc=False):
+    """What a call would trade now, or, with `is_final`, what it traded: price, tonnes.
+
+    `surplus` is what more would be bought (above zero) or sold at that price; zeros: no cross.
+    """
+
+    instrument_id: int
+    price: int
+    volume: int
+    surplus: int
+    is_final: bool
+    time_ns: int
 
 
 class PhaseTick(msgspec.Struct, frozen=True, tag="phase", tag_field="type", gc=False):
@@ -74,8 +96,8 @@ class DayTick(msgspec.Struct, frozen=True, tag="day", tag_field="type", gc=False
     time_ns: int
 
 
-MarketDataItem = BookDelta | TradeTick | PhaseTick | DayTick
-FeedMessage = BookSnapshot | BookDelta | TradeTick | PhaseTick | DayTick
+MarketDataItem = BookDelta | TradeTick | IndicativeTick | PhaseTick | DayTick
+FeedMessage = BookSnapshot | MarketDataItem
 
 
 class MarketDataRecord(msgspec.Struct, frozen=True, array_like=True):

@@ -16,6 +16,7 @@ from exchange.messages.market_data import (
     BookSnapshot,
     DayTick,
     FeedMessage,
+    IndicativeTick,
     PhaseTick,
     TradeTick,
 )
@@ -27,7 +28,7 @@ from gateway.routes.market import InstrumentList
 
 QUEUE_MAX = 100_000  # messages not yet applied; more = start again from a snapshot
 
-_message = msgspec.json.Decoder(BookSnapshot | BookDelta | TradeTick | PhaseTick | DayTick)
+_message = msgspec.json.Decoder(FeedMessage)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -81,6 +82,7 @@ class BookFeed:
         self.phases: dict[str, int] = {}
         self.trades: dict[str, deque[TradeTick]] = {}
         self.days: dict[str, DayTick] = {}
+        self.indicatives: dict[str, IndicativeTick] = {}
         self.repairs = 0
         self.messages = 0
         self._url = url
@@ -165,5 +167,7 @@ class BookFeed:
             self.trades.setdefault(symbol, deque(maxlen=TRADES_KEPT)).append(message)
         elif isinstance(message, PhaseTick):
             self.phases[symbol] = message.phase
+        elif isinstance(message, IndicativeTick):
+            self.indicatives[symbol] = message
         else:
             self.days[symbol] = message
