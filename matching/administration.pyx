@@ -12,8 +12,8 @@ from libc.string cimport memmove
 from matching.ladder cimport end_resting, ladder_next
 from matching.layout cimport *
 from matching.state cimport (
-    PARAMETERS, SIDES, BookSide, Holding, Instrument, State,
-    account_add, account_find, emit, emit_answer, half_up, holding_find, holding_of,
+    PARAMETERS, SIDES, BookSide, Controls, Holding, Instrument, State,
+    account_add, account_find, controls_of, emit, emit_answer, half_up, holding_find, holding_of,
     holding_total, is_outside_band, order_find,
 )
 from matching.memory cimport raise_memory_error
@@ -27,6 +27,7 @@ cdef struct Range:
 
 # Filled from `parameters.py` and `layout.py` when imported.
 cdef Range[PARAMETERS + 1] PARAMETER_RANGES  # by Parameter
+cdef Range[INSTRUMENT_HOLDING_MAX + 1] ACCOUNT_RANGES  # by AccountParameter
 cdef uint8_t[CLOSING_CALL + 1] PHASES_AFTER  # by Phase, a bit for each Phase that may follow
 
 
@@ -43,6 +44,8 @@ cdef int administer(
         return units_deposit(s, i, account, c)
     if c.kind == UNITS_RELEASE:
         return units_release(s, i, account, c)
+    if c.kind == ACCOUNT_PARAMETER:
+        return account_parameter(s, account, c)
     if c.kind == INSTRUMENT_OPEN:
         return instrument_open(s, i, c)
     if c.kind == INSTRUMENT_PARAMETER:
@@ -133,6 +136,39 @@ cdef int emit_transfer(
     e.order_id = c.order_id
     e.client_order_id = c.client_order_id
     return 0
+
+cdef int account_parameter(State* s, uint32_t account, const CommandRecord* c) except -1 nogil:
+    cdef uint16_t instrument_id = 0
+    if not SUSPENDED <= c.order_type <= INSTRUMENT_HOLDING_MAX:
+        return UNKNOWN_PARAMETER
+    if not (
+        ACCOUNT_RANGES[c.order_type].low <= c.quantity <= ACCOUNT_RANGES[c.order_type].high
+    ):
+        return PARAMETER_OUT_OF_RANGE
+    if c.order_type == STP_GROUP:
+        s.accounts[account].stp_group = c.quantity
+    elif c.order_type == INSTRUMENT_HOLDING_MAX:
+        instrument_id = c.instrument_id
+        s.holdings[holding_of(s, account, instrument_id)].holding_max = c.quantity
+    else:
+        set_control(controls_of(s, account), c.order_type, c.quantity)
+    e = emit(s, ACCOUNT_CHANGED)
+    e.account_id = c.account_id
+    e.instrument_id = instrument_id
+    e.order_type = c.order_type
+    e.quantity = c.quantity
+    return 0
+
+cdef void set_control(Controls* controls, uint8_t parameter, int64_t value) noexcept nogil:
+    if parameter == SUSPENDED:
+        controls.suspended = <uint32_t>value
+    elif parameter == POSITION_MAX:
+        controls.position_max = value
+    else:
+        controls.order_rate = <uint32_t>value
+        if value == 0:
+            controls.rate_count = 0
+            controls.rate_second = 0
 
 # -- instruments ---------------------------------------------------------------------------------
 
@@ -368,13 +404,21 @@ cdef int instruction(State* s, const CommandRecord* c, uint64_t position) except
 
 def _read_ranges():
     from matching.layout import PHASE_TRANSITIONS
-    from matching.parameters import NEEDS_EMPTY_BOOK, PARAMETER_DEFAULT, PARAMETER_RANGE
+    from matching.parameters import (
+        ACCOUNT_PARAMETER_RANGE,
+        NEEDS_EMPTY_BOOK,
+        PARAMETER_DEFAULT,
+        PARAMETER_RANGE,
+    )
 
     for parameter, (low, high) in PARAMETER_RANGE.items():
         PARAMETER_RANGES[<int>parameter].low = low
         PARAMETER_RANGES[<int>parameter].high = high
         PARAMETER_RANGES[<int>parameter].default = PARAMETER_DEFAULT[parameter]
         PARAMETER_RANGES[<int>parameter].needs_empty_book = parameter in NEEDS_EMPTY_BOOK
+    for parameter, (low, high) in ACCOUNT_PARAMETER_RANGE.items():
+        ACCOUNT_RANGES[<int>parameter].low = low
+        ACCOUNT_RANGES[<int>parameter].high = high
     for before, after in PHASE_TRANSITIONS:
         PHASES_AFTER[<int>before] |= 1 << <int>after
 

@@ -85,20 +85,22 @@ cdef int obey(
 cdef bint is_kind(uint8_t kind) noexcept nogil:
     return (
         NEW_ORDER <= kind <= REPLACE_ORDER
-        or ACCOUNT_OPEN <= kind <= UNITS_RELEASE
+        or ACCOUNT_OPEN <= kind <= ACCOUNT_PARAMETER
         or INSTRUMENT_OPEN <= kind <= EPOCH_START
         or kind == INSTRUCTION
     )
 
 cdef bint needs_account(uint8_t kind) noexcept nogil:
     return (
-        kind <= REPLACE_ORDER or CASH_DEPOSIT <= kind <= UNITS_RELEASE or kind == INSTRUCTION
+        kind <= REPLACE_ORDER or CASH_DEPOSIT <= kind <= ACCOUNT_PARAMETER or kind == INSTRUCTION
     )
 
 cdef bint needs_instrument(const CommandRecord* c) noexcept nogil:
     # Cancels and replaces name an order, and so no instrument.
     if c.kind == PHASE_CHANGE:
         return c.instrument_id != 0
+    if c.kind == ACCOUNT_PARAMETER:
+        return c.order_type == INSTRUMENT_HOLDING_MAX
     return (
         c.kind == NEW_ORDER
         or c.kind == UNITS_DEPOSIT

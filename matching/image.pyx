@@ -19,8 +19,10 @@ from matching.snapshot cimport (
     AccountRow, ClientOrderIdRow, HoldingRow, InstrumentRow, OrderRow, SessionRow,
 )
 from matching.state cimport (
-    INSTRUMENTS, SIDES, Account, BookSide, Holding, Instrument, Level, Node, Order, Session, State,
-    account_add, account_find, hold_of, holding_of, holding_total, order_find, session_add,
+    INSTRUMENTS, SIDES, Account, BookSide, Controls, Holding, Instrument, Level, Node, Order,
+    Session, State,
+    account_add, account_find, controls_of, hold_of, holding_of, holding_total, order_find,
+    session_add,
 )
 from matching.tables cimport (
     INDEX_BITS_AT_FIRST,
@@ -62,12 +64,14 @@ cdef int pools_open(State* s) except -1:
     pool_open(&s.account_pool, sizeof(Account), s.accounts_max)
     pool_open(&s.holding_pool, sizeof(Holding), HOLDINGS_MAX)
     pool_open(&s.session_pool, sizeof(Session), s.sessions_max)
+    pool_open(&s.control_pool, sizeof(Controls), s.accounts_max)
     s.orders = <Order*>s.order_pool.base
     s.levels = <Level*>s.level_pool.base
     s.nodes = <Node*>s.node_pool.base
     s.accounts = <Account*>s.account_pool.base
     s.holdings = <Holding*>s.holding_pool.base
     s.sessions = <Session*>s.session_pool.base
+    s.controls = <Controls*>s.control_pool.base
     return 0
 
 cdef void state_close(State* s) noexcept:
@@ -85,6 +89,7 @@ cdef void state_close(State* s) noexcept:
     pool_close(&s.account_pool)
     pool_close(&s.holding_pool)
     pool_close(&s.session_pool)
+    pool_close(&s.control_pool)
     free(s.instruments)
     free(s.instrument_ids)
     free(s.events)
@@ -129,12 +134,20 @@ cdef char* address(object rows) except? NULL:
 cdef object save_accounts(State* s):
     rows = np.zeros(s.account_pool.end - 1, SECTIONS["accounts"])
     cdef AccountRow* row = <AccountRow*>address(rows)
+    cdef Controls* controls
     cdef uint32_t place
     for place in range(1, s.account_pool.end):
         row.account_id = s.accounts[place].account_id
         row.participant = s.accounts[place].participant
         row.available = s.accounts[place].available
         row.held = s.accounts[place].held
+        row.stp_group = s.accounts[place].stp_group
+        controls = &s.controls[s.accounts[place].controls]
+        row.suspended = controls.suspended
+        row.position_max = controls.position_max
+        row.order_rate = controls.order_rate
+        row.rate_count = controls.rate_count
+        row.rate_second = controls.rate_second
         row += 1
     return rows[np.argsort(rows["account_id"])]
 
@@ -146,13 +159,14 @@ cdef object save_holdings(State* s):
     cdef int64_t count = 0
     for place in range(1, s.holding_pool.end):
         holding = &s.holdings[place]
-        if holding_total(holding) == 0:
+        if holding_total(holding) == 0 and holding.holding_max == 0:
             continue
         row.account_id = s.accounts[holding.account].account_id
         row.instrument_id = holding.instrument_id
         row.available = holding.available
         row.held = holding.held
         row.locked = holding.locked
+        row.holding_max = holding.holding_max
         row += 1
         count += 1
     rows = rows[:count]
@@ -252,12 +266,22 @@ cdef int load(State* s, object snapshot) except -1:
 cdef int load_accounts(State* s, bytes rows) except -1:
     cdef const AccountRow* row = <const AccountRow*>PyBytes_AS_STRING(rows)
     cdef size_t at
-    cdef Account* account
+    cdef uint32_t place
     for at in range(len(rows) // sizeof(AccountRow)):
-        account = &s.accounts[account_add(s, row[at].account_id, row[at].participant)]
-        account.available = row[at].available
-        account.held = row[at].held
+        place = account_add(s, row[at].account_id, row[at].participant)
+        s.accounts[place].available = row[at].available
+        s.accounts[place].held = row[at].held
+        s.accounts[place].stp_group = row[at].stp_group
+        if row[at].suspended or row[at].position_max or row[at].order_rate or row[at].rate_second:
+            load_controls(controls_of(s, place), &row[at])
     return 0
+
+cdef void load_controls(Controls* controls, const AccountRow* row) noexcept:
+    controls.suspended = row.suspended
+    controls.position_max = row.position_max
+    controls.order_rate = row.order_rate
+    controls.rate_count = row.rate_count
+    controls.rate_second = row.rate_second
 
 cdef int load_holdings(State* s, bytes rows) except -1:
     cdef const HoldingRow* row = <const HoldingRow*>PyBytes_AS_STRING(rows)
@@ -270,6 +294,7 @@ cdef int load_holdings(State* s, bytes rows) except -1:
         holding.available = row[at].available
         holding.held = row[at].held
         holding.locked = row[at].locked
+        holding.holding_max = row[at].holding_max
     return 0
 
 cdef int load_instruments(State* s, bytes rows) except -1:

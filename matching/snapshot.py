@@ -19,6 +19,7 @@ from matching.layout import (
     PRICE_LIMIT,
     QUANTITY_LIMIT,
     TOTAL_LIMIT,
+    AccountParameter,
     OrderType,
     Parameter,
     Phase,
@@ -26,7 +27,7 @@ from matching.layout import (
     Side,
     TimeInForce,
 )
-from matching.parameters import PARAMETER_RANGE
+from matching.parameters import ACCOUNT_PARAMETER_RANGE, PARAMETER_RANGE
 from matching.protocol import Limits
 
 SNAPSHOT_MAGIC = 0x31535843  # "CXS1"
@@ -366,6 +367,13 @@ def _unsound(s: Snapshot) -> list[str]:
         for column in ("available", "held", "locked"):
             if column in (rows.dtype.names or ()):
                 need(_within(rows, column, 0, TOTAL_LIMIT), f"{name}: {column} out of range")
+    for name, rows in (("accounts", s.accounts), ("participants", s.participants)):
+        for parameter in AccountParameter:
+            column = parameter.name.lower()
+            if column in (rows.dtype.names or ()):
+                low, high = ACCOUNT_PARAMETER_RANGE[parameter]
+                need(_within(rows, column, low, high), f"{name}: {column} out of range")
+    need(_within(s.holdings, "holding_max", 0, TOTAL_LIMIT), "holdings: holding_max out of range")
     if not wrong:
         _check_instruments(s.instruments, need)
     if not wrong:

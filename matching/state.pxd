@@ -80,12 +80,24 @@ cdef struct Account:
     uint64_t participant
     uint32_t account_id
     uint32_t holding  # one of its own, the last that was asked for
+    int64_t stp_group
+    uint32_t controls  # place, 0 = nothing was ever set
+    uint32_t holdings  # the first of its own, in no order that shows
+
+cdef struct Controls:  # what an account may do
+    int64_t position_max
+    int64_t rate_second
+    uint32_t order_rate
+    uint32_t rate_count
+    uint32_t suspended
 
 cdef struct Holding:
     int64_t available
     int64_t held
     int64_t locked
+    int64_t holding_max
     uint32_t account
+    uint32_t next  # of the same account
     uint16_t instrument_id
 
 cdef struct Session:
@@ -127,12 +139,14 @@ cdef struct State:
     Pool account_pool
     Pool holding_pool
     Pool session_pool
+    Pool control_pool
     Order* orders
     Level* levels
     Node* nodes
     Account* accounts
     Holding* holdings
     Session* sessions
+    Controls* controls
     uint32_t orders_free
     uint32_t levels_free
     uint32_t nodes_free
@@ -269,8 +283,15 @@ cdef inline uint32_t holding_of(
     index_add(&s.holding_places, tag_of(holding_key(account, instrument_id)), place)
     s.holdings[place].account = account
     s.holdings[place].instrument_id = instrument_id
-    s.accounts[account].holding = place
+    s.holdings[place].next = s.accounts[account].holdings
+    s.accounts[account].holding = s.accounts[account].holdings = place
     return place
+
+cdef inline Controls* controls_of(State* s, uint32_t account) except NULL nogil:
+    # Made at need.
+    if s.accounts[account].controls == 0:
+        s.accounts[account].controls = pool_next(&s.control_pool)
+    return &s.controls[s.accounts[account].controls]
 
 cdef inline int64_t holding_total(const Holding* h) noexcept nogil:
     return h.available + h.held + h.locked

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from matching.layout import INDEX_BITS, Command, Event, Reason
+from matching.layout import INDEX_BITS, AccountParameter, Command, Event, Reason
 from matching.protocol import Limits
-from matching.reference import administration, trading
+from matching.reference import administration, controls, trading
 from matching.reference.invariants import broken
 from matching.reference.records import NO_LABEL, CommandRecord, decode
 from matching.reference.state import State, from_snapshot, to_snapshot
@@ -24,6 +24,7 @@ HANDLERS: dict[int, Callable[[State, CommandRecord], Reason]] = {
     Command.CASH_WITHDRAW: administration.cash_withdraw,
     Command.UNITS_DEPOSIT: administration.units_deposit,
     Command.UNITS_RELEASE: administration.units_release,
+    Command.ACCOUNT_PARAMETER: controls.account_parameter,
     Command.INSTRUMENT_OPEN: administration.instrument_open,
     Command.INSTRUMENT_PARAMETER: administration.instrument_parameter,
     Command.PHASE_CHANGE: administration.phase_change,
@@ -43,6 +44,7 @@ NEEDS_ACCOUNT = ORDER_COMMANDS | {
     Command.CASH_WITHDRAW,
     Command.UNITS_DEPOSIT,
     Command.UNITS_RELEASE,
+    Command.ACCOUNT_PARAMETER,
     Command.INSTRUCTION,
 }
 
@@ -52,7 +54,6 @@ NEEDS_INSTRUMENT = frozenset(
         Command.UNITS_DEPOSIT,
         Command.UNITS_RELEASE,
         Command.INSTRUMENT_PARAMETER,
-        Command.PHASE_CHANGE,
         Command.REFERENCE_PRICE,
         Command.INSTRUCTION,
     }
@@ -158,8 +159,7 @@ class Engine:
             return Reason.EXPIRED
         if c.kind in NEEDS_ACCOUNT and c.account_id not in state.accounts:
             return Reason.UNKNOWN_ACCOUNT
-        is_all = c.kind == Command.PHASE_CHANGE and c.instrument_id == 0
-        if c.kind in NEEDS_INSTRUMENT and not is_all and c.instrument_id not in state.instruments:
+        if _names_instrument(c) and c.instrument_id not in state.instruments:
             return Reason.UNKNOWN_INSTRUMENT
         return Reason.NONE
 
@@ -184,3 +184,12 @@ class Engine:
     def self_check(self) -> list[str]:
         """Every broken invariant in words; [] is sound. O(state)."""
         return broken(self._state)
+
+
+def _names_instrument(c: CommandRecord) -> bool:
+    """Whether the instrument of the command must be known."""
+    if c.kind == Command.PHASE_CHANGE:
+        return c.instrument_id != 0
+    if c.kind == Command.ACCOUNT_PARAMETER:
+        return c.order_type == AccountParameter.INSTRUMENT_HOLDING_MAX
+    return c.kind in NEEDS_INSTRUMENT

@@ -12,6 +12,7 @@ from matching.layout import (
     QUANTITY_LIMIT,
     TOTAL_LIMIT,
     VALUE_LIMIT,
+    AccountParameter,
     Command,
     Event,
     Instruction,
@@ -21,7 +22,7 @@ from matching.layout import (
     Side,
     TimeInForce,
 )
-from matching.parameters import PARAMETER_RANGE
+from matching.parameters import ACCOUNT_PARAMETER_RANGE, PARAMETER_RANGE
 from tests.matching.frames import command, events, frame, note_text
 
 Record = tuple[int, int, bytes]  # offset, append time, frame
@@ -31,6 +32,7 @@ INSTRUMENTS = (1, 2, 65_535)
 SECOND = 1_000_000_000
 MS = 1_000_000
 TIMES_IN_FORCE = (TimeInForce.DAY, TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK)
+CONTROLS = tuple(AccountParameter)
 PARAMETERS = tuple(p for p in Parameter if p <= Parameter.CLOSE_VOLUME_MIN)
 
 
@@ -181,7 +183,7 @@ class Flow:
         fields: dict[str, Any] = {
             "account_id": account_id,
             "instrument_id": r.choices(INSTRUMENTS, (8, 2, 1))[0],
-            "side": r.choice(tuple(Side)),
+            "side": r.choice(tuple(Side)) if r.random() < 0.995 else r.choice((0, 3)),
             "order_type": order_type,
             "time_in_force": tif,
             "quantity": r.choice((1, 2, 7, 10, 100, 1_000)) * r.randint(1, 5),
@@ -252,6 +254,21 @@ class Flow:
             **self.session(),
         )
 
+    def control(self) -> bytes:
+        """What an account may do; nothing that shuts the market for long."""
+        r = self.random
+        parameter = r.choice(CONTROLS)
+        low, high = ACCOUNT_PARAMETER_RANGE[parameter]
+        value = r.choice((low, low, high, low - 1, high + 1, 3))
+        return command(
+            Command.ACCOUNT_PARAMETER,
+            order_type=parameter if r.random() < 0.9 else r.choice((0, 6, 255)),
+            account_id=r.choice((*ACCOUNTS, 99)),
+            instrument_id=r.choice((*INSTRUMENTS, 0, 9)),
+            quantity=value,
+            **self.session(),
+        )
+
     def phase(self) -> bytes:
         r = self.random
         kind = r.random()
@@ -273,7 +290,9 @@ class Flow:
     def passing(self) -> bytes:
         r = self.random
         kind = r.random()
+        text = note_text(bytes(r.choices(b"note", k=40)))
         if kind < 0.3:
+            self.queue.append(command(Command.NOTE, account_id=1, **text))
             return command(
                 Command.INSTRUCTION,
                 order_type=r.choice((*Instruction, 0, 7)),
@@ -285,7 +304,7 @@ class Flow:
                 **self.session(),
             )
         if kind < 0.8:
-            return command(Command.NOTE, account_id=1, **note_text(bytes(r.choices(b"note", k=40))))
+            return command(Command.NOTE, account_id=1, **text)
         if kind < 0.9:
             self.epoch += r.choice((0, 1, 1, 2, -1))
             return command(Command.EPOCH_START, quantity=self.epoch, order_id=r.getrandbits(20))
@@ -320,12 +339,13 @@ def everything(flow: Flow) -> bytes:
             flow.replace,
             flow.money,
             flow.parameter,
+            flow.control,
             flow.phase,
             flow.passing,
             flow.noise,
             flow.end_of_day,
         ),
-        (60, 12, 16, 6, 3, 3, 6, 3, 1),
+        (60, 12, 16, 6, 3, 3, 3, 6, 3, 1),
     )[0]()
 
 

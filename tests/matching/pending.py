@@ -10,7 +10,6 @@ PENDING_EVENTS = {
     Event.TRIGGERED,
     Event.MASS_CANCELLED,
     Event.QUOTED,
-    Event.ACCOUNT_CHANGED,
     Event.PARTICIPANT_CHANGED,
     Event.CALL_ENDING,
     Event.INDICATIVE,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from exchange.messages.frames import (
+    AccountParameter,
     Command,
     Instruction,
     OrderType,
@@ -42,6 +43,7 @@ class Speaker:
             "withdraw": self._withdraw,
             "phase": self._phase,
             "parameter": self._parameter,
+            "control": self._control,
             "reference": self._reference,
             "roll": self._roll,
             "tick": self._tick,
@@ -93,6 +95,13 @@ class Speaker:
             quantity = minor_units(value) if parameter in MONEY else int(value)
         fields = {"order_type": parameter, "quantity": quantity} | self._of(name)
         return [self._make(Command.INSTRUMENT_PARAMETER, mode, **fields)]
+
+    def _control(
+        self, mode: Mode, who: str, word: str, value: str, *instrument: str
+    ) -> list[bytes]:
+        fields = {"order_type": AccountParameter[word.upper()], "quantity": int(value)}
+        named = self._named(who, *instrument)
+        return [self._make(Command.ACCOUNT_PARAMETER, mode, **fields, **named)]
 
     def _account(self, mode: Mode, who: str, *means: str) -> list[bytes]:
         if who not in self._names.accounts:

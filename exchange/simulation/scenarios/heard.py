@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from exchange.messages.frames import (
+    AccountParameter,
     Event,
     EventRow,
     Instruction,
@@ -90,6 +91,9 @@ def _other_details(e: EventRow, who: str, what: str) -> str:
             return f"{what} {Phase(e.order_type).name}"
         case Event.PARAMETER_CHANGED:
             return f"{what} {Parameter(e.order_type).name} {e.quantity}"
+        case Event.ACCOUNT_CHANGED:
+            of = f"{who} {what}" if e.instrument_id else who
+            return f"{of} {AccountParameter(e.order_type).name} {e.quantity}"
         case Event.REFERENCE_CHANGED:
             return f"{what} {decimal(e.price)}"
         case Event.EPOCH_STARTED:
