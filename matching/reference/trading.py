@@ -1,4 +1,4 @@
-"""Orders: checks in order of precedence, holds, matching, and how an order ends.
+"""Orders as they come: checks in order of precedence, then matching.
 
 Each command gives the reason why it is refused, and has then changed nothing.
 """
@@ -8,8 +8,6 @@ from __future__ import annotations
 from matching.layout import (
     PRICE_LIMIT,
     Event,
-    Liquidity,
-    OrderStatus,
     OrderType,
     Parameter,
     Phase,
@@ -19,7 +17,8 @@ from matching.layout import (
 )
 from matching.reference.book import Order
 from matching.reference.instruments import Instrument
-from matching.reference.records import NO_LABEL, CommandRecord, fill_tail
+from matching.reference.orders import end, end_resting, fill, move_hold, names
+from matching.reference.records import NO_LABEL, CommandRecord
 from matching.reference.state import Body, State
 
 _ORDER_TYPES = frozenset({OrderType.MARKET, OrderType.LIMIT})
@@ -77,9 +76,9 @@ def new_order(state: State, c: CommandRecord, position: int) -> Reason:
     reason = _funds_refusal(state, order, hold)
     if reason:
         return reason
-    _move_hold(state, order, hold)
+    move_hold(state, order, hold)
     _remember(state, c, order)
-    state.emit(Event.ACCEPTED, value=hold, quantity=order.quantity, **_names(order))
+    state.emit(Event.ACCEPTED, value=hold, quantity=order.quantity, **names(order))
     _trade(state, instrument, order)
     return Reason.NONE
 
@@ -123,11 +122,11 @@ def replace_order(state: State, c: CommandRecord) -> Reason:
     reason = _funds_refusal(state, changed, new_hold - old_hold)
     if reason:
         return reason
-    _move_hold(state, changed, new_hold - old_hold)
+    move_hold(state, changed, new_hold - old_hold)
     _remember(state, c, changed)
     is_kept = c.price == order.price and c.quantity < order.quantity
-    names = _names(changed) | {"order_type": int(is_kept)}
-    state.emit(Event.REPLACED, value=new_hold, quantity=changed.leaves, **names)
+    said = names(changed) | {"order_type": int(is_kept)}
+    state.emit(Event.REPLACED, value=new_hold, quantity=changed.leaves, **said)
     if is_kept:
         order.quantity, order.leaves = changed.quantity, changed.leaves
         order.client_order_id = changed.client_order_id
@@ -136,14 +135,6 @@ def replace_order(state: State, c: CommandRecord) -> Reason:
         del state.orders[order.order_id]
         _trade(state, instrument, changed)
     return Reason.NONE
-
-
-def end_resting(state: State, order: Order, reason: Reason) -> None:
-    """Take a resting order out of the book and say why. O(log levels)."""
-    instrument: Instrument = state.instruments[order.instrument_id]
-    instrument.book_side(order.side).remove(order)
-    del state.orders[order.order_id]
-    _end(state, instrument, order, reason)
 
 
 def end_outside_band(state: State, instrument: Instrument, *, is_day_over: bool) -> None:
@@ -264,29 +255,6 @@ def _funds_refusal(state: State, order: Order, more: int) -> Reason:
 # -- accepted orders -------------------------------------------------------------------------------
 
 
-def _names(order: Order) -> dict[str, int | bytes]:
-    return {
-        "side": order.side,
-        "order_type": order.order_type,
-        "time_in_force": order.time_in_force,
-        "instrument_id": order.instrument_id,
-        "account_id": order.account_id,
-        "price": order.price,
-        "order_id": order.order_id,
-        "client_order_id": order.client_order_id,
-    }
-
-
-def _move_hold(state: State, order: Order, more: int) -> None:
-    purse = (
-        state.accounts[order.account_id]
-        if order.side == Side.BUY
-        else state.holding(order.account_id, order.instrument_id)
-    )
-    purse.available -= more
-    purse.held += more
-
-
 def _remember(state: State, c: CommandRecord, order: Order) -> None:
     if c.client_order_id != NO_LABEL:
         state.client_order_ids[c.account_id, c.client_order_id] = Body(
@@ -322,13 +290,16 @@ def _trade(state: State, instrument: Instrument, taker: Order) -> None:
     others = instrument.opposite(taker.side)
     is_fok = taker.time_in_force == TimeInForce.FOK
     if is_fok and sum(o.leaves for o in others.within(taker.price)) < taker.leaves:
-        _end(state, instrument, taker, Reason.FILL_OR_KILL_UNFILLED)
+        end(state, instrument, taker, Reason.FILL_OR_KILL_UNFILLED)
         return
+    fees = instrument[Parameter.MAKER_FEE_BP], instrument[Parameter.TAKER_FEE_BP]
     while taker.leaves:
         maker = next(others.within(taker.price), None)
         if maker is None:
             break
-        _fill(state, instrument, maker, taker)
+        quantity = min(maker.leaves, taker.leaves)
+        instrument.count_trade(quantity, maker.price)
+        fill(state, instrument, (maker, taker), quantity, maker.price, fees)
         if not maker.leaves:
             others.remove(maker)
             del state.orders[maker.order_id]
@@ -336,52 +307,4 @@ def _trade(state: State, instrument: Instrument, taker: Order) -> None:
         instrument.book_side(taker.side).add(taker)
         state.orders[taker.order_id] = taker
     elif taker.leaves:
-        _end(state, instrument, taker, Reason.IMMEDIATE_OR_CANCEL_REMAINDER)
-
-
-def _fill(state: State, instrument: Instrument, maker: Order, taker: Order) -> None:
-    quantity, price = min(maker.leaves, taker.leaves), maker.price
-    instrument.count_trade(quantity, price)
-    for order, contra, liquidity, parameter in (
-        (maker, taker, Liquidity.MAKER, Parameter.MAKER_FEE_BP),
-        (taker, maker, Liquidity.TAKER, Parameter.TAKER_FEE_BP),
-    ):
-        fee = _settle(state, instrument, order, quantity, price, instrument[parameter])
-        names = _names(order) | {"order_type": liquidity, "price": price}
-        names["time_in_force"] = (
-            OrderStatus.PARTIALLY_FILLED if order.leaves else OrderStatus.FILLED
-        )
-        names["client_order_id"] = fill_tail(contra.order_id, fee)
-        state.emit(Event.FILL, value=order.leaves, quantity=quantity, **names)
-
-
-def _settle(
-    state: State, instrument: Instrument, order: Order, quantity: int, price: int, fee_bp: int
-) -> int:
-    """Pay or deliver one side of a fill, give back what its hold no longer needs; the fee."""
-    account = state.accounts[order.account_id]
-    holding = state.holding(order.account_id, order.instrument_id)
-    value = quantity * price
-    old_hold = order.hold(instrument.fee_bp_max())
-    order.leaves -= quantity
-    fee = order.charge(value, fee_bp)
-    state.fees += fee
-    if order.side == Side.SELL:
-        holding.held -= quantity
-        account.available += value - fee
-        return fee
-    freed = old_hold - order.hold(instrument.fee_bp_max())
-    account.held -= freed
-    account.available += freed - value - fee
-    if instrument[Parameter.RESALE_NEXT_DAY]:
-        holding.locked += quantity
-    else:
-        holding.available += quantity
-    return fee
-
-
-def _end(state: State, instrument: Instrument, order: Order, reason: Reason) -> None:
-    hold = order.hold(instrument.fee_bp_max())
-    _move_hold(state, order, -hold)
-    names = _names(order)
-    state.emit(Event.CANCELLED, value=hold, quantity=order.leaves, reason=reason, **names)
+        end(state, instrument, taker, Reason.IMMEDIATE_OR_CANCEL_REMAINDER)
