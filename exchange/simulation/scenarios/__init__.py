@@ -18,7 +18,7 @@ and holds, `world` runs a scenario.
 
 from __future__ import annotations
 
-from exchange.simulation.scenarios.words import ScenarioError
+from exchange.simulation.scenarios.words import LanguageError, ScenarioError
 from exchange.simulation.scenarios.world import Machine, World
 
-__all__ = ["Machine", "ScenarioError", "World"]
+__all__ = ["LanguageError", "Machine", "ScenarioError", "World"]

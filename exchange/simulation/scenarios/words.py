@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from exchange.messages.frames import Parameter
+from exchange.settings import SCENARIO_LINES_MAX
 from matching.layout import CloseRule
 
 CLOSE_RULES = {"LAST": CloseRule.LAST_TRADE, "VWAP": CloseRule.VWAP}
@@ -24,7 +25,11 @@ _SHORT: dict[str, Parameter] = {
 
 
 class ScenarioError(AssertionError):
-    """What a line says is not what happened, or not in the language."""
+    """What a line says is not what happened."""
+
+
+class LanguageError(ScenarioError):
+    """A line is not in the language."""
 
 
 class Mode(NamedTuple):
@@ -70,8 +75,10 @@ class Names:
 
 
 def parse(lines: Iterable[str]) -> Iterator[Line]:
-    """The lines of a scenario, without its comments. O(line) of memory."""
+    """The lines of a scenario, without its comments; at most SCENARIO_LINES_MAX."""
     for number, whole in enumerate(lines, 1):
+        if number > SCENARIO_LINES_MAX:
+            raise LanguageError(f"line {number}: a scenario has at most {SCENARIO_LINES_MAX}")
         line = whole.split("#")[0].strip()
         if not line:
             continue
@@ -81,7 +88,7 @@ def parse(lines: Iterable[str]) -> Iterator[Line]:
         is_with_previous = words[:1] == ["+"]
         words = words[is_with_previous:]
         if not words:
-            raise ScenarioError(f"line {number}: {line!r}: no command")
+            raise LanguageError(f"line {number}: {line!r}: no command")
         yield Line(number, line, words, terms, is_with_previous)
 
 
@@ -114,7 +121,7 @@ def minor_units(word: str) -> int:
     """71.25 is 7125."""
     scaled = Decimal(word) * 100
     if scaled != int(scaled):
-        raise ScenarioError(f"{word} is finer than a minor unit")
+        raise LanguageError(f"{word} is finer than a minor unit")
     return int(scaled)
 
 

@@ -9,7 +9,14 @@ from typing import Protocol
 from exchange.messages.frames import COUNT_MAX, INDEX_BITS, Event, build_commands, event_rows
 from exchange.simulation.scenarios.commands import Speaker
 from exchange.simulation.scenarios.heard import QUESTIONS, render, says
-from exchange.simulation.scenarios.words import Line, Names, ScenarioError, mode_of, parse
+from exchange.simulation.scenarios.words import (
+    LanguageError,
+    Line,
+    Names,
+    ScenarioError,
+    mode_of,
+    parse,
+)
 from matching.protocol import Limits
 from matching.snapshot import decode
 
@@ -72,13 +79,13 @@ class World:
 
     def _limit(self, line: Line) -> None:
         if self.engine.next_offset:
-            raise ScenarioError(f"line {line.number}: limits must come first")
+            raise LanguageError(f"line {line.number}: limits must come first")
         try:
             pairs = zip(line.words[1::2], line.words[2::2], strict=True)
             bounds = {name: int(bound) for name, bound in pairs}
             self.engine = self._engine_type(Limits()._replace(**bounds))
-        except (TypeError, ValueError) as error:
-            raise ScenarioError(f"line {line.number}: {line.text!r}: {error!r}") from error
+        except (TypeError, ValueError, OverflowError) as error:
+            raise LanguageError(f"line {line.number}: {line.text!r}: {error!r}") from error
 
     def _run_frame(self, lines: list[Line]) -> None:
         records: list[bytes] = []
@@ -92,12 +99,12 @@ class World:
             except (
                 KeyError, IndexError, TypeError, ValueError, ArithmeticError, StructError
             ) as error:  # fmt: skip
-                raise ScenarioError(f"line {line.number}: {line.text!r}: {error!r}") from error
+                raise LanguageError(f"line {line.number}: {line.text!r}: {error!r}") from error
             late_ms = max(late_ms, mode.late_ms)
             records += made
             owners += [line] * len(made)
             if len(records) > COUNT_MAX:
-                raise ScenarioError(f"line {line.number}: more than {COUNT_MAX} in one frame")
+                raise LanguageError(f"line {line.number}: more than {COUNT_MAX} in one frame")
         self.now += MS
         frame = build_commands(records, writer=0, batch=0, time_ns=self.now)
         self.now += late_ms * MS
@@ -112,12 +119,12 @@ class World:
 
     def _answer(self, line: Line) -> None:
         if line.expected is None:
-            raise ScenarioError(f"line {line.number}: a question needs an answer")
+            raise LanguageError(f"line {line.number}: a question needs an answer")
         question = QUESTIONS[line.words[0]]
         try:
             said = question(self.names, decode(self.engine.snapshot()), *line.words[1:])
         except (KeyError, IndexError, TypeError) as error:
-            raise ScenarioError(f"line {line.number}: {line.text!r}: {error!r}") from error
+            raise LanguageError(f"line {line.number}: {line.text!r}: {error!r}") from error
         self._compare(line, said)
 
     def _compare(self, line: Line, heard: list[str]) -> None:
