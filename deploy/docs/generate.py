@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from deploy.docs import source
+from deploy.docs import json_lines, source
+from deploy.docs.text import NOTICE, code, table
 from exchange import settings, topics
 from exchange.messages import (
     executions,
@@ -28,9 +29,6 @@ from exchange.messages import (
 from matching import layout
 
 HERE = Path(__file__).parent
-NOTICE = (
-    "<!-- Made from the code by `python -m deploy.docs.generate`; change the code instead. -->\n"
-)
 TYPES = {"u": "unsigned", "i": "signed", "S": "bytes"}
 ENUMS = (
     layout.FrameKind,
@@ -54,20 +52,6 @@ VOCABULARY: tuple[ModuleType, ...] = (
     registry,
     market_data,
 )
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A Markdown table."""
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    for row in rows:
-        cells = (str(cell).replace("|", "\\|").replace("\n", " ") for cell in row)
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
-
-
-def code(text: str) -> str:
-    """Text as code, or nothing."""
-    return f"`{text}`" if text else ""
 
 
 def topics_page() -> str:
@@ -209,6 +193,8 @@ PAGES: dict[str, Callable[[], str]] = {
     "messages.md": messages_page,
     "reasons.md": reasons_page,
     "settings.md": settings_page,
+    "json.md": json_lines.fields_page,
+    "match.md": json_lines.match_page,
 }
 
 

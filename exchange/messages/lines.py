@@ -34,6 +34,7 @@ from exchange.messages.frames import (
     sound_commands,
 )
 from exchange.messages.shapes import Part, Shape, command_shape, event_shape
+from exchange.messages.words import Names, WordError, Words
 from exchange.settings import RECORD_BYTES_MAX
 from matching.layout import HEADER
 from matching.protocol import Limits
@@ -45,6 +46,8 @@ TIMES = ("append_ns", "time_ns")
 
 Kinds = type[Command] | type[Event]
 Fields = dict[str, Any]
+
+_KINDS: dict[Kinds, Words] = {Command: Names(Command), Event: Names(Event)}
 
 
 class LineError(ValueError):
@@ -76,16 +79,15 @@ def record_fields(record: bytes, kinds: Kinds) -> Fields:
     kind = record[0]
     shape = _shape(kind, kinds)
     values = shape.record.unpack(record)
-    fields: Fields = {"kind": kinds(kind).name if kind in kinds._value2member_map_ else kind}
-    for place, name, _, _, width, words, is_shown in shape.parts:
+    fields: Fields = {"kind": _KINDS[kinds].say(kind)}
+    for place, name, _, _, width, words, _, is_shown in shape.parts:
         value = values[place]
         if width:
             value = value.rstrip(b"\0")
             if value:
                 _put_bytes(fields, name, value)
         elif value or is_shown:
-            known = words is not None and value in words._value2member_map_
-            fields[name] = words(value).name if words is not None and known else value
+            fields[name] = words.say(value) if words is not None else value
     return fields
 
 
@@ -94,8 +96,8 @@ def record_of(fields: Any, kinds: Kinds) -> bytes:
     if not isinstance(fields, dict):
         raise LineError(f"{_shown(fields)} is no object with a kind")
     if "kind" not in fields:
-        raise LineError(f"kind is missing: {_names(kinds)}")
-    kind = _number("kind", fields["kind"], 0, KIND_MAX, kinds)
+        raise LineError(f"kind is missing: {_KINDS[kinds].allowed()}")
+    kind = _number("kind", fields["kind"], 0, KIND_MAX, _KINDS[kinds])
     shape, parts = _shape(kind, kinds), _parts(kind, kinds)
     values: list[Any] = [b"" if part.width else 0 for part in _in_record_order(shape)]
     values.insert(0, kind)
@@ -150,22 +152,20 @@ def _from_hex(name: str, value: Any) -> bytes:
         raise LineError(f"{name}: {_shown(value)} is no hexadecimal text") from None
 
 
-def _number(name: str, value: Any, low: int, high: int, words: Any = None) -> int:
-    if words is not None and isinstance(value, str):
-        member = words.__members__.get(value)
-        if member is None:
-            raise LineError(f"{name}: {_shown(value)} is unknown; {_names(words)}")
-        return int(member)
+def _number(name: str, value: Any, low: int, high: int, words: Words | None = None) -> int:
+    if words is not None:
+        try:
+            number = words.number(value)
+        except WordError as error:
+            raise LineError(f"{name}: {_shown(value)} is not allowed; {error}") from None
+        if number is not None:
+            return number
     if type(value) is not int or not low <= value <= high:
         allowed = f"a whole number, {low} to {high}"
         if words is not None:
-            allowed = f"{_names(words)}, or {allowed}"
+            allowed = f"{words.allowed()}, or {allowed}"
         raise LineError(f"{name}: {_shown(value)} is not allowed; {allowed}")
     return value
-
-
-def _names(words: Any) -> str:
-    return "one of " + ", ".join(words.__members__)
 
 
 def _shown(value: Any) -> str:

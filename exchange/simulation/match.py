@@ -20,7 +20,15 @@ from exchange.clock import SystemClock
 from exchange.log.embedded import EmbeddedLog
 from exchange.log.protocol import Record
 from exchange.messages.frames import RECORD_SIZE, Event, sound_commands
-from exchange.messages.lines import InputRecord, LineError, read_line, record_fields
+from exchange.messages.lines import (
+    InputRecord,
+    LineError,
+    command_line,
+    event_lines,
+    limits_line,
+    read_line,
+    record_fields,
+)
 from exchange.settings import MATCH_LINE_BYTES_MAX
 from exchange.simulation.scenarios import World
 from matching.protocol import EngineProtocol, Limits
@@ -132,6 +140,33 @@ def _compare_events(offset: int, first_event: int, said: dict[str, bytes]) -> No
             )
             number = first_event + place // RECORD_SIZE
             raise MatchError(f"the engines differ at offset {offset}, event {number}: {told}")
+
+
+# -- what is heard --------------------------------------------------------------------------------
+
+
+def event_printer(write: Callable[[bytes], object]) -> Hear:
+    """Writes the events of each record as JSON Lines."""
+
+    def hear(record: Record, limits: Limits, first_event: int, events: bytes) -> None:
+        write(b"".join(event_lines(record.offset, first_event, events)))
+
+    return hear
+
+
+def command_printer(write: Callable[[bytes], object]) -> Hear:
+    """Writes each record, and limits of its own before the first, as `read_line` reads them."""
+
+    def hear(record: Record, limits: Limits, first_event: int, events: bytes) -> None:
+        if record.offset == 0 and limits != Limits():
+            write(limits_line(limits))
+        write(command_line(record.append_ns, record.value))
+
+    return hear
+
+
+def silent(record: Record, limits: Limits, first_event: int, events: bytes) -> None:
+    """Writes nothing."""
 
 
 # -- sources --------------------------------------------------------------------------------------

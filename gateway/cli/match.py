@@ -9,6 +9,7 @@ bad input. The events printed before are those of the lines before.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, BinaryIO, Literal
 
@@ -16,24 +17,25 @@ import typer
 
 from exchange.audit import engine_named
 from exchange.log import EMBEDDED_FILE
-from exchange.log.protocol import LogError, Record
+from exchange.log.protocol import LogError
 from exchange.messages.frames import Event
-from exchange.messages.lines import LineError, command_line, event_lines, limits_line
+from exchange.messages.lines import LineError
 from exchange.reference.venue import load_venue
 from exchange.settings import Settings
 from exchange.simulation.match import (
     Figures,
-    Hear,
     Match,
     MatchError,
     bounded_lines,
+    command_printer,
+    event_printer,
     feed_lines,
     feed_log,
     feed_scenario,
     looks_like_json,
+    silent,
 )
 from exchange.simulation.scenarios import LanguageError, ScenarioError
-from matching.protocol import Limits
 
 USAGE_ERROR = 2
 STANDARD_INPUT = "-"
@@ -83,9 +85,10 @@ def match(
     if only_hash and commands:
         raise typer.BadParameter("--hash and --commands: one of them")
     out = sys.stdout.buffer
-    hear = _printer(out, commands, is_pipe=file == STANDARD_INPUT)
+    write = _writer(out, is_pipe=file == STANDARD_INPUT)
+    hear = silent if only_hash else (command_printer(write) if commands else event_printer(write))
     types = {name: engine_named(name) for name in ENGINES[engine]}
-    engines = Match(types, _nothing if only_hash else hear, check_every)
+    engines = Match(types, hear, check_every)
     try:
         _feed(engines, file, form, market)
         figures = engines.end()
@@ -119,24 +122,15 @@ def _tell(figures: Figures, engine: str) -> None:
     typer.echo(f"state {figures.state_hash.hex()} ({same}), self-check sound", err=True)
 
 
-def _printer(out: BinaryIO, is_commands: bool, is_pipe: bool) -> Hear:
-    """Prints events, or commands; at once when the input is a pipe, so that one can converse."""
+def _writer(out: BinaryIO, is_pipe: bool) -> Callable[[bytes], None]:
+    """Writes what one record gave; at once when the input is a pipe, so that one can converse."""
 
-    def hear(record: Record, limits: Limits, first_event: int, events: bytes) -> None:
-        if not is_commands:
-            out.writelines(event_lines(record.offset, first_event, events))
-        else:
-            if record.offset == 0 and limits != Limits():
-                out.write(limits_line(limits))
-            out.write(command_line(record.append_ns, record.value))
+    def write(lines: bytes) -> None:
+        out.write(lines)
         if is_pipe:
             out.flush()
 
-    return hear
-
-
-def _nothing(record: Record, limits: Limits, first_event: int, events: bytes) -> None:
-    """Hears and prints nothing."""
+    return write
 
 
 # -- the input ------------------------------------------------------------------------------------
