@@ -361,6 +361,7 @@ cdef list check(const State* s):
         wrong.append("orders known are not the orders that rest")
     check_money(s, wrong, cash_held)
     check_units(s, wrong, units_held)
+    check_own(s, wrong)
     check_bounds(s, wrong)
     return wrong
 
@@ -471,6 +472,30 @@ cdef int check_units(const State* s, list wrong, object units_held) except -1:
             wrong.append(f"instrument {i.instrument_id}: units do not add up")
         if i.units > <int64_t>TOTAL_LIMIT:
             wrong.append("a total is above its limit")
+    return 0
+
+cdef int check_own(const State* s, list wrong) except -1:
+    # Every live order is in the list of its holding, every holding in that of its account.
+    cdef uint32_t place, holding, order, previous
+    cdef int64_t orders = 0, holdings = 0
+    for place in range(1, s.account_pool.end):
+        holding = s.accounts[place].holdings
+        while holding:
+            holdings += 1
+            if s.holdings[holding].account != place:
+                wrong.append(f"account {s.accounts[place].account_id}: has another's holding")
+            holding = s.holdings[holding].next
+    for place in range(1, s.holding_pool.end):
+        order = s.holdings[place].orders
+        previous = 0
+        while order:
+            orders += 1
+            if s.orders[order].holding != place or s.orders[order].own_previous != previous:
+                wrong.append(f"order {s.orders[order].order_id}: is in another's list")
+            previous = order
+            order = s.orders[order].own_next
+    if orders != s.orders_count or holdings != s.holding_pool.end - 1:
+        wrong.append("orders and holdings are not those of their owners")
     return 0
 
 cdef int check_bounds(const State* s, list wrong) except -1:

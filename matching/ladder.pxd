@@ -15,7 +15,7 @@ from matching.state cimport (
     ORDERS_KEPT,
     BookSide, Instrument, Level, Node, Order, State,
     books_emptied, emit_order, hold_of, level_free, level_new, move_hold, node_free, node_new,
-    order_free, order_new,
+    order_free, order_new, own_add, own_remove,
 )
 from matching.tables cimport index_add, index_remove, tag_of
 
@@ -156,6 +156,7 @@ cdef inline int book_add(State* s, Instrument* i, const Order* o) except -1 nogi
         level.head = place
     level.tail = place
     level.quantity += o.leaves
+    own_add(s, place)
     return 0
 
 cdef inline int book_remove(State* s, Instrument* i, uint32_t place) except -1 nogil:
@@ -174,6 +175,7 @@ cdef inline int book_remove(State* s, Instrument* i, uint32_t place) except -1 n
     if level.head == 0:
         ladder_remove(s, &i.sides[o.side], o.level)
     index_remove(&s.order_places, tag_of(o.order_id), place)
+    own_remove(s, o)
     order_free(s, place)
     if unlikely(s.orders_count == 0 and s.order_pool.end > ORDERS_KEPT):
         books_emptied(s)

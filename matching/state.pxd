@@ -42,6 +42,8 @@ cdef struct Order:  # at most 96 bytes, what matching reads first
     uint8_t time_in_force
     ClientOrderId client_order_id
     int64_t quantity
+    uint32_t own_next  # of the same holding, in no order that shows
+    uint32_t own_previous
 
 cdef struct Level:
     int64_t quantity
@@ -98,6 +100,7 @@ cdef struct Holding:
     int64_t holding_max
     uint32_t account
     uint32_t next  # of the same account
+    uint32_t orders  # the first of its live ones
     uint16_t instrument_id
 
 cdef struct Session:
@@ -295,6 +298,25 @@ cdef inline Controls* controls_of(State* s, uint32_t account) except NULL nogil:
 
 cdef inline int64_t holding_total(const Holding* h) noexcept nogil:
     return h.available + h.held + h.locked
+
+# -- the orders of a holding ---------------------------------------------------------------------
+
+cdef inline void own_add(State* s, uint32_t place) noexcept nogil:
+    cdef Order* o = &s.orders[place]
+    cdef Holding* holding = &s.holdings[o.holding]
+    o.own_previous = 0
+    o.own_next = holding.orders
+    if o.own_next:
+        s.orders[o.own_next].own_previous = place
+    holding.orders = place
+
+cdef inline void own_remove(State* s, const Order* o) noexcept nogil:
+    if o.own_previous:
+        s.orders[o.own_previous].own_next = o.own_next
+    else:
+        s.holdings[o.holding].orders = o.own_next
+    if o.own_next:
+        s.orders[o.own_next].own_previous = o.own_previous
 
 # -- events --------------------------------------------------------------------------------------
 
