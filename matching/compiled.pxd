@@ -1,7 +1,8 @@
 """The compiled engine: one C state, the Python face of it, and the way in from C.
 
 Whoever holds a `State` may apply commands without the GIL: all of an array at once, or one after
-the other with `begin_commands` and then `apply_next` for each index. `position` is the order id of
+the other with `begin_commands` and then `apply_next` for each index, in order. `looks` has LOOKS
+places and is kept until the last of the commands. `position` is the order id of
 the first new order; the others follow by index. What is said stands in `events` of the state, to
 which each command adds: the caller empties it by `events_count = 0`. A new order must have an id
 that no resting order has, and the log of such a state is the caller's business.
@@ -9,11 +10,9 @@ that no resting order has, and the log of such a state is the caller's business.
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
+from matching.ahead cimport LOOKS
 from matching.layout cimport CommandRecord
 from matching.state cimport Look, State
-
-cdef enum:
-    LOOKS = 16  # places for what is found ahead of time
 
 cdef class Engine:
     cdef State state
@@ -23,9 +22,7 @@ cdef int apply_commands(
     State* s, const CommandRecord* commands, uint32_t count, int64_t sent_ns, uint64_t position
 ) except -1 nogil
 
-cdef void begin_commands(
-    State* s, const CommandRecord* commands, uint32_t count, Look* looks
-) noexcept nogil
+cdef void begin_commands(State* s) noexcept nogil
 
 cdef int apply_next(
     State* s, const CommandRecord* commands, uint32_t count, Look* looks, uint32_t index,

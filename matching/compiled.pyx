@@ -13,19 +13,18 @@ from libc.string cimport memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
 from matching.administration cimport administer
+from matching.ahead cimport look
 from matching.image cimport check, load, save, state_close, state_open
 from matching.ladder cimport book_add, book_remove, end_order, end_resting, key_of, ladder_next
 from matching.layout cimport *
-from matching.memory cimport likely, prefetch, unlikely
+from matching.memory cimport likely, unlikely
 from matching.snapshot cimport ClientOrderIdRow
 from matching.state cimport (
     BookSide, Instrument, Look, Order, State,
     account_find, count_trade, duplicate, emit, emit_answer, emit_order, hold_of, holding_find,
     holding_of, is_outside_band, move_hold, order_find, reject, session_add, session_find, settle,
 )
-from matching.tables cimport (
-    index_await, index_guess, label_tag, labels_add, labels_count, labels_find, tag_of,
-)
+from matching.tables cimport labels_add, labels_count, labels_find
 
 from isal.isal_zlib import crc32
 
@@ -35,8 +34,6 @@ from matching.snapshot import encode as encode_snapshot
 
 cdef enum:
     NS_PER_MS = 1_000_000
-    FAR = 12  # commands that the tables are asked ahead of time
-    NEAR = 6
     HASH_SIZE = 32
 
 # -- who is heard --------------------------------------------------------------------------------
@@ -381,9 +378,7 @@ cdef uint16_t reused_by_replace(
 cdef int trade(State* s, Instrument* i, Order* taker) except -1 nogil:
     # Meet the other side, then rest or end.
     cdef BookSide* others = &i.sides[BUY + SELL - taker.side]
-    cdef uint32_t limit = key_of(
-        BUY + SELL - taker.side, taker.price // i.parameters[TICK_SIZE]
-    )
+    cdef uint32_t limit = key_of(i, BUY + SELL - taker.side, taker.price)
     cdef uint32_t place
     if taker.time_in_force == FOK and not is_fillable(s, others, limit, taker.leaves):
         return end_order(s, i, taker, FILL_OR_KILL_UNFILLED)
@@ -447,57 +442,23 @@ cdef int apply_commands(
 ) except -1 nogil:
     cdef Look looks[LOOKS]
     cdef uint32_t index
-    begin_commands(s, commands, count, looks)
+    begin_commands(s)
     for index in range(count):
         apply_next(s, commands, count, looks, index, sent_ns, position)
     return 0
 
-cdef void begin_commands(
-    State* s, const CommandRecord* commands, uint32_t count, Look* looks
-) noexcept nogil:
-    # `looks` has LOOKS places and is kept until the last of the commands.
-    cdef uint32_t index
+cdef void begin_commands(State* s) noexcept nogil:
     s.is_note_heard = False
-    for index in range(min(count, <uint32_t>FAR)):
-        look_far(s, &commands[index], &looks[index])
-    for index in range(min(count, <uint32_t>NEAR)):
-        look_near(s, &commands[index], &looks[index])
 
 cdef int apply_next(
     State* s, const CommandRecord* commands, uint32_t count, Look* looks, uint32_t index,
     int64_t sent_ns, uint64_t position,
 ) except -1 nogil:
-    # Each step looks at two commands further on, so that their memory is there in time.
-    if index + FAR < count:
-        look_far(s, &commands[index + FAR], &looks[(index + FAR) % LOOKS])
-    if index + NEAR < count:
-        look_near(s, &commands[index + NEAR], &looks[(index + NEAR) % LOOKS])
+    if index % LOOKS == 0:
+        look(s, &commands[index], looks, min(count - index, <uint32_t>LOOKS), position | index)
     s.look = looks[index % LOOKS]
     s.command_index = index
     return command(s, &commands[index], sent_ns, position | index)
-
-cdef inline void look_far(State* s, const CommandRecord* c, Look* look) noexcept nogil:
-    # Where the tables will be asked.
-    cdef ClientOrderId label = c.client_order_id
-    index_await(&s.session_places, tag_of(c.session_id))
-    index_await(&s.account_places, tag_of(c.account_id))
-    look.label_tag = label_tag(&s.labels, c.account_id, &label)
-    if label.head or label.tail:
-        index_await(&s.labels.places, look.label_tag)
-    if c.order_id:
-        index_await(&s.order_places, tag_of(c.order_id))
-
-cdef inline void look_near(State* s, const CommandRecord* c, Look* look) noexcept nogil:
-    # What they will most likely answer.
-    look.session = index_guess(&s.session_places, tag_of(c.session_id))
-    prefetch(&s.sessions[look.session])
-    look.account = index_guess(&s.account_places, tag_of(c.account_id))
-    prefetch(&s.accounts[look.account])
-    look.order = 0
-    if c.order_id:
-        look.order = index_guess(&s.order_places, tag_of(c.order_id))
-        prefetch(&s.orders[look.order])
-        prefetch(&s.orders[look.order].quantity)
 
 cdef uint16_t frame_refusal(bytes frame) except? 0xFFFF:
     cdef const Header* header = <const Header*>PyBytes_AS_STRING(frame)

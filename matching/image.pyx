@@ -422,7 +422,7 @@ cdef int check_order(
         wrong.append(f"{name}: order {o.order_id} is on the wrong side or lost")
     if o.previous != previous or o.level != level:
         wrong.append(f"{name}: order {o.order_id} is out of its queue")
-    if key_of(side, o.price // i.parameters[TICK_SIZE]) != s.levels[level].key:
+    if key_of(i, side, o.price) != s.levels[level].key:
         wrong.append(f"{name}: order {o.order_id} is at the wrong level")
     if not 0 < o.leaves <= o.quantity:
         wrong.append(f"{name}: order {o.order_id} has the wrong leaves")

@@ -4,16 +4,16 @@
 A ladder is a tree of 64-way nodes over 30 bits of price in ticks: five steps reach any price, and
 a word of bits in each node finds the next one. Nothing is scanned and nothing is moved, however
 many levels there are. Bids are kept by `KEY_MAX - ticks`, so that on both sides the lowest key is
-the best price. The node touched last is remembered: near the best price one step is enough.
+the best price. The nodes touched last are remembered: near them one step is enough.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from matching.layout cimport BUY, CANCELLED, TICK_SIZE, EventRecord
-from matching.memory cimport likely, unlikely
+from matching.memory cimport likely, prefetch, unlikely
 from matching.state cimport (
-    ORDERS_KEPT,
-    BookSide, Instrument, Level, Node, Order, State,
+    LEAVES, ORDERS_KEPT,
+    BookSide, Instrument, Leaf, Level, Node, Order, State,
     books_emptied, emit_order, hold_of, level_free, level_new, move_hold, node_free, node_new,
     order_free, order_new, own_add, own_remove,
 )
@@ -28,10 +28,45 @@ cdef enum:
     WAY_MASK = 63
     TOP_SHIFT = 24  # of the root's way; the last step's is 0
 
-cdef inline uint32_t key_of(uint8_t side, int64_t ticks) noexcept nogil:
-    return <uint32_t>(KEY_MAX - ticks if side == BUY else ticks)
+cdef inline uint32_t key_of(const Instrument* i, uint8_t side, int64_t price) noexcept nogil:
+    # Most ticks are 1, and no division is as dear as one of 64 bits.
+    cdef uint32_t ticks = <uint32_t>price
+    if i.parameters[TICK_SIZE] != 1:
+        ticks //= <uint32_t>i.parameters[TICK_SIZE]
+    return KEY_MAX - ticks if side == BUY else ticks
 
 # -- ladder --------------------------------------------------------------------------------------
+
+cdef inline Leaf* leaf_of(BookSide* side, uint32_t key) noexcept nogil:
+    # Where the node of the key's last step is remembered, if it is.
+    return &side.leaves[(key >> WAY_BITS) % LEAVES]
+
+cdef inline uint32_t leaf_known(const BookSide* side, uint32_t key) noexcept nogil:
+    cdef const Leaf* leaf = &side.leaves[(key >> WAY_BITS) % LEAVES]
+    return leaf.node if likely(leaf.prefix == key >> WAY_BITS) else 0
+
+cdef inline uint32_t ladder_find(const State* s, BookSide* side, uint32_t key) noexcept nogil:
+    # The level at the key, 0 if there is none.
+    cdef uint32_t node = leaf_known(side, key), way
+    cdef int shift = TOP_SHIFT
+    if node == 0:
+        node = side.root
+        if node == 0:
+            return 0
+        while shift > 0:
+            way = (key >> shift) & WAY_MASK
+            if not s.nodes[node].present >> way & 1:
+                return 0
+            node = s.nodes[node].child[way]
+            shift -= WAY_BITS
+        remember_leaf(side, key, node)
+    way = key & WAY_MASK
+    return s.nodes[node].child[way] if s.nodes[node].present >> way & 1 else 0
+
+cdef inline void remember_leaf(BookSide* side, uint32_t key, uint32_t node) noexcept nogil:
+    cdef Leaf* leaf = leaf_of(side, key)
+    leaf.prefix = key >> WAY_BITS
+    leaf.node = node
 
 cdef inline uint32_t ladder_leaf(State* s, BookSide* side, uint32_t key) except 0 nogil:
     cdef uint32_t node, child, way
@@ -49,16 +84,13 @@ cdef inline uint32_t ladder_leaf(State* s, BookSide* side, uint32_t key) except 
             s.nodes[node].child[way] = child
         node = child
         shift -= WAY_BITS
-    side.leaf = node
-    side.leaf_prefix = key >> WAY_BITS
+    remember_leaf(side, key, node)
     return node
 
 cdef inline uint32_t ladder_level(State* s, BookSide* side, uint32_t key) except 0 nogil:
     # The level at the key, made at need.
-    cdef uint32_t node, place, way = key & WAY_MASK
-    if likely(side.leaf != 0 and side.leaf_prefix == key >> WAY_BITS):
-        node = side.leaf
-    else:
+    cdef uint32_t node = leaf_known(side, key), place, way = key & WAY_MASK
+    if node == 0:
         node = ladder_leaf(s, side, key)
     if s.nodes[node].present >> way & 1:
         return s.nodes[node].child[way]
@@ -81,13 +113,14 @@ cdef inline uint32_t ladder_lowest(const State* s, uint32_t node, int shift) noe
 cdef inline uint32_t ladder_next(const State* s, const BookSide* side, uint32_t key) noexcept nogil:
     # The level after the one at the key, which must be there; 0 after the last.
     cdef uint32_t path[5]
-    cdef uint32_t node = side.root
+    cdef uint32_t node = leaf_known(side, key)
     cdef uint64_t behind
     cdef int shift = TOP_SHIFT, depth = 0
-    if likely(side.leaf != 0 and side.leaf_prefix == key >> WAY_BITS):
-        behind = s.nodes[side.leaf].present & ~((<uint64_t>2 << (key & WAY_MASK)) - 1)
+    if node:
+        behind = s.nodes[node].present & ~((<uint64_t>2 << (key & WAY_MASK)) - 1)
         if behind:
-            return s.nodes[side.leaf].child[lowest_bit(behind)]
+            return s.nodes[node].child[lowest_bit(behind)]
+    node = side.root
     while shift > 0:
         path[depth] = node
         node = s.nodes[node].child[(key >> shift) & WAY_MASK]
@@ -106,15 +139,16 @@ cdef inline uint32_t ladder_next(const State* s, const BookSide* side, uint32_t 
 cdef inline void ladder_remove(State* s, BookSide* side, uint32_t place) noexcept nogil:
     cdef uint32_t key = s.levels[place].key
     cdef uint32_t path[5]
-    cdef uint32_t node = side.root
+    cdef uint32_t node = leaf_known(side, key)
     cdef int shift = TOP_SHIFT, depth = 0
     if side.best == place:
         side.best = ladder_next(s, side, key)
     level_free(s, place)
-    if side.leaf_prefix == key >> WAY_BITS and side.leaf:
-        s.nodes[side.leaf].present &= ~(<uint64_t>1 << (key & WAY_MASK))
-        if s.nodes[side.leaf].present:
+    if node:
+        s.nodes[node].present &= ~(<uint64_t>1 << (key & WAY_MASK))
+        if s.nodes[node].present:
             return
+    node = side.root
     while shift > 0:
         path[depth] = node
         node = s.nodes[node].child[(key >> shift) & WAY_MASK]
@@ -124,12 +158,9 @@ cdef inline void ladder_remove(State* s, BookSide* side, uint32_t place) noexcep
     while depth >= 0:
         s.nodes[path[depth]].present &= ~(<uint64_t>1 << ((key >> shift) & WAY_MASK))
         if s.nodes[path[depth]].present:
-            if shift == 0:
-                side.leaf = path[depth]
-                side.leaf_prefix = key >> WAY_BITS
             return
-        if side.leaf == path[depth]:
-            side.leaf = 0
+        if shift == 0 and leaf_known(side, key):
+            leaf_of(side, key).node = 0
         node_free(s, path[depth])
         depth -= 1
         shift += WAY_BITS
@@ -140,7 +171,7 @@ cdef inline void ladder_remove(State* s, BookSide* side, uint32_t place) noexcep
 cdef inline int book_add(State* s, Instrument* i, const Order* o) except -1 nogil:
     # Copies the order into the pool and puts it last at its price.
     cdef BookSide* side = &i.sides[o.side]
-    cdef uint32_t key = key_of(o.side, o.price // i.parameters[TICK_SIZE])
+    cdef uint32_t key = key_of(i, o.side, o.price)
     cdef uint32_t at = ladder_level(s, side, key)
     cdef uint32_t place = order_new(s)
     cdef Order* resting = &s.orders[place]

@@ -2,7 +2,7 @@
 """Memory of the compiled engine: address space is kept once, pages are taken as they are needed.
 
 A `Pool` hands out places, counted from 1; what is given back is handed out first. It never moves
-and growing it copies nothing, so a pointer into it stays good. Pages beyond the first megabytes
+and growing it copies nothing, so a pointer into it stays good. Pages beyond the first megabyte
 are huge ones where the system has them: a book in small pages spends its time looking up pages.
 """
 
@@ -17,7 +17,7 @@ cdef extern from *:
     #endif
     #define cx_likely(x) __builtin_expect(!!(x), 1)
     #define cx_unlikely(x) __builtin_expect(!!(x), 0)
-    #define CX_SMALL_PAGES ((size_t)4 << 20)
+    #define CX_SMALL_PAGES ((size_t)1 << 20)
 
     static inline char *cx_reserve(size_t size) {
         void *at = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANON | MAP_NORESERVE, -1, 0);
@@ -33,8 +33,8 @@ cdef extern from *:
     }
     static inline int cx_give_back(char *base, size_t size) {
         /* What is read there afterwards is zero. */
-        return mmap(base, size, PROT_NONE, MAP_PRIVATE | MAP_ANON | MAP_NORESERVE | MAP_FIXED,
-                    -1, 0) == MAP_FAILED;
+        return mmap(base, size, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANON | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED;
     }
     static inline void cx_release(char *base, size_t size) {
         if (base != NULL)
@@ -100,11 +100,9 @@ cdef inline uint32_t pool_next(Pool* p) except 0 nogil:
     return place
 
 cdef inline int pool_empty(Pool* p) except -1 nogil:
-    # Nothing is in use any more: the pages go back to the system.
-    if give_back(p.base, p.ready * p.row):
+    # Nothing is in use any more: the pages go back to the system. All places can still be read,
+    # since some may be looked at ahead of time.
+    if give_back(p.base, p.ready * p.row) or take(p.base, p.ready * p.row):
         return raise_memory_error()
     p.end = 1
-    p.ready = PLACES_AT_FIRST
-    if take(p.base, p.ready * p.row):
-        return raise_memory_error()
     return 0

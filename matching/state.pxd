@@ -23,6 +23,7 @@ cdef enum:
     PARAMETERS = 29
     SIDES = 12  # of all queues: 2 x (queue - 1) + side, so that those of the book are BUY and SELL
     INSTRUMENTS = 65536
+    LEAVES = 16
     ORDERS_KEPT = 65536  # places of an empty book that stay in memory
 
 cdef struct Order:  # at most 96 bytes, what matching reads first
@@ -56,32 +57,34 @@ cdef struct Node:  # of a ladder: 64 ways, on the last step to levels, else to n
     uint64_t present
     uint32_t child[64]
 
+cdef struct Leaf:
+    uint32_t prefix  # what of a key leads to it
+    uint32_t node  # 0 = not known
+
 cdef struct BookSide:
     uint32_t root
     uint32_t best  # level
-    uint32_t leaf  # the node that was touched last, and what of a key leads to it
-    uint32_t leaf_prefix
+    Leaf leaves[LEAVES]  # nodes of the last step, by the low bits of their prefix
 
 cdef struct Instrument:
-    int64_t parameters[PARAMETERS + 1]  # by Parameter; place 0 is free
+    uint16_t instrument_id
+    uint8_t phase
     int64_t fee_bp_max
     int64_t band_low
     int64_t band_high  # -1 = no band
+    int64_t parameters[PARAMETERS + 1]  # by Parameter; place 0 is free
     int64_t reference
     int64_t volume
     int64_t turnover
     int64_t last_price
     int64_t units
     BookSide sides[SIDES + 1]
-    uint16_t instrument_id
-    uint8_t phase
 
 cdef struct Account:
     int64_t available
     int64_t held
     uint64_t participant
     uint32_t account_id
-    uint32_t holding  # one of its own, the last that was asked for
     int64_t stp_group
     uint32_t controls  # place, 0 = nothing was ever set
     uint32_t holdings  # the first of its own, in no order that shows
@@ -111,6 +114,7 @@ cdef struct Look:  # what a command will need, guessed from the tags alone; 0 = 
     uint32_t session
     uint32_t account
     uint32_t order
+    uint32_t holding
     uint32_t label_tag
 
 cdef struct State:
@@ -258,21 +262,18 @@ cdef inline uint64_t holding_key(uint32_t account, uint16_t instrument_id) noexc
     return <uint64_t>account << 16 | instrument_id
 
 cdef inline uint32_t holding_find(
-    State* s, uint32_t account, uint16_t instrument_id
+    const State* s, uint32_t account, uint16_t instrument_id
 ) noexcept nogil:
-    cdef uint32_t place = s.accounts[account].holding, tag
+    cdef uint32_t tag = tag_of(holding_key(account, instrument_id)), place = s.look.holding
     cdef uint64_t at
-    if place and s.holdings[place].instrument_id == instrument_id:
+    if s.holdings[place].account == account and s.holdings[place].instrument_id == instrument_id:
         return place
-    tag = tag_of(holding_key(account, instrument_id))
     at = index_begin(&s.holding_places, tag)
     place = index_next(&s.holding_places, tag, &at)
     while place and (
         s.holdings[place].account != account or s.holdings[place].instrument_id != instrument_id
     ):
         place = index_next(&s.holding_places, tag, &at)
-    if place:
-        s.accounts[account].holding = place
     return place
 
 cdef inline uint32_t holding_of(
@@ -287,7 +288,7 @@ cdef inline uint32_t holding_of(
     s.holdings[place].account = account
     s.holdings[place].instrument_id = instrument_id
     s.holdings[place].next = s.accounts[account].holdings
-    s.accounts[account].holding = s.accounts[account].holdings = place
+    s.accounts[account].holdings = place
     return place
 
 cdef inline Controls* controls_of(State* s, uint32_t account) except NULL nogil:

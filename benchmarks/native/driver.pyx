@@ -8,7 +8,8 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from cpython.bytes cimport PyBytes_AS_STRING
 
-from matching.compiled cimport LOOKS, Engine, apply_commands, apply_next, begin_commands
+from matching.ahead cimport LOOKS
+from matching.compiled cimport Engine, apply_commands, apply_next, begin_commands
 from matching.layout cimport HEADER_SIZE, INDEX_BITS, CommandRecord, Header
 from matching.state cimport Look, State
 
@@ -77,7 +78,7 @@ def each(Engine engine not None, list frames not None, int64_t[::1] took not Non
         with nogil:
             s.events_count = 0
             s.time_ns = header.time_ns
-            begin_commands(s, commands, header.count, looks)
+            begin_commands(s)
             for index in range(header.count):
                 begin = ticks()
                 apply_next(

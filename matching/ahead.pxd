@@ -1,0 +1,93 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True
+"""Looking ahead: what commands will need is fetched before the first of them is done.
+
+A miss takes longer than a command, and a command misses four times in a row when its book or its
+accounts are many. So some commands of a frame are taken through the steps below together. What
+is found on the way is a guess by the tag: who uses it looks at the key, and searches if it is not
+the right one or has changed since. So nothing here can change what a command does.
+"""
+
+from libc.stdint cimport uint32_t, uint64_t
+
+from matching.ladder cimport key_of, ladder_find
+from matching.layout cimport BUY, NEW_ORDER, PRICE_LIMIT, SELL, ClientOrderId, CommandRecord
+from matching.memory cimport prefetch
+from matching.state cimport Instrument, Look, Order, State, holding_key
+from matching.tables cimport index_await, index_guess, label_tag, tag_of
+
+cdef enum:
+    LOOKS = 8  # commands that are looked at together
+
+cdef inline void look(
+    State* s, const CommandRecord* c, Look* looks, uint32_t count, uint64_t position
+) noexcept nogil:
+    # At most LOOKS commands, the first of which has that position.
+    cdef uint32_t at
+    for at in range(count):
+        look_up(s, &c[at], position + at, &looks[at])
+    for at in range(count):
+        look_at(s, &c[at], &looks[at])
+    for at in range(count):
+        look_behind(s, &c[at], &looks[at])
+    for at in range(count):
+        look_beside(s, &c[at])
+
+cdef inline void look_up(
+    State* s, const CommandRecord* c, uint64_t position, Look* look
+) noexcept nogil:
+    # Where the tables will be asked.
+    cdef ClientOrderId label = c.client_order_id
+    index_await(&s.session_places, tag_of(c.session_id))
+    index_await(&s.account_places, tag_of(c.account_id))
+    look.label_tag = label_tag(&s.labels, c.account_id, &label)
+    if label.head or label.tail:
+        index_await(&s.labels.places, look.label_tag)
+    index_await(&s.order_places, tag_of(position if c.kind == NEW_ORDER else c.order_id))
+    prefetch(&s.instruments[c.instrument_id])
+
+cdef inline void look_at(State* s, const CommandRecord* c, Look* look) noexcept nogil:
+    # What they will most likely answer.
+    cdef const Instrument* i = s.instruments[c.instrument_id]
+    look.session = index_guess(&s.session_places, tag_of(c.session_id))
+    prefetch(&s.sessions[look.session])
+    look.account = index_guess(&s.account_places, tag_of(c.account_id))
+    prefetch(&s.accounts[look.account])
+    look.order = 0
+    look.holding = 0
+    if c.kind == NEW_ORDER:
+        index_await(&s.holding_places, tag_of(holding_key(look.account, c.instrument_id)))
+        if i != NULL:
+            prefetch(i)
+            prefetch(&i.sides)
+    elif c.order_id:
+        look.order = index_guess(&s.order_places, tag_of(c.order_id))
+        prefetch(&s.orders[look.order])
+        prefetch(&s.orders[look.order].quantity)
+
+cdef inline void look_behind(State* s, const CommandRecord* c, Look* look) noexcept nogil:
+    # What that leads to.
+    cdef const Order* o
+    if c.kind == NEW_ORDER:
+        look.holding = index_guess(
+            &s.holding_places, tag_of(holding_key(look.account, c.instrument_id))
+        )
+        prefetch(&s.holdings[look.holding])
+        prefetch(&s.levels[level_ahead(s, c)])
+    elif look.order:
+        o = &s.orders[look.order]
+        prefetch(&s.holdings[o.holding])
+        prefetch(&s.levels[o.level])
+        prefetch(&s.orders[o.next])
+        prefetch(&s.orders[o.previous])
+
+cdef inline void look_beside(State* s, const CommandRecord* c) noexcept nogil:
+    # Who will stand before the order.
+    if c.kind == NEW_ORDER:
+        prefetch(&s.orders[s.levels[level_ahead(s, c)].tail])
+
+cdef inline uint32_t level_ahead(State* s, const CommandRecord* c) noexcept nogil:
+    # Where the order would rest.
+    cdef Instrument* i = s.instruments[c.instrument_id]
+    if i == NULL or not BUY <= c.side <= SELL or not 0 < c.price <= PRICE_LIMIT:
+        return 0
+    return ladder_find(s, &i.sides[c.side], key_of(i, c.side, c.price))
