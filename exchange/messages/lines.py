@@ -74,6 +74,15 @@ def _parts(kind: int, kinds: Kinds) -> dict[str, Part]:
     return _shape(kind, kinds).by_name()
 
 
+@cache
+def _nothing(kind: int, kinds: Kinds) -> list[Any]:
+    values: list[Any] = [kind, *[0] * len(_shape(kind, kinds).parts)]
+    for part in _shape(kind, kinds).parts:
+        if part.width:
+            values[part.place] = b""
+    return values
+
+
 def record_fields(record: bytes, kinds: Kinds) -> Fields:
     """A command or an event as JSON says it; `record_of` gives its bytes back. O(1)."""
     kind = record[0]
@@ -99,8 +108,7 @@ def record_of(fields: Any, kinds: Kinds) -> bytes:
         raise LineError(f"kind is missing: {_KINDS[kinds].allowed()}")
     kind = _number("kind", fields["kind"], 0, KIND_MAX, _KINDS[kinds])
     shape, parts = _shape(kind, kinds), _parts(kind, kinds)
-    values: list[Any] = [b"" if part.width else 0 for part in _in_record_order(shape)]
-    values.insert(0, kind)
+    values = _nothing(kind, kinds).copy()
     named = set()
     for name, value in fields.items():
         if name == "kind":
@@ -116,11 +124,6 @@ def record_of(fields: Any, kinds: Kinds) -> bytes:
         else:
             values[part.place] = _number(name, value, part.low, part.high, part.words)
     return shape.record.pack(*values)
-
-
-@cache
-def _in_record_order(shape: Shape) -> tuple[Part, ...]:
-    return tuple(sorted(shape.parts))
 
 
 def _put_bytes(fields: Fields, name: str, value: bytes) -> None:
@@ -199,7 +202,7 @@ def read_line(line: bytes, previous_ns: int) -> InputRecord | Limits:
 
 def _object(line: bytes) -> Fields:
     try:
-        said = json.loads(line.decode(), object_pairs_hook=_pairs, parse_constant=_constant)
+        said = _DECODER.decode(line.decode())
     except UnicodeDecodeError as error:
         raise LineError(f"no UTF-8 at byte {error.start}") from None
     except json.JSONDecodeError as error:
@@ -226,6 +229,9 @@ def _pairs(pairs: list[tuple[str, Any]]) -> Fields:
 
 def _constant(word: str) -> NoReturn:
     raise LineError(f"{word} is no JSON")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_pairs, parse_constant=_constant)
 
 
 def _time(name: str, times: Fields, default: int) -> int:

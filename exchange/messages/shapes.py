@@ -100,6 +100,10 @@ _QUOTE = (
     "account_id instrument_id quantity=buy_quantity price=buy_price sell_quantity sell_price "
     "order_type=instructions?"
 )
+_AUCTION_TERMS = (
+    "account_id instrument_id side quantity order_type=pricing time_in_force=tie_break "
+    "price=reserve flags carry bid_max_bp bid_multiple"
+)
 _CALL = "instrument_id price quantity=volume value=surplus"
 _MASS_CANCEL = (
     "account_id instrument_id side order_id=participant_id quantity=of_session_id "
@@ -132,8 +136,7 @@ COMMAND_ROWS: dict[Command, str] = {
     Command.DAY_ROLL: "quantity=trading_date",
     Command.CLOCK_TICK: "",
     Command.EPOCH_START: "quantity=epoch order_id=node",
-    Command.AUCTION_OPEN: "account_id instrument_id side quantity order_type=pricing "
-    "time_in_force=tie_break price=reserve flags carry bid_max_bp bid_multiple",
+    Command.AUCTION_OPEN: f"{_AUCTION_TERMS} client_order_id",
     Command.AUCTION_BID: "account_id instrument_id side order_id=auction_id quantity price "
     "client_order_id",
     Command.AUCTION_CLEAR: "instrument_id order_id=auction_id quantity=seed price=reserve",
@@ -174,7 +177,7 @@ EVENT_ROWS: dict[Event, str] = {
     Event.CALL_ENDING: "instrument_id order_type=phase",
     Event.INDICATIVE: _CALL,
     Event.UNCROSSED: _CALL,
-    Event.AUCTION_OPENED: f"{_TERMS} order_id=auction_id flags carry bid_max_bp bid_multiple",
+    Event.AUCTION_OPENED: f"{_AUCTION_TERMS} order_id=auction_id",
     Event.AUCTION_CLEARED: "instrument_id order_id=auction_id price quantity=sold value=tonnes_bid",
     Event.AUCTION_CANCELLED: "reason instrument_id order_id=auction_id quantity=offered "
     "value=tonnes_bid",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 from exchange.messages.frames import (
     AccountParameter,
@@ -10,13 +11,16 @@ from exchange.messages.frames import (
     EventRow,
     Instruction,
     Liquidity,
+    OrderType,
     Parameter,
     Phase,
     Reason,
     Side,
     fill_tail,
 )
+from exchange.messages.shapes import WORDS
 from exchange.simulation.scenarios.words import Names, ScenarioError, decimal
+from matching.layout import Pricing, Queue, TieBreak, TradeMethod
 from matching.snapshot import Snapshot
 
 
@@ -43,7 +47,7 @@ def render(names: Names, heard: Iterable[EventRow]) -> Iterator[str]:
 
 
 def _trade(names: Names, maker: EventRow, taker: EventRow) -> str:
-    same = ("quantity", "price", "instrument_id", "command_index")
+    same = ("quantity", "price", "instrument_id", "command_index", "reason")
     if (maker.order_type, taker.order_type) != (Liquidity.MAKER, Liquidity.TAKER) or any(
         getattr(maker, name) != getattr(taker, name) for name in same
     ):
@@ -52,9 +56,9 @@ def _trade(names: Names, maker: EventRow, taker: EventRow) -> str:
     if (maker.order_id, taker.order_id) != (taker_contra, maker_contra):
         raise ScenarioError(f"sides do not name each other: {maker} {taker}")
     return (
-        f"TRADE {names.order(maker.order_id)} {maker.quantity} @{decimal(maker.price)}"
-        f" leaves {maker.value} {taker.value}"
-        f" fees {decimal(maker_fee)} {decimal(taker_fee)}"
+        f"TRADE {names.order(maker.order_id)} with {names.order(taker.order_id)}"
+        f" {maker.quantity} @{decimal(maker.price)} leaves {maker.value} {taker.value}"
+        f" fees {decimal(maker_fee)} {decimal(taker_fee)} {TradeMethod(maker.reason).name}"
     )
 
 
@@ -82,10 +86,10 @@ def _details(names: Names, e: EventRow) -> str:
             day = f"volume {e.quantity} turnover {decimal(e.value)}"
             return f"{what} {decimal(e.price)} {day}"
         case _:
-            return _other_details(e, who, what)
+            return _other_details(names, e, who, what)
 
 
-def _other_details(e: EventRow, who: str, what: str) -> str:
+def _other_details(names: Names, e: EventRow, who: str, what: str) -> str:
     match Event(e.kind):
         case Event.PHASE_CHANGED:
             return f"{what} {Phase(e.order_type).name}"
@@ -110,16 +114,57 @@ def _other_details(e: EventRow, who: str, what: str) -> str:
         case Event.ACCOUNT_OPENED:
             return who
         case _:
+            return _call_details(names, e, what)
+
+
+def _call_details(names: Names, e: EventRow, what: str) -> str:
+    """Of calls, auctions, and orders with terms."""
+    order = names.order(e.order_id)
+    match Event(e.kind):
+        case Event.TERMS_SET:
+            until, bits = fill_tail(e)
+            said = WORDS["instructions"].say(bits)
+            instructions = " ".join(said) if isinstance(said, list) else str(said)
+            terms = f"display {e.quantity} minimum {e.price} until {until}"
+            return f"{order} stop {decimal(e.value)} {terms} {instructions}"
+        case Event.TRIGGERED:
+            amount = decimal(e.value) if e.side == Side.BUY else str(e.value)
+            now = OrderType(e.order_type).name
+            return f"{order} {now} {e.quantity} @{decimal(e.price)} hold {amount}"
+        case Event.REFILLED:
+            return f"{order} {e.quantity}"
+        case Event.MASS_CANCELLED:
+            return str(e.value)
+        case Event.PARTICIPANT_CHANGED:
+            return f"{e.order_id} {AccountParameter(e.order_type).name} {e.quantity}"
+        case Event.QUOTED:
+            sold, ask = fill_tail(e)
+            bid = f"buy {e.quantity} @{decimal(e.price)}"
+            return f"{names.account(e.account_id)} {what} {bid} sell {sold} @{decimal(ask)}"
+        case Event.CALL_ENDING:
+            return f"{what} {Phase(e.order_type).name}"
+        case Event.INDICATIVE | Event.UNCROSSED:
+            return f"{what} {e.quantity} @{decimal(e.price)} surplus {e.value}"
+        case Event.AUCTION_OPENED:
+            terms = f"{Pricing(e.order_type).name} {TieBreak(e.time_in_force).name}"
+            return f"{order} {e.quantity} @{decimal(e.price)} {terms}"
+        case Event.AUCTION_CLEARED:
+            return f"{order} sold {e.quantity} @{decimal(e.price)} bid {e.value}"
+        case Event.AUCTION_CANCELLED:
+            return f"{order} offered {e.quantity} bid {e.value} {Reason(e.reason).name}"
+        case Event.AUCTION_CARRIED:
+            return f"{order} {e.quantity} to {e.value}"
+        case _:
             return what
 
 
 # -- questions ------------------------------------------------------------------------------------
 
 
-def book(names: Names, state: Snapshot, name: str) -> list[str]:
-    """The resting orders of an instrument, bids first, each side in priority."""
+def queue(which: Queue, names: Names, state: Snapshot, name: str) -> list[str]:
+    """The orders of an instrument that stand there, bids first, each side in its order."""
     rows = state.orders
-    rows = rows[rows["instrument_id"] == names.instruments[name]]
+    rows = rows[(rows["instrument_id"] == names.instruments[name]) & (rows["queue"] == which)]
     said = []
     for row in rows:
         side = Side(int(row["side"])).name.lower()
@@ -151,7 +196,7 @@ def fees(names: Names, state: Snapshot) -> list[str]:
 
 
 QUESTIONS: dict[str, Callable[..., list[str]]] = {
-    "book": book,
+    **{which.name.lower(): partial(queue, which) for which in Queue},
     "cash": cash,
     "units": units,
     "fees": fees,

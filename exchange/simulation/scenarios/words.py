@@ -9,10 +9,24 @@ from typing import NamedTuple
 
 from exchange.messages.frames import Parameter
 from exchange.settings import SCENARIO_LINES_MAX
-from matching.layout import CloseRule
+from matching.layout import CloseRule, Policy
 
-CLOSE_RULES = {"LAST": CloseRule.LAST_TRADE, "VWAP": CloseRule.VWAP}
-MONEY = frozenset({Parameter.TICK_SIZE, Parameter.VALUE_MAX})
+VALUES: dict[Parameter, dict[str, int]] = {
+    Parameter.CLOSE_RULE: {"LAST": CloseRule.LAST_TRADE, **CloseRule.__members__},
+    Parameter.POLICY: dict(Policy.__members__),
+}
+"""Values of parameters that have names."""
+
+MONEY = frozenset(
+    {
+        Parameter.TICK_SIZE,
+        Parameter.VALUE_MAX,
+        Parameter.TICK_FROM_2,
+        Parameter.TICK_SIZE_2,
+        Parameter.TICK_FROM_3,
+        Parameter.TICK_SIZE_3,
+    }
+)
 _SHORT: dict[str, Parameter] = {
     "tick": Parameter.TICK_SIZE,
     "lot": Parameter.LOT_SIZE,

@@ -20,7 +20,7 @@ from exchange.messages.lines import (
     record_fields,
     record_of,
 )
-from exchange.messages.shapes import command_shape, event_shape
+from exchange.messages.shapes import COMMAND_ROWS, EVENT_ROWS, command_shape, event_shape
 from matching.layout import COMMAND, EVENT
 from matching.protocol import Limits
 from tests.matching.flows import Flow, broken_frames, everything
@@ -73,6 +73,12 @@ def test_every_byte_has_one_name(kinds: Any, kind: int) -> None:
     names = [part.name for part in shape.parts]
     assert len(set(names)) == len(names)
     assert not set(names) & {"kind", "offset", "number", "append_ns", "time_ns", "frame", "hex"}
+
+
+def test_every_kind_has_a_row() -> None:
+    """Without one it could be read, but by the names of the layout."""
+    assert set(COMMAND_ROWS) == set(Command)
+    assert set(EVENT_ROWS) == set(Event)
 
 
 def test_the_shape_of_an_unknown_kind_is_the_layout() -> None:
