@@ -26,8 +26,8 @@ STOP or a STOP_LIMIT, terms make an ORDER_TERMS record after it:
     stops EUA -> buy a5 1 @70.00                the other queues are asked like the book
 
 `type STOP` and `bits 0x50` say type and instructions as they are. An instrument that is not named
-is the first. Before a command may stand `@5.12` (session 5, ref 12), `within 100` (valid for 100 ms),
-`late 200` (200 ms on its way). What follows `#` is a comment.
+is the first. Before a command may stand `@5.12` (session 5, ref 12), `within 100` (valid for
+100 ms), `late 200` (200 ms on its way). What follows `#` is a comment.
 
 `words` reads lines, `commands` and `orders` make records of them, `heard` says in words what an
 engine said and holds, `world` runs a scenario.
