@@ -10,8 +10,8 @@ import argparse
 import subprocess
 import sys
 
-MEASUREMENTS = ("engine", "settlement", "path")
-KEPT = ("engine",)
+MEASUREMENTS = ("engine", "peers", "settlement", "path")
+KEPT = ("engine", "peers")
 
 
 def main() -> int:

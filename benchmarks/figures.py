@@ -126,6 +126,12 @@ class Figures:
                 history.write(json.dumps({**run, "figures": short}) + "\n")
 
 
+def wide() -> Console:
+    """A console; one that is no terminal gets room for the tables."""
+    console = Console()
+    return console if console.is_terminal else Console(width=110)
+
+
 def stamp() -> dict[str, Any]:
     """When, of what, where: what makes two runs comparable or not."""
     command = ["git", "describe", "--always", "--dirty", "--exclude", "*"]

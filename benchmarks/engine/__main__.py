@@ -30,7 +30,7 @@ from rich.console import Console
 from rich.progress import track
 
 from benchmarks.engine import depth, latency, snapshots, throughput
-from benchmarks.figures import Figures
+from benchmarks.figures import Figures, wide
 
 Measurement = Any
 
@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--keep", action="store_true", help="add a line to history.jsonl")
     chosen = parser.parse_args()
-    console = Console()
+    console = wide()
     groups = chosen.only or list(GROUPS)
     figures, checks = run(groups, chosen.commands, chosen.rounds, console)
     figures.show(console)

@@ -61,7 +61,8 @@ def empty(int64_t[::1] took):
 def each(Engine engine not None, list frames not None, int64_t[::1] took not None):
     """Applies frames in order; fills `took` with the ticks of each command in turn.
 
-    Frames are taken as sound, and as appended when they were sent. Ticks include those of the clock itself.
+    Frames are taken as sound, and as appended when they were sent. Ticks include those of the
+    clock itself.
     """
     cdef State* s = &engine.state
     cdef Look looks[LOOKS]
