@@ -13,7 +13,7 @@ from libc.string cimport memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
 from matching.administration cimport administer
-from matching.ahead cimport look
+from matching.ahead cimport await_order, look
 from matching.image cimport check, load, save, state_close, state_open
 from matching.ladder cimport book_add, book_remove, end_order, end_resting, key_of, ladder_next
 from matching.layout cimport *
@@ -384,6 +384,7 @@ cdef int trade(State* s, Instrument* i, Order* taker) except -1 nogil:
         return end_order(s, i, taker, FILL_OR_KILL_UNFILLED)
     while taker.leaves and others.best and s.levels[others.best].key <= limit:
         place = s.levels[others.best].head
+        await_order(s, s.orders[place].next)
         fill(s, i, &s.orders[place], taker)
         if s.orders[place].leaves == 0:
             book_remove(s, i, place)
