@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from matching import compiled
 from matching.protocol import EngineProtocol, Limits
 from matching.snapshot import HASH_SIZE, SNAPSHOT_HEADER, Snapshot, decode, encode
 from tests.matching.flows import everything
@@ -36,6 +38,11 @@ def test_limits_travel(engine_type: type[EngineProtocol]) -> None:
     engine = engine_type(Limits(1, 2, 3, 4))
     assert decode(engine.snapshot()).limits == Limits(1, 2, 3, 4)
     assert engine_type.restore(engine.snapshot()).snapshot() == engine.snapshot()
+
+
+def test_an_engine_travels_only_as_its_snapshot() -> None:
+    with pytest.raises(TypeError, match="as its snapshot"):
+        pickle.dumps(compiled.Engine())
 
 
 @pytest.mark.parametrize("at", [0, 4, 8, 100, 160, 500, -40, -1])

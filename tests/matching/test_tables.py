@@ -1,0 +1,151 @@
+"""The inside of the compiled engine's tables: keys with one tag, and a book that becomes empty."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import pytest
+
+from matching import compiled, reference
+from matching.layout import (
+    COUNT_MAX,
+    INDEX_BITS,
+    Command,
+    Event,
+    OrderType,
+    Phase,
+    Reason,
+    Side,
+    TimeInForce,
+)
+from matching.snapshot import decode, encode
+from tests.matching.flows import Flow
+from tests.matching.frames import command, frame
+from tests.matching.twin import Twin
+
+TICK = command(Command.CLOCK_TICK)
+ASK = {
+    "account_id": 1,
+    "instrument_id": 1,
+    "side": Side.SELL,
+    "order_type": OrderType.LIMIT,
+    "time_in_force": TimeInForce.GTC,
+    "quantity": 1,
+    "price": 7_000,
+}
+
+
+APART, ORDERS_APART = 2_971_215_073, 317_360 << INDEX_BITS | 551
+"""Keys this far apart often have one tag; nearer ones hardly ever have."""
+
+
+def tag_of(key: int) -> int:
+    """As in `tables.pxd`."""
+    return (key * 0x9E3779B97F4A7C15 & 2**64 - 1) >> 32
+
+
+def with_one_tag(first: Iterable[int], apart: int) -> tuple[int, int]:
+    """Two keys which the tables cannot tell apart by their tags."""
+    key = next(key for key in first if tag_of(key) == tag_of(key + apart))
+    return key, key + apart
+
+
+def opened() -> tuple[Twin, Flow]:
+    twin, flow = Twin(), Flow(1)
+    for record in flow.opening():
+        twin.apply(record)
+    return twin, flow
+
+
+def test_accounts_and_sessions_with_one_tag() -> None:
+    twin, flow = opened()
+    commands = []
+    for account_id in with_one_tag(range(100, 1_000), APART):
+        named = {"account_id": account_id, "session_id": account_id}
+        commands += [
+            command(Command.ACCOUNT_OPEN, ref=1, **named),
+            command(Command.CASH_WITHDRAW, ref=1, quantity=1, **named),
+            command(Command.CASH_DEPOSIT, ref=2, quantity=7, **named),
+            command(Command.CASH_WITHDRAW, ref=3, quantity=7, **named),
+        ]
+    twin.apply(flow.record(frame(commands)))
+    assert twin.heard[Event.CASH_WITHDRAWN, 0] == twin.heard[Event.DUPLICATE, 0] == 2
+    twin.swap()
+
+
+def test_holdings_with_one_tag() -> None:
+    """Their key is the place of the account, from 1 as they were opened, and the instrument."""
+    twin, flow = opened()
+    keys = with_one_tag(((8 << 16) + instrument for instrument in range(3, 9_000)), APART)
+    places = [key >> 16 for key in keys]
+    accounts = range(1_000, 1_001 + max(places))
+    commands = [command(Command.ACCOUNT_OPEN, account_id=account_id) for account_id in accounts]
+    for key in keys:
+        commands.append(command(Command.INSTRUMENT_OPEN, instrument_id=key & 0xFFFF))
+    for key in (*keys, *reversed(keys)):
+        named = {"account_id": accounts[(key >> 16) - 7], "instrument_id": key & 0xFFFF}
+        commands.append(command(Command.UNITS_DEPOSIT, quantity=5, **named))
+    for at in range(0, len(commands), COUNT_MAX):
+        twin.apply(flow.record(frame(commands[at : at + COUNT_MAX])))
+    assert not [reason for kind, reason in twin.heard if kind == Event.REJECTED]
+    twin.swap()
+
+
+def test_orders_with_one_tag() -> None:
+    """Order ids are places in the log: the orders stand where two ids have one tag."""
+    twin, flow = opened()
+    first = (offset << INDEX_BITS for offset in range(flow.offset, 1_000))
+    keys = with_one_tag(first, ORDERS_APART)
+    for key in keys:
+        flow.offset, index = divmod(key, 2**INDEX_BITS)
+        moved = encode(replace(decode(twin.reference.snapshot()), next_offset=flow.offset))
+        twin.reference = reference.Engine.restore(moved)
+        twin.compiled = compiled.Engine.restore(moved)
+        order = command(Command.NEW_ORDER, **ASK)
+        twin.apply(flow.record(frame([*[TICK] * index, order])))
+    twin.check()
+    for key in reversed(keys):
+        gone = command(Command.CANCEL_ORDER, account_id=1, order_id=key)
+        twin.apply(flow.record(frame([gone, gone])))
+        twin.check()
+    assert twin.heard[Event.ACCEPTED, 0] == 2
+    assert twin.heard[Event.CANCELLED, Reason.CANCELLED_BY_REQUEST] == 2
+
+
+@pytest.mark.parametrize("end", ["swept", "swept, the rest rests", "cancelled", "day"])
+def test_a_large_book_that_becomes_empty(end: str) -> None:
+    """Memory goes back to the system in the middle of a command, and trading goes on."""
+    twin, flow = opened()
+    count, tif = 17 * COUNT_MAX, TimeInForce.DAY if end == "day" else TimeInForce.GTC
+    first = flow.offset
+    for _ in range(17):
+        asks = [
+            command(Command.NEW_ORDER, **ASK | {"time_in_force": tif, "price": 7_000 + at % 64})
+            for at in range(COUNT_MAX)
+        ]
+        twin.apply(flow.record(frame(asks)))
+    assert twin.heard[Event.ACCEPTED, 0] == count
+    if end == "cancelled":
+        for offset in range(first, first + 17):
+            commands = [
+                command(Command.CANCEL_ORDER, account_id=1, order_id=offset << INDEX_BITS | index)
+                for index in range(COUNT_MAX)
+            ]
+            twin.apply(flow.record(frame(commands)))
+    elif end == "day":
+        closed, opened_again = (
+            command(Command.PHASE_CHANGE, order_type=phase)
+            for phase in (Phase.CLOSED, Phase.CONTINUOUS)
+        )
+        rolled = command(Command.DAY_ROLL, quantity=20_261_123)
+        twin.apply(flow.record(frame([closed, rolled, opened_again])))
+    else:
+        quantity = count if end == "swept" else count + 5
+        bid = ASK | {"account_id": 2, "side": Side.BUY, "price": 7_100, "quantity": quantity}
+        twin.apply(flow.record(frame([command(Command.NEW_ORDER, **bid)])))
+    after = [command(Command.NEW_ORDER, **ASK | {"price": 7_000 + at}) for at in range(200)]
+    after.append(command(Command.NEW_ORDER, **ASK | {"side": Side.BUY, "quantity": 3}))
+    twin.apply(flow.record(frame(after)))
+    twin.check()
+    twin.swap()
