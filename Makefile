@@ -20,7 +20,7 @@ PYTHONS := python3.13 python3.12 python3.11 python3 python
 ONLY_DEMO := $(if $(filter-out demo,$(MAKECMDGOALS)),,$(if $(wildcard $(VENV)/.dev),,yes))
 INSTALLED := $(if $(ONLY_DEMO),$(VENV)/.runtime,$(VENV)/.dev)
 
-.PHONY: help demo venue test lint bench build lock clean
+.PHONY: help demo venue test lint sanitize coverage bench build lock clean
 
 help: ## print this list
 	@echo "carbon-exchange: an open exchange for carbon units"
@@ -43,6 +43,12 @@ lint: $(VENV)/.dev $(VENV)/.built ## style, types, import contracts
 	PATH=$(CURDIR)/$(BIN):$$PATH cython-lint --max-line-length=100 matching
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
+
+sanitize: $(VENV)/.dev $(VENV)/.built ## the engine's tests under address and undefined-behaviour sanitizers
+	@$(BIN)/python -m tests.instrumented sanitize $(ARGS)
+
+coverage: $(VENV)/.dev $(VENV)/.built ## the lines of the compiled engine that its tests do not run
+	@$(BIN)/python -m tests.instrumented coverage $(ARGS)
 
 bench: $(VENV)/.dev $(VENV)/.built ## measure each stage; tables here, JSON in benchmarks/results
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from deploy.local import apt
 from deploy.local.chromium import find_chromium, find_prometheus, find_promtool
+from deploy.local.gcc import find_gcc
 from deploy.local.kafka import build_class_archive, fetch_jars, find_java, find_maven, jars_ready
 from deploy.local.postgres import find_binaries
 from deploy.local.process import LocalServerError
@@ -39,6 +40,7 @@ def ensure_jars() -> Path:
 
 
 PIECES: tuple[tuple[str, Callable[[], Path]], ...] = (
+    ("gcc", lambda: or_install(find_gcc, "gcc")),
     ("java", lambda: or_install(find_java, "default-jre-headless")),
     ("kafka jars", ensure_jars),
     ("kafka class archive", build_class_archive),

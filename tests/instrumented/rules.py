@@ -1,0 +1,39 @@
+"""Runs `tests/matching`, and what is tested only there, on the engine of another tree."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.instrumented.build import ROOT
+
+NOT_HERE = "tests/matching/test_stub.py"
+"""Compares types with a stub: no line of an engine is run by it."""
+
+DAMAGE_RULES = "tests/instrumented/damage_rules.py"
+"""What only these builds allow to be tested."""
+
+
+def run_rules(tree: Path, environment: dict[str, str], arguments: list[str]) -> int:
+    """The exit code of pytest; 1 if it ran on another engine than that of the tree."""
+    path = {"PYTHONPATH": f"{tree}{os.pathsep}{ROOT}", "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [
+        *(sys.executable, "-m", "pytest", "-o", f"pythonpath={tree}", "-p", "no:cacheprovider"),
+        *("--tb=short", f"--ignore={NOT_HERE}", "tests/matching", DAMAGE_RULES, *arguments),
+    ]
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=os.environ | path | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    print(done.stdout)
+    if f"compiled engine: {tree}" not in done.stdout:
+        print(f"the engine under test was not that of {tree}")
+        return 1
+    return done.returncode
