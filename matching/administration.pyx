@@ -9,6 +9,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, qsort
 from libc.string cimport memmove
 
+from matching.calls cimport clock_tick, phase_change
 from matching.ladder cimport end_resting, ladder_next
 from matching.layout cimport *
 from matching.state cimport (
@@ -28,7 +29,6 @@ cdef struct Range:
 # Filled from `parameters.py` and `layout.py` when imported.
 cdef Range[PARAMETERS + 1] PARAMETER_RANGES  # by Parameter
 cdef Range[INSTRUMENT_HOLDING_MAX + 1] ACCOUNT_RANGES  # by AccountParameter
-cdef uint8_t[CLOSING_CALL + 1] PHASES_AFTER  # by Phase, a bit for each Phase that may follow
 
 
 cdef int administer(
@@ -60,7 +60,7 @@ cdef int administer(
         return epoch_start(s, c)
     if c.kind == INSTRUCTION:
         return instruction(s, c, position)
-    return 0  # CLOCK_TICK says nothing: engine time has moved already
+    return clock_tick(s)
 
 # -- accounts ------------------------------------------------------------------------------------
 
@@ -241,33 +241,6 @@ cdef int instrument_parameter(State* s, Instrument* i, const CommandRecord* c) e
     e.quantity = c.quantity
     return 0
 
-cdef bint is_allowed(uint8_t old, uint8_t new) noexcept nogil:
-    return PHASES_AFTER[old] >> new & 1
-
-cdef int phase_change(State* s, Instrument* named, const CommandRecord* c) except -1 nogil:
-    cdef Instrument* i
-    cdef int64_t at, first = s.events_count
-    if c.order_type > CLOSING_CALL:
-        return UNKNOWN_PHASE
-    if c.instrument_id:
-        if is_allowed(named.phase, c.order_type):
-            change_phase(s, named, c.order_type)
-    else:
-        for at in range(s.instruments_count):
-            i = s.instruments[s.instrument_ids[at]]
-            if is_allowed(i.phase, c.order_type):
-                change_phase(s, i, c.order_type)
-    if s.events_count == first:
-        return PHASE_TRANSITION_REFUSED
-    return 0
-
-cdef int change_phase(State* s, Instrument* i, uint8_t phase) except -1 nogil:
-    i.phase = phase
-    e = emit(s, PHASE_CHANGED)
-    e.instrument_id = i.instrument_id
-    e.order_type = phase
-    return 0
-
 cdef int reference_price(State* s, Instrument* i, const CommandRecord* c) except -1 nogil:
     if not 1 <= c.price <= PRICE_LIMIT:
         return PARAMETER_OUT_OF_RANGE
@@ -302,7 +275,7 @@ cdef int day_roll(State* s, const CommandRecord* c) except -1 nogil:
         e.value = i.turnover
         end_outside_band(s, i, &i.sides[BUY], True)
         end_outside_band(s, i, &i.sides[SELL], True)
-        i.volume = i.turnover = 0
+        i.volume = i.turnover = i.call_price = 0
     unlock(s)
     forget(s)
     s.trading_date = c.quantity
@@ -312,9 +285,11 @@ cdef int day_roll(State* s, const CommandRecord* c) except -1 nogil:
 cdef int64_t closing_price(const Instrument* i) noexcept nogil:
     if i.volume <= i.parameters[CLOSE_VOLUME_MIN]:
         return i.reference
-    if i.parameters[CLOSE_RULE] == LAST_TRADE:
-        return i.last_price
-    return half_up(i.turnover, i.volume)
+    if i.parameters[CLOSE_RULE] == VWAP:
+        return half_up(i.turnover, i.volume)
+    if i.parameters[CLOSE_RULE] == CALL_PRICE and i.call_price:
+        return i.call_price
+    return i.last_price
 
 cdef int end_outside_band(
     State* s, Instrument* i, BookSide* side, bint is_day_over
@@ -403,7 +378,6 @@ cdef int instruction(State* s, const CommandRecord* c, uint64_t position) except
 
 
 def _read_ranges():
-    from matching.layout import PHASE_TRANSITIONS
     from matching.parameters import (
         ACCOUNT_PARAMETER_RANGE,
         NEEDS_EMPTY_BOOK,
@@ -419,8 +393,6 @@ def _read_ranges():
     for parameter, (low, high) in ACCOUNT_PARAMETER_RANGE.items():
         ACCOUNT_RANGES[<int>parameter].low = low
         ACCOUNT_RANGES[<int>parameter].high = high
-    for before, after in PHASE_TRANSITIONS:
-        PHASES_AFTER[<int>before] |= 1 << <int>after
 
 
 _read_ranges()

@@ -30,7 +30,7 @@ cdef inline void look(
     for at in range(count):
         look_behind(s, &c[at], &looks[at])
     for at in range(count):
-        look_beside(s, &c[at])
+        look_beside(s, &c[at], &looks[at])
 
 cdef inline void look_up(
     State* s, const CommandRecord* c, uint64_t position, Look* look
@@ -62,28 +62,37 @@ cdef inline void look_at(State* s, const CommandRecord* c, Look* look) noexcept 
     elif c.order_id:
         look.order = index_guess(&s.order_places, tag_of(c.order_id))
         prefetch(&s.orders[look.order])
-        prefetch(&s.orders[look.order].quantity)
+        prefetch(&s.orders[look.order].own_previous)
 
 cdef inline void look_behind(State* s, const CommandRecord* c, Look* look) noexcept nogil:
     # What that leads to.
-    cdef const Order* o
     if c.kind == NEW_ORDER:
         look.holding = index_guess(
             &s.holding_places, tag_of(holding_key(look.account, c.instrument_id))
         )
         prefetch(&s.holdings[look.holding])
         prefetch(&s.levels[level_ahead(s, c)])
-    elif look.order:
-        o = &s.orders[look.order]
-        prefetch(&s.holdings[o.holding])
-        prefetch(&s.levels[o.level])
-        prefetch(&s.orders[o.next])
-        prefetch(&s.orders[o.previous])
+    else:
+        await_order(s, look.order)
 
-cdef inline void look_beside(State* s, const CommandRecord* c) noexcept nogil:
-    # Who will stand before the order.
+cdef inline void look_beside(State* s, const CommandRecord* c, const Look* look) noexcept nogil:
+    # Who will stand beside the order: at its price, and among those of its account.
     if c.kind == NEW_ORDER:
         prefetch(&s.orders[s.levels[level_ahead(s, c)].tail])
+        prefetch(&s.orders[s.holdings[look.holding].orders].own_previous)
+
+cdef inline void await_order(State* s, uint32_t place) noexcept nogil:
+    # All that its end will touch. Its own memory should be there.
+    cdef const Order* o = &s.orders[place]
+    index_await(&s.order_places, tag_of(o.order_id))
+    prefetch(&s.accounts[o.account])
+    prefetch(&s.holdings[o.holding])
+    prefetch(&s.levels[o.level])
+    prefetch(&s.orders[o.next])
+    prefetch(&s.orders[o.next].own_previous)
+    prefetch(&s.orders[o.previous])
+    prefetch(&s.orders[o.own_next].own_previous)
+    prefetch(&s.orders[o.own_previous].own_previous)
 
 cdef inline uint32_t level_ahead(State* s, const CommandRecord* c) noexcept nogil:
     # Where the order would rest.

@@ -13,7 +13,8 @@ from libc.string cimport memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
 from matching.administration cimport administer
-from matching.ahead cimport look
+from matching.ahead cimport await_order, look
+from matching.calls cimport phase_refusal
 from matching.image cimport check, load, save, state_close, state_open
 from matching.ladder cimport book_add, book_remove, end_order, end_resting, key_of, ladder_next
 from matching.layout cimport *
@@ -21,8 +22,9 @@ from matching.memory cimport likely, unlikely
 from matching.snapshot cimport ClientOrderIdRow
 from matching.state cimport (
     BookSide, Instrument, Look, Order, State,
-    account_find, count_trade, duplicate, emit, emit_answer, emit_order, hold_of, holding_find,
-    holding_of, is_outside_band, move_hold, order_find, reject, session_add, session_find, settle,
+    account_find, count_trade, duplicate, emit, emit_answer, emit_fill, emit_order, hold_of,
+    holding_find, holding_of, is_outside_band, move_hold, order_find, reject, session_add,
+    session_find, settle,
 )
 from matching.tables cimport labels_add, labels_count, labels_find
 
@@ -143,7 +145,7 @@ cdef int new_order(
         return answer_known(s, c, known)
     if c.order_type == MARKET:
         price = protection_price(s, i, c.side)
-    reason = terms_refusal(i, c, c.side, price, 0, c.order_type == MARKET)
+    reason = terms_refusal(i, c, c.side, c.time_in_force, price, 0, c.order_type == MARKET)
     if not reason and s.orders_count >= s.orders_max:
         reason = ORDERS_FULL
     if not reason:
@@ -208,7 +210,9 @@ cdef int replace_order(State* s, uint32_t account, const CommandRecord* c) excep
     changed = s.orders[place]
     executed = changed.quantity - changed.leaves
     i = s.instruments[changed.instrument_id]
-    reason = terms_refusal(i, c, changed.side, c.price, executed, False)
+    reason = terms_refusal(
+        i, c, changed.side, changed.time_in_force, c.price, executed, False
+    )
     if not reason:
         reason = label_refusal(s, c)
     if reason:
@@ -262,14 +266,15 @@ cdef uint16_t form_refusal(const CommandRecord* c) noexcept nogil:
     return NONE
 
 cdef uint16_t terms_refusal(
-    const Instrument* i, const CommandRecord* c, uint8_t side, int64_t price, int64_t executed,
-    bint is_market,
+    const Instrument* i, const CommandRecord* c, uint8_t side, uint8_t tif, int64_t price,
+    int64_t executed, bint is_market,
 ) noexcept nogil:
     # Phase, quantity, price, value; `price` is the effective limit.
-    if i.phase != CONTINUOUS:
-        if i.phase == CLOSED:
-            return MARKET_CLOSED
-        return MARKET_HALTED if i.phase == HALT else ORDER_NOT_ALLOWED_IN_PHASE
+    cdef uint16_t reason
+    if unlikely(i.phase != CONTINUOUS):
+        reason = phase_refusal(i.phase, tif, tif == IOC or tif == FOK)
+        if reason:
+            return reason
     if c.quantity <= 0:
         return QUANTITY_NOT_POSITIVE
     if c.quantity > i.parameters[QUANTITY_MAX]:
@@ -376,14 +381,17 @@ cdef uint16_t reused_by_replace(
 # -- matching ------------------------------------------------------------------------------------
 
 cdef int trade(State* s, Instrument* i, Order* taker) except -1 nogil:
-    # Meet the other side, then rest or end.
+    # Meet the other side, if it is the time for it, then rest or end.
     cdef BookSide* others = &i.sides[BUY + SELL - taker.side]
     cdef uint32_t limit = key_of(i, BUY + SELL - taker.side, taker.price)
     cdef uint32_t place
+    if unlikely(i.phase != CONTINUOUS):
+        return book_add(s, i, taker)
     if taker.time_in_force == FOK and not is_fillable(s, others, limit, taker.leaves):
         return end_order(s, i, taker, FILL_OR_KILL_UNFILLED)
     while taker.leaves and others.best and s.levels[others.best].key <= limit:
         place = s.levels[others.best].head
+        await_order(s, s.orders[place].next)
         fill(s, i, &s.orders[place], taker)
         if s.orders[place].leaves == 0:
             book_remove(s, i, place)
@@ -412,27 +420,9 @@ cdef int fill(State* s, Instrument* i, Order* maker, Order* taker) except -1 nog
     count_trade(i, quantity, price, value)
     s.levels[maker.level].quantity -= quantity
     fee = settle(s, i, maker, quantity, value, i.parameters[MAKER_FEE_BP])
-    emit_fill(s, maker, taker, MAKER, quantity, price, fee)
+    emit_fill(s, maker, taker, MAKER, BOOK_TRADE, quantity, price, fee)
     fee = settle(s, i, taker, quantity, value, i.parameters[TAKER_FEE_BP])
-    emit_fill(s, taker, maker, TAKER, quantity, price, fee)
-    return 0
-
-cdef int emit_fill(
-    State* s, const Order* o, const Order* contra, uint8_t liquidity, int64_t quantity,
-    int64_t price, int64_t fee,
-) except -1 nogil:
-    cdef FillRecord* e = <FillRecord*>emit(s, FILL)
-    e.side = o.side
-    e.order_type = liquidity
-    e.time_in_force = PARTIALLY_FILLED if o.leaves else FILLED
-    e.instrument_id = o.instrument_id
-    e.account_id = s.accounts[o.account].account_id
-    e.value = o.leaves
-    e.quantity = quantity
-    e.price = price
-    e.order_id = o.order_id
-    e.contra_order_id = contra.order_id
-    e.fee = fee
+    emit_fill(s, taker, maker, TAKER, BOOK_TRADE, quantity, price, fee)
     return 0
 
 # -- records -------------------------------------------------------------------------------------

@@ -13,7 +13,9 @@ from cpython.bytes cimport PyBytes_AS_STRING
 
 from matching.administration cimport derive, instrument_add
 from matching.ladder cimport book_add, key_of, ladder_next
-from matching.layout cimport BUY, SELL, TICK_SIZE, TOTAL_LIMIT, EventRecord
+from matching.layout cimport (
+    BUY, CONTINUOUS, POLICY, PRICE_TIME, SELL, TICK_SIZE, TOTAL_LIMIT, EventRecord,
+)
 from matching.memory cimport pool_close, pool_grow, pool_open, raise_memory_error
 from matching.snapshot cimport (
     AccountRow, ClientOrderIdRow, HoldingRow, InstrumentRow, OrderRow, SessionRow,
@@ -187,6 +189,12 @@ cdef object save_instruments(State* s):
         row.turnover = i.turnover
         row.last_price = i.last_price
         row.units = i.units
+        row.call_price = i.call_price
+        row.change_at_ns = i.change_at_ns
+        row.change_to = i.change_to
+        row.indicative_price = i.indicative.price
+        row.indicative_volume = i.indicative.volume
+        row.indicative_surplus = i.indicative.surplus
         row += 1
     return rows
 
@@ -311,6 +319,12 @@ cdef int load_instruments(State* s, bytes rows) except -1:
         i.turnover = row[at].turnover
         i.last_price = row[at].last_price
         i.units = row[at].units
+        i.call_price = row[at].call_price
+        i.change_at_ns = row[at].change_at_ns
+        i.change_to = <uint8_t>row[at].change_to
+        i.indicative.price = row[at].indicative_price
+        i.indicative.volume = row[at].indicative_volume
+        i.indicative.surplus = row[at].indicative_surplus
         derive(i)
     return 0
 
@@ -377,6 +391,8 @@ cdef object check_books(const State* s, list wrong, object cash_held, object uni
             resting += check_side(s, i, side, wrong, cash_held, units_held)
         bid = i.sides[BUY].best
         ask = i.sides[SELL].best
+        if i.phase != CONTINUOUS or i.parameters[POLICY] != PRICE_TIME:
+            continue
         if bid and ask and s.orders[s.levels[bid].head].price >= s.orders[s.levels[ask].head].price:
             wrong.append(f"instrument {i.instrument_id}: the book is crossed")
     return resting

@@ -11,23 +11,33 @@ from libc.stdint cimport uint32_t, uint64_t
 cdef extern from *:
     """
     #include <stddef.h>
+    #include <stdint.h>
     #include <sys/mman.h>
     #ifndef MAP_NORESERVE
     #define MAP_NORESERVE 0
     #endif
     #define cx_likely(x) __builtin_expect(!!(x), 1)
     #define cx_unlikely(x) __builtin_expect(!!(x), 0)
-    #define CX_SMALL_PAGES ((size_t)1 << 20)
+    #define CX_HUGE_PAGE ((size_t)2 << 20)
+    #define CX_WHOLE(size) (((size) + CX_HUGE_PAGE - 1) & ~(CX_HUGE_PAGE - 1))
 
     static inline char *cx_reserve(size_t size) {
-        void *at = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANON | MAP_NORESERVE, -1, 0);
-        return at == MAP_FAILED ? NULL : (char *)at;
+        /* Huge pages begin at their own multiples: so does the memory. What is in front goes. */
+        size_t room = CX_WHOLE(size) + CX_HUGE_PAGE, before;
+        char *at = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANON | MAP_NORESERVE, -1, 0);
+        if (at == MAP_FAILED)
+            return NULL;
+        before = CX_WHOLE((uintptr_t)at) - (uintptr_t)at;
+        if (before)
+            munmap(at, before);
+        munmap(at + before + CX_WHOLE(size), CX_HUGE_PAGE - before);
+        return at + before;
     }
-    static inline int cx_take(char *base, size_t size) {
+    static inline int cx_take(char *base, size_t size, size_t in_small_pages) {
         int failed = mprotect(base, size, PROT_READ | PROT_WRITE);
     #ifdef MADV_HUGEPAGE
-        if (!failed && size > CX_SMALL_PAGES)  /* advice: a system without them says no */
-            (void)madvise(base + CX_SMALL_PAGES, size - CX_SMALL_PAGES, MADV_HUGEPAGE);
+        if (!failed && size > in_small_pages)  /* advice: a system without them says no */
+            (void)madvise(base + in_small_pages, size - in_small_pages, MADV_HUGEPAGE);
     #endif
         return failed;
     }
@@ -38,18 +48,19 @@ cdef extern from *:
     }
     static inline void cx_release(char *base, size_t size) {
         if (base != NULL)
-            munmap(base, size);
+            munmap(base, CX_WHOLE(size));
     }
     """
     bint likely "cx_likely"(bint fact) noexcept nogil
     bint unlikely "cx_unlikely"(bint fact) noexcept nogil
     char* reserve "cx_reserve"(size_t size) noexcept nogil
-    bint take "cx_take"(char* base, size_t size) noexcept nogil
+    bint take "cx_take"(char* base, size_t size, size_t in_small_pages) noexcept nogil
     bint give_back "cx_give_back"(char* base, size_t size) noexcept nogil
     void release "cx_release"(char* base, size_t size) noexcept nogil
     void prefetch "__builtin_prefetch"(const void* at) noexcept nogil
 
 cdef enum:
+    HUGE_PAGE = 0x20_0000
     PLACES_AT_FIRST = 1024
     PLACES_MAX = 0x7FFF_FFFF
 
@@ -70,25 +81,26 @@ cdef inline int pool_open(Pool* p, size_t row, uint64_t places) except -1 nogil:
     # Place 0 is nobody and all zeros.
     p.row = row
     p.places = <uint32_t>min(max(places + 1, <uint64_t>PLACES_AT_FIRST), <uint64_t>PLACES_MAX)
-    p.ready = PLACES_AT_FIRST
     p.end = 1
     p.base = reserve(p.places * row)
-    if p.base == NULL or take(p.base, p.ready * row):
+    if p.base == NULL:
         return raise_memory_error()
-    return 0
+    return pool_grow(p, PLACES_AT_FIRST)
 
 cdef inline void pool_close(Pool* p) noexcept nogil:
     release(p.base, p.places * p.row)
 
 cdef inline int pool_grow(Pool* p, uint64_t places) except -1 nogil:
-    # Until `places` can be written. Those that were never written hold zeros.
-    cdef uint64_t ready = p.ready
-    while ready < places:
-        ready *= 2
-    ready = min(ready, <uint64_t>p.places)
-    if ready < places or take(p.base, ready * p.row):
+    # Until `places` can be written, and twice as many as before. Those that were never written
+    # hold zeros. After a huge page only whole ones are taken, or the last would be in small ones.
+    cdef size_t size = min(max(places, 2 * <uint64_t>p.ready), <uint64_t>p.places) * p.row
+    if places > p.places:
         return raise_memory_error()
-    p.ready = <uint32_t>ready
+    if size > HUGE_PAGE:
+        size = (size + HUGE_PAGE - 1) // HUGE_PAGE * HUGE_PAGE
+    if take(p.base, size, HUGE_PAGE):
+        return raise_memory_error()
+    p.ready = <uint32_t>min(size // p.row, <uint64_t>p.places)
     return 0
 
 cdef inline uint32_t pool_next(Pool* p) except 0 nogil:
@@ -102,7 +114,7 @@ cdef inline uint32_t pool_next(Pool* p) except 0 nogil:
 cdef inline int pool_empty(Pool* p) except -1 nogil:
     # Nothing is in use any more: the pages go back to the system. All places can still be read,
     # since some may be looked at ahead of time.
-    if give_back(p.base, p.ready * p.row) or take(p.base, p.ready * p.row):
+    if give_back(p.base, p.ready * p.row) or take(p.base, p.ready * p.row, HUGE_PAGE):
         return raise_memory_error()
     p.end = 1
     return 0

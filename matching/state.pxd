@@ -11,8 +11,9 @@ from libc.stdlib cimport realloc
 from libc.string cimport memset
 
 from matching.layout cimport (
-    BP, BUY, DUPLICATE, REJECTED, RESALE_NEXT_DAY, SELL, TOTAL_LIMIT,
-    ClientOrderId, CommandRecord, EventRecord,
+    BP, BUY, DUPLICATE, FILL, FILLED, PARTIALLY_FILLED, REJECTED, RESALE_NEXT_DAY, SELL,
+    TOTAL_LIMIT,
+    ClientOrderId, CommandRecord, EventRecord, FillRecord,
 )
 from matching.memory cimport Pool, pool_empty, pool_next, raise_memory_error, unlikely
 from matching.tables cimport (
@@ -66,9 +67,15 @@ cdef struct BookSide:
     uint32_t best  # level
     Leaf leaves[LEAVES]  # nodes of the last step, by the low bits of their prefix
 
+cdef struct CallPrice:  # at which price a call ends, or would end now
+    int64_t price
+    int64_t volume
+    int64_t surplus  # above zero on the buy side
+
 cdef struct Instrument:
     uint16_t instrument_id
     uint8_t phase
+    uint8_t change_to  # the Phase that a pending change leads to
     int64_t fee_bp_max
     int64_t band_low
     int64_t band_high  # -1 = no band
@@ -78,6 +85,9 @@ cdef struct Instrument:
     int64_t turnover
     int64_t last_price
     int64_t units
+    int64_t call_price  # of the day's last closing call
+    int64_t change_at_ns  # when a call ends by itself, 0 = it does not
+    CallPrice indicative  # as last said
     BookSide sides[SIDES + 1]
 
 cdef struct Account:
@@ -378,6 +388,25 @@ cdef inline EventRecord* emit_order(State* s, uint8_t kind, const Order* o) exce
     e.client_order_id = o.client_order_id
     return e
 
+cdef inline int emit_fill(
+    State* s, const Order* o, const Order* contra, uint8_t liquidity, uint8_t method,
+    int64_t quantity, int64_t price, int64_t fee,
+) except -1 nogil:
+    cdef FillRecord* e = <FillRecord*>emit(s, FILL)
+    e.side = o.side
+    e.order_type = liquidity
+    e.time_in_force = PARTIALLY_FILLED if o.leaves else FILLED
+    e.instrument_id = o.instrument_id
+    e.reason = method
+    e.account_id = s.accounts[o.account].account_id
+    e.value = o.leaves
+    e.quantity = quantity
+    e.price = price
+    e.order_id = o.order_id
+    e.contra_order_id = contra.order_id
+    e.fee = fee
+    return 0
+
 # -- money and units -----------------------------------------------------------------------------
 
 cdef inline int64_t hold_of(const Order* o, int64_t fee_bp_max) noexcept nogil:
@@ -439,6 +468,10 @@ cdef inline int64_t half_up(int64_t numerator, int64_t denominator) noexcept nog
 
 cdef inline bint is_outside_band(const Instrument* i, int64_t price) noexcept nogil:
     return i.band_high >= 0 and (price < i.band_low or price > i.band_high)
+
+cdef inline int64_t base_price(const Instrument* i) noexcept nogil:
+    # What prices are measured against: the last of the day, else the reference.
+    return i.last_price if i.volume else i.reference
 
 cdef inline void count_trade(
     Instrument* i, int64_t quantity, int64_t price, int64_t value

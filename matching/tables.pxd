@@ -11,7 +11,7 @@ from libc.stdint cimport uint32_t, uint64_t, uintptr_t
 
 from matching.layout cimport ClientOrderId
 from matching.memory cimport (
-    Pool, pool_close, pool_next, pool_open, prefetch, raise_memory_error, release, reserve, take,
+    HUGE_PAGE, Pool, pool_close, pool_next, pool_open, prefetch, raise_memory_error, release, reserve, take,
     unlikely,
 )
 from matching.snapshot cimport ClientOrderIdRow
@@ -43,7 +43,7 @@ cdef inline uint32_t tag_of(uint64_t key) noexcept nogil:
 cdef inline int index_open(Index* x, int bits) except -1 nogil:
     cdef size_t size = sizeof(uint64_t) << bits
     x.slots = <uint64_t*>reserve(size)
-    if x.slots == NULL or take(<char*>x.slots, size):
+    if x.slots == NULL or take(<char*>x.slots, size, 0 if size >= HUGE_PAGE else size):
         return raise_memory_error()
     x.mask = (<uint64_t>1 << bits) - 1
     x.count = 0

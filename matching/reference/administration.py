@@ -6,7 +6,6 @@ Each command gives the reason why it is refused, and has then changed nothing.
 from __future__ import annotations
 
 from matching.layout import (
-    PHASE_TRANSITIONS,
     PRICE_LIMIT,
     TOTAL_LIMIT,
     Event,
@@ -24,7 +23,6 @@ from matching.reference.trading import end_outside_band
 
 _INSTRUCTIONS = frozenset(Instruction)
 _PARAMETERS = frozenset(Parameter)
-_PHASES = frozenset(Phase)
 
 
 def account_open(state: State, c: CommandRecord) -> Reason:
@@ -140,21 +138,6 @@ def instrument_parameter(state: State, c: CommandRecord) -> Reason:
     return Reason.NONE
 
 
-def phase_change(state: State, c: CommandRecord) -> Reason:
-    """PHASE_CHANGE of one instrument, or of all that allow it. O(instruments)."""
-    if c.order_type not in _PHASES:
-        return Reason.UNKNOWN_PHASE
-    phase = Phase(c.order_type)
-    named = [state.instruments[c.instrument_id]] if c.instrument_id else state.instruments.values()
-    moving = [i for i in named if (Phase(i.phase), phase) in PHASE_TRANSITIONS]
-    if not moving:
-        return Reason.PHASE_TRANSITION_REFUSED
-    for instrument in moving:
-        instrument.phase = phase
-        state.emit(Event.PHASE_CHANGED, instrument_id=instrument.instrument_id, order_type=phase)
-    return Reason.NONE
-
-
 def reference_price(state: State, c: CommandRecord) -> Reason:
     """REFERENCE_PRICE. O(orders of the instrument)."""
     instrument: Instrument = state.instruments[c.instrument_id]
@@ -184,7 +167,7 @@ def day_roll(state: State, c: CommandRecord) -> Reason:
             value=instrument.turnover,
         )
         end_outside_band(state, instrument, is_day_over=True)
-        instrument.volume = instrument.turnover = 0
+        instrument.volume = instrument.turnover = instrument.call_price = 0
     _unlock(state)
     state.client_order_ids = {
         label: body
@@ -208,11 +191,6 @@ def _unlock(state: State) -> None:
                 quantity=unlocked,
                 value=holding.total,
             )
-
-
-def clock_tick(state: State, c: CommandRecord) -> Reason:
-    """CLOCK_TICK says nothing: engine time has moved already. O(1)."""
-    return Reason.NONE
 
 
 def epoch_start(state: State, c: CommandRecord) -> Reason:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from matching.layout import INDEX_BITS, AccountParameter, Command, Event, Reason
 from matching.protocol import Limits
-from matching.reference import administration, controls, trading
+from matching.reference import administration, controls, phases, trading
 from matching.reference.invariants import broken
 from matching.reference.records import NO_LABEL, CommandRecord, decode
 from matching.reference.state import State, from_snapshot, to_snapshot
@@ -27,10 +27,10 @@ HANDLERS: dict[int, Callable[[State, CommandRecord], Reason]] = {
     Command.ACCOUNT_PARAMETER: controls.account_parameter,
     Command.INSTRUMENT_OPEN: administration.instrument_open,
     Command.INSTRUMENT_PARAMETER: administration.instrument_parameter,
-    Command.PHASE_CHANGE: administration.phase_change,
+    Command.PHASE_CHANGE: phases.phase_change,
     Command.REFERENCE_PRICE: administration.reference_price,
     Command.DAY_ROLL: administration.day_roll,
-    Command.CLOCK_TICK: administration.clock_tick,
+    Command.CLOCK_TICK: phases.clock_tick,
     Command.EPOCH_START: administration.epoch_start,
 }
 """Who answers a command; NEW_ORDER and INSTRUCTION also need its position in the log."""

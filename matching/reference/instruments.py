@@ -120,13 +120,19 @@ class Instrument:
         limit = max(limit, tick)
         return max(limit, band[0]) if band else limit
 
+    def base_price(self) -> int:
+        """What prices are measured against: the last of the day, else the reference. O(1)."""
+        return self.last_price if self.volume else self.reference
+
     def closing_price(self) -> int:
         """The close by CLOSE_RULE; the reference stays on a thin day. O(1)."""
+        rule = self[Parameter.CLOSE_RULE]
         if self.volume <= self[Parameter.CLOSE_VOLUME_MIN]:
             return self.reference
-        if self[Parameter.CLOSE_RULE] == CloseRule.LAST_TRADE:
-            return self.last_price
-        return half_up(self.turnover, self.volume)
+        if rule == CloseRule.VWAP:
+            return half_up(self.turnover, self.volume)
+        is_called = rule == CloseRule.CALL_PRICE and self.call_price
+        return self.call_price if is_called else self.last_price
 
     def count_trade(self, quantity: int, price: int) -> None:
         """Add a trade to the day. O(1)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from matching.layout import BP, TOTAL_LIMIT, Side
+from matching.layout import BP, TOTAL_LIMIT, Parameter, Phase, Policy, Side
 from matching.reference.book import half_up
 from matching.reference.state import State
 
@@ -61,7 +61,9 @@ def _books(state: State) -> list[str]:
     for instrument in state.instruments.values():
         name = f"instrument {instrument.instrument_id}"
         bid, ask = instrument.bids.best(), instrument.asks.best()
-        if bid is not None and ask is not None and bid >= ask:
+        matches = instrument.phase == Phase.CONTINUOUS
+        matches &= instrument[Parameter.POLICY] == Policy.PRICE_TIME
+        if matches and bid is not None and ask is not None and bid >= ask:
             wrong.append(f"{name}: the book is crossed")
         for book_side in (instrument.bids, instrument.asks):
             if not all(book_side.levels.values()):

@@ -16,6 +16,7 @@ from matching.layout import (
     TimeInForce,
 )
 from matching.reference.book import Order
+from matching.reference.calls import phase_refusal
 from matching.reference.instruments import Instrument
 from matching.reference.orders import end, end_resting, fill, move_hold, names
 from matching.reference.records import NO_LABEL, CommandRecord
@@ -196,12 +197,10 @@ def _terms_refusal(
     instrument: Instrument, c: CommandRecord, side: int, price: int, replaced: Order | None = None
 ) -> Reason:
     """Phase, quantity, price, value; `price` is the effective limit."""
-    if instrument.phase == Phase.CLOSED:
-        return Reason.MARKET_CLOSED
-    if instrument.phase == Phase.HALT:
-        return Reason.MARKET_HALTED
-    if instrument.phase != Phase.CONTINUOUS:
-        return Reason.ORDER_NOT_ALLOWED_IN_PHASE
+    tif = replaced.time_in_force if replaced else c.time_in_force
+    reason = phase_refusal(instrument.phase, tif, must_match=tif in _IMMEDIATE)
+    if reason:
+        return reason
     if c.quantity <= 0:
         return Reason.QUANTITY_NOT_POSITIVE
     if c.quantity > instrument[Parameter.QUANTITY_MAX]:
@@ -286,14 +285,14 @@ def _replaced(order: Order, c: CommandRecord) -> Order:
 
 
 def _trade(state: State, instrument: Instrument, taker: Order) -> None:
-    """Meet the other side, then rest or end."""
+    """Meet the other side, if it is the time for it, then rest or end."""
     others = instrument.opposite(taker.side)
     is_fok = taker.time_in_force == TimeInForce.FOK
     if is_fok and sum(o.leaves for o in others.within(taker.price)) < taker.leaves:
         end(state, instrument, taker, Reason.FILL_OR_KILL_UNFILLED)
         return
     fees = instrument[Parameter.MAKER_FEE_BP], instrument[Parameter.TAKER_FEE_BP]
-    while taker.leaves:
+    while taker.leaves and instrument.phase == Phase.CONTINUOUS:
         maker = next(others.within(taker.price), None)
         if maker is None:
             break

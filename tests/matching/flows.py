@@ -13,6 +13,7 @@ from matching.layout import (
     TOTAL_LIMIT,
     VALUE_LIMIT,
     AccountParameter,
+    CloseRule,
     Command,
     Event,
     Instruction,
@@ -108,8 +109,9 @@ class Flow:
                 (Parameter.MAKER_FEE_BP, (0, 5, 333, 1_000)),
                 (Parameter.TAKER_FEE_BP, (0, 7, 1_000)),
                 (Parameter.RESALE_NEXT_DAY, (0, 1)),
-                (Parameter.CLOSE_RULE, (1, 2)),
+                (Parameter.CLOSE_RULE, tuple(CloseRule)),
                 (Parameter.CLOSE_VOLUME_MIN, (0, 500)),
+                (Parameter.RANDOM_END_MS, (0, 5, 40)),
             ):
                 fields = {"order_type": parameter, "quantity": r.choice(values)}
                 fields["instrument_id"] = instrument_id
@@ -283,8 +285,9 @@ class Flow:
             return command(Command.DAY_ROLL, quantity=self.date, **self.session())
         return command(
             Command.PHASE_CHANGE,
-            order_type=r.choices((0, 1, 2, 3, 255), (4, 9, 2, 0.3, 0.3))[0],
+            order_type=r.choices((*Phase, 255), (4, 9, 2, 2, 2, 1, 2, 0.3))[0],
             instrument_id=r.choice((0, 0, 0, *INSTRUMENTS, 7)),
+            quantity=r.choices((0, 1, -1, 2**63 - 1, r.getrandbits(62)), (9, 1, 1, 1, 1))[0],
         )
 
     def passing(self) -> bytes:
@@ -426,6 +429,28 @@ def extremes(flow: Flow) -> bytes:
     return flow.money() if kind < 0.9 else flow.cancel()
 
 
+def calls(flow: Flow) -> bytes:
+    """Books that cross in calls, which begin and end all the time."""
+    r = flow.random
+    kind = r.random()
+    if kind < 0.7:
+        price = flow.mid + r.randint(-4, 4)
+        return flow.new_order(instrument_id=1, price=price, quantity=r.choice((1, 2, 3, 5, 10)))
+    if kind < 0.75:
+        return flow.cancel()
+    if kind < 0.8:
+        return flow.replace()
+    if kind < 0.9:
+        return command(Command.CLOCK_TICK)
+    if kind < 0.91:
+        return flow.end_of_day()
+    if kind < 0.92:
+        return command(Command.REFERENCE_PRICE, instrument_id=1, price=flow.price())
+    order_type = r.choices(tuple(Phase), (2, 6, 1, 2, 4, 4, 4))[0]
+    seed = r.choice((0, 0, r.getrandbits(60)))
+    return command(Command.PHASE_CHANGE, order_type=order_type, instrument_id=1, quantity=seed)
+
+
 def labels(flow: Flow) -> bytes:
     """Client order ids used again: resent, changed in one field, across accounts."""
     r = flow.random
@@ -477,5 +502,6 @@ WHOLE_FLOWS: dict[str, Callable[[Flow], bytes]] = {
     "replace_chain": replace_chain,
     "fill_or_kill": fill_or_kill,
     "extremes": extremes,
+    "calls": calls,
     "labels": labels,
 }

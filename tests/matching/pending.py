@@ -11,9 +11,6 @@ PENDING_EVENTS = {
     Event.MASS_CANCELLED,
     Event.QUOTED,
     Event.PARTICIPANT_CHANGED,
-    Event.CALL_ENDING,
-    Event.INDICATIVE,
-    Event.UNCROSSED,
     Event.AUCTION_OPENED,
     Event.AUCTION_CLEARED,
     Event.AUCTION_CANCELLED,
@@ -38,7 +35,6 @@ PENDING_REASONS = {
     Reason.SELF_TRADE_PREVENTED,
     Reason.CANCELLED_IN_MASS,
     # phases and calls
-    Reason.ORDER_NOT_ALLOWED_IN_PHASE,
     Reason.CALL_ENDED,
     Reason.NOT_PERSISTENT,
     # listings, blocks, sealed bids

@@ -57,6 +57,10 @@ BROKEN: dict[Reason, dict[str, Any]] = {
     Reason.CLIENT_ORDER_ID_REUSED_PRICE: KNOWN | {"price": 7_005},
     Reason.MARKET_CLOSED: {"phase": Phase.CLOSED},
     Reason.MARKET_HALTED: {"phase": Phase.HALT},
+    Reason.ORDER_NOT_ALLOWED_IN_PHASE: {
+        "phase": Phase.VOLATILITY_CALL,
+        "time_in_force": TimeInForce.IOC,
+    },
     Reason.QUANTITY_NOT_POSITIVE: {"quantity": 0},
     Reason.QUANTITY_ABOVE_MAX: {"quantity": 1_010},
     Reason.QUANTITY_NOT_LOT: {"quantity": 15},
