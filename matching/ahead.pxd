@@ -7,30 +7,28 @@ is found on the way is a guess by the tag: who uses it looks at the key, and sea
 the right one or has changed since. So nothing here can change what a command does.
 """
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from matching.ladder cimport key_of, ladder_find
-from matching.layout cimport BUY, NEW_ORDER, PRICE_LIMIT, SELL, ClientOrderId, CommandRecord
-from matching.memory cimport prefetch
+from matching.ladder cimport KEY_MAX, key_of, ladder_find
+from matching.layout cimport NEW_ORDER, SELL, ClientOrderId, CommandRecord
+from matching.memory cimport likely, pick, prefetch
 from matching.state cimport Instrument, Look, Order, State, holding_key
 from matching.tables cimport index_await, index_guess, label_tag, tag_of
 
-cdef enum:
-    LOOKS = 8  # commands that are looked at together
-
 cdef inline void look(
-    State* s, const CommandRecord* c, Look* looks, uint32_t count, uint64_t position
+    State* s, const CommandRecord* c, uint32_t count, uint64_t position
 ) noexcept nogil:
-    # At most LOOKS commands, the first of which has that position.
+    # At most LOOKS commands, the first of which has that position. All kinds go the same way: to
+    # fetch what will not be used is cheaper than to guess a branch wrong.
     cdef uint32_t at
     for at in range(count):
-        look_up(s, &c[at], position + at, &looks[at])
+        look_up(s, &c[at], position + at, &s.looks[at])
     for at in range(count):
-        look_at(s, &c[at], &looks[at])
+        look_at(s, &c[at], &s.looks[at])
     for at in range(count):
-        look_behind(s, &c[at], &looks[at])
+        look_behind(s, &c[at], &s.looks[at])
     for at in range(count):
-        look_beside(s, &c[at], &looks[at])
+        look_beside(s, &s.looks[at])
 
 cdef inline void look_up(
     State* s, const CommandRecord* c, uint64_t position, Look* look
@@ -40,9 +38,8 @@ cdef inline void look_up(
     index_await(&s.session_places, tag_of(c.session_id))
     index_await(&s.account_places, tag_of(c.account_id))
     look.label_tag = label_tag(&s.labels, c.account_id, &label)
-    if label.head or label.tail:
-        index_await(&s.labels.places, look.label_tag)
-    index_await(&s.order_places, tag_of(position if c.kind == NEW_ORDER else c.order_id))
+    index_await(&s.labels.places, look.label_tag)
+    index_await(&s.order_places, tag_of(pick(c.kind == NEW_ORDER, position, c.order_id)))
     prefetch(&s.instruments[c.instrument_id])
 
 cdef inline void look_at(State* s, const CommandRecord* c, Look* look) noexcept nogil:
@@ -52,34 +49,32 @@ cdef inline void look_at(State* s, const CommandRecord* c, Look* look) noexcept 
     prefetch(&s.sessions[look.session])
     look.account = index_guess(&s.account_places, tag_of(c.account_id))
     prefetch(&s.accounts[look.account])
-    look.order = 0
-    look.holding = 0
-    if c.kind == NEW_ORDER:
-        index_await(&s.holding_places, tag_of(holding_key(look.account, c.instrument_id)))
-        if i != NULL:
-            prefetch(i)
-            prefetch(&i.sides)
-    elif c.order_id:
-        look.order = index_guess(&s.order_places, tag_of(c.order_id))
-        prefetch(&s.orders[look.order])
-        prefetch(&s.orders[look.order].own_previous)
+    look.order = index_guess(&s.order_places, tag_of(c.order_id))
+    prefetch(&s.orders[look.order])
+    prefetch(&s.orders[look.order].own_previous)
+    index_await(&s.holding_places, tag_of(holding_key(look.account, c.instrument_id)))
+    if likely(i != NULL):
+        prefetch(i)
+        prefetch(&i.sides)
 
 cdef inline void look_behind(State* s, const CommandRecord* c, Look* look) noexcept nogil:
-    # What that leads to.
-    if c.kind == NEW_ORDER:
-        look.holding = index_guess(
-            &s.holding_places, tag_of(holding_key(look.account, c.instrument_id))
-        )
-        prefetch(&s.holdings[look.holding])
-        prefetch(&s.levels[level_ahead(s, c)])
-    else:
-        await_order(s, look.order)
+    # What that leads to: its holding, where it would rest, and what the order it names touches.
+    cdef Instrument* i = s.instruments[c.instrument_id]
+    cdef uint8_t side = 1 + (c.side == SELL)
+    look.holding = index_guess(
+        &s.holding_places, tag_of(holding_key(look.account, c.instrument_id))
+    )
+    prefetch(&s.holdings[look.holding])
+    look.level = 0
+    if likely(i != NULL):
+        look.level = ladder_find(s, &i.sides[side], key_of(i, side, c.price) & KEY_MAX)
+    prefetch(&s.levels[look.level])
+    await_order(s, look.order)
 
-cdef inline void look_beside(State* s, const CommandRecord* c, const Look* look) noexcept nogil:
-    # Who will stand beside the order: at its price, and among those of its account.
-    if c.kind == NEW_ORDER:
-        prefetch(&s.orders[s.levels[level_ahead(s, c)].tail])
-        prefetch(&s.orders[s.holdings[look.holding].orders].own_previous)
+cdef inline void look_beside(State* s, const Look* look) noexcept nogil:
+    # Who will stand beside it: at its price, and among the orders of its account.
+    prefetch(&s.orders[s.levels[look.level].tail])
+    prefetch(&s.orders[s.holdings[look.holding].orders].own_previous)
 
 cdef inline void await_order(State* s, uint32_t place) noexcept nogil:
     # All that its end will touch. Its own memory should be there.
@@ -93,10 +88,3 @@ cdef inline void await_order(State* s, uint32_t place) noexcept nogil:
     prefetch(&s.orders[o.previous])
     prefetch(&s.orders[o.own_next].own_previous)
     prefetch(&s.orders[o.own_previous].own_previous)
-
-cdef inline uint32_t level_ahead(State* s, const CommandRecord* c) noexcept nogil:
-    # Where the order would rest.
-    cdef Instrument* i = s.instruments[c.instrument_id]
-    if i == NULL or not BUY <= c.side <= SELL or not 0 < c.price <= PRICE_LIMIT:
-        return 0
-    return ladder_find(s, &i.sides[c.side], key_of(i, c.side, c.price))

@@ -21,9 +21,9 @@ from matching.layout cimport *
 from matching.memory cimport likely, unlikely
 from matching.snapshot cimport ClientOrderIdRow
 from matching.state cimport (
-    BookSide, Instrument, Look, Order, State,
-    account_find, count_trade, duplicate, emit, emit_answer, emit_fill, emit_order, hold_of,
-    holding_find, holding_of, is_outside_band, move_hold, order_find, reject, session_add,
+    LOOKS, BookSide, Instrument, Order, State,
+    account_find, balance_of, count_trade, duplicate, emit, emit_answer, emit_fill, emit_order,
+    hold_of, holding_find, holding_of, is_outside_band, move_hold, order_find, reject, session_add,
     session_find, settle,
 )
 from matching.tables cimport labels_add, labels_count, labels_find
@@ -163,14 +163,11 @@ cdef int new_order(
     o.time_in_force = c.time_in_force
     o.client_order_id = c.client_order_id
     hold = hold_of(&o, i.fee_bp_max)
-    if c.side == BUY:
-        if hold > s.accounts[account].available:
-            return INSUFFICIENT_CASH
+    o.holding = holding_find(s, account, c.instrument_id)
+    if hold > balance_of(s, &o).available:
+        return INSUFFICIENT_CASH if c.side == BUY else INSUFFICIENT_UNITS
+    if unlikely(o.holding == 0):
         o.holding = holding_of(s, account, c.instrument_id)
-    else:
-        o.holding = holding_find(s, account, c.instrument_id)
-        if o.holding == 0 or hold > s.holdings[o.holding].available:
-            return INSUFFICIENT_UNITS
     move_hold(s, &o, hold)
     remember(s, c, &o)
     e = emit_order(s, ACCEPTED, &o)
@@ -225,11 +222,8 @@ cdef int replace_order(State* s, uint32_t account, const CommandRecord* c) excep
     if c.client_order_id.head or c.client_order_id.tail:
         changed.client_order_id = c.client_order_id
     more += hold_of(&changed, i.fee_bp_max)
-    if changed.side == BUY:
-        if more > s.accounts[account].available:
-            return INSUFFICIENT_CASH
-    elif more > s.holdings[changed.holding].available:
-        return INSUFFICIENT_UNITS
+    if more > balance_of(s, &changed).available:
+        return INSUFFICIENT_CASH if changed.side == BUY else INSUFFICIENT_UNITS
     move_hold(s, &changed, more)
     remember(s, c, &changed)
     e = emit_order(s, REPLACED, &changed)
@@ -322,7 +316,7 @@ cdef uint16_t label_refusal(const State* s, const CommandRecord* c) noexcept nog
 
 # -- client order ids ----------------------------------------------------------------------------
 
-cdef ClientOrderIdRow* remembered(const State* s, const CommandRecord* c) noexcept nogil:
+cdef ClientOrderIdRow* remembered(State* s, const CommandRecord* c) noexcept nogil:
     cdef ClientOrderId label = c.client_order_id
     if not (label.head or label.tail):
         return NULL
@@ -430,23 +424,22 @@ cdef int fill(State* s, Instrument* i, Order* maker, Order* taker) except -1 nog
 cdef int apply_commands(
     State* s, const CommandRecord* commands, uint32_t count, int64_t sent_ns, uint64_t position
 ) except -1 nogil:
-    cdef Look looks[LOOKS]
     cdef uint32_t index
     begin_commands(s)
     for index in range(count):
-        apply_next(s, commands, count, looks, index, sent_ns, position)
+        apply_next(s, commands, count, index, sent_ns, position)
     return 0
 
 cdef void begin_commands(State* s) noexcept nogil:
     s.is_note_heard = False
 
 cdef int apply_next(
-    State* s, const CommandRecord* commands, uint32_t count, Look* looks, uint32_t index,
-    int64_t sent_ns, uint64_t position,
+    State* s, const CommandRecord* commands, uint32_t count, uint32_t index, int64_t sent_ns,
+    uint64_t position,
 ) except -1 nogil:
     if index % LOOKS == 0:
-        look(s, &commands[index], looks, min(count - index, <uint32_t>LOOKS), position | index)
-    s.look = looks[index % LOOKS]
+        look(s, &commands[index], min(count - index, <uint32_t>LOOKS), position | index)
+    s.look = &s.looks[index % LOOKS]
     s.command_index = index
     return command(s, &commands[index], sent_ns, position | index)
 

@@ -57,6 +57,7 @@ cdef int state_open(State* s, object limits) except -1:
     if s.instruments == NULL or s.instrument_ids == NULL or s.events == NULL:
         return raise_memory_error()
     pools_open(s)
+    s.look = &s.looks[0]
     return 0
 
 cdef int pools_open(State* s) except -1:

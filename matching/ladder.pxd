@@ -29,11 +29,12 @@ cdef enum:
     TOP_SHIFT = 24  # of the root's way; the last step's is 0
 
 cdef inline uint32_t key_of(const Instrument* i, uint8_t side, int64_t price) noexcept nogil:
-    # Most ticks are 1, and no division is as dear as one of 64 bits.
+    # Most ticks are 1, and no division is as dear as one of 64 bits. Sides come as they like, so
+    # there is no branch on them: KEY_MAX is all ones, and what is taken from it is its complement.
     cdef uint32_t ticks = <uint32_t>price
-    if i.parameters[TICK_SIZE] != 1:
+    if unlikely(i.parameters[TICK_SIZE] != 1):
         ticks //= <uint32_t>i.parameters[TICK_SIZE]
-    return KEY_MAX - ticks if side == BUY else ticks
+    return ticks ^ (<uint32_t>KEY_MAX & (0 - <uint32_t>(side == BUY)))
 
 # -- ladder --------------------------------------------------------------------------------------
 
@@ -61,7 +62,7 @@ cdef inline uint32_t ladder_find(const State* s, BookSide* side, uint32_t key) n
             shift -= WAY_BITS
         remember_leaf(side, key, node)
     way = key & WAY_MASK
-    return s.nodes[node].child[way] if s.nodes[node].present >> way & 1 else 0
+    return s.nodes[node].child[way] & (0 - <uint32_t>(s.nodes[node].present >> way & 1))
 
 cdef inline void remember_leaf(BookSide* side, uint32_t key, uint32_t node) noexcept nogil:
     cdef Leaf* leaf = leaf_of(side, key)

@@ -21,6 +21,9 @@ cdef extern from *:
     #define CX_HUGE_PAGE ((size_t)2 << 20)
     #define CX_WHOLE(size) (((size) + CX_HUGE_PAGE - 1) & ~(CX_HUGE_PAGE - 1))
 
+    static inline uint64_t cx_pick(int is_first, uint64_t first, uint64_t second) {
+        return second ^ ((first ^ second) & -(uint64_t)is_first);
+    }
     static inline char *cx_reserve(size_t size) {
         /* Huge pages begin at their own multiples: so does the memory. What is in front goes. */
         size_t room = CX_WHOLE(size) + CX_HUGE_PAGE, before;
@@ -53,6 +56,9 @@ cdef extern from *:
     """
     bint likely "cx_likely"(bint fact) noexcept nogil
     bint unlikely "cx_unlikely"(bint fact) noexcept nogil
+    # The first if it is so, else the second, without a branch: for sides and kinds, which come as
+    # they like, so that every other guess of the processor would be wrong.
+    uint64_t pick "cx_pick"(bint is_first, uint64_t first, uint64_t second) noexcept nogil
     char* reserve "cx_reserve"(size_t size) noexcept nogil
     bint take "cx_take"(char* base, size_t size, size_t in_small_pages) noexcept nogil
     bint give_back "cx_give_back"(char* base, size_t size) noexcept nogil

@@ -6,16 +6,15 @@ place, four bytes; place 0 of every pool is nobody. What a command needs of them
 the commands before it are done (`Look`), since memory is slower than matching.
 """
 
-from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport realloc
-from libc.string cimport memset
 
 from matching.layout cimport (
     BP, BUY, DUPLICATE, FILL, FILLED, PARTIALLY_FILLED, REJECTED, RESALE_NEXT_DAY, SELL,
     TOTAL_LIMIT,
     ClientOrderId, CommandRecord, EventRecord, FillRecord,
 )
-from matching.memory cimport Pool, pool_empty, pool_next, raise_memory_error, unlikely
+from matching.memory cimport Pool, pick, pool_empty, pool_next, raise_memory_error, unlikely
 from matching.tables cimport (
     Index, Labels, index_add, index_begin, index_empty, index_next, index_remove, tag_of,
 )
@@ -25,6 +24,7 @@ cdef enum:
     SIDES = 12  # of all queues: 2 x (queue - 1) + side, so that those of the book are BUY and SELL
     INSTRUMENTS = 65536
     LEAVES = 16
+    LOOKS = 8  # commands that are looked at together
     ORDERS_KEPT = 65536  # places of an empty book that stay in memory
 
 cdef struct Order:  # at most 96 bytes, what matching reads first
@@ -90,6 +90,10 @@ cdef struct Instrument:
     CallPrice indicative  # as last said
     BookSide sides[SIDES + 1]
 
+cdef struct Balance:  # as accounts and holdings begin
+    int64_t available
+    int64_t held
+
 cdef struct Account:
     int64_t available
     int64_t held
@@ -125,6 +129,7 @@ cdef struct Look:  # what a command will need, guessed from the tags alone; 0 = 
     uint32_t account
     uint32_t order
     uint32_t holding
+    uint32_t level
     uint32_t label_tag
 
 cdef struct State:
@@ -174,7 +179,8 @@ cdef struct State:
     int64_t events_capacity
     uint32_t command_index
     bint is_note_heard
-    Look look  # of the command at hand
+    Look looks[LOOKS]
+    Look* look  # of the command at hand
 
 # -- pools ---------------------------------------------------------------------------------------
 
@@ -343,9 +349,14 @@ cdef inline EventRecord* emit(State* s, uint8_t kind) except NULL nogil:
         s.events_capacity *= 2
     e = &s.events[s.events_count]
     s.events_count += 1
-    memset(e, 0, sizeof(EventRecord))
+    # One by one: whoever writes a field after this leaves one store of the two.
     e.kind = kind
+    e.side = e.order_type = e.time_in_force = 0
+    e.instrument_id = e.reason = 0
+    e.account_id = 0
     e.command_index = s.command_index
+    e.value = e.quantity = e.price = 0
+    e.order_id = e.client_order_id.head = e.client_order_id.tail = 0
     return e
 
 cdef inline EventRecord* emit_answer(
@@ -411,11 +422,9 @@ cdef inline int emit_fill(
 
 cdef inline int64_t hold_of(const Order* o, int64_t fee_bp_max) noexcept nogil:
     # value x fee stays below 2**63: VALUE_LIMIT x FEE_BP_LIMIT is 9 x 10**18.
-    cdef int64_t value
-    if o.side == SELL:
-        return o.leaves
-    value = o.leaves * o.price
-    return value + (o.uncharged + value * fee_bp_max + BP // 2) // BP
+    cdef int64_t value = o.leaves * o.price
+    cdef int64_t cash = value + (o.uncharged + value * fee_bp_max + BP // 2) // BP
+    return <int64_t>pick(o.side == BUY, <uint64_t>cash, <uint64_t>o.leaves)
 
 cdef inline int64_t charge(Order* o, int64_t value, int64_t fee_bp) noexcept nogil:
     cdef int64_t due = o.uncharged + value * fee_bp
@@ -424,13 +433,16 @@ cdef inline int64_t charge(Order* o, int64_t value, int64_t fee_bp) noexcept nog
     o.charged += fee
     return fee
 
+cdef inline Balance* balance_of(const State* s, const Order* o) noexcept nogil:
+    # What the order holds: cash of the account or units of the holding.
+    cdef uint64_t cash = <uint64_t><uintptr_t>&s.accounts[o.account]
+    cdef uint64_t units = <uint64_t><uintptr_t>&s.holdings[o.holding]
+    return <Balance*><uintptr_t>pick(o.side == BUY, cash, units)
+
 cdef inline void move_hold(State* s, const Order* o, int64_t more) noexcept nogil:
-    if o.side == BUY:
-        s.accounts[o.account].available -= more
-        s.accounts[o.account].held += more
-    else:
-        s.holdings[o.holding].available -= more
-        s.holdings[o.holding].held += more
+    cdef Balance* balance = balance_of(s, o)
+    balance.available -= more
+    balance.held += more
 
 cdef inline int64_t settle(
     State* s, const Instrument* i, Order* o, int64_t quantity, int64_t value, int64_t fee_bp

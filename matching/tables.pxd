@@ -11,8 +11,9 @@ from libc.stdint cimport uint32_t, uint64_t, uintptr_t
 
 from matching.layout cimport ClientOrderId
 from matching.memory cimport (
-    HUGE_PAGE, Pool, pool_close, pool_next, pool_open, prefetch, raise_memory_error, release, reserve, take,
-    unlikely,
+    HUGE_PAGE,
+    Pool, likely, pool_close, pool_next, pool_open, prefetch, raise_memory_error, release,
+    reserve, take, unlikely,
 )
 from matching.snapshot cimport ClientOrderIdRow
 
@@ -93,11 +94,16 @@ cdef inline void index_place(Index* x, uint64_t slot) noexcept nogil:
 cdef inline int index_grow(Index* x) except -1 nogil:
     # Slots stand in order of their tags, so both tables are passed from one end to the other.
     cdef Index wider
-    cdef uint64_t at
+    cdef uint64_t full[64]
+    cdef uint64_t at, some = 0, place
     index_open(&wider, 33 - x.shift)
     for at in range(x.mask + 1):
-        if x.slots[at] != 0:
-            index_place(&wider, x.slots[at])
+        full[some] = x.slots[at]
+        some += x.slots[at] != 0
+        if some == 64 or at == x.mask:
+            for place in range(some):
+                index_place(&wider, full[place])
+            some = 0
     index_close(x)
     x[0] = wider
     return 0
@@ -135,6 +141,9 @@ cdef struct Labels:
     Pool pool  # of the rows
     Index places
     uint64_t seed
+    uint64_t missed_at  # where the last search that found nothing ended, for which tag, and when
+    uint64_t missed_count
+    uint32_t missed_tag
 
 cdef inline uint64_t labels_count(const Labels* t) noexcept nogil:
     return t.pool.end - 1
@@ -161,6 +170,7 @@ cdef inline void labels_close(Labels* t) noexcept nogil:
 cdef inline int labels_reindex(Labels* t) except -1 nogil:
     cdef uint32_t row
     index_empty(&t.places)
+    t.missed_count = 0
     for row in range(1, t.pool.end):
         index_add(
             &t.places,
@@ -170,7 +180,7 @@ cdef inline int labels_reindex(Labels* t) except -1 nogil:
     return 0
 
 cdef inline ClientOrderIdRow* labels_find(
-    const Labels* t, uint32_t account_id, const ClientOrderId* label, uint32_t tag
+    Labels* t, uint32_t account_id, const ClientOrderId* label, uint32_t tag
 ) noexcept nogil:
     cdef uint64_t at = index_begin(&t.places, tag)
     cdef uint32_t place = index_next(&t.places, tag, &at)
@@ -184,6 +194,9 @@ cdef inline ClientOrderIdRow* labels_find(
         ):
             return row
         place = index_next(&t.places, tag, &at)
+    t.missed_at = at
+    t.missed_tag = tag
+    t.missed_count = t.places.count
     return NULL
 
 cdef inline ClientOrderIdRow* labels_add(
@@ -192,7 +205,12 @@ cdef inline ClientOrderIdRow* labels_add(
     # The label must be absent; the caller fills the rest of the row.
     cdef uint32_t place = pool_next(&t.pool)
     cdef ClientOrderIdRow* row = &t.rows[place]
-    index_add(&t.places, tag, place)
+    cdef Index* x = &t.places
+    if likely(t.missed_tag == tag and t.missed_count == x.count and 2 * x.count <= x.mask):
+        x.slots[t.missed_at] = <uint64_t>tag << 32 | place
+        x.count += 1
+    else:
+        index_add(x, tag, place)
     row.account_id = account_id
     row.client_order_id = label[0]
     return row

@@ -8,10 +8,9 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from cpython.bytes cimport PyBytes_AS_STRING
 
-from matching.ahead cimport LOOKS
 from matching.compiled cimport Engine, apply_commands, apply_next, begin_commands
 from matching.layout cimport HEADER_SIZE, INDEX_BITS, CommandRecord, Header
-from matching.state cimport Look, State
+from matching.state cimport State
 
 cdef extern from *:
     """
@@ -65,7 +64,6 @@ def each(Engine engine not None, list frames not None, int64_t[::1] took not Non
     clock itself.
     """
     cdef State* s = &engine.state
-    cdef Look looks[LOOKS]
     cdef const CommandRecord* commands
     cdef const Header* header
     cdef Py_ssize_t done = 0
@@ -83,7 +81,7 @@ def each(Engine engine not None, list frames not None, int64_t[::1] took not Non
             for index in range(header.count):
                 begin = ticks()
                 apply_next(
-                    s, commands, header.count, looks, index, header.time_ns,
+                    s, commands, header.count, index, header.time_ns,
                     <uint64_t>s.next_offset << INDEX_BITS,
                 )
                 took[done + index] = ticks() - begin
