@@ -7,18 +7,19 @@ The same as `matching.reference.administration`, command for command.
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc, qsort
-from libc.string cimport memmove
+from libc.string cimport memcpy, memmove
 
 from matching.calls cimport clock_tick, phase_change
 from matching.ladder cimport end_resting, ladder_next
 from matching.layout cimport *
 from matching.state cimport (
-    PARAMETERS, SIDES, BookSide, Controls, Holding, Instrument, State,
+    PARAMETERS, SIDES, BookSide, Controls, Holding, Instrument, Order, State,
     account_add, account_find, controls_of, emit, emit_answer, half_up, holding_find, holding_of,
     holding_total, is_outside_band, order_find,
 )
 from matching.memory cimport raise_memory_error
 from matching.tables cimport labels_reindex
+from matching.ticks cimport round_half_up, round_up
 
 cdef struct Range:
     int64_t low
@@ -212,8 +213,9 @@ cdef bint is_empty(const Instrument* i) noexcept nogil:
     return True
 
 cdef void derive(Instrument* i) noexcept nogil:
-    # What every order asks for, kept ready: the worst fee and the band.
-    cdef int64_t tick = i.parameters[TICK_SIZE], width = i.parameters[BAND_BP]
+    # What every order asks for, kept ready: the worst fee, whether ticks differ, and the band.
+    cdef int64_t width = i.parameters[BAND_BP]
+    i.has_steps = i.parameters[TICK_FROM_2] or i.parameters[TICK_FROM_3]
     i.fee_bp_max = max(
         i.parameters[MAKER_FEE_BP], i.parameters[TAKER_FEE_BP],
         i.parameters[BLOCK_FEE_BP], i.parameters[AUCTION_FEE_BP],
@@ -221,15 +223,15 @@ cdef void derive(Instrument* i) noexcept nogil:
     i.band_low = 0
     i.band_high = -1
     if width and i.reference:
-        i.band_low = max(half_up(i.reference * (BP - width), BP * tick) * tick, tick)
-        i.band_high = half_up(i.reference * (BP + width), BP * tick) * tick
+        i.band_low = max(round_half_up(i, i.reference * (BP - width), BP), round_up(i, 1))
+        i.band_high = round_half_up(i, i.reference * (BP + width), BP)
 
 cdef int instrument_parameter(State* s, Instrument* i, const CommandRecord* c) except -1 nogil:
     cdef Range* allowed
     if not TICK_SIZE <= c.order_type <= PARAMETERS:
         return UNKNOWN_PARAMETER
     allowed = &PARAMETER_RANGES[c.order_type]
-    if not allowed.low <= c.quantity <= allowed.high:
+    if not allowed.low <= c.quantity <= allowed.high or not may_set(i, c.order_type, c.quantity):
         return PARAMETER_OUT_OF_RANGE
     if allowed.needs_empty_book and not is_empty(i):
         return ORDERS_RESTING
@@ -241,6 +243,18 @@ cdef int instrument_parameter(State* s, Instrument* i, const CommandRecord* c) e
     e.quantity = c.quantity
     return 0
 
+cdef bint may_set(const Instrument* i, uint8_t parameter, int64_t value) noexcept nogil:
+    # Whether each step of the tick table in force would still have its tick.
+    cdef int64_t then[PARAMETERS + 1]
+    memcpy(then, i.parameters, sizeof(then))
+    then[parameter] = value
+    return is_step(then[TICK_FROM_2], then[TICK_SIZE_2], then[TICK_SIZE]) and is_step(
+        then[TICK_FROM_3], then[TICK_SIZE_3], then[TICK_SIZE]
+    )
+
+cdef bint is_step(int64_t start, int64_t tick, int64_t multiple_of) noexcept nogil:
+    return start == 0 or (tick > 0 and tick % multiple_of == 0)
+
 cdef int reference_price(State* s, Instrument* i, const CommandRecord* c) except -1 nogil:
     if not 1 <= c.price <= PRICE_LIMIT:
         return PARAMETER_OUT_OF_RANGE
@@ -251,8 +265,8 @@ cdef int reference_price(State* s, Instrument* i, const CommandRecord* c) except
     e = emit(s, REFERENCE_CHANGED)
     e.instrument_id = i.instrument_id
     e.price = c.price
-    end_outside_band(s, i, &i.sides[BUY], False)
-    return end_outside_band(s, i, &i.sides[SELL], False)
+    end_outside_band(s, i, &i.sides[BUY], 0)
+    return end_outside_band(s, i, &i.sides[SELL], 0)
 
 # -- the day -------------------------------------------------------------------------------------
 
@@ -273,8 +287,8 @@ cdef int day_roll(State* s, const CommandRecord* c) except -1 nogil:
         e.price = i.reference
         e.quantity = i.volume
         e.value = i.turnover
-        end_outside_band(s, i, &i.sides[BUY], True)
-        end_outside_band(s, i, &i.sides[SELL], True)
+        end_outside_band(s, i, &i.sides[BUY], c.quantity)
+        end_outside_band(s, i, &i.sides[SELL], c.quantity)
         i.volume = i.turnover = i.call_price = 0
     unlock(s)
     forget(s)
@@ -292,21 +306,31 @@ cdef int64_t closing_price(const Instrument* i) noexcept nogil:
     return i.last_price
 
 cdef int end_outside_band(
-    State* s, Instrument* i, BookSide* side, bint is_day_over
+    State* s, Instrument* i, BookSide* side, int64_t next_date
 ) except -1 nogil:
+    # At the end of a day also what does not live on to the next date; 0 = the day goes on.
+    cdef uint16_t reason
     cdef uint32_t at = side.best, after, place, behind
     while at:
         after = ladder_next(s, side, s.levels[at].key)
         place = s.levels[at].head
         while place:
             behind = s.orders[place].next
-            if is_day_over and s.orders[place].time_in_force == DAY:
-                end_resting(s, i, place, DAY_ENDED)
-            elif is_outside_band(i, s.orders[place].price):
-                end_resting(s, i, place, BAND_MOVED)
+            reason = end_reason(s, i, &s.orders[place], next_date)
+            if reason:
+                end_resting(s, i, place, reason)
             place = behind
         at = after
     return 0
+
+cdef uint16_t end_reason(
+    const State* s, const Instrument* i, const Order* o, int64_t next_date
+) noexcept nogil:
+    if next_date and o.time_in_force == DAY:
+        return DAY_ENDED
+    if next_date and o.time_in_force == GTD and s.terms[o.terms].expire_date < next_date:
+        return DATE_EXPIRED
+    return BAND_MOVED if is_outside_band(i, o.price) else NONE
 
 cdef struct Locked:
     uint64_t key  # account id << 16 | instrument id

@@ -7,16 +7,17 @@ from the levels that cross, whatever stands at each of them.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport free, malloc, qsort
 
 from matching.draws cimport draw
-from matching.ladder cimport book_remove, end_resting, ladder_next
+from matching.ladder cimport end_resting, ladder_next, remove_filled
 from matching.layout cimport *
-from matching.memory cimport raise_memory_error
+from matching.memory cimport raise_memory_error, unlikely
 from matching.state cimport (
-    BookSide, CallPrice, Instrument, Order, State,
-    base_price, count_trade, emit, emit_fill, settle,
+    SIDES, BookSide, CallPrice, Instrument, Order, State,
+    base_price, count_trade, emit, emit_fill, order_find, settle,
 )
+from matching.terms cimport show
 
 cdef enum:
     NS_PER_MS = 1_000_000
@@ -114,7 +115,52 @@ cdef int enter(State* s, Instrument* i, uint8_t phase) except -1 nogil:
     e = emit(s, PHASE_CHANGED)
     e.instrument_id = i.instrument_id
     e.order_type = phase
+    if phase == HALT or phase == VOLATILITY_CALL or phase == CLOSED:
+        end_non_persistent(s, i)
     return 0
+
+cdef int compare_ids(const void* a, const void* b) noexcept nogil:
+    cdef uint64_t left = (<const uint64_t*>a)[0]
+    cdef uint64_t right = (<const uint64_t*>b)[0]
+    return (left > right) - (left < right)
+
+cdef int end_non_persistent(State* s, Instrument* i) except -1 nogil:
+    # In rising order of id.
+    cdef uint64_t* found
+    cdef size_t count = 0, at
+    cdef int side
+    for side in range(BUY, SIDES + 1):
+        count += find_non_persistent(s, &i.sides[side], NULL)
+    if count == 0:
+        return 0
+    found = <uint64_t*>malloc(count * sizeof(uint64_t))
+    if found == NULL:
+        return raise_memory_error()
+    count = 0
+    for side in range(BUY, SIDES + 1):
+        count += find_non_persistent(s, &i.sides[side], &found[count])
+    qsort(found, count, sizeof(uint64_t), compare_ids)
+    for at in range(count):
+        end_resting(s, i, order_find(s, found[at]), NOT_PERSISTENT)
+    free(found)
+    return 0
+
+cdef size_t find_non_persistent(
+    const State* s, const BookSide* side, uint64_t* found
+) noexcept nogil:
+    # How many there are; `found` is NULL or has a place for each id.
+    cdef uint32_t at = side.best, place
+    cdef size_t count = 0
+    while at:
+        place = s.levels[at].head
+        while place:
+            if s.orders[place].instructions & NON_PERSISTENT:
+                if found != NULL:
+                    found[count] = s.orders[place].order_id
+                count += 1
+            place = s.orders[place].next
+        at = ladder_next(s, side, s.levels[at].key)
+    return count
 
 cdef int end_call_orders(State* s, Instrument* i, uint8_t time_in_force) except -1 nogil:
     # The call is over for which they were.
@@ -272,9 +318,9 @@ cdef int64_t meet(State* s, Instrument* i, int64_t rest, int64_t price) except -
         called(s, i, sell, buy, MAKER, quantity, price)
         called(s, i, buy, sell, TAKER, quantity, price)
     if buy.leaves == 0:
-        book_remove(s, i, bid)
+        remove_filled(s, i, bid)
     if sell.leaves == 0:
-        book_remove(s, i, ask)
+        remove_filled(s, i, ask)
     return quantity
 
 cdef int called(
@@ -285,6 +331,8 @@ cdef int called(
     cdef int64_t fee
     s.levels[o.level].quantity -= quantity
     fee = settle(s, i, o, quantity, quantity * price, i.parameters[MAKER_FEE_BP])
+    if unlikely(o.terms != 0):
+        show(s, o)
     return emit_fill(s, o, contra, liquidity, CALL_TRADE, quantity, price, fee)
 
 

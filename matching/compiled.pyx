@@ -7,7 +7,7 @@ One frame is one call without the GIL and without a Python object per order. Rea
 `state.pxd`, the book in `ladder.pxd`, all other commands in `administration.pyx`.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
@@ -16,17 +16,26 @@ from matching.administration cimport administer
 from matching.ahead cimport await_order, look
 from matching.calls cimport phase_refusal
 from matching.image cimport check, load, save, state_close, state_open
-from matching.ladder cimport book_add, book_remove, end_order, end_resting, key_of, ladder_next
+from matching.ladder cimport (
+    book_add, book_remove, end_order, end_resting, key_of, ladder_next, remove_filled,
+)
 from matching.layout cimport *
 from matching.memory cimport likely, unlikely
 from matching.snapshot cimport ClientOrderIdRow
 from matching.state cimport (
-    LOOKS, BookSide, Instrument, Order, State,
+    LOOKS, Asked, BookSide, Instrument, Order, State,
     account_find, balance_of, count_trade, duplicate, emit, emit_answer, emit_fill, emit_order,
     hold_of, holding_find, holding_of, is_outside_band, move_hold, order_find, reject, session_add,
-    session_find, settle,
+    session_find, settle, terms_free,
 )
 from matching.tables cimport labels_add, labels_count, labels_find
+from matching.terms cimport (
+    POST_ONLY_BITS,
+    asked_refusal, instructions_refusal, is_same_place, is_used_up, must_match, price_behind,
+    quantities_refusal, read_asked, refill, say_terms, set_terms, show, show_less, take_visible,
+    would_trade,
+)
+from matching.ticks cimport round_down, round_up, tick_at
 
 from isal.isal_zlib import crc32
 
@@ -38,17 +47,21 @@ cdef enum:
     NS_PER_MS = 1_000_000
     HASH_SIZE = 32
 
+cdef Asked PLAIN  # what most orders ask for: nothing
+
 # -- who is heard --------------------------------------------------------------------------------
 
 cdef int command(
     State* s, const CommandRecord* c, int64_t sent_ns, uint64_t position
 ) except -1 nogil:
     cdef int reason
-    if c.kind == NOTE:
+    if unlikely(c.kind == NOTE):
         if s.is_note_heard:
             emit_answer(s, NOTED, c)
         return 0
     s.is_note_heard = False
+    if unlikely(c.kind == ORDER_TERMS):
+        return 0
     reason = obey(s, c, sent_ns, position)
     return reject(s, c, reason) if reason else 0
 
@@ -138,14 +151,26 @@ cdef int new_order(
     cdef ClientOrderIdRow* known
     cdef int64_t price = c.price, hold
     cdef Order o
+    cdef Asked more
+    cdef const Asked* asked = &PLAIN
+    if not reason and unlikely(c.order_id or s.order_terms != NULL or c.time_in_force == GTD):
+        read_asked(s, c.order_id, &more)
+        asked = &more
+        reason = instructions_refusal(c)
+        if not reason:
+            reason = asked_refusal(s, c.order_type, c.time_in_force, asked)
     if reason:
         return reason
     known = remembered(s, c)
     if known != NULL:
-        return answer_known(s, c, known)
+        return answer_known(s, c, known, asked.digest)
     if c.order_type == MARKET:
         price = protection_price(s, i, c.side)
-    reason = terms_refusal(i, c, c.side, c.time_in_force, price, 0, c.order_type == MARKET)
+    elif unlikely(asked.instructions & POST_ONLY_REPRICE):
+        price = price_behind(s, i, c.side, price)
+    reason = refusal(
+        s, i, c, c.side, c.time_in_force, price, 0, asked, c.order_type == MARKET
+    )
     if not reason and s.orders_count >= s.orders_max:
         reason = ORDERS_FULL
     if not reason:
@@ -161,6 +186,9 @@ cdef int new_order(
     o.side = c.side
     o.order_type = c.order_type
     o.time_in_force = c.time_in_force
+    o.instructions = asked.instructions
+    o.queue = BOOK
+    o.session_id = c.session_id
     o.client_order_id = c.client_order_id
     hold = hold_of(&o, i.fee_bp_max)
     o.holding = holding_find(s, account, c.instrument_id)
@@ -169,11 +197,14 @@ cdef int new_order(
     if unlikely(o.holding == 0):
         o.holding = holding_of(s, account, c.instrument_id)
     move_hold(s, &o, hold)
-    remember(s, c, &o)
+    remember(s, c, &o, asked.digest)
     e = emit_order(s, ACCEPTED, &o)
     e.value = hold
     e.quantity = o.quantity
-    return trade(s, i, &o)
+    if unlikely(asked.has_terms):
+        set_terms(s, &o, asked)
+        say_terms(s, &o, asked)
+    return trade(s, i, &o, asked.minimum)
 
 cdef int cancel_order(State* s, uint32_t account, const CommandRecord* c) except -1 nogil:
     cdef uint64_t order_id = c.order_id
@@ -194,29 +225,43 @@ cdef int replace_order(State* s, uint32_t account, const CommandRecord* c) excep
     cdef uint32_t place
     cdef Instrument* i
     cdef Order changed
-    cdef int64_t executed, more
+    cdef int64_t executed, price = c.price, more
     cdef uint16_t reason
     cdef bint is_kept
-    if known != NULL and is_same_replace(c, known):
+    cdef Asked asked = PLAIN
+    if unlikely(s.order_terms != NULL):
+        read_asked(s, 0, &asked)
+    if known != NULL and is_same_replace(c, known, asked.digest):
         return duplicate(s, c, known.order_id)
     place = order_named(s, c.order_id)
     if place == 0 or s.orders[place].account != account:
         return UNKNOWN_ORDER
+    changed = s.orders[place]
+    asked.instructions = changed.instructions
+    if unlikely(asked.has_terms):
+        reason = asked_refusal(s, changed.order_type, changed.time_in_force, &asked)
+        if reason:
+            return reason
     if known != NULL:
         return reused_by_replace(c, known)
-    changed = s.orders[place]
     executed = changed.quantity - changed.leaves
     i = s.instruments[changed.instrument_id]
-    reason = terms_refusal(
-        i, c, changed.side, changed.time_in_force, c.price, executed, False
+    if unlikely(changed.instructions & POST_ONLY_REPRICE):
+        price = price_behind(s, i, changed.side, price)
+    reason = refusal(
+        s, i, c, changed.side, changed.time_in_force, price, executed, &asked, False
     )
     if not reason:
         reason = label_refusal(s, c)
     if reason:
         return reason
-    is_kept = c.price == changed.price and c.quantity < changed.quantity
+    is_kept = (
+        price == changed.price
+        and c.quantity < changed.quantity
+        and (not asked.has_terms or is_same_place(s, &changed, &asked))
+    )
     more = -hold_of(&changed, i.fee_bp_max)
-    changed.price = c.price
+    changed.price = <int32_t>price
     changed.quantity = c.quantity
     changed.leaves = c.quantity - executed
     if c.client_order_id.head or c.client_order_id.tail:
@@ -225,17 +270,22 @@ cdef int replace_order(State* s, uint32_t account, const CommandRecord* c) excep
     if more > balance_of(s, &changed).available:
         return INSUFFICIENT_CASH if changed.side == BUY else INSUFFICIENT_UNITS
     move_hold(s, &changed, more)
-    remember(s, c, &changed)
+    remember(s, c, &changed, asked.digest)
     e = emit_order(s, REPLACED, &changed)
     e.order_type = is_kept
     e.value = hold_of(&changed, i.fee_bp_max)
     e.quantity = changed.leaves
+    if unlikely(asked.has_terms):
+        set_terms(s, &changed, &asked)
+        say_terms(s, &changed, &asked)
     if is_kept:
         s.levels[changed.level].quantity += changed.leaves - s.orders[place].leaves
         s.orders[place] = changed
+        if unlikely(changed.terms != 0):
+            show_less(s, &changed)
         return 0
     book_remove(s, i, place)
-    return trade(s, i, &changed)
+    return trade(s, i, &changed, asked.minimum)
 
 cdef uint32_t order_named(const State* s, uint64_t order_id) noexcept nogil:
     # That of the command at hand, or one its label stands for.
@@ -251,7 +301,12 @@ cdef uint16_t form_refusal(const CommandRecord* c) noexcept nogil:
         return INVALID_SIDE
     if c.order_type != MARKET and c.order_type != LIMIT:
         return INVALID_ORDER_TYPE
-    if not is_immediate and c.time_in_force != DAY and c.time_in_force != GTC:
+    if not (
+        is_immediate
+        or c.time_in_force == DAY
+        or c.time_in_force == GTC
+        or c.time_in_force == GTD
+    ):
         return INVALID_TIME_IN_FORCE
     if c.order_type == MARKET and not is_immediate:
         return MARKET_ORDER_CANNOT_REST
@@ -259,14 +314,14 @@ cdef uint16_t form_refusal(const CommandRecord* c) noexcept nogil:
         return MARKET_ORDER_HAS_PRICE
     return NONE
 
-cdef uint16_t terms_refusal(
-    const Instrument* i, const CommandRecord* c, uint8_t side, uint8_t tif, int64_t price,
-    int64_t executed, bint is_market,
+cdef uint16_t refusal(
+    const State* s, const Instrument* i, const CommandRecord* c, uint8_t side, uint8_t tif,
+    int64_t price, int64_t executed, const Asked* asked, bint is_market,
 ) noexcept nogil:
-    # Phase, quantity, price, value; `price` is the effective limit.
+    # Phase, quantity, price, value; `price` is the effective limit, the command's is as asked for.
     cdef uint16_t reason
     if unlikely(i.phase != CONTINUOUS):
-        reason = phase_refusal(i.phase, tif, tif == IOC or tif == FOK)
+        reason = phase_refusal(i.phase, tif, must_match(tif, asked))
         if reason:
             return reason
     if c.quantity <= 0:
@@ -277,37 +332,53 @@ cdef uint16_t terms_refusal(
         return QUANTITY_NOT_LOT
     if c.quantity <= executed:
         return QUANTITY_NOT_ABOVE_EXECUTED
+    if c.quantity < i.parameters[QUANTITY_MIN]:
+        return QUANTITY_BELOW_MIN
+    if unlikely(asked.has_terms):
+        reason = quantities_refusal(i, c.quantity, c.quantity - executed, asked)
+        if reason:
+            return reason
     if is_market:
         if i.sides[BUY + SELL - side].best == 0:
             return NO_LIQUIDITY
     else:
-        if price <= 0:
-            return PRICE_NOT_POSITIVE
-        if price > PRICE_LIMIT:
-            return PRICE_ABOVE_MAX
-        if i.parameters[TICK_SIZE] != 1 and price % i.parameters[TICK_SIZE]:
-            return PRICE_NOT_TICK
-        if is_outside_band(i, price):
-            return PRICE_ABOVE_BAND if price > i.band_high else PRICE_BELOW_BAND
+        reason = price_refusal(i, c.price)
+        if reason:
+            return reason
     # The largest price times the largest quantity passes 63 bits, but not 64.
     if <uint64_t>price * <uint64_t>c.quantity > <uint64_t>i.parameters[VALUE_MAX]:
         return VALUE_ABOVE_MAX
+    if unlikely(asked.instructions & POST_ONLY_BITS) and would_trade(s, i, side, price):
+        return POST_ONLY_WOULD_TRADE
+    return NONE
+
+cdef inline uint16_t price_refusal(const Instrument* i, int64_t price) noexcept nogil:
+    cdef int64_t tick = i.parameters[TICK_SIZE]
+    if price <= 0:
+        return PRICE_NOT_POSITIVE
+    if price > PRICE_LIMIT:
+        return PRICE_ABOVE_MAX
+    if unlikely(i.has_steps):
+        tick = tick_at(i, price)
+    if tick != 1 and price % tick:
+        return PRICE_NOT_TICK
+    if is_outside_band(i, price):
+        return PRICE_ABOVE_BAND if price > i.band_high else PRICE_BELOW_BAND
     return NONE
 
 cdef int64_t protection_price(const State* s, const Instrument* i, uint8_t side) noexcept nogil:
     # 0 when there is nothing to meet.
     cdef uint32_t best = i.sides[BUY + SELL - side].best
-    cdef int64_t tick = i.parameters[TICK_SIZE], limit
+    cdef int64_t limit
     if best == 0:
         return 0
     limit = s.orders[s.levels[best].head].price
     if side == BUY:
-        limit = limit * (BP + i.parameters[PROTECTION_BP]) // (BP * tick) * tick
-        limit = min(limit, PRICE_LIMIT // tick * tick)
+        limit = limit * (BP + i.parameters[PROTECTION_BP]) // BP
+        limit = round_down(i, min(limit, <int64_t>PRICE_LIMIT))
         return min(limit, i.band_high) if i.band_high >= 0 else limit
-    limit = limit * (BP - i.parameters[PROTECTION_BP])
-    limit = (limit + BP * tick - 1) // (BP * tick) * tick
-    return max(limit, tick, i.band_low)
+    limit = (limit * (BP - i.parameters[PROTECTION_BP]) + BP - 1) // BP
+    return max(round_up(i, max(limit, <int64_t>1)), i.band_low)
 
 cdef uint16_t label_refusal(const State* s, const CommandRecord* c) noexcept nogil:
     if <int64_t>labels_count(&s.labels) < s.client_order_ids_max:
@@ -322,7 +393,9 @@ cdef ClientOrderIdRow* remembered(State* s, const CommandRecord* c) noexcept nog
         return NULL
     return labels_find(&s.labels, c.account_id, &label, s.look.label_tag)
 
-cdef int remember(State* s, const CommandRecord* c, const Order* o) except -1 nogil:
+cdef int remember(
+    State* s, const CommandRecord* c, const Order* o, uint32_t digest
+) except -1 nogil:
     cdef ClientOrderId label = c.client_order_id
     cdef ClientOrderIdRow* row
     if not (label.head or label.tail):
@@ -334,13 +407,13 @@ cdef int remember(State* s, const CommandRecord* c, const Order* o) except -1 no
     row.order_type = o.order_type
     row.time_in_force = o.time_in_force
     memset(row.zero, 0, sizeof(row.zero))
-    row.terms = 0
+    row.terms = digest
     row.quantity = c.quantity
     row.price = c.price
     return 0
 
 cdef int answer_known(
-    State* s, const CommandRecord* c, const ClientOrderIdRow* known
+    State* s, const CommandRecord* c, const ClientOrderIdRow* known, uint32_t digest
 ) except -1 nogil:
     if c.instrument_id != known.instrument_id:
         return CLIENT_ORDER_ID_REUSED_INSTRUMENT
@@ -354,13 +427,18 @@ cdef int answer_known(
         return CLIENT_ORDER_ID_REUSED_QUANTITY
     if c.price != known.price:
         return CLIENT_ORDER_ID_REUSED_PRICE
+    if digest != known.terms:
+        return CLIENT_ORDER_ID_REUSED_TERMS
     return duplicate(s, c, known.order_id)
 
-cdef bint is_same_replace(const CommandRecord* c, const ClientOrderIdRow* known) noexcept nogil:
+cdef bint is_same_replace(
+    const CommandRecord* c, const ClientOrderIdRow* known, uint32_t digest
+) noexcept nogil:
     return (
         c.order_id == known.order_id
         and c.quantity == known.quantity
         and c.price == known.price
+        and digest == known.terms
     )
 
 cdef uint16_t reused_by_replace(
@@ -370,30 +448,44 @@ cdef uint16_t reused_by_replace(
         return CLIENT_ORDER_ID_REUSED_ORDER
     if c.quantity != known.quantity:
         return CLIENT_ORDER_ID_REUSED_QUANTITY
-    return CLIENT_ORDER_ID_REUSED_PRICE
+    if c.price != known.price:
+        return CLIENT_ORDER_ID_REUSED_PRICE
+    return CLIENT_ORDER_ID_REUSED_TERMS
 
 # -- matching ------------------------------------------------------------------------------------
 
-cdef int trade(State* s, Instrument* i, Order* taker) except -1 nogil:
-    # Meet the other side, if it is the time for it, then rest or end.
+cdef int trade(State* s, Instrument* i, Order* taker, int64_t minimum) except -1 nogil:
+    # Meet the other side, if it is the time for it, then rest or end; `minimum` is what
+    # must trade at once.
     cdef BookSide* others = &i.sides[BUY + SELL - taker.side]
     cdef uint32_t limit = key_of(i, BUY + SELL - taker.side, taker.price)
     cdef uint32_t place
     if unlikely(i.phase != CONTINUOUS):
-        return book_add(s, i, taker)
+        return rest(s, i, taker)
     if taker.time_in_force == FOK and not is_fillable(s, others, limit, taker.leaves):
         return end_order(s, i, taker, FILL_OR_KILL_UNFILLED)
+    if unlikely(minimum != 0) and not is_fillable(s, others, limit, minimum):
+        return end_order(s, i, taker, MINIMUM_QUANTITY_UNFILLED)
     while taker.leaves and others.best and s.levels[others.best].key <= limit:
         place = s.levels[others.best].head
         await_order(s, s.orders[place].next)
         fill(s, i, &s.orders[place], taker)
         if s.orders[place].leaves == 0:
-            book_remove(s, i, place)
+            remove_filled(s, i, place)
+        elif unlikely(s.orders[place].terms != 0) and is_used_up(s, &s.orders[place]):
+            refill(s, i, place)
     if taker.leaves == 0:
+        if unlikely(taker.terms != 0):
+            terms_free(s, taker.terms)
         return 0
     if taker.time_in_force == IOC:
         return end_order(s, i, taker, IMMEDIATE_OR_CANCEL_REMAINDER)
-    return book_add(s, i, taker)
+    return rest(s, i, taker)
+
+cdef inline int rest(State* s, Instrument* i, const Order* o) except -1 nogil:
+    if unlikely(o.terms != 0):
+        show(s, o)
+    return book_add(s, i, o)
 
 cdef bint is_fillable(
     const State* s, const BookSide* others, uint32_t limit, int64_t leaves
@@ -409,8 +501,10 @@ cdef bint is_fillable(
 cdef int fill(State* s, Instrument* i, Order* maker, Order* taker) except -1 nogil:
     cdef int64_t quantity = min(maker.leaves, taker.leaves)
     cdef int64_t price = maker.price
-    cdef int64_t value = quantity * price
-    cdef int64_t fee
+    cdef int64_t value, fee
+    if unlikely(maker.terms != 0):
+        quantity = take_visible(s, maker, quantity)
+    value = quantity * price
     count_trade(i, quantity, price, value)
     s.levels[maker.level].quantity -= quantity
     fee = settle(s, i, maker, quantity, value, i.parameters[MAKER_FEE_BP])
@@ -441,6 +535,9 @@ cdef int apply_next(
         look(s, &commands[index], min(count - index, <uint32_t>LOOKS), position | index)
     s.look = &s.looks[index % LOOKS]
     s.command_index = index
+    s.order_terms = NULL
+    if index + 1 < count and unlikely(commands[index + 1].kind == ORDER_TERMS):
+        s.order_terms = &commands[index + 1]
     return command(s, &commands[index], sent_ns, position | index)
 
 cdef uint16_t frame_refusal(bytes frame) except? 0xFFFF:

@@ -12,19 +12,19 @@ from libc.string cimport memcpy, memset
 from cpython.bytes cimport PyBytes_AS_STRING
 
 from matching.administration cimport derive, instrument_add
-from matching.ladder cimport book_add, key_of, ladder_next
+from matching.ladder cimport book_add, ladder_next, order_key
 from matching.layout cimport (
-    BUY, CONTINUOUS, POLICY, PRICE_TIME, SELL, TICK_SIZE, TOTAL_LIMIT, EventRecord,
+    BOOK, BUY, CONTINUOUS, POLICY, PRICE_TIME, SELL, TICK_SIZE, TOTAL_LIMIT, EventRecord,
 )
 from matching.memory cimport pool_close, pool_grow, pool_open, raise_memory_error
 from matching.snapshot cimport (
-    AccountRow, ClientOrderIdRow, HoldingRow, InstrumentRow, OrderRow, SessionRow,
+    AccountRow, ClientOrderIdRow, HoldingRow, InstrumentRow, OrderRow, SessionRow, TermsRow,
 )
 from matching.state cimport (
     INSTRUMENTS, SIDES, Account, BookSide, Controls, Holding, Instrument, Level, Node, Order,
-    Session, State,
+    Session, State, Terms,
     account_add, account_find, controls_of, hold_of, holding_of, holding_total, order_find,
-    session_add,
+    session_add, terms_new,
 )
 from matching.tables cimport (
     INDEX_BITS_AT_FIRST,
@@ -67,6 +67,7 @@ cdef int pools_open(State* s) except -1:
     pool_open(&s.account_pool, sizeof(Account), s.accounts_max)
     pool_open(&s.holding_pool, sizeof(Holding), HOLDINGS_MAX)
     pool_open(&s.session_pool, sizeof(Session), s.sessions_max)
+    pool_open(&s.terms_pool, sizeof(Terms), s.orders_max)
     pool_open(&s.control_pool, sizeof(Controls), s.accounts_max)
     s.orders = <Order*>s.order_pool.base
     s.levels = <Level*>s.level_pool.base
@@ -74,6 +75,7 @@ cdef int pools_open(State* s) except -1:
     s.accounts = <Account*>s.account_pool.base
     s.holdings = <Holding*>s.holding_pool.base
     s.sessions = <Session*>s.session_pool.base
+    s.terms = <Terms*>s.terms_pool.base
     s.controls = <Controls*>s.control_pool.base
     return 0
 
@@ -92,6 +94,7 @@ cdef void state_close(State* s) noexcept:
     pool_close(&s.account_pool)
     pool_close(&s.holding_pool)
     pool_close(&s.session_pool)
+    pool_close(&s.terms_pool)
     pool_close(&s.control_pool)
     free(s.instruments)
     free(s.instrument_ids)
@@ -126,7 +129,7 @@ cdef object save(State* s):
         instruments=save_instruments(s),
         auctions=np.zeros(0, SECTIONS["auctions"]),
         orders=save_orders(s),
-        order_terms=np.zeros(0, SECTIONS["order_terms"]),
+        order_terms=save_order_terms(s),
         sessions=save_sessions(s),
         client_order_ids=save_client_order_ids(s),
     )
@@ -228,12 +231,43 @@ cdef object save_orders(State* s):
                     row.charged = o.charged
                     row.uncharged = o.uncharged
                     row.client_order_id = o.client_order_id
+                    row.session_id = o.session_id
                     row.order_type = o.order_type
-                    row.queue = (side + 1) // 2
+                    row.queue = o.queue
+                    row.instructions = o.instructions
                     row += 1
                     place = o.next
                 level = ladder_next(s, book_side, s.levels[level].key)
     return rows
+
+cdef object save_order_terms(State* s):
+    # Every place of the pool that is some order's; of those that say nothing there is no row.
+    rows = np.zeros(s.orders_count, SECTIONS["order_terms"])
+    cdef TermsRow* row = <TermsRow*>address(rows)
+    cdef const Order* o
+    cdef const Terms* terms
+    cdef uint32_t place
+    cdef int64_t count = 0
+    for place in range(1, s.order_pool.end):
+        o = &s.orders[place]
+        terms = &s.terms[o.terms]
+        if o.order_id == 0 or o.terms == 0 or not has_something(terms):
+            continue
+        row[count].order_id = o.order_id
+        row[count].stop_price = terms.stop_price
+        row[count].display_quantity = terms.display
+        row[count].visible = terms.visible
+        row[count].expire_date = terms.expire_date
+        row[count].counterparty = terms.counterparty
+        count += 1
+    rows = rows[:count]
+    return rows[np.argsort(rows["order_id"])]
+
+cdef bint has_something(const Terms* terms) noexcept nogil:
+    return (
+        terms.stop_price or terms.display or terms.visible or terms.expire_date
+        or terms.counterparty
+    )
 
 cdef object save_sessions(State* s):
     rows = np.zeros(s.session_pool.end - 1, SECTIONS["sessions"])
@@ -267,7 +301,7 @@ cdef int load(State* s, object snapshot) except -1:
     load_accounts(s, snapshot.accounts.tobytes())
     load_holdings(s, snapshot.holdings.tobytes())
     load_instruments(s, snapshot.instruments.tobytes())
-    load_orders(s, snapshot.orders.tobytes())
+    load_orders(s, snapshot.orders.tobytes(), snapshot.order_terms.tobytes())
     load_sessions(s, snapshot.sessions.tobytes())
     load_client_order_ids(s, snapshot.client_order_ids.tobytes())
     return 0
@@ -329,8 +363,10 @@ cdef int load_instruments(State* s, bytes rows) except -1:
         derive(i)
     return 0
 
-cdef int load_orders(State* s, bytes rows) except -1:
+cdef int load_orders(State* s, bytes rows, bytes terms) except -1:
     cdef const OrderRow* row = <const OrderRow*>PyBytes_AS_STRING(rows)
+    cdef const TermsRow* terms_row = <const TermsRow*>PyBytes_AS_STRING(terms)
+    cdef size_t terms_count = len(terms) // sizeof(TermsRow)
     cdef size_t at
     cdef Order o
     memset(&o, 0, sizeof(Order))
@@ -341,6 +377,10 @@ cdef int load_orders(State* s, bytes rows) except -1:
         o.instrument_id = row[at].instrument_id
         o.side = row[at].side
         o.order_type = row[at].order_type
+        o.queue = row[at].queue
+        o.instructions = row[at].instructions
+        o.session_id = row[at].session_id
+        o.terms = load_terms(s, terms_row, terms_count, o.order_id)
         o.time_in_force = row[at].time_in_force
         o.quantity = row[at].quantity
         o.leaves = row[at].leaves
@@ -350,6 +390,28 @@ cdef int load_orders(State* s, bytes rows) except -1:
         o.client_order_id = row[at].client_order_id
         book_add(s, s.instruments[o.instrument_id], &o)
     return 0
+
+cdef uint32_t load_terms(
+    State* s, const TermsRow* rows, size_t count, uint64_t order_id
+) except? 0:
+    # The rows rise by order id.
+    cdef size_t low = 0, high = count, middle
+    cdef uint32_t place
+    while low < high:
+        middle = (low + high) // 2
+        if rows[middle].order_id < order_id:
+            low = middle + 1
+        else:
+            high = middle
+    if low == count or rows[low].order_id != order_id:
+        return 0
+    place = terms_new(s)
+    s.terms[place].stop_price = rows[low].stop_price
+    s.terms[place].display = rows[low].display_quantity
+    s.terms[place].visible = rows[low].visible
+    s.terms[place].expire_date = rows[low].expire_date
+    s.terms[place].counterparty = rows[low].counterparty
+    return place
 
 cdef int load_sessions(State* s, bytes rows) except -1:
     cdef const SessionRow* row = <const SessionRow*>PyBytes_AS_STRING(rows)
@@ -374,6 +436,7 @@ cdef list check(const State* s):
     resting = check_books(s, wrong, cash_held, units_held)
     if resting != s.orders_count or <int64_t>s.order_places.count != s.orders_count:
         wrong.append("orders known are not the orders that rest")
+    check_terms(s, wrong)
     check_money(s, wrong, cash_held)
     check_units(s, wrong, units_held)
     check_own(s, wrong)
@@ -388,7 +451,7 @@ cdef object check_books(const State* s, list wrong, object cash_held, object uni
     resting = 0
     for at in range(s.instruments_count):
         i = s.instruments[s.instrument_ids[at]]
-        for side in range(BUY, SELL + 1):
+        for side in range(BUY, SIDES + 1):
             resting += check_side(s, i, side, wrong, cash_held, units_held)
         bid = i.sides[BUY].best
         ask = i.sides[SELL].best
@@ -420,7 +483,7 @@ cdef object check_side(
             o = &s.orders[place]
             resting += 1
             quantity += o.leaves
-            if side == BUY:
+            if o.side == BUY:
                 cash_held[o.account] += hold_of(o, i.fee_bp_max)
             else:
                 units_held[o.holding] += o.leaves
@@ -436,18 +499,40 @@ cdef int check_order(
     const State* s, const Instrument* i, const Order* o, uint32_t place, int side, uint32_t level,
     uint32_t previous, object name, list wrong,
 ) except -1:
-    if order_find(s, o.order_id) != place or o.side != side:
+    if order_find(s, o.order_id) != place or 2 * (o.queue - BOOK) + o.side != side:
         wrong.append(f"{name}: order {o.order_id} is on the wrong side or lost")
     if o.previous != previous or o.level != level:
         wrong.append(f"{name}: order {o.order_id} is out of its queue")
-    if key_of(i, side, o.price) != s.levels[level].key:
+    if order_key(s, i, o) != s.levels[level].key:
         wrong.append(f"{name}: order {o.order_id} is at the wrong level")
     if not 0 < o.leaves <= o.quantity:
         wrong.append(f"{name}: order {o.order_id} has the wrong leaves")
+    if not is_shown_right(o, &s.terms[o.terms]):
+        wrong.append(f"{name}: order {o.order_id} shows what it has not")
     if not -5_000 <= o.uncharged < 5_000:
         wrong.append(f"order {o.order_id}: charged is not the accrued fee")
     if s.holdings[o.holding].account != o.account:
         wrong.append(f"{name}: order {o.order_id} has another's holding")
+    return 0
+
+cdef bint is_shown_right(const Order* o, const Terms* terms) noexcept:
+    if o.queue != BOOK or terms.display == 0:
+        return terms.visible == 0
+    return 0 < terms.visible <= min(terms.display, o.leaves)
+
+cdef int check_terms(const State* s, list wrong) except -1:
+    # Each place of the pool is one order's, or free.
+    cdef uint32_t place, gone = s.terms_free
+    used = np.zeros(s.terms_pool.end, np.int64)
+    used[0] = 1
+    for place in range(1, s.order_pool.end):
+        if s.orders[place].order_id and s.orders[place].terms:
+            used[s.orders[place].terms] += 1
+    while gone:
+        used[gone] += 1
+        gone = s.terms[gone].counterparty
+    if (used != 1).any():
+        wrong.append("terms without an order, or of two")
     return 0
 
 cdef int check_money(const State* s, list wrong, object cash_held) except -1:

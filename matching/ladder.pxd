@@ -9,13 +9,13 @@ the best price. The nodes touched last are remembered: near them one step is eno
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from matching.layout cimport BUY, CANCELLED, TICK_SIZE, EventRecord
+from matching.layout cimport BIDS, BOOK, BUY, CANCELLED, SELL, STOPS, TICK_SIZE, EventRecord
 from matching.memory cimport likely, prefetch, unlikely
 from matching.state cimport (
     LEAVES, ORDERS_KEPT,
     BookSide, Instrument, Leaf, Level, Node, Order, State,
-    books_emptied, emit_order, hold_of, level_free, level_new, move_hold, node_free, node_new,
-    order_free, order_new, own_add, own_remove,
+    books_emptied, emit_order, hold_of, level_free, level_new, line_of, move_hold, node_free,
+    node_new, order_free, order_new, own_add, own_remove, terms_free,
 )
 from matching.tables cimport index_add, index_remove, tag_of
 
@@ -169,30 +169,31 @@ cdef inline void ladder_remove(State* s, BookSide* side, uint32_t place) noexcep
 
 # -- orders in the book --------------------------------------------------------------------------
 
-cdef inline int book_add(State* s, Instrument* i, const Order* o) except -1 nogil:
-    # Copies the order into the pool and puts it last at its price.
-    cdef BookSide* side = &i.sides[o.side]
-    cdef uint32_t key = key_of(i, o.side, o.price)
-    cdef uint32_t at = ladder_level(s, side, key)
-    cdef uint32_t place = order_new(s)
-    cdef Order* resting = &s.orders[place]
+cdef inline uint32_t order_key(
+    const State* s, const Instrument* i, const Order* o
+) noexcept nogil:
+    # By price, stops by stop price, the one reached first in front; the others stand in one line.
+    if likely(o.queue == BOOK or o.queue == BIDS):
+        return key_of(i, o.side, o.price)
+    if o.queue == STOPS:
+        return key_of(i, BUY + SELL - o.side, s.terms[o.terms].stop_price)
+    return 0
+
+cdef inline void level_append(State* s, uint32_t place, uint32_t at) noexcept nogil:
+    # Puts the order last at the level.
+    cdef Order* o = &s.orders[place]
     cdef Level* level = &s.levels[at]
-    index_add(&s.order_places, tag_of(o.order_id), place)
-    resting[0] = o[0]
-    resting.level = at
-    resting.next = 0
-    resting.previous = level.tail
+    o.level = at
+    o.next = 0
+    o.previous = level.tail
     if level.tail:
         s.orders[level.tail].next = place
     else:
         level.head = place
     level.tail = place
     level.quantity += o.leaves
-    own_add(s, place)
-    return 0
 
-cdef inline int book_remove(State* s, Instrument* i, uint32_t place) except -1 nogil:
-    # Takes the order out of the book and the pool, and its level with the last one.
+cdef inline void level_unlink(State* s, uint32_t place) noexcept nogil:
     cdef Order* o = &s.orders[place]
     cdef Level* level = &s.levels[o.level]
     if o.previous:
@@ -204,8 +205,24 @@ cdef inline int book_remove(State* s, Instrument* i, uint32_t place) except -1 n
     else:
         level.tail = o.previous
     level.quantity -= o.leaves
-    if level.head == 0:
-        ladder_remove(s, &i.sides[o.side], o.level)
+
+cdef inline int book_add(State* s, Instrument* i, const Order* o) except -1 nogil:
+    # Copies the order into the pool and puts it last where it belongs in its queue.
+    cdef uint32_t at = ladder_level(s, line_of(i, o), order_key(s, i, o))
+    cdef uint32_t place = order_new(s)
+    index_add(&s.order_places, tag_of(o.order_id), place)
+    s.orders[place] = o[0]
+    level_append(s, place, at)
+    own_add(s, place)
+    return 0
+
+cdef inline int book_remove(State* s, Instrument* i, uint32_t place) except -1 nogil:
+    # Takes the order out of its queue and the pool, and its level with the last one; its terms
+    # stay for whoever took it out.
+    cdef Order* o = &s.orders[place]
+    level_unlink(s, place)
+    if s.levels[o.level].head == 0:
+        ladder_remove(s, line_of(i, o), o.level)
     index_remove(&s.order_places, tag_of(o.order_id), place)
     own_remove(s, o)
     order_free(s, place)
@@ -213,10 +230,15 @@ cdef inline int book_remove(State* s, Instrument* i, uint32_t place) except -1 n
         books_emptied(s)
     return 0
 
+cdef inline int remove_filled(State* s, Instrument* i, uint32_t place) except -1 nogil:
+    if unlikely(s.orders[place].terms != 0):
+        terms_free(s, s.orders[place].terms)
+    return book_remove(s, i, place)
+
 cdef inline int end_order(
     State* s, const Instrument* i, const Order* o, uint16_t reason
 ) except -1 nogil:
-    # Gives back the hold of an order that rests nowhere and says why.
+    # Gives back the hold of an order that rests nowhere, and its terms, and says why.
     cdef int64_t hold = hold_of(o, i.fee_bp_max)
     cdef EventRecord* e
     move_hold(s, o, -hold)
@@ -224,6 +246,8 @@ cdef inline int end_order(
     e.value = hold
     e.quantity = o.leaves
     e.reason = reason
+    if unlikely(o.terms != 0):
+        terms_free(s, o.terms)
     return 0
 
 cdef inline int end_resting(

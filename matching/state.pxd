@@ -8,10 +8,11 @@ the commands before it are done (`Look`), since memory is slower than matching.
 
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport realloc
+from libc.string cimport memset
 
 from matching.layout cimport (
-    BP, BUY, DUPLICATE, FILL, FILLED, PARTIALLY_FILLED, REJECTED, RESALE_NEXT_DAY, SELL,
-    TOTAL_LIMIT,
+    BOOK, BP, BUY, DUPLICATE, FILL, FILLED, PARTIALLY_FILLED, REJECTED, RESALE_NEXT_DAY,
+    SELL, TOTAL_LIMIT,
     ClientOrderId, CommandRecord, EventRecord, FillRecord,
 )
 from matching.memory cimport Pool, pick, pool_empty, pool_next, raise_memory_error, unlikely
@@ -27,7 +28,7 @@ cdef enum:
     LOOKS = 8  # commands that are looked at together
     ORDERS_KEPT = 65536  # places of an empty book that stay in memory
 
-cdef struct Order:  # at most 96 bytes, what matching reads first
+cdef struct Order:  # what matching reads first, in one line of memory
     uint64_t order_id
     int64_t leaves
     int32_t price
@@ -42,10 +43,30 @@ cdef struct Order:  # at most 96 bytes, what matching reads first
     uint8_t side
     uint8_t order_type
     uint8_t time_in_force
+    uint8_t instructions  # of ExecInst, and a SelfTrade mode
+    uint8_t queue
+    uint32_t terms  # place, 0 = none, as most orders
     ClientOrderId client_order_id
     int64_t quantity
     uint32_t own_next  # of the same holding, in no order that shows
     uint32_t own_previous
+    uint32_t session_id  # the trader's
+
+cdef struct Terms:  # what only rare orders have
+    int64_t stop_price
+    int64_t display
+    int64_t visible  # what the slice on display has left; 0 unless in the book
+    uint32_t expire_date
+    uint32_t counterparty  # of a block; of a free place: the next free one
+
+cdef struct Asked:  # what a command asks for beside the fields of its record; zeros for most
+    int64_t stop_price
+    int64_t display
+    int64_t minimum
+    uint64_t expire_date
+    uint32_t digest  # of all of it, for the memory of labels
+    uint8_t instructions
+    bint has_terms  # an ORDER_TERMS came with it
 
 cdef struct Level:
     int64_t quantity
@@ -79,6 +100,7 @@ cdef struct Instrument:
     int64_t fee_bp_max
     int64_t band_low
     int64_t band_high  # -1 = no band
+    bint has_steps  # of the tick table
     int64_t parameters[PARAMETERS + 1]  # by Parameter; place 0 is free
     int64_t reference
     int64_t volume
@@ -161,6 +183,7 @@ cdef struct State:
     Pool account_pool
     Pool holding_pool
     Pool session_pool
+    Pool terms_pool
     Pool control_pool
     Order* orders
     Level* levels
@@ -168,10 +191,12 @@ cdef struct State:
     Account* accounts
     Holding* holdings
     Session* sessions
+    Terms* terms
     Controls* controls
     uint32_t orders_free
     uint32_t levels_free
     uint32_t nodes_free
+    uint32_t terms_free
     int64_t orders_count
     # the record at hand
     EventRecord* events
@@ -179,6 +204,7 @@ cdef struct State:
     int64_t events_capacity
     uint32_t command_index
     bint is_note_heard
+    const CommandRecord* order_terms  # right after the command at hand, NULL = none
     Look looks[LOOKS]
     Look* look  # of the command at hand
 
@@ -222,6 +248,18 @@ cdef inline uint32_t node_new(State* s) except 0 nogil:
 cdef inline void node_free(State* s, uint32_t place) noexcept nogil:
     s.nodes[place].child[0] = s.nodes_free
     s.nodes_free = place
+
+cdef inline uint32_t terms_new(State* s) except 0 nogil:
+    cdef uint32_t place = s.terms_free
+    if place == 0:
+        return pool_next(&s.terms_pool)
+    s.terms_free = s.terms[place].counterparty
+    memset(&s.terms[place], 0, sizeof(Terms))
+    return place
+
+cdef inline void terms_free(State* s, uint32_t place) noexcept nogil:
+    s.terms[place].counterparty = s.terms_free
+    s.terms_free = place
 
 cdef inline int books_emptied(State* s) except -1 nogil:
     # No order is left anywhere, so no level and no node either: their memory goes back.
@@ -484,6 +522,10 @@ cdef inline bint is_outside_band(const Instrument* i, int64_t price) noexcept no
 cdef inline int64_t base_price(const Instrument* i) noexcept nogil:
     # What prices are measured against: the last of the day, else the reference.
     return i.last_price if i.volume else i.reference
+
+cdef inline BookSide* line_of(Instrument* i, const Order* o) noexcept nogil:
+    # Where the order stands, or would.
+    return &i.sides[2 * (o.queue - BOOK) + o.side]
 
 cdef inline void count_trade(
     Instrument* i, int64_t quantity, int64_t price, int64_t value

@@ -19,7 +19,7 @@ from matching.reference.accounts import Account
 from matching.reference.instruments import Instrument
 from matching.reference.records import CommandRecord
 from matching.reference.state import State
-from matching.reference.trading import end_outside_band
+from matching.reference.trading import end_of_day, end_outside_band
 
 _INSTRUCTIONS = frozenset(Instruction)
 _PARAMETERS = frozenset(Parameter)
@@ -124,7 +124,7 @@ def instrument_parameter(state: State, c: CommandRecord) -> Reason:
         return Reason.UNKNOWN_PARAMETER
     parameter = Parameter(c.order_type)
     low, high = PARAMETER_RANGE[parameter]
-    if not low <= c.quantity <= high:
+    if not low <= c.quantity <= high or not instrument.may_set(parameter, c.quantity):
         return Reason.PARAMETER_OUT_OF_RANGE
     if parameter in NEEDS_EMPTY_BOOK and not instrument.is_empty():
         return Reason.ORDERS_RESTING
@@ -147,7 +147,7 @@ def reference_price(state: State, c: CommandRecord) -> Reason:
         return Reason.PHASE_TRANSITION_REFUSED
     instrument.reference = c.price
     state.emit(Event.REFERENCE_CHANGED, instrument_id=c.instrument_id, price=c.price)
-    end_outside_band(state, instrument, is_day_over=False)
+    end_outside_band(state, instrument)
     return Reason.NONE
 
 
@@ -166,7 +166,7 @@ def day_roll(state: State, c: CommandRecord) -> Reason:
             quantity=instrument.volume,
             value=instrument.turnover,
         )
-        end_outside_band(state, instrument, is_day_over=True)
+        end_of_day(state, instrument, c.quantity)
         instrument.volume = instrument.turnover = instrument.call_price = 0
     _unlock(state)
     state.client_order_ids = {

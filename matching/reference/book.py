@@ -41,6 +41,11 @@ class Order:
     counterparty: int = 0  # account that may confirm a block
 
     @property
+    def showing(self) -> int:
+        """Tonnes that can be met now: of an iceberg the slice on display. O(1)."""
+        return self.visible if self.display_quantity else self.leaves
+
+    @property
     def executed(self) -> int:
         """Tonnes traded so far. O(1)."""
         return self.quantity - self.leaves

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import zip_longest
 
 from matching.layout import INDEX_BITS, AccountParameter, Command, Event, Reason
 from matching.protocol import Limits
@@ -10,6 +11,7 @@ from matching.reference import administration, controls, phases, trading
 from matching.reference.invariants import broken
 from matching.reference.records import NO_LABEL, CommandRecord, decode
 from matching.reference.state import State, from_snapshot, to_snapshot
+from matching.reference.terms import terms_in
 from matching.snapshot import HASH_SIZE
 from matching.snapshot import decode as decode_snapshot
 from matching.snapshot import encode as encode_snapshot
@@ -107,8 +109,10 @@ class Engine:
             state.emit(Event.FRAME_REFUSED, reason=decoded)
         else:
             self._is_note_heard = False
-            for index, command in enumerate(decoded.commands):
+            commands = decoded.commands
+            for index, (command, after) in enumerate(zip_longest(commands, commands[1:])):
                 state.command_index = index
+                state.terms = terms_in(after)
                 self._command(command, decoded.time_ns, offset << INDEX_BITS | index)
         state.next_offset += 1
         state.next_event += len(state.events)
@@ -121,6 +125,8 @@ class Engine:
                 administration.note(state, c)
             return
         self._is_note_heard = False
+        if c.kind == Command.ORDER_TERMS:
+            return
         if c.kind not in KINDS:
             state.reject(c, Reason.UNKNOWN_COMMAND)
             return

@@ -38,6 +38,13 @@ class Auction:
     bid_multiple: int
 
 
+_STEPS = (
+    (Parameter.TICK_FROM_3, Parameter.TICK_SIZE_3),
+    (Parameter.TICK_FROM_2, Parameter.TICK_SIZE_2),
+)
+"""Of the tick table, the step looked at first in front."""
+
+
 def _queues() -> dict[tuple[int, int], BookSide]:
     return {(queue, side): BookSide(side, queue) for queue in Queue for side in Side}
 
@@ -91,33 +98,77 @@ class Instrument:
         """The worst fee a fill may bring. O(1)."""
         return max(self[parameter] for parameter in _FEES)
 
+    def tick_at(self, price: int) -> int:
+        """The tick that holds at a price. O(1)."""
+        for start, tick in _STEPS:
+            if 0 < self[start] <= price:
+                return self[tick]
+        return self[Parameter.TICK_SIZE]
+
+    def may_set(self, parameter: Parameter, value: int) -> bool:
+        """Whether each step of the tick table in force would still have its tick. O(1)."""
+        then = self.parameters | {parameter: value}
+        sizes = [then[tick] for start, tick in _STEPS if then[start]]
+        return all(size > 0 and size % then[Parameter.TICK_SIZE] == 0 for size in sizes)
+
+    def round_down(self, price: int) -> int:
+        """The highest price on the tick that is not above; 0 below the first. O(1)."""
+        tick = self.tick_at(price)
+        found = price // tick * tick
+        start = max((self[s] for s, _ in _STEPS if self[s] <= price), default=0)
+        return found if found >= start else self.round_down(start - 1)
+
+    def round_up(self, price: int) -> int:
+        """The lowest price on the tick that is not below. O(1)."""
+        tick = self.tick_at(price)
+        found = -(-price // tick) * tick
+        end = min((self[s] for s, _ in _STEPS if self[s] > price), default=found + 1)
+        return found if found < end else self.round_up(end)
+
+    def round_half_up(self, numerator: int, denominator: int) -> int:
+        """The price on the tick that is nearest to the quotient, of two the higher. O(1)."""
+        low = self.round_down(numerator // denominator)
+        high = self.round_up(-(-numerator // denominator))
+        is_low = numerator - low * denominator < high * denominator - numerator
+        return low if is_low else high
+
     def band(self) -> tuple[int, int] | None:
         """The lowest and the highest price allowed, None without a band. O(1)."""
         width = self[Parameter.BAND_BP]
         if width == 0 or self.reference == 0:
             return None
-        tick = self[Parameter.TICK_SIZE]
-        low = half_up(self.reference * (BP - width), BP * tick) * tick
-        high = half_up(self.reference * (BP + width), BP * tick) * tick
-        return max(low, tick), high
+        low = self.round_half_up(self.reference * (BP - width), BP)
+        high = self.round_half_up(self.reference * (BP + width), BP)
+        return max(low, self.round_up(1)), high
 
     def outside_band(self, price: int) -> bool:
         """Whether a resting order at that price has to go. O(1)."""
         band = self.band()
         return band is not None and not band[0] <= price <= band[1]
 
+    def would_trade(self, side: int, price: int) -> bool:
+        """Whether an order of that side and limit meets one at once. O(1)."""
+        return next(self.opposite(side).within(price), None) is not None
+
+    def price_behind(self, side: int, price: int) -> int:
+        """The limit next to `price` that meets nobody; `price` itself if there is none. O(1)."""
+        best = self.opposite(side).best()
+        if best is None or not self.would_trade(side, price):
+            return price
+        low, high = self.band() or (1, PRICE_LIMIT)
+        moved = self.round_down(best - 1) if side == Side.BUY else self.round_up(best + 1)
+        return moved if max(low, 1) <= moved <= min(high, PRICE_LIMIT) else price
+
     def protection_price(self, side: int) -> int | None:
         """The limit of a market order, None when it has nothing to meet. O(1)."""
         best = self.opposite(side).best()
         if best is None:
             return None
-        tick, walk, band = self[Parameter.TICK_SIZE], self[Parameter.PROTECTION_BP], self.band()
+        walk, band = self[Parameter.PROTECTION_BP], self.band()
         if side == Side.BUY:
-            limit = best * (BP + walk) // (BP * tick) * tick
-            limit = min(limit, PRICE_LIMIT // tick * tick)
+            limit = self.round_down(min(best * (BP + walk) // BP, PRICE_LIMIT))
             return min(limit, band[1]) if band else limit
-        limit = -(-best * (BP - walk) // (BP * tick)) * tick
-        limit = max(limit, tick)
+        limit = self.round_up(max(-(-best * (BP - walk) // BP), 1))
         return max(limit, band[0]) if band else limit
 
     def base_price(self) -> int:

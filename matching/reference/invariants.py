@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from matching.layout import BP, TOTAL_LIMIT, Parameter, Phase, Policy, Side
-from matching.reference.book import half_up
+from matching.layout import BP, TOTAL_LIMIT, Parameter, Phase, Policy, Queue, Side
+from matching.reference.book import Order, half_up
 from matching.reference.state import State
 
 
@@ -65,19 +65,27 @@ def _books(state: State) -> list[str]:
         matches &= instrument[Parameter.POLICY] == Policy.PRICE_TIME
         if matches and bid is not None and ask is not None and bid >= ask:
             wrong.append(f"{name}: the book is crossed")
-        for book_side in (instrument.bids, instrument.asks):
-            if not all(book_side.levels.values()):
+        for (queue, side), line in instrument.queues.items():
+            if not all(line.levels.values()):
                 wrong.append(f"{name}: an empty level")
-            for order in book_side:
+            for order in line:
                 resting += 1
                 is_known = state.orders.get(order.order_id) is order
-                if not is_known or order.side != book_side.side:
+                if not is_known or (order.queue, order.side) != (queue, side):
                     wrong.append(f"{name}: order {order.order_id} is on the wrong side or lost")
                 if not 0 < order.leaves <= order.quantity:
                     wrong.append(f"{name}: order {order.order_id} has the wrong leaves")
+                if not _is_shown_right(order):
+                    wrong.append(f"{name}: order {order.order_id} shows what it has not")
     if resting != len(state.orders):
         wrong.append("orders known are not the orders that rest")
     return wrong
+
+
+def _is_shown_right(order: Order) -> bool:
+    if order.queue != Queue.BOOK or not order.display_quantity:
+        return order.visible == 0
+    return 0 < order.visible <= min(order.display_quantity, order.leaves)
 
 
 def _bounds(state: State) -> list[str]:

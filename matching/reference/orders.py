@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from matching.layout import Event, Liquidity, OrderStatus, Parameter, Reason, Side, TradeMethod
+from matching.layout import (
+    Event,
+    Liquidity,
+    OrderStatus,
+    Parameter,
+    Queue,
+    Reason,
+    Side,
+    TradeMethod,
+)
 from matching.reference.book import Order
 from matching.reference.instruments import Instrument
 from matching.reference.records import fill_tail
@@ -81,11 +90,31 @@ def _settle(
     return fee
 
 
+def rest(state: State, instrument: Instrument, order: Order) -> None:
+    """Put the order last in its queue; an iceberg shows its first slice. O(log levels)."""
+    if order.queue == Queue.BOOK:
+        order.visible = min(order.display_quantity, order.leaves)
+    instrument.queues[order.queue, order.side].add(order)
+    state.orders[order.order_id] = order
+
+
+def take_out(state: State, instrument: Instrument, order: Order) -> None:
+    """Take the order out of the queue where it stands. O(log levels)."""
+    instrument.queues[order.queue, order.side].remove(order)
+    del state.orders[order.order_id]
+
+
+def refill(state: State, instrument: Instrument, order: Order) -> None:
+    """Show the next slice of an iceberg, last at its price. O(log levels)."""
+    take_out(state, instrument, order)
+    rest(state, instrument, order)
+    state.emit(Event.REFILLED, quantity=order.visible, **names(order))
+
+
 def end_resting(state: State, order: Order, reason: Reason) -> None:
     """Take an order out of the queue where it stands and say why. O(log levels)."""
     instrument: Instrument = state.instruments[order.instrument_id]
-    instrument.queues[order.queue, order.side].remove(order)
-    del state.orders[order.order_id]
+    take_out(state, instrument, order)
     end(state, instrument, order, reason)
 
 

@@ -19,6 +19,7 @@ from matching.layout import (
 
 _HEADER = Struct("<IHBBIIqqqII32s")
 _RECORD = Struct("<BBBBHHIIqqqQ16s")
+_TERMS_TAIL = Struct("<Qq")
 _FILL_TAIL = Struct("<Qq")
 
 NO_LABEL = bytes(16)
@@ -108,3 +109,8 @@ def event_record(
 def fill_tail(contra_order_id: int, fee: int) -> bytes:
     """The last 16 bytes of a FILL. O(1)."""
     return _FILL_TAIL.pack(contra_order_id, fee)
+
+
+def terms_tail(expire_date: int, instructions: int) -> bytes:
+    """The last 16 bytes of a TERMS_SET. O(1)."""
+    return _TERMS_TAIL.pack(expire_date, instructions)

@@ -15,6 +15,7 @@ from matching.reference.accounts import Account, Controls, Holding
 from matching.reference.book import Order
 from matching.reference.instruments import Auction, Instrument
 from matching.reference.records import CommandRecord, event_record
+from matching.reference.terms import Terms
 from matching.snapshot import PARAMETER_FIELDS, SECTIONS, Snapshot
 
 
@@ -28,7 +29,7 @@ class Body(NamedTuple):
     time_in_force: int
     quantity: int
     price: int
-    terms: int = 0  # digest of instructions and ORDER_TERMS
+    terms: int = 0  # digest of the instructions and the terms
 
 
 Label = tuple[int, bytes]  # account, client order id
@@ -55,6 +56,7 @@ class State:
     sessions: dict[int, int] = field(default_factory=dict)  # the last ref of each
     client_order_ids: dict[Label, Body] = field(default_factory=dict)
     command_index: int = 0
+    terms: Terms | None = None  # those right after the command at hand
     events: list[bytes] = field(default_factory=list)
 
     def emit(self, kind: Event, **values: Any) -> None:
@@ -130,7 +132,7 @@ def to_snapshot(state: State) -> Snapshot:
         "order_terms": [
             (order_id, *terms)
             for order_id, order in sorted(state.orders.items())
-            if any(terms := _terms(order))
+            if any(terms := _order_terms(order))
         ],
         "sessions": [(session_id, 0, ref) for session_id, ref in sorted(state.sessions.items())],
         "client_order_ids": [
@@ -228,7 +230,7 @@ def _auction_row(instrument_id: int, a: Auction) -> tuple[Any, ...]:
     return (instrument_id, *terms, a.order_id)
 
 
-def _terms(o: Order) -> tuple[int, ...]:
+def _order_terms(o: Order) -> tuple[int, ...]:
     return (o.stop_price, o.display_quantity, o.visible, o.expire_date, o.counterparty)
 
 

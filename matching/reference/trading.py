@@ -5,9 +5,12 @@ Each command gives the reason why it is refused, and has then changed nothing.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from matching.layout import (
     PRICE_LIMIT,
     Event,
+    ExecInst,
     OrderType,
     Parameter,
     Phase,
@@ -18,14 +21,33 @@ from matching.layout import (
 from matching.reference.book import Order
 from matching.reference.calls import phase_refusal
 from matching.reference.instruments import Instrument
-from matching.reference.orders import end, end_resting, fill, move_hold, names
-from matching.reference.records import NO_LABEL, CommandRecord
+from matching.reference.orders import (
+    end,
+    end_resting,
+    fill,
+    move_hold,
+    names,
+    refill,
+    rest,
+    take_out,
+)
+from matching.reference.records import NO_LABEL, CommandRecord, terms_tail
 from matching.reference.state import Body, State
+from matching.reference.terms import (
+    IMMEDIATE,
+    NO_TERMS,
+    POST_ONLY,
+    RESTING,
+    Terms,
+    date_refusal,
+    form_refusal,
+    instructions_refusal,
+    must_match,
+    quantities_refusal,
+)
 
 _ORDER_TYPES = frozenset({OrderType.MARKET, OrderType.LIMIT})
-_IMMEDIATE = frozenset({TimeInForce.IOC, TimeInForce.FOK})
-_RESTING = frozenset({TimeInForce.DAY, TimeInForce.GTC})
-_TIMES_IN_FORCE = _IMMEDIATE | _RESTING
+_TIMES_IN_FORCE = IMMEDIATE | RESTING
 
 _REUSED = (
     Reason.CLIENT_ORDER_ID_REUSED_ORDER,
@@ -46,41 +68,34 @@ _REUSED = (
 def new_order(state: State, c: CommandRecord, position: int) -> Reason:
     """NEW_ORDER: refuse, or accept, hold and trade. O(log levels + fills)."""
     instrument: Instrument = state.instruments[c.instrument_id]
-    reason = _form_refusal(c)
+    terms = state.terms or NO_TERMS
+    reason = (
+        _form_refusal(c)
+        or instructions_refusal(c.order_type, c.time_in_force, c.order_id)
+        or form_refusal(c.order_type, c.time_in_force, c.order_id, terms)
+        or date_refusal(state.trading_date, terms)
+    )
     if reason:
         return reason
     known = _remembered(state, c)
     if known:
-        return _answer_known(state, c, known, known._replace(**_new_terms(c)))
-    price = c.price
-    if c.order_type == OrderType.MARKET:
-        price = instrument.protection_price(c.side) or 0
-    reason = _terms_refusal(instrument, c, c.side, price)
+        return _answer_known(state, c, known, known._replace(**_asked_anew(c, terms)))
+    order = _ordered(instrument, c, position, terms)
+    reason = _refusal(instrument, order, c.price, terms)
     if not reason and len(state.orders) >= state.limits.orders_max:
         reason = Reason.ORDERS_FULL
     reason = reason or _label_refusal(state, c)
     if reason:
         return reason
-    order = Order(
-        position,
-        c.account_id,
-        c.instrument_id,
-        c.side,
-        c.order_type,
-        c.time_in_force,
-        c.quantity,
-        c.quantity,
-        price,
-        c.client_order_id,
-    )
     hold = order.hold(instrument.fee_bp_max())
     reason = _funds_refusal(state, order, hold)
     if reason:
         return reason
     move_hold(state, order, hold)
-    _remember(state, c, order)
+    _remember(state, c, order, terms.digest(c.order_id))
     state.emit(Event.ACCEPTED, value=hold, quantity=order.quantity, **names(order))
-    _trade(state, instrument, order)
+    _say_terms(state, order)
+    _trade(state, instrument, order, terms.minimum_quantity)
     return Reason.NONE
 
 
@@ -104,51 +119,70 @@ def replace_order(state: State, c: CommandRecord) -> Reason:
     """
     known = _remembered(state, c)
     asked = {"order_id": c.order_id, "quantity": c.quantity, "price": c.price}
+    asked["terms"] = state.terms.digest(0) if state.terms else 0
     if known and known == known._replace(**asked):
         state.duplicate(c, known.order_id)
         return Reason.NONE
     order = state.orders.get(c.order_id)
     if order is None or order.account_id != c.account_id:
         return Reason.UNKNOWN_ORDER
+    instrument: Instrument = state.instruments[order.instrument_id]
+    reason = _new_terms_refusal(state, order)
+    if reason:
+        return reason
     if known:
         return _answer_known(state, c, known, known._replace(**asked))
-    instrument: Instrument = state.instruments[order.instrument_id]
-    reason = _terms_refusal(instrument, c, order.side, c.price, order)
+    terms = state.terms or NO_TERMS
+    changed = _replaced(instrument, order, c, state.terms)
+    reason = _refusal(instrument, changed, c.price, terms)
     reason = reason or _label_refusal(state, c)
     if reason:
         return reason
-    changed = _replaced(order, c)
     old_hold = order.hold(instrument.fee_bp_max())
     new_hold = changed.hold(instrument.fee_bp_max())
     reason = _funds_refusal(state, changed, new_hold - old_hold)
     if reason:
         return reason
     move_hold(state, changed, new_hold - old_hold)
-    _remember(state, c, changed)
-    is_kept = c.price == order.price and c.quantity < order.quantity
+    _remember(state, c, changed, asked["terms"])
+    is_kept = _keeps_place(order, changed)
     said = names(changed) | {"order_type": int(is_kept)}
     state.emit(Event.REPLACED, value=new_hold, quantity=changed.leaves, **said)
+    _say_terms(state, changed)
     if is_kept:
         order.quantity, order.leaves = changed.quantity, changed.leaves
         order.client_order_id = changed.client_order_id
+        order.expire_date = changed.expire_date
+        order.visible = min(order.visible, order.leaves)
     else:
-        instrument.book_side(order.side).remove(order)
-        del state.orders[order.order_id]
-        _trade(state, instrument, changed)
+        take_out(state, instrument, order)
+        _trade(state, instrument, changed, terms.minimum_quantity)
     return Reason.NONE
 
 
-def end_outside_band(state: State, instrument: Instrument, *, is_day_over: bool) -> None:
-    """Cancel what the new reference price, or the end of the day, leaves no place for.
-
-    O(orders of the instrument).
-    """
+def end_outside_band(state: State, instrument: Instrument) -> None:
+    """Cancel what the new reference price leaves no place for. O(orders of the instrument)."""
     for book_side in (instrument.bids, instrument.asks):
         for order in list(book_side):
-            if is_day_over and order.time_in_force == TimeInForce.DAY:
-                end_resting(state, order, Reason.DAY_ENDED)
-            elif instrument.outside_band(order.price):
+            if instrument.outside_band(order.price):
                 end_resting(state, order, Reason.BAND_MOVED)
+
+
+def end_of_day(state: State, instrument: Instrument, next_date: int) -> None:
+    """Cancel what does not live on to the next day. O(orders of the instrument)."""
+    for book_side in (instrument.bids, instrument.asks):
+        for order in list(book_side):
+            reason = _end_of_day_reason(instrument, order, next_date)
+            if reason:
+                end_resting(state, order, reason)
+
+
+def _end_of_day_reason(instrument: Instrument, order: Order, next_date: int) -> Reason:
+    if order.time_in_force == TimeInForce.DAY:
+        return Reason.DAY_ENDED
+    if order.time_in_force == TimeInForce.GTD and order.expire_date < next_date:
+        return Reason.DATE_EXPIRED
+    return Reason.BAND_MOVED if instrument.outside_band(order.price) else Reason.NONE
 
 
 # -- checks, in order of Reason ------------------------------------------------------------------
@@ -161,7 +195,7 @@ def _form_refusal(c: CommandRecord) -> Reason:
         return Reason.INVALID_ORDER_TYPE
     if c.time_in_force not in _TIMES_IN_FORCE:
         return Reason.INVALID_TIME_IN_FORCE
-    if c.order_type == OrderType.MARKET and c.time_in_force not in _IMMEDIATE:
+    if c.order_type == OrderType.MARKET and c.time_in_force not in IMMEDIATE:
         return Reason.MARKET_ORDER_CANNOT_REST
     if c.order_type == OrderType.MARKET and c.price != 0:
         return Reason.MARKET_ORDER_HAS_PRICE
@@ -174,7 +208,7 @@ def _remembered(state: State, c: CommandRecord) -> Body | None:
     return state.client_order_ids.get((c.account_id, c.client_order_id))
 
 
-def _new_terms(c: CommandRecord) -> dict[str, int]:
+def _asked_anew(c: CommandRecord, terms: Terms) -> dict[str, int]:
     return {
         "instrument_id": c.instrument_id,
         "side": c.side,
@@ -182,7 +216,17 @@ def _new_terms(c: CommandRecord) -> dict[str, int]:
         "time_in_force": c.time_in_force,
         "quantity": c.quantity,
         "price": c.price,
+        "terms": terms.digest(c.order_id),
     }
+
+
+def _new_terms_refusal(state: State, order: Order) -> Reason:
+    """Terms that a replace brings, checked as those of a new order of its form."""
+    if state.terms is None:
+        return Reason.NONE
+    return form_refusal(
+        order.order_type, order.time_in_force, order.instructions, state.terms
+    ) or date_refusal(state.trading_date, state.terms)
 
 
 def _answer_known(state: State, c: CommandRecord, known: Body, asked: Body) -> Reason:
@@ -193,30 +237,40 @@ def _answer_known(state: State, c: CommandRecord, known: Body, asked: Body) -> R
     return Reason.NONE
 
 
-def _terms_refusal(
-    instrument: Instrument, c: CommandRecord, side: int, price: int, replaced: Order | None = None
-) -> Reason:
-    """Phase, quantity, price, value; `price` is the effective limit."""
-    tif = replaced.time_in_force if replaced else c.time_in_force
-    reason = phase_refusal(instrument.phase, tif, must_match=tif in _IMMEDIATE)
-    if reason:
-        return reason
-    if c.quantity <= 0:
+def _refusal(instrument: Instrument, order: Order, price: int, terms: Terms) -> Reason:
+    """Phase, quantity, price, value; `price` is the limit as it was asked for."""
+    is_market = order.order_type == OrderType.MARKET
+    return (
+        phase_refusal(instrument.phase, order.time_in_force, must_match=must_match(order, terms))
+        or _quantity_refusal(instrument, order)
+        or quantities_refusal(instrument, order, terms)
+        or (Reason.NONE if is_market else _price_refusal(instrument, price))
+        or _limit_refusal(instrument, order)
+    )
+
+
+def _quantity_refusal(instrument: Instrument, order: Order) -> Reason:
+    if order.quantity <= 0:
         return Reason.QUANTITY_NOT_POSITIVE
-    if c.quantity > instrument[Parameter.QUANTITY_MAX]:
+    if order.quantity > instrument[Parameter.QUANTITY_MAX]:
         return Reason.QUANTITY_ABOVE_MAX
-    if c.quantity % instrument[Parameter.LOT_SIZE]:
+    if order.quantity % instrument[Parameter.LOT_SIZE]:
         return Reason.QUANTITY_NOT_LOT
-    if replaced and c.quantity <= replaced.executed:
+    if order.leaves <= 0:
         return Reason.QUANTITY_NOT_ABOVE_EXECUTED
-    is_market = replaced is None and c.order_type == OrderType.MARKET
-    reason = Reason.NONE if is_market else _price_refusal(instrument, price)
-    if reason:
-        return reason
-    if is_market and instrument.opposite(side).best() is None:
+    if order.quantity < instrument[Parameter.QUANTITY_MIN]:
+        return Reason.QUANTITY_BELOW_MIN
+    return Reason.NONE
+
+
+def _limit_refusal(instrument: Instrument, order: Order) -> Reason:
+    """What the limit that the order would have leads to."""
+    if order.order_type == OrderType.MARKET and instrument.opposite(order.side).best() is None:
         return Reason.NO_LIQUIDITY
-    if price * c.quantity > instrument[Parameter.VALUE_MAX]:
+    if order.price * order.quantity > instrument[Parameter.VALUE_MAX]:
         return Reason.VALUE_ABOVE_MAX
+    if order.instructions & POST_ONLY and instrument.would_trade(order.side, order.price):
+        return Reason.POST_ONLY_WOULD_TRADE
     return Reason.NONE
 
 
@@ -225,7 +279,7 @@ def _price_refusal(instrument: Instrument, price: int) -> Reason:
         return Reason.PRICE_NOT_POSITIVE
     if price > PRICE_LIMIT:
         return Reason.PRICE_ABOVE_MAX
-    if price % instrument[Parameter.TICK_SIZE]:
+    if price % instrument.tick_at(price):
         return Reason.PRICE_NOT_TICK
     band = instrument.band()
     if band and price > band[1]:
@@ -254,7 +308,7 @@ def _funds_refusal(state: State, order: Order, more: int) -> Reason:
 # -- accepted orders -------------------------------------------------------------------------------
 
 
-def _remember(state: State, c: CommandRecord, order: Order) -> None:
+def _remember(state: State, c: CommandRecord, order: Order, terms: int) -> None:
     if c.client_order_id != NO_LABEL:
         state.client_order_ids[c.account_id, c.client_order_id] = Body(
             order.order_id,
@@ -264,46 +318,107 @@ def _remember(state: State, c: CommandRecord, order: Order) -> None:
             order.time_in_force,
             c.quantity,
             c.price,
+            terms,
         )
 
 
-def _replaced(order: Order, c: CommandRecord) -> Order:
-    return Order(
-        order.order_id,
-        order.account_id,
-        order.instrument_id,
-        order.side,
-        order.order_type,
-        order.time_in_force,
+def _ordered(instrument: Instrument, c: CommandRecord, position: int, terms: Terms) -> Order:
+    """The order that a NEW_ORDER asks for, with the limit it would have."""
+    order = Order(
+        position,
+        c.account_id,
+        c.instrument_id,
+        c.side,
+        c.order_type,
+        c.time_in_force,
         c.quantity,
-        c.quantity - order.executed,
+        c.quantity,
         c.price,
-        order.client_order_id if c.client_order_id == NO_LABEL else c.client_order_id,
-        accrued=order.accrued,
-        charged=order.charged,
+        c.client_order_id,
+        session_id=c.session_id,
+        instructions=c.order_id,
+        stop_price=terms.stop_price,
+        display_quantity=terms.display_quantity,
+        expire_date=terms.expire_date,
+    )
+    order.price = _limit(instrument, order)
+    return order
+
+
+def _replaced(instrument: Instrument, order: Order, c: CommandRecord, terms: Terms | None) -> Order:
+    """The order that a REPLACE_ORDER asks for, with the limit it would have."""
+    changed = replace(
+        order,
+        quantity=c.quantity,
+        leaves=c.quantity - order.executed,
+        price=c.price,
+        client_order_id=order.client_order_id
+        if c.client_order_id == NO_LABEL
+        else c.client_order_id,
+    )
+    if terms is not None:
+        changed.stop_price = terms.stop_price
+        changed.display_quantity = terms.display_quantity
+        changed.expire_date = terms.expire_date
+    changed.price = _limit(instrument, changed)
+    return changed
+
+
+def _limit(instrument: Instrument, order: Order) -> int:
+    if order.order_type == OrderType.MARKET:
+        return instrument.protection_price(order.side) or 0
+    if order.instructions & ExecInst.POST_ONLY_REPRICE:
+        return instrument.price_behind(order.side, order.price)
+    return order.price
+
+
+def _keeps_place(order: Order, changed: Order) -> bool:
+    return (
+        changed.price == order.price
+        and changed.quantity < order.quantity
+        and changed.stop_price == order.stop_price
+        and changed.display_quantity == order.display_quantity
     )
 
 
-def _trade(state: State, instrument: Instrument, taker: Order) -> None:
-    """Meet the other side, if it is the time for it, then rest or end."""
+def _say_terms(state: State, order: Order) -> None:
+    """TERMS_SET, if the command brought terms."""
+    if state.terms is None:
+        return
+    said = names(order) | {
+        "price": state.terms.minimum_quantity,
+        "client_order_id": terms_tail(order.expire_date, order.instructions),
+    }
+    shown = order.display_quantity
+    state.emit(Event.TERMS_SET, value=order.stop_price, quantity=shown, **said)
+
+
+def _trade(state: State, instrument: Instrument, taker: Order, minimum: int) -> None:
+    """Meet the other side, if it is the time for it, then rest or end.
+
+    `minimum` is what must trade at once.
+    """
     others = instrument.opposite(taker.side)
-    is_fok = taker.time_in_force == TimeInForce.FOK
-    if is_fok and sum(o.leaves for o in others.within(taker.price)) < taker.leaves:
-        end(state, instrument, taker, Reason.FILL_OR_KILL_UNFILLED)
+    unfilled = Reason.MINIMUM_QUANTITY_UNFILLED
+    if taker.time_in_force == TimeInForce.FOK:
+        minimum, unfilled = taker.leaves, Reason.FILL_OR_KILL_UNFILLED
+    if minimum and sum(o.leaves for o in others.within(taker.price)) < minimum:
+        end(state, instrument, taker, unfilled)
         return
     fees = instrument[Parameter.MAKER_FEE_BP], instrument[Parameter.TAKER_FEE_BP]
     while taker.leaves and instrument.phase == Phase.CONTINUOUS:
         maker = next(others.within(taker.price), None)
         if maker is None:
             break
-        quantity = min(maker.leaves, taker.leaves)
+        quantity = min(maker.showing, taker.leaves)
         instrument.count_trade(quantity, maker.price)
         fill(state, instrument, (maker, taker), quantity, maker.price, fees)
+        maker.visible = max(maker.visible - quantity, 0)
         if not maker.leaves:
-            others.remove(maker)
-            del state.orders[maker.order_id]
-    if taker.leaves and taker.time_in_force in _RESTING:
-        instrument.book_side(taker.side).add(taker)
-        state.orders[taker.order_id] = taker
+            take_out(state, instrument, maker)
+        elif not maker.showing:
+            refill(state, instrument, maker)
+    if taker.leaves and taker.time_in_force in RESTING:
+        rest(state, instrument, taker)
     elif taker.leaves:
         end(state, instrument, taker, Reason.IMMEDIATE_OR_CANCEL_REMAINDER)

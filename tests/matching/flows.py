@@ -32,9 +32,15 @@ ACCOUNTS = (1, 2, 3, 4, 5, 4_000_000_000)
 INSTRUMENTS = (1, 2, 65_535)
 SECOND = 1_000_000_000
 MS = 1_000_000
-TIMES_IN_FORCE = (TimeInForce.DAY, TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK)
+TIMES_IN_FORCE = (
+    TimeInForce.DAY, TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK, TimeInForce.GTD,
+)  # fmt: skip
 CONTROLS = tuple(AccountParameter)
-PARAMETERS = tuple(p for p in Parameter if p <= Parameter.CLOSE_VOLUME_MIN)
+PARAMETERS = (
+    *(p for p in Parameter if p <= Parameter.CLOSE_VOLUME_MIN),
+    Parameter.QUANTITY_MIN,
+    *(p for p in Parameter if p >= Parameter.TICK_FROM_2),
+)
 
 
 class Flow:
@@ -50,6 +56,7 @@ class Flow:
         self.orders: list[tuple[int, int]] = []  # order id, account: all that were sent
         self.resting: dict[int, int] = {}  # of those, what an engine said still rests
         self.index = 0
+        self.behind: list[bytes] = []  # what must come right after the command
         self.queue: list[bytes] = []  # what `everything` says next
         self.mid = 7_000
         self.spread = 12
@@ -64,8 +71,11 @@ class Flow:
     def frame(self, commands: Callable[[Flow], bytes], count: int) -> Record:
         """The next record: offset, append time, frame."""
         records = []
-        for self.index in range(count):
+        while len(records) < count:
+            self.index = len(records)
             records.append(commands(self))
+            records += self.behind
+            self.behind = []
         return self.record(frame(records, self.now - self.random.choice((0, 3 * MS, 40 * MS))))
 
     def record(self, data: bytes) -> Record:
@@ -177,7 +187,7 @@ class Flow:
         r = self.random
         account_id = r.choice(ACCOUNTS)
         order_type: int = r.choices((OrderType.LIMIT, OrderType.MARKET), (12, 1))[0]
-        tif: int = r.choices(TIMES_IN_FORCE, (6, 4, 2, 2))[0]
+        tif: int = r.choices(TIMES_IN_FORCE, (6, 4, 2, 2, 2))[0]
         if order_type == OrderType.MARKET and r.random() < 0.9:
             tif = r.choice((TimeInForce.IOC, TimeInForce.FOK))
         if r.random() < 0.01:
@@ -193,7 +203,10 @@ class Flow:
             "client_order_id": self.label(),
             "valid_ms": r.choice((0, 0, 0, 0, 0, 0, 10, 65_535)),
         }
+        fields["order_id"] = self.instructions()
         fields |= self.session() | changes
+        if r.random() < (0.9 if fields["time_in_force"] == TimeInForce.GTD else 0.1):
+            self.terms(fields)
         self.orders.append((self.offset << 16 | self.index, fields["account_id"]))
         return command(Command.NEW_ORDER, **fields)
 
@@ -204,18 +217,45 @@ class Flow:
             named = {"account_id": account_id, "client_order_id": self.label()}
         return command(Command.CANCEL_ORDER, **named, **self.session())
 
+    def instructions(self) -> int:
+        """Mostly none; now and then bits that are no instruction."""
+        r = self.random
+        if r.random() < 0.75:
+            return 0
+        if r.random() < 0.1:
+            return r.choice((3, 8, 0x50, 128, 1 << 40, r.getrandbits(64)))
+        return r.choice((0, 0, 1, 2, 4, 5)) | r.choice((0, 0, 0, 1, 2, 3, 4)) << 4
+
+    def terms(self, fields: dict[str, Any]) -> None:
+        """Has an ORDER_TERMS follow, mostly one that fits."""
+        r = self.random
+        quantity = fields["quantity"]
+        asked = {"ref": 0, "quantity": 0, "price": 0, "order_id": 0}
+        if fields.get("time_in_force") == TimeInForce.GTD:
+            asked["order_id"] = self.date + r.randint(0, 3)
+        if fields.get("time_in_force") != TimeInForce.FOK and r.random() < 0.5:
+            asked[r.choice(("quantity", "quantity", "price"))] = max(quantity // 4, 1)
+        if r.random() < 0.08:
+            which = r.choice(tuple(asked))
+            wrong = (0, 1, 7, quantity, quantity + 1, self.date, -1, -(2**63))
+            asked[which] = max(r.choice(wrong), 0) if which == "order_id" else r.choice(wrong)
+        self.behind = [command(Command.ORDER_TERMS, **asked)]
+        if r.random() < 0.05:
+            self.behind *= 2
+
     def replace(self) -> bytes:
         r = self.random
         order_id, account_id = self.some_order()
-        return command(
-            Command.REPLACE_ORDER,
-            account_id=account_id,
-            order_id=order_id,
-            quantity=r.choice((0, 1, 2, 5, 7, 50, 100, 500, 3_000)) + r.randint(0, 3),
-            price=r.choice((self.price(), self.price(), 0, PRICE_LIMIT + 1)),
-            client_order_id=self.label(),
-            **self.session(),
-        )
+        fields = {
+            "account_id": account_id,
+            "order_id": order_id,
+            "quantity": r.choice((0, 1, 2, 5, 7, 50, 100, 500, 3_000)) + r.randint(0, 3),
+            "price": r.choice((self.price(), self.price(), 0, PRICE_LIMIT + 1)),
+            "client_order_id": self.label(),
+        }
+        if r.random() < 0.15:
+            self.terms(fields)
+        return command(Command.REPLACE_ORDER, **fields, **self.session())
 
     def money(self) -> bytes:
         r = self.random
@@ -483,7 +523,7 @@ def broken_frames(flow: Flow, count: int) -> Iterator[Record]:
         if kind == 0:
             del bad[r.randrange(len(bad)) :]
         elif kind == 1:
-            bad[r.randrange(len(bad))] ^= 1 << r.randrange(8)
+            bad[r.randrange(r.choice((12, len(bad))))] ^= 1 << r.randrange(8)
         elif kind == 2:
             bad += r.randbytes(r.choice((1, 63, 64, 65)))
         elif kind == 3:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from matching.layout import Event, Reason
 
 PENDING_EVENTS = {
-    Event.TERMS_SET,
-    Event.REFILLED,
     Event.TRIGGERED,
     Event.MASS_CANCELLED,
     Event.QUOTED,
@@ -18,16 +16,6 @@ PENDING_EVENTS = {
 }
 
 PENDING_REASONS = {
-    # orders with instructions and terms
-    Reason.INVALID_INSTRUCTIONS,
-    Reason.INVALID_TERMS,
-    Reason.EXPIRE_DATE_OUT_OF_RANGE,
-    Reason.CLIENT_ORDER_ID_REUSED_TERMS,
-    Reason.DISPLAY_QUANTITY_OUT_OF_RANGE,
-    Reason.MINIMUM_QUANTITY_OUT_OF_RANGE,
-    Reason.POST_ONLY_WOULD_TRADE,
-    Reason.MINIMUM_QUANTITY_UNFILLED,
-    Reason.DATE_EXPIRED,
     # stops, self-trades, quotes, mass cancels
     Reason.STOP_PRICE_OUT_OF_RANGE,
     Reason.QUOTE_CROSSED,
@@ -36,7 +24,6 @@ PENDING_REASONS = {
     Reason.CANCELLED_IN_MASS,
     # phases and calls
     Reason.CALL_ENDED,
-    Reason.NOT_PERSISTENT,
     # listings, blocks, sealed bids
     Reason.NOT_ALLOWED_BY_POLICY,
     Reason.BLOCKS_CLOSED,
@@ -60,7 +47,6 @@ PENDING_REASONS = {
     # limits
     Reason.ACCOUNT_SUSPENDED,
     Reason.ORDER_RATE_EXCEEDED,
-    Reason.QUANTITY_BELOW_MIN,
     Reason.PRICE_OUTSIDE_COLLAR,
     Reason.HOLDING_ABOVE_MAX,
     Reason.POSITION_ABOVE_MAX,

@@ -24,9 +24,9 @@ def _first_is_last(self: BookSide, limit: int) -> Any:
     yield from list(_within(self, limit))[::-1]
 
 
-def _forgetful(state: Any, c: Any, order: Any) -> None:
+def _forgetful(state: Any, c: Any, order: Any, terms: int) -> None:
     if c.quantity % 3:
-        _remember(state, c, order)
+        _remember(state, c, order, terms)
 
 
 _within, _remember = BookSide.within, trading._remember
@@ -34,7 +34,12 @@ _band, _protection = Instrument.band, Instrument.protection_price
 
 MUTANTS: dict[str, Mutant] = {
     "fees rounded down": (book, "half_up", lambda a, b: a // b),
-    "band rounded down": (instruments, "half_up", lambda a, b: a // b),
+    "band rounded down": (
+        Instrument,
+        "round_half_up",
+        lambda self, a, b: self.round_down(a // b),
+    ),
+    "close rounded down": (instruments, "half_up", lambda a, b: a // b),
     "hold without fees": (
         Order,
         "hold",
@@ -63,7 +68,7 @@ MUTANTS: dict[str, Mutant] = {
 
 def _compare() -> None:
     for seed in range(1, 5):
-        twin, flow = Twin(Limits(client_order_ids_max=120)), Flow(seed)
+        twin, flow = Twin(Limits(client_order_ids_max=60)), Flow(seed)
         run(twin, flow, flow.opening())
         run(twin, flow, [flow.rules()])
         for _ in range(6):

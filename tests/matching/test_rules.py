@@ -12,6 +12,7 @@ from matching.layout import (
     COUNT_MAX,
     Command,
     Event,
+    ExecInst,
     OrderType,
     Parameter,
     Phase,
@@ -49,12 +50,19 @@ BROKEN: dict[Reason, dict[str, Any]] = {
     Reason.INVALID_TIME_IN_FORCE: {"time_in_force": 2},
     Reason.MARKET_ORDER_CANNOT_REST: MARKET | {"time_in_force": TimeInForce.DAY},
     Reason.MARKET_ORDER_HAS_PRICE: MARKET | {"price": 7_000},
+    Reason.INVALID_INSTRUCTIONS: {"order_id": 8},
+    Reason.INVALID_TERMS: {"terms": {"ref": 7_000}},
+    Reason.EXPIRE_DATE_OUT_OF_RANGE: {
+        "time_in_force": TimeInForce.GTD,
+        "terms": {"order_id": 10**8},
+    },
     Reason.CLIENT_ORDER_ID_REUSED_INSTRUMENT: KNOWN | {"instrument_id": 2},
     Reason.CLIENT_ORDER_ID_REUSED_SIDE: KNOWN | {"side": Side.BUY},
     Reason.CLIENT_ORDER_ID_REUSED_ORDER_TYPE: KNOWN | MARKET,
     Reason.CLIENT_ORDER_ID_REUSED_TIME_IN_FORCE: KNOWN | {"time_in_force": TimeInForce.GTC},
     Reason.CLIENT_ORDER_ID_REUSED_QUANTITY: KNOWN | {"quantity": 20},
     Reason.CLIENT_ORDER_ID_REUSED_PRICE: KNOWN | {"price": 7_005},
+    Reason.CLIENT_ORDER_ID_REUSED_TERMS: KNOWN | {"order_id": ExecInst.NON_PERSISTENT},
     Reason.MARKET_CLOSED: {"phase": Phase.CLOSED},
     Reason.MARKET_HALTED: {"phase": Phase.HALT},
     Reason.ORDER_NOT_ALLOWED_IN_PHASE: {
@@ -64,6 +72,9 @@ BROKEN: dict[Reason, dict[str, Any]] = {
     Reason.QUANTITY_NOT_POSITIVE: {"quantity": 0},
     Reason.QUANTITY_ABOVE_MAX: {"quantity": 1_010},
     Reason.QUANTITY_NOT_LOT: {"quantity": 15},
+    Reason.QUANTITY_BELOW_MIN: {"quantity": 10, "parameter": (Parameter.QUANTITY_MIN, 20)},
+    Reason.DISPLAY_QUANTITY_OUT_OF_RANGE: {"terms": {"quantity": 5}},
+    Reason.MINIMUM_QUANTITY_OUT_OF_RANGE: {"terms": {"price": -1}},
     Reason.PRICE_NOT_POSITIVE: {"price": -5},
     Reason.PRICE_ABOVE_MAX: {"price": 10**9 + 5},
     Reason.PRICE_NOT_TICK: {"price": 9_001},
@@ -71,6 +82,7 @@ BROKEN: dict[Reason, dict[str, Any]] = {
     Reason.PRICE_BELOW_BAND: {"price": 6_295},
     Reason.NO_LIQUIDITY: MARKET | {"side": Side.SELL},
     Reason.VALUE_ABOVE_MAX: {"quantity": 900, "price": 7_100},
+    Reason.POST_ONLY_WOULD_TRADE: {"side": Side.BUY, "order_id": ExecInst.POST_ONLY},
     Reason.ORDERS_FULL: {"limits": {"orders_max": 1}},
     Reason.CLIENT_ORDER_IDS_FULL: {"limits": {"client_order_ids_max": 1}},
     Reason.INSUFFICIENT_CASH: {"side": Side.BUY},
@@ -87,6 +99,18 @@ EXCLUSIVE = {
         for reason in Reason
         if Reason.PRICE_NOT_POSITIVE <= reason <= Reason.PRICE_BELOW_BAND
     ),
+    # What rests is no market order; what an order that trades at once, or that must not trade,
+    # cannot have.
+    (Reason.ORDER_NOT_ALLOWED_IN_PHASE, Reason.DISPLAY_QUANTITY_OUT_OF_RANGE),
+    (Reason.ORDER_NOT_ALLOWED_IN_PHASE, Reason.POST_ONLY_WOULD_TRADE),
+    (Reason.EXPIRE_DATE_OUT_OF_RANGE, Reason.CLIENT_ORDER_ID_REUSED_ORDER_TYPE),
+    (Reason.EXPIRE_DATE_OUT_OF_RANGE, Reason.NO_LIQUIDITY),
+    (Reason.CLIENT_ORDER_ID_REUSED_ORDER_TYPE, Reason.DISPLAY_QUANTITY_OUT_OF_RANGE),
+    (Reason.CLIENT_ORDER_ID_REUSED_ORDER_TYPE, Reason.POST_ONLY_WOULD_TRADE),
+    (Reason.DISPLAY_QUANTITY_OUT_OF_RANGE, Reason.NO_LIQUIDITY),
+    (Reason.DISPLAY_QUANTITY_OUT_OF_RANGE, Reason.POST_ONLY_WOULD_TRADE),
+    (Reason.MINIMUM_QUANTITY_OUT_OF_RANGE, Reason.POST_ONLY_WOULD_TRADE),
+    (Reason.NO_LIQUIDITY, Reason.POST_ONLY_WOULD_TRADE),
 }
 
 REUSED = {
@@ -96,6 +120,7 @@ REUSED = {
     "time_in_force": Reason.CLIENT_ORDER_ID_REUSED_TIME_IN_FORCE,
     "quantity": Reason.CLIENT_ORDER_ID_REUSED_QUANTITY,
     "price": Reason.CLIENT_ORDER_ID_REUSED_PRICE,
+    "order_id": Reason.CLIENT_ORDER_ID_REUSED_TERMS,
 }
 
 ELSEWHERE = {
@@ -112,6 +137,8 @@ def answer(engine_type: type[EngineProtocol], change: dict[str, Any]) -> tuple[i
     change = dict(change)
     engine = engine_type(Limits()._replace(**change.pop("limits", {})))
     phase = change.pop("phase", None)
+    setting = change.pop("parameter", None)
+    terms = change.pop("terms", None)
     opening = []
     for instrument_id in (1, 2):
         named = {"instrument_id": instrument_id}
@@ -132,10 +159,15 @@ def answer(engine_type: type[EngineProtocol], change: dict[str, Any]) -> tuple[i
     opening.append(command(Command.NEW_ORDER, **(BASE | KNOWN)))
     if phase is not None:
         opening.append(command(Command.PHASE_CHANGE, order_type=phase))
+    if setting is not None:
+        fields = {"order_type": setting[0], "quantity": setting[1], "instrument_id": 1}
+        opening.append(command(Command.INSTRUMENT_PARAMETER, **fields))
     rows = events(engine.apply(0, SECOND, frame(opening)))
     assert all(row.kind != Event.REJECTED for row in rows)
-    order = command(Command.NEW_ORDER, **(BASE | change))
-    first = events(engine.apply(1, 2 * SECOND, frame([order], time_ns=SECOND)))[0]
+    order = [command(Command.NEW_ORDER, **(BASE | change))]
+    if terms is not None:
+        order.append(command(Command.ORDER_TERMS, **terms))
+    first = events(engine.apply(1, 2 * SECOND, frame(order, time_ns=SECOND)))[0]
     return first.kind, first.reason
 
 
@@ -167,7 +199,9 @@ def test_of_two_broken_rules_the_lower_is_told(engine_type: type[EngineProtocol]
 def first_field_reused(order: dict[str, Any]) -> Reason:
     """What breaks another rule may also be one more field in which a known body differs."""
     return next(
-        reason for field, reason in REUSED.items() if order.get(field, BASE[field]) != BASE[field]
+        reason
+        for field, reason in REUSED.items()
+        if order.get(field, BASE.get(field, 0)) != BASE.get(field, 0)
     )
 
 
