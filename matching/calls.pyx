@@ -10,7 +10,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, qsort
 
 from matching.draws cimport draw
-from matching.ladder cimport end_resting, ladder_next, remove_filled
+from matching.ladder cimport end_resting, key_of, ladder_next, remove_filled
 from matching.layout cimport *
 from matching.memory cimport raise_memory_error, unlikely
 from matching.state cimport (
@@ -161,6 +161,33 @@ cdef size_t find_non_persistent(
             place = s.orders[place].next
         at = ladder_next(s, side, s.levels[at].key)
     return count
+
+cdef int interrupt(State* s, Instrument* i, uint64_t order_id) except -1 nogil:
+    # A volatility call because of an order.
+    enter(s, i, VOLATILITY_CALL)
+    if i.parameters[VOLATILITY_CALL_MS]:
+        end_later(
+            s, i, CONTINUOUS, i.parameters[VOLATILITY_CALL_MS], draw(order_id, i.instrument_id)
+        )
+    return 0
+
+cdef uint32_t reach(
+    const State* s, const Instrument* i, uint8_t side, uint32_t limit
+) noexcept nogil:
+    # The key within which an order trades now: VOLATILITY_BP of the base; 0 = with nobody.
+    cdef int64_t base = base_price(i), width = i.parameters[VOLATILITY_BP], low, high, price
+    cdef int64_t tick = i.parameters[TICK_SIZE]
+    cdef uint32_t best = i.sides[BUY + SELL - side].best
+    if base == 0 or best == 0:
+        return limit
+    low = (base * (BP - width) + BP - 1) // BP
+    high = base * (BP + width) // BP
+    price = price_of(s, best)
+    if price < low if side == BUY else price > high:
+        return 0
+    if side == BUY:
+        return min(limit, key_of(i, SELL, min(high, <int64_t>PRICE_LIMIT)))
+    return min(limit, key_of(i, BUY, (low + tick - 1) // tick * tick))
 
 cdef int end_call_orders(State* s, Instrument* i, uint8_t time_in_force) except -1 nogil:
     # The call is over for which they were.

@@ -14,7 +14,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
 from matching.administration cimport administer
 from matching.ahead cimport await_order, look
-from matching.calls cimport phase_refusal
+from matching.calls cimport interrupt, phase_refusal, reach
 from matching.image cimport check, load, save, state_close, state_open
 from matching.ladder cimport (
     book_add, book_remove, end_order, end_resting, key_of, ladder_next, remove_filled,
@@ -458,10 +458,13 @@ cdef int trade(State* s, Instrument* i, Order* taker, int64_t minimum) except -1
     # Meet the other side, if it is the time for it, then rest or end; `minimum` is what
     # must trade at once.
     cdef BookSide* others = &i.sides[BUY + SELL - taker.side]
-    cdef uint32_t limit = key_of(i, BUY + SELL - taker.side, taker.price)
+    cdef uint32_t whole = key_of(i, BUY + SELL - taker.side, taker.price), limit = whole
+    cdef bint is_stopped
     cdef uint32_t place
     if unlikely(i.phase != CONTINUOUS):
         return rest(s, i, taker)
+    if unlikely(i.parameters[VOLATILITY_BP] != 0):
+        limit = reach(s, i, taker.side, whole)
     if taker.time_in_force == FOK and not is_fillable(s, others, limit, taker.leaves):
         return end_order(s, i, taker, FILL_OR_KILL_UNFILLED)
     if unlikely(minimum != 0) and not is_fillable(s, others, limit, minimum):
@@ -478,9 +481,12 @@ cdef int trade(State* s, Instrument* i, Order* taker, int64_t minimum) except -1
         if unlikely(taker.terms != 0):
             terms_free(s, taker.terms)
         return 0
+    is_stopped = unlikely(limit != whole) and others.best and s.levels[others.best].key <= whole
     if taker.time_in_force == IOC:
-        return end_order(s, i, taker, IMMEDIATE_OR_CANCEL_REMAINDER)
-    return rest(s, i, taker)
+        end_order(s, i, taker, IMMEDIATE_OR_CANCEL_REMAINDER)
+    else:
+        rest(s, i, taker)
+    return interrupt(s, i, taker.order_id) if is_stopped else 0
 
 cdef inline int rest(State* s, Instrument* i, const Order* o) except -1 nogil:
     if unlikely(o.terms != 0):

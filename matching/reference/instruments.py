@@ -175,6 +175,21 @@ class Instrument:
         """What prices are measured against: the last of the day, else the reference. O(1)."""
         return self.last_price if self.volume else self.reference
 
+    def reach(self, side: int, limit: int) -> int:
+        """The limit within which an order trades now: VOLATILITY_BP of the base. O(1).
+
+        Nobody lies within it if the first of the other side is too far on the better side.
+        """
+        width, base, best = self[Parameter.VOLATILITY_BP], self.base_price(), None
+        if width and base:
+            best = self.opposite(side).best()
+        if best is None:
+            return limit
+        low, high = -(-base * (BP - width) // BP), base * (BP + width) // BP
+        if side == Side.BUY:
+            return min(limit, high) if best >= low else 0
+        return max(limit, low) if best <= high else PRICE_LIMIT + 1
+
     def closing_price(self) -> int:
         """The close by CLOSE_RULE; the reference stays on a thin day. O(1)."""
         rule = self[Parameter.CLOSE_RULE]

@@ -98,6 +98,15 @@ def enter(state: State, instrument: Instrument, phase: Phase) -> None:
         _enter_the_book(state, instrument)
 
 
+def interrupt(state: State, instrument: Instrument, order_id: int) -> None:
+    """Start a volatility call because of an order. O(orders of the instrument)."""
+    enter(state, instrument, Phase.VOLATILITY_CALL)
+    lasting_ms = instrument[Parameter.VOLATILITY_CALL_MS]
+    if lasting_ms:
+        chance = draw(order_id, instrument.instrument_id)
+        end_later(state, instrument, Phase.CONTINUOUS, lasting_ms, chance)
+
+
 def _may_enter(instrument: Instrument, phase: Phase) -> bool:
     is_listed = instrument[Parameter.POLICY] == Policy.LISTED
     if is_listed and phase not in _LISTED_PHASES:

@@ -31,6 +31,7 @@ from matching.reference.orders import (
     rest,
     take_out,
 )
+from matching.reference.phases import interrupt
 from matching.reference.records import NO_LABEL, CommandRecord, terms_tail
 from matching.reference.state import Body, State
 from matching.reference.terms import (
@@ -399,15 +400,16 @@ def _trade(state: State, instrument: Instrument, taker: Order, minimum: int) -> 
     `minimum` is what must trade at once.
     """
     others = instrument.opposite(taker.side)
+    limit = instrument.reach(taker.side, taker.price)
     unfilled = Reason.MINIMUM_QUANTITY_UNFILLED
     if taker.time_in_force == TimeInForce.FOK:
         minimum, unfilled = taker.leaves, Reason.FILL_OR_KILL_UNFILLED
-    if minimum and sum(o.leaves for o in others.within(taker.price)) < minimum:
+    if minimum and sum(o.leaves for o in others.within(limit)) < minimum:
         end(state, instrument, taker, unfilled)
         return
     fees = instrument[Parameter.MAKER_FEE_BP], instrument[Parameter.TAKER_FEE_BP]
     while taker.leaves and instrument.phase == Phase.CONTINUOUS:
-        maker = next(others.within(taker.price), None)
+        maker = next(others.within(limit), None)
         if maker is None:
             break
         quantity = min(maker.showing, taker.leaves)
@@ -418,7 +420,12 @@ def _trade(state: State, instrument: Instrument, taker: Order, minimum: int) -> 
             take_out(state, instrument, maker)
         elif not maker.showing:
             refill(state, instrument, maker)
-    if taker.leaves and taker.time_in_force in RESTING:
+    if not taker.leaves:
+        return
+    is_stopped = instrument.phase == Phase.CONTINUOUS and any(others.within(taker.price))
+    if taker.time_in_force not in IMMEDIATE:
         rest(state, instrument, taker)
-    elif taker.leaves:
+    else:
         end(state, instrument, taker, Reason.IMMEDIATE_OR_CANCEL_REMAINDER)
+    if is_stopped:
+        interrupt(state, instrument, taker.order_id)

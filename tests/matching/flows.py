@@ -40,6 +40,9 @@ PARAMETERS = (
     *(p for p in Parameter if p <= Parameter.CLOSE_VOLUME_MIN),
     Parameter.QUANTITY_MIN,
     *(p for p in Parameter if p >= Parameter.TICK_FROM_2),
+    Parameter.VOLATILITY_BP,
+    Parameter.VOLATILITY_CALL_MS,
+    Parameter.RANDOM_END_MS,
 )
 
 
@@ -475,7 +478,7 @@ def calls(flow: Flow) -> bytes:
     kind = r.random()
     if kind < 0.7:
         price = flow.mid + r.randint(-4, 4)
-        return flow.new_order(instrument_id=1, price=price, quantity=r.choice((1, 2, 3, 5, 10)))
+        return flow.new_order(instrument_id=1, price=price, quantity=r.choice((1, 5, 5, 10)))
     if kind < 0.75:
         return flow.cancel()
     if kind < 0.8:
@@ -486,6 +489,15 @@ def calls(flow: Flow) -> bytes:
         return flow.end_of_day()
     if kind < 0.92:
         return command(Command.REFERENCE_PRICE, instrument_id=1, price=flow.price())
+    if kind < 0.94:
+        parameter, values = r.choice(
+            (
+                (Parameter.VOLATILITY_BP, (0, 1, 3, 5, 10_000)),
+                (Parameter.VOLATILITY_CALL_MS, (0, 5, 40)),
+            )
+        )
+        fields = {"order_type": parameter, "quantity": r.choice(values)}
+        return command(Command.INSTRUMENT_PARAMETER, instrument_id=1, **fields)
     order_type = r.choices(tuple(Phase), (2, 6, 1, 2, 4, 4, 4))[0]
     seed = r.choice((0, 0, r.getrandbits(60)))
     return command(Command.PHASE_CHANGE, order_type=order_type, instrument_id=1, quantity=seed)

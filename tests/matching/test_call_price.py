@@ -8,7 +8,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from matching import compiled
+from matching.layout import Command, Event, OrderType, Phase, Side, TimeInForce
+from matching.reference import Engine as ReferenceEngine
 from matching.reference.call_price import NOTHING_CROSSES, CallPrice, call_price
+from tests.matching.frames import command, events, frame
 
 Levels = dict[int, int]
 Book = tuple[Levels, Levels, int]  # bids, asks, reference
@@ -80,6 +84,57 @@ LEVELS = st.dictionaries(PRICES, st.sampled_from((1, 2, 3, 5, 10)), max_size=7)
 @settings(max_examples=500, deadline=None)
 def test_random_books(bids: Levels, asks: Levels, reference: int) -> None:
     assert call_price(bids, asks, reference) == by_definition(bids, asks, reference)
+
+
+ENOUGH = {"quantity": 10**9}
+
+
+@settings(max_examples=150, deadline=None)
+@given(bids=LEVELS, asks=LEVELS, reference=st.sampled_from((1, 97, 100, 102, 103, 105, 110)))
+@example(bids={104: 10, 100: 5}, asks={100: 10, 104: 5}, reference=102)
+@example(bids={104: 10}, asks={100: 10}, reference=102)
+def test_both_engines_on_random_books(bids: Levels, asks: Levels, reference: int) -> None:
+    for engine in (ReferenceEngine(), compiled.Engine()):
+        heard = events(engine.apply(0, 0, frame(_call(bids, asks, reference))))
+        said = [(e.price, e.quantity, e.value) for e in heard if e.kind == Event.INDICATIVE]
+        expected = by_definition(bids, asks, reference)
+        assert said == ([expected] if expected[1] else [])
+        end = command(Command.PHASE_CHANGE, instrument_id=1, order_type=Phase.CONTINUOUS)
+        heard = events(engine.apply(1, 0, frame([end])))
+        fills = [e for e in heard if e.kind == Event.FILL]
+        assert sum(e.quantity for e in fills) == 2 * expected[1]
+        assert {e.price for e in fills} <= {expected[0]}
+        assert engine.self_check() == []
+
+
+def _call(bids: Levels, asks: Levels, reference: int) -> list[bytes]:
+    """A market in its opening call; each level is an order of 1 tonne and one of the rest."""
+    named: dict[str, int] = {"instrument_id": 1}
+    commands = [
+        command(Command.INSTRUMENT_OPEN, **named),
+        command(Command.REFERENCE_PRICE, price=reference, **named),
+        command(Command.PHASE_CHANGE, order_type=Phase.OPENING_CALL, **named),
+        command(Command.ACCOUNT_OPEN, account_id=1),
+        command(Command.CASH_DEPOSIT, account_id=1, **ENOUGH),
+        command(Command.UNITS_DEPOSIT, account_id=1, **named, **ENOUGH),
+    ]
+    for side, levels in ((Side.BUY, bids), (Side.SELL, asks)):
+        commands += [
+            command(
+                Command.NEW_ORDER,
+                account_id=1,
+                side=side,
+                order_type=OrderType.LIMIT,
+                time_in_force=TimeInForce.GTC,
+                quantity=quantity,
+                price=price,
+                **named,
+            )
+            for price, tonnes in levels.items()
+            for quantity in (1, tonnes - 1)
+            if quantity
+        ]
+    return [*commands, command(Command.CLOCK_TICK)]
 
 
 def test_nothing_that_crosses_is_left() -> None:

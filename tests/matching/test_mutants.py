@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from matching.layout import BP, Reason
+from matching.layout import BP, PRICE_LIMIT, Reason
 from matching.protocol import Limits
-from matching.reference import administration, book, instruments, trading
+from matching.reference import administration, book, calls, instruments, phases, trading
 from matching.reference.book import BookSide, Order
+from matching.reference.call_price import CallPrice
 from matching.reference.engine import Engine
 from matching.reference.instruments import Instrument
 from tests.matching import flows
@@ -29,6 +30,27 @@ def _forgetful(state: Any, c: Any, order: Any, terms: int) -> None:
         _remember(state, c, order, terms)
 
 
+def _highest_price(bids: Any, asks: Any, reference: int) -> CallPrice:
+    found = _call_price(bids, asks, reference)
+    return found._replace(price=max(bids)) if found.volume else found
+
+
+def _swapped(state: Any, instrument: Any, pair: Any, *rest: Any) -> None:
+    _fill(state, instrument, pair[::-1], *rest)
+
+
+def _always_said(state: Any, instrument: Any) -> None:
+    instrument.indicative = CallPrice(0, 0, 0)
+    _say_indicative(state, instrument)
+
+
+def _one_sided(self: Instrument, side: int, limit: int) -> int:
+    reach = _reach(self, side, limit)
+    return reach if 0 < reach <= PRICE_LIMIT else limit
+
+
+_call_price, _fill, _say_indicative = calls.call_price, calls.fill, calls.say_indicative
+_reach = Instrument.reach
 _within, _remember = BookSide.within, trading._remember
 _band, _protection = Instrument.band, Instrument.protection_price
 
@@ -62,6 +84,12 @@ MUTANTS: dict[str, Mutant] = {
     "nothing unlocked": (administration, "_unlock", lambda state: None),
     "close is the last price": (Instrument, "closing_price", lambda self: self.last_price),
     "nobody outside the band": (Instrument, "outside_band", lambda self, price: False),
+    "calls take the highest price": (calls, "call_price", _highest_price),
+    "the later order makes": (calls, "fill", _swapped),
+    "calls end when they are told to": (phases, "draw", lambda seed, key: 0),
+    "indicative prices are said again": (phases, "say_indicative", _always_said),
+    "no volatility": (Instrument, "reach", lambda self, side, limit: limit),
+    "volatility of the worse side only": (Instrument, "reach", _one_sided),
     "sessions not numbered": (Engine, "_is_numbered", lambda self, c: True),
 }
 
@@ -74,6 +102,7 @@ def _compare() -> None:
         for _ in range(6):
             run(twin, flow, flow.frames(30, flows.trading))
             run(twin, flow, flow.frames(25, flows.everything))
+            run(twin, flow, flow.frames(15, flows.calls))
 
 
 @pytest.mark.parametrize("name", MUTANTS)
