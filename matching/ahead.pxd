@@ -30,6 +30,13 @@ cdef inline void look(
     for at in range(count):
         look_beside(s, &s.looks[at])
 
+cdef inline void look_alone(State* s, const CommandRecord* c) noexcept nogil:
+    # Nothing is gained ahead of a single command; it only needs the tag of its label.
+    cdef ClientOrderId label = c.client_order_id
+    cdef Look* look = &s.looks[0]
+    look.session = look.account = look.order = look.holding = 0
+    look.label_tag = label_tag(&s.labels, c.account_id, &label)
+
 cdef inline void look_up(
     State* s, const CommandRecord* c, uint64_t position, Look* look
 ) noexcept nogil:

@@ -17,6 +17,9 @@ cdef class Engine:
     cdef State state
     cdef bint is_broken  # memory ran out in the middle of a record
 
+    cdef int begin_record(self, int64_t append_ns) except -1
+    cdef void end_record(self) noexcept
+
 cdef int apply_commands(
     State* s, const CommandRecord* commands, uint32_t count, int64_t sent_ns, uint64_t position
 ) except -1 nogil

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from typing import Final, final
 
 from matching.protocol import Limits
@@ -19,6 +20,24 @@ class Engine:
     @property
     def time_ns(self) -> int: ...
     def apply(self, offset: int, append_ns: int, frame: bytes) -> bytes: ...
+    def apply_one(
+        self,
+        append_ns: int,
+        kind: int,
+        account_id: int,
+        instrument_id: int = 0,
+        side: int = 0,
+        order_type: int = 0,
+        time_in_force: int = 0,
+        quantity: int = 0,
+        price: int = 0,
+        order_id: int = 0,
+        session_id: int = 0,
+        ref: int = 0,
+        client_order_id: bytes = b"",
+    ) -> tuple[int, Sequence[tuple[int, int, int]]]: ...
+    @property
+    def said(self) -> bytes: ...
     def snapshot(self) -> bytes: ...
     @classmethod
     def restore(cls, data: bytes) -> Engine: ...

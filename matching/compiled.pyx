@@ -8,12 +8,12 @@ One frame is one call without the GIL and without a Python object per order. Rea
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
 from matching.administration cimport administer
-from matching.ahead cimport await_order, look
+from matching.ahead cimport await_order, look, look_alone
 from matching.calls cimport interrupt, phase_refusal, reach
 from matching.image cimport check, load, save, state_close, state_open
 from matching.ladder cimport (
@@ -42,6 +42,9 @@ from isal.isal_zlib import crc32
 from matching.protocol import Limits
 from matching.snapshot import decode as decode_snapshot
 from matching.snapshot import encode as encode_snapshot
+
+cdef tuple NO_FILLS = ()
+cdef tuple NOTHING_TO_SAY = (NONE, NO_FILLS)
 
 cdef enum:
     NS_PER_MS = 1_000_000
@@ -537,7 +540,9 @@ cdef int apply_next(
     State* s, const CommandRecord* commands, uint32_t count, uint32_t index, int64_t sent_ns,
     uint64_t position,
 ) except -1 nogil:
-    if index % LOOKS == 0:
+    if count == 1:
+        look_alone(s, commands)
+    elif index % LOOKS == 0:
         look(s, &commands[index], min(count - index, <uint32_t>LOOKS), position | index)
     s.look = &s.looks[index % LOOKS]
     s.command_index = index
@@ -564,6 +569,22 @@ cdef uint16_t frame_refusal(bytes frame) except? 0xFFFF:
     if <uint32_t>crc32(memoryview(frame)[HEADER_SIZE:]) != header.checksum:
         return FRAME_WRONG_CHECKSUM
     return NONE
+
+cdef tuple answer_of(const State* s):
+    # The reason in the first event, and the fills of the taker.
+    cdef const FillRecord* fill
+    cdef int64_t at
+    cdef list fills
+    if s.events_count <= 1:
+        if s.events_count == 0 or s.events[0].reason == NONE:
+            return NOTHING_TO_SAY
+        return (s.events[0].reason, NO_FILLS)
+    fills = []
+    for at in range(1, s.events_count):
+        fill = <const FillRecord*>&s.events[at]
+        if fill.kind == FILL and fill.order_type == TAKER:
+            fills.append((fill.contra_order_id, fill.quantity, fill.price))
+    return (s.events[0].reason, fills)
 
 
 cdef class Engine:
@@ -612,15 +633,10 @@ cdef class Engine:
         cdef State* s = &self.state
         cdef const char* data = PyBytes_AS_STRING(frame)
         cdef uint16_t reason
-        if self.is_broken:
-            raise RuntimeError("the engine ran out of memory before: restore a snapshot")
         if offset != s.next_offset:
             raise ValueError(f"offset {offset} is not the next one, {s.next_offset}")
         reason = frame_refusal(frame)
-        self.is_broken = True  # until the record is done: a half applied one must not go on
-        s.time_ns = max(s.time_ns, append_ns)
-        s.events_count = 0
-        s.command_index = 0
+        self.begin_record(append_ns)
         with nogil:
             if reason:
                 emit(s, FRAME_REFUSED).reason = reason
@@ -632,10 +648,64 @@ cdef class Engine:
                     (<const Header*>data).time_ns,
                     <uint64_t>offset << INDEX_BITS,
                 )
-        s.next_offset += 1
-        s.next_event += s.events_count
-        self.is_broken = False
+        self.end_record()
+        return self.said
+
+    def apply_one(
+        self, int64_t append_ns, uint8_t kind, uint32_t account_id, uint16_t instrument_id=0,
+        uint8_t side=0, uint8_t order_type=0, uint8_t time_in_force=0, int64_t quantity=0,
+        int64_t price=0, uint64_t order_id=0, uint32_t session_id=0, int64_t ref=0,
+        bytes client_order_id=b"",
+    ):
+        """Apply one command as the next record: the first reason refused and the taker's fills.
+
+        A fill is (contra order id, quantity, price); `said` has the event records in full. A new
+        order has the id `next_offset << INDEX_BITS`, as `next_offset` was before. O(log(levels) +
+        fills); ValueError if the label is longer than 16 bytes.
+        """
+        cdef CommandRecord c
+        if len(client_order_id) > <Py_ssize_t>sizeof(ClientOrderId):
+            raise ValueError("a client order id has at most 16 bytes")
+        memset(&c, 0, sizeof(CommandRecord))
+        memcpy(&c.client_order_id, PyBytes_AS_STRING(client_order_id), len(client_order_id))
+        c.kind = kind
+        c.side = side
+        c.order_type = order_type
+        c.time_in_force = time_in_force
+        c.instrument_id = instrument_id
+        c.account_id = account_id
+        c.session_id = session_id
+        c.ref = ref
+        c.quantity = quantity
+        c.price = price
+        c.order_id = order_id
+        self.begin_record(append_ns)
+        apply_commands(
+            &self.state, &c, 1, append_ns, <uint64_t>self.state.next_offset << INDEX_BITS
+        )
+        self.end_record()
+        return answer_of(&self.state)
+
+    @property
+    def said(self):
+        """The event records of the last record applied, n x 64 bytes. O(events)."""
+        cdef State* s = &self.state
         return PyBytes_FromStringAndSize(<const char*>s.events, s.events_count * RECORD_SIZE)
+
+    cdef int begin_record(self, int64_t append_ns) except -1:
+        cdef State* s = &self.state
+        if self.is_broken:
+            raise RuntimeError("the engine ran out of memory before: restore a snapshot")
+        self.is_broken = True  # until the record is done: a half applied one must not go on
+        s.time_ns = max(s.time_ns, append_ns)
+        s.events_count = 0
+        s.command_index = 0
+        return 0
+
+    cdef void end_record(self) noexcept:
+        self.state.next_offset += 1
+        self.state.next_event += self.state.events_count
+        self.is_broken = False
 
     def snapshot(self):
         """The whole state in the canonical form of `matching.snapshot`. O(state log state)."""

@@ -1,7 +1,9 @@
 """What a matching engine is: the protocol both bodies keep. The rules of the market are `RULES.md`.
 
 `matching.reference.Engine` is the executable specification, `matching.compiled.Engine` the fast
-body; for the same log they give the same event records byte for byte and the same snapshot.
+body; for the same log they give the same event records byte for byte and the same snapshot. The
+compiled one also takes a single command as plain integers, `apply_one`: a convenience for who
+holds no frames, a notebook or a measurement. It is the next record, as a frame of one would be.
 """
 
 from __future__ import annotations
