@@ -165,11 +165,15 @@ def queue(which: Queue, names: Names, state: Snapshot, name: str) -> list[str]:
     """The orders of an instrument that stand there, bids first, each side in its order."""
     rows = state.orders
     rows = rows[(rows["instrument_id"] == names.instruments[name]) & (rows["queue"] == which)]
+    terms = state.order_terms
+    visible = dict(zip(terms["order_id"].tolist(), terms["visible"].tolist(), strict=True))
     said = []
     for row in rows:
         side = Side(int(row["side"])).name.lower()
         order = names.order(int(row["order_id"]))
-        said.append(f"{side} {order} {row['leaves']} @{decimal(int(row['price']))}")
+        shown = visible.get(int(row["order_id"]))
+        part = f" visible {shown}" if shown else ""
+        said.append(f"{side} {order} {row['leaves']} @{decimal(int(row['price']))}{part}")
     return said or ["empty"]
 
 
