@@ -433,22 +433,26 @@ cdef list check(const State* s):
     cdef list wrong = []
     cash_held = np.zeros(s.account_pool.end, np.int64)
     units_held = np.zeros(s.holding_pool.end, np.int64)
-    resting = check_books(s, wrong, cash_held, units_held)
+    cdef int64_t resting = check_books(
+        s, wrong, <int64_t*>address(cash_held), <int64_t*>address(units_held)
+    )
     if resting != s.orders_count or <int64_t>s.order_places.count != s.orders_count:
         wrong.append("orders known are not the orders that rest")
     check_terms(s, wrong)
-    check_money(s, wrong, cash_held)
-    check_units(s, wrong, units_held)
+    check_money(s, wrong, <const int64_t*>address(cash_held))
+    check_units(s, wrong, <const int64_t*>address(units_held))
     check_own(s, wrong)
     check_bounds(s, wrong)
     return wrong
 
-cdef object check_books(const State* s, list wrong, object cash_held, object units_held):
+cdef int64_t check_books(
+    const State* s, list wrong, int64_t* cash_held, int64_t* units_held
+) except -1:
     cdef const Instrument* i
     cdef int64_t at
     cdef int side
     cdef uint32_t bid, ask
-    resting = 0
+    cdef int64_t resting = 0
     for at in range(s.instruments_count):
         i = s.instruments[s.instrument_ids[at]]
         for side in range(BUY, SIDES + 1):
@@ -461,13 +465,13 @@ cdef object check_books(const State* s, list wrong, object cash_held, object uni
             wrong.append(f"instrument {i.instrument_id}: the book is crossed")
     return resting
 
-cdef object check_side(
-    const State* s, const Instrument* i, int side, list wrong, object cash_held, object units_held
-):
+cdef int64_t check_side(
+    const State* s, const Instrument* i, int side, list wrong, int64_t* cash_held,
+    int64_t* units_held,
+) except -1:
     cdef uint32_t at = i.sides[side].best, place, previous
-    cdef int64_t quantity, last_key = -1
+    cdef int64_t quantity, last_key = -1, resting = 0
     cdef const Order* o
-    resting = 0
     name = f"instrument {i.instrument_id}"
     while at:
         if s.levels[at].head == 0:
@@ -535,7 +539,7 @@ cdef int check_terms(const State* s, list wrong) except -1:
         wrong.append("terms without an order, or of two")
     return 0
 
-cdef int check_money(const State* s, list wrong, object cash_held) except -1:
+cdef int check_money(const State* s, list wrong, const int64_t* cash_held) except -1:
     cdef uint32_t place
     cdef const Account* account
     cdef object total = s.fees
@@ -551,7 +555,7 @@ cdef int check_money(const State* s, list wrong, object cash_held) except -1:
         wrong.append("cash of the accounts and fees are not the cash of the market")
     return 0
 
-cdef int check_units(const State* s, list wrong, object units_held) except -1:
+cdef int check_units(const State* s, list wrong, const int64_t* units_held) except -1:
     cdef uint32_t place
     cdef const Holding* holding
     cdef int64_t at

@@ -270,8 +270,12 @@ def encode(snapshot: Snapshot) -> bytes:
     sections = [getattr(snapshot, name) for name in SECTIONS]
     for name, rows in zip(SECTIONS, sections, strict=True):
         header[name] = len(rows)
-    body = b"".join([header.tobytes(), *(rows.tobytes() for rows in sections)])
-    return body + blake2b(body, digest_size=HASH_SIZE).digest()
+    parts = [memoryview(np.ascontiguousarray(rows)).cast("B") for rows in sections if len(rows)]
+    parts.insert(0, memoryview(header.tobytes()))
+    digest = blake2b(digest_size=HASH_SIZE)
+    for part in parts:
+        digest.update(part)
+    return b"".join([*parts, digest.digest()])
 
 
 def decode(data: bytes) -> Snapshot:
@@ -287,7 +291,8 @@ def decode(data: bytes) -> Snapshot:
     size = sum(counts[name] * row.itemsize for name, row in SECTIONS.items())
     if min(counts.values()) < 0 or len(data) != SNAPSHOT_HEADER.itemsize + size + HASH_SIZE:
         raise ValueError("snapshot has the wrong size")
-    if blake2b(data[:-HASH_SIZE], digest_size=HASH_SIZE).digest() != data[-HASH_SIZE:]:
+    body = memoryview(data)[:-HASH_SIZE]
+    if blake2b(body, digest_size=HASH_SIZE).digest() != data[-HASH_SIZE:]:
         raise ValueError("snapshot has the wrong hash")
     tables: dict[str, Any] = {}
     at = SNAPSHOT_HEADER.itemsize
@@ -313,6 +318,24 @@ def _label_words(rows: Rows) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     # As big-endian words the labels compare as their bytes do, whatever zeros they hold.
     words = np.ascontiguousarray(rows["client_order_id"]).view(">u8").reshape(-1, 2)
     return words[:, 0], words[:, 1]
+
+
+def _among(values: npt.NDArray[Any], known: npt.NDArray[Any]) -> bool:
+    """Whether all values are known; the known ones rise."""
+    if not len(known):
+        return not len(values)
+    at = np.minimum(np.searchsorted(known, values), len(known) - 1)
+    return bool((known[at] == values).all())
+
+
+def _never_falling(*keys: npt.NDArray[Any]) -> bool:
+    """Whether no row falls behind the one before by the keys, most significant first."""
+    above = np.zeros(max(len(keys[0]) - 1, 0), bool)
+    equal = ~above
+    for key in keys:
+        above |= equal & (key[1:] > key[:-1])
+        equal &= key[1:] == key[:-1]
+    return bool((above | equal).all())
 
 
 def _rising(*keys: npt.NDArray[Any]) -> bool:
@@ -357,12 +380,9 @@ def _unsound(s: Snapshot) -> list[str]:
         ("orders", "order_id"),
     ):
         need(bool((getattr(s, name)[column] != 0).all()), f"{name} hold the id 0")
-    offers = np.isin(s.auctions["order_id"], s.orders["order_id"])
-    need(bool(offers.all()), "auctions: unknown offer")
     for name, rows in (("holdings", s.holdings), ("orders", s.orders), ("labels", labels)):
-        need(bool(np.isin(rows["account_id"], s.accounts["account_id"]).all()), f"{name}: account")
-        known = np.isin(rows["instrument_id"], s.instruments["instrument_id"])
-        need(bool(known.all()), f"{name}: instrument")
+        need(_among(rows["account_id"], s.accounts["account_id"]), f"{name}: account")
+        need(_among(rows["instrument_id"], s.instruments["instrument_id"]), f"{name}: instrument")
     for name, rows in (("accounts", s.accounts), ("holdings", s.holdings)):
         for column in ("available", "held", "locked"):
             if column in (rows.dtype.names or ()):
@@ -408,9 +428,10 @@ def _places(s: Snapshot) -> npt.NDArray[Any]:
 
 def _check_orders(s: Snapshot, need: Any) -> None:
     rows = s.orders
-    ids = rows["order_id"]
-    need(len(np.unique(ids)) == len(ids), "orders: an order id stands twice")
-    need(bool(np.isin(s.order_terms["order_id"], ids).all()), "order terms: unknown order")
+    ids = np.sort(rows["order_id"])
+    need(_rising(ids), "orders: an order id stands twice")
+    need(_among(s.order_terms["order_id"], ids), "order terms: unknown order")
+    need(_among(s.auctions["order_id"], ids), "auctions: unknown offer")
     need(_within(rows, "side", Side.BUY, Side.SELL), "orders: unknown side")
     need(_within(rows, "queue", min(Queue), max(Queue)), "orders: unknown queue")
     types = np.isin(rows["order_type"], tuple(OrderType))
@@ -432,8 +453,7 @@ def _check_orders(s: Snapshot, need: Any) -> None:
         on_tick = rows["price"] % s.instruments["tick_size"][at] == 0
         need(bool(on_tick.all()), "orders: price off the tick")
     instrument, side = rows["instrument_id"].astype(np.int64), rows["side"]
-    place = np.lexsort((np.arange(len(rows)), _places(s), side, rows["queue"], instrument))
-    need(bool((place == np.arange(len(rows))).all()), "orders out of order")
+    need(_never_falling(instrument, rows["queue"], side, _places(s)), "orders out of order")
     labels = s.client_order_ids
     need(_within(labels, "side", Side.BUY, Side.SELL), "client order ids: unknown side")
     types = np.isin(labels["order_type"], tuple(OrderType))
