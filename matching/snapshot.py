@@ -270,7 +270,7 @@ def encode(snapshot: Snapshot) -> bytes:
     sections = [getattr(snapshot, name) for name in SECTIONS]
     for name, rows in zip(SECTIONS, sections, strict=True):
         header[name] = len(rows)
-    parts = [memoryview(np.ascontiguousarray(rows)).cast("B") for rows in sections if len(rows)]
+    parts = [np.ascontiguousarray(rows).data.cast("B") for rows in sections if len(rows)]
     parts.insert(0, memoryview(header.tobytes()))
     digest = blake2b(digest_size=HASH_SIZE)
     for part in parts:
