@@ -121,7 +121,8 @@ class Figures:
         result = {**run, "figures": self.as_json(), "checks": checks}
         (RESULTS / f"{self.name}.json").write_text(json.dumps(result, indent=2) + "\n")
         if keep:
-            short = {name: [row["median"], row["best"]] for name, row in self.as_json().items()}
+            kept = ("unit", "target", "median", "best")
+            short = {name: {key: row[key] for key in kept} for name, row in self.as_json().items()}
             with HISTORY.open("a") as history:
                 history.write(json.dumps({**run, "figures": short}) + "\n")
 
