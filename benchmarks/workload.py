@@ -1,12 +1,11 @@
 """Seeded order flow for the engine, as frames: built with numpy before any clock runs.
 
 A `Plan` holds the commands of a flow one row each; `Plan.framed` cuts them into frames. An order id
-is a place on the log, so a cancel can name its order when the flow is made; an order that has
-traded by then is answered UNKNOWN_ORDER, as on a real venue.
+is a place on the log, so a cancel can name its order when the flow is made.
 
 | plan | flow |
 |---|---|
-| `steady` | 60 % new orders, a third of which cross, 35 % cancels, 5 % replaces |
+| `steady` | 60 % new orders, a third of which meet somebody, 35 % cancels, 5 % replaces |
 | `deep` | a book that only grows: nine new orders for each cancel |
 | `sweeping` | a deep book, then orders that each take about fifty resting ones |
 """
@@ -15,11 +14,13 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from functools import cache
 from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.peers.flow import BUY, CANCEL, NEW, Maker
 from matching.layout import (
     COMMAND,
     COUNT_MAX,
@@ -75,6 +76,7 @@ class Plan:
     table: Commands
     named: Places
     book: int = 0
+    trades: int = 0  # that price-time priority must make of it
 
     def framed(self, batch: int, commands: int | None = None) -> Workload:
         """The flow, or its first commands, in frames of `batch`. O(commands)."""
@@ -145,6 +147,14 @@ def opening(instruments: int, accounts: int, held: int = 1) -> Commands:
     return np.concatenate([market.reshape(-1), people.reshape(-1)])
 
 
+def _account(place: Places, instruments: int, accounts: int) -> Places:
+    """Accounts of which each may trade instrument `place % instruments + 1`, in turn."""
+    step = pow(7, -1, instruments) * (place % instruments) % instruments
+    lap = place // instruments % (accounts // instruments)
+    account = step + lap * instruments
+    return np.where(account == 0, instruments, account)
+
+
 def _instrument(account: Places, nth: Places, instruments: int) -> Places:
     """Which instrument is the nth that an account trades."""
     return (account * 7 + nth * 331) % instruments + 1
@@ -179,40 +189,30 @@ def _label(table: Commands) -> None:
     table["session_id"] = table["account_id"]
 
 
-def _rewrite(
-    random: np.random.Generator, table: Commands, begin: int, cancels: float, replaces: float
-) -> Places:
-    """Turns a share of the flow into cancels and replaces of orders sent before; who is named."""
+def _cancel(random: np.random.Generator, table: Commands, begin: int, share: float) -> Places:
+    """Turns a share of the rows from `begin` on into cancels of orders before; who is named."""
     total = len(table)
-    chance = random.random(total).tolist()
+    is_cancel = ((random.random(total) < share) & (np.arange(total) >= begin)).tolist()
     pick = random.random(total).tolist()
-    rests = (table["time_in_force"] == TimeInForce.GTC).tolist()
     live = list(range(begin))
-    named = [-1] * total
+    named = np.full(total, -1)
     for at in range(begin, total):
-        if chance[at] >= cancels + replaces or not live:
-            if rests[at]:
-                live.append(at)
+        if not is_cancel[at]:
+            live.append(at)
             continue
         spot = int(pick[at] * len(live))
         named[at] = live[spot]
-        if chance[at] < cancels:
-            live[spot] = live[-1]
-            live.pop()
-    rows = np.array(named, np.int64)
-    is_change = rows >= 0
-    is_cancel = is_change & (np.array(chance) < cancels)
-    for field in ("account_id", "instrument_id", "side"):
-        table[field][is_change] = table[field][rows[is_change]]
-    table["kind"][is_change] = Command.REPLACE_ORDER
-    table["kind"][is_cancel] = Command.CANCEL_ORDER
-    for field in ("order_type", "time_in_force"):
-        table[field][is_change] = 0
-    for field in ("quantity", "price"):
-        table[field][is_cancel] = 0
-    return rows
+        live[spot] = live[-1]
+        live.pop()
+    rows = named >= 0
+    table["kind"][rows] = Command.CANCEL_ORDER
+    table["account_id"][rows] = table["account_id"][named[rows]]
+    for field in ("side", "order_type", "time_in_force", "quantity", "price"):
+        table[field][rows] = 0
+    return named
 
 
+@cache
 def steady(
     commands: int,
     *,
@@ -222,25 +222,67 @@ def steady(
     labels: bool = True,
     seed: int = 1,
 ) -> Plan:
-    """60 % new orders, a third of which cross as IOC, 35 % cancels, 5 % replaces. O(commands)."""
+    """The flow of `benchmarks.peers.flow`, on each instrument one; a replace keeps its order id.
+
+    Made once, so nobody may change it. O(commands).
+    """
     random = np.random.default_rng(seed)
     held = min(instruments, 3)
     total = resting + commands
     table = _orders(random, total, instruments, accounts, held)
-    away = random.integers(1, 51, total)
-    is_crossing = (random.random(total) < 1 / 3) & (np.arange(total) >= resting)
-    # What crosses takes a fifth of a resting order and leaves nothing: the book keeps its depth.
-    table["time_in_force"][is_crossing] = TimeInForce.IOC
-    table["quantity"][is_crossing] = random.integers(1, 21, int(is_crossing.sum()))
-    named = _rewrite(random, table, resting, 0.35, 0.05)
-    away[is_crossing & (named < 0)] = -50
-    is_order = table["kind"] != Command.CANCEL_ORDER
-    table["price"][is_order] = _away(table, away)[is_order]
-    is_replace = table["kind"] == Command.REPLACE_ORDER
-    table["quantity"][is_replace] = table["quantity"][named[is_replace]]
+    named = np.full(total, -1)
+    depth = resting // instruments
+    flows = [_Flow(Maker(seed + at, depth)) for at in range(instruments)]
+    if instruments > 1:  # first each book to its depth
+        table["instrument_id"][:resting] = np.arange(resting) % instruments + 1
+        table["account_id"][:resting] = _account(np.arange(resting), instruments, accounts)
+    rows: list[tuple[int, ...]] = []
+    for at, instrument in enumerate(table["instrument_id"].tolist()):
+        flow = flows[instrument - 1]
+        kind, side, price, quantity, row = flow.next(at, at < resting)
+        rows.append((kind, side, price, quantity))
+        named[at] = row
+    for column, field in enumerate(("kind", "side", "price", "quantity")):
+        table[field] = [row[column] for row in rows]
+    is_named = named >= 0
+    table["account_id"][is_named] = table["account_id"][named[is_named]]
+    for field in ("order_type", "time_in_force"):
+        table[field][is_named] = 0
     if labels:
         _label(table)
-    return Plan(opening(instruments, accounts, held), table, named, resting)
+    trades = sum(flow.trades() for flow in flows)
+    return Plan(opening(instruments, accounts, held), table, named, resting, trades)
+
+
+class _Flow:
+    """One instrument's flow in the terms of the engine."""
+
+    def __init__(self, maker: Maker) -> None:
+        self._maker = maker
+        self._rows = [0]  # by the maker's id: the row of the order, which a replace keeps
+        self._sizes = [0]  # by the maker's id: quantity at first, without what was done before
+        self._done: dict[int, int] = {}  # by row: quantity done before the last replace
+
+    def trades(self) -> int:
+        """How many there have been."""
+        return len(self._maker.book.trades)
+
+    def next(self, at: int, is_filling: bool) -> tuple[int, int, int, int, int]:
+        """Kind, side, price, quantity, and the row it speaks of or -1."""
+        maker = self._maker
+        kind, side, order, price, quantity, old = maker.passive() if is_filling else maker.next()
+        side = Side.BUY if side == BUY else Side.SELL
+        if kind == CANCEL:
+            return Command.CANCEL_ORDER, 0, 0, 0, self._rows[order]
+        self._sizes.append(quantity)
+        if kind == NEW:
+            self._rows.append(at)
+            return Command.NEW_ORDER, side, price, quantity, -1
+        row = self._rows[old]
+        self._rows.append(row)
+        done = self._done.get(row, 0) + self._sizes[old] - maker.left
+        self._done[row] = done
+        return Command.REPLACE_ORDER, side, price, quantity + done, row
 
 
 def deep(
@@ -266,7 +308,7 @@ def deep(
     away = random.integers(1, half + 1, total)
     away[:levels] = place[:levels] % half + 1
     table["price"] = _away(table, away)
-    named = _rewrite(random, table, levels, cancels, 0)
+    named = _cancel(random, table, levels, cancels)
     if labels:
         _label(table)
     return Plan(opening(1, 5_000), table, named, total if is_book else 0)

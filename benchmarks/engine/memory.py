@@ -94,4 +94,4 @@ def grow(orders: int, levels: int) -> list[float]:
 
 if __name__ == "__main__":
     found = grow(int(sys.argv[1]), int(sys.argv[2]))
-    print(json.dumps([*found, faults(512_000)]))
+    print(json.dumps([*found, faults(128_000)]))

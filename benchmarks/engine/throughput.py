@@ -21,7 +21,7 @@ class Frames:
     def __init__(self, target: Target, plan: Plan, batch: int, like: Plan) -> None:
         self.target = target
         self.targets = [target]
-        self._workload = plan.framed(batch)
+        self._plan, self._workload = plan, plan.framed(batch)
         self._like, self._batch = like, batch
         self._hash = b""
 
@@ -35,10 +35,14 @@ class Frames:
         return {self.target.name: self._workload.commands * 1e9 / took / MILLION}
 
     def check(self) -> dict[str, Any]:
-        """Events of the whole flow; both engines agree on the beginning of one like it."""
+        """Every command did its work, the trades are as many as a plain book makes, and both
+        engines agree on the beginning of a flow like it.
+        """
         agree(self._like, self._batch, 20_000)
         engine = opened(self._workload)
         said = heard(play(engine, self._workload, self._workload.flow, engine.next_offset))
+        assert said.trades == self._plan.trades
+        assert Event.REJECTED.name not in said.by_kind
         assert engine.state_hash() == self._hash
         assert engine.self_check() == []
         return {
@@ -58,10 +62,10 @@ class Calls:
 
     def __init__(self, plan: Plan) -> None:
         self._workload = plan.framed(1)
-        self._trades = -1
+        self._trades = plan.trades
 
     def round(self) -> dict[str, float]:
-        """Million commands a second; AssertionError if the trades differ in number."""
+        """Million commands a second; AssertionError if the trades are not as many as they must be."""
         engine = opened(self._workload)
         first = len(self._workload.opening)
         arguments = [
@@ -72,15 +76,11 @@ class Calls:
         begin = clock()
         call(engine, arguments, trades)
         took = clock() - begin
-        assert self._trades in (-1, len(trades))
-        self._trades = len(trades)
+        assert len(trades) == self._trades
         return {self.target.name: self._workload.commands * 1e9 / took / MILLION}
 
     def check(self) -> dict[str, Any]:
-        """The same trades as by frames."""
-        engine = opened(self._workload)
-        said = heard(play(engine, self._workload, self._workload.flow, engine.next_offset))
-        assert said.trades == self._trades
+        """Each round has counted its trades."""
         return {"commands": self._workload.commands, "trades": said.trades}
 
 

@@ -16,11 +16,13 @@ from pathlib import Path
 Operation = tuple[int, int, int, int, int, int]  # kind, side, id, price, quantity, replaced id
 Trade = tuple[int | None, int | None, int | None, int]  # maker, taker, price, quantity
 
+Queues = dict[int, deque[int]]
+
 NEW, CANCEL, REPLACE = 0, 1, 2
 BUY, SELL = 0, 1
 RESTING = 10_000
 MARK = 1_000  # operations between two marks
-VERSION = 1
+VERSION = 2
 MIDDLE, NEAR, FAR = 100_000, 40, 200
 
 
@@ -39,22 +41,26 @@ class Flow:
 class Book:
     """The plainest book that is right: queues of ids by price, dead ids dropped when met."""
 
-    queues: tuple[dict[int, deque[int]], dict[int, deque[int]]] = field(default=({}, {}))
+    queues: tuple[Queues, Queues] = field(default_factory=lambda: ({}, {}))
+    tops: list[int | None] = field(default_factory=lambda: [None, None])  # best prices, or behind
     live: dict[int, list[int]] = field(default_factory=dict)  # id -> side, price, leaves
     trades: list[Trade] = field(default_factory=list)
     volume: int = 0
 
     def best(self, side: int) -> int | None:
-        """The best price at which somebody rests. O(levels)."""
+        """The best price at which somebody rests. O(1), O(levels) when a level has emptied."""
         levels = self.queues[side]
         while levels:
-            price = max(levels) if side == BUY else min(levels)
+            price = self.tops[side]
+            if price is None:
+                price = self.tops[side] = max(levels) if side == BUY else min(levels)
             queue = levels[price]
             while queue and queue[0] not in self.live:
                 queue.popleft()
             if queue:
                 return price
             del levels[price]
+            self.tops[side] = None
         return None
 
     def new(self, side: int, order: int, price: int, quantity: int) -> list[int]:
@@ -78,6 +84,9 @@ class Book:
             self.live[order] = [side, price, quantity]
             self.volume += quantity
             self.queues[side].setdefault(price, deque()).append(order)  # bounded by the flow
+            top = self.tops[side]
+            if top is not None and (price > top if side == BUY else price < top):
+                self.tops[side] = price
         return filled
 
     def cancel(self, order: int) -> None:
@@ -86,10 +95,12 @@ class Book:
 
 
 class Maker:
-    """Makes the flow while a `Book` follows it."""
+    """Makes the flow around `depth` resting orders while a `Book` follows it."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, depth: int = RESTING) -> None:
         self.book = Book()
+        self.depth = depth
+        self.left = 0  # of the order that was cancelled or replaced last
         self._random = random.Random(seed)
         self._ids: list[int] = []  # resting ids, and where each stands: a uniform choice in O(1)
         self._place: dict[int, int] = {}
@@ -138,22 +149,24 @@ class Maker:
         if best is None:
             return self.passive()
         slip = self._random.randint(0, 3)
-        most = 60 if len(self._ids) > RESTING else 12
+        most = 60 if len(self._ids) > self.depth else 12
         price = best + slip if side == BUY else best - slip
         return self._place_order(NEW, side, price, self._random.randint(1, most), 0)
 
     def cancel(self) -> Operation:
         """A cancel of a resting order."""
         order = self._pick()
-        side, price, _ = self.book.live[order]
+        side, price, self.left = self.book.live[order]
         self.book.cancel(order)
         self._forget(order)
         return CANCEL, side, order, price, 0, 0
 
     def replace(self) -> Operation:
-        """A resting order goes; another comes in its stead."""
-        _, side, old, _, _, _ = self.cancel()
+        """A resting order goes; another comes in its stead, always at another price."""
+        _, side, old, before, _, _ = self.cancel()
         price, quantity = self._passive(side), self._random.randint(1, 100)
+        if price == before:
+            price += -1 if side == BUY else 1
         return self._place_order(REPLACE, side, price, quantity, old)
 
     def next(self) -> Operation:
@@ -165,6 +178,8 @@ class Maker:
             return self.passive()
         if chance < 0.6:
             return self.taking()
+        if not self._ids:
+            return self.passive()
         return self.cancel() if chance < 0.95 else self.replace()
 
     def mark(self) -> tuple[int, int, int]:
