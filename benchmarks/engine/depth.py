@@ -7,7 +7,7 @@ import subprocess
 import sys
 from typing import Any
 
-from benchmarks.engine.runs import agree, clock, heard, opened, play
+from benchmarks.engine.runs import agree, clock, heard, opened, play, timed
 from benchmarks.engine.throughput import MILLION, Frames
 from benchmarks.figures import Target
 from benchmarks.workload import deep, sweeping
@@ -24,19 +24,17 @@ class Sweeps:
     targets = [target]
 
     def __init__(self) -> None:
-        self._plan = sweeping(RESTING, 2_000, SWEEPS)
-        self._workload = self._plan.framed(64)
-        self._trades = 0
+        self._workload = sweeping(RESTING, 2_000, SWEEPS).framed(64)
+        engine = opened(self._workload)
+        said = play(engine, self._workload, self._workload.flow, engine.next_offset)
+        self._trades = heard(said).trades
+        self._hash = engine.state_hash()
 
     def round(self) -> dict[str, float]:
         """Million fills a second; a fill is one meeting of two orders, said to both."""
         engine = opened(self._workload)
-        apply, first, outputs = engine.apply, engine.next_offset, []
-        begin = clock()
-        for offset, data in enumerate(self._workload.flow, first):
-            outputs.append(apply(offset, 0, data))
-        took = clock() - begin
-        self._trades = heard(outputs).trades
+        took, _ = timed(engine, self._workload)
+        assert engine.state_hash() == self._hash
         return {self.target.name: self._trades * 1e9 / took / MILLION}
 
     def check(self) -> dict[str, Any]:

@@ -13,7 +13,18 @@ from matching import compiled, reference
 from matching.layout import EVENT, RECORD_SIZE, Event, Liquidity
 from matching.protocol import EngineProtocol
 
-clock = time.perf_counter_ns
+_clocks = {"wall": time.perf_counter_ns, "cpu": time.thread_time_ns}
+_chosen = ["wall"]
+
+
+def choose_clock(name: str) -> None:
+    """Whether rates count the time on the wall, or this thread's time on a core."""
+    _chosen[0] = name
+
+
+def clock() -> int:
+    """Nanoseconds of the chosen clock."""
+    return _clocks[_chosen[0]]()
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ class Calls:
         self._trades = plan.trades
 
     def round(self) -> dict[str, float]:
-        """Million commands a second; AssertionError if the trades are not as many as they must be."""
+        """Million commands a second; AssertionError unless every trade was handed over."""
         engine = opened(self._workload)
         first = len(self._workload.opening)
         arguments = [
@@ -81,7 +81,7 @@ class Calls:
 
     def check(self) -> dict[str, Any]:
         """Each round has counted its trades."""
-        return {"commands": self._workload.commands, "trades": said.trades}
+        return {"commands": self._workload.commands, "trades": self._trades}
 
 
 def call(
