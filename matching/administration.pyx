@@ -265,8 +265,7 @@ cdef int reference_price(State* s, Instrument* i, const CommandRecord* c) except
     e = emit(s, REFERENCE_CHANGED)
     e.instrument_id = i.instrument_id
     e.price = c.price
-    end_outside_band(s, i, &i.sides[BUY], 0)
-    return end_outside_band(s, i, &i.sides[SELL], 0)
+    return end_outside_band(s, i, PARKED, 0)
 
 # -- the day -------------------------------------------------------------------------------------
 
@@ -287,8 +286,7 @@ cdef int day_roll(State* s, const CommandRecord* c) except -1 nogil:
         e.price = i.reference
         e.quantity = i.volume
         e.value = i.turnover
-        end_outside_band(s, i, &i.sides[BUY], c.quantity)
-        end_outside_band(s, i, &i.sides[SELL], c.quantity)
+        end_outside_band(s, i, BLOCKS, c.quantity)
         i.volume = i.turnover = i.call_price = 0
     unlock(s)
     forget(s)
@@ -306,9 +304,18 @@ cdef int64_t closing_price(const Instrument* i) noexcept nogil:
     return i.last_price
 
 cdef int end_outside_band(
-    State* s, Instrument* i, BookSide* side, int64_t next_date
+    State* s, Instrument* i, uint8_t last, int64_t next_date
 ) except -1 nogil:
-    # At the end of a day also what does not live on to the next date; 0 = the day goes on.
+    # In the queues from BOOK to `last`; at the end of a day also what does not live on to the
+    # next date, 0 = the day goes on.
+    cdef int side
+    for side in range(BUY, 2 * last + 1):
+        end_in_line(s, i, &i.sides[side], next_date)
+    return 0
+
+cdef int end_in_line(
+    State* s, Instrument* i, const BookSide* side, int64_t next_date
+) except -1 nogil:
     cdef uint16_t reason
     cdef uint32_t at = side.best, after, place, behind
     while at:

@@ -13,29 +13,28 @@ from libc.string cimport memcpy, memset
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
 from matching.administration cimport administer
-from matching.ahead cimport await_order, look, look_alone
-from matching.calls cimport interrupt, phase_refusal, reach
+from matching.ahead cimport look, look_alone
+from matching.calls cimport phase_refusal
+from matching.checks cimport is_stop, protected, protection_price, refusal
 from matching.image cimport check, load, save, state_close, state_open
-from matching.ladder cimport (
-    book_add, book_remove, end_order, end_resting, key_of, ladder_next, remove_filled,
-)
+from matching.ladder cimport book_remove, end_resting
 from matching.layout cimport *
+from matching.mass cimport mass_cancel
 from matching.memory cimport likely, unlikely
+from matching.quotes cimport quote
 from matching.snapshot cimport ClientOrderIdRow
 from matching.state cimport (
-    LOOKS, Asked, BookSide, Instrument, Order, State,
-    account_find, balance_of, count_trade, duplicate, emit, emit_answer, emit_fill, emit_order,
-    hold_of, holding_find, holding_of, is_outside_band, move_hold, order_find, reject, session_add,
-    session_find, settle, terms_free,
+    LOOKS, Asked, Instrument, Order, State,
+    account_find, balance_of, duplicate, emit, emit_answer, emit_order, hold_of, holding_find,
+    holding_of, move_hold, order_find, reject, session_add, session_find,
 )
+from matching.stops cimport heard
 from matching.tables cimport labels_add, labels_count, labels_find
 from matching.terms cimport (
-    POST_ONLY_BITS,
-    asked_refusal, instructions_refusal, is_same_place, is_used_up, must_match, price_behind,
-    quantities_refusal, read_asked, refill, say_terms, set_terms, show, show_less, take_visible,
-    would_trade,
+    asked_refusal, instructions_refusal, is_same_place, price_behind, read_asked, say_terms,
+    set_terms, show_less,
 )
-from matching.ticks cimport round_down, round_up, tick_at
+from matching.trade cimport enter_order
 
 from isal.isal_zlib import crc32
 
@@ -80,7 +79,7 @@ cdef int obey(
         return 0
     if c.valid_ms and s.time_ns - c.valid_ms * <int64_t>NS_PER_MS > sent_ns:
         return EXPIRED
-    if needs_account(c.kind):
+    if needs_account(c):
         account = s.look.account
         if unlikely(s.accounts[account].account_id != c.account_id or account == 0):
             account = account_find(s, c.account_id)
@@ -95,29 +94,53 @@ cdef int obey(
         return cancel_order(s, account, c)
     if c.kind == REPLACE_ORDER:
         return replace_order(s, account, c)
+    if c.kind == MASS_CANCEL:
+        return mass_cancel(s, account, c)
+    if c.kind == QUOTE:
+        return quote(s, i, account, c, position)
+    if c.kind == PHASE_CHANGE or c.kind == CLOCK_TICK:
+        return change(s, i, account, c, position)
     return administer(s, i, account, c, position)
+
+cdef int change(
+    State* s, Instrument* named, uint32_t account, const CommandRecord* c, uint64_t position
+) except -1 nogil:
+    # Changes phases, whose trades and whose beginning trigger stops.
+    cdef int reason = administer(s, named, account, c, position)
+    cdef int64_t at
+    for at in range(s.instruments_count):
+        heard(s, s.instruments[s.instrument_ids[at]])
+    return reason
 
 cdef bint is_kind(uint8_t kind) noexcept nogil:
     return (
         NEW_ORDER <= kind <= REPLACE_ORDER
+        or kind == MASS_CANCEL
+        or kind == QUOTE
         or ACCOUNT_OPEN <= kind <= ACCOUNT_PARAMETER
         or INSTRUMENT_OPEN <= kind <= EPOCH_START
         or kind == INSTRUCTION
     )
 
-cdef bint needs_account(uint8_t kind) noexcept nogil:
+cdef bint needs_account(const CommandRecord* c) noexcept nogil:
+    if c.kind == MASS_CANCEL:
+        return c.account_id != 0
     return (
-        kind <= REPLACE_ORDER or CASH_DEPOSIT <= kind <= ACCOUNT_PARAMETER or kind == INSTRUCTION
+        c.kind <= REPLACE_ORDER
+        or c.kind == QUOTE
+        or CASH_DEPOSIT <= c.kind <= ACCOUNT_PARAMETER
+        or c.kind == INSTRUCTION
     )
 
 cdef bint needs_instrument(const CommandRecord* c) noexcept nogil:
     # Cancels and replaces name an order, and so no instrument.
-    if c.kind == PHASE_CHANGE:
+    if c.kind == PHASE_CHANGE or c.kind == MASS_CANCEL:
         return c.instrument_id != 0
     if c.kind == ACCOUNT_PARAMETER:
         return c.order_type == INSTRUMENT_HOLDING_MAX
     return (
         c.kind == NEW_ORDER
+        or c.kind == QUOTE
         or c.kind == UNITS_DEPOSIT
         or c.kind == UNITS_RELEASE
         or c.kind == INSTRUMENT_PARAMETER
@@ -156,7 +179,7 @@ cdef int new_order(
     cdef Order o
     cdef Asked more
     cdef const Asked* asked = &PLAIN
-    if not reason and unlikely(c.order_id or s.order_terms != NULL or c.time_in_force == GTD):
+    if not reason and unlikely(is_rare(s, c)):
         read_asked(s, c.order_id, &more)
         asked = &more
         reason = instructions_refusal(c)
@@ -169,11 +192,11 @@ cdef int new_order(
         return answer_known(s, c, known, asked.digest)
     if c.order_type == MARKET:
         price = protection_price(s, i, c.side)
+    elif unlikely(c.order_type == STOP):
+        price = protected(i, c.side, asked.stop_price)
     elif unlikely(asked.instructions & POST_ONLY_REPRICE):
         price = price_behind(s, i, c.side, price)
-    reason = refusal(
-        s, i, c, c.side, c.time_in_force, price, 0, asked, c.order_type == MARKET
-    )
+    reason = refusal(s, i, c, c.side, c.order_type, c.time_in_force, price, 0, asked)
     if not reason and s.orders_count >= s.orders_max:
         reason = ORDERS_FULL
     if not reason:
@@ -190,7 +213,7 @@ cdef int new_order(
     o.order_type = c.order_type
     o.time_in_force = c.time_in_force
     o.instructions = asked.instructions
-    o.queue = BOOK
+    o.queue = STOPS if unlikely(is_stop(c.order_type)) else BOOK
     o.session_id = c.session_id
     o.client_order_id = c.client_order_id
     hold = hold_of(&o, i.fee_bp_max)
@@ -207,7 +230,17 @@ cdef int new_order(
     if unlikely(asked.has_terms):
         set_terms(s, &o, asked)
         say_terms(s, &o, asked)
-    return trade(s, i, &o, asked.minimum)
+    enter_order(s, i, &o, asked.minimum)
+    return heard(s, i)
+
+cdef bint is_rare(const State* s, const CommandRecord* c) noexcept nogil:
+    # Whether it asks, or should ask, for more than its record says.
+    return (
+        c.order_id != 0
+        or s.order_terms != NULL
+        or c.time_in_force == GTD
+        or c.order_type > LIMIT
+    )
 
 cdef int cancel_order(State* s, uint32_t account, const CommandRecord* c) except -1 nogil:
     cdef uint64_t order_id = c.order_id
@@ -241,7 +274,11 @@ cdef int replace_order(State* s, uint32_t account, const CommandRecord* c) excep
         return UNKNOWN_ORDER
     changed = s.orders[place]
     asked.instructions = changed.instructions
-    if unlikely(asked.has_terms):
+    if unlikely(changed.order_type == STOP and c.price != 0):
+        return MARKET_ORDER_HAS_PRICE
+    if likely(not asked.has_terms):
+        asked.stop_price = s.terms[changed.terms].stop_price
+    else:
         reason = asked_refusal(s, changed.order_type, changed.time_in_force, &asked)
         if reason:
             return reason
@@ -249,11 +286,16 @@ cdef int replace_order(State* s, uint32_t account, const CommandRecord* c) excep
         return reused_by_replace(c, known)
     executed = changed.quantity - changed.leaves
     i = s.instruments[changed.instrument_id]
-    if unlikely(changed.instructions & POST_ONLY_REPRICE):
+    if unlikely(changed.order_type == STOP):
+        price = protected(i, changed.side, asked.stop_price)
+    elif unlikely(changed.instructions & POST_ONLY_REPRICE):
         price = price_behind(s, i, changed.side, price)
-    reason = refusal(
-        s, i, c, changed.side, changed.time_in_force, price, executed, &asked, False
-    )
+    reason = unreplaceable(i, &changed)
+    if not reason:
+        reason = refusal(
+            s, i, c, changed.side, changed.order_type, changed.time_in_force, price, executed,
+            &asked,
+        )
     if not reason:
         reason = label_refusal(s, c)
     if reason:
@@ -274,21 +316,28 @@ cdef int replace_order(State* s, uint32_t account, const CommandRecord* c) excep
         return INSUFFICIENT_CASH if changed.side == BUY else INSUFFICIENT_UNITS
     move_hold(s, &changed, more)
     remember(s, c, &changed, asked.digest)
-    e = emit_order(s, REPLACED, &changed)
+    return put_changed(s, i, place, &changed, &asked, is_kept)
+
+cdef int put_changed(
+    State* s, Instrument* i, uint32_t place, Order* changed, const Asked* asked, bint is_kept
+) except -1 nogil:
+    # What was accepted stays where it stands, or enters anew.
+    e = emit_order(s, REPLACED, changed)
     e.order_type = is_kept
-    e.value = hold_of(&changed, i.fee_bp_max)
+    e.value = hold_of(changed, i.fee_bp_max)
     e.quantity = changed.leaves
     if unlikely(asked.has_terms):
-        set_terms(s, &changed, &asked)
-        say_terms(s, &changed, &asked)
+        set_terms(s, changed, asked)
+        say_terms(s, changed, asked)
     if is_kept:
         s.levels[changed.level].quantity += changed.leaves - s.orders[place].leaves
-        s.orders[place] = changed
+        s.orders[place] = changed[0]
         if unlikely(changed.terms != 0):
-            show_less(s, &changed)
+            show_less(s, changed)
         return 0
     book_remove(s, i, place)
-    return trade(s, i, &changed, asked.minimum)
+    enter_order(s, i, changed, asked.minimum)
+    return heard(s, i)
 
 cdef uint32_t order_named(const State* s, uint64_t order_id) noexcept nogil:
     # That of the command at hand, or one its label stands for.
@@ -302,10 +351,10 @@ cdef uint16_t form_refusal(const CommandRecord* c) noexcept nogil:
     cdef bint is_immediate = c.time_in_force == IOC or c.time_in_force == FOK
     if c.side != BUY and c.side != SELL:
         return INVALID_SIDE
-    if c.order_type != MARKET and c.order_type != LIMIT:
+    if not MARKET <= c.order_type <= STOP_LIMIT:
         return INVALID_ORDER_TYPE
     if not (
-        is_immediate
+        (is_immediate and c.order_type <= LIMIT)
         or c.time_in_force == DAY
         or c.time_in_force == GTC
         or c.time_in_force == GTD
@@ -313,75 +362,17 @@ cdef uint16_t form_refusal(const CommandRecord* c) noexcept nogil:
         return INVALID_TIME_IN_FORCE
     if c.order_type == MARKET and not is_immediate:
         return MARKET_ORDER_CANNOT_REST
-    if c.order_type == MARKET and c.price != 0:
+    if c.price != 0 and (c.order_type == MARKET or c.order_type == STOP):
         return MARKET_ORDER_HAS_PRICE
     return NONE
 
-cdef uint16_t refusal(
-    const State* s, const Instrument* i, const CommandRecord* c, uint8_t side, uint8_t tif,
-    int64_t price, int64_t executed, const Asked* asked, bint is_market,
-) noexcept nogil:
-    # Phase, quantity, price, value; `price` is the effective limit, the command's is as asked for.
+cdef uint16_t unreplaceable(const Instrument* i, const Order* o) noexcept nogil:
+    # An order that only its own command may change.
     cdef uint16_t reason
-    if unlikely(i.phase != CONTINUOUS):
-        reason = phase_refusal(i.phase, tif, must_match(tif, asked))
-        if reason:
-            return reason
-    if c.quantity <= 0:
-        return QUANTITY_NOT_POSITIVE
-    if c.quantity > i.parameters[QUANTITY_MAX]:
-        return QUANTITY_ABOVE_MAX
-    if i.parameters[LOT_SIZE] != 1 and c.quantity % i.parameters[LOT_SIZE]:
-        return QUANTITY_NOT_LOT
-    if c.quantity <= executed:
-        return QUANTITY_NOT_ABOVE_EXECUTED
-    if c.quantity < i.parameters[QUANTITY_MIN]:
-        return QUANTITY_BELOW_MIN
-    if unlikely(asked.has_terms):
-        reason = quantities_refusal(i, c.quantity, c.quantity - executed, asked)
-        if reason:
-            return reason
-    if is_market:
-        if i.sides[BUY + SELL - side].best == 0:
-            return NO_LIQUIDITY
-    else:
-        reason = price_refusal(i, c.price)
-        if reason:
-            return reason
-    # The largest price times the largest quantity passes 63 bits, but not 64.
-    if <uint64_t>price * <uint64_t>c.quantity > <uint64_t>i.parameters[VALUE_MAX]:
-        return VALUE_ABOVE_MAX
-    if unlikely(asked.instructions & POST_ONLY_BITS) and would_trade(s, i, side, price):
-        return POST_ONLY_WOULD_TRADE
-    return NONE
-
-cdef inline uint16_t price_refusal(const Instrument* i, int64_t price) noexcept nogil:
-    cdef int64_t tick = i.parameters[TICK_SIZE]
-    if price <= 0:
-        return PRICE_NOT_POSITIVE
-    if price > PRICE_LIMIT:
-        return PRICE_ABOVE_MAX
-    if unlikely(i.has_steps):
-        tick = tick_at(i, price)
-    if tick != 1 and price % tick:
-        return PRICE_NOT_TICK
-    if is_outside_band(i, price):
-        return PRICE_ABOVE_BAND if price > i.band_high else PRICE_BELOW_BAND
-    return NONE
-
-cdef int64_t protection_price(const State* s, const Instrument* i, uint8_t side) noexcept nogil:
-    # 0 when there is nothing to meet.
-    cdef uint32_t best = i.sides[BUY + SELL - side].best
-    cdef int64_t limit
-    if best == 0:
-        return 0
-    limit = s.orders[s.levels[best].head].price
-    if side == BUY:
-        limit = limit * (BP + i.parameters[PROTECTION_BP]) // BP
-        limit = round_down(i, min(limit, <int64_t>PRICE_LIMIT))
-        return min(limit, i.band_high) if i.band_high >= 0 else limit
-    limit = (limit * (BP - i.parameters[PROTECTION_BP]) + BP - 1) // BP
-    return max(round_up(i, max(limit, <int64_t>1)), i.band_low)
+    if likely(not o.instructions & FROM_QUOTE):
+        return NONE
+    reason = phase_refusal(i.phase, o.time_in_force, False)
+    return reason if reason else NOT_ALLOWED_BY_POLICY
 
 cdef uint16_t label_refusal(const State* s, const CommandRecord* c) noexcept nogil:
     if <int64_t>labels_count(&s.labels) < s.client_order_ids_max:
@@ -454,73 +445,6 @@ cdef uint16_t reused_by_replace(
     if c.price != known.price:
         return CLIENT_ORDER_ID_REUSED_PRICE
     return CLIENT_ORDER_ID_REUSED_TERMS
-
-# -- matching ------------------------------------------------------------------------------------
-
-cdef int trade(State* s, Instrument* i, Order* taker, int64_t minimum) except -1 nogil:
-    # Meet the other side, if it is the time for it, then rest or end; `minimum` is what
-    # must trade at once.
-    cdef BookSide* others = &i.sides[BUY + SELL - taker.side]
-    cdef uint32_t whole = key_of(i, BUY + SELL - taker.side, taker.price), limit = whole
-    cdef bint is_stopped
-    cdef uint32_t place
-    if unlikely(i.phase != CONTINUOUS):
-        return rest(s, i, taker)
-    if unlikely(i.parameters[VOLATILITY_BP] != 0):
-        limit = reach(s, i, taker.side, whole)
-    if taker.time_in_force == FOK and not is_fillable(s, others, limit, taker.leaves):
-        return end_order(s, i, taker, FILL_OR_KILL_UNFILLED)
-    if unlikely(minimum != 0) and not is_fillable(s, others, limit, minimum):
-        return end_order(s, i, taker, MINIMUM_QUANTITY_UNFILLED)
-    while taker.leaves and others.best and s.levels[others.best].key <= limit:
-        place = s.levels[others.best].head
-        await_order(s, s.orders[place].next)
-        fill(s, i, &s.orders[place], taker)
-        if s.orders[place].leaves == 0:
-            remove_filled(s, i, place)
-        elif unlikely(s.orders[place].terms != 0) and is_used_up(s, &s.orders[place]):
-            refill(s, i, place)
-    if taker.leaves == 0:
-        if unlikely(taker.terms != 0):
-            terms_free(s, taker.terms)
-        return 0
-    is_stopped = unlikely(limit != whole) and others.best and s.levels[others.best].key <= whole
-    if taker.time_in_force == IOC:
-        end_order(s, i, taker, IMMEDIATE_OR_CANCEL_REMAINDER)
-    else:
-        rest(s, i, taker)
-    return interrupt(s, i, taker.order_id) if is_stopped else 0
-
-cdef inline int rest(State* s, Instrument* i, const Order* o) except -1 nogil:
-    if unlikely(o.terms != 0):
-        show(s, o)
-    return book_add(s, i, o)
-
-cdef bint is_fillable(
-    const State* s, const BookSide* others, uint32_t limit, int64_t leaves
-) noexcept nogil:
-    cdef uint32_t at = others.best
-    while at and s.levels[at].key <= limit:
-        leaves -= s.levels[at].quantity
-        if leaves <= 0:
-            return True
-        at = ladder_next(s, others, s.levels[at].key)
-    return False
-
-cdef int fill(State* s, Instrument* i, Order* maker, Order* taker) except -1 nogil:
-    cdef int64_t quantity = min(maker.leaves, taker.leaves)
-    cdef int64_t price = maker.price
-    cdef int64_t value, fee
-    if unlikely(maker.terms != 0):
-        quantity = take_visible(s, maker, quantity)
-    value = quantity * price
-    count_trade(i, quantity, price, value)
-    s.levels[maker.level].quantity -= quantity
-    fee = settle(s, i, maker, quantity, value, i.parameters[MAKER_FEE_BP])
-    emit_fill(s, maker, taker, MAKER, BOOK_TRADE, quantity, price, fee)
-    fee = settle(s, i, taker, quantity, value, i.parameters[TAKER_FEE_BP])
-    emit_fill(s, taker, maker, TAKER, BOOK_TRADE, quantity, price, fee)
-    return 0
 
 # -- records -------------------------------------------------------------------------------------
 

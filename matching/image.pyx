@@ -14,9 +14,11 @@ from cpython.bytes cimport PyBytes_AS_STRING
 from matching.administration cimport derive, instrument_add
 from matching.ladder cimport book_add, ladder_next, order_key
 from matching.layout cimport (
-    BOOK, BUY, CONTINUOUS, POLICY, PRICE_TIME, SELL, TICK_SIZE, TOTAL_LIMIT, EventRecord,
+    BOOK, BUY, CONTINUOUS, FROM_QUOTE, POLICY, PRICE_TIME, SELL, STOPS, TICK_SIZE, TOTAL_LIMIT,
+    EventRecord,
 )
 from matching.memory cimport pool_close, pool_grow, pool_open, raise_memory_error
+from matching.quotes cimport SELL_BIT
 from matching.snapshot cimport (
     AccountRow, ClientOrderIdRow, HoldingRow, InstrumentRow, OrderRow, SessionRow, TermsRow,
 )
@@ -368,6 +370,7 @@ cdef int load_orders(State* s, bytes rows, bytes terms) except -1:
     cdef const TermsRow* terms_row = <const TermsRow*>PyBytes_AS_STRING(terms)
     cdef size_t terms_count = len(terms) // sizeof(TermsRow)
     cdef size_t at
+    cdef Instrument* i
     cdef Order o
     memset(&o, 0, sizeof(Order))
     for at in range(len(rows) // sizeof(OrderRow)):
@@ -388,7 +391,11 @@ cdef int load_orders(State* s, bytes rows, bytes terms) except -1:
         o.charged = row[at].charged
         o.uncharged = <int16_t>row[at].uncharged
         o.client_order_id = row[at].client_order_id
-        book_add(s, s.instruments[o.instrument_id], &o)
+        i = s.instruments[o.instrument_id]
+        i.has_stops |= o.queue == STOPS
+        if o.instructions & FROM_QUOTE:
+            s.holdings[o.holding].quote = o.order_id & ~<uint64_t>SELL_BIT
+        book_add(s, i, &o)
     return 0
 
 cdef uint32_t load_terms(
@@ -457,6 +464,7 @@ cdef int64_t check_books(
         i = s.instruments[s.instrument_ids[at]]
         for side in range(BUY, SIDES + 1):
             resting += check_side(s, i, side, wrong, cash_held, units_held)
+        check_stops(s, i, wrong)
         bid = i.sides[BUY].best
         ask = i.sides[SELL].best
         if i.phase != CONTINUOUS or i.parameters[POLICY] != PRICE_TIME:
@@ -464,6 +472,21 @@ cdef int64_t check_books(
         if bid and ask and s.orders[s.levels[bid].head].price >= s.orders[s.levels[ask].head].price:
             wrong.append(f"instrument {i.instrument_id}: the book is crossed")
     return resting
+
+cdef int check_stops(const State* s, const Instrument* i, list wrong) except -1:
+    cdef uint32_t buy = i.sides[2 * (STOPS - BOOK) + BUY].best
+    cdef uint32_t sell = i.sides[2 * (STOPS - BOOK) + SELL].best
+    cdef bint is_heard = i.phase == CONTINUOUS and i.last_price != 0
+    if (buy or sell) and not i.has_stops:
+        wrong.append(f"instrument {i.instrument_id}: its stops are forgotten")
+    if buy and is_heard and stop_price(s, buy) <= i.last_price:
+        wrong.append(f"instrument {i.instrument_id}: a triggered stop waits")
+    if sell and is_heard and stop_price(s, sell) >= i.last_price:
+        wrong.append(f"instrument {i.instrument_id}: a triggered stop waits")
+    return 0
+
+cdef int64_t stop_price(const State* s, uint32_t level) noexcept:
+    return s.terms[s.orders[s.levels[level].head].terms].stop_price
 
 cdef int64_t check_side(
     const State* s, const Instrument* i, int side, list wrong, int64_t* cash_held,
@@ -517,6 +540,11 @@ cdef int check_order(
         wrong.append(f"order {o.order_id}: charged is not the accrued fee")
     if s.holdings[o.holding].account != o.account:
         wrong.append(f"{name}: order {o.order_id} has another's holding")
+    if o.instructions & FROM_QUOTE and (
+        s.holdings[o.holding].quote != o.order_id & ~<uint64_t>SELL_BIT
+        or (o.side == SELL) != (o.order_id & SELL_BIT != 0)
+    ):
+        wrong.append(f"{name}: order {o.order_id} is not of the last quote")
     return 0
 
 cdef bint is_shown_right(const Order* o, const Terms* terms) noexcept:

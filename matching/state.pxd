@@ -101,6 +101,7 @@ cdef struct Instrument:
     int64_t band_low
     int64_t band_high  # -1 = no band
     bint has_steps  # of the tick table
+    bint has_stops  # or had them, when they were last asked for
     int64_t parameters[PARAMETERS + 1]  # by Parameter; place 0 is free
     int64_t reference
     int64_t volume
@@ -140,6 +141,7 @@ cdef struct Holding:
     uint32_t account
     uint32_t next  # of the same account
     uint32_t orders  # the first of its live ones
+    uint64_t quote  # position of the last one
     uint16_t instrument_id
 
 cdef struct Session:
@@ -523,9 +525,12 @@ cdef inline int64_t base_price(const Instrument* i) noexcept nogil:
     # What prices are measured against: the last of the day, else the reference.
     return i.last_price if i.volume else i.reference
 
+cdef inline BookSide* line_at(Instrument* i, uint8_t queue, uint8_t side) noexcept nogil:
+    return &i.sides[2 * (queue - BOOK) + side]
+
 cdef inline BookSide* line_of(Instrument* i, const Order* o) noexcept nogil:
     # Where the order stands, or would.
-    return &i.sides[2 * (o.queue - BOOK) + o.side]
+    return line_at(i, o.queue, o.side)
 
 cdef inline void count_trade(
     Instrument* i, int64_t quantity, int64_t price, int64_t value

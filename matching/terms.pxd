@@ -39,6 +39,10 @@ cdef inline void show_less(State* s, const Order* o) noexcept nogil:
 cdef inline bint is_used_up(const State* s, const Order* o) noexcept nogil:
     return s.terms[o.terms].display != 0 and s.terms[o.terms].visible == 0
 
+cdef inline int64_t shown(const State* s, const Order* o) noexcept nogil:
+    # Tonnes that can be met before the order goes last.
+    return s.terms[o.terms].visible if s.terms[o.terms].display else o.leaves
+
 cdef inline int64_t take_visible(State* s, const Order* o, int64_t quantity) noexcept nogil:
     # As much of the quantity as the order shows.
     cdef Terms* terms = &s.terms[o.terms]

@@ -7,10 +7,11 @@ from itertools import zip_longest
 
 from matching.layout import INDEX_BITS, AccountParameter, Command, Event, Reason
 from matching.protocol import Limits
-from matching.reference import administration, controls, phases, trading
+from matching.reference import administration, controls, mass, phases, quotes, trading
 from matching.reference.invariants import broken
 from matching.reference.records import NO_LABEL, CommandRecord, decode
 from matching.reference.state import State, from_snapshot, to_snapshot
+from matching.reference.stops import trigger_stops
 from matching.reference.terms import terms_in
 from matching.snapshot import HASH_SIZE
 from matching.snapshot import decode as decode_snapshot
@@ -21,6 +22,7 @@ NS_PER_MS = 1_000_000
 HANDLERS: dict[int, Callable[[State, CommandRecord], Reason]] = {
     Command.CANCEL_ORDER: trading.cancel_order,
     Command.REPLACE_ORDER: trading.replace_order,
+    Command.MASS_CANCEL: mass.mass_cancel,
     Command.ACCOUNT_OPEN: administration.account_open,
     Command.CASH_DEPOSIT: administration.cash_deposit,
     Command.CASH_WITHDRAW: administration.cash_withdraw,
@@ -35,13 +37,21 @@ HANDLERS: dict[int, Callable[[State, CommandRecord], Reason]] = {
     Command.CLOCK_TICK: phases.clock_tick,
     Command.EPOCH_START: administration.epoch_start,
 }
-"""Who answers a command; NEW_ORDER and INSTRUCTION also need its position in the log."""
+"""Who answers a command."""
 
-KINDS = HANDLERS.keys() | {Command.NEW_ORDER, Command.INSTRUCTION}
+MAKERS: dict[int, Callable[[State, CommandRecord, int], Reason]] = {
+    Command.NEW_ORDER: trading.new_order,
+    Command.QUOTE: quotes.quote,
+    Command.INSTRUCTION: administration.instruction,
+}
+"""Who answers a command whose position in the log becomes an id."""
+
+KINDS = HANDLERS.keys() | MAKERS.keys()
 
 ORDER_COMMANDS = frozenset({Command.NEW_ORDER, Command.CANCEL_ORDER, Command.REPLACE_ORDER})
 
 NEEDS_ACCOUNT = ORDER_COMMANDS | {
+    Command.QUOTE,
     Command.CASH_DEPOSIT,
     Command.CASH_WITHDRAW,
     Command.UNITS_DEPOSIT,
@@ -53,6 +63,7 @@ NEEDS_ACCOUNT = ORDER_COMMANDS | {
 NEEDS_INSTRUMENT = frozenset(
     {
         Command.NEW_ORDER,
+        Command.QUOTE,
         Command.UNITS_DEPOSIT,
         Command.UNITS_RELEASE,
         Command.INSTRUMENT_PARAMETER,
@@ -133,15 +144,14 @@ class Engine:
         if c.session_id and not self._is_numbered(c):
             return
         reason = self._sender_refusal(c, sent_ns)
-        if not reason and c.kind == Command.NEW_ORDER:
-            reason = trading.new_order(state, c, position)
-        elif not reason and c.kind == Command.INSTRUCTION:
-            reason = administration.instruction(state, c, position)
-            self._is_note_heard = not reason
+        if not reason and c.kind in MAKERS:
+            reason = MAKERS[c.kind](state, c, position)
+            self._is_note_heard = c.kind == Command.INSTRUCTION and not reason
         elif not reason:
             reason = HANDLERS[c.kind](state, c)
         if reason:
             state.reject(c, reason)
+        trigger_stops(state)
 
     def _is_numbered(self, c: CommandRecord) -> bool:
         """Whether the command is new in its session; answered here if not."""
@@ -163,7 +173,8 @@ class Engine:
         state = self._state
         if c.valid_ms and state.time_ns > sent_ns + c.valid_ms * NS_PER_MS:
             return Reason.EXPIRED
-        if c.kind in NEEDS_ACCOUNT and c.account_id not in state.accounts:
+        is_named = c.kind in NEEDS_ACCOUNT or (c.kind == Command.MASS_CANCEL and c.account_id != 0)
+        if is_named and c.account_id not in state.accounts:
             return Reason.UNKNOWN_ACCOUNT
         if _names_instrument(c) and c.instrument_id not in state.instruments:
             return Reason.UNKNOWN_INSTRUMENT
@@ -194,7 +205,7 @@ class Engine:
 
 def _names_instrument(c: CommandRecord) -> bool:
     """Whether the instrument of the command must be known."""
-    if c.kind == Command.PHASE_CHANGE:
+    if c.kind in (Command.PHASE_CHANGE, Command.MASS_CANCEL):
         return c.instrument_id != 0
     if c.kind == Command.ACCOUNT_PARAMETER:
         return c.order_type == AccountParameter.INSTRUMENT_HOLDING_MAX

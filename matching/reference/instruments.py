@@ -105,6 +105,10 @@ class Instrument:
                 return self[tick]
         return self[Parameter.TICK_SIZE]
 
+    def is_on_tick(self, price: int) -> bool:
+        """Whether an order may name the price. O(1)."""
+        return 0 < price <= PRICE_LIMIT and price % self.tick_at(price) == 0
+
     def may_set(self, parameter: Parameter, value: int) -> bool:
         """Whether each step of the tick table in force would still have its tick. O(1)."""
         then = self.parameters | {parameter: value}
@@ -146,9 +150,9 @@ class Instrument:
         band = self.band()
         return band is not None and not band[0] <= price <= band[1]
 
-    def would_trade(self, side: int, price: int) -> bool:
-        """Whether an order of that side and limit meets one at once. O(1)."""
-        return next(self.opposite(side).within(price), None) is not None
+    def would_trade(self, side: int, price: int, gone: frozenset[int] = frozenset()) -> bool:
+        """Whether an order of that side and limit meets one at once, but for those. O(gone)."""
+        return any(o.order_id not in gone for o in self.opposite(side).within(price))
 
     def price_behind(self, side: int, price: int) -> int:
         """The limit next to `price` that meets nobody; `price` itself if there is none. O(1)."""
@@ -162,13 +166,15 @@ class Instrument:
     def protection_price(self, side: int) -> int | None:
         """The limit of a market order, None when it has nothing to meet. O(1)."""
         best = self.opposite(side).best()
-        if best is None:
-            return None
+        return None if best is None else self.protected(side, best)
+
+    def protected(self, side: int, price: int) -> int:
+        """The limit of what trades at `price` or a little worse. O(1)."""
         walk, band = self[Parameter.PROTECTION_BP], self.band()
         if side == Side.BUY:
-            limit = self.round_down(min(best * (BP + walk) // BP, PRICE_LIMIT))
+            limit = self.round_down(min(price * (BP + walk) // BP, PRICE_LIMIT))
             return min(limit, band[1]) if band else limit
-        limit = self.round_up(max(-(-best * (BP - walk) // BP), 1))
+        limit = self.round_up(max(-(-price * (BP - walk) // BP), 1))
         return max(limit, band[0]) if band else limit
 
     def base_price(self) -> int:

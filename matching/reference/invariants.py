@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 
-from matching.layout import BP, TOTAL_LIMIT, Parameter, Phase, Policy, Queue, Side
+from matching.layout import BP, TOTAL_LIMIT, ExecInst, Parameter, Phase, Policy, Queue, Side
 from matching.reference.book import Order, half_up
 from matching.reference.state import State
 
 
 def broken(state: State) -> list[str]:
     """Every broken invariant in words. O(state)."""
-    return [*_money(state), *_units(state), *_books(state), *_bounds(state)]
+    parts = (_money, _units, _books, _stops, _quotes, _bounds)
+    return [words for part in parts for words in part(state)]
 
 
 def _money(state: State) -> list[str]:
@@ -80,6 +81,32 @@ def _books(state: State) -> list[str]:
     if resting != len(state.orders):
         wrong.append("orders known are not the orders that rest")
     return wrong
+
+
+def _stops(state: State) -> list[str]:
+    wrong = []
+    for instrument in state.instruments.values():
+        buy = instrument.queues[Queue.STOPS, Side.BUY].first()
+        sell = instrument.queues[Queue.STOPS, Side.SELL].first()
+        last = instrument.last_price
+        if instrument.phase != Phase.CONTINUOUS or last == 0:
+            continue
+        if (buy and buy.stop_price <= last) or (sell and sell.stop_price >= last):
+            wrong.append(f"instrument {instrument.instrument_id}: a triggered stop waits")
+    return wrong
+
+
+def _quotes(state: State) -> list[str]:
+    quoted = Counter(
+        (order.account_id, order.instrument_id, order.side)
+        for order in state.orders.values()
+        if order.instructions & ExecInst.FROM_QUOTE
+    )
+    return [
+        f"account {account_id} in {instrument_id}: two quotes on one side"
+        for (account_id, instrument_id, _), count in quoted.items()
+        if count > 1
+    ]
 
 
 def _is_shown_right(order: Order) -> bool:

@@ -89,6 +89,7 @@ def enter(state: State, instrument: Instrument, phase: Phase) -> None:
     if is_closing:
         _end_call_orders(state, instrument, TimeInForce.AT_THE_CLOSE)
     instrument.phase = phase
+    state.stirred.add(instrument.instrument_id)
     instrument.change_at_ns = instrument.change_to = 0
     instrument.indicative = NOTHING_CROSSES
     state.emit(Event.PHASE_CHANGED, instrument_id=instrument.instrument_id, order_type=phase)

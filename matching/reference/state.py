@@ -57,6 +57,7 @@ class State:
     client_order_ids: dict[Label, Body] = field(default_factory=dict)
     command_index: int = 0
     terms: Terms | None = None  # those right after the command at hand
+    stirred: set[int] = field(default_factory=set)  # instruments where stops may be triggered
     events: list[bytes] = field(default_factory=list)
 
     def emit(self, kind: Event, **values: Any) -> None:

@@ -14,6 +14,7 @@ from matching.layout import (
     OrderType,
     Parameter,
     Phase,
+    Queue,
     Reason,
     Side,
     TimeInForce,
@@ -33,12 +34,14 @@ from matching.reference.orders import (
 )
 from matching.reference.phases import interrupt
 from matching.reference.records import NO_LABEL, CommandRecord, terms_tail
+from matching.reference.self_trade import fillable, prevent, prevents
 from matching.reference.state import Body, State
 from matching.reference.terms import (
     IMMEDIATE,
     NO_TERMS,
     POST_ONLY,
     RESTING,
+    STOPS,
     Terms,
     date_refusal,
     form_refusal,
@@ -47,8 +50,12 @@ from matching.reference.terms import (
     quantities_refusal,
 )
 
-_ORDER_TYPES = frozenset({OrderType.MARKET, OrderType.LIMIT})
+_ORDER_TYPES = frozenset({OrderType.MARKET, OrderType.LIMIT}) | STOPS
+_UNPRICED = frozenset({OrderType.MARKET, OrderType.STOP})
 _TIMES_IN_FORCE = IMMEDIATE | RESTING
+
+_BANDED = frozenset({Queue.BOOK, Queue.STOPS, Queue.PARKED})
+_DAILY = _BANDED | {Queue.BLOCKS}
 
 _REUSED = (
     Reason.CLIENT_ORDER_ID_REUSED_ORDER,
@@ -82,21 +89,21 @@ def new_order(state: State, c: CommandRecord, position: int) -> Reason:
     if known:
         return _answer_known(state, c, known, known._replace(**_asked_anew(c, terms)))
     order = _ordered(instrument, c, position, terms)
-    reason = _refusal(instrument, order, c.price, terms)
+    reason = refusal(instrument, order, c.price, terms)
     if not reason and len(state.orders) >= state.limits.orders_max:
         reason = Reason.ORDERS_FULL
     reason = reason or _label_refusal(state, c)
     if reason:
         return reason
     hold = order.hold(instrument.fee_bp_max())
-    reason = _funds_refusal(state, order, hold)
+    reason = funds_refusal(state, order, hold)
     if reason:
         return reason
     move_hold(state, order, hold)
     _remember(state, c, order, terms.digest(c.order_id))
     state.emit(Event.ACCEPTED, value=hold, quantity=order.quantity, **names(order))
     _say_terms(state, order)
-    _trade(state, instrument, order, terms.minimum_quantity)
+    enter(state, instrument, order, terms.minimum_quantity)
     return Reason.NONE
 
 
@@ -127,6 +134,8 @@ def replace_order(state: State, c: CommandRecord) -> Reason:
     order = state.orders.get(c.order_id)
     if order is None or order.account_id != c.account_id:
         return Reason.UNKNOWN_ORDER
+    if order.order_type == OrderType.STOP and c.price != 0:
+        return Reason.MARKET_ORDER_HAS_PRICE
     instrument: Instrument = state.instruments[order.instrument_id]
     reason = _new_terms_refusal(state, order)
     if reason:
@@ -135,13 +144,17 @@ def replace_order(state: State, c: CommandRecord) -> Reason:
         return _answer_known(state, c, known, known._replace(**asked))
     terms = state.terms or NO_TERMS
     changed = _replaced(instrument, order, c, state.terms)
-    reason = _refusal(instrument, changed, c.price, terms)
-    reason = reason or _label_refusal(state, c)
+    reason = (
+        phase_refusal(instrument.phase, order.time_in_force, must_match=False)
+        or _policy_refusal(order)
+        or refusal(instrument, changed, c.price, terms)
+        or _label_refusal(state, c)
+    )
     if reason:
         return reason
     old_hold = order.hold(instrument.fee_bp_max())
     new_hold = changed.hold(instrument.fee_bp_max())
-    reason = _funds_refusal(state, changed, new_hold - old_hold)
+    reason = funds_refusal(state, changed, new_hold - old_hold)
     if reason:
         return reason
     move_hold(state, changed, new_hold - old_hold)
@@ -157,22 +170,22 @@ def replace_order(state: State, c: CommandRecord) -> Reason:
         order.visible = min(order.visible, order.leaves)
     else:
         take_out(state, instrument, order)
-        _trade(state, instrument, changed, terms.minimum_quantity)
+        enter(state, instrument, changed, terms.minimum_quantity)
     return Reason.NONE
 
 
 def end_outside_band(state: State, instrument: Instrument) -> None:
     """Cancel what the new reference price leaves no place for. O(orders of the instrument)."""
-    for book_side in (instrument.bids, instrument.asks):
-        for order in list(book_side):
+    for (queue, _), line in instrument.queues.items():
+        for order in list(line) if queue in _BANDED else ():
             if instrument.outside_band(order.price):
                 end_resting(state, order, Reason.BAND_MOVED)
 
 
 def end_of_day(state: State, instrument: Instrument, next_date: int) -> None:
     """Cancel what does not live on to the next day. O(orders of the instrument)."""
-    for book_side in (instrument.bids, instrument.asks):
-        for order in list(book_side):
+    for (queue, _), line in instrument.queues.items():
+        for order in list(line) if queue in _DAILY else ():
             reason = _end_of_day_reason(instrument, order, next_date)
             if reason:
                 end_resting(state, order, reason)
@@ -194,11 +207,11 @@ def _form_refusal(c: CommandRecord) -> Reason:
         return Reason.INVALID_SIDE
     if c.order_type not in _ORDER_TYPES:
         return Reason.INVALID_ORDER_TYPE
-    if c.time_in_force not in _TIMES_IN_FORCE:
+    if c.time_in_force not in (RESTING if c.order_type in STOPS else _TIMES_IN_FORCE):
         return Reason.INVALID_TIME_IN_FORCE
     if c.order_type == OrderType.MARKET and c.time_in_force not in IMMEDIATE:
         return Reason.MARKET_ORDER_CANNOT_REST
-    if c.order_type == OrderType.MARKET and c.price != 0:
+    if c.order_type in _UNPRICED and c.price != 0:
         return Reason.MARKET_ORDER_HAS_PRICE
     return Reason.NONE
 
@@ -238,15 +251,23 @@ def _answer_known(state: State, c: CommandRecord, known: Body, asked: Body) -> R
     return Reason.NONE
 
 
-def _refusal(instrument: Instrument, order: Order, price: int, terms: Terms) -> Reason:
-    """Phase, quantity, price, value; `price` is the limit as it was asked for."""
-    is_market = order.order_type == OrderType.MARKET
+def refusal(
+    instrument: Instrument,
+    order: Order,
+    price: int,
+    terms: Terms,
+    gone: frozenset[int] = frozenset(),
+) -> Reason:
+    """Phase, quantity, price, value; `price` is the limit as it was asked for. O(log levels).
+
+    `gone` are ids of orders that will be out of the way.
+    """
     return (
         phase_refusal(instrument.phase, order.time_in_force, must_match=must_match(order, terms))
         or _quantity_refusal(instrument, order)
         or quantities_refusal(instrument, order, terms)
-        or (Reason.NONE if is_market else _price_refusal(instrument, price))
-        or _limit_refusal(instrument, order)
+        or _asked_refusal(instrument, order, price)
+        or _limit_refusal(instrument, order, gone)
     )
 
 
@@ -264,13 +285,31 @@ def _quantity_refusal(instrument: Instrument, order: Order) -> Reason:
     return Reason.NONE
 
 
-def _limit_refusal(instrument: Instrument, order: Order) -> Reason:
+def _policy_refusal(order: Order) -> Reason:
+    """Whether the order may not be replaced at all."""
+    is_quote = order.instructions & ExecInst.FROM_QUOTE
+    return Reason.NOT_ALLOWED_BY_POLICY if is_quote else Reason.NONE
+
+
+def _asked_refusal(instrument: Instrument, order: Order, price: int) -> Reason:
+    """The limit as it was asked for; of a STOP the one that its stop price leads to."""
+    if order.order_type == OrderType.MARKET:
+        return Reason.NONE
+    if order.order_type == OrderType.STOP:
+        is_sound = 0 < order.stop_price <= PRICE_LIMIT
+        return _band_refusal(instrument, order.price) if is_sound else Reason.NONE
+    return _price_refusal(instrument, price)
+
+
+def _limit_refusal(instrument: Instrument, order: Order, gone: frozenset[int]) -> Reason:
     """What the limit that the order would have leads to."""
     if order.order_type == OrderType.MARKET and instrument.opposite(order.side).best() is None:
         return Reason.NO_LIQUIDITY
     if order.price * order.quantity > instrument[Parameter.VALUE_MAX]:
         return Reason.VALUE_ABOVE_MAX
-    if order.instructions & POST_ONLY and instrument.would_trade(order.side, order.price):
+    if order.queue == Queue.STOPS and not instrument.is_on_tick(order.stop_price):
+        return Reason.STOP_PRICE_OUT_OF_RANGE
+    if order.instructions & POST_ONLY and instrument.would_trade(order.side, order.price, gone):
         return Reason.POST_ONLY_WOULD_TRADE
     return Reason.NONE
 
@@ -282,6 +321,10 @@ def _price_refusal(instrument: Instrument, price: int) -> Reason:
         return Reason.PRICE_ABOVE_MAX
     if price % instrument.tick_at(price):
         return Reason.PRICE_NOT_TICK
+    return _band_refusal(instrument, price)
+
+
+def _band_refusal(instrument: Instrument, price: int) -> Reason:
     band = instrument.band()
     if band and price > band[1]:
         return Reason.PRICE_ABOVE_BAND
@@ -297,8 +340,8 @@ def _label_refusal(state: State, c: CommandRecord) -> Reason:
     return Reason.NONE
 
 
-def _funds_refusal(state: State, order: Order, more: int) -> Reason:
-    """`more` is what the hold would grow by."""
+def funds_refusal(state: State, order: Order, more: int) -> Reason:
+    """Whether the account lacks what the order's hold would grow by. O(1)."""
     if order.side == Side.BUY:
         is_short = more > state.accounts[order.account_id].available
         return Reason.INSUFFICIENT_CASH if is_short else Reason.NONE
@@ -341,6 +384,7 @@ def _ordered(instrument: Instrument, c: CommandRecord, position: int, terms: Ter
         stop_price=terms.stop_price,
         display_quantity=terms.display_quantity,
         expire_date=terms.expire_date,
+        queue=Queue.STOPS if c.order_type in STOPS else Queue.BOOK,
     )
     order.price = _limit(instrument, order)
     return order
@@ -368,6 +412,9 @@ def _replaced(instrument: Instrument, order: Order, c: CommandRecord, terms: Ter
 def _limit(instrument: Instrument, order: Order) -> int:
     if order.order_type == OrderType.MARKET:
         return instrument.protection_price(order.side) or 0
+    if order.order_type == OrderType.STOP:
+        is_sound = 0 < order.stop_price <= PRICE_LIMIT
+        return instrument.protected(order.side, order.stop_price) if is_sound else 0
     if order.instructions & ExecInst.POST_ONLY_REPRICE:
         return instrument.price_behind(order.side, order.price)
     return order.price
@@ -394,8 +441,17 @@ def _say_terms(state: State, order: Order) -> None:
     state.emit(Event.TERMS_SET, value=order.stop_price, quantity=shown, **said)
 
 
-def _trade(state: State, instrument: Instrument, taker: Order, minimum: int) -> None:
-    """Meet the other side, if it is the time for it, then rest or end.
+def enter(state: State, instrument: Instrument, order: Order, minimum: int = 0) -> None:
+    """Let an accepted order wait for its stop price, or trade. O(log levels + fills)."""
+    state.stirred.add(instrument.instrument_id)
+    if order.queue == Queue.STOPS:
+        rest(state, instrument, order)
+    else:
+        trade(state, instrument, order, minimum)
+
+
+def trade(state: State, instrument: Instrument, taker: Order, minimum: int) -> None:
+    """Meet the other side, if it is the time for it, then rest or end. O(log levels + fills).
 
     `minimum` is what must trade at once.
     """
@@ -404,7 +460,7 @@ def _trade(state: State, instrument: Instrument, taker: Order, minimum: int) -> 
     unfilled = Reason.MINIMUM_QUANTITY_UNFILLED
     if taker.time_in_force == TimeInForce.FOK:
         minimum, unfilled = taker.leaves, Reason.FILL_OR_KILL_UNFILLED
-    if minimum and sum(o.leaves for o in others.within(limit)) < minimum:
+    if minimum and fillable(state, taker, others.within(limit)) < minimum:
         end(state, instrument, taker, unfilled)
         return
     fees = instrument[Parameter.MAKER_FEE_BP], instrument[Parameter.TAKER_FEE_BP]
@@ -412,6 +468,9 @@ def _trade(state: State, instrument: Instrument, taker: Order, minimum: int) -> 
         maker = next(others.within(limit), None)
         if maker is None:
             break
+        if prevents(state, taker, maker):
+            prevent(state, instrument, taker, maker)
+            continue
         quantity = min(maker.showing, taker.leaves)
         instrument.count_trade(quantity, maker.price)
         fill(state, instrument, (maker, taker), quantity, maker.price, fees)

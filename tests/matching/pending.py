@@ -5,9 +5,6 @@ from __future__ import annotations
 from matching.layout import Event, Reason
 
 PENDING_EVENTS = {
-    Event.TRIGGERED,
-    Event.MASS_CANCELLED,
-    Event.QUOTED,
     Event.PARTICIPANT_CHANGED,
     Event.AUCTION_OPENED,
     Event.AUCTION_CLEARED,
@@ -16,16 +13,9 @@ PENDING_EVENTS = {
 }
 
 PENDING_REASONS = {
-    # stops, self-trades, quotes, mass cancels
-    Reason.STOP_PRICE_OUT_OF_RANGE,
-    Reason.QUOTE_CROSSED,
-    Reason.QUOTE_REPLACED,
-    Reason.SELF_TRADE_PREVENTED,
-    Reason.CANCELLED_IN_MASS,
     # phases and calls
     Reason.CALL_ENDED,
     # listings, blocks, sealed bids
-    Reason.NOT_ALLOWED_BY_POLICY,
     Reason.BLOCKS_CLOSED,
     Reason.UNKNOWN_COUNTERPARTY,
     Reason.QUANTITY_ABOVE_LISTED,

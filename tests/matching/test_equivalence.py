@@ -14,10 +14,12 @@ from matching.protocol import Limits
 from tests.matching import flows
 from tests.matching.flows import INSTRUMENTS, WHOLE_FLOWS, Flow
 from tests.matching.frames import command, frame
+from tests.matching.maker_flows import MAKER_FLOWS
 from tests.matching.pending import PENDING_EVENTS, PENDING_REASONS
 from tests.matching.twin import Twin, run, trade
 
 SEEDS = range(3)
+FLOWS = WHOLE_FLOWS | MAKER_FLOWS
 
 NEVER_HEARD_IN_FLOWS = {
     # Met in tests of their own: they need limits, or a state no random flow reaches.
@@ -29,22 +31,22 @@ NEVER_HEARD_IN_FLOWS = {
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("name", WHOLE_FLOWS)
+@pytest.mark.parametrize("name", FLOWS)
 def test_flow(name: str, seed: int) -> None:
     twin, flow = Twin(), Flow(seed)
     run(twin, flow, flow.opening())
     if seed:
         run(twin, flow, [flow.rules()])
-    run(twin, flow, flow.frames(120, WHOLE_FLOWS[name]))
+    run(twin, flow, flow.frames(120, FLOWS[name]))
     run(twin, flow, flows.broken_frames(flow, 40))
-    run(twin, flow, flow.frames(10, WHOLE_FLOWS[name]))
+    run(twin, flow, flow.frames(10, FLOWS[name]))
 
 
 def test_flows_meet_every_event_and_reason() -> None:
     """A flow that meets nothing proves nothing."""
     heard: Counter[tuple[int, int]] = Counter()
     for seed in range(4):
-        for commands in WHOLE_FLOWS.values():
+        for commands in FLOWS.values():
             twin, flow = trade(seed, commands, 150)
             run(twin, flow, [flow.rules()])
             run(twin, flow, flows.broken_frames(flow, 60), every=100)
@@ -134,13 +136,13 @@ def test_small_limits(seed: int) -> None:
     assert heard >= NEVER_HEARD_IN_FLOWS
 
 
-@pytest.mark.parametrize("name", WHOLE_FLOWS)
+@pytest.mark.parametrize("name", FLOWS)
 def test_each_restores_the_other(name: str) -> None:
-    twin, flow = trade(11, WHOLE_FLOWS[name], 30)
-    untouched, same = trade(11, WHOLE_FLOWS[name], 30)
+    twin, flow = trade(11, FLOWS[name], 30)
+    untouched, same = trade(11, FLOWS[name], 30)
     for _ in range(4):
         twin.swap()
-        for record in flow.frames(15, WHOLE_FLOWS[name]):
+        for record in flow.frames(15, FLOWS[name]):
             output = twin.apply(record)
             assert untouched.apply(record) == output
             flow.hear(output)

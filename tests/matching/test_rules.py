@@ -46,12 +46,12 @@ BROKEN: dict[Reason, dict[str, Any]] = {
     Reason.UNKNOWN_ACCOUNT: {"account_id": 99},
     Reason.UNKNOWN_INSTRUMENT: {"instrument_id": 99},
     Reason.INVALID_SIDE: {"side": 3},
-    Reason.INVALID_ORDER_TYPE: {"order_type": 3},
+    Reason.INVALID_ORDER_TYPE: {"order_type": 5},
     Reason.INVALID_TIME_IN_FORCE: {"time_in_force": 2},
     Reason.MARKET_ORDER_CANNOT_REST: MARKET | {"time_in_force": TimeInForce.DAY},
     Reason.MARKET_ORDER_HAS_PRICE: MARKET | {"price": 7_000},
     Reason.INVALID_INSTRUCTIONS: {"order_id": 8},
-    Reason.INVALID_TERMS: {"terms": {"ref": 7_000}},
+    Reason.INVALID_TERMS: {"terms": {"ref": 7_000, "quantity": 10}},
     Reason.EXPIRE_DATE_OUT_OF_RANGE: {
         "time_in_force": TimeInForce.GTD,
         "terms": {"order_id": 10**8},
@@ -82,6 +82,7 @@ BROKEN: dict[Reason, dict[str, Any]] = {
     Reason.PRICE_BELOW_BAND: {"price": 6_295},
     Reason.NO_LIQUIDITY: MARKET | {"side": Side.SELL},
     Reason.VALUE_ABOVE_MAX: {"quantity": 900, "price": 7_100},
+    Reason.STOP_PRICE_OUT_OF_RANGE: {"order_type": OrderType.STOP_LIMIT, "terms": {"ref": 7_001}},
     Reason.POST_ONLY_WOULD_TRADE: {"side": Side.BUY, "order_id": ExecInst.POST_ONLY},
     Reason.ORDERS_FULL: {"limits": {"orders_max": 1}},
     Reason.CLIENT_ORDER_IDS_FULL: {"limits": {"client_order_ids_max": 1}},
@@ -111,6 +112,19 @@ EXCLUSIVE = {
     (Reason.DISPLAY_QUANTITY_OUT_OF_RANGE, Reason.POST_ONLY_WOULD_TRADE),
     (Reason.MINIMUM_QUANTITY_OUT_OF_RANGE, Reason.POST_ONLY_WOULD_TRADE),
     (Reason.NO_LIQUIDITY, Reason.POST_ONLY_WOULD_TRADE),
+    # A stop is no market order, trades not at once, and has no other terms but a date.
+    *(
+        (reason, Reason.STOP_PRICE_OUT_OF_RANGE)
+        for reason in (
+            Reason.EXPIRE_DATE_OUT_OF_RANGE,
+            Reason.CLIENT_ORDER_ID_REUSED_ORDER_TYPE,
+            Reason.ORDER_NOT_ALLOWED_IN_PHASE,
+            Reason.DISPLAY_QUANTITY_OUT_OF_RANGE,
+            Reason.MINIMUM_QUANTITY_OUT_OF_RANGE,
+            Reason.NO_LIQUIDITY,
+        )
+    ),
+    (Reason.STOP_PRICE_OUT_OF_RANGE, Reason.POST_ONLY_WOULD_TRADE),
 }
 
 REUSED = {
@@ -128,6 +142,8 @@ ELSEWHERE = {
     Reason.UNKNOWN_ORDER,
     Reason.CLIENT_ORDER_ID_REUSED_ORDER,
     Reason.QUANTITY_NOT_ABOVE_EXECUTED,
+    Reason.NOT_ALLOWED_BY_POLICY,
+    Reason.QUOTE_CROSSED,
 }
 """Of cancels and replaces only, or of no command at all."""
 

@@ -71,7 +71,8 @@ def _details(names: Names, e: EventRow) -> str:
             return f"{order} {e.quantity} @{decimal(e.price)} hold {amount}"
         case Event.REPLACED:
             place = "KEPT" if e.order_type else "MOVED"
-            return f"{order} {e.quantity} @{decimal(e.price)} hold {amount} {place}"
+            why = Reason(e.reason).name if e.reason else ""
+            return f"{order} {e.quantity} @{decimal(e.price)} hold {amount} {place} {why}".strip()
         case Event.CANCELLED:
             return f"{order} {e.quantity} released {amount} {Reason(e.reason).name}"
         case Event.REJECTED | Event.FRAME_REFUSED:

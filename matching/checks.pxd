@@ -1,0 +1,97 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True
+"""What every order is asked before it is accepted, in order of Reason.
+
+`price` is the limit that the order would have, that of the command as it was asked for.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from matching.calls cimport phase_refusal
+from matching.layout cimport *
+from matching.memory cimport unlikely
+from matching.state cimport Asked, Instrument, State, is_outside_band
+from matching.terms cimport POST_ONLY_BITS, must_match, quantities_refusal, would_trade
+from matching.ticks cimport round_down, round_up, tick_at
+
+cdef inline bint is_stop(uint8_t order_type) noexcept nogil:
+    return order_type == STOP or order_type == STOP_LIMIT
+
+cdef inline uint16_t refusal(
+    const State* s, const Instrument* i, const CommandRecord* c, uint8_t side, uint8_t order_type,
+    uint8_t time_in_force, int64_t price, int64_t executed, const Asked* asked,
+) noexcept nogil:
+    cdef uint16_t reason
+    if unlikely(i.phase != CONTINUOUS):
+        reason = phase_refusal(i.phase, time_in_force, must_match(time_in_force, asked))
+        if reason:
+            return reason
+    if c.quantity <= 0:
+        return QUANTITY_NOT_POSITIVE
+    if c.quantity > i.parameters[QUANTITY_MAX]:
+        return QUANTITY_ABOVE_MAX
+    if i.parameters[LOT_SIZE] != 1 and c.quantity % i.parameters[LOT_SIZE]:
+        return QUANTITY_NOT_LOT
+    if c.quantity <= executed:
+        return QUANTITY_NOT_ABOVE_EXECUTED
+    if c.quantity < i.parameters[QUANTITY_MIN]:
+        return QUANTITY_BELOW_MIN
+    if unlikely(asked.has_terms):
+        reason = quantities_refusal(i, c.quantity, c.quantity - executed, asked)
+        if reason:
+            return reason
+    if order_type == MARKET:
+        if i.sides[BUY + SELL - side].best == 0:
+            return NO_LIQUIDITY
+    elif unlikely(order_type == STOP):
+        if is_price(asked.stop_price) and is_outside_band(i, price):
+            return PRICE_ABOVE_BAND if price > i.band_high else PRICE_BELOW_BAND
+    else:
+        reason = price_refusal(i, c.price)
+        if reason:
+            return reason
+    # The largest price times the largest quantity passes 63 bits, but not 64.
+    if <uint64_t>price * <uint64_t>c.quantity > <uint64_t>i.parameters[VALUE_MAX]:
+        return VALUE_ABOVE_MAX
+    if unlikely(is_stop(order_type)) and not is_on_tick(i, asked.stop_price):
+        return STOP_PRICE_OUT_OF_RANGE
+    if unlikely(asked.instructions & POST_ONLY_BITS) and would_trade(s, i, side, price):
+        return POST_ONLY_WOULD_TRADE
+    return NONE
+
+cdef inline bint is_price(int64_t price) noexcept nogil:
+    return 0 < price <= PRICE_LIMIT
+
+cdef inline bint is_on_tick(const Instrument* i, int64_t price) noexcept nogil:
+    return is_price(price) and price % tick_at(i, price) == 0
+
+cdef inline uint16_t price_refusal(const Instrument* i, int64_t price) noexcept nogil:
+    cdef int64_t tick = i.parameters[TICK_SIZE]
+    if price <= 0:
+        return PRICE_NOT_POSITIVE
+    if price > PRICE_LIMIT:
+        return PRICE_ABOVE_MAX
+    if unlikely(i.has_steps):
+        tick = tick_at(i, price)
+    if tick != 1 and price % tick:
+        return PRICE_NOT_TICK
+    if is_outside_band(i, price):
+        return PRICE_ABOVE_BAND if price > i.band_high else PRICE_BELOW_BAND
+    return NONE
+
+cdef inline int64_t protection_price(
+    const State* s, const Instrument* i, uint8_t side
+) noexcept nogil:
+    # The limit of a market order, 0 when there is nothing to meet.
+    cdef uint32_t best = i.sides[BUY + SELL - side].best
+    return protected(i, side, s.orders[s.levels[best].head].price) if best else 0
+
+cdef inline int64_t protected(const Instrument* i, uint8_t side, int64_t price) noexcept nogil:
+    # The limit of what trades at `price` or a little worse; 0 if there is no such price.
+    if not is_price(price):
+        return 0
+    if side == BUY:
+        price = price * (BP + i.parameters[PROTECTION_BP]) // BP
+        price = round_down(i, min(price, <int64_t>PRICE_LIMIT))
+        return min(price, i.band_high) if i.band_high >= 0 else price
+    price = (price * (BP - i.parameters[PROTECTION_BP]) + BP - 1) // BP
+    return max(round_up(i, max(price, <int64_t>1)), i.band_low)

@@ -1,0 +1,104 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True
+"""Matching: what an accepted order does when it comes, is replaced anew, or is triggered.
+
+Price, then arrival. Whatever only rare orders have is asked for behind one branch that is well
+predicted: a mode of self-trade prevention, a minimum, an iceberg's slice, a stop price.
+"""
+
+from libc.stdint cimport int64_t, uint32_t
+
+from matching.ahead cimport await_order
+from matching.calls cimport interrupt, reach
+from matching.ladder cimport book_add, end_order, key_of, ladder_next, remove_filled
+from matching.layout cimport (
+    BOOK_TRADE, BUY, CONTINUOUS, FILL_OR_KILL_UNFILLED, FOK, IMMEDIATE_OR_CANCEL_REMAINDER, IOC,
+    MAKER, MAKER_FEE_BP, MINIMUM_QUANTITY_UNFILLED, SELL, STOPS, TAKER, TAKER_FEE_BP,
+    VOLATILITY_BP,
+)
+from matching.memory cimport unlikely
+from matching.self_trade cimport are_one, is_fillable_by_others, mode_of, prevent
+from matching.state cimport (
+    BookSide, Instrument, Order, State, count_trade, emit_fill, settle, terms_free,
+)
+from matching.terms cimport is_used_up, refill, show, take_visible
+
+cdef inline int enter_order(
+    State* s, Instrument* i, Order* o, int64_t minimum
+) except -1 nogil:
+    # Lets an accepted order wait for its stop price, or trade.
+    if unlikely(o.queue == STOPS):
+        i.has_stops = True
+        return book_add(s, i, o)
+    return trade(s, i, o, minimum)
+
+cdef inline int trade(State* s, Instrument* i, Order* taker, int64_t minimum) except -1 nogil:
+    # Meets the other side, if it is the time for it, then rests or ends; `minimum` is what must
+    # trade at once.
+    cdef BookSide* others = &i.sides[BUY + SELL - taker.side]
+    cdef uint32_t whole = key_of(i, BUY + SELL - taker.side, taker.price), limit = whole
+    cdef bint is_guarded = mode_of(taker) != 0, is_stopped
+    cdef uint32_t place
+    if unlikely(i.phase != CONTINUOUS):
+        return rest(s, i, taker)
+    if unlikely(i.parameters[VOLATILITY_BP] != 0):
+        limit = reach(s, i, taker.side, whole)
+    if taker.time_in_force == FOK and not is_fillable(s, others, limit, taker, taker.leaves):
+        return end_order(s, i, taker, FILL_OR_KILL_UNFILLED)
+    if unlikely(minimum != 0) and not is_fillable(s, others, limit, taker, minimum):
+        return end_order(s, i, taker, MINIMUM_QUANTITY_UNFILLED)
+    while taker.leaves and others.best and s.levels[others.best].key <= limit:
+        place = s.levels[others.best].head
+        await_order(s, s.orders[place].next)
+        if unlikely(is_guarded) and are_one(s, taker.account, s.orders[place].account):
+            if prevent(s, i, place, taker):
+                return 0
+            continue
+        fill(s, i, &s.orders[place], taker)
+        if s.orders[place].leaves == 0:
+            remove_filled(s, i, place)
+        elif unlikely(s.orders[place].terms != 0) and is_used_up(s, &s.orders[place]):
+            refill(s, i, place)
+    if taker.leaves == 0:
+        if unlikely(taker.terms != 0):
+            terms_free(s, taker.terms)
+        return 0
+    is_stopped = unlikely(limit != whole) and others.best and s.levels[others.best].key <= whole
+    if taker.time_in_force == IOC:
+        end_order(s, i, taker, IMMEDIATE_OR_CANCEL_REMAINDER)
+    else:
+        rest(s, i, taker)
+    return interrupt(s, i, taker.order_id) if is_stopped else 0
+
+cdef inline int rest(State* s, Instrument* i, const Order* o) except -1 nogil:
+    if unlikely(o.terms != 0):
+        show(s, o)
+    return book_add(s, i, o)
+
+cdef inline bint is_fillable(
+    const State* s, const BookSide* others, uint32_t limit, const Order* taker, int64_t wanted
+) noexcept nogil:
+    # Whether the taker would trade as much at once.
+    cdef uint32_t at = others.best
+    if unlikely(mode_of(taker) != 0):
+        return is_fillable_by_others(s, others, limit, taker, wanted)
+    while at and s.levels[at].key <= limit:
+        wanted -= s.levels[at].quantity
+        if wanted <= 0:
+            return True
+        at = ladder_next(s, others, s.levels[at].key)
+    return False
+
+cdef inline int fill(State* s, Instrument* i, Order* maker, Order* taker) except -1 nogil:
+    cdef int64_t quantity = min(maker.leaves, taker.leaves)
+    cdef int64_t price = maker.price
+    cdef int64_t value, fee
+    if unlikely(maker.terms != 0):
+        quantity = take_visible(s, maker, quantity)
+    value = quantity * price
+    count_trade(i, quantity, price, value)
+    s.levels[maker.level].quantity -= quantity
+    fee = settle(s, i, maker, quantity, value, i.parameters[MAKER_FEE_BP])
+    emit_fill(s, maker, taker, MAKER, BOOK_TRADE, quantity, price, fee)
+    fee = settle(s, i, taker, quantity, value, i.parameters[TAKER_FEE_BP])
+    emit_fill(s, taker, maker, TAKER, BOOK_TRADE, quantity, price, fee)
+    return 0
