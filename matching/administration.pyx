@@ -333,7 +333,12 @@ cdef int end_in_line(
 cdef uint16_t end_reason(
     const State* s, const Instrument* i, const Order* o, int64_t next_date
 ) noexcept nogil:
-    if next_date and o.time_in_force == DAY:
+    if next_date and (
+        o.time_in_force == DAY
+        or o.time_in_force == AT_THE_OPENING
+        or o.time_in_force == AT_THE_CLOSE
+        or o.queue == BLOCKS
+    ):
         return DAY_ENDED
     if next_date and o.time_in_force == GTD and s.terms[o.terms].expire_date < next_date:
         return DATE_EXPIRED

@@ -10,12 +10,15 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, qsort
 
 from matching.draws cimport draw
-from matching.ladder cimport end_resting, key_of, ladder_next, remove_filled
+from matching.ladder cimport (
+    end_resting, key_of, ladder_level, ladder_next, ladder_remove, level_append, level_unlink,
+    order_key, remove_filled,
+)
 from matching.layout cimport *
 from matching.memory cimport raise_memory_error, unlikely
 from matching.state cimport (
     SIDES, BookSide, CallPrice, Instrument, Order, State,
-    base_price, count_trade, emit, emit_fill, order_find, settle,
+    base_price, count_trade, emit, emit_fill, emit_order, hold_of, line_at, order_find, settle,
 )
 from matching.terms cimport show
 
@@ -117,6 +120,28 @@ cdef int enter(State* s, Instrument* i, uint8_t phase) except -1 nogil:
     e.order_type = phase
     if phase == HALT or phase == VOLATILITY_CALL or phase == CLOSED:
         end_non_persistent(s, i)
+    if phase == CLOSING_CALL:
+        enter_the_book(s, i, line_at(i, PARKED, BUY))
+        enter_the_book(s, i, line_at(i, PARKED, SELL))
+    return 0
+
+cdef int enter_the_book(State* s, Instrument* i, BookSide* parked) except -1 nogil:
+    # The orders parked for this call, in order of arrival.
+    cdef uint32_t place
+    cdef Order* o
+    while parked.best:
+        place = s.levels[parked.best].head
+        o = &s.orders[place]
+        level_unlink(s, place)
+        if s.levels[o.level].head == 0:
+            ladder_remove(s, parked, o.level)
+        o.queue = BOOK
+        level_append(s, place, ladder_level(s, &i.sides[o.side], order_key(s, i, o)))
+        if o.terms:
+            show(s, o)
+        e = emit_order(s, TRIGGERED, o)
+        e.value = hold_of(o, i.fee_bp_max)
+        e.quantity = o.leaves
     return 0
 
 cdef int compare_ids(const void* a, const void* b) noexcept nogil:

@@ -21,7 +21,7 @@ cdef inline uint16_t refusal(
     uint8_t time_in_force, int64_t price, int64_t executed, const Asked* asked,
 ) noexcept nogil:
     cdef uint16_t reason
-    if unlikely(i.phase != CONTINUOUS):
+    if unlikely(i.phase != CONTINUOUS or time_in_force == AT_THE_OPENING):
         reason = phase_refusal(i.phase, time_in_force, must_match(time_in_force, asked))
         if reason:
             return reason
@@ -40,7 +40,7 @@ cdef inline uint16_t refusal(
         if reason:
             return reason
     if order_type == MARKET:
-        if i.sides[BUY + SELL - side].best == 0:
+        if price == 0:
             return NO_LIQUIDITY
     elif unlikely(order_type == STOP):
         if is_price(asked.stop_price) and is_outside_band(i, price):
@@ -95,3 +95,11 @@ cdef inline int64_t protected(const Instrument* i, uint8_t side, int64_t price) 
         return min(price, i.band_high) if i.band_high >= 0 else price
     price = (price * (BP - i.parameters[PROTECTION_BP]) + BP - 1) // BP
     return max(round_up(i, max(price, <int64_t>1)), i.band_low)
+
+cdef inline int64_t band_edge(const Instrument* i, uint8_t side) noexcept nogil:
+    # 0 without a band.
+    if i.band_high < 0:
+        return 0
+    return min(
+        i.band_high if side == BUY else i.band_low, round_down(i, <int64_t>PRICE_LIMIT)
+    )

@@ -15,7 +15,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from matching.administration cimport administer
 from matching.ahead cimport look, look_alone
 from matching.calls cimport phase_refusal
-from matching.checks cimport is_stop, protected, protection_price, refusal
+from matching.checks cimport band_edge, is_stop, protected, protection_price, refusal
 from matching.image cimport check, load, save, state_close, state_open
 from matching.ladder cimport book_remove, end_resting
 from matching.layout cimport *
@@ -191,7 +191,7 @@ cdef int new_order(
     if known != NULL:
         return answer_known(s, c, known, asked.digest)
     if c.order_type == MARKET:
-        price = protection_price(s, i, c.side)
+        price = market_limit(s, i, c)
     elif unlikely(c.order_type == STOP):
         price = protected(i, c.side, asked.stop_price)
     elif unlikely(asked.instructions & POST_ONLY_REPRICE):
@@ -213,7 +213,7 @@ cdef int new_order(
     o.order_type = c.order_type
     o.time_in_force = c.time_in_force
     o.instructions = asked.instructions
-    o.queue = STOPS if unlikely(is_stop(c.order_type)) else BOOK
+    o.queue = queue_for(i, c)
     o.session_id = c.session_id
     o.client_order_id = c.client_order_id
     hold = hold_of(&o, i.fee_bp_max)
@@ -354,25 +354,42 @@ cdef uint16_t form_refusal(const CommandRecord* c) noexcept nogil:
     if not MARKET <= c.order_type <= STOP_LIMIT:
         return INVALID_ORDER_TYPE
     if not (
-        (is_immediate and c.order_type <= LIMIT)
-        or c.time_in_force == DAY
+        c.time_in_force == DAY
         or c.time_in_force == GTC
         or c.time_in_force == GTD
+        or (c.order_type <= LIMIT and (is_immediate or is_for_call(c.time_in_force)))
     ):
         return INVALID_TIME_IN_FORCE
-    if c.order_type == MARKET and not is_immediate:
+    if c.order_type == MARKET and not is_immediate and not is_for_call(c.time_in_force):
         return MARKET_ORDER_CANNOT_REST
     if c.price != 0 and (c.order_type == MARKET or c.order_type == STOP):
         return MARKET_ORDER_HAS_PRICE
     return NONE
 
+cdef bint is_for_call(uint8_t time_in_force) noexcept nogil:
+    return time_in_force == AT_THE_OPENING or time_in_force == AT_THE_CLOSE
+
 cdef uint16_t unreplaceable(const Instrument* i, const Order* o) noexcept nogil:
     # An order that only its own command may change.
     cdef uint16_t reason
-    if likely(not o.instructions & FROM_QUOTE):
+    if likely(not o.instructions & FROM_QUOTE and o.order_type != MARKET):
         return NONE
     reason = phase_refusal(i.phase, o.time_in_force, False)
     return reason if reason else NOT_ALLOWED_BY_POLICY
+
+cdef uint8_t queue_for(const Instrument* i, const CommandRecord* c) noexcept nogil:
+    # Where a new order stands when it comes.
+    if unlikely(is_stop(c.order_type)):
+        return STOPS
+    return PARKED if unlikely(c.time_in_force == AT_THE_CLOSE and i.phase != CLOSING_CALL) else BOOK
+
+cdef int64_t market_limit(
+    const State* s, const Instrument* i, const CommandRecord* c
+) noexcept nogil:
+    # 0 when there is nothing to meet, or, if it waits for a call, no band.
+    if is_for_call(c.time_in_force):
+        return band_edge(i, c.side)
+    return protection_price(s, i, c.side)
 
 cdef uint16_t label_refusal(const State* s, const CommandRecord* c) noexcept nogil:
     if <int64_t>labels_count(&s.labels) < s.client_order_ids_max:

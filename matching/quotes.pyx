@@ -5,6 +5,7 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
+from matching.calls cimport phase_refusal
 from matching.checks cimport refusal
 from matching.ladder cimport end_resting, key_of, ladder_next
 from matching.layout cimport *
@@ -93,6 +94,8 @@ cdef uint16_t side_refusal(
     cdef uint16_t reason
     cdef Asked plain
     memset(&plain, 0, sizeof(Asked))
+    if asked.order_id & POST_ONLY and i.phase != CONTINUOUS:
+        return phase_refusal(i.phase, DAY, True)
     reason = refusal(s, i, asked, asked.side, LIMIT, DAY, asked.price, 0, &plain)
     if not reason and asked.order_id & POST_ONLY and meets(s, i, asked, gone):
         return POST_ONLY_WOULD_TRADE

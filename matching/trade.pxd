@@ -11,7 +11,8 @@ from matching.ahead cimport await_order
 from matching.calls cimport interrupt, reach
 from matching.ladder cimport book_add, end_order, key_of, ladder_next, remove_filled
 from matching.layout cimport (
-    BOOK_TRADE, BUY, CONTINUOUS, FILL_OR_KILL_UNFILLED, FOK, IMMEDIATE_OR_CANCEL_REMAINDER, IOC,
+    BOOK, BOOK_TRADE, BUY, CONTINUOUS, FILL_OR_KILL_UNFILLED, FOK,
+    IMMEDIATE_OR_CANCEL_REMAINDER, IOC,
     MAKER, MAKER_FEE_BP, MINIMUM_QUANTITY_UNFILLED, SELL, STOPS, TAKER, TAKER_FEE_BP,
     VOLATILITY_BP,
 )
@@ -25,9 +26,10 @@ from matching.terms cimport is_used_up, refill, show, take_visible
 cdef inline int enter_order(
     State* s, Instrument* i, Order* o, int64_t minimum
 ) except -1 nogil:
-    # Lets an accepted order wait for its stop price, or trade.
-    if unlikely(o.queue == STOPS):
-        i.has_stops = True
+    # Lets an accepted order wait for its stop price or its call, or trade.
+    if unlikely(o.queue != BOOK):
+        if o.queue == STOPS:
+            i.has_stops = True
         return book_add(s, i, o)
     return trade(s, i, o, minimum)
 

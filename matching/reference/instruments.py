@@ -196,6 +196,13 @@ class Instrument:
             return min(limit, high) if best >= low else 0
         return max(limit, low) if best <= high else PRICE_LIMIT + 1
 
+    def band_edge(self, side: int) -> int | None:
+        """The limit of a market order that waits for a call, None without a band. O(1)."""
+        band = self.band()
+        if band is None:
+            return None
+        return min(band[side == Side.BUY], self.round_down(PRICE_LIMIT))
+
     def closing_price(self) -> int:
         """The close by CLOSE_RULE; the reference stays on a thin day. O(1)."""
         rule = self[Parameter.CLOSE_RULE]

@@ -19,7 +19,7 @@ from matching.reference.book import Order
 from matching.reference.call_price import NOTHING_CROSSES
 from matching.reference.calls import CALLS, say_indicative, uncross
 from matching.reference.instruments import Instrument
-from matching.reference.orders import end_resting, names
+from matching.reference.orders import end_resting, names, rest, take_out
 from matching.reference.records import CommandRecord
 from matching.reference.state import State
 
@@ -133,10 +133,9 @@ def _end_non_persistent(state: State, instrument: Instrument) -> None:
 def _enter_the_book(state: State, instrument: Instrument) -> None:
     """The orders parked for this call, in order of arrival."""
     for side in Side:
-        parked = instrument.queues[Queue.PARKED, side]
-        for order in list(parked):
-            parked.remove(order)
+        for order in list(instrument.queues[Queue.PARKED, side]):
+            take_out(state, instrument, order)
             order.queue = Queue.BOOK
-            instrument.book_side(side).add(order)
+            rest(state, instrument, order)
             hold = order.hold(instrument.fee_bp_max())
             state.emit(Event.TRIGGERED, value=hold, quantity=order.leaves, **names(order))

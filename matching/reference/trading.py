@@ -37,6 +37,7 @@ from matching.reference.records import NO_LABEL, CommandRecord, terms_tail
 from matching.reference.self_trade import fillable, prevent, prevents
 from matching.reference.state import Body, State
 from matching.reference.terms import (
+    AT_A_CALL,
     IMMEDIATE,
     NO_TERMS,
     POST_ONLY,
@@ -52,7 +53,8 @@ from matching.reference.terms import (
 
 _ORDER_TYPES = frozenset({OrderType.MARKET, OrderType.LIMIT}) | STOPS
 _UNPRICED = frozenset({OrderType.MARKET, OrderType.STOP})
-_TIMES_IN_FORCE = IMMEDIATE | RESTING
+_TIMES_IN_FORCE = IMMEDIATE | RESTING | AT_A_CALL
+_UNTIL_THE_CLOSE = AT_A_CALL | {TimeInForce.DAY}
 
 _BANDED = frozenset({Queue.BOOK, Queue.STOPS, Queue.PARKED})
 _DAILY = _BANDED | {Queue.BLOCKS}
@@ -192,7 +194,7 @@ def end_of_day(state: State, instrument: Instrument, next_date: int) -> None:
 
 
 def _end_of_day_reason(instrument: Instrument, order: Order, next_date: int) -> Reason:
-    if order.time_in_force == TimeInForce.DAY:
+    if order.time_in_force in _UNTIL_THE_CLOSE or order.queue == Queue.BLOCKS:
         return Reason.DAY_ENDED
     if order.time_in_force == TimeInForce.GTD and order.expire_date < next_date:
         return Reason.DATE_EXPIRED
@@ -209,7 +211,7 @@ def _form_refusal(c: CommandRecord) -> Reason:
         return Reason.INVALID_ORDER_TYPE
     if c.time_in_force not in (RESTING if c.order_type in STOPS else _TIMES_IN_FORCE):
         return Reason.INVALID_TIME_IN_FORCE
-    if c.order_type == OrderType.MARKET and c.time_in_force not in IMMEDIATE:
+    if c.order_type == OrderType.MARKET and c.time_in_force in RESTING:
         return Reason.MARKET_ORDER_CANNOT_REST
     if c.order_type in _UNPRICED and c.price != 0:
         return Reason.MARKET_ORDER_HAS_PRICE
@@ -288,7 +290,8 @@ def _quantity_refusal(instrument: Instrument, order: Order) -> Reason:
 def _policy_refusal(order: Order) -> Reason:
     """Whether the order may not be replaced at all."""
     is_quote = order.instructions & ExecInst.FROM_QUOTE
-    return Reason.NOT_ALLOWED_BY_POLICY if is_quote else Reason.NONE
+    is_market = order.order_type == OrderType.MARKET
+    return Reason.NOT_ALLOWED_BY_POLICY if is_quote or is_market else Reason.NONE
 
 
 def _asked_refusal(instrument: Instrument, order: Order, price: int) -> Reason:
@@ -303,7 +306,7 @@ def _asked_refusal(instrument: Instrument, order: Order, price: int) -> Reason:
 
 def _limit_refusal(instrument: Instrument, order: Order, gone: frozenset[int]) -> Reason:
     """What the limit that the order would have leads to."""
-    if order.order_type == OrderType.MARKET and instrument.opposite(order.side).best() is None:
+    if order.order_type == OrderType.MARKET and not order.price:
         return Reason.NO_LIQUIDITY
     if order.price * order.quantity > instrument[Parameter.VALUE_MAX]:
         return Reason.VALUE_ABOVE_MAX
@@ -386,6 +389,8 @@ def _ordered(instrument: Instrument, c: CommandRecord, position: int, terms: Ter
         expire_date=terms.expire_date,
         queue=Queue.STOPS if c.order_type in STOPS else Queue.BOOK,
     )
+    if order.time_in_force == TimeInForce.AT_THE_CLOSE and instrument.phase != Phase.CLOSING_CALL:
+        order.queue = Queue.PARKED
     order.price = _limit(instrument, order)
     return order
 
@@ -411,7 +416,9 @@ def _replaced(instrument: Instrument, order: Order, c: CommandRecord, terms: Ter
 
 def _limit(instrument: Instrument, order: Order) -> int:
     if order.order_type == OrderType.MARKET:
-        return instrument.protection_price(order.side) or 0
+        is_called = order.time_in_force in AT_A_CALL
+        find = instrument.band_edge if is_called else instrument.protection_price
+        return find(order.side) or 0
     if order.order_type == OrderType.STOP:
         is_sound = 0 < order.stop_price <= PRICE_LIMIT
         return instrument.protected(order.side, order.stop_price) if is_sound else 0
@@ -455,6 +462,9 @@ def trade(state: State, instrument: Instrument, taker: Order, minimum: int) -> N
 
     `minimum` is what must trade at once.
     """
+    if instrument.phase != Phase.CONTINUOUS or taker.queue != Queue.BOOK:
+        rest(state, instrument, taker)
+        return
     others = instrument.opposite(taker.side)
     limit = instrument.reach(taker.side, taker.price)
     unfilled = Reason.MINIMUM_QUANTITY_UNFILLED
@@ -464,7 +474,7 @@ def trade(state: State, instrument: Instrument, taker: Order, minimum: int) -> N
         end(state, instrument, taker, unfilled)
         return
     fees = instrument[Parameter.MAKER_FEE_BP], instrument[Parameter.TAKER_FEE_BP]
-    while taker.leaves and instrument.phase == Phase.CONTINUOUS:
+    while taker.leaves:
         maker = next(others.within(limit), None)
         if maker is None:
             break
@@ -481,7 +491,7 @@ def trade(state: State, instrument: Instrument, taker: Order, minimum: int) -> N
             refill(state, instrument, maker)
     if not taker.leaves:
         return
-    is_stopped = instrument.phase == Phase.CONTINUOUS and any(others.within(taker.price))
+    is_stopped = any(others.within(taker.price))
     if taker.time_in_force not in IMMEDIATE:
         rest(state, instrument, taker)
     else:

@@ -32,9 +32,7 @@ ACCOUNTS = (1, 2, 3, 4, 5, 4_000_000_000)
 INSTRUMENTS = (1, 2, 65_535)
 SECOND = 1_000_000_000
 MS = 1_000_000
-TIMES_IN_FORCE = (
-    TimeInForce.DAY, TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK, TimeInForce.GTD,
-)  # fmt: skip
+TIMES_IN_FORCE = tuple(TimeInForce)
 CONTROLS = tuple(AccountParameter)
 PARAMETERS = (
     *(p for p in Parameter if p <= Parameter.CLOSE_VOLUME_MIN),
@@ -190,11 +188,11 @@ class Flow:
         r = self.random
         account_id = r.choice(ACCOUNTS)
         order_type: int = r.choices((OrderType.LIMIT, OrderType.MARKET), (12, 1))[0]
-        tif: int = r.choices(TIMES_IN_FORCE, (6, 4, 2, 2, 2))[0]
+        tif: int = r.choices(TIMES_IN_FORCE, (6, 4, 1, 2, 2, 2, 1))[0]
         if order_type == OrderType.MARKET and r.random() < 0.9:
-            tif = r.choice((TimeInForce.IOC, TimeInForce.FOK))
+            tif = r.choices(TIMES_IN_FORCE, (0, 0, 1, 2, 2, 0, 1))[0]
         if r.random() < 0.01:
-            tif, order_type = r.choice(((2, OrderType.LIMIT), (0, 3), (255, 0)))
+            tif, order_type = r.choice(((5, OrderType.LIMIT), (0, 3), (255, 0)))
         fields: dict[str, Any] = {
             "account_id": account_id,
             "instrument_id": r.choices(INSTRUMENTS, (8, 2, 1))[0],

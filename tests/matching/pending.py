@@ -13,8 +13,6 @@ PENDING_EVENTS = {
 }
 
 PENDING_REASONS = {
-    # phases and calls
-    Reason.CALL_ENDED,
     # listings, blocks, sealed bids
     Reason.BLOCKS_CLOSED,
     Reason.UNKNOWN_COUNTERPARTY,

@@ -90,6 +90,9 @@ MUTANTS: dict[str, Mutant] = {
     "indicative prices are said again": (phases, "say_indicative", _always_said),
     "no volatility": (Instrument, "reach", lambda self, side, limit: limit),
     "volatility of the worse side only": (Instrument, "reach", _one_sided),
+    "orders for the opening go on": (phases, "_end_call_orders", lambda *told: None),
+    "orders for the close stay parked": (phases, "_enter_the_book", lambda *told: None),
+    "market orders know no edge": (Instrument, "band_edge", lambda self, side: 7_000),
     "sessions not numbered": (Engine, "_is_numbered", lambda self, c: True),
 }
 

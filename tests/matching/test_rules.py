@@ -47,7 +47,7 @@ BROKEN: dict[Reason, dict[str, Any]] = {
     Reason.UNKNOWN_INSTRUMENT: {"instrument_id": 99},
     Reason.INVALID_SIDE: {"side": 3},
     Reason.INVALID_ORDER_TYPE: {"order_type": 5},
-    Reason.INVALID_TIME_IN_FORCE: {"time_in_force": 2},
+    Reason.INVALID_TIME_IN_FORCE: {"time_in_force": 5},
     Reason.MARKET_ORDER_CANNOT_REST: MARKET | {"time_in_force": TimeInForce.DAY},
     Reason.MARKET_ORDER_HAS_PRICE: MARKET | {"price": 7_000},
     Reason.INVALID_INSTRUCTIONS: {"order_id": 8},
