@@ -22,7 +22,9 @@ cdef extern from *:
     #define CX_WHOLE(size) (((size) + CX_HUGE_PAGE - 1) & ~(CX_HUGE_PAGE - 1))
 
     static inline uint64_t cx_pick(int is_first, uint64_t first, uint64_t second) {
-        return second ^ ((first ^ second) & -(uint64_t)is_first);
+        uint64_t mask = -(uint64_t)(is_first != 0);
+        __asm__("" : "+r"(mask));  /* or the compiler finds the branch again */
+        return second ^ ((first ^ second) & mask);
     }
     static inline char *cx_reserve(size_t size) {
         /* Huge pages begin at their own multiples: so does the memory. What is in front goes. */
