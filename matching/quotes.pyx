@@ -91,8 +91,10 @@ cdef uint16_t side_refusal(
     const State* s, const Instrument* i, const CommandRecord* asked, uint32_t gone
 ) noexcept nogil:
     # `gone` is the order of the other side that will be out of the way.
-    cdef uint16_t reason
+    cdef uint16_t reason = phase_refusal(i.phase, DAY, (asked.order_id & POST_ONLY) != 0)
     cdef Asked plain
+    if reason:
+        return reason
     memset(&plain, 0, sizeof(Asked))
     if asked.order_id & POST_ONLY and i.phase != CONTINUOUS:
         return phase_refusal(i.phase, DAY, True)

@@ -37,12 +37,12 @@ def fillable(state: State, taker: Order, makers: Iterable[Order]) -> int:
     mode = mode_of(taker)
     better = here = in_front = price = 0
     for maker in makers:
+        if maker.price != price:
+            better, here, in_front, price = better + here, 0, 0, maker.price
         if prevents(state, taker, maker):
             if mode == SelfTrade.CANCEL_OLDEST:
                 continue
             return better + in_front
-        if maker.price != price:
-            better, here, in_front, price = better + here, 0, 0, maker.price
         here += maker.leaves
         in_front += maker.showing
     return better + here

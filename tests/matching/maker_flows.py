@@ -66,9 +66,9 @@ def moved_stop(flow: Flow) -> bytes:
 def quote(flow: Flow) -> bytes:
     """Both sides, one or none; now and then crossed or unsound."""
     r = flow.random
-    sides = []
+    sides, middle = [], flow.mid + r.randint(-8, 8)
     for distance in (-r.randint(0, 8), r.randint(1, 8)):
-        quantity, price = r.randint(1, 40), flow.mid + distance
+        quantity, price = r.randint(1, 40), middle + distance
         if r.random() < 0.1:
             quantity, price = r.choice(((0, 0), (0, 0), (0, price), (quantity, 0), (-1, price)))
         sides.append((quantity, price))
@@ -83,7 +83,7 @@ def quote(flow: Flow) -> bytes:
         Command.QUOTE,
         account_id=account_id,
         instrument_id=r.choices(INSTRUMENTS, (8, 2, 1))[0],
-        order_type=r.choice((0, 0, 0, 1, 2, 4, *(mode << 4 for mode in SelfTrade), 0x80, 0x50)),
+        order_type=r.choice((0, 0, 1, 1, 1, 2, 4, *(mode << 4 for mode in SelfTrade), 0x80, 0x50)),
         quantity=bought,
         price=bid,
         client_order_id=tail,
@@ -118,19 +118,25 @@ def group(flow: Flow) -> bytes:
     )
 
 
-def guarded(flow: Flow, **changes: Any) -> bytes:
-    """An order that may carry a mode, in few accounts so that they meet themselves."""
+def guarded(flow: Flow) -> bytes:
+    """An order that may carry a mode, in few accounts and prices so that they meet themselves."""
     r = flow.random
-    mode = r.choice((*SelfTrade, *SelfTrade, 5))
-    return flow.new_order(
+    mode, quantity = r.choice((*SelfTrade, *SelfTrade, 5)), r.randint(1, 60)
+    tif = r.choice((TimeInForce.DAY, TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK))
+    made = flow.new_order(
         account_id=r.choice(ACCOUNTS[:3]),
         instrument_id=r.choices(INSTRUMENTS, (8, 2, 1))[0],
         order_id=mode << 4 | r.choice((0, 0, 0, 4)),
-        quantity=r.randint(1, 60),
-        price=flow.price(),
+        quantity=quantity,
+        price=flow.mid + r.randint(-3, 3),
         order_type=OrderType.LIMIT,
-        **changes,
+        time_in_force=tif,
     )
+    flow.behind = []
+    if r.random() < 0.3:
+        term = "price" if tif == TimeInForce.IOC else "quantity"  # a minimum, or a slice
+        flow.behind = [command(Command.ORDER_TERMS, **{term: r.randint(1, quantity)})]
+    return made
 
 
 def _one_of(*weighted: tuple[int, Callable[[Flow], bytes]]) -> Callable[[Flow], bytes]:

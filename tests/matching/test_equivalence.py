@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from random import Random
+from struct import pack
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from matching.layout import Command, Event, OrderType, Phase, Reason, Side, TimeInForce
+from matching.layout import (
+    Command,
+    Event,
+    OrderType,
+    Phase,
+    Reason,
+    SelfTrade,
+    Side,
+    TimeInForce,
+)
 from matching.protocol import Limits
 from tests.matching import flows
 from tests.matching.flows import INSTRUMENTS, WHOLE_FLOWS, Flow
@@ -171,13 +181,33 @@ NEW_ORDERS = st.fixed_dictionaries(
     {
         "kind": st.just(Command.NEW_ORDER),
         "side": st.sampled_from(tuple(Side)),
-        "order_type": st.sampled_from((2, 2, 2, 1)),
+        "order_type": st.sampled_from((2, 2, 2, 1, 3, 4)),
+        "order_id": st.sampled_from((0, 0, *(mode << 4 for mode in SelfTrade), 1, 4)),
         "time_in_force": st.sampled_from((*TimeInForce, 2)),
         "instrument_id": st.sampled_from((1, 1, 1, 2)),
         "account_id": st.sampled_from((1, 2)),
         "quantity": QUANTITIES,
         "price": PRICES,
         "client_order_id": LABELS,
+    }
+)
+TERMS = st.fixed_dictionaries(
+    {
+        "kind": st.just(Command.ORDER_TERMS),
+        "ref": st.sampled_from((0, 2, 9_999, 10_000, 10_001)),
+        "quantity": st.sampled_from((0, 0, 1, 2)),
+        "price": st.sampled_from((0, 0, 2)),
+    }
+)
+QUOTES = st.fixed_dictionaries(
+    {
+        "kind": st.just(Command.QUOTE),
+        "order_type": st.sampled_from((0, 1, 0x10, 0x40)),
+        "instrument_id": st.just(1),
+        "account_id": st.sampled_from((1, 2)),
+        "quantity": st.sampled_from((0, 3)),
+        "price": st.sampled_from((0, 9_999, 10_000)),
+        "client_order_id": st.sampled_from((bytes(16), pack("<qq", 2, 10_000), pack("<qq", 2, 3))),
     }
 )
 CHANGES = st.fixed_dictionaries(
@@ -208,11 +238,12 @@ OTHERS = st.fixed_dictionaries(
         "price": PRICES,
     }
 )
-COMMANDS = st.lists(
-    st.one_of(NEW_ORDERS, NEW_ORDERS, CHANGES, PARAMETERS, OTHERS).flatmap(
-        lambda fields: NUMBERS.map(lambda number: fields | number)
-    ),
-    max_size=14,
+ALONE = st.one_of(NEW_ORDERS, NEW_ORDERS, CHANGES, PARAMETERS, QUOTES, OTHERS).flatmap(
+    lambda fields: NUMBERS.map(lambda number: [fields | number])
+)
+WITH_TERMS = st.tuples(st.one_of(NEW_ORDERS, CHANGES), TERMS).map(list)
+COMMANDS = st.lists(st.one_of(ALONE, ALONE, WITH_TERMS), max_size=14).map(
+    lambda groups: [fields for group in groups for fields in group]
 )
 
 

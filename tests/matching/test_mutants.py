@@ -7,15 +7,27 @@ from typing import Any
 
 import pytest
 
-from matching.layout import BP, PRICE_LIMIT, Reason
+from matching.layout import BP, PRICE_LIMIT, Phase, Queue, Reason, Side
 from matching.protocol import Limits
-from matching.reference import administration, book, calls, instruments, phases, trading
+from matching.reference import (
+    administration,
+    book,
+    calls,
+    instruments,
+    mass,
+    phases,
+    quotes,
+    self_trade,
+    stops,
+    trading,
+)
 from matching.reference.book import BookSide, Order
 from matching.reference.call_price import CallPrice
 from matching.reference.engine import Engine
 from matching.reference.instruments import Instrument
 from tests.matching import flows
 from tests.matching.flows import Flow
+from tests.matching.maker_flows import MAKER_FLOWS
 from tests.matching.twin import Twin, run
 
 Mutant = tuple[Any, str, Callable[..., Any]]
@@ -49,6 +61,31 @@ def _one_sided(self: Instrument, side: int, limit: int) -> int:
     return reach if 0 < reach <= PRICE_LIMIT else limit
 
 
+def _hidden_in_front(state: Any, taker: Any, makers: Any) -> int:
+    found = 0
+    for maker in makers:
+        if _prevents(state, taker, maker):
+            break
+        found += maker.leaves
+    return found
+
+
+def _old_sides_stand(self: Instrument, side: int, price: int, gone: Any = ()) -> bool:
+    return _would_trade(self, side, price)
+
+
+def _sells_first(instrument: Any) -> Any:
+    sell = instrument.queues[Queue.STOPS, Side.SELL].first()
+    if sell is not None and 0 < instrument.last_price <= sell.stop_price:
+        return sell if instrument.phase == Phase.CONTINUOUS else None
+    return _triggered(instrument)
+
+
+_prevents, _would_trade, _triggered = (
+    self_trade.prevents,
+    Instrument.would_trade,
+    stops._triggered,
+)
 _call_price, _fill, _say_indicative = calls.call_price, calls.fill, calls.say_indicative
 _reach = Instrument.reach
 _within, _remember = BookSide.within, trading._remember
@@ -93,6 +130,14 @@ MUTANTS: dict[str, Mutant] = {
     "orders for the opening go on": (phases, "_end_call_orders", lambda *told: None),
     "orders for the close stay parked": (phases, "_enter_the_book", lambda *told: None),
     "market orders know no edge": (Instrument, "band_edge", lambda self, side: 7_000),
+    "own orders are met": (trading, "prevents", lambda state, taker, maker: False),
+    "groups are not known": (self_trade, "are_one", lambda state, one, other: one == other),
+    "all is fillable in front of an own order": (trading, "fillable", _hidden_in_front),
+    "sells are triggered first": (stops, "_triggered", _sells_first),
+    "stops are never triggered": (stops, "_triggered", lambda instrument: None),
+    "a mass cancel ends all": (mass, "_fits", lambda state, c, order: True),
+    "old quotes stay": (quotes, "end_resting", lambda state, order, reason: None),
+    "old quotes are in the way": (Instrument, "would_trade", _old_sides_stand),
     "sessions not numbered": (Engine, "_is_numbered", lambda self, c: True),
 }
 
@@ -106,6 +151,8 @@ def _compare() -> None:
             run(twin, flow, flow.frames(30, flows.trading))
             run(twin, flow, flow.frames(25, flows.everything))
             run(twin, flow, flow.frames(15, flows.calls))
+            for commands in MAKER_FLOWS.values():
+                run(twin, flow, flow.frames(20, commands))
 
 
 @pytest.mark.parametrize("name", MUTANTS)
