@@ -80,11 +80,10 @@ cdef uint16_t quote_refusal(
             if reason:
                 return reason
             sides += 1
+    if s.orders_count + sides - (q.old[BUY] != 0) - (q.old[SELL] != 0) > s.orders_max:
+        return ORDERS_FULL
     if sides == 2 and q.asked[BUY].price >= q.asked[SELL].price:
         return QUOTE_CROSSED
-    sides -= (q.old[BUY] != 0) + (q.old[SELL] != 0)
-    if s.orders_count + sides > s.orders_max:
-        return ORDERS_FULL
     return funds_refusal(s, i, account, q)
 
 cdef uint16_t side_refusal(

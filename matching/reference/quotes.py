@@ -75,10 +75,10 @@ def _refusal(state: State, instrument: Instrument, orders: list[Order], old: lis
         reason = refusal(instrument, order, order.price, NO_TERMS, gone)
         if reason:
             return reason
-    if len(orders) == len(Side) and orders[0].price >= orders[1].price:
-        return Reason.QUOTE_CROSSED
     if len(state.orders) - len(old) + len(orders) > state.limits.orders_max:
         return Reason.ORDERS_FULL
+    if len(orders) == len(Side) and orders[0].price >= orders[1].price:
+        return Reason.QUOTE_CROSSED
     for order in orders:
         fee = instrument.fee_bp_max()
         freed = sum(other.hold(fee) for other in old if other.side == order.side)
