@@ -256,6 +256,7 @@ class Snapshot:
     client_order_ids: Rows
 
 
+_CALLS = (Phase.OPENING_CALL, Phase.VOLATILITY_CALL, Phase.CLOSING_CALL)
 _TOTALS = tuple(f.name for f in fields(Snapshot) if f.name != "limits" and f.name not in SECTIONS)
 
 
@@ -409,8 +410,12 @@ def _check_instruments(rows: Rows, need: Any) -> None:
     need(_within(rows, "change_to", min(Phase), max(Phase)), "instruments: unknown phase to come")
     for name in ("reference", "last_price", "call_price", "indicative_price"):
         need(_within(rows, name, 0, PRICE_LIMIT), f"instruments: {name} out of range")
-    for name in ("volume", "turnover", "units"):
+    for name in ("volume", "turnover", "units", "indicative_volume"):
         need(_within(rows, name, 0, TOTAL_LIMIT), f"instruments: {name} out of range")
+    need(bool((rows["change_at_ns"] >= 0).all()), "instruments: change_at_ns is negative")
+    called = np.isin(rows["phase"], _CALLS)
+    for name in ("change_at_ns", "change_to", "indicative_price", "indicative_volume"):
+        need(not rows[~called][name].any(), f"instruments: {name} outside a call")
 
 
 def _places(s: Snapshot) -> npt.NDArray[Any]:

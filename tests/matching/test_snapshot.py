@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from matching import compiled
+from matching.layout import Phase
 from matching.protocol import EngineProtocol, Limits
 from matching.snapshot import HASH_SIZE, SNAPSHOT_HEADER, Snapshot, decode, encode
 from tests.matching.flows import everything
@@ -70,6 +71,13 @@ def _set(section: str, column: str, value: Any, row: int = 0) -> Callable[[Snaps
     return change
 
 
+def _outside_a_call(column: str) -> Callable[[Snapshot], Snapshot]:
+    def change(snapshot: Snapshot) -> Snapshot:
+        return _set("instruments", column, 5)(_set("instruments", "phase", Phase.HALT)(snapshot))
+
+    return change
+
+
 def _swap(section: str) -> Callable[[Snapshot], Snapshot]:
     def change(snapshot: Snapshot) -> Snapshot:
         rows = getattr(snapshot, section).copy()
@@ -102,6 +110,10 @@ UNSOUND: dict[str, Callable[[Snapshot], Snapshot]] = {
     "tick": _set("instruments", "tick_size", 0),
     "fee": _set("instruments", "taker_fee_bp", 1_001),
     "phase": _set("instruments", "phase", 7),
+    "moment of a change": _set("instruments", "change_at_ns", -1),
+    "volume of a call": _set("instruments", "indicative_volume", 2**62 + 1),
+    "a change outside a call": _outside_a_call("change_at_ns"),
+    "a price outside a call": _outside_a_call("indicative_price"),
     "close rule": _set("instruments", "close_rule", 0),
     "units": _set("instruments", "units", 0),
     "accounts out of order": _swap("accounts"),
