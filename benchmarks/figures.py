@@ -114,9 +114,9 @@ class Figures:
             )
         console.print(table)
 
-    def save(self, checks: dict[str, Any], keep: bool) -> None:
+    def save(self, checks: dict[str, Any], keep: bool, clock: str = "wall") -> None:
         """Writes results/NAME.json; with `keep` a line of history too."""
-        run = {**stamp(), "name": self.name}
+        run = {**stamp(), "clock": clock, "name": self.name}
         RESULTS.mkdir(exist_ok=True)
         result = {**run, "figures": self.as_json(), "checks": checks}
         (RESULTS / f"{self.name}.json").write_text(json.dumps(result, indent=2) + "\n")

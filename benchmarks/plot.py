@@ -1,6 +1,6 @@
 """Draws history.svg from history.jsonl: `python -m benchmarks.plot`.
 
-One small chart for each figure that has a target, in runs of one machine at a time: median as a
+One small chart for each figure that has a target, runs of one machine and clock together: median as a
 line, best as points, the target as a dashed line. Times and sizes are drawn as they are, so there
 lower is better.
 """
@@ -42,7 +42,8 @@ def series(lines: list[str]) -> dict[str, list[Series]]:
     for line in lines:
         run = json.loads(line)
         for name, row in run["figures"].items():
-            found = machines.setdefault(run["machine"], {})
+            clock = "time on a core" if run["clock"] == "cpu" else "time on the wall"
+            found = machines.setdefault(f"{run['machine']}; {clock}", {})
             one = found.setdefault(f"{run['name']}: {name}", Series(name, "", None))
             one.unit, one.target = row["unit"], row["target"]
             one.runs.append((run["commit"], row["median"], row["best"]))

@@ -78,7 +78,7 @@ def main() -> None:
     groups = chosen.only or list(GROUPS)
     figures, checks = run(groups, chosen.commands, chosen.rounds, console)
     figures.show(console)
-    figures.save({"clock": chosen.clock, **checks}, chosen.keep)
+    figures.save(checks, chosen.keep, chosen.clock)
     console.print(f"{len(checks)} measurements checked; counts and hashes in results/engine.json")
 
 
