@@ -1,7 +1,7 @@
 """Draws history.svg from history.jsonl: `python -m benchmarks.plot`.
 
-One small chart for each figure that has a target, runs of one machine and clock together: median as a
-line, best as points, the target as a dashed line. Times and sizes are drawn as they are, so there
+One small chart for each figure that has a target, runs of one machine and clock together: median as
+a line, best as points, the target as a dashed line. Times and sizes are drawn as they are, so there
 lower is better.
 """
 
@@ -68,7 +68,8 @@ def chart(one: Series, left: int, top: int) -> Iterator[str]:
 
     right, foot = left + MARGIN + width, top + MARGIN + height
     yield f'<text class="title" x="{left + 4}" y="{top + 14}">{escape(one.title)}</text>'
-    now = f"{text(one.runs[-1][1])} {one.unit}, target {text(one.target or 0)}"
+    unit = f" {one.unit}" if one.unit else ""
+    now = f"{text(one.runs[-1][1])}{unit}, target {text(one.target or 0)}"
     yield f'<text class="small" x="{left + 4}" y="{top + 28}">{escape(now)}</text>'
     size = f'width="{width}" height="{height}"'
     yield f'<rect class="frame" x="{left + MARGIN}" y="{top + MARGIN}" {size}/>'

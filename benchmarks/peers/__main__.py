@@ -64,10 +64,10 @@ def workload() -> Path:
     return path
 
 
-def drive(row: Row, python: Path, path: Path) -> None:
+def drive(row: Row, python: Path, path: Path, clock: str) -> None:
     """One round of one engine; the first is verified."""
     module = [str(python), "-m", "benchmarks.peers.child"]
-    command = [*module, row.peer.name, str(path), str(BUDGET_S)]
+    command = [*module, row.peer.name, str(path), str(BUDGET_S), clock]
     command += [] if row.rates else ["verify"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     try:
@@ -92,7 +92,7 @@ def drive(row: Row, python: Path, path: Path) -> None:
     row.verdict = row.verdict or result["verdict"]
 
 
-def measure(rows: list[Row], rounds: int, console: Console) -> None:
+def measure(rows: list[Row], rounds: int, clock: str, console: Console) -> None:
     """Installs what is not there, then every engine once, and every one again."""
     environments = Environments()
     path = workload()
@@ -110,7 +110,7 @@ def measure(rows: list[Row], rounds: int, console: Console) -> None:
             for row in rows:
                 progress.update(task, advance=1, description=row.peer.name)
                 if not row.missing:
-                    drive(row, pythons[row.peer.name], path)
+                    drive(row, pythons[row.peer.name], path, clock)
 
 
 def summary(rows: list[Row], rounds: int) -> Figures:
@@ -164,6 +164,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", action="append", metavar="NAME", help="these and ours")
     parser.add_argument("--allow-missing", action="store_true")
+    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
     parser.add_argument("--keep", action="store_true", help="add a line to history.jsonl")
     chosen = parser.parse_args()
     peers = [*compiled.PEERS, *interpreted.PEERS]
@@ -171,7 +172,7 @@ def main() -> int:
         peers = [peer for peer in peers if peer.name in chosen.only]
     rows = [Row(peer) for peer in (*ours.PEERS, *peers)]
     console = wide()
-    measure(rows, chosen.rounds, console)
+    measure(rows, chosen.rounds, chosen.clock, console)
     show(rows, console)
     figures = summary(rows, chosen.rounds)
     figures.show(console)
@@ -179,7 +180,7 @@ def main() -> int:
         row.peer.name: {"trades": row.verdict, "missing": row.missing, "rates": row.rates}
         for row in rows
     }
-    figures.save(checks, chosen.keep)
+    figures.save(checks, chosen.keep, chosen.clock)
     inexact = [row for row in rows if not row.peer.distribution and row.verdict != "exact"]
     absent = [
         row for row in rows if row.missing and row.peer.name not in NEVER_RETURNS and row.peer.core
