@@ -607,13 +607,14 @@ cdef class Engine:
         cdef CommandRecord c
         if len(client_order_id) > <Py_ssize_t>sizeof(ClientOrderId):
             raise ValueError("a client order id has at most 16 bytes")
-        memset(&c, 0, sizeof(CommandRecord))
+        c.client_order_id.head = c.client_order_id.tail = 0
         memcpy(&c.client_order_id, PyBytes_AS_STRING(client_order_id), len(client_order_id))
         c.kind = kind
         c.side = side
         c.order_type = order_type
         c.time_in_force = time_in_force
         c.instrument_id = instrument_id
+        c.valid_ms = 0
         c.account_id = account_id
         c.session_id = session_id
         c.ref = ref
