@@ -12,10 +12,11 @@ from libc.string cimport memcpy, memmove
 from matching.calls cimport clock_tick, phase_change
 from matching.ladder cimport end_resting, ladder_next
 from matching.layout cimport *
+from matching.limits cimport account_parameter, participant_parameter
 from matching.state cimport (
-    PARAMETERS, SIDES, BookSide, Controls, Holding, Instrument, Order, State,
-    account_add, account_find, controls_of, emit, emit_answer, half_up, holding_find, holding_of,
-    holding_total, is_outside_band, order_find,
+    PARAMETERS, SIDES, BookSide, Holding, Instrument, Order, State,
+    account_add, account_find, emit, emit_answer, half_up, holding_find, holding_of,
+    holding_total, is_outside_band, move_position, order_find,
 )
 from matching.memory cimport raise_memory_error
 from matching.tables cimport labels_reindex
@@ -29,7 +30,6 @@ cdef struct Range:
 
 # Filled from `parameters.py` and `layout.py` when imported.
 cdef Range[PARAMETERS + 1] PARAMETER_RANGES  # by Parameter
-cdef Range[INSTRUMENT_HOLDING_MAX + 1] ACCOUNT_RANGES  # by AccountParameter
 
 
 cdef int administer(
@@ -47,6 +47,8 @@ cdef int administer(
         return units_release(s, i, account, c)
     if c.kind == ACCOUNT_PARAMETER:
         return account_parameter(s, account, c)
+    if c.kind == PARTICIPANT_PARAMETER:
+        return participant_parameter(s, c)
     if c.kind == INSTRUMENT_OPEN:
         return instrument_open(s, i, c)
     if c.kind == INSTRUMENT_PARAMETER:
@@ -108,6 +110,7 @@ cdef int units_deposit(
     holding = &s.holdings[holding_of(s, account, i.instrument_id)]
     holding.available += c.quantity
     i.units += c.quantity
+    move_position(s, account, c.quantity)
     return emit_transfer(s, UNITS_DEPOSITED, c, i.instrument_id, holding_total(holding))
 
 cdef int units_release(
@@ -121,6 +124,7 @@ cdef int units_release(
         return INSUFFICIENT_UNITS
     holding.available -= c.quantity
     i.units -= c.quantity
+    move_position(s, account, -c.quantity)
     return emit_transfer(s, UNITS_RELEASED, c, i.instrument_id, holding_total(holding))
 
 cdef int64_t cash_total(const State* s, uint32_t account) noexcept nogil:
@@ -137,39 +141,6 @@ cdef int emit_transfer(
     e.order_id = c.order_id
     e.client_order_id = c.client_order_id
     return 0
-
-cdef int account_parameter(State* s, uint32_t account, const CommandRecord* c) except -1 nogil:
-    cdef uint16_t instrument_id = 0
-    if not SUSPENDED <= c.order_type <= INSTRUMENT_HOLDING_MAX:
-        return UNKNOWN_PARAMETER
-    if not (
-        ACCOUNT_RANGES[c.order_type].low <= c.quantity <= ACCOUNT_RANGES[c.order_type].high
-    ):
-        return PARAMETER_OUT_OF_RANGE
-    if c.order_type == STP_GROUP:
-        s.accounts[account].stp_group = c.quantity
-    elif c.order_type == INSTRUMENT_HOLDING_MAX:
-        instrument_id = c.instrument_id
-        s.holdings[holding_of(s, account, instrument_id)].holding_max = c.quantity
-    else:
-        set_control(controls_of(s, account), c.order_type, c.quantity)
-    e = emit(s, ACCOUNT_CHANGED)
-    e.account_id = c.account_id
-    e.instrument_id = instrument_id
-    e.order_type = c.order_type
-    e.quantity = c.quantity
-    return 0
-
-cdef void set_control(Controls* controls, uint8_t parameter, int64_t value) noexcept nogil:
-    if parameter == SUSPENDED:
-        controls.suspended = <uint32_t>value
-    elif parameter == POSITION_MAX:
-        controls.position_max = value
-    else:
-        controls.order_rate = <uint32_t>value
-        if value == 0:
-            controls.rate_count = 0
-            controls.rate_second = 0
 
 # -- instruments ---------------------------------------------------------------------------------
 
@@ -213,13 +184,15 @@ cdef bint is_empty(const Instrument* i) noexcept nogil:
     return True
 
 cdef void derive(Instrument* i) noexcept nogil:
-    # What every order asks for, kept ready: the worst fee, whether ticks differ, and the band.
+    # What every order asks for, kept ready: the worst fee, whether ticks differ, whether there are
+    # limits, and the band.
     cdef int64_t width = i.parameters[BAND_BP]
     i.has_steps = i.parameters[TICK_FROM_2] or i.parameters[TICK_FROM_3]
     i.fee_bp_max = max(
         i.parameters[MAKER_FEE_BP], i.parameters[TAKER_FEE_BP],
         i.parameters[BLOCK_FEE_BP], i.parameters[AUCTION_FEE_BP],
     )
+    i.has_limits = i.parameters[COLLAR_BP] != 0 or i.parameters[HOLDING_MAX] != 0
     i.band_low = 0
     i.band_high = -1
     if width and i.reference:
@@ -415,7 +388,6 @@ cdef int instruction(State* s, const CommandRecord* c, uint64_t position) except
 
 def _read_ranges():
     from matching.parameters import (
-        ACCOUNT_PARAMETER_RANGE,
         NEEDS_EMPTY_BOOK,
         PARAMETER_DEFAULT,
         PARAMETER_RANGE,
@@ -426,9 +398,6 @@ def _read_ranges():
         PARAMETER_RANGES[<int>parameter].high = high
         PARAMETER_RANGES[<int>parameter].default = PARAMETER_DEFAULT[parameter]
         PARAMETER_RANGES[<int>parameter].needs_empty_book = parameter in NEEDS_EMPTY_BOOK
-    for parameter, (low, high) in ACCOUNT_PARAMETER_RANGE.items():
-        ACCOUNT_RANGES[<int>parameter].low = low
-        ACCOUNT_RANGES[<int>parameter].high = high
 
 
 _read_ranges()

@@ -8,6 +8,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from matching.calls cimport phase_refusal
 from matching.layout cimport *
+from matching.limits cimport collar_edge, collar_refusal
 from matching.memory cimport unlikely
 from matching.state cimport Asked, Instrument, State, is_outside_band
 from matching.terms cimport POST_ONLY_BITS, must_match, quantities_refusal, would_trade
@@ -40,7 +41,7 @@ cdef inline uint16_t refusal(
         if reason:
             return reason
     if order_type == MARKET:
-        if price == 0:
+        if not is_price(price):
             return NO_LIQUIDITY
     elif unlikely(order_type == STOP):
         if is_price(asked.stop_price) and is_outside_band(i, price):
@@ -54,6 +55,8 @@ cdef inline uint16_t refusal(
         return VALUE_ABOVE_MAX
     if unlikely(is_stop(order_type)) and not is_on_tick(i, asked.stop_price):
         return STOP_PRICE_OUT_OF_RANGE
+    if unlikely(i.has_limits) and order_type != MARKET and collar_refusal(i, side, price):
+        return PRICE_OUTSIDE_COLLAR
     if unlikely(asked.instructions & POST_ONLY_BITS) and would_trade(s, i, side, price):
         return POST_ONLY_WOULD_TRADE
     return NONE
@@ -81,9 +84,16 @@ cdef inline uint16_t price_refusal(const Instrument* i, int64_t price) noexcept 
 cdef inline int64_t protection_price(
     const State* s, const Instrument* i, uint8_t side
 ) noexcept nogil:
-    # The limit of a market order, 0 when there is nothing to meet.
+    # The limit of a market order, no further than the collar; 0 when there is nothing to meet.
     cdef uint32_t best = i.sides[BUY + SELL - side].best
-    return protected(i, side, s.orders[s.levels[best].head].price) if best else 0
+    cdef int64_t limit, edge
+    if best == 0:
+        return 0
+    limit = protected(i, side, s.orders[s.levels[best].head].price)
+    if unlikely(i.has_limits):
+        edge = collar_edge(i, side)
+        return min(limit, edge) if side == BUY else max(limit, edge)
+    return limit
 
 cdef inline int64_t protected(const Instrument* i, uint8_t side, int64_t price) noexcept nogil:
     # The limit of what trades at `price` or a little worse; 0 if there is no such price.

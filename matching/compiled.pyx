@@ -19,6 +19,7 @@ from matching.checks cimport band_edge, is_stop, protected, protection_price, re
 from matching.image cimport check, load, save, state_close, state_open
 from matching.ladder cimport book_remove, end_resting
 from matching.layout cimport *
+from matching.limits cimport holding_refusal, sender_refusal
 from matching.mass cimport mass_cancel
 from matching.memory cimport likely, unlikely
 from matching.quotes cimport quote
@@ -117,7 +118,7 @@ cdef bint is_kind(uint8_t kind) noexcept nogil:
         NEW_ORDER <= kind <= REPLACE_ORDER
         or kind == MASS_CANCEL
         or kind == QUOTE
-        or ACCOUNT_OPEN <= kind <= ACCOUNT_PARAMETER
+        or ACCOUNT_OPEN <= kind <= PARTICIPANT_PARAMETER
         or INSTRUMENT_OPEN <= kind <= EPOCH_START
         or kind == INSTRUCTION
     )
@@ -190,6 +191,9 @@ cdef int new_order(
     known = remembered(s, c)
     if known != NULL:
         return answer_known(s, c, known, asked.digest)
+    reason = sender_refusal(s, account)
+    if reason:
+        return reason
     if c.order_type == MARKET:
         price = market_limit(s, i, c)
     elif unlikely(c.order_type == STOP):
@@ -201,6 +205,8 @@ cdef int new_order(
         reason = ORDERS_FULL
     if not reason:
         reason = label_refusal(s, c)
+    if not reason:
+        reason = holding_refusal(s, i, account, c.side, c.quantity)
     if reason:
         return reason
     o = s.orders[0]  # nobody, all zeros: sixteen bytes a step, which memset is not
@@ -222,7 +228,7 @@ cdef int new_order(
         return INSUFFICIENT_CASH if c.side == BUY else INSUFFICIENT_UNITS
     if unlikely(o.holding == 0):
         o.holding = holding_of(s, account, c.instrument_id)
-    move_hold(s, &o, hold)
+    move_hold(s, &o, hold, o.leaves)
     remember(s, c, &o, asked.digest)
     e = emit_order(s, ACCEPTED, &o)
     e.value = hold
@@ -284,6 +290,9 @@ cdef int replace_order(State* s, uint32_t account, const CommandRecord* c) excep
             return reason
     if known != NULL:
         return reused_by_replace(c, known)
+    reason = sender_refusal(s, account)
+    if reason:
+        return reason
     executed = changed.quantity - changed.leaves
     i = s.instruments[changed.instrument_id]
     if unlikely(changed.order_type == STOP):
@@ -298,6 +307,8 @@ cdef int replace_order(State* s, uint32_t account, const CommandRecord* c) excep
         )
     if not reason:
         reason = label_refusal(s, c)
+    if not reason:
+        reason = holding_refusal(s, i, account, changed.side, c.quantity - changed.quantity)
     if reason:
         return reason
     is_kept = (
@@ -314,7 +325,7 @@ cdef int replace_order(State* s, uint32_t account, const CommandRecord* c) excep
     more += hold_of(&changed, i.fee_bp_max)
     if more > balance_of(s, &changed).available:
         return INSUFFICIENT_CASH if changed.side == BUY else INSUFFICIENT_UNITS
-    move_hold(s, &changed, more)
+    move_hold(s, &changed, more, changed.leaves - s.orders[place].leaves)
     remember(s, c, &changed, asked.digest)
     return put_changed(s, i, place, &changed, &asked, is_kept)
 

@@ -12,21 +12,24 @@ from libc.string cimport memcpy, memset
 from cpython.bytes cimport PyBytes_AS_STRING
 
 from matching.administration cimport derive, instrument_add
+from matching.controls cimport Controls
 from matching.ladder cimport book_add, ladder_next, order_key
 from matching.layout cimport (
     BOOK, BUY, CONTINUOUS, FROM_QUOTE, POLICY, PRICE_TIME, SELL, STOPS, TICK_SIZE, TOTAL_LIMIT,
     EventRecord,
 )
+from matching.limits cimport check_positions, count_positions
 from matching.memory cimport pool_close, pool_grow, pool_open, raise_memory_error
 from matching.quotes cimport SELL_BIT
 from matching.snapshot cimport (
-    AccountRow, ClientOrderIdRow, HoldingRow, InstrumentRow, OrderRow, SessionRow, TermsRow,
+    AccountRow, ClientOrderIdRow, HoldingRow, InstrumentRow, OrderRow, ParticipantRow, SessionRow,
+    TermsRow,
 )
 from matching.state cimport (
-    INSTRUMENTS, SIDES, Account, BookSide, Controls, Holding, Instrument, Level, Node, Order,
+    INSTRUMENTS, SIDES, Account, BookSide, Holding, Instrument, Level, Node, Order,
     Session, State, Terms,
     account_add, account_find, controls_of, hold_of, holding_of, holding_total, order_find,
-    session_add, terms_new,
+    participant_add, session_add, terms_new,
 )
 from matching.tables cimport (
     INDEX_BITS_AT_FIRST,
@@ -51,6 +54,7 @@ cdef int state_open(State* s, object limits) except -1:
     index_open(&s.account_places, INDEX_BITS_AT_FIRST)
     index_open(&s.holding_places, INDEX_BITS_AT_FIRST)
     index_open(&s.session_places, INDEX_BITS_AT_FIRST)
+    index_open(&s.participant_places, INDEX_BITS_AT_FIRST)
     labels_open(&s.labels, s.client_order_ids_max)
     s.instruments = <Instrument**>calloc(INSTRUMENTS, sizeof(Instrument*))
     s.instrument_ids = <uint16_t*>calloc(INSTRUMENTS, sizeof(uint16_t))
@@ -70,7 +74,7 @@ cdef int pools_open(State* s) except -1:
     pool_open(&s.holding_pool, sizeof(Holding), HOLDINGS_MAX)
     pool_open(&s.session_pool, sizeof(Session), s.sessions_max)
     pool_open(&s.terms_pool, sizeof(Terms), s.orders_max)
-    pool_open(&s.control_pool, sizeof(Controls), s.accounts_max)
+    pool_open(&s.control_pool, sizeof(Controls), 2 * s.accounts_max)
     s.orders = <Order*>s.order_pool.base
     s.levels = <Level*>s.level_pool.base
     s.nodes = <Node*>s.node_pool.base
@@ -89,6 +93,7 @@ cdef void state_close(State* s) noexcept:
     index_close(&s.account_places)
     index_close(&s.holding_places)
     index_close(&s.session_places)
+    index_close(&s.participant_places)
     labels_close(&s.labels)
     pool_close(&s.order_pool)
     pool_close(&s.level_pool)
@@ -126,7 +131,7 @@ cdef object save(State* s):
         cash=s.cash,
         limits=Limits(*limits),
         accounts=save_accounts(s),
-        participants=np.zeros(0, SECTIONS["participants"]),
+        participants=save_participants(s),
         holdings=save_holdings(s),
         instruments=save_instruments(s),
         auctions=np.zeros(0, SECTIONS["auctions"]),
@@ -158,6 +163,29 @@ cdef object save_accounts(State* s):
         row.rate_second = controls.rate_second
         row += 1
     return rows[np.argsort(rows["account_id"])]
+
+cdef object save_participants(State* s):
+    rows = np.zeros(s.control_pool.end - 1, SECTIONS["participants"])
+    cdef ParticipantRow* row = <ParticipantRow*>address(rows)
+    cdef Controls* controls
+    cdef uint32_t place
+    cdef int64_t count = 0
+    for place in range(1, s.control_pool.end):
+        controls = &s.controls[place]
+        if controls.participant == 0 or not (
+            controls.suspended or controls.position_max or controls.order_rate
+        ):
+            continue
+        row.participant = controls.participant
+        row.suspended = controls.suspended
+        row.position_max = controls.position_max
+        row.order_rate = controls.order_rate
+        row.rate_count = controls.rate_count
+        row.rate_second = controls.rate_second
+        row += 1
+        count += 1
+    rows = rows[:count]
+    return rows[np.argsort(rows["participant"])]
 
 cdef object save_holdings(State* s):
     rows = np.zeros(s.holding_pool.end - 1, SECTIONS["holdings"])
@@ -300,10 +328,12 @@ cdef int load(State* s, object snapshot) except -1:
     s.trading_date = snapshot.trading_date
     s.fees = snapshot.fees
     s.cash = snapshot.cash
+    load_participants(s, snapshot.participants.tobytes())
     load_accounts(s, snapshot.accounts.tobytes())
     load_holdings(s, snapshot.holdings.tobytes())
     load_instruments(s, snapshot.instruments.tobytes())
     load_orders(s, snapshot.orders.tobytes(), snapshot.order_terms.tobytes())
+    count_positions(s)
     load_sessions(s, snapshot.sessions.tobytes())
     load_client_order_ids(s, snapshot.client_order_ids.tobytes())
     return 0
@@ -319,6 +349,19 @@ cdef int load_accounts(State* s, bytes rows) except -1:
         s.accounts[place].stp_group = row[at].stp_group
         if row[at].suspended or row[at].position_max or row[at].order_rate or row[at].rate_second:
             load_controls(controls_of(s, place), &row[at])
+    return 0
+
+cdef int load_participants(State* s, bytes rows) except -1:
+    cdef const ParticipantRow* row = <const ParticipantRow*>PyBytes_AS_STRING(rows)
+    cdef Controls* controls
+    cdef size_t at
+    for at in range(len(rows) // sizeof(ParticipantRow)):
+        controls = &s.controls[participant_add(s, row[at].participant)]
+        controls.suspended = <uint32_t>row[at].suspended
+        controls.position_max = row[at].position_max
+        controls.order_rate = row[at].order_rate
+        controls.rate_count = row[at].rate_count
+        controls.rate_second = row[at].rate_second
     return 0
 
 cdef void load_controls(Controls* controls, const AccountRow* row) noexcept:
@@ -340,6 +383,8 @@ cdef int load_holdings(State* s, bytes rows) except -1:
         holding.held = row[at].held
         holding.locked = row[at].locked
         holding.holding_max = row[at].holding_max
+        if holding.holding_max:
+            controls_of(s, account)
     return 0
 
 cdef int load_instruments(State* s, bytes rows) except -1:
@@ -391,6 +436,8 @@ cdef int load_orders(State* s, bytes rows, bytes terms) except -1:
         o.charged = row[at].charged
         o.uncharged = <int16_t>row[at].uncharged
         o.client_order_id = row[at].client_order_id
+        if o.side == BUY:
+            s.holdings[o.holding].buying += o.leaves
         i = s.instruments[o.instrument_id]
         i.has_stops |= o.queue == STOPS
         if o.instructions & FROM_QUOTE:
@@ -449,6 +496,7 @@ cdef list check(const State* s):
     check_money(s, wrong, <const int64_t*>address(cash_held))
     check_units(s, wrong, <const int64_t*>address(units_held))
     check_own(s, wrong)
+    wrong += check_positions(s)
     check_bounds(s, wrong)
     return wrong
 
@@ -612,7 +660,7 @@ cdef int check_units(const State* s, list wrong, const int64_t* units_held) exce
 cdef int check_own(const State* s, list wrong) except -1:
     # Every live order is in the list of its holding, every holding in that of its account.
     cdef uint32_t place, holding, order, previous
-    cdef int64_t orders = 0, holdings = 0
+    cdef int64_t orders = 0, holdings = 0, buying
     for place in range(1, s.account_pool.end):
         holding = s.accounts[place].holdings
         while holding:
@@ -623,12 +671,17 @@ cdef int check_own(const State* s, list wrong) except -1:
     for place in range(1, s.holding_pool.end):
         order = s.holdings[place].orders
         previous = 0
+        buying = 0
         while order:
             orders += 1
             if s.orders[order].holding != place or s.orders[order].own_previous != previous:
                 wrong.append(f"order {s.orders[order].order_id}: is in another's list")
+            if s.orders[order].side == BUY:
+                buying += s.orders[order].leaves
             previous = order
             order = s.orders[order].own_next
+        if s.holdings[place].buying != buying:
+            wrong.append(f"holding {place}: what is being bought is not that of its orders")
     if orders != s.orders_count or holdings != s.holding_pool.end - 1:
         wrong.append("orders and holdings are not those of their owners")
     return 0

@@ -241,7 +241,7 @@ cdef inline int end_order(
     # Gives back the hold of an order that rests nowhere, and its terms, and says why.
     cdef int64_t hold = hold_of(o, i.fee_bp_max)
     cdef EventRecord* e
-    move_hold(s, o, -hold)
+    move_hold(s, o, -hold, -o.leaves)
     e = emit_order(s, CANCELLED, o)
     e.value = hold
     e.quantity = o.leaves

@@ -9,6 +9,7 @@ from matching.calls cimport phase_refusal
 from matching.checks cimport refusal
 from matching.ladder cimport end_resting, key_of, ladder_next
 from matching.layout cimport *
+from matching.limits cimport holding_refusal, sender_refusal
 from matching.trade cimport enter_order
 from matching.state cimport (
     Asked, BookSide, Instrument, Order, State, emit_answer, emit_order, hold_of, holding_find,
@@ -74,6 +75,9 @@ cdef uint16_t quote_refusal(
     for side in range(BUY, SELL + 1):
         if q.asked[side].price and not q.asked[side].quantity:
             return INVALID_TERMS
+    reason = sender_refusal(s, account)
+    if reason:
+        return reason
     for side in range(BUY, SELL + 1):
         if q.asked[side].quantity:
             reason = side_refusal(s, i, &q.asked[side], q.old[BUY + SELL - side])
@@ -84,7 +88,13 @@ cdef uint16_t quote_refusal(
         return ORDERS_FULL
     if sides == 2 and q.asked[BUY].price >= q.asked[SELL].price:
         return QUOTE_CROSSED
-    return funds_refusal(s, i, account, q)
+    reason = holding_refusal(s, i, account, BUY, growth(s, q))
+    return reason if reason else funds_refusal(s, i, account, q)
+
+cdef int64_t growth(const State* s, const Quote* q) noexcept nogil:
+    # What the buy has more than the old one.
+    cdef int64_t quantity = q.asked[BUY].quantity
+    return quantity - s.orders[q.old[BUY]].leaves if q.old[BUY] else quantity
 
 cdef uint16_t side_refusal(
     const State* s, const Instrument* i, const CommandRecord* asked, uint32_t gone
@@ -161,7 +171,7 @@ cdef int accept_side(
     o.session_id = asked.session_id
     s.holdings[o.holding].quote = position
     hold = hold_of(&o, i.fee_bp_max)
-    move_hold(s, &o, hold)
+    move_hold(s, &o, hold, o.leaves)
     e = emit_order(s, ACCEPTED, &o)
     e.value = hold
     e.quantity = o.quantity

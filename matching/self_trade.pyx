@@ -69,7 +69,7 @@ cdef int lessen(State* s, Instrument* i, Order* o, int64_t quantity) except -1 n
     o.leaves -= quantity
     if o.terms:
         show_less(s, o)
-    move_hold(s, o, hold_of(o, i.fee_bp_max) - hold)
+    move_hold(s, o, hold_of(o, i.fee_bp_max) - hold, -quantity)
     e = emit_order(s, REPLACED, o)
     e.order_type = 1
     e.reason = SELF_TRADE_PREVENTED

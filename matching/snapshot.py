@@ -379,8 +379,11 @@ def _unsound(s: Snapshot) -> list[str]:
         ("instruments", "instrument_id"),
         ("sessions", "session_id"),
         ("orders", "order_id"),
+        ("participants", "participant"),
     ):
         need(bool((getattr(s, name)[column] != 0).all()), f"{name} hold the id 0")
+    owners = np.unique(s.accounts["participant"])
+    need(_among(s.participants["participant"], owners), "participants: without an account")
     for name, rows in (("holdings", s.holdings), ("orders", s.orders), ("labels", labels)):
         need(_among(rows["account_id"], s.accounts["account_id"]), f"{name}: account")
         need(_among(rows["instrument_id"], s.instruments["instrument_id"]), f"{name}: instrument")

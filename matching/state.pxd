@@ -10,6 +10,7 @@ from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t,
 from libc.stdlib cimport realloc
 from libc.string cimport memset
 
+from matching.controls cimport Controls, tonnes_add
 from matching.layout cimport (
     BOOK, BP, BUY, DUPLICATE, FILL, FILLED, PARTIALLY_FILLED, REJECTED, RESALE_NEXT_DAY,
     SELL, TOTAL_LIMIT,
@@ -102,6 +103,7 @@ cdef struct Instrument:
     int64_t band_high  # -1 = no band
     bint has_steps  # of the tick table
     bint has_stops  # or had them, when they were last asked for
+    bint has_limits  # a collar, or how much an account may hold
     int64_t parameters[PARAMETERS + 1]  # by Parameter; place 0 is free
     int64_t reference
     int64_t volume
@@ -121,23 +123,18 @@ cdef struct Account:
     int64_t available
     int64_t held
     uint64_t participant
-    uint32_t account_id
     int64_t stp_group
+    uint32_t account_id
     uint32_t controls  # place, 0 = nothing was ever set
+    uint32_t participant_controls  # the same of its participant
     uint32_t holdings  # the first of its own, in no order that shows
-
-cdef struct Controls:  # what an account may do
-    int64_t position_max
-    int64_t rate_second
-    uint32_t order_rate
-    uint32_t rate_count
-    uint32_t suspended
 
 cdef struct Holding:
     int64_t available
     int64_t held
     int64_t locked
-    int64_t holding_max
+    int64_t holding_max  # its account has controls, if there is one
+    int64_t buying  # leaves of its live buys
     uint32_t account
     uint32_t next  # of the same account
     uint32_t orders  # the first of its live ones
@@ -174,6 +171,7 @@ cdef struct State:
     Index account_places
     Index holding_places  # by place of the account and instrument
     Index session_places
+    Index participant_places  # of the controls
     Labels labels
     Instrument** instruments  # by id, NULL = not open
     uint16_t* instrument_ids  # rising
@@ -297,6 +295,23 @@ cdef inline uint32_t account_add(
     index_add(&s.account_places, tag_of(account_id), place)
     s.accounts[place].account_id = account_id
     s.accounts[place].participant = participant
+    s.accounts[place].participant_controls = participant_find(s, participant)
+    return place
+
+cdef inline uint32_t participant_find(const State* s, uint64_t participant) noexcept nogil:
+    # The controls of its accounts together, 0 when nothing was ever set.
+    cdef uint32_t tag = tag_of(participant)
+    cdef uint64_t at = index_begin(&s.participant_places, tag)
+    cdef uint32_t place = index_next(&s.participant_places, tag, &at)
+    while place and s.controls[place].participant != participant:
+        place = index_next(&s.participant_places, tag, &at)
+    return place
+
+cdef inline uint32_t participant_add(State* s, uint64_t participant) except 0 nogil:
+    # The accounts there are are the caller's business, those that come are not.
+    cdef uint32_t place = pool_next(&s.control_pool)
+    index_add(&s.participant_places, tag_of(participant), place)
+    s.controls[place].participant = participant
     return place
 
 cdef inline uint32_t session_find(const State* s, uint32_t session_id) noexcept nogil:
@@ -479,10 +494,21 @@ cdef inline Balance* balance_of(const State* s, const Order* o) noexcept nogil:
     cdef uint64_t units = <uint64_t><uintptr_t>&s.holdings[o.holding]
     return <Balance*><uintptr_t>pick(o.side == BUY, cash, units)
 
-cdef inline void move_hold(State* s, const Order* o, int64_t more) noexcept nogil:
+cdef inline void move_position(State* s, uint32_t account, int64_t more) noexcept nogil:
+    # What the account holds or is buying of all instruments, counted where there are controls.
+    cdef const Account* a = &s.accounts[account]
+    if unlikely(a.controls | a.participant_controls):
+        tonnes_add(&s.controls[a.controls].position, more)
+        tonnes_add(&s.controls[a.participant_controls].position, more)
+
+cdef inline void move_hold(State* s, const Order* o, int64_t more, int64_t tonnes) noexcept nogil:
+    # Holds that much more, for leaves that are so many tonnes more.
     cdef Balance* balance = balance_of(s, o)
+    cdef int64_t bought = tonnes & (0 - <int64_t>(o.side == BUY))
     balance.available -= more
     balance.held += more
+    s.holdings[o.holding].buying += bought
+    move_position(s, o.account, bought)
 
 cdef inline int64_t settle(
     State* s, const Instrument* i, Order* o, int64_t quantity, int64_t value, int64_t fee_bp
@@ -496,6 +522,7 @@ cdef inline int64_t settle(
         fee = charge(o, value, fee_bp)
         holding.held -= quantity
         account.available += value - fee
+        move_position(s, o.account, -quantity)
     else:
         freed = hold_of(o, i.fee_bp_max)
         o.leaves -= quantity
@@ -503,6 +530,7 @@ cdef inline int64_t settle(
         freed -= hold_of(o, i.fee_bp_max)
         account.held -= freed
         account.available += freed - value - fee
+        holding.buying -= quantity
         if i.parameters[RESALE_NEXT_DAY]:
             holding.locked += quantity
         else:

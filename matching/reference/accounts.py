@@ -19,6 +19,10 @@ class Controls:
         """Whether nothing was ever set. O(1)."""
         return self == Controls()
 
+    def heard_in(self, second: int) -> int:
+        """How many orders were heard in that second of engine time, the present one. O(1)."""
+        return self.rate_count if self.rate_second == second else 0
+
 
 @dataclass(slots=True)
 class Account:

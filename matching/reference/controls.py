@@ -1,4 +1,4 @@
-"""What an account may do, set while the market runs.
+"""What an account may do, or a participant with all its accounts, set while the market runs.
 
 Each command gives the reason why it is refused, and has then changed nothing.
 """
@@ -6,7 +6,7 @@ Each command gives the reason why it is refused, and has then changed nothing.
 from __future__ import annotations
 
 from matching.layout import AccountParameter, Event, Reason
-from matching.parameters import ACCOUNT_PARAMETER_RANGE
+from matching.parameters import ACCOUNT_PARAMETER_RANGE, OF_PARTICIPANTS
 from matching.reference.accounts import Controls
 from matching.reference.records import CommandRecord
 from matching.reference.state import State
@@ -16,7 +16,7 @@ _PARAMETERS = frozenset(AccountParameter)
 
 def account_parameter(state: State, c: CommandRecord) -> Reason:
     """ACCOUNT_PARAMETER. O(1)."""
-    reason = _refusal(c)
+    reason = _refusal(c, _PARAMETERS)
     if reason:
         return reason
     account = state.accounts[c.account_id]
@@ -37,8 +37,23 @@ def account_parameter(state: State, c: CommandRecord) -> Reason:
     return Reason.NONE
 
 
-def _refusal(c: CommandRecord) -> Reason:
-    if c.order_type not in _PARAMETERS:
+def participant_parameter(state: State, c: CommandRecord) -> Reason:
+    """PARTICIPANT_PARAMETER: a participant is known by its accounts. O(accounts)."""
+    participants = {account.participant for account in state.accounts.values()}
+    if c.order_id == 0 or c.order_id not in participants:
+        return Reason.UNKNOWN_ACCOUNT
+    reason = _refusal(c, OF_PARTICIPANTS)
+    if reason:
+        return reason
+    controls = state.participants.setdefault(c.order_id, Controls())
+    _set(controls, c.order_type, c.quantity)
+    said = {"order_type": c.order_type, "quantity": c.quantity, "order_id": c.order_id}
+    state.emit(Event.PARTICIPANT_CHANGED, **said)
+    return Reason.NONE
+
+
+def _refusal(c: CommandRecord, known: frozenset[AccountParameter]) -> Reason:
+    if c.order_type not in known:
         return Reason.UNKNOWN_PARAMETER
     low, high = ACCOUNT_PARAMETER_RANGE[AccountParameter(c.order_type)]
     return Reason.NONE if low <= c.quantity <= high else Reason.PARAMETER_OUT_OF_RANGE

@@ -29,6 +29,7 @@ HANDLERS: dict[int, Callable[[State, CommandRecord], Reason]] = {
     Command.UNITS_DEPOSIT: administration.units_deposit,
     Command.UNITS_RELEASE: administration.units_release,
     Command.ACCOUNT_PARAMETER: controls.account_parameter,
+    Command.PARTICIPANT_PARAMETER: controls.participant_parameter,
     Command.INSTRUMENT_OPEN: administration.instrument_open,
     Command.INSTRUMENT_PARAMETER: administration.instrument_parameter,
     Command.PHASE_CHANGE: phases.phase_change,

@@ -11,6 +11,7 @@ from matching.layout import (
     CloseRule,
     Parameter,
     Phase,
+    Policy,
     Queue,
     Side,
 )
@@ -166,7 +167,10 @@ class Instrument:
     def protection_price(self, side: int) -> int | None:
         """The limit of a market order, None when it has nothing to meet. O(1)."""
         best = self.opposite(side).best()
-        return None if best is None else self.protected(side, best)
+        if best is None:
+            return None
+        limit, edge = self.protected(side, best), self.collar_edge(side)
+        return min(limit, edge) if side == Side.BUY else max(limit, edge)
 
     def protected(self, side: int, price: int) -> int:
         """The limit of what trades at `price` or a little worse. O(1)."""
@@ -176,6 +180,16 @@ class Instrument:
             return min(limit, band[1]) if band else limit
         limit = self.round_up(max(-(-price * (BP - walk) // BP), 1))
         return max(limit, band[0]) if band else limit
+
+    def collar_edge(self, side: int) -> int:
+        """The furthest limit within the collar, of all prices without one. O(1)."""
+        width, base = self[Parameter.COLLAR_BP], self.base_price()
+        is_listed = self[Parameter.POLICY] == Policy.LISTED
+        if width == 0 or base == 0 or is_listed:
+            return PRICE_LIMIT if side == Side.BUY else 0
+        if side == Side.BUY:
+            return self.round_down(base * (BP + width) // BP)
+        return self.round_up(-(-base * (BP - width) // BP))
 
     def base_price(self) -> int:
         """What prices are measured against: the last of the day, else the reference. O(1)."""

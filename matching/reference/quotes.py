@@ -7,6 +7,7 @@ from struct import Struct
 from matching.layout import Event, ExecInst, OrderType, Reason, Side, TimeInForce
 from matching.reference.book import Order
 from matching.reference.instruments import Instrument
+from matching.reference.limits import holding_refusal, sender_refusal
 from matching.reference.orders import end_resting, move_hold, names
 from matching.reference.records import NO_LABEL, CommandRecord
 from matching.reference.state import State
@@ -30,6 +31,9 @@ def quote(state: State, c: CommandRecord, position: int) -> Reason:
         return Reason.INVALID_INSTRUCTIONS
     if any(price and not quantity for _, _, quantity, price in sides):
         return Reason.INVALID_TERMS
+    reason = sender_refusal(state, c.account_id)
+    if reason:
+        return reason
     orders = [_order(c, *side) for side in sides if side[2]]
     old = [
         order
@@ -79,6 +83,11 @@ def _refusal(state: State, instrument: Instrument, orders: list[Order], old: lis
         return Reason.ORDERS_FULL
     if len(orders) == len(Side) and orders[0].price >= orders[1].price:
         return Reason.QUOTE_CROSSED
+    for order in orders:
+        freed = sum(other.leaves for other in old if other.side == order.side)
+        reason = holding_refusal(state, instrument, order, order.leaves - freed)
+        if reason:
+            return reason
     for order in orders:
         fee = instrument.fee_bp_max()
         freed = sum(other.hold(fee) for other in old if other.side == order.side)

@@ -22,6 +22,7 @@ from matching.layout import (
 from matching.reference.book import Order
 from matching.reference.calls import phase_refusal
 from matching.reference.instruments import Instrument
+from matching.reference.limits import collar_refusal, holding_refusal, sender_refusal
 from matching.reference.orders import (
     end,
     end_resting,
@@ -91,14 +92,16 @@ def new_order(state: State, c: CommandRecord, position: int) -> Reason:
     if known:
         return _answer_known(state, c, known, known._replace(**_asked_anew(c, terms)))
     order = _ordered(instrument, c, position, terms)
-    reason = refusal(instrument, order, c.price, terms)
+    reason = sender_refusal(state, c.account_id)
+    reason = reason or refusal(instrument, order, c.price, terms)
     if not reason and len(state.orders) >= state.limits.orders_max:
         reason = Reason.ORDERS_FULL
     reason = reason or _label_refusal(state, c)
     if reason:
         return reason
     hold = order.hold(instrument.fee_bp_max())
-    reason = funds_refusal(state, order, hold)
+    reason = holding_refusal(state, instrument, order, order.leaves)
+    reason = reason or funds_refusal(state, order, hold)
     if reason:
         return reason
     move_hold(state, order, hold)
@@ -147,7 +150,8 @@ def replace_order(state: State, c: CommandRecord) -> Reason:
     terms = state.terms or NO_TERMS
     changed = _replaced(instrument, order, c, state.terms)
     reason = (
-        phase_refusal(instrument.phase, order.time_in_force, must_match=False)
+        sender_refusal(state, c.account_id)
+        or phase_refusal(instrument.phase, order.time_in_force, must_match=False)
         or _policy_refusal(order)
         or refusal(instrument, changed, c.price, terms)
         or _label_refusal(state, c)
@@ -156,7 +160,8 @@ def replace_order(state: State, c: CommandRecord) -> Reason:
         return reason
     old_hold = order.hold(instrument.fee_bp_max())
     new_hold = changed.hold(instrument.fee_bp_max())
-    reason = funds_refusal(state, changed, new_hold - old_hold)
+    reason = holding_refusal(state, instrument, changed, changed.leaves - order.leaves)
+    reason = reason or funds_refusal(state, changed, new_hold - old_hold)
     if reason:
         return reason
     move_hold(state, changed, new_hold - old_hold)
@@ -306,12 +311,16 @@ def _asked_refusal(instrument: Instrument, order: Order, price: int) -> Reason:
 
 def _limit_refusal(instrument: Instrument, order: Order, gone: frozenset[int]) -> Reason:
     """What the limit that the order would have leads to."""
-    if order.order_type == OrderType.MARKET and not order.price:
+    is_market = order.order_type == OrderType.MARKET
+    if is_market and not 0 < order.price <= PRICE_LIMIT:
         return Reason.NO_LIQUIDITY
     if order.price * order.quantity > instrument[Parameter.VALUE_MAX]:
         return Reason.VALUE_ABOVE_MAX
     if order.queue == Queue.STOPS and not instrument.is_on_tick(order.stop_price):
         return Reason.STOP_PRICE_OUT_OF_RANGE
+    reason = Reason.NONE if is_market else collar_refusal(instrument, order.side, order.price)
+    if reason:
+        return reason
     if order.instructions & POST_ONLY and instrument.would_trade(order.side, order.price, gone):
         return Reason.POST_ONLY_WOULD_TRADE
     return Reason.NONE

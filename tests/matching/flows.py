@@ -12,7 +12,6 @@ from matching.layout import (
     QUANTITY_LIMIT,
     TOTAL_LIMIT,
     VALUE_LIMIT,
-    AccountParameter,
     CloseRule,
     Command,
     Event,
@@ -23,7 +22,8 @@ from matching.layout import (
     Side,
     TimeInForce,
 )
-from matching.parameters import ACCOUNT_PARAMETER_RANGE, PARAMETER_RANGE
+from matching.parameters import PARAMETER_RANGE
+from tests.matching.controls import control
 from tests.matching.frames import command, events, frame, note_text
 
 Record = tuple[int, int, bytes]  # offset, append time, frame
@@ -33,7 +33,6 @@ INSTRUMENTS = (1, 2, 65_535)
 SECOND = 1_000_000_000
 MS = 1_000_000
 TIMES_IN_FORCE = tuple(TimeInForce)
-CONTROLS = tuple(AccountParameter)
 PARAMETERS = (
     *(p for p in Parameter if p <= Parameter.CLOSE_VOLUME_MIN),
     Parameter.QUANTITY_MIN,
@@ -41,6 +40,8 @@ PARAMETERS = (
     Parameter.VOLATILITY_BP,
     Parameter.VOLATILITY_CALL_MS,
     Parameter.RANDOM_END_MS,
+    Parameter.COLLAR_BP,
+    Parameter.HOLDING_MAX,
 )
 
 
@@ -96,7 +97,8 @@ class Flow:
             commands.append(command(Command.INSTRUMENT_OPEN, instrument_id=instrument_id))
         for account_id in ids:
             named = {"account_id": account_id}
-            commands.append(command(Command.ACCOUNT_OPEN, order_id=account_id * 10, **named))
+            owner = account_id % 3 * 10 + 10
+            commands.append(command(Command.ACCOUNT_OPEN, order_id=owner, **named))
             commands.append(command(Command.CASH_DEPOSIT, quantity=cash, **named))
             for instrument_id in INSTRUMENTS:
                 named["instrument_id"] = instrument_id
@@ -133,7 +135,8 @@ class Flow:
         """Close all, move a reference, roll twice with one date, open again."""
         roll = command(Command.DAY_ROLL, quantity=self.date + 1)
         self.date += 1
-        moved = command(Command.REFERENCE_PRICE, instrument_id=1, price=self.price())
+        price = self.price() + self.random.choice((0, 0, 0, 400))
+        moved = command(Command.REFERENCE_PRICE, instrument_id=1, price=price)
         opened = command(Command.PHASE_CHANGE, order_type=Phase.CONTINUOUS)
         self.queue += [moved, roll, roll, opened]
         return command(Command.PHASE_CHANGE, order_type=Phase.CLOSED)
@@ -287,27 +290,14 @@ class Flow:
         value = r.choice((low, high, low - 1, high + 1, low + 1, 500, 25, 3))
         if parameter in (Parameter.TICK_SIZE, Parameter.LOT_SIZE):
             value = r.choice((1, 1, 2, 5, 0))
+        if parameter == Parameter.HOLDING_MAX:
+            value = r.choice((0, high, high + 1, 10**7 + 500))
         if parameter in (Parameter.QUANTITY_MAX, Parameter.VALUE_MAX):
             value = r.choice((high, high, high, 4_000_000, 0))
         return command(
             Command.INSTRUMENT_PARAMETER,
             order_type=parameter if r.random() < 0.97 else r.choice((0, 200, 255)),
             instrument_id=r.choice((*INSTRUMENTS, 9)),
-            quantity=value,
-            **self.session(),
-        )
-
-    def control(self) -> bytes:
-        """What an account may do; nothing that shuts the market for long."""
-        r = self.random
-        parameter = r.choice(CONTROLS)
-        low, high = ACCOUNT_PARAMETER_RANGE[parameter]
-        value = r.choice((low, low, high, low - 1, high + 1, 3))
-        return command(
-            Command.ACCOUNT_PARAMETER,
-            order_type=parameter if r.random() < 0.9 else r.choice((0, 6, 255)),
-            account_id=r.choice((*ACCOUNTS, 99)),
-            instrument_id=r.choice((*INSTRUMENTS, 0, 9)),
             quantity=value,
             **self.session(),
         )
@@ -383,7 +373,7 @@ def everything(flow: Flow) -> bytes:
             flow.replace,
             flow.money,
             flow.parameter,
-            flow.control,
+            lambda: control(flow),
             flow.phase,
             flow.passing,
             flow.noise,

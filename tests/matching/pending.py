@@ -5,7 +5,6 @@ from __future__ import annotations
 from matching.layout import Event, Reason
 
 PENDING_EVENTS = {
-    Event.PARTICIPANT_CHANGED,
     Event.AUCTION_OPENED,
     Event.AUCTION_CLEARED,
     Event.AUCTION_CANCELLED,
@@ -33,9 +32,4 @@ PENDING_REASONS = {
     Reason.AUCTION_BELOW_RESERVE,
     Reason.AUCTION_CALLED_OFF,
     # limits
-    Reason.ACCOUNT_SUSPENDED,
-    Reason.ORDER_RATE_EXCEEDED,
-    Reason.PRICE_OUTSIDE_COLLAR,
-    Reason.HOLDING_ABOVE_MAX,
-    Reason.POSITION_ABOVE_MAX,
 }

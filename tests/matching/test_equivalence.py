@@ -24,12 +24,13 @@ from matching.protocol import Limits
 from tests.matching import flows
 from tests.matching.flows import INSTRUMENTS, WHOLE_FLOWS, Flow
 from tests.matching.frames import command, frame
+from tests.matching.limit_flows import LIMIT_FLOWS
 from tests.matching.maker_flows import MAKER_FLOWS
 from tests.matching.pending import PENDING_EVENTS, PENDING_REASONS
 from tests.matching.twin import Twin, run, trade
 
 SEEDS = range(3)
-FLOWS = WHOLE_FLOWS | MAKER_FLOWS
+FLOWS = WHOLE_FLOWS | MAKER_FLOWS | LIMIT_FLOWS
 
 NEVER_HEARD_IN_FLOWS = {
     # Met in tests of their own: they need limits, or a state no random flow reaches.

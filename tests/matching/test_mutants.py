@@ -14,6 +14,7 @@ from matching.reference import (
     book,
     calls,
     instruments,
+    limits,
     mass,
     phases,
     quotes,
@@ -21,12 +22,14 @@ from matching.reference import (
     stops,
     trading,
 )
+from matching.reference.accounts import Controls
 from matching.reference.book import BookSide, Order
 from matching.reference.call_price import CallPrice
 from matching.reference.engine import Engine
 from matching.reference.instruments import Instrument
 from tests.matching import flows
 from tests.matching.flows import Flow
+from tests.matching.limit_flows import limited
 from tests.matching.maker_flows import MAKER_FLOWS
 from tests.matching.twin import Twin, run
 
@@ -81,6 +84,15 @@ def _sells_first(instrument: Any) -> Any:
     return _triggered(instrument)
 
 
+def _held_alone(state: Any, account_ids: Any, instrument_ids: Any) -> int:
+    orders, state.orders = state.orders, {}
+    try:
+        return _position(state, account_ids, instrument_ids)
+    finally:
+        state.orders = orders
+
+
+_position, _edge = limits._position, Instrument.collar_edge
 _prevents, _would_trade, _triggered = (
     self_trade.prevents,
     Instrument.would_trade,
@@ -138,6 +150,21 @@ MUTANTS: dict[str, Mutant] = {
     "a mass cancel ends all": (mass, "_fits", lambda state, c, order: True),
     "old quotes stay": (quotes, "end_resting", lambda state, order, reason: None),
     "old quotes are in the way": (Instrument, "would_trade", _old_sides_stand),
+    "nobody is suspended": (trading, "sender_refusal", lambda state, account_id: Reason.NONE),
+    "seconds never end": (Controls, "heard_in", lambda self, second: self.rate_count),
+    "participants do not count": (
+        limits,
+        "_owners",
+        lambda state, account: [(account.controls, {account.account_id})],
+    ),
+    "buys that rest do not count": (limits, "_position", _held_alone),
+    "holdings without bound": (trading, "holding_refusal", lambda *asked: Reason.NONE),
+    "no collar": (trading, "collar_refusal", lambda instrument, side, price: Reason.NONE),
+    "the collar is a minor unit wider": (
+        Instrument,
+        "collar_edge",
+        lambda self, side: _edge(self, side) + (1 if side == Side.BUY else -1),
+    ),
     "sessions not numbered": (Engine, "_is_numbered", lambda self, c: True),
 }
 
@@ -150,6 +177,7 @@ def _compare() -> None:
         for _ in range(6):
             run(twin, flow, flow.frames(30, flows.trading))
             run(twin, flow, flow.frames(25, flows.everything))
+            run(twin, flow, flow.frames(12, limited))
             run(twin, flow, flow.frames(15, flows.calls))
             for commands in MAKER_FLOWS.values():
                 run(twin, flow, flow.frames(20, commands))

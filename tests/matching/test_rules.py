@@ -10,6 +10,7 @@ import pytest
 from matching import compiled
 from matching.layout import (
     COUNT_MAX,
+    AccountParameter,
     Command,
     Event,
     ExecInst,
@@ -63,6 +64,8 @@ BROKEN: dict[Reason, dict[str, Any]] = {
     Reason.CLIENT_ORDER_ID_REUSED_QUANTITY: KNOWN | {"quantity": 20},
     Reason.CLIENT_ORDER_ID_REUSED_PRICE: KNOWN | {"price": 7_005},
     Reason.CLIENT_ORDER_ID_REUSED_TERMS: KNOWN | {"order_id": ExecInst.NON_PERSISTENT},
+    Reason.ACCOUNT_SUSPENDED: {"SUSPENDED": 1},
+    Reason.ORDER_RATE_EXCEEDED: {"ORDER_RATE": 1},
     Reason.MARKET_CLOSED: {"phase": Phase.CLOSED},
     Reason.MARKET_HALTED: {"phase": Phase.HALT},
     Reason.ORDER_NOT_ALLOWED_IN_PHASE: {
@@ -72,7 +75,7 @@ BROKEN: dict[Reason, dict[str, Any]] = {
     Reason.QUANTITY_NOT_POSITIVE: {"quantity": 0},
     Reason.QUANTITY_ABOVE_MAX: {"quantity": 1_010},
     Reason.QUANTITY_NOT_LOT: {"quantity": 15},
-    Reason.QUANTITY_BELOW_MIN: {"quantity": 10, "parameter": (Parameter.QUANTITY_MIN, 20)},
+    Reason.QUANTITY_BELOW_MIN: {"quantity": 10, "QUANTITY_MIN": 20},
     Reason.DISPLAY_QUANTITY_OUT_OF_RANGE: {"terms": {"quantity": 5}},
     Reason.MINIMUM_QUANTITY_OUT_OF_RANGE: {"terms": {"price": -1}},
     Reason.PRICE_NOT_POSITIVE: {"price": -5},
@@ -83,9 +86,12 @@ BROKEN: dict[Reason, dict[str, Any]] = {
     Reason.NO_LIQUIDITY: MARKET | {"side": Side.SELL},
     Reason.VALUE_ABOVE_MAX: {"quantity": 900, "price": 7_100},
     Reason.STOP_PRICE_OUT_OF_RANGE: {"order_type": OrderType.STOP_LIMIT, "terms": {"ref": 7_001}},
+    Reason.PRICE_OUTSIDE_COLLAR: {"side": Side.BUY, "price": 7_005, "COLLAR_BP": 1},
     Reason.POST_ONLY_WOULD_TRADE: {"side": Side.BUY, "order_id": ExecInst.POST_ONLY},
     Reason.ORDERS_FULL: {"limits": {"orders_max": 1}},
     Reason.CLIENT_ORDER_IDS_FULL: {"limits": {"client_order_ids_max": 1}},
+    Reason.HOLDING_ABOVE_MAX: {"side": Side.BUY, "HOLDING_MAX": 109},
+    Reason.POSITION_ABOVE_MAX: {"side": Side.BUY, "POSITION_MAX": 109},
     Reason.INSUFFICIENT_CASH: {"side": Side.BUY},
     Reason.INSUFFICIENT_UNITS: {"quantity": 100},
 }
@@ -153,7 +159,8 @@ def answer(engine_type: type[EngineProtocol], change: dict[str, Any]) -> tuple[i
     change = dict(change)
     engine = engine_type(Limits()._replace(**change.pop("limits", {})))
     phase = change.pop("phase", None)
-    setting = change.pop("parameter", None)
+    settings = {p: change.pop(p.name) for p in Parameter if p.name in change}
+    controls = {p: change.pop(p.name) for p in AccountParameter if p.name in change}
     terms = change.pop("terms", None)
     opening = []
     for instrument_id in (1, 2):
@@ -175,15 +182,20 @@ def answer(engine_type: type[EngineProtocol], change: dict[str, Any]) -> tuple[i
     opening.append(command(Command.NEW_ORDER, **(BASE | KNOWN)))
     if phase is not None:
         opening.append(command(Command.PHASE_CHANGE, order_type=phase))
-    if setting is not None:
-        fields = {"order_type": setting[0], "quantity": setting[1], "instrument_id": 1}
+    for parameter, value in settings.items():
+        fields = {"order_type": parameter, "quantity": value, "instrument_id": 1}
         opening.append(command(Command.INSTRUMENT_PARAMETER, **fields))
+    for control, value in controls.items():
+        fields = {"order_type": control, "quantity": value, "account_id": 1}
+        opening.append(command(Command.ACCOUNT_PARAMETER, **fields))
     rows = events(engine.apply(0, SECOND, frame(opening)))
     assert all(row.kind != Event.REJECTED for row in rows)
     order = [command(Command.NEW_ORDER, **(BASE | change))]
     if terms is not None:
         order.append(command(Command.ORDER_TERMS, **terms))
-    first = events(engine.apply(1, 2 * SECOND, frame(order, time_ns=SECOND)))[0]
+    before = [command(Command.NEW_ORDER, **(BASE | {"quantity": 0}))] if controls else []
+    rows = events(engine.apply(1, 2 * SECOND, frame([*before, *order], time_ns=SECOND)))
+    first = next(row for row in rows if row.command_index == len(before))
     return first.kind, first.reason
 
 

@@ -10,20 +10,26 @@ from typing import Any
 import pytest
 
 from matching import compiled
-from matching.layout import Phase
+from matching.layout import AccountParameter, Command, Phase
 from matching.protocol import EngineProtocol, Limits
 from matching.snapshot import HASH_SIZE, SNAPSHOT_HEADER, Snapshot, decode, encode
+from tests.matching.controls import PARTICIPANTS
 from tests.matching.flows import everything
+from tests.matching.frames import command, frame
 from tests.matching.twin import trade
 
 
 @pytest.fixture(scope="module")
 def sound() -> bytes:
     """A snapshot with rows in every section."""
-    data = trade(2, everything, 120)[0].reference.snapshot()
+    twin, flow = trade(2, everything, 120)
+    fields = {"order_type": AccountParameter.SUSPENDED, "quantity": 1, "order_id": PARTICIPANTS[0]}
+    twin.apply(flow.record(frame([command(Command.PARTICIPANT_PARAMETER, **fields)])))
+    data = twin.reference.snapshot()
     snapshot = decode(data)
     for name in ("accounts", "holdings", "instruments", "orders", "sessions", "client_order_ids"):
         assert len(getattr(snapshot, name)) > 1, name
+    assert len(snapshot.participants)
     return data
 
 
@@ -126,6 +132,9 @@ UNSOUND: dict[str, Callable[[Snapshot], Snapshot]] = {
     "cash total": lambda s: replace(s, cash=s.cash + 1),
     "fees": lambda s: replace(s, fees=s.fees + 1),
     "offset": lambda s: replace(s, next_offset=-1),
+    "participant nobody": _set("participants", "participant", 0),
+    "participant without accounts": _set("participants", "participant", 77),
+    "participant suspended twice": _set("participants", "suspended", 2),
     "limits": lambda s: replace(s, limits=s.limits._replace(orders_max=0)),
     "limit below": lambda s: replace(s, limits=s.limits._replace(sessions_max=-1)),
 }
