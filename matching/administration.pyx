@@ -188,6 +188,7 @@ cdef void derive(Instrument* i) noexcept nogil:
     # limits, and the band.
     cdef int64_t width = i.parameters[BAND_BP]
     i.has_steps = i.parameters[TICK_FROM_2] or i.parameters[TICK_FROM_3]
+    i.is_listed = i.parameters[POLICY] == LISTED
     i.fee_bp_max = max(
         i.parameters[MAKER_FEE_BP], i.parameters[TAKER_FEE_BP],
         i.parameters[BLOCK_FEE_BP], i.parameters[AUCTION_FEE_BP],

@@ -26,6 +26,8 @@ cdef inline uint16_t refusal(
         reason = phase_refusal(i.phase, time_in_force, must_match(time_in_force, asked))
         if reason:
             return reason
+    if unlikely(i.is_listed) and not is_listing(order_type, time_in_force, asked):
+        return NOT_ALLOWED_BY_POLICY
     if c.quantity <= 0:
         return QUANTITY_NOT_POSITIVE
     if c.quantity > i.parameters[QUANTITY_MAX]:
@@ -60,6 +62,17 @@ cdef inline uint16_t refusal(
     if unlikely(asked.instructions & POST_ONLY_BITS) and would_trade(s, i, side, price):
         return POST_ONLY_WOULD_TRADE
     return NONE
+
+cdef inline bint is_listing(
+    uint8_t order_type, uint8_t time_in_force, const Asked* asked
+) noexcept nogil:
+    # A plain LIMIT order that may rest.
+    return (
+        order_type == LIMIT
+        and (time_in_force == DAY or time_in_force == GTC or time_in_force == GTD)
+        and not asked.instructions & (POST_ONLY_BITS | FROM_QUOTE)
+        and not (asked.display or asked.minimum)
+    )
 
 cdef inline bint is_price(int64_t price) noexcept nogil:
     return 0 < price <= PRICE_LIMIT

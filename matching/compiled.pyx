@@ -8,16 +8,21 @@ One frame is one call without the GIL and without a Python object per order. Rea
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
 from matching.administration cimport administer
 from matching.ahead cimport look, look_alone
+from matching.auctions cimport (
+    auction_bid, auction_cancel, auction_clear, auction_open, is_irrevocable, replaced_bid_refusal,
+)
 from matching.calls cimport phase_refusal
 from matching.checks cimport band_edge, is_stop, protected, protection_price, refusal
+from matching.deals cimport block_confirm, block_propose, pick_order
 from matching.image cimport check, load, save, state_close, state_open
 from matching.ladder cimport book_remove, end_resting
+from matching.labels cimport label_refusal, remember, remembered
 from matching.layout cimport *
 from matching.limits cimport holding_refusal, sender_refusal
 from matching.mass cimport mass_cancel
@@ -30,7 +35,6 @@ from matching.state cimport (
     holding_of, move_hold, order_find, reject, session_add, session_find,
 )
 from matching.stops cimport heard
-from matching.tables cimport labels_add, labels_count, labels_find
 from matching.terms cimport (
     asked_refusal, instructions_refusal, is_same_place, price_behind, read_asked, say_terms,
     set_terms, show_less,
@@ -99,9 +103,29 @@ cdef int obey(
         return mass_cancel(s, account, c)
     if c.kind == QUOTE:
         return quote(s, i, account, c, position)
+    if PICK_ORDER <= c.kind <= BLOCK_CONFIRM or AUCTION_OPEN <= c.kind <= AUCTION_CANCEL:
+        return negotiate(s, i, account, c, position)
     if c.kind == PHASE_CHANGE or c.kind == CLOCK_TICK:
         return change(s, i, account, c, position)
     return administer(s, i, account, c, position)
+
+cdef int negotiate(
+    State* s, Instrument* i, uint32_t account, const CommandRecord* c, uint64_t position
+) except -1 nogil:
+    # What names a listing, a block or an auction.
+    if c.kind == PICK_ORDER:
+        return pick_order(s, i, account, c, position)
+    if c.kind == BLOCK_PROPOSE:
+        return block_propose(s, i, account, c, position)
+    if c.kind == BLOCK_CONFIRM:
+        return block_confirm(s, i, account, c, position)
+    if c.kind == AUCTION_OPEN:
+        return auction_open(s, i, account, c, position)
+    if c.kind == AUCTION_BID:
+        return auction_bid(s, i, account, c, position)
+    if c.kind == AUCTION_CLEAR:
+        return auction_clear(s, i, c)
+    return auction_cancel(s, i, c)
 
 cdef int change(
     State* s, Instrument* named, uint32_t account, const CommandRecord* c, uint64_t position
@@ -118,8 +142,9 @@ cdef bint is_kind(uint8_t kind) noexcept nogil:
         NEW_ORDER <= kind <= REPLACE_ORDER
         or kind == MASS_CANCEL
         or kind == QUOTE
-        or ACCOUNT_OPEN <= kind <= PARTICIPANT_PARAMETER
+        or PICK_ORDER <= kind <= PARTICIPANT_PARAMETER
         or INSTRUMENT_OPEN <= kind <= EPOCH_START
+        or AUCTION_OPEN <= kind <= AUCTION_CANCEL
         or kind == INSTRUCTION
     )
 
@@ -127,10 +152,19 @@ cdef bint needs_account(const CommandRecord* c) noexcept nogil:
     if c.kind == MASS_CANCEL:
         return c.account_id != 0
     return (
-        c.kind <= REPLACE_ORDER
+        is_of_orders(c.kind)
         or c.kind == QUOTE
         or CASH_DEPOSIT <= c.kind <= ACCOUNT_PARAMETER
         or c.kind == INSTRUCTION
+    )
+
+cdef inline bint is_of_orders(uint8_t kind) noexcept nogil:
+    # Whether a label in it may be one of an order.
+    return (
+        kind <= REPLACE_ORDER
+        or PICK_ORDER <= kind <= BLOCK_CONFIRM
+        or kind == AUCTION_OPEN
+        or kind == AUCTION_BID
     )
 
 cdef bint needs_instrument(const CommandRecord* c) noexcept nogil:
@@ -142,6 +176,8 @@ cdef bint needs_instrument(const CommandRecord* c) noexcept nogil:
     return (
         c.kind == NEW_ORDER
         or c.kind == QUOTE
+        or PICK_ORDER <= c.kind <= BLOCK_CONFIRM
+        or AUCTION_OPEN <= c.kind <= AUCTION_CANCEL
         or c.kind == UNITS_DEPOSIT
         or c.kind == UNITS_RELEASE
         or c.kind == INSTRUMENT_PARAMETER
@@ -156,7 +192,7 @@ cdef int is_numbered(State* s, const CommandRecord* c) except -1 nogil:
     if unlikely(s.sessions[place].session_id != c.session_id):
         place = session_find(s, c.session_id)
     if unlikely(c.ref <= s.sessions[place].ref):
-        if c.kind <= REPLACE_ORDER:
+        if is_of_orders(c.kind):
             known = remembered(s, c)
         duplicate(s, c, known.order_id if known != NULL else 0)
         return 0
@@ -256,11 +292,29 @@ cdef int cancel_order(State* s, uint32_t account, const CommandRecord* c) except
         known = remembered(s, c)
         order_id = known.order_id if known != NULL else 0
     place = order_named(s, order_id)
+    if place and unlikely(s.orders[place].queue >= BLOCKS):
+        return cancel_dealt(s, account, c, place)
     if place == 0 or s.orders[place].account != account:
         return UNKNOWN_ORDER
     return end_resting(
         s, s.instruments[s.orders[place].instrument_id], place, CANCELLED_BY_REQUEST
     )
+
+cdef int cancel_dealt(
+    State* s, uint32_t account, const CommandRecord* c, uint32_t place
+) except -1 nogil:
+    # A block, which the other side may decline; a bid, if it may be taken back; an offer never.
+    cdef const Order* o = &s.orders[place]
+    cdef Instrument* i = s.instruments[o.instrument_id]
+    if o.queue == OFFERS:
+        return UNKNOWN_ORDER
+    if o.account != account:
+        if o.queue == BLOCKS and s.terms[o.terms].counterparty == c.account_id:
+            return end_resting(s, i, place, BLOCK_DECLINED)
+        return UNKNOWN_ORDER
+    if is_irrevocable(i, o):
+        return BID_IRREVOCABLE
+    return end_resting(s, i, place, CANCELLED_BY_REQUEST)
 
 cdef int replace_order(State* s, uint32_t account, const CommandRecord* c) except -1 nogil:
     cdef ClientOrderIdRow* known = remembered(s, c)
@@ -279,6 +333,8 @@ cdef int replace_order(State* s, uint32_t account, const CommandRecord* c) excep
     if place == 0 or s.orders[place].account != account:
         return UNKNOWN_ORDER
     changed = s.orders[place]
+    if unlikely(changed.queue == OFFERS):
+        return UNKNOWN_ORDER
     asked.instructions = changed.instructions
     if unlikely(changed.order_type == STOP and c.price != 0):
         return MARKET_ORDER_HAS_PRICE
@@ -299,14 +355,7 @@ cdef int replace_order(State* s, uint32_t account, const CommandRecord* c) excep
         price = protected(i, changed.side, asked.stop_price)
     elif unlikely(changed.instructions & POST_ONLY_REPRICE):
         price = price_behind(s, i, changed.side, price)
-    reason = unreplaceable(i, &changed)
-    if not reason:
-        reason = refusal(
-            s, i, c, changed.side, changed.order_type, changed.time_in_force, price, executed,
-            &asked,
-        )
-    if not reason:
-        reason = label_refusal(s, c)
+    reason = replace_refusal(s, i, c, &changed, price, executed, &asked)
     if not reason:
         reason = holding_refusal(s, i, account, changed.side, c.quantity - changed.quantity)
     if reason:
@@ -380,13 +429,19 @@ cdef uint16_t form_refusal(const CommandRecord* c) noexcept nogil:
 cdef bint is_for_call(uint8_t time_in_force) noexcept nogil:
     return time_in_force == AT_THE_OPENING or time_in_force == AT_THE_CLOSE
 
-cdef uint16_t unreplaceable(const Instrument* i, const Order* o) noexcept nogil:
-    # An order that only its own command may change.
+cdef uint16_t replace_refusal(
+    const State* s, const Instrument* i, const CommandRecord* c, const Order* o, int64_t price,
+    int64_t executed, const Asked* asked,
+) noexcept nogil:
+    # As of a new order; what only its own command may change, none.
     cdef uint16_t reason
-    if likely(not o.instructions & FROM_QUOTE and o.order_type != MARKET):
-        return NONE
-    reason = phase_refusal(i.phase, o.time_in_force, False)
-    return reason if reason else NOT_ALLOWED_BY_POLICY
+    if unlikely(o.queue == BIDS):
+        return replaced_bid_refusal(s, i, c, o)
+    if unlikely(o.instructions & FROM_QUOTE or o.order_type == MARKET or o.queue == BLOCKS):
+        reason = phase_refusal(i.phase, o.time_in_force, False)
+        return reason if reason else NOT_ALLOWED_BY_POLICY
+    reason = refusal(s, i, c, o.side, o.order_type, o.time_in_force, price, executed, asked)
+    return reason if reason else label_refusal(s, c)
 
 cdef uint8_t queue_for(const Instrument* i, const CommandRecord* c) noexcept nogil:
     # Where a new order stands when it comes.
@@ -402,37 +457,7 @@ cdef int64_t market_limit(
         return band_edge(i, c.side)
     return protection_price(s, i, c.side)
 
-cdef uint16_t label_refusal(const State* s, const CommandRecord* c) noexcept nogil:
-    if <int64_t>labels_count(&s.labels) < s.client_order_ids_max:
-        return NONE
-    return CLIENT_ORDER_IDS_FULL if c.client_order_id.head or c.client_order_id.tail else NONE
-
 # -- client order ids ----------------------------------------------------------------------------
-
-cdef ClientOrderIdRow* remembered(State* s, const CommandRecord* c) noexcept nogil:
-    cdef ClientOrderId label = c.client_order_id
-    if not (label.head or label.tail):
-        return NULL
-    return labels_find(&s.labels, c.account_id, &label, s.look.label_tag)
-
-cdef int remember(
-    State* s, const CommandRecord* c, const Order* o, uint32_t digest
-) except -1 nogil:
-    cdef ClientOrderId label = c.client_order_id
-    cdef ClientOrderIdRow* row
-    if not (label.head or label.tail):
-        return 0
-    row = labels_add(&s.labels, c.account_id, &label, s.look.label_tag)
-    row.order_id = o.order_id
-    row.instrument_id = o.instrument_id
-    row.side = o.side
-    row.order_type = o.order_type
-    row.time_in_force = o.time_in_force
-    memset(row.zero, 0, sizeof(row.zero))
-    row.terms = digest
-    row.quantity = c.quantity
-    row.price = c.price
-    return 0
 
 cdef int answer_known(
     State* s, const CommandRecord* c, const ClientOrderIdRow* known, uint32_t digest

@@ -15,15 +15,16 @@ from matching.administration cimport derive, instrument_add
 from matching.controls cimport Controls
 from matching.ladder cimport book_add, ladder_next, order_key
 from matching.layout cimport (
-    BOOK, BUY, CONTINUOUS, FROM_QUOTE, POLICY, PRICE_TIME, SELL, STOPS, TICK_SIZE, TOTAL_LIMIT,
+    BIDS, BOOK, BUY, CONTINUOUS, FROM_QUOTE, OFFERS, POLICY, PRICE_TIME, SELL, STOPS, TICK_SIZE,
+    TOTAL_LIMIT,
     EventRecord,
 )
 from matching.limits cimport check_positions, count_positions
 from matching.memory cimport pool_close, pool_grow, pool_open, raise_memory_error
 from matching.quotes cimport SELL_BIT
 from matching.snapshot cimport (
-    AccountRow, ClientOrderIdRow, HoldingRow, InstrumentRow, OrderRow, ParticipantRow, SessionRow,
-    TermsRow,
+    AccountRow, AuctionRow, ClientOrderIdRow, HoldingRow, InstrumentRow, OrderRow, ParticipantRow,
+    SessionRow, TermsRow,
 )
 from matching.state cimport (
     INSTRUMENTS, SIDES, Account, BookSide, Holding, Instrument, Level, Node, Order,
@@ -134,7 +135,7 @@ cdef object save(State* s):
         participants=save_participants(s),
         holdings=save_holdings(s),
         instruments=save_instruments(s),
-        auctions=np.zeros(0, SECTIONS["auctions"]),
+        auctions=save_auctions(s),
         orders=save_orders(s),
         order_terms=save_order_terms(s),
         sessions=save_sessions(s),
@@ -270,6 +271,26 @@ cdef object save_orders(State* s):
                 level = ladder_next(s, book_side, s.levels[level].key)
     return rows
 
+cdef object save_auctions(State* s):
+    rows = np.zeros(s.instruments_count, SECTIONS["auctions"])
+    cdef AuctionRow* row = <AuctionRow*>address(rows)
+    cdef const Instrument* i
+    cdef int64_t at, count = 0
+    for at in range(s.instruments_count):
+        i = s.instruments[s.instrument_ids[at]]
+        if i.auction.order_id:
+            row[count].instrument_id = i.instrument_id
+            row[count].pricing = i.auction.pricing
+            row[count].tie_break = i.auction.tie_break
+            row[count].flags = i.auction.flags
+            row[count].carry = i.auction.carry
+            row[count].bid_max_bp = i.auction.bid_max_bp
+            row[count].bid_multiple = i.auction.bid_multiple
+            row[count].order_id = i.auction.order_id
+            count += 1
+    return rows[:count]
+
+
 cdef object save_order_terms(State* s):
     # Every place of the pool that is some order's; of those that say nothing there is no row.
     rows = np.zeros(s.orders_count, SECTIONS["order_terms"])
@@ -332,6 +353,7 @@ cdef int load(State* s, object snapshot) except -1:
     load_accounts(s, snapshot.accounts.tobytes())
     load_holdings(s, snapshot.holdings.tobytes())
     load_instruments(s, snapshot.instruments.tobytes())
+    load_auctions(s, snapshot.auctions.tobytes())
     load_orders(s, snapshot.orders.tobytes(), snapshot.order_terms.tobytes())
     count_positions(s)
     load_sessions(s, snapshot.sessions.tobytes())
@@ -409,6 +431,22 @@ cdef int load_instruments(State* s, bytes rows) except -1:
         i.indicative.surplus = row[at].indicative_surplus
         derive(i)
     return 0
+
+cdef int load_auctions(State* s, bytes rows) except -1:
+    cdef const AuctionRow* row = <const AuctionRow*>PyBytes_AS_STRING(rows)
+    cdef size_t at
+    cdef Instrument* i
+    for at in range(len(rows) // sizeof(AuctionRow)):
+        i = s.instruments[row[at].instrument_id]
+        i.auction.pricing = row[at].pricing
+        i.auction.tie_break = row[at].tie_break
+        i.auction.flags = row[at].flags
+        i.auction.carry = row[at].carry
+        i.auction.bid_max_bp = row[at].bid_max_bp
+        i.auction.bid_multiple = row[at].bid_multiple
+        i.auction.order_id = row[at].order_id
+    return 0
+
 
 cdef int load_orders(State* s, bytes rows, bytes terms) except -1:
     cdef const OrderRow* row = <const OrderRow*>PyBytes_AS_STRING(rows)
@@ -513,6 +551,7 @@ cdef int64_t check_books(
         for side in range(BUY, SIDES + 1):
             resting += check_side(s, i, side, wrong, cash_held, units_held)
         check_stops(s, i, wrong)
+        check_auction(s, i, wrong)
         bid = i.sides[BUY].best
         ask = i.sides[SELL].best
         if i.phase != CONTINUOUS or i.parameters[POLICY] != PRICE_TIME:
@@ -520,6 +559,24 @@ cdef int64_t check_books(
         if bid and ask and s.orders[s.levels[bid].head].price >= s.orders[s.levels[ask].head].price:
             wrong.append(f"instrument {i.instrument_id}: the book is crossed")
     return resting
+
+cdef int check_auction(const State* s, const Instrument* i, list wrong) except -1:
+    # One auction at most, with its offer, and no bid without it.
+    cdef int offers = 2 * (OFFERS - BOOK), bids = 2 * (BIDS - BOOK), side, sides = 0
+    cdef uint32_t level = 0
+    for side in range(BUY, SELL + 1):
+        if i.sides[offers + side].best:
+            level = i.sides[offers + side].best
+            sides += 1
+            if i.sides[bids + side].best:
+                wrong.append(f"instrument {i.instrument_id}: a bid without an auction")
+        elif i.sides[bids + side].best and not i.sides[offers + BUY + SELL - side].best:
+            wrong.append(f"instrument {i.instrument_id}: a bid without an auction")
+    if (sides > 1 or i.auction.order_id != s.orders[s.levels[level].head].order_id
+            or s.levels[level].head != s.levels[level].tail):
+        wrong.append(f"instrument {i.instrument_id}: offers are not those of its auctions")
+    return 0
+
 
 cdef int check_stops(const State* s, const Instrument* i, list wrong) except -1:
     cdef uint32_t buy = i.sides[2 * (STOPS - BOOK) + BUY].best

@@ -256,3 +256,11 @@ cdef inline int end_resting(
     cdef Order o = s.orders[place]
     book_remove(s, i, place)
     return end_order(s, i, &o, reason)
+
+cdef inline int end_line(
+    State* s, Instrument* i, const BookSide* side, uint16_t reason
+) except -1 nogil:
+    # Ends every order there, in its order.
+    while side.best:
+        end_resting(s, i, s.levels[side.best].head, reason)
+    return 0

@@ -16,15 +16,19 @@ import numpy as np
 import numpy.typing as npt
 
 from matching.layout import (
+    BP,
     PRICE_LIMIT,
     QUANTITY_LIMIT,
     TOTAL_LIMIT,
     AccountParameter,
+    AuctionFlag,
     OrderType,
     Parameter,
     Phase,
+    Pricing,
     Queue,
     Side,
+    TieBreak,
     TimeInForce,
 )
 from matching.parameters import ACCOUNT_PARAMETER_RANGE, PARAMETER_RANGE
@@ -387,6 +391,8 @@ def _unsound(s: Snapshot) -> list[str]:
     for name, rows in (("holdings", s.holdings), ("orders", s.orders), ("labels", labels)):
         need(_among(rows["account_id"], s.accounts["account_id"]), f"{name}: account")
         need(_among(rows["instrument_id"], s.instruments["instrument_id"]), f"{name}: instrument")
+    known = s.instruments["instrument_id"]
+    need(_among(s.auctions["instrument_id"], known), "auctions: instrument")
     for name, rows in (("accounts", s.accounts), ("holdings", s.holdings)):
         for column in ("available", "held", "locked"):
             if column in (rows.dtype.names or ()):
@@ -402,6 +408,8 @@ def _unsound(s: Snapshot) -> list[str]:
         _check_instruments(s.instruments, need)
     if not wrong:
         _check_orders(s, need)
+    if not wrong:
+        _check_auctions(s, need)
     return wrong
 
 
@@ -439,7 +447,6 @@ def _check_orders(s: Snapshot, need: Any) -> None:
     ids = np.sort(rows["order_id"])
     need(_rising(ids), "orders: an order id stands twice")
     need(_among(s.order_terms["order_id"], ids), "order terms: unknown order")
-    need(_among(s.auctions["order_id"], ids), "auctions: unknown offer")
     need(_within(rows, "side", Side.BUY, Side.SELL), "orders: unknown side")
     need(_within(rows, "queue", min(Queue), max(Queue)), "orders: unknown queue")
     types = np.isin(rows["order_type"], tuple(OrderType))
@@ -466,3 +473,26 @@ def _check_orders(s: Snapshot, need: Any) -> None:
     need(_within(labels, "side", Side.BUY, Side.SELL), "client order ids: unknown side")
     types = np.isin(labels["order_type"], tuple(OrderType))
     need(bool(types.all()), "client order ids: unknown order type")
+
+
+def _check_auctions(s: Snapshot, need: Any) -> None:
+    rows = s.auctions
+    need(_within(rows, "pricing", min(Pricing), max(Pricing)), "auctions: unknown pricing")
+    need(_within(rows, "tie_break", min(TieBreak), max(TieBreak)), "auctions: unknown tie-break")
+    need(_within(rows, "flags", 0, sum(AuctionFlag)), "auctions: unknown flag")
+    need(_within(rows, "bid_max_bp", 0, BP), "auctions: limit of the bids out of range")
+    has_multiples = _within(rows, "bid_multiple", 1, 2**32 - 1)
+    need(has_multiples, "auctions: multiple out of range")
+    offers = s.orders[s.orders["queue"] == Queue.OFFERS]
+    are_same = np.array_equal(offers["instrument_id"], rows["instrument_id"])
+    are_same = are_same and np.array_equal(offers["order_id"], rows["order_id"])
+    need(are_same, "auctions: not those of the offers")
+    bids = s.orders[s.orders["queue"] == Queue.BIDS]
+    are_known = _among(bids["instrument_id"], rows["instrument_id"])
+    need(are_known, "orders: a bid without an auction")
+    if not (has_multiples and are_same and are_known):
+        return
+    for orders in (offers, bids):
+        at = np.searchsorted(rows["instrument_id"], orders["instrument_id"])
+        over = orders["leaves"] % rows["bid_multiple"][at]
+        need(not over.any(), "orders: a bid or an offer is no multiple")

@@ -94,6 +94,15 @@ cdef struct CallPrice:  # at which price a call ends, or would end now
     int64_t volume
     int64_t surplus  # above zero on the buy side
 
+cdef struct Auction:  # of sealed bids; its offer is an order
+    uint64_t order_id  # 0 = none is open
+    int64_t bid_multiple
+    uint16_t bid_max_bp
+    uint8_t pricing
+    uint8_t tie_break
+    uint8_t flags
+    uint8_t carry
+
 cdef struct Instrument:
     uint16_t instrument_id
     uint8_t phase
@@ -102,6 +111,7 @@ cdef struct Instrument:
     int64_t band_low
     int64_t band_high  # -1 = no band
     bint has_steps  # of the tick table
+    bint is_listed  # by POLICY
     bint has_stops  # or had them, when they were last asked for
     bint has_limits  # a collar, or how much an account may hold
     int64_t parameters[PARAMETERS + 1]  # by Parameter; place 0 is free
@@ -113,6 +123,7 @@ cdef struct Instrument:
     int64_t call_price  # of the day's last closing call
     int64_t change_at_ns  # when a call ends by itself, 0 = it does not
     CallPrice indicative  # as last said
+    Auction auction
     BookSide sides[SIDES + 1]
 
 cdef struct Balance:  # as accounts and holdings begin

@@ -40,7 +40,7 @@ cdef inline int trade(State* s, Instrument* i, Order* taker, int64_t minimum) ex
     cdef uint32_t whole = key_of(i, BUY + SELL - taker.side, taker.price), limit = whole
     cdef bint is_guarded = mode_of(taker) != 0, is_stopped
     cdef uint32_t place
-    if unlikely(i.phase != CONTINUOUS):
+    if unlikely(i.phase != CONTINUOUS or i.is_listed):
         return rest(s, i, taker)
     if unlikely(i.parameters[VOLATILITY_BP] != 0):
         limit = reach(s, i, taker.side, whole)

@@ -7,7 +7,17 @@ from itertools import zip_longest
 
 from matching.layout import INDEX_BITS, AccountParameter, Command, Event, Reason
 from matching.protocol import Limits
-from matching.reference import administration, controls, mass, phases, quotes, trading
+from matching.reference import (
+    administration,
+    auctions,
+    blocks,
+    controls,
+    listed,
+    mass,
+    phases,
+    quotes,
+    trading,
+)
 from matching.reference.invariants import broken
 from matching.reference.records import NO_LABEL, CommandRecord, decode
 from matching.reference.state import State, from_snapshot, to_snapshot
@@ -37,11 +47,22 @@ HANDLERS: dict[int, Callable[[State, CommandRecord], Reason]] = {
     Command.DAY_ROLL: administration.day_roll,
     Command.CLOCK_TICK: phases.clock_tick,
     Command.EPOCH_START: administration.epoch_start,
+    Command.AUCTION_CLEAR: auctions.auction_clear,
+    Command.AUCTION_CANCEL: auctions.auction_cancel,
 }
 """Who answers a command."""
 
-MAKERS: dict[int, Callable[[State, CommandRecord, int], Reason]] = {
+ORDER_MAKERS: dict[int, Callable[[State, CommandRecord, int], Reason]] = {
     Command.NEW_ORDER: trading.new_order,
+    Command.PICK_ORDER: listed.pick_order,
+    Command.BLOCK_PROPOSE: blocks.block_propose,
+    Command.BLOCK_CONFIRM: blocks.block_confirm,
+    Command.AUCTION_OPEN: auctions.auction_open,
+    Command.AUCTION_BID: auctions.auction_bid,
+}
+"""Who answers a command that makes an order with a label."""
+
+MAKERS = ORDER_MAKERS | {
     Command.QUOTE: quotes.quote,
     Command.INSTRUCTION: administration.instruction,
 }
@@ -49,7 +70,7 @@ MAKERS: dict[int, Callable[[State, CommandRecord, int], Reason]] = {
 
 KINDS = HANDLERS.keys() | MAKERS.keys()
 
-ORDER_COMMANDS = frozenset({Command.NEW_ORDER, Command.CANCEL_ORDER, Command.REPLACE_ORDER})
+ORDER_COMMANDS = ORDER_MAKERS.keys() | {Command.CANCEL_ORDER, Command.REPLACE_ORDER}
 
 NEEDS_ACCOUNT = ORDER_COMMANDS | {
     Command.QUOTE,
@@ -63,8 +84,10 @@ NEEDS_ACCOUNT = ORDER_COMMANDS | {
 
 NEEDS_INSTRUMENT = frozenset(
     {
-        Command.NEW_ORDER,
+        *ORDER_MAKERS,
         Command.QUOTE,
+        Command.AUCTION_CLEAR,
+        Command.AUCTION_CANCEL,
         Command.UNITS_DEPOSIT,
         Command.UNITS_RELEASE,
         Command.INSTRUMENT_PARAMETER,

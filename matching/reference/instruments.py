@@ -137,9 +137,9 @@ class Instrument:
         is_low = numerator - low * denominator < high * denominator - numerator
         return low if is_low else high
 
-    def band(self) -> tuple[int, int] | None:
+    def band(self, parameter: Parameter = Parameter.BAND_BP) -> tuple[int, int] | None:
         """The lowest and the highest price allowed, None without a band. O(1)."""
-        width = self[Parameter.BAND_BP]
+        width = self[parameter]
         if width == 0 or self.reference == 0:
             return None
         low = self.round_half_up(self.reference * (BP - width), BP)

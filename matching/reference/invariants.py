@@ -6,6 +6,7 @@ from collections import Counter
 
 from matching.layout import BP, TOTAL_LIMIT, ExecInst, Parameter, Phase, Policy, Queue, Side
 from matching.reference.book import Order, half_up
+from matching.reference.instruments import Instrument
 from matching.reference.state import State
 
 
@@ -66,6 +67,7 @@ def _books(state: State) -> list[str]:
         matches &= instrument[Parameter.POLICY] == Policy.PRICE_TIME
         if matches and bid is not None and ask is not None and bid >= ask:
             wrong.append(f"{name}: the book is crossed")
+        wrong += _auctions(instrument)
         for (queue, side), line in instrument.queues.items():
             if not all(line.levels.values()):
                 wrong.append(f"{name}: an empty level")
@@ -113,6 +115,19 @@ def _is_shown_right(order: Order) -> bool:
     if order.queue != Queue.BOOK or not order.display_quantity:
         return order.visible == 0
     return 0 < order.visible <= min(order.display_quantity, order.leaves)
+
+
+def _auctions(instrument: Instrument) -> list[str]:
+    """One auction at most, with its offer, and no bid without it."""
+    offers = [o for side in Side for o in instrument.queues[Queue.OFFERS, side]]
+    bids = [b for side in Side for b in instrument.queues[Queue.BIDS, side]]
+    auction = instrument.auction
+    expected = [auction.order_id] if auction else []
+    if [offer.order_id for offer in offers] != expected:
+        return [f"instrument {instrument.instrument_id}: offers are not those of its auctions"]
+    if any(not offers or bid.side == offers[0].side for bid in bids):
+        return [f"instrument {instrument.instrument_id}: a bid without an auction"]
+    return []
 
 
 def _bounds(state: State) -> list[str]:

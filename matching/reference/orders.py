@@ -118,6 +118,13 @@ def end_resting(state: State, order: Order, reason: Reason) -> None:
     end(state, instrument, order, reason)
 
 
+def end_all(state: State, instrument: Instrument, queue: Queue, reason: Reason) -> None:
+    """End every order of a queue, buys first, each side in its order. O(orders log levels)."""
+    for side in Side:
+        for order in list(instrument.queues[queue, side]):
+            end_resting(state, order, reason)
+
+
 def end(state: State, instrument: Instrument, order: Order, reason: Reason) -> None:
     """Give back the hold of an order that rests nowhere and say why. O(1)."""
     hold = order.hold(instrument.fee_bp_max())

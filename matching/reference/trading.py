@@ -14,11 +14,13 @@ from matching.layout import (
     OrderType,
     Parameter,
     Phase,
+    Policy,
     Queue,
     Reason,
     Side,
     TimeInForce,
 )
+from matching.reference.bids import is_irrevocable, replaced_bid_refusal, reserve_refusal
 from matching.reference.book import Order
 from matching.reference.calls import phase_refusal
 from matching.reference.instruments import Instrument
@@ -60,7 +62,7 @@ _UNTIL_THE_CLOSE = AT_A_CALL | {TimeInForce.DAY}
 _BANDED = frozenset({Queue.BOOK, Queue.STOPS, Queue.PARKED})
 _DAILY = _BANDED | {Queue.BLOCKS}
 
-_REUSED = (
+REUSED = (
     Reason.CLIENT_ORDER_ID_REUSED_ORDER,
     Reason.CLIENT_ORDER_ID_REUSED_INSTRUMENT,
     Reason.CLIENT_ORDER_ID_REUSED_SIDE,
@@ -88,7 +90,7 @@ def new_order(state: State, c: CommandRecord, position: int) -> Reason:
     )
     if reason:
         return reason
-    known = _remembered(state, c)
+    known = remembered(state, c)
     if known:
         return _answer_known(state, c, known, known._replace(**_asked_anew(c, terms)))
     order = _ordered(instrument, c, position, terms)
@@ -96,7 +98,7 @@ def new_order(state: State, c: CommandRecord, position: int) -> Reason:
     reason = reason or refusal(instrument, order, c.price, terms)
     if not reason and len(state.orders) >= state.limits.orders_max:
         reason = Reason.ORDERS_FULL
-    reason = reason or _label_refusal(state, c)
+    reason = reason or label_refusal(state, c)
     if reason:
         return reason
     hold = order.hold(instrument.fee_bp_max())
@@ -116,11 +118,18 @@ def cancel_order(state: State, c: CommandRecord) -> Reason:
     """CANCEL_ORDER by order id or by client order id. O(log levels)."""
     order_id = c.order_id
     if order_id == 0:
-        known = _remembered(state, c)
+        known = remembered(state, c)
         order_id = known.order_id if known else 0
     order = state.orders.get(order_id)
-    if order is None or order.account_id != c.account_id:
+    if order is None or order.queue == Queue.OFFERS:
         return Reason.UNKNOWN_ORDER
+    if order.account_id != c.account_id:
+        if order.queue != Queue.BLOCKS or order.counterparty != c.account_id:
+            return Reason.UNKNOWN_ORDER
+        end_resting(state, order, Reason.BLOCK_DECLINED)
+        return Reason.NONE
+    if is_irrevocable(state.instruments[order.instrument_id], order):
+        return Reason.BID_IRREVOCABLE
     end_resting(state, order, Reason.CANCELLED_BY_REQUEST)
     return Reason.NONE
 
@@ -130,14 +139,14 @@ def replace_order(state: State, c: CommandRecord) -> Reason:
 
     O(log levels + fills).
     """
-    known = _remembered(state, c)
+    known = remembered(state, c)
     asked = {"order_id": c.order_id, "quantity": c.quantity, "price": c.price}
     asked["terms"] = state.terms.digest(0) if state.terms else 0
     if known and known == known._replace(**asked):
         state.duplicate(c, known.order_id)
         return Reason.NONE
     order = state.orders.get(c.order_id)
-    if order is None or order.account_id != c.account_id:
+    if order is None or order.account_id != c.account_id or order.queue == Queue.OFFERS:
         return Reason.UNKNOWN_ORDER
     if order.order_type == OrderType.STOP and c.price != 0:
         return Reason.MARKET_ORDER_HAS_PRICE
@@ -149,13 +158,8 @@ def replace_order(state: State, c: CommandRecord) -> Reason:
         return _answer_known(state, c, known, known._replace(**asked))
     terms = state.terms or NO_TERMS
     changed = _replaced(instrument, order, c, state.terms)
-    reason = (
-        sender_refusal(state, c.account_id)
-        or phase_refusal(instrument.phase, order.time_in_force, must_match=False)
-        or _policy_refusal(order)
-        or refusal(instrument, changed, c.price, terms)
-        or _label_refusal(state, c)
-    )
+    reason = sender_refusal(state, c.account_id)
+    reason = reason or _replace_refusal(state, instrument, c, order, changed)
     if reason:
         return reason
     old_hold = order.hold(instrument.fee_bp_max())
@@ -223,7 +227,8 @@ def _form_refusal(c: CommandRecord) -> Reason:
     return Reason.NONE
 
 
-def _remembered(state: State, c: CommandRecord) -> Body | None:
+def remembered(state: State, c: CommandRecord) -> Body | None:
+    """What the account accepted under the label before. O(1)."""
     if c.client_order_id == NO_LABEL:
         return None
     return state.client_order_ids.get((c.account_id, c.client_order_id))
@@ -251,7 +256,7 @@ def _new_terms_refusal(state: State, order: Order) -> Reason:
 
 
 def _answer_known(state: State, c: CommandRecord, known: Body, asked: Body) -> Reason:
-    for had, has, reason in zip(known, asked, _REUSED, strict=True):
+    for had, has, reason in zip(known, asked, REUSED, strict=True):
         if had != has:
             return reason
     state.duplicate(c, known.order_id)
@@ -271,6 +276,7 @@ def refusal(
     """
     return (
         phase_refusal(instrument.phase, order.time_in_force, must_match=must_match(order, terms))
+        or _policy_refusal(instrument, order, terms)
         or _quantity_refusal(instrument, order)
         or quantities_refusal(instrument, order, terms)
         or _asked_refusal(instrument, order, price)
@@ -292,11 +298,41 @@ def _quantity_refusal(instrument: Instrument, order: Order) -> Reason:
     return Reason.NONE
 
 
-def _policy_refusal(order: Order) -> Reason:
-    """Whether the order may not be replaced at all."""
-    is_quote = order.instructions & ExecInst.FROM_QUOTE
-    is_market = order.order_type == OrderType.MARKET
-    return Reason.NOT_ALLOWED_BY_POLICY if is_quote or is_market else Reason.NONE
+def _replace_refusal(
+    state: State, instrument: Instrument, c: CommandRecord, order: Order, changed: Order
+) -> Reason:
+    """As of a new order; what only its own command may change, none."""
+    if order.queue == Queue.BIDS:
+        return (
+            replaced_bid_refusal(instrument, order, c.quantity, c.price)
+            or label_refusal(state, c)
+            or reserve_refusal(instrument, c.price)
+        )
+    is_fixed = (
+        order.instructions & ExecInst.FROM_QUOTE
+        or order.order_type == OrderType.MARKET
+        or order.queue == Queue.BLOCKS
+    )
+    return (
+        phase_refusal(instrument.phase, order.time_in_force, must_match=False)
+        or (Reason.NOT_ALLOWED_BY_POLICY if is_fixed else Reason.NONE)
+        or refusal(instrument, changed, c.price, state.terms or NO_TERMS)
+        or label_refusal(state, c)
+    )
+
+
+def _policy_refusal(instrument: Instrument, order: Order, terms: Terms) -> Reason:
+    """A listing is a plain LIMIT order that may rest."""
+    if instrument[Parameter.POLICY] != Policy.LISTED:
+        return Reason.NONE
+    is_listing = (
+        order.order_type == OrderType.LIMIT
+        and order.time_in_force in RESTING
+        and not order.instructions & (POST_ONLY | ExecInst.FROM_QUOTE)
+        and not order.display_quantity
+        and not terms.minimum_quantity
+    )
+    return Reason.NONE if is_listing else Reason.NOT_ALLOWED_BY_POLICY
 
 
 def _asked_refusal(instrument: Instrument, order: Order, price: int) -> Reason:
@@ -345,7 +381,8 @@ def _band_refusal(instrument: Instrument, price: int) -> Reason:
     return Reason.NONE
 
 
-def _label_refusal(state: State, c: CommandRecord) -> Reason:
+def label_refusal(state: State, c: CommandRecord) -> Reason:
+    """Whether one more label can be kept. O(1)."""
     is_full = len(state.client_order_ids) >= state.limits.client_order_ids_max
     if is_full and c.client_order_id != NO_LABEL:
         return Reason.CLIENT_ORDER_IDS_FULL
@@ -471,7 +508,7 @@ def trade(state: State, instrument: Instrument, taker: Order, minimum: int) -> N
 
     `minimum` is what must trade at once.
     """
-    if instrument.phase != Phase.CONTINUOUS or taker.queue != Queue.BOOK:
+    if not _is_matched(instrument, taker):
         rest(state, instrument, taker)
         return
     others = instrument.opposite(taker.side)
@@ -507,3 +544,9 @@ def trade(state: State, instrument: Instrument, taker: Order, minimum: int) -> N
         end(state, instrument, taker, Reason.IMMEDIATE_OR_CANCEL_REMAINDER)
     if is_stopped:
         interrupt(state, instrument, taker.order_id)
+
+
+def _is_matched(instrument: Instrument, order: Order) -> bool:
+    """Whether an order that comes trades by itself: listings and sealed bids wait."""
+    is_matching = instrument[Parameter.POLICY] == Policy.PRICE_TIME
+    return is_matching and instrument.phase == Phase.CONTINUOUS and order.queue == Queue.BOOK

@@ -24,7 +24,8 @@ from matching.layout import (
 )
 from matching.parameters import PARAMETER_RANGE
 from tests.matching.controls import control
-from tests.matching.frames import command, events, frame, note_text
+from tests.matching.flows_deals import auctions, deals
+from tests.matching.frames import EventRow, command, events, frame, note_text
 
 Record = tuple[int, int, bytes]  # offset, append time, frame
 
@@ -57,6 +58,10 @@ class Flow:
         self.ref = 0
         self.orders: list[tuple[int, int]] = []  # order id, account: all that were sent
         self.resting: dict[int, int] = {}  # of those, what an engine said still rests
+        self.live: dict[int, EventRow] = {}  # as it was accepted or replaced, with its leaves
+        self.counterparties: dict[int, int] = {}  # of proposals, by order id
+        self.multiples: dict[int, int] = {}  # of auctions, by order id
+        self.is_prepared = False  # for listings, blocks and auctions
         self.index = 0
         self.behind: list[bytes] = []  # what must come right after the command
         self.queue: list[bytes] = []  # what `everything` says next
@@ -145,9 +150,15 @@ class Flow:
         """Learn from an engine which orders rest, so that cancels and replaces meet some."""
         for e in events(output):
             if e.kind == Event.ACCEPTED:
+                self.live[e.order_id] = e
                 self.resting[e.order_id] = e.account_id
             elif e.kind == Event.CANCELLED or (e.kind == Event.FILL and e.value == 0):
                 self.resting.pop(e.order_id, None)
+                self.live.pop(e.order_id, None)
+            elif e.kind in (Event.FILL, Event.REPLACED) and e.order_id in self.live:
+                leaves = e.value if e.kind == Event.FILL else e.quantity
+                price = self.live[e.order_id].price if e.kind == Event.FILL else e.price
+                self.live[e.order_id] = self.live[e.order_id]._replace(quantity=leaves, price=price)
 
     # -- pieces ---------------------------------------------------------------------------------
 
@@ -544,4 +555,6 @@ WHOLE_FLOWS: dict[str, Callable[[Flow], bytes]] = {
     "extremes": extremes,
     "calls": calls,
     "labels": labels,
+    "deals": deals,
+    "auctions": auctions,
 }

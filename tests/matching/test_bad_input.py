@@ -29,10 +29,10 @@ from matching.layout import (
 )
 from matching.protocol import EngineProtocol
 from matching.snapshot import decode, encode
-from tests.matching.bad_input import CASES, MARKET, SINGLE, UNANSWERED, Case, Fault, Fields
+from tests.matching.bad_input import MARKET, UNANSWERED, Case, Fault, Fields
+from tests.matching.bad_input_deals import CASES, SINGLE
 from tests.matching.conftest import ENGINES
 from tests.matching.frames import EventRow, command, events, frame
-from tests.matching.pending import PENDING_REASONS
 from tests.matching.test_rules import REFUSED
 
 SECOND = 1_000_000_000
@@ -123,7 +123,7 @@ def test_every_reason_has_its_fault() -> None:
     told |= {reason for table in (REFUSED, SINGLE) for _, reason in table.values()}
     told |= {Reason.NONE, Reason.UNKNOWN_COMMAND}
     wanted = {reason for reason in Reason if reason < Reason.CANCELLED_BY_REQUEST}
-    assert wanted - told <= PENDING_REASONS, "see bad_input.CASES"
+    assert wanted - told == set(), "see bad_input.CASES"
     for case in CASES.values():
         assert list(case.faults) == sorted(case.faults), case.kind.name
 

@@ -129,7 +129,7 @@ MUTANTS: dict[str, Mutant] = {
         lambda self, side: _protection(self, side) and (10**9 if side == 1 else 1),
     ),
     "labels not remembered": (trading, "_remember", _forgetful),
-    "labels never full": (trading, "_label_refusal", lambda state, c: Reason.NONE),
+    "labels never full": (trading, "label_refusal", lambda state, c: Reason.NONE),
     "nothing unlocked": (administration, "_unlock", lambda state: None),
     "close is the last price": (Instrument, "closing_price", lambda self: self.last_price),
     "nobody outside the band": (Instrument, "outside_band", lambda self, price: False),

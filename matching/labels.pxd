@@ -1,0 +1,63 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True
+"""What is remembered under the client order id of the command at hand."""
+
+from libc.stdint cimport int64_t, uint16_t, uint32_t
+from libc.string cimport memset
+
+from matching.layout cimport (
+    CLIENT_ORDER_IDS_FULL, CLIENT_ORDER_ID_REUSED_INSTRUMENT, CLIENT_ORDER_ID_REUSED_ORDER_TYPE,
+    CLIENT_ORDER_ID_REUSED_PRICE, CLIENT_ORDER_ID_REUSED_QUANTITY, CLIENT_ORDER_ID_REUSED_SIDE,
+    CLIENT_ORDER_ID_REUSED_TERMS, CLIENT_ORDER_ID_REUSED_TIME_IN_FORCE, NONE,
+    ClientOrderId, CommandRecord,
+)
+from matching.snapshot cimport ClientOrderIdRow
+from matching.state cimport Order, State
+from matching.tables cimport labels_add, labels_count, labels_find
+
+cdef inline ClientOrderIdRow* remembered(State* s, const CommandRecord* c) noexcept nogil:
+    cdef ClientOrderId label = c.client_order_id
+    if not (label.head or label.tail):
+        return NULL
+    return labels_find(&s.labels, c.account_id, &label, s.look.label_tag)
+
+cdef inline int remember(
+    State* s, const CommandRecord* c, const Order* o, uint32_t digest
+) except -1 nogil:
+    cdef ClientOrderId label = c.client_order_id
+    cdef ClientOrderIdRow* row
+    if not (label.head or label.tail):
+        return 0
+    row = labels_add(&s.labels, c.account_id, &label, s.look.label_tag)
+    row.order_id = o.order_id
+    row.instrument_id = o.instrument_id
+    row.side = o.side
+    row.order_type = o.order_type
+    row.time_in_force = o.time_in_force
+    memset(row.zero, 0, sizeof(row.zero))
+    row.terms = digest
+    row.quantity = c.quantity
+    row.price = c.price
+    return 0
+
+cdef inline uint16_t label_refusal(const State* s, const CommandRecord* c) noexcept nogil:
+    if <int64_t>labels_count(&s.labels) < s.client_order_ids_max:
+        return NONE
+    return CLIENT_ORDER_IDS_FULL if c.client_order_id.head or c.client_order_id.tail else NONE
+
+cdef inline uint16_t difference(
+    const ClientOrderIdRow* known, const ClientOrderIdRow* asked
+) noexcept nogil:
+    # The first field of the body in which the two differ.
+    if asked.instrument_id != known.instrument_id:
+        return CLIENT_ORDER_ID_REUSED_INSTRUMENT
+    if asked.side != known.side:
+        return CLIENT_ORDER_ID_REUSED_SIDE
+    if asked.order_type != known.order_type:
+        return CLIENT_ORDER_ID_REUSED_ORDER_TYPE
+    if asked.time_in_force != known.time_in_force:
+        return CLIENT_ORDER_ID_REUSED_TIME_IN_FORCE
+    if asked.quantity != known.quantity:
+        return CLIENT_ORDER_ID_REUSED_QUANTITY
+    if asked.price != known.price:
+        return CLIENT_ORDER_ID_REUSED_PRICE
+    return CLIENT_ORDER_ID_REUSED_TERMS if asked.terms != known.terms else NONE
