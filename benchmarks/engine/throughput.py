@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from benchmarks.engine.runs import agree, clock, heard, opened, play, timed
 from benchmarks.figures import Target
 from benchmarks.workload import Plan, steady
 from matching import compiled
-from matching.layout import RECORD_SIZE, Event, Liquidity
+from matching.layout import COMMAND, HEADER_SIZE, Event
 
 MILLION = 1e6
 SHARE = Target("1,000 instruments over one", "", 0.5)
-FILL, TAKER = int(Event.FILL), int(Liquidity.TAKER)
+ARGUMENTS = (
+    "kind",
+    "account_id",
+    "instrument_id",
+    "side",
+    "order_type",
+    "time_in_force",
+    "quantity",
+    "price",
+    "order_id",
+    "session_id",
+    "ref",
+    "client_order_id",
+)
+Fills = Sequence[tuple[int, int, int]]  # contra order id, quantity, price
 
 
 class Frames:
@@ -55,55 +72,58 @@ class Frames:
 
 
 class Calls:
-    """One Python call an order; trades are handed over as tuples."""
+    """One Python call an order, with plain integers; trades are handed over as tuples."""
 
     target = Target("one call an order", "M commands/s", 3)
     targets = [target]
 
     def __init__(self, plan: Plan) -> None:
-        self._workload = plan.framed(1)
+        self._workload = workload = plan.framed(1)
+        first = len(workload.opening)
+        times = [workload.append_ns(first + at) for at in range(workload.commands)]
+        self._arguments = arguments(workload.flow, times)
         self._trades = plan.trades
+        self._hash = b""
 
     def round(self) -> dict[str, float]:
         """Million commands a second; AssertionError unless every trade was handed over."""
         engine = opened(self._workload)
-        first = len(self._workload.opening)
-        arguments = [
-            (at, self._workload.append_ns(at), data)
-            for at, data in enumerate(self._workload.flow, first)
-        ]
-        trades: list[tuple[int, int, int, int]] = []
+        taken: list[tuple[int, Fills]] = []
         begin = clock()
-        call(engine, arguments, trades)
+        call(engine, self._arguments, taken)
         took = clock() - begin
-        assert len(trades) == self._trades
+        assert sum(len(fills) for _, fills in taken) == self._trades
+        self._hash = self._hash or engine.state_hash()
+        assert engine.state_hash() == self._hash
         return {self.target.name: self._workload.commands * 1e9 / took / MILLION}
 
     def check(self) -> dict[str, Any]:
-        """Each round has counted its trades."""
+        """The state is the one that frames of one command lead to."""
+        engine = opened(self._workload)
+        timed(engine, self._workload)
+        assert engine.state_hash() == self._hash
         return {"commands": self._workload.commands, "trades": self._trades}
+
+
+def arguments(frames: list[bytes], append_ns: list[int]) -> list[tuple[Any, ...]]:
+    """What `apply_one` takes for each frame of one command. O(frames)."""
+    data = b"".join(one[HEADER_SIZE:] for one in frames)
+    rows = np.frombuffer(data, COMMAND)
+    assert len(rows) == len(frames)
+    return list(zip(append_ns, *(rows[name].tolist() for name in ARGUMENTS), strict=True))
 
 
 def call(
     engine: compiled.Engine,
-    arguments: list[tuple[int, int, bytes]],
-    trades: list[tuple[int, int, int, int]],
+    prepared: list[tuple[Any, ...]],
+    taken: list[tuple[int, Fills]],
 ) -> None:
-    """Applies each; appends (maker, taker, price, quantity) of each trade. O(commands + fills)."""
-    apply = engine.apply
-    integer = int.from_bytes
-    for offset, append_ns, data in arguments:
-        said = apply(offset, append_ns, data)
-        if len(said) > RECORD_SIZE and said[RECORD_SIZE] == FILL:
-            for at in range(2 * RECORD_SIZE, len(said), 2 * RECORD_SIZE):
-                trades.append(
-                    (
-                        integer(said[at + 48 : at + 56], "little"),
-                        integer(said[at + 40 : at + 48], "little"),
-                        integer(said[at + 32 : at + 40], "little"),
-                        integer(said[at + 24 : at + 32], "little"),
-                    )
-                )
+    """Applies each by one call; keeps the fills of each that met somebody. O(commands + fills)."""
+    apply = engine.apply_one
+    for at, one in enumerate(prepared):
+        _, fills = apply(*one)
+        if fills:
+            taken.append((at, fills))
 
 
 def measurements(commands: int) -> list[Frames | Calls]:

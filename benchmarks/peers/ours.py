@@ -6,11 +6,12 @@ An operation that replaces is two commands, a cancel and a new order, as it is f
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from benchmarks.engine.runs import opened
-from benchmarks.engine.throughput import call
+from benchmarks.engine.throughput import Fills, arguments, call
 from benchmarks.peers.driven import Driven, Peer
 from benchmarks.peers.flow import BUY, CANCEL, NEW, Operation, Trade
 from benchmarks.workload import START_NS, Workload, frame, opening
@@ -111,18 +112,29 @@ def by_frames(id_max: int, is_kept: bool) -> Driven:
 
 
 def by_call(id_max: int, is_kept: bool) -> Driven:
-    """One call a command; trades are handed over as tuples."""
+    """One call a command, with plain integers; the taker's fills are handed over as tuples."""
     packed = Packed(id_max, 1)
-    trades: list[tuple[int, int, int, int]] = []
+    taken: list[tuple[int, Fills]] = []  # place in its part of the flow
+    parts: list[tuple[int, int]] = []  # first offset of a part, how many had met somebody before
 
-    def run(prepared: list[tuple[int, int, bytes]]) -> None:
-        call(packed.engine, prepared, trades)
+    def prepare(operations: Sequence[Operation]) -> list[tuple[Any, ...]]:
+        frames = packed.frames(operations)
+        parts.append((frames[0][0], len(taken)))
+        return arguments([data for *_, data in frames], [START_NS] * len(frames))
+
+    def run(prepared: list[tuple[Any, ...]]) -> None:
+        call(packed.engine, prepared, taken)
 
     def finish() -> list[Trade]:
-        ids = packed.ids()
-        return [(ids[maker], ids[taker], price, part) for maker, taker, price, part in trades]
+        ids, trades = packed.ids(), list[Trade]()
+        ends = [*(begin for _, begin in parts[1:]), len(taken)]
+        for (first, begin), end in zip(parts, ends, strict=True):
+            for at, fills in taken[begin:end]:
+                taker = ids[first + at << INDEX_BITS]
+                trades += [(ids[maker], taker, price, part) for maker, part, price in fills]
+        return trades
 
-    return Driven(run, prepare=packed.frames, finish=finish, check=packed.engine.self_check)
+    return Driven(run, prepare=prepare, finish=finish, check=packed.engine.self_check)
 
 
 PEERS = [
