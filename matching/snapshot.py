@@ -37,6 +37,7 @@ from matching.protocol import Limits
 SNAPSHOT_MAGIC = 0x31535843  # "CXS1"
 SNAPSHOT_VERSION = 2
 HASH_SIZE = 32
+NS_PER_SECOND = 1_000_000_000
 
 Rows = npt.NDArray[np.void]
 
@@ -403,6 +404,13 @@ def _unsound(s: Snapshot) -> list[str]:
             if column in (rows.dtype.names or ()):
                 low, high = ACCOUNT_PARAMETER_RANGE[parameter]
                 need(_within(rows, column, low, high), f"{name}: {column} out of range")
+        idle = rows["order_rate"] == 0
+        is_counted = (rows["rate_count"] != 0) | (rows["rate_second"] != 0)
+        need(not (idle & is_counted).any(), f"{name}: orders counted without a rate")
+        now = s.time_ns // NS_PER_SECOND
+        need(_within(rows, "rate_second", 0, now), f"{name}: rate_second out of range")
+    is_limited = [s.participants[name] != 0 for name in ("suspended", "position_max", "order_rate")]
+    need(bool(np.logical_or.reduce(is_limited).all()), "participants: a row that says nothing")
     need(_within(s.holdings, "holding_max", 0, TOTAL_LIMIT), "holdings: holding_max out of range")
     if not wrong:
         _check_instruments(s.instruments, need)

