@@ -119,17 +119,40 @@ SENDER = {
 """Of every command with a sender."""
 
 
+def control(account_id: int, parameter: AccountParameter, value: int) -> bytes:
+    fields = {"account_id": account_id, "order_type": parameter, "quantity": value}
+    return command(Command.ACCOUNT_PARAMETER, **fields)
+
+
+def senders(account_id: int, instrument_id: int) -> dict[Reason, Fault]:
+    """An account that may not send, or has just sent all it may."""
+    spent = BASE | {"account_id": account_id, "instrument_id": instrument_id, "quantity": 0}
+    spent["client_order_id"] = b""
+    return {
+        Reason.ACCOUNT_SUSPENDED: Fault(
+            before=(control(account_id, AccountParameter.SUSPENDED, 1),)
+        ),
+        Reason.ORDER_RATE_EXCEEDED: Fault(
+            before=(
+                control(account_id, AccountParameter.ORDER_RATE, 1),
+                command(Command.NEW_ORDER, **spent),
+            )
+        ),
+    }
+
+
 def _new_order_faults() -> dict[Reason, Fault]:
-    """Those of `test_rules`."""
+    """Those of `test_rules`; but the last price is another here, and a rate is spent before."""
     faults = {}
     for reason, change in BROKEN.items():
         fields = dict(change)
         before = [phase(which) for which in [fields.pop("phase", None)] if which is not None]
-        before += [
-            _parameter(1, *setting) for setting in [fields.pop("parameter", None)] if setting
-        ]
+        before += [_parameter(1, p, fields.pop(p.name)) for p in Parameter if p.name in fields]
+        before += [control(1, p, fields.pop(p.name)) for p in AccountParameter if p.name in fields]
+        if reason == Reason.PRICE_OUTSIDE_COLLAR:
+            fields["price"] = 7_205
         faults[reason] = Fault(fields, tuple(before), tuple(fields.pop("limits", ())))
-    return faults
+    return faults | senders(1, 1)
 
 
 def _case(kind: Command, good: Fields, faults: dict[Reason, Fault], *before: bytes) -> Case:
@@ -289,6 +312,11 @@ CASES: dict[str, Case] = {
         Command.ACCOUNT_PARAMETER,
         {"account_id": 1, "order_type": AccountParameter.STP_GROUP, "quantity": 3},
         ACCOUNT | PARAMETER,
+    ),
+    "participant parameter": _case(
+        Command.PARTICIPANT_PARAMETER,
+        {"order_id": 11, "order_type": AccountParameter.POSITION_MAX, "quantity": 500},
+        {Reason.UNKNOWN_ACCOUNT: Fault({"order_id": 99})} | PARAMETER,
     ),
     "instrument": _case(
         Command.INSTRUMENT_OPEN,

@@ -22,7 +22,17 @@ from matching.layout import (
     TimeInForce,
 )
 from tests.matching import bad_input
-from tests.matching.bad_input import ACCOUNT, INSTRUMENT, SENDER, Case, Fault, Fields, phase
+from tests.matching.bad_input import (
+    ACCOUNT,
+    INSTRUMENT,
+    SENDER,
+    Case,
+    Fault,
+    Fields,
+    control,
+    phase,
+    senders,
+)
 from tests.matching.frames import command
 
 LISTED, BLOCKS, AUCTIONS, PLAIN = 11, 12, 13, 14  # instruments
@@ -126,6 +136,18 @@ ROOM = {
     Reason.ORDERS_FULL: Fault(full=("orders_max",)),
     Reason.CLIENT_ORDER_IDS_FULL: Fault(full=("client_order_ids_max",)),
 }
+SENT = senders(BUYER, PLAIN)
+ABOVE = {
+    Reason.HOLDING_ABOVE_MAX: Fault(
+        before=tuple(
+            _parameter(instrument_id, Parameter.HOLDING_MAX, UNITS)
+            for instrument_id in (LISTED, BLOCKS, AUCTIONS)
+        )
+    ),
+    Reason.POSITION_ABOVE_MAX: Fault(
+        before=(control(BUYER, AccountParameter.POSITION_MAX, 4 * UNITS),)
+    ),
+}
 NO_CASH = {
     Reason.INSUFFICIENT_CASH: Fault(
         before=(command(Command.CASH_WITHDRAW, account_id=BUYER, quantity=CASH),)
@@ -148,6 +170,7 @@ DEALS: dict[str, Case] = {
         | {
             Reason.UNKNOWN_ORDER: Fault({"order_id": ORDER["proposal"]}),
             **KNOWN,
+            **SENT,
             **HOURS,
             **NOT_POSITIVE,
             Reason.QUANTITY_ABOVE_MAX: Fault({"quantity": 1_010}),
@@ -159,6 +182,7 @@ DEALS: dict[str, Case] = {
             **ROOM,
             Reason.PRICE_DIFFERS: Fault({"price": 7_005}),
             Reason.LISTING_OUT_OF_REACH: Fault(before=_one_group()),
+            **ABOVE,
             **NO_CASH,
         },
     ),
@@ -168,6 +192,7 @@ DEALS: dict[str, Case] = {
         SIDE
         | {
             **KNOWN,
+            **SENT,
             **HOURS,
             **CLOSED,
             Reason.UNKNOWN_COUNTERPARTY: Fault({"order_id": 1 << 32 | SELLER}),
@@ -183,6 +208,7 @@ DEALS: dict[str, Case] = {
                 before=(_parameter(BLOCKS, Parameter.BLOCK_BAND_BP, 0),),
             ),
             **ROOM,
+            **ABOVE,
             **NO_CASH,
         },
     ),
@@ -193,12 +219,14 @@ DEALS: dict[str, Case] = {
         | {
             Reason.UNKNOWN_ORDER: Fault({"order_id": ORDER["listing"]}),
             **KNOWN,
+            **SENT,
             **HOURS,
             **CLOSED,
             Reason.UNKNOWN_COUNTERPARTY: Fault(before=_one_group()),
             Reason.QUANTITY_DIFFERS: Fault({"quantity": 490}),
             **ROOM,
             Reason.PRICE_DIFFERS: Fault({"price": 7_005}),
+            **ABOVE,
             **NO_CASH,
         },
     ),
@@ -208,6 +236,7 @@ DEALS: dict[str, Case] = {
         SIDE
         | {
             **KNOWN,
+            **senders(SELLER, PLAIN),
             Reason.AUCTION_ALREADY_OPEN: Fault({"instrument_id": AUCTIONS, "side": Side.SELL}),
             **NOT_POSITIVE,
             **ABOVE_LIMIT,
@@ -223,6 +252,7 @@ DEALS: dict[str, Case] = {
         SIDE
         | {
             **KNOWN,
+            **SENT,
             Reason.AUCTION_NOT_OPEN: Fault({"order_id": ORDER["listing"]}),
             **NOT_POSITIVE,
             **ABOVE_LIMIT,
@@ -233,6 +263,7 @@ DEALS: dict[str, Case] = {
             Reason.PRICE_BELOW_BAND: Fault({"price": 6_295}),
             **ROOM,
             Reason.PRICE_BEYOND_RESERVE: Fault({"price": 6_500}),
+            **ABOVE,
             **NO_CASH,
         },
     ),

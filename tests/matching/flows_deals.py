@@ -17,6 +17,7 @@ from matching.layout import (
     Side,
     TimeInForce,
 )
+from tests.matching.controls import control
 from tests.matching.frames import EventRow, command
 
 if TYPE_CHECKING:
@@ -193,7 +194,9 @@ def rule(flow: Flow) -> bytes:
             order_type=AccountParameter.STP_GROUP,
             quantity=r.choice((0, 0, 1, 2)),
         )
-    if kind < 0.25:
+    if kind < 0.23:
+        return control(flow, 24)
+    if kind < 0.27:
         phase = r.choice((Phase.HALT, Phase.CONTINUOUS, Phase.CLOSED))
         flow.queue.append(command(Command.PHASE_CHANGE, order_type=Phase.CONTINUOUS))
         return command(Command.PHASE_CHANGE, order_type=phase)
@@ -206,6 +209,7 @@ def rule(flow: Flow) -> bytes:
             (Parameter.BLOCK_BAND_BP, (0, 1_000, 3_000)),
             (Parameter.BLOCK_FEE_BP, (0, 3, 1_000)),
             (Parameter.AUCTION_FEE_BP, (0, 7, 333)),
+            (Parameter.HOLDING_MAX, (0, 0, 10**7 + 500)),
             (Parameter.POLICY, tuple(Policy)),
         )
     )

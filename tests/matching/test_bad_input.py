@@ -54,7 +54,7 @@ def market(before: tuple[bytes, ...], full: frozenset[str]) -> bytes:
     engine = reference.Engine()
     heard = events(engine.apply(0, SECOND, frame(MARKET)))
     assert not [e for e in heard if e.kind == Event.REJECTED]
-    engine.apply(1, SECOND, frame([*before, command(Command.CLOCK_TICK)]))
+    engine.apply(1, 2 * SECOND, frame([*before, command(Command.CLOCK_TICK)], time_ns=SECOND))
     snapshot = decode(engine.snapshot())
     limits = {name: len(getattr(snapshot, FULL[name])) for name in full}
     return encode(replace(snapshot, limits=snapshot.limits._replace(**limits)))
