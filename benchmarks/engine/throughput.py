@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from benchmarks.engine.runs import agree, clock, heard, opened, play, timed
 from benchmarks.figures import Target
-from benchmarks.workload import Plan, steady
+from benchmarks.workload import Commands, Plan, steady
 from matching import compiled
 from matching.layout import COMMAND, HEADER_SIZE, Event
 
@@ -29,7 +28,6 @@ ARGUMENTS = (
     "ref",
     "client_order_id",
 )
-Fills = Sequence[tuple[int, int, int]]  # contra order id, quantity, price
 
 
 class Frames:
@@ -81,18 +79,18 @@ class Calls:
         self._workload = workload = plan.framed(1)
         first = len(workload.opening)
         times = [workload.append_ns(first + at) for at in range(workload.commands)]
-        self._arguments = arguments(workload.flow, times)
+        data = b"".join(one[HEADER_SIZE:] for one in workload.flow)
+        self._arguments = arguments(np.frombuffer(data, COMMAND), times)
         self._trades = plan.trades
         self._hash = b""
 
     def round(self) -> dict[str, float]:
         """Million commands a second; AssertionError unless every trade was handed over."""
         engine = opened(self._workload)
-        taken: list[tuple[int, Fills]] = []
         begin = clock()
-        call(engine, self._arguments, taken)
+        trades = call(engine, self._arguments)
         took = clock() - begin
-        assert sum(len(fills) for _, fills in taken) == self._trades
+        assert trades == self._trades
         self._hash = self._hash or engine.state_hash()
         assert engine.state_hash() == self._hash
         return {self.target.name: self._workload.commands * 1e9 / took / MILLION}
@@ -105,25 +103,19 @@ class Calls:
         return {"commands": self._workload.commands, "trades": self._trades}
 
 
-def arguments(frames: list[bytes], append_ns: list[int]) -> list[tuple[Any, ...]]:
-    """What `apply_one` takes for each frame of one command. O(frames)."""
-    data = b"".join(one[HEADER_SIZE:] for one in frames)
-    rows = np.frombuffer(data, COMMAND)
-    assert len(rows) == len(frames)
+def arguments(rows: Commands, append_ns: list[int]) -> list[tuple[Any, ...]]:
+    """What `apply_one` takes for each command. O(commands)."""
     return list(zip(append_ns, *(rows[name].tolist() for name in ARGUMENTS), strict=True))
 
 
-def call(
-    engine: compiled.Engine,
-    prepared: list[tuple[Any, ...]],
-    taken: list[tuple[int, Fills]],
-) -> None:
-    """Applies each by one call; keeps the fills of each that met somebody. O(commands + fills)."""
-    apply = engine.apply_one
-    for at, one in enumerate(prepared):
+def call(engine: compiled.Engine, prepared: list[tuple[Any, ...]]) -> int:
+    """Applies each by one call; how many trades were handed over. O(commands + fills)."""
+    apply, trades = engine.apply_one, 0
+    for one in prepared:
         _, fills = apply(*one)
         if fills:
-            taken.append((at, fills))
+            trades += len(fills)
+    return trades
 
 
 def measurements(commands: int) -> list[Frames | Calls]:

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.engine.runs import opened
-from benchmarks.engine.throughput import Fills, arguments, call
+from benchmarks.engine.throughput import arguments, call
 from benchmarks.peers.driven import Driven, Peer
 from benchmarks.peers.flow import BUY, CANCEL, NEW, Operation, Trade
-from benchmarks.workload import START_NS, Workload, frame, opening
+from benchmarks.workload import START_NS, Commands, Workload, frame, opening
 from matching.layout import (
     COMMAND,
     COUNT_MAX,
@@ -30,6 +30,8 @@ from matching.layout import (
     TimeInForce,
 )
 
+Fills = Sequence[tuple[int, int, int]]  # contra order id, quantity, price
+
 ACCOUNTS = 5_000
 CHUNK = 250_000  # made beforehand with numpy, which would leave cold caches each time
 
@@ -43,12 +45,12 @@ class Packed:
         step = COUNT_MAX * RECORD_SIZE
         frames = [frame(market[at : at + step], at // step) for at in range(0, len(market), step)]
         self.engine = opened(Workload(frames, [], 0))
-        self._next = self.engine.next_offset
+        self.next_offset = self.engine.next_offset
         self._ref = 0
         self._positions = np.zeros(id_max + 1, np.uint64)
 
-    def frames(self, operations: Sequence[Operation]) -> list[tuple[int, int, bytes]]:
-        """What `apply` takes, one by one. O(operations)."""
+    def commands(self, operations: Sequence[Operation]) -> Commands:
+        """The records, in the order of the log. O(operations)."""
         kind, side, order, price, quantity, old = np.array(operations, np.int64).T
         named = np.where(kind == CANCEL, order, old)
         is_ended = kind != NEW
@@ -58,7 +60,9 @@ class Packed:
         total = int(rank[-1])
         table = np.zeros(total, COMMAND)
         place = np.arange(total)
-        position = (self._next + place // self._batch).astype(np.uint64) << np.uint64(INDEX_BITS)
+        position = (self.next_offset + place // self._batch).astype(np.uint64) << np.uint64(
+            INDEX_BITS
+        )
         position |= (place % self._batch).astype(np.uint64)
         new, ended = (rank - 1)[is_new], (rank - 1 - is_new)[is_ended]
         self._positions[order[is_new]] = position[new]
@@ -76,13 +80,17 @@ class Packed:
         table["session_id"] = table["account_id"]
         table["ref"] = self._ref + place + 1
         self._ref += total
-        data, step = table.tobytes(), self._batch * RECORD_SIZE
-        made = [
-            (self._next + nth, START_NS, frame(data[at : at + step], self._next + nth))
+        self.next_offset += -(-total // self._batch)
+        return table
+
+    def frames(self, operations: Sequence[Operation]) -> list[tuple[int, int, bytes]]:
+        """What `apply` takes, one by one. O(operations)."""
+        first = self.next_offset
+        data, step = self.commands(operations).tobytes(), self._batch * RECORD_SIZE
+        return [
+            (first + nth, START_NS, frame(data[at : at + step], first + nth))
             for nth, at in enumerate(range(0, len(data), step))
         ]
-        self._next += len(made)
-        return made
 
     def ids(self) -> dict[int, int]:
         """The flow's id of each order id. O(orders)."""
@@ -118,12 +126,18 @@ def by_call(id_max: int, is_kept: bool) -> Driven:
     parts: list[tuple[int, int]] = []  # first offset of a part, how many had met somebody before
 
     def prepare(operations: Sequence[Operation]) -> list[tuple[Any, ...]]:
-        frames = packed.frames(operations)
-        parts.append((frames[0][0], len(taken)))
-        return arguments([data for *_, data in frames], [START_NS] * len(frames))
+        parts.append((packed.next_offset, len(taken)))
+        rows = packed.commands(operations)
+        return arguments(rows, [START_NS] * len(rows))
 
     def run(prepared: list[tuple[Any, ...]]) -> None:
-        call(packed.engine, prepared, taken)
+        if not is_kept:
+            call(packed.engine, prepared)
+            return
+        for at, one in enumerate(prepared):
+            _, fills = packed.engine.apply_one(*one)
+            if fills:
+                taken.append((at, fills))
 
     def finish() -> list[Trade]:
         ids, trades = packed.ids(), list[Trade]()
