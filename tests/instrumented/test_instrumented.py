@@ -6,13 +6,15 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.instrumented.build import COUNTED, SANITIZED, build_one
-from tests.instrumented.coverage import Line, allowed, count_lines, coverage, judge
-from tests.instrumented.sanitize import run_python, sanitize
+from tests.instrumented.build import COUNTED, ROOT, SANITIZED, build_one
+from tests.instrumented.coverage import Line, allowed, count_lines, judge
+from tests.instrumented.sanitize import run_python
 
 HERE = Path(__file__).parent
 FAULTS, LINES = HERE / "faults.pyx", HERE / "lines.pyx"
@@ -83,9 +85,30 @@ def test_a_missed_line_needs_a_reason_and_a_reason_a_missed_line() -> None:
         allowed("a.pyx | return 1\n")
 
 
-def test_the_engine_under_sanitizers(capsys: pytest.CaptureFixture[str]) -> None:
-    assert sanitize([]) == 0, capsys.readouterr().out
+@pytest.fixture(scope="module")
+def runs() -> Iterator[dict[str, subprocess.Popen[str]]]:
+    """Both runs, side by side: they are long."""
+    command = [sys.executable, "-m", "tests.instrumented"]
+    with ExitStack() as stack:
+        yield {
+            name: stack.enter_context(
+                subprocess.Popen(
+                    [*command, name],
+                    cwd=ROOT,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                )
+            )
+            for name in ("sanitize", "coverage")
+        }
 
 
-def test_every_line_of_the_engine_is_run(capsys: pytest.CaptureFixture[str]) -> None:
-    assert coverage([]) == 0, capsys.readouterr().out
+def test_every_line_of_the_engine_is_run(runs: dict[str, subprocess.Popen[str]]) -> None:
+    said, _ = runs["coverage"].communicate()
+    assert runs["coverage"].returncode == 0, said
+
+
+def test_the_engine_under_sanitizers(runs: dict[str, subprocess.Popen[str]]) -> None:
+    said, _ = runs["sanitize"].communicate()
+    assert runs["sanitize"].returncode == 0, said
