@@ -425,6 +425,10 @@ def _check_instruments(rows: Rows, need: Any) -> None:
     for parameter, (low, high) in PARAMETER_RANGE.items():
         name = PARAMETER_FIELDS[parameter]
         need(_within(rows, name, low, high), f"instruments: {name} out of range")
+    for start, tick in (("tick_from_2", "tick_size_2"), ("tick_from_3", "tick_size_3")):
+        size = rows[tick][rows[start] > 0]
+        is_sound = (size > 0) & (size % np.maximum(rows["tick_size"][rows[start] > 0], 1) == 0)
+        need(bool(is_sound.all()), f"instruments: {tick} is no tick")
     need(_within(rows, "phase", min(Phase), max(Phase)), "instruments: unknown phase")
     need(_within(rows, "change_to", min(Phase), max(Phase)), "instruments: unknown phase to come")
     for name in ("reference", "last_price", "call_price", "indicative_price"):
@@ -450,11 +454,30 @@ def _places(s: Snapshot) -> npt.NDArray[Any]:
     return place
 
 
+def _check_order_terms(s: Snapshot, ids: npt.NDArray[Any], need: Any) -> None:
+    orders, rows = s.orders, s.order_terms
+    need(_among(rows["order_id"], ids), "order terms: unknown order")
+    columns = [name for name in TERMS_ROW.names or () if name != "order_id"]
+    says = np.zeros(len(rows), bool)
+    for name in columns:
+        says |= rows[name] != 0
+    need(bool(says.all()), "order terms: a row says nothing")
+    need(_within(rows, "stop_price", 0, PRICE_LIMIT), "order terms: stop price out of range")
+    for name in ("display_quantity", "visible"):
+        need(_within(rows, name, 0, QUANTITY_LIMIT), f"order terms: {name} out of range")
+    dated = rows["order_id"][rows["expire_date"] != 0]
+    until = orders["order_id"][orders["time_in_force"] == TimeInForce.GTD]
+    need(bool(np.array_equal(dated, np.sort(until))), "order terms: expire date without GTD")
+    stopped = rows["order_id"][rows["stop_price"] != 0]
+    waiting = orders["order_id"][orders["queue"] == Queue.STOPS]
+    need(_among(waiting, stopped), "order terms: a stop without its price")
+
+
 def _check_orders(s: Snapshot, need: Any) -> None:
     rows = s.orders
     ids = np.sort(rows["order_id"])
     need(_rising(ids), "orders: an order id stands twice")
-    need(_among(s.order_terms["order_id"], ids), "order terms: unknown order")
+    _check_order_terms(s, ids, need)
     need(_within(rows, "side", Side.BUY, Side.SELL), "orders: unknown side")
     need(_within(rows, "queue", min(Queue), max(Queue)), "orders: unknown queue")
     types = np.isin(rows["order_type"], tuple(OrderType))

@@ -108,6 +108,7 @@ class Flow:
             for instrument_id in INSTRUMENTS:
                 named["instrument_id"] = instrument_id
                 commands.append(command(Command.UNITS_DEPOSIT, quantity=units, **named))
+        commands.append(command(Command.REFERENCE_PRICE, instrument_id=2, price=self.mid))
         commands.append(command(Command.PHASE_CHANGE, order_type=Phase.CONTINUOUS))
         while commands:
             yield self.record(frame(commands[:COUNT_MAX], self.now))
@@ -120,6 +121,10 @@ class Flow:
         for instrument_id in INSTRUMENTS:
             for parameter, values in (
                 (Parameter.TICK_SIZE, (1, 1, 5)),
+                (Parameter.TICK_SIZE_2, (5, 10, 25)),
+                (Parameter.TICK_FROM_2, (0, 7_000, 7_001)),
+                (Parameter.TICK_SIZE_3, (15, 20)),
+                (Parameter.TICK_FROM_3, (0, 0, 7_004)),
                 (Parameter.LOT_SIZE, (1, 1, 2)),
                 (Parameter.VALUE_MAX, (VALUE_LIMIT, 7_000_000)),
                 (Parameter.BAND_BP, (0, 20, 3_000)),
@@ -327,7 +332,7 @@ class Flow:
             return command(Command.DAY_ROLL, quantity=self.date, **self.session())
         return command(
             Command.PHASE_CHANGE,
-            order_type=r.choices((*Phase, 255), (4, 9, 2, 2, 2, 1, 2, 0.3))[0],
+            order_type=r.choices((*Phase, 255), (4, 9, 2, 2, 2, 1, 2, 1))[0],
             instrument_id=r.choice((0, 0, 0, *INSTRUMENTS, 7)),
             quantity=r.choices((0, 1, -1, 2**63 - 1, r.getrandbits(62)), (9, 1, 1, 1, 1))[0],
         )
@@ -493,6 +498,7 @@ def calls(flow: Flow) -> bytes:
             (
                 (Parameter.VOLATILITY_BP, (0, 1, 3, 5, 10_000)),
                 (Parameter.VOLATILITY_CALL_MS, (0, 5, 40)),
+                (Parameter.BAND_BP, (0, 0, 5)),
             )
         )
         fields = {"order_type": parameter, "quantity": r.choice(values)}
@@ -500,6 +506,33 @@ def calls(flow: Flow) -> bytes:
     order_type = r.choices(tuple(Phase), (2, 6, 1, 2, 4, 4, 4))[0]
     seed = r.choice((0, 0, r.getrandbits(60)))
     return command(Command.PHASE_CHANGE, order_type=order_type, instrument_id=1, quantity=seed)
+
+
+def slices(flow: Flow) -> bytes:
+    """Icebergs, post-only orders and minimum quantities at a few prices, filled and replaced."""
+    r = flow.random
+    kind = r.random()
+    if kind < 0.02:
+        return flow.phase()
+    if kind < 0.04:
+        return command(Command.PHASE_CHANGE, instrument_id=2, order_type=Phase.CONTINUOUS)
+    if kind < 0.3:
+        return flow.replace()
+    fields: dict[str, Any] = {
+        "instrument_id": 2,
+        "client_order_id": b"",
+        "order_type": OrderType.LIMIT,
+        "time_in_force": r.choice(TIMES_IN_FORCE),
+        "quantity": r.randint(1, 40),
+        "price": flow.mid + r.randint(-2, 2),
+    }
+    if kind < 0.6:
+        fields["order_id"] = r.choice((1, 2, 2, 4))
+        fields["time_in_force"] = TimeInForce.GTC
+    made = flow.new_order(**fields)
+    if kind > 0.55 and not flow.behind:
+        flow.terms(fields)
+    return made
 
 
 def labels(flow: Flow) -> bytes:
@@ -557,4 +590,5 @@ WHOLE_FLOWS: dict[str, Callable[[Flow], bytes]] = {
     "labels": labels,
     "deals": deals,
     "auctions": auctions,
+    "slices": slices,
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from matching.layout import (
@@ -63,7 +63,12 @@ def moved_stop(flow: Flow) -> bytes:
     )
 
 
-def quote(flow: Flow) -> bytes:
+def requote(flow: Flow) -> bytes:
+    """Quotes of one account, which meet little but its own."""
+    return quote(flow, (ACCOUNTS[0],))
+
+
+def quote(flow: Flow, accounts: Sequence[int] = ACCOUNTS) -> bytes:
     """Both sides, one or none; now and then crossed or unsound."""
     r = flow.random
     sides, middle = [], flow.mid + r.randint(-8, 8)
@@ -76,7 +81,7 @@ def quote(flow: Flow) -> bytes:
         sides.reverse()
     (bought, bid), (sold, ask) = sides
     tail = sold.to_bytes(8, "little", signed=True) + ask.to_bytes(8, "little", signed=True)
-    account_id = r.choice(ACCOUNTS)
+    account_id = r.choice(accounts)
     position = flow.offset << 16 | flow.index
     flow.orders += [(position, account_id), (position | 0x8000, account_id)]
     return command(
@@ -155,5 +160,6 @@ _COMMON = ((2, group), (2, mass_cancel), (8, Flow.cancel), (1, Flow.phase), (1, 
 MAKER_FLOWS: dict[str, Callable[[Flow], bytes]] = {
     "stops": _one_of((30, stop), (30, Flow.new_order), (12, moved_stop), *_COMMON),
     "self_trades": _one_of((60, guarded), (8, stop), (8, Flow.replace), *_COMMON),
+    "requotes": _one_of((30, requote), (1, Flow.new_order)),
     "quotes": _one_of((30, quote), (25, Flow.new_order), (5, Flow.replace), (5, stop), *_COMMON),
 }

@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 
-from matching.layout import BP, PRICE_LIMIT, Phase, Queue, Reason, Side
+from matching.layout import BP, PRICE_LIMIT, Event, Parameter, Phase, Queue, Reason, Side
 from matching.protocol import Limits
 from matching.reference import (
     administration,
     book,
     calls,
-    instruments,
     limits,
     mass,
     phases,
@@ -27,6 +26,9 @@ from matching.reference.book import BookSide, Order
 from matching.reference.call_price import CallPrice
 from matching.reference.engine import Engine
 from matching.reference.instruments import Instrument
+from matching.reference.orders import names
+from matching.reference.state import State
+from matching.reference.terms import Terms
 from tests.matching import flows
 from tests.matching.flows import Flow
 from tests.matching.limit_flows import limited
@@ -100,6 +102,19 @@ _prevents, _would_trade, _triggered = (
 )
 _call_price, _fill, _say_indicative = calls.call_price, calls.fill, calls.say_indicative
 _reach = Instrument.reach
+
+
+def _refilled_in_place(state: State, instrument: Instrument, order: Order) -> None:
+    order.visible = min(order.display_quantity, order.leaves)
+    state.emit(Event.REFILLED, quantity=order.visible, **names(order))
+
+
+def _undated(instrument: Instrument, order: Order, next_date: int) -> Reason:
+    reason = _end_of_day_reason(instrument, order, next_date)
+    return Reason.NONE if reason == Reason.DATE_EXPIRED else reason
+
+
+_end_of_day_reason = trading._end_of_day_reason
 _within, _remember = BookSide.within, trading._remember
 _band, _protection = Instrument.band, Instrument.protection_price
 
@@ -110,7 +125,6 @@ MUTANTS: dict[str, Mutant] = {
         "round_half_up",
         lambda self, a, b: self.round_down(a // b),
     ),
-    "close rounded down": (instruments, "half_up", lambda a, b: a // b),
     "hold without fees": (
         Order,
         "hold",
@@ -165,11 +179,35 @@ MUTANTS: dict[str, Mutant] = {
         "collar_edge",
         lambda self, side: _edge(self, side) + (10 if side == Side.BUY else -10),
     ),
+    "slices keep their place": (trading, "refill", _refilled_in_place),
+    "icebergs show all": (Order, "showing", property(lambda self: self.leaves)),
+    "any minimum": (trading, "quantities_refusal", lambda i, order, terms: Reason.NONE),
+    "post-only trades": (Instrument, "would_trade", lambda self, side, price, gone=(): False),
+    "one tick for all prices": (
+        Instrument,
+        "tick_at",
+        lambda self, price: self[Parameter.TICK_SIZE],
+    ),
+    "GTD is GTC": (trading, "_end_of_day_reason", _undated),
+    "labels forget terms": (Terms, "digest", lambda self, instructions: 0),
     "sessions not numbered": (Engine, "_is_numbered", lambda self, c: True),
 }
 
 
 def _compare() -> None:
+    # Each flow in markets of its own, so that none depends on what another leaves behind.
+    for commands in (
+        flows.trading,
+        flows.calls,
+        flows.slices,
+        limited,
+        *MAKER_FLOWS.values(),
+    ):
+        for seed in range(4):
+            twin, flow = Twin(Limits(client_order_ids_max=120)), Flow(seed)
+            run(twin, flow, flow.opening())
+            run(twin, flow, [flow.rules()] if seed else [])
+            run(twin, flow, flow.frames(100, commands))
     for seed in range(1, 5):
         twin, flow = Twin(Limits(client_order_ids_max=60)), Flow(seed)
         run(twin, flow, flow.opening())

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from matching import compiled
@@ -14,20 +15,24 @@ from matching.layout import AccountParameter, Command, Phase
 from matching.protocol import EngineProtocol, Limits
 from matching.snapshot import HASH_SIZE, SNAPSHOT_HEADER, Snapshot, decode, encode
 from tests.matching.controls import PARTICIPANTS
-from tests.matching.flows import everything
+from tests.matching.flows import everything, slices
 from tests.matching.frames import command, frame
-from tests.matching.twin import trade
+from tests.matching.twin import run, trade
 
 
 @pytest.fixture(scope="module")
 def sound() -> bytes:
     """A snapshot with rows in every section."""
-    twin, flow = trade(2, everything, 120)
+    twin, flow = trade(6, everything, 60)
+    run(twin, flow, flow.frames(20, slices))
     fields = {"order_type": AccountParameter.SUSPENDED, "quantity": 1, "order_id": PARTICIPANTS[0]}
     twin.apply(flow.record(frame([command(Command.PARTICIPANT_PARAMETER, **fields)])))
     data = twin.reference.snapshot()
     snapshot = decode(data)
-    for name in ("accounts", "holdings", "instruments", "orders", "sessions", "client_order_ids"):
+    for name in (
+        "accounts", "holdings", "instruments", "orders", "order_terms", "sessions",
+        "client_order_ids",
+    ):  # fmt: skip
         assert len(getattr(snapshot, name)) > 1, name
     assert len(snapshot.participants)
     return data
@@ -90,6 +95,22 @@ def _rated(rows: Any, second: int) -> Any:
     return changed
 
 
+def _of_a_plain_order(terms: dict[str, int]) -> Callable[[Snapshot], Snapshot]:
+    """A row of terms for an order which has none."""
+
+    def change(snapshot: Snapshot) -> Snapshot:
+        orders, rows = snapshot.orders, snapshot.order_terms
+        plain = orders["order_id"][~np.isin(orders["order_id"], rows["order_id"])]
+        row = np.zeros(1, rows.dtype)
+        row["order_id"] = plain[0]
+        for column, value in terms.items():
+            row[column] = value
+        rows = np.concatenate([rows, row])
+        return replace(snapshot, order_terms=rows[np.argsort(rows["order_id"])])
+
+    return change
+
+
 def _swap(section: str) -> Callable[[Snapshot], Snapshot]:
     def change(snapshot: Snapshot) -> Snapshot:
         rows = getattr(snapshot, section).copy()
@@ -121,6 +142,12 @@ UNSOUND: dict[str, Callable[[Snapshot], Snapshot]] = {
     "units locked below": _set("holdings", "locked", -5),
     "tick": _set("instruments", "tick_size", 0),
     "fee": _set("instruments", "taker_fee_bp", 1_001),
+    "tick of a step": _set("instruments", "tick_from_2", 5),
+    "terms of no order": _set("order_terms", "order_id", 1),
+    "terms that say nothing": _of_a_plain_order({}),
+    "display below": _set("order_terms", "display_quantity", -1),
+    "shows too much": _set("order_terms", "visible", 10**10),
+    "expire date of no GTD": _of_a_plain_order({"expire_date": 20_261_122}),
     "phase": _set("instruments", "phase", 7),
     "moment of a change": _set("instruments", "change_at_ns", -1),
     "volume of a call": _set("instruments", "indicative_volume", 2**62 + 1),
