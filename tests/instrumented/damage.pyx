@@ -2,11 +2,13 @@
 """Damage to the state of a compiled engine, of every sort that its self-check looks for.
 
 The engine is the one of `damage_rules.py`: orders 1 and 2 ask at one price and order 3 above it,
-all of account 1; order 4 is a bid of account 2; places are those in which they came.
+all of account 1; order 4 is a bid of account 2, 5 and 6 are stops, 7 an iceberg, 8 a quote;
+places are those in which they came.
 """
 
 from matching.compiled cimport Engine
-from matching.layout cimport BUY, SELL, TOTAL_LIMIT
+from matching.controls cimport tonnes_add
+from matching.layout cimport BIDS, BOOK, BUY, SELL, TOTAL_LIMIT
 from matching.state cimport BookSide, Instrument, Level, State
 
 cdef class Damage:
@@ -116,6 +118,42 @@ cdef class Damage:
     def limit_of_orders(self):
         """Below what rests."""
         self.state.orders_max = 1
+    def stops_forgotten(self):
+        """No word of the ones that wait."""
+        self.instrument.has_stops = False
+
+    def stop_to_buy_triggered(self):
+        """And it waits."""
+        self.instrument.last_price = 9_000
+
+    def stop_to_sell_triggered(self):
+        """And it waits."""
+        self.instrument.last_price = 1
+
+    def slice(self):
+        """Nothing of an iceberg is shown."""
+        self.state.terms[self.state.orders[7].terms].visible = 0
+
+    def terms(self):
+        """An order forgets its own."""
+        self.state.orders[7].terms = 0
+
+    def quote(self):
+        """Another one than the sides are of."""
+        self.state.holdings[self.state.orders[8].holding].quote += 1
+
+    def bid_without_an_auction(self):
+        """A queue of bids, and no offer."""
+        self.instrument.sides[2 * (BIDS - BOOK) + BUY].best = self.instrument.sides[BUY].best
+
+    def auction_without_an_offer(self):
+        """An auction, and no order for it."""
+        self.instrument.auction.order_id = 1
+
+    def position(self):
+        """One tonne that no account has."""
+        tonnes_add(&self.state.controls[1].position, 1)
+
 
 def end_of_memory(Engine engine not None):
     """From now on no more orders than the pool holds already can be had."""

@@ -9,8 +9,8 @@ import pytest
 from damage import Damage, end_of_memory
 
 from matching import compiled
-from matching.layout import Command, OrderType, Phase, Side, TimeInForce
-from tests.matching.frames import command, frame
+from matching.layout import AccountParameter, Command, Event, OrderType, Phase, Side, TimeInForce
+from tests.matching.frames import command, events, frame
 
 WORDS = {
     "count_of_orders": "orders known are not the orders that rest",
@@ -36,6 +36,15 @@ WORDS = {
     "holding_of_an_account": "account 1: has another's holding",
     "list_of_a_holding": "order 7: is in another's list",
     "limit_of_orders": "more orders than their limit",
+    "stops_forgotten": "instrument 1: its stops are forgotten",
+    "stop_to_buy_triggered": "instrument 1: a triggered stop waits",
+    "stop_to_sell_triggered": "instrument 1: a triggered stop waits",
+    "slice": "order 15 shows what it has not",
+    "terms": "terms without an order, or of two",
+    "quote": "order 17 is not of the last quote",
+    "bid_without_an_auction": "instrument 1: a bid without an auction",
+    "auction_without_an_offer": "instrument 1: offers are not those of its auctions",
+    "position": "the position is not that of the accounts",
 }
 """What the self-check says of each damage, among other things."""
 
@@ -49,9 +58,15 @@ ASK = {
     "price": 7_000,
 }
 
+BID = ASK | {"price": 6_990, "account_id": 2, "side": Side.BUY}
+STOP = {"order_type": OrderType.STOP_LIMIT}
+
 
 def an_engine() -> compiled.Engine:
-    """With orders 7, 8 and 9 of account 1 on the one side, 10 of account 2 on the other."""
+    """With orders 7, 8 and 9 of account 1 on the one side, 10 of account 2 on the other, and more.
+
+    The more: stops, an iceberg, a quote and a limit.
+    """
     commands = [command(Command.INSTRUMENT_OPEN, instrument_id=1)]
     for account_id in (1, 2):
         named = {"account_id": account_id}
@@ -63,10 +78,24 @@ def an_engine() -> compiled.Engine:
         command(Command.NEW_ORDER, **ASK),
         command(Command.NEW_ORDER, **ASK),
         command(Command.NEW_ORDER, **ASK | {"price": 7_010}),
-        command(Command.NEW_ORDER, **ASK | {"price": 6_990, "account_id": 2, "side": Side.BUY}),
+        command(Command.NEW_ORDER, **BID),
+        command(Command.NEW_ORDER, **ASK | STOP | {"price": 6_000}),
+        command(Command.ORDER_TERMS, ref=6_000),
+        command(Command.NEW_ORDER, **BID | STOP | {"price": 8_000}),
+        command(Command.ORDER_TERMS, ref=8_000),
+        command(Command.NEW_ORDER, **BID | {"price": 6_980}),
+        command(Command.ORDER_TERMS, quantity=2),
+        command(Command.QUOTE, account_id=2, instrument_id=1, quantity=5, price=6_970),
+        command(
+            Command.ACCOUNT_PARAMETER,
+            account_id=1,
+            order_type=AccountParameter.POSITION_MAX,
+            quantity=10**9,
+        ),
     ]
     engine = compiled.Engine()
-    engine.apply(0, 0, frame(commands))
+    heard = events(engine.apply(0, 0, frame(commands)))
+    assert not [e for e in heard if e.kind == Event.REJECTED]
     return engine
 
 

@@ -11,6 +11,7 @@ from matching import compiled, reference
 from matching.layout import (
     COUNT_MAX,
     INDEX_BITS,
+    AccountParameter,
     Command,
     Event,
     OrderType,
@@ -90,6 +91,29 @@ def test_holdings_with_one_tag() -> None:
         twin.apply(flow.record(frame(commands[at : at + COUNT_MAX])))
     assert not [reason for kind, reason in twin.heard if kind == Event.REJECTED]
     twin.swap()
+
+
+def test_participants_with_one_tag() -> None:
+    twin, flow = opened()
+    participants = with_one_tag(range(100, 1_000), APART)
+    commands = [
+        command(Command.ACCOUNT_OPEN, account_id=100 + index, order_id=participant)
+        for index, participant in enumerate(participants)
+    ]
+    for participant in (*participants, *reversed(participants)):
+        terms = {"order_id": participant, "order_type": AccountParameter.POSITION_MAX}
+        commands.append(command(Command.PARTICIPANT_PARAMETER, quantity=9, **terms))
+    twin.apply(flow.record(frame(commands)))
+    assert twin.heard[Event.PARTICIPANT_CHANGED, 0] == 4
+    twin.swap()
+
+
+def test_a_mass_cancel_of_many() -> None:
+    twin, flow = opened()
+    gone = command(Command.MASS_CANCEL, account_id=1)
+    twin.apply(flow.record(frame([command(Command.NEW_ORDER, **ASK)] * 3_000 + [gone])))
+    assert twin.heard[Event.CANCELLED, Reason.CANCELLED_IN_MASS] == 3_000
+    twin.check()
 
 
 def test_orders_with_one_tag() -> None:
