@@ -75,9 +75,10 @@ cdef uint16_t quote_refusal(
     for side in range(BUY, SELL + 1):
         if q.asked[side].price and not q.asked[side].quantity:
             return INVALID_TERMS
-    reason = sender_refusal(s, account)
-    if reason:
-        return reason
+    if q.asked[BUY].quantity or q.asked[SELL].quantity:
+        reason = sender_refusal(s, account)
+        if reason:
+            return reason
     for side in range(BUY, SELL + 1):
         if q.asked[side].quantity:
             reason = side_refusal(s, i, &q.asked[side], q.old[BUY + SELL - side])

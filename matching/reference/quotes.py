@@ -31,10 +31,10 @@ def quote(state: State, c: CommandRecord, position: int) -> Reason:
         return Reason.INVALID_INSTRUCTIONS
     if any(price and not quantity for _, _, quantity, price in sides):
         return Reason.INVALID_TERMS
-    reason = sender_refusal(state, c.account_id)
+    orders = [_order(c, *side) for side in sides if side[2]]
+    reason = sender_refusal(state, c.account_id) if orders else Reason.NONE
     if reason:
         return reason
-    orders = [_order(c, *side) for side in sides if side[2]]
     old = [
         order
         for line in (instrument.bids, instrument.asks)
