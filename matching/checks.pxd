@@ -46,6 +46,9 @@ cdef inline uint16_t refusal(
         if not is_price(price):
             return NO_LIQUIDITY
     elif unlikely(order_type == STOP):
+        # The lower end of a band may round up to a price that there is not.
+        if is_price(asked.stop_price) and price > PRICE_LIMIT:
+            return PRICE_ABOVE_MAX
         if is_price(asked.stop_price) and is_outside_band(i, price):
             return PRICE_ABOVE_BAND if price > i.band_high else PRICE_BELOW_BAND
     else:

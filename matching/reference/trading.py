@@ -340,8 +340,11 @@ def _asked_refusal(instrument: Instrument, order: Order, price: int) -> Reason:
     if order.order_type == OrderType.MARKET:
         return Reason.NONE
     if order.order_type == OrderType.STOP:
-        is_sound = 0 < order.stop_price <= PRICE_LIMIT
-        return _band_refusal(instrument, order.price) if is_sound else Reason.NONE
+        if not 0 < order.stop_price <= PRICE_LIMIT:
+            return Reason.NONE
+        # The lower end of a band may round up to a price that there is not.
+        is_above = order.price > PRICE_LIMIT
+        return Reason.PRICE_ABOVE_MAX if is_above else _band_refusal(instrument, order.price)
     return _price_refusal(instrument, price)
 
 
