@@ -20,6 +20,7 @@ from matching.state cimport (
 )
 from matching.memory cimport raise_memory_error
 from matching.tables cimport labels_reindex
+from matching.terms cimport DATE_MAX
 from matching.ticks cimport round_half_up, round_up
 
 cdef struct Range:
@@ -246,6 +247,8 @@ cdef int reference_price(State* s, Instrument* i, const CommandRecord* c) except
 cdef int day_roll(State* s, const CommandRecord* c) except -1 nogil:
     cdef Instrument* i
     cdef int64_t at
+    if c.quantity > DATE_MAX:
+        return PARAMETER_OUT_OF_RANGE
     for at in range(s.instruments_count):
         if s.instruments[s.instrument_ids[at]].phase != CLOSED:
             return NOT_ALL_CLOSED

@@ -7,6 +7,7 @@ from matching.state cimport Asked, Instrument, Order, State, Terms
 
 cdef enum:
     POST_ONLY_BITS = 3  # either of the two kinds
+    DATE_MAX = 9999_12_31
 
 cdef void read_asked(const State* s, uint64_t instructions, Asked* asked) noexcept nogil
 cdef uint16_t instructions_refusal(const CommandRecord* c) noexcept nogil

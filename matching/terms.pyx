@@ -16,9 +16,6 @@ from matching.state cimport (
 )
 from matching.ticks cimport round_down, round_up
 
-cdef enum:
-    EXPIRE_DATE_MAX = 9999_12_31
-
 cdef packed struct TermsTail:  # the last 16 bytes of a TERMS_SET
     uint64_t expire_date
     int64_t instructions
@@ -75,7 +72,7 @@ cdef uint16_t asked_refusal(
     if (asked.expire_date != 0) != (time_in_force == GTD):
         return INVALID_TERMS
     if asked.expire_date and (
-        asked.expire_date > EXPIRE_DATE_MAX
+        asked.expire_date > DATE_MAX
         or <int64_t>asked.expire_date < s.trading_date
     ):
         return EXPIRE_DATE_OUT_OF_RANGE

@@ -19,6 +19,7 @@ from matching.reference.accounts import Account
 from matching.reference.instruments import Instrument
 from matching.reference.records import CommandRecord
 from matching.reference.state import State
+from matching.reference.terms import DATE_MAX
 from matching.reference.trading import end_of_day, end_outside_band
 
 _INSTRUCTIONS = frozenset(Instruction)
@@ -153,6 +154,8 @@ def reference_price(state: State, c: CommandRecord) -> Reason:
 
 def day_roll(state: State, c: CommandRecord) -> Reason:
     """DAY_ROLL: close every instrument, unlock, forget, begin. O(state)."""
+    if c.quantity > DATE_MAX:
+        return Reason.PARAMETER_OUT_OF_RANGE
     if any(i.phase != Phase.CLOSED for i in state.instruments.values()):
         return Reason.NOT_ALL_CLOSED
     if c.quantity <= state.trading_date:

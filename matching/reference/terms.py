@@ -20,7 +20,7 @@ from matching.reference.book import Order
 from matching.reference.instruments import Instrument
 from matching.reference.records import CommandRecord
 
-EXPIRE_DATE_MAX = 9999_12_31
+DATE_MAX = 9999_12_31
 
 IMMEDIATE = frozenset({TimeInForce.IOC, TimeInForce.FOK})
 RESTING = frozenset({TimeInForce.DAY, TimeInForce.GTC, TimeInForce.GTD})
@@ -89,7 +89,7 @@ def form_refusal(order_type: int, time_in_force: int, instructions: int, terms: 
 
 def date_refusal(trading_date: int, terms: Terms) -> Reason:
     """EXPIRE_DATE_OUT_OF_RANGE, or none. O(1)."""
-    if terms.expire_date and not trading_date <= terms.expire_date <= EXPIRE_DATE_MAX:
+    if terms.expire_date and not trading_date <= terms.expire_date <= DATE_MAX:
         return Reason.EXPIRE_DATE_OUT_OF_RANGE
     return Reason.NONE
 

@@ -356,6 +356,7 @@ CASES: dict[str, Case] = {
         Command.DAY_ROLL,
         {"quantity": 20_261_123},
         {
+            Reason.PARAMETER_OUT_OF_RANGE: Fault({"quantity": 100_000_000}),
             Reason.NOT_ALL_CLOSED: Fault(before=(phase(Phase.CONTINUOUS, 2),)),
             Reason.DATE_NOT_LATER: Fault({"quantity": 0}),
         },
