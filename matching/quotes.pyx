@@ -107,8 +107,6 @@ cdef uint16_t side_refusal(
         return reason
     memset(&plain, 0, sizeof(Asked))
     plain.instructions = FROM_QUOTE
-    if asked.order_id & POST_ONLY and i.phase != CONTINUOUS:
-        return phase_refusal(i.phase, DAY, True)
     reason = refusal(s, i, asked, asked.side, LIMIT, DAY, asked.price, 0, &plain)
     if not reason and asked.order_id & POST_ONLY and meets(s, i, asked, gone):
         return POST_ONLY_WOULD_TRADE

@@ -1,0 +1,109 @@
+"""Rules which the flows seldom meet, each once, on both engines."""
+
+from __future__ import annotations
+
+import pytest
+
+from matching.layout import (
+    Command,
+    Event,
+    OrderType,
+    Parameter,
+    Phase,
+    Policy,
+    Pricing,
+    Reason,
+    Side,
+    TieBreak,
+    TimeInForce,
+)
+from tests.matching.flows import Flow
+from tests.matching.frames import EventRow, command, events, frame
+from tests.matching.twin import Twin
+
+ORDER = {
+    "account_id": 1,
+    "instrument_id": 1,
+    "side": Side.SELL,
+    "order_type": OrderType.LIMIT,
+    "time_in_force": TimeInForce.GTC,
+    "quantity": 10,
+}
+
+
+def heard(*commands: bytes) -> list[EventRow]:
+    """What both engines say to commands in a market that is open and has no orders."""
+    twin, flow = Twin(), Flow(1)
+    for record in flow.opening():
+        twin.apply(record)
+    rows = events(twin.apply(flow.record(frame(commands))))
+    twin.check()
+    return rows
+
+
+def setting(parameter: Parameter, value: int) -> bytes:
+    fields = {"order_type": parameter, "quantity": value, "instrument_id": 1}
+    return command(Command.INSTRUMENT_PARAMETER, **fields)
+
+
+def test_an_auction_opened_again_under_its_label() -> None:
+    terms = {
+        "account_id": 1,
+        "instrument_id": 1,
+        "side": Side.SELL,
+        "order_type": Pricing.UNIFORM,
+        "time_in_force": TieBreak.BY_TIME,
+        "quantity": 1_000,
+        "client_order_id": b"auction",
+    }
+    accepted, *_, again, changed = heard(
+        command(Command.AUCTION_OPEN, **terms),
+        command(Command.AUCTION_OPEN, **terms),
+        command(Command.AUCTION_OPEN, **terms | {"time_in_force": TieBreak.PRO_RATA}),
+    )
+    assert (again.kind, again.order_id) == (Event.DUPLICATE, accepted.order_id)
+    assert changed.reason == Reason.CLIENT_ORDER_ID_REUSED_TERMS
+
+
+@pytest.mark.parametrize(("best", "limit"), [(999, 1_002), (1_005, 1_010), (1_010, 1_015)])
+def test_protection_rounds_down_across_a_step_of_the_ticks(best: int, limit: int) -> None:
+    """A half per cent above 999 is 1,003 and a fraction; the next price below is 1,002."""
+    market = {"side": Side.BUY, "order_type": OrderType.MARKET, "time_in_force": TimeInForce.IOC}
+    *_, taken, _, _ = heard(
+        setting(Parameter.TICK_SIZE_2, 5),
+        setting(Parameter.TICK_FROM_2, 1_003),
+        setting(Parameter.PROTECTION_BP, 50),
+        command(Command.NEW_ORDER, **ORDER, price=best),
+        command(Command.NEW_ORDER, **ORDER | market | {"account_id": 2}),
+    )
+    assert (taken.kind, taken.price) == (Event.ACCEPTED, limit)
+
+
+def test_listed_trading_knows_no_call() -> None:
+    *_, refused = heard(
+        setting(Parameter.POLICY, Policy.LISTED),
+        command(Command.PHASE_CHANGE, instrument_id=1, order_type=Phase.VOLATILITY_CALL),
+    )
+    assert refused.reason == Reason.PHASE_TRANSITION_REFUSED
+
+
+def test_a_call_to_come_is_given_up_when_trading_becomes_listed() -> None:
+    twin, flow = Twin(), Flow(1)
+    for record in flow.opening():
+        twin.apply(record)
+    named = {"instrument_id": 1}
+    commands = [
+        command(Command.PHASE_CHANGE, order_type=Phase.VOLATILITY_CALL, **named),
+        command(Command.PHASE_CHANGE, order_type=Phase.CLOSING_CALL, quantity=7, **named),
+        setting(Parameter.POLICY, Policy.LISTED),
+    ]
+    rows = events(twin.apply(flow.record(frame(commands))))
+    assert [row.kind for row in rows if row.kind != Event.INDICATIVE] == [
+        Event.PHASE_CHANGED,
+        Event.CALL_ENDING,
+        Event.PARAMETER_CHANGED,
+    ]
+    flow.now += 3_600 * 10**9
+    rows = events(twin.apply(flow.record(frame([command(Command.CLOCK_TICK)]))))
+    assert Event.PHASE_CHANGED not in {row.kind for row in rows}
+    twin.swap()
