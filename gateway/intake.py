@@ -82,13 +82,16 @@ class Intake:
         for participant in self._participants:
             participant.wake.set()
 
+    async def create(self) -> None:
+        """Makes the topics of every participant that has them; idempotent."""
+        for participant in self._participants:
+            await self._log.create(topics.of_participant(participant.id))
+
     async def run(self, stop: asyncio.Event) -> None:
         """Serves every intake topic until `stop`."""
         if not self._participants:
             await stop.wait()
             return
-        for participant in self._participants:
-            await self._log.create(topics.of_participant(participant.id))
         async with asyncio.TaskGroup() as group:
             for participant in self._participants:
                 group.create_task(participant.run(stop))

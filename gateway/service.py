@@ -96,6 +96,7 @@ class GatewayService:
     async def run(self, stop: asyncio.Event) -> None:
         """Reads what the log holds, then serves until `stop`; then finishes what is in hand."""
         await self._log.create(p for m in self._venue.market for p in topics.of_market(m.partition))
+        await self._intake.create()  # who sees the ports answer may append there
         inner = asyncio.Event()  # views and writers outlive the servers, to answer what came last
         try:
             async with asyncio.TaskGroup() as group:

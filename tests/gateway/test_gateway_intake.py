@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ import pytest
 
 from deploy.local.kafka import KafkaServer
 from exchange import topics
+from exchange.clock import SystemClock
+from exchange.log.embedded import EmbeddedLog
 from exchange.log.kafka import KafkaLog
-from exchange.log.protocol import Log
+from exchange.log.protocol import Log, Partition
 from exchange.messages.frames import Command, build_commands, command
 from gateway.client import SigningKey
 from gateway.identity import sign
@@ -75,6 +78,26 @@ async def answers(house: House) -> list[dict[str, Any]]:
         found += [json.loads(record.value) for record in await reader.read()]
     await reader.close()
     return found
+
+
+class SlowLog(EmbeddedLog):
+    """Makes topics late, as a busy cluster does."""
+
+    async def create(self, partitions: Iterable[Partition]) -> None:
+        await asyncio.sleep(0.2)
+        await super().create(partitions)
+
+
+async def test_who_sees_the_ports_answer_finds_the_intake(tmp_path: Path) -> None:
+    venue, keys = demo_venue()
+    members = tuple(msgspec.structs.replace(m, intake=True) for m in venue.participant)
+    venue = msgspec.structs.replace(venue, participant=members)
+    log = SlowLog(tmp_path / "log.sqlite", SystemClock())
+    made = House(tmp_path, venue, keys, log=log)
+    await made.start()
+    for member in members:
+        assert await log.append(topics.intake(member.id), [b"early"]) == [0]
+    await made.close()
 
 
 async def test_signed_requests_become_orders_and_reports_come_back(house: House) -> None:
