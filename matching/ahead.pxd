@@ -7,57 +7,83 @@ is found on the way is a guess by the tag: who uses it looks at the key, and sea
 the right one or has changed since. So nothing here can change what a command does.
 """
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from matching.ladder cimport KEY_MAX, key_of, ladder_find
-from matching.layout cimport NEW_ORDER, SELL, ClientOrderId, CommandRecord
-from matching.memory cimport likely, pick, prefetch
-from matching.state cimport Instrument, Look, Order, State, holding_key
+from matching.layout cimport SELL, ClientOrderId, CommandRecord
+from matching.memory cimport likely, prefetch, unlikely
+from matching.state cimport LOOKS, NEAR, Instrument, Look, Order, State, holding_key
 from matching.tables cimport index_await, index_guess, label_tag, tag_of
 
 cdef inline void look(
-    State* s, const CommandRecord* c, uint32_t count, uint64_t position
+    State* s, const CommandRecord* c, uint32_t left, uint64_t position
 ) noexcept nogil:
-    # At most LOOKS commands, the first of which has that position. All kinds go the same way: to
-    # fetch what will not be used is cheaper than to guess a branch wrong.
-    cdef uint32_t at
+    # At most LOOKS commands of those that are left, the first of which has that position. All kinds
+    # go the same way: to fetch what will not be used is cheaper than to guess a branch wrong.
+    cdef uint32_t at, count = min(left, <uint32_t>LOOKS)
+    cdef bint is_far = unlikely(not is_near(s))
     for at in range(count):
-        look_up(s, &c[at], position + at, &s.looks[at])
+        look_up(s, &c[at], &s.looks[at])
+        prefetch(&c[at + LOOKS])
+        if is_far:
+            look_up_far(s, &c[at], position + at)
     for at in range(count):
         look_at(s, &c[at], &s.looks[at])
+        if is_far:
+            look_at_far(s, &c[at], &s.looks[at])
+    if not is_far:
+        for at in range(count):
+            look_near(s, &s.looks[at])
+        return
     for at in range(count):
         look_behind(s, &c[at], &s.looks[at])
     for at in range(count):
         look_beside(s, &s.looks[at])
 
-cdef inline void look_alone(State* s, const CommandRecord* c) noexcept nogil:
-    # Nothing is gained ahead of a single command; it only needs the tag of its label.
-    cdef ClientOrderId label = c.client_order_id
-    cdef Look* look = &s.looks[0]
-    look.session = look.account = look.order = look.holding = 0
-    look.label_tag = label_tag(&s.labels, c.account_id, &label)
+cdef inline bint is_near(const State* s) noexcept nogil:
+    # Whether so little is kept that the last steps cost more than they save.
+    return (
+        s.orders_count + s.account_pool.end + <int64_t>s.holding_pool.end < <int64_t>NEAR
+    )
 
-cdef inline void look_up(
-    State* s, const CommandRecord* c, uint64_t position, Look* look
-) noexcept nogil:
+cdef inline void look_alone(State* s, const CommandRecord* c) noexcept nogil:
+    # Nothing is gained ahead of a single command.
+    look_up(s, c, &s.looks[0])
+    look_at(s, c, &s.looks[0])
+    look_near(s, &s.looks[0])
+
+cdef inline void look_up(State* s, const CommandRecord* c, Look* look) noexcept nogil:
     # Where the tables will be asked.
     cdef ClientOrderId label = c.client_order_id
-    index_await(&s.session_places, tag_of(c.session_id))
-    index_await(&s.account_places, tag_of(c.account_id))
     look.label_tag = label_tag(&s.labels, c.account_id, &label)
     index_await(&s.labels.places, look.label_tag)
-    index_await(&s.order_places, tag_of(pick(c.kind == NEW_ORDER, position, c.order_id)))
-    prefetch(&s.instruments[c.instrument_id])
+    index_await(&s.session_places, tag_of(c.session_id))
+    index_await(&s.account_places, tag_of(c.account_id))
+    index_await(&s.order_places, tag_of(c.order_id))
 
 cdef inline void look_at(State* s, const CommandRecord* c, Look* look) noexcept nogil:
     # What they will most likely answer.
-    cdef const Instrument* i = s.instruments[c.instrument_id]
     look.session = index_guess(&s.session_places, tag_of(c.session_id))
     prefetch(&s.sessions[look.session])
     look.account = index_guess(&s.account_places, tag_of(c.account_id))
     prefetch(&s.accounts[look.account])
     look.order = index_guess(&s.order_places, tag_of(c.order_id))
     prefetch(&s.orders[look.order])
+
+cdef inline void look_near(State* s, Look* look) noexcept nogil:
+    # Most accounts have one holding.
+    look.holding = s.accounts[look.account].holdings
+    prefetch(&s.holdings[look.holding])
+
+cdef inline void look_up_far(
+    State* s, const CommandRecord* c, uint64_t position
+) noexcept nogil:
+    # Where a new order will be found, and the book.
+    index_await(&s.order_places, tag_of(position))
+    prefetch(&s.instruments[c.instrument_id])
+
+cdef inline void look_at_far(State* s, const CommandRecord* c, const Look* look) noexcept nogil:
+    cdef const Instrument* i = s.instruments[c.instrument_id]
     prefetch(&s.orders[look.order].own_previous)
     index_await(&s.holding_places, tag_of(holding_key(look.account, c.instrument_id)))
     if likely(i != NULL):

@@ -28,16 +28,9 @@ cdef inline uint16_t refusal(
             return reason
     if unlikely(i.is_listed) and not is_listing(order_type, time_in_force, asked):
         return NOT_ALLOWED_BY_POLICY
-    if c.quantity <= 0:
-        return QUANTITY_NOT_POSITIVE
-    if c.quantity > i.parameters[QUANTITY_MAX]:
-        return QUANTITY_ABOVE_MAX
-    if i.parameters[LOT_SIZE] != 1 and c.quantity % i.parameters[LOT_SIZE]:
-        return QUANTITY_NOT_LOT
-    if c.quantity <= executed:
-        return QUANTITY_NOT_ABOVE_EXECUTED
-    if c.quantity < i.parameters[QUANTITY_MIN]:
-        return QUANTITY_BELOW_MIN
+    reason = quantity_refusal(i, c.quantity, executed)
+    if reason:
+        return reason
     if unlikely(asked.has_terms):
         reason = quantities_refusal(i, c.quantity, c.quantity - executed, asked)
         if reason:
@@ -55,8 +48,7 @@ cdef inline uint16_t refusal(
         reason = price_refusal(i, c.price)
         if reason:
             return reason
-    # The largest price times the largest quantity passes 63 bits, but not 64.
-    if <uint64_t>price * <uint64_t>c.quantity > <uint64_t>i.parameters[VALUE_MAX]:
+    if is_value_above(i, price, c.quantity):
         return VALUE_ABOVE_MAX
     if unlikely(is_stop(order_type)) and not is_on_tick(i, asked.stop_price):
         return STOP_PRICE_OUT_OF_RANGE
@@ -65,6 +57,40 @@ cdef inline uint16_t refusal(
     if unlikely(asked.instructions & POST_ONLY_BITS) and would_trade(s, i, side, price):
         return POST_ONLY_WOULD_TRADE
     return NONE
+
+cdef inline bint is_plain_market(const Instrument* i) noexcept nogil:
+    # Whether a plain order is asked only for its quantity, price and value.
+    return i.phase == CONTINUOUS and not (i.is_listed | i.has_limits)
+
+cdef inline uint16_t plain_refusal(const Instrument* i, const CommandRecord* c) noexcept nogil:
+    # The same as `refusal`, of a plain order in a plain market.
+    cdef uint16_t reason = quantity_refusal(i, c.quantity, 0)
+    if not reason:
+        reason = price_refusal(i, c.price)
+    if not reason and is_value_above(i, c.price, c.quantity):
+        return VALUE_ABOVE_MAX
+    return reason
+
+cdef inline uint16_t quantity_refusal(
+    const Instrument* i, int64_t quantity, int64_t executed
+) noexcept nogil:
+    if quantity <= 0:
+        return QUANTITY_NOT_POSITIVE
+    if quantity > i.parameters[QUANTITY_MAX]:
+        return QUANTITY_ABOVE_MAX
+    if i.parameters[LOT_SIZE] != 1 and quantity % i.parameters[LOT_SIZE]:
+        return QUANTITY_NOT_LOT
+    if quantity <= executed:
+        return QUANTITY_NOT_ABOVE_EXECUTED
+    if quantity < i.parameters[QUANTITY_MIN]:
+        return QUANTITY_BELOW_MIN
+    return NONE
+
+cdef inline bint is_value_above(
+    const Instrument* i, int64_t price, int64_t quantity
+) noexcept nogil:
+    # The largest price times the largest quantity passes 63 bits, but not 64.
+    return <uint64_t>price * <uint64_t>quantity > <uint64_t>i.parameters[VALUE_MAX]
 
 cdef inline bint is_listing(
     uint8_t order_type, uint8_t time_in_force, const Asked* asked

@@ -18,10 +18,12 @@ from matching.auctions cimport (
     auction_bid, auction_cancel, auction_clear, auction_open, is_irrevocable, replaced_bid_refusal,
 )
 from matching.calls cimport phase_refusal
-from matching.checks cimport band_edge, is_stop, protected, protection_price, refusal
+from matching.checks cimport (
+    band_edge, is_plain_market, is_stop, plain_refusal, protected, protection_price, refusal,
+)
 from matching.deals cimport block_confirm, block_propose, pick_order
-from matching.image cimport check, load, save, state_close, state_open
-from matching.ladder cimport book_remove, end_resting
+from matching.image cimport check, load, save, state_close, state_open, state_reserve
+from matching.ladder cimport book_take, end_resting
 from matching.labels cimport label_refusal, remember, remembered
 from matching.layout cimport *
 from matching.limits cimport holding_refusal, sender_refusal
@@ -32,7 +34,7 @@ from matching.snapshot cimport ClientOrderIdRow
 from matching.state cimport (
     LOOKS, Asked, Instrument, Order, State,
     account_find, balance_of, duplicate, emit, emit_answer, emit_order, hold_of, holding_find,
-    holding_of, move_hold, order_find, reject, session_add, session_find,
+    holding_of, move_hold, order_find, order_free, order_new, reject, session_add, session_find,
 )
 from matching.stops cimport heard
 from matching.terms cimport (
@@ -80,7 +82,7 @@ cdef int obey(
     cdef Instrument* i
     if unlikely(not is_kind(c.kind)):
         return UNKNOWN_COMMAND
-    if c.session_id and not is_numbered(s, c):
+    if c.session_id and unlikely(not is_numbered(s, c)):
         return 0
     if c.valid_ms and s.time_ns - c.valid_ms * <int64_t>NS_PER_MS > sent_ns:
         return EXPIRED
@@ -210,33 +212,30 @@ cdef int is_numbered(State* s, const CommandRecord* c) except -1 nogil:
 cdef int new_order(
     State* s, Instrument* i, uint32_t account, const CommandRecord* c, uint64_t position
 ) except -1 nogil:
-    cdef uint16_t reason = form_refusal(c)
+    cdef uint16_t reason
     cdef ClientOrderIdRow* known
-    cdef int64_t price = c.price, hold
-    cdef Order o
+    cdef int64_t price = c.price
     cdef Asked more
     cdef const Asked* asked = &PLAIN
-    if not reason and unlikely(is_rare(s, c)):
-        read_asked(s, c.order_id, &more)
-        asked = &more
-        reason = instructions_refusal(c)
-        if not reason:
-            reason = asked_refusal(s, c.order_type, c.time_in_force, asked)
-    if reason:
-        return reason
+    cdef bint is_plain = is_plain_order(s, c)
+    if unlikely(not is_plain):
+        reason = form_refusal(c)
+        if not reason and is_rare(s, c):
+            asked = &more
+            reason = rare_refusal(s, c, &more)
+        if reason:
+            return reason
     known = remembered(s, c)
-    if known != NULL:
+    if unlikely(known != NULL):
         return answer_known(s, c, known, asked.digest)
     reason = sender_refusal(s, account)
     if reason:
         return reason
-    if c.order_type == MARKET:
-        price = market_limit(s, i, c)
-    elif unlikely(c.order_type == STOP):
-        price = protected(i, c.side, asked.stop_price)
-    elif unlikely(asked.instructions & POST_ONLY_REPRICE):
-        price = price_behind(s, i, c.side, price)
-    reason = refusal(s, i, c, c.side, c.order_type, c.time_in_force, price, 0, asked)
+    if likely(is_plain and is_plain_market(i)):
+        reason = plain_refusal(i, c)
+    else:
+        price = limit_of(s, i, c, asked)
+        reason = refusal(s, i, c, c.side, c.order_type, c.time_in_force, price, 0, asked)
     if not reason and s.orders_count >= s.orders_max:
         reason = ORDERS_FULL
     if not reason:
@@ -245,35 +244,56 @@ cdef int new_order(
         reason = holding_refusal(s, i, account, c.side, c.quantity)
     if reason:
         return reason
-    o = s.orders[0]  # nobody, all zeros: sixteen bytes a step, which memset is not
+    return accept(s, i, account, c, position, price, asked)
+
+cdef inline int accept(
+    State* s, Instrument* i, uint32_t account, const CommandRecord* c, uint64_t position,
+    int64_t price, const Asked* asked,
+) except -1 nogil:
+    # Holds what the order needs, or refuses what the account lacks; then lets it trade.
+    cdef uint32_t place = order_new(s)
+    cdef Order* o = &s.orders[place]
+    cdef int64_t hold
     o.order_id = position
-    o.price = price
+    o.price = <int32_t>price
     o.leaves = o.quantity = c.quantity
     o.account = account
-    o.instrument_id = c.instrument_id
+    o.holding = holding_find(s, account, c.instrument_id)
+    o.charged = o.uncharged = 0
+    o.queue = queue_for(i, c)
     o.side = c.side
     o.order_type = c.order_type
     o.time_in_force = c.time_in_force
+    o.instrument_id = c.instrument_id
     o.instructions = asked.instructions
-    o.queue = queue_for(i, c)
+    o.terms = 0
     o.session_id = c.session_id
     o.client_order_id = c.client_order_id
-    hold = hold_of(&o, i.fee_bp_max)
-    o.holding = holding_find(s, account, c.instrument_id)
-    if hold > balance_of(s, &o).available:
+    hold = hold_of(o, i.fee_bp_max)
+    if unlikely(hold > balance_of(s, o).available):
+        order_free(s, place)
         return INSUFFICIENT_CASH if c.side == BUY else INSUFFICIENT_UNITS
     if unlikely(o.holding == 0):
         o.holding = holding_of(s, account, c.instrument_id)
-    move_hold(s, &o, hold, o.leaves)
-    remember(s, c, &o, asked.digest)
-    e = emit_order(s, ACCEPTED, &o)
-    e.value = hold
-    e.quantity = o.quantity
+    move_hold(s, o, hold, c.quantity)
+    remember(s, c, o, asked.digest)
+    emit_order(s, ACCEPTED, o, NONE, hold, c.quantity)
     if unlikely(asked.has_terms):
-        set_terms(s, &o, asked)
-        say_terms(s, &o, asked)
-    enter_order(s, i, &o, asked.minimum)
+        set_terms(s, o, asked)
+        say_terms(s, o, asked)
+    enter_order(s, i, place, asked.minimum)
     return heard(s, i)
+
+cdef inline bint is_plain_order(const State* s, const CommandRecord* c) noexcept nogil:
+    # Nearly all: a limit order of sound form which asks for nothing more.
+    return (
+        c.order_type == LIMIT
+        and c.time_in_force <= FOK
+        and c.time_in_force != AT_THE_OPENING
+        and (c.side == BUY or c.side == SELL)
+        and c.order_id == 0
+        and s.order_terms == NULL
+    )
 
 cdef bint is_rare(const State* s, const CommandRecord* c) noexcept nogil:
     # Whether it asks, or should ask, for more than its record says.
@@ -283,6 +303,23 @@ cdef bint is_rare(const State* s, const CommandRecord* c) noexcept nogil:
         or c.time_in_force == GTD
         or c.order_type > LIMIT
     )
+
+cdef uint16_t rare_refusal(const State* s, const CommandRecord* c, Asked* asked) noexcept nogil:
+    cdef uint16_t reason = instructions_refusal(c)
+    read_asked(s, c.order_id, asked)
+    return reason if reason else asked_refusal(s, c.order_type, c.time_in_force, asked)
+
+cdef int64_t limit_of(
+    const State* s, const Instrument* i, const CommandRecord* c, const Asked* asked
+) noexcept nogil:
+    # The worst price at which a new order would trade.
+    if c.order_type == MARKET:
+        return market_limit(s, i, c)
+    if c.order_type == STOP:
+        return protected(i, c.side, asked.stop_price)
+    if asked.instructions & POST_ONLY_REPRICE:
+        return price_behind(s, i, c.side, c.price)
+    return c.price
 
 cdef int cancel_order(State* s, uint32_t account, const CommandRecord* c) except -1 nogil:
     cdef uint64_t order_id = c.order_id
@@ -382,10 +419,9 @@ cdef int put_changed(
     State* s, Instrument* i, uint32_t place, Order* changed, const Asked* asked, bint is_kept
 ) except -1 nogil:
     # What was accepted stays where it stands, or enters anew.
-    e = emit_order(s, REPLACED, changed)
-    e.order_type = is_kept
-    e.value = hold_of(changed, i.fee_bp_max)
-    e.quantity = changed.leaves
+    emit_order(
+        s, REPLACED, changed, NONE, hold_of(changed, i.fee_bp_max), changed.leaves
+    ).order_type = is_kept
     if unlikely(asked.has_terms):
         set_terms(s, changed, asked)
         say_terms(s, changed, asked)
@@ -395,8 +431,9 @@ cdef int put_changed(
         if unlikely(changed.terms != 0):
             show_less(s, changed)
         return 0
-    book_remove(s, i, place)
-    enter_order(s, i, changed, asked.minimum)
+    book_take(s, i, place)
+    s.orders[place] = changed[0]
+    enter_order(s, i, place, asked.minimum)
     return heard(s, i)
 
 cdef uint32_t order_named(const State* s, uint64_t order_id) noexcept nogil:
@@ -520,7 +557,7 @@ cdef int apply_next(
     if count == 1:
         look_alone(s, commands)
     elif index % LOOKS == 0:
-        look(s, &commands[index], min(count - index, <uint32_t>LOOKS), position | index)
+        look(s, &commands[index], count - index, position | index)
     s.look = &s.looks[index % LOOKS]
     s.command_index = index
     s.order_terms = NULL
@@ -601,6 +638,14 @@ cdef class Engine:
     def time_ns(self):
         """Engine time, ns UTC: the largest append time seen. O(1)."""
         return self.state.time_ns
+
+    def reserve(self, int64_t orders=0, int64_t client_order_ids=0):
+        """Take the memory of so many resting orders and ids of a day now, and keep it.
+
+        Nothing else changes: without it, memory is taken while orders come. O(orders + ids);
+        ValueError beyond the limits.
+        """
+        state_reserve(&self.state, orders, client_order_ids)
 
     def apply(self, int64_t offset, int64_t append_ns, bytes frame not None):
         """Event records of the record at `offset`; ValueError if it is not next.

@@ -88,9 +88,7 @@ cdef int admit(
             return INSUFFICIENT_UNITS
     move_hold(s, o, hold, o.leaves)
     remember(s, c, o, digest)
-    e = emit_order(s, ACCEPTED, o)
-    e.value = hold
-    e.quantity = o.quantity
+    emit_order(s, ACCEPTED, o, NONE, hold, o.quantity)
     return NONE
 
 cdef int deal(

@@ -20,21 +20,24 @@ from matching.layout cimport (
     EventRecord,
 )
 from matching.limits cimport check_positions, count_positions
-from matching.memory cimport pool_close, pool_grow, pool_open, raise_memory_error
+from matching.memory cimport (
+    pool_close, pool_grow, pool_open, pool_reserve, raise_memory_error,
+)
 from matching.quotes cimport SELL_BIT
 from matching.snapshot cimport (
     AccountRow, AuctionRow, ClientOrderIdRow, HoldingRow, InstrumentRow, OrderRow, ParticipantRow,
     SessionRow, TermsRow,
 )
 from matching.state cimport (
-    INSTRUMENTS, SIDES, Account, BookSide, Holding, Instrument, Level, Node, Order,
+    INSTRUMENTS, ORDERS_KEPT, SIDES, Account, BookSide, Holding, Instrument, Level, Node, Order,
     Session, State, Terms,
     account_add, account_find, controls_of, hold_of, holding_of, holding_total, order_find,
     participant_add, session_add, terms_new,
 )
 from matching.tables cimport (
     INDEX_BITS_AT_FIRST,
-    index_close, index_open, labels_close, labels_count, labels_open, labels_reindex,
+    index_bits, index_close, index_empty, index_open, labels_close, labels_count, labels_open,
+    labels_reindex, labels_reserve,
 )
 
 import numpy as np
@@ -46,6 +49,8 @@ from matching.snapshot import SECTIONS, Snapshot, client_order_id_order
 
 cdef enum:
     HOLDINGS_MAX = 0x0800_0000
+    ORDERS_OF_LEVEL = 8  # on average, where many rest
+    ORDERS_OF_NODE = 64
     NODES_OF_LEVEL = 4  # at worst: the root is common to a side of the book
 
 cdef int state_open(State* s, object limits) except -1:
@@ -65,7 +70,21 @@ cdef int state_open(State* s, object limits) except -1:
         return raise_memory_error()
     pools_open(s)
     s.look = &s.looks[0]
+    s.orders_kept = ORDERS_KEPT
     return 0
+
+cdef int state_reserve(State* s, int64_t orders, int64_t client_order_ids) except -1:
+    if not 0 <= orders <= s.orders_max:
+        raise ValueError(f"orders {orders} is outside 0..{s.orders_max}")
+    if not 0 <= client_order_ids <= s.client_order_ids_max:
+        raise ValueError(
+            f"client_order_ids {client_order_ids} is outside 0..{s.client_order_ids_max}"
+        )
+    s.orders_kept = max(s.orders_kept, orders)
+    pool_reserve(&s.order_pool, orders)
+    pool_reserve(&s.level_pool, orders // ORDERS_OF_LEVEL)
+    pool_reserve(&s.node_pool, orders // ORDERS_OF_NODE)
+    return labels_reserve(&s.labels, client_order_ids)
 
 cdef int pools_open(State* s) except -1:
     pool_open(&s.order_pool, sizeof(Order), s.orders_max)
@@ -456,6 +475,7 @@ cdef int load_orders(State* s, bytes rows, bytes terms) except -1:
     cdef Instrument* i
     cdef Order o
     memset(&o, 0, sizeof(Order))
+    index_empty(&s.order_places, index_bits(len(rows) // sizeof(OrderRow)))
     for at in range(len(rows) // sizeof(OrderRow)):
         o.order_id = row[at].order_id
         o.account = account_find(s, row[at].account_id)

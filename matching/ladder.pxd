@@ -9,12 +9,12 @@ the best price. The nodes touched last are remembered: near them one step is eno
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from matching.layout cimport BIDS, BOOK, BUY, CANCELLED, SELL, STOPS, TICK_SIZE, EventRecord
+from matching.layout cimport BIDS, BOOK, BUY, CANCELLED, SELL, STOPS, TICK_SIZE
 from matching.memory cimport likely, prefetch, unlikely
 from matching.state cimport (
-    LEAVES, ORDERS_KEPT,
+    LEAVES,
     BookSide, Instrument, Leaf, Level, Node, Order, State,
-    books_emptied, emit_order, hold_of, level_free, level_new, line_of, move_hold, node_free,
+    emit_order, hold_of, level_free, level_new, line_of, move_hold, node_free,
     node_new, order_free, order_new, own_add, own_remove, terms_free,
 )
 from matching.tables cimport index_add, index_remove, tag_of
@@ -206,29 +206,35 @@ cdef inline void level_unlink(State* s, uint32_t place) noexcept nogil:
         level.tail = o.previous
     level.quantity -= o.leaves
 
-cdef inline int book_add(State* s, Instrument* i, const Order* o) except -1 nogil:
-    # Copies the order into the pool and puts it last where it belongs in its queue.
+cdef inline int book_rest(State* s, Instrument* i, uint32_t place) except -1 nogil:
+    # Puts the order last where it belongs in its queue.
+    cdef const Order* o = &s.orders[place]
     cdef uint32_t at = ladder_level(s, line_of(i, o), order_key(s, i, o))
-    cdef uint32_t place = order_new(s)
     index_add(&s.order_places, tag_of(o.order_id), place)
-    s.orders[place] = o[0]
     level_append(s, place, at)
     own_add(s, place)
     return 0
 
-cdef inline int book_remove(State* s, Instrument* i, uint32_t place) except -1 nogil:
-    # Takes the order out of its queue and the pool, and its level with the last one; its terms
-    # stay for whoever took it out.
-    cdef Order* o = &s.orders[place]
+cdef inline int book_add(State* s, Instrument* i, const Order* o) except -1 nogil:
+    # The same for an order that is not in the pool yet.
+    cdef uint32_t place = order_new(s)
+    s.orders[place] = o[0]
+    return book_rest(s, i, place)
+
+cdef inline void book_take(State* s, Instrument* i, uint32_t place) noexcept nogil:
+    # Takes the order out of its queue, and its level with the last one; the order stays for
+    # whoever took it out, and so do its terms.
+    cdef const Order* o = &s.orders[place]
     level_unlink(s, place)
     if s.levels[o.level].head == 0:
         ladder_remove(s, line_of(i, o), o.level)
     index_remove(&s.order_places, tag_of(o.order_id), place)
     own_remove(s, o)
-    order_free(s, place)
-    if unlikely(s.orders_count == 0 and s.order_pool.end > ORDERS_KEPT):
-        books_emptied(s)
-    return 0
+
+cdef inline int book_remove(State* s, Instrument* i, uint32_t place) except -1 nogil:
+    # Takes the order out of its queue and the pool.
+    book_take(s, i, place)
+    return order_free(s, place)
 
 cdef inline int remove_filled(State* s, Instrument* i, uint32_t place) except -1 nogil:
     if unlikely(s.orders[place].terms != 0):
@@ -240,12 +246,8 @@ cdef inline int end_order(
 ) except -1 nogil:
     # Gives back the hold of an order that rests nowhere, and its terms, and says why.
     cdef int64_t hold = hold_of(o, i.fee_bp_max)
-    cdef EventRecord* e
     move_hold(s, o, -hold, -o.leaves)
-    e = emit_order(s, CANCELLED, o)
-    e.value = hold
-    e.quantity = o.leaves
-    e.reason = reason
+    emit_order(s, CANCELLED, o, reason, hold, o.leaves)
     if unlikely(o.terms != 0):
         terms_free(s, o.terms)
     return 0
@@ -253,9 +255,9 @@ cdef inline int end_order(
 cdef inline int end_resting(
     State* s, Instrument* i, uint32_t place, uint16_t reason
 ) except -1 nogil:
-    cdef Order o = s.orders[place]
-    book_remove(s, i, place)
-    return end_order(s, i, &o, reason)
+    book_take(s, i, place)
+    end_order(s, i, &s.orders[place], reason)
+    return order_free(s, place)
 
 cdef inline int end_line(
     State* s, Instrument* i, const BookSide* side, uint16_t reason

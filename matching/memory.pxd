@@ -51,6 +51,11 @@ cdef extern from *:
         return mmap(base, size, PROT_READ | PROT_WRITE,
                     MAP_PRIVATE | MAP_ANON | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED;
     }
+    static inline void cx_touch(char *at, size_t size) {
+        /* Writes what is there, so that the system gives the pages now. */
+        for (volatile char *page = at; page < at + size; page += 4096)
+            *page = *page;
+    }
     static inline void cx_release(char *base, size_t size) {
         if (base != NULL)
             munmap(base, CX_WHOLE(size));
@@ -64,6 +69,7 @@ cdef extern from *:
     char* reserve "cx_reserve"(size_t size) noexcept nogil
     bint take "cx_take"(char* base, size_t size, size_t in_small_pages) noexcept nogil
     bint give_back "cx_give_back"(char* base, size_t size) noexcept nogil
+    void touch "cx_touch"(char* at, size_t size) noexcept nogil
     void release "cx_release"(char* base, size_t size) noexcept nogil
     void prefetch "__builtin_prefetch"(const void* at) noexcept nogil
 
@@ -109,6 +115,13 @@ cdef inline int pool_grow(Pool* p, uint64_t places) except -1 nogil:
     if take(p.base, size, HUGE_PAGE):
         return raise_memory_error()
     p.ready = <uint32_t>min(size // p.row, <uint64_t>p.places)
+    return 0
+
+cdef inline int pool_reserve(Pool* p, uint64_t places) except -1 nogil:
+    # Takes the memory of as many places now, so that none is taken when they are handed out.
+    if places >= p.ready:
+        pool_grow(p, places + 1)
+    touch(p.base, (places + 1) * p.row)
     return 0
 
 cdef inline uint32_t pool_next(Pool* p) except 0 nogil:

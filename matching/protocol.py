@@ -45,6 +45,12 @@ class EngineProtocol(Protocol):
     def time_ns(self) -> int:
         """Engine time, ns UTC: the largest append time seen. O(1)."""
 
+    def reserve(self, orders: int = 0, client_order_ids: int = 0) -> None:
+        """Take the memory of so many resting orders and ids of a day now, and keep it.
+
+        ValueError beyond the limits. Nothing that the engine says depends on it.
+        """
+
     def apply(self, offset: int, append_ns: int, frame: bytes) -> bytes:
         """Event records (n x 64 bytes) of the record at `offset`; ValueError if it is not next.
 

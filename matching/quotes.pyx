@@ -13,7 +13,7 @@ from matching.limits cimport holding_refusal, sender_refusal
 from matching.trade cimport enter_order
 from matching.state cimport (
     Asked, BookSide, Instrument, Order, State, emit_answer, emit_order, hold_of, holding_find,
-    holding_of, move_hold, order_find,
+    holding_of, move_hold, order_find, order_new,
 )
 from matching.stops cimport heard
 from matching.terms cimport instructions_refusal
@@ -154,9 +154,10 @@ cdef int64_t more(
 cdef int accept_side(
     State* s, Instrument* i, uint32_t account, const CommandRecord* asked, uint64_t position
 ) except -1 nogil:
-    cdef Order o
+    cdef uint32_t place = order_new(s)
+    cdef Order* o = &s.orders[place]
     cdef int64_t hold
-    memset(&o, 0, sizeof(Order))
+    memset(o, 0, sizeof(Order))
     o.order_id = position | SELL_BIT if asked.side == SELL else position
     o.price = <int32_t>asked.price
     o.leaves = o.quantity = asked.quantity
@@ -170,9 +171,7 @@ cdef int accept_side(
     o.queue = BOOK
     o.session_id = asked.session_id
     s.holdings[o.holding].quote = position
-    hold = hold_of(&o, i.fee_bp_max)
-    move_hold(s, &o, hold, o.leaves)
-    e = emit_order(s, ACCEPTED, &o)
-    e.value = hold
-    e.quantity = o.quantity
-    return enter_order(s, i, &o, 0)
+    hold = hold_of(o, i.fee_bp_max)
+    move_hold(s, o, hold, o.leaves)
+    emit_order(s, ACCEPTED, o, NONE, hold, o.quantity)
+    return enter_order(s, i, place, 0)

@@ -70,9 +70,7 @@ cdef int lessen(State* s, Instrument* i, Order* o, int64_t quantity) except -1 n
     if o.terms:
         show_less(s, o)
     move_hold(s, o, hold_of(o, i.fee_bp_max) - hold, -quantity)
-    e = emit_order(s, REPLACED, o)
-    e.order_type = 1
-    e.reason = SELF_TRADE_PREVENTED
-    e.value = hold_of(o, i.fee_bp_max)
-    e.quantity = o.leaves
+    emit_order(
+        s, REPLACED, o, SELF_TRADE_PREVENTED, hold_of(o, i.fee_bp_max), o.leaves
+    ).order_type = 1
     return 0

@@ -12,13 +12,13 @@ from libc.string cimport memset
 
 from matching.controls cimport Controls, tonnes_add
 from matching.layout cimport (
-    BOOK, BP, BUY, DUPLICATE, FILL, FILLED, PARTIALLY_FILLED, REJECTED, RESALE_NEXT_DAY,
+    BOOK, BP, BUY, DUPLICATE, FILL, FILLED, NONE, REJECTED, RESALE_NEXT_DAY,
     SELL, TOTAL_LIMIT,
     ClientOrderId, CommandRecord, EventRecord, FillRecord,
 )
 from matching.memory cimport Pool, pick, pool_empty, pool_next, raise_memory_error, unlikely
 from matching.tables cimport (
-    Index, Labels, index_add, index_begin, index_empty, index_next, index_remove, tag_of,
+    INDEX_BITS_AT_FIRST, Index, Labels, index_add, index_begin, index_empty, index_next, index_remove, tag_of,
 )
 
 cdef enum:
@@ -27,7 +27,12 @@ cdef enum:
     INSTRUMENTS = 65536
     LEAVES = 16
     LOOKS = 8  # commands that are looked at together
-    ORDERS_KEPT = 65536  # places of an empty book that stay in memory
+    NEAR = 32768  # orders, accounts and holdings that stay near
+    ORDERS_KEPT = 65536  # places of an empty book that stay in memory, unless more are reserved
+    REASON_SHIFT = 48
+
+cdef enum:
+    OF_AN_EVENT = 0xFFFF_FFFF_FF00  # side, order type, time in force, instrument
 
 cdef struct Order:  # what matching reads first, in one line of memory
     uint64_t order_id
@@ -39,13 +44,13 @@ cdef struct Order:  # what matching reads first, in one line of memory
     uint32_t previous
     uint32_t level
     int64_t charged
-    int16_t uncharged  # accrued - BP x charged, so that no product leaves 63 bits
-    uint16_t instrument_id
+    uint8_t queue  # from here on as an event begins
     uint8_t side
     uint8_t order_type
     uint8_t time_in_force
+    uint16_t instrument_id
     uint8_t instructions  # of ExecInst, and a SelfTrade mode
-    uint8_t queue
+    int16_t uncharged  # accrued - BP x charged, so that no product leaves 63 bits
     uint32_t terms  # place, 0 = none, as most orders
     ClientOrderId client_order_id
     int64_t quantity
@@ -209,6 +214,7 @@ cdef struct State:
     uint32_t nodes_free
     uint32_t terms_free
     int64_t orders_count
+    int64_t orders_kept  # places of an empty book that stay in memory
     # the record at hand
     EventRecord* events
     int64_t events_count
@@ -230,11 +236,15 @@ cdef inline uint32_t order_new(State* s) except 0 nogil:
     s.orders_count += 1
     return place
 
-cdef inline void order_free(State* s, uint32_t place) noexcept nogil:
+cdef inline int order_free(State* s, uint32_t place) except -1 nogil:
+    # Nothing may point to it any more.
     s.orders[place].order_id = 0
     s.orders[place].next = s.orders_free
     s.orders_free = place
     s.orders_count -= 1
+    if unlikely(s.orders_count == 0 and s.order_pool.end > s.orders_kept):
+        books_emptied(s)
+    return 0
 
 cdef inline uint32_t level_new(State* s) except 0 nogil:
     cdef uint32_t place = s.levels_free
@@ -277,7 +287,7 @@ cdef inline int books_emptied(State* s) except -1 nogil:
     pool_empty(&s.order_pool)
     pool_empty(&s.level_pool)
     pool_empty(&s.node_pool)
-    index_empty(&s.order_places)
+    index_empty(&s.order_places, INDEX_BITS_AT_FIRST)
     s.orders_free = s.levels_free = s.nodes_free = 0
     return 0
 
@@ -346,10 +356,11 @@ cdef inline uint64_t holding_key(uint32_t account, uint16_t instrument_id) noexc
 cdef inline uint32_t holding_find(
     const State* s, uint32_t account, uint16_t instrument_id
 ) noexcept nogil:
-    cdef uint32_t tag = tag_of(holding_key(account, instrument_id)), place = s.look.holding
+    cdef uint32_t tag, place = s.look.holding
     cdef uint64_t at
     if s.holdings[place].account == account and s.holdings[place].instrument_id == instrument_id:
         return place
+    tag = tag_of(holding_key(account, instrument_id))
     at = index_begin(&s.holding_places, tag)
     place = index_next(&s.holding_places, tag, &at)
     while place and (
@@ -403,7 +414,8 @@ cdef inline void own_remove(State* s, const Order* o) noexcept nogil:
 
 # -- events --------------------------------------------------------------------------------------
 
-cdef inline EventRecord* emit(State* s, uint8_t kind) except NULL nogil:
+cdef inline EventRecord* event_new(State* s) except NULL nogil:
+    # The caller writes all its fields.
     cdef EventRecord* e
     cdef void* moved
     if unlikely(s.events_count == s.events_capacity):
@@ -415,30 +427,24 @@ cdef inline EventRecord* emit(State* s, uint8_t kind) except NULL nogil:
         s.events_capacity *= 2
     e = &s.events[s.events_count]
     s.events_count += 1
-    # One by one: whoever writes a field after this leaves one store of the two.
+    return e
+
+cdef inline EventRecord* emit(State* s, uint8_t kind) except NULL nogil:
+    cdef EventRecord* e = event_new(s)
+    memset(e, 0, sizeof(EventRecord))
     e.kind = kind
-    e.side = e.order_type = e.time_in_force = 0
-    e.instrument_id = e.reason = 0
-    e.account_id = 0
     e.command_index = s.command_index
-    e.value = e.quantity = e.price = 0
-    e.order_id = e.client_order_id.head = e.client_order_id.tail = 0
     return e
 
 cdef inline EventRecord* emit_answer(
     State* s, uint8_t kind, const CommandRecord* c
 ) except NULL nogil:
-    cdef EventRecord* e = emit(s, kind)
-    e.side = c.side
-    e.order_type = c.order_type
-    e.time_in_force = c.time_in_force
-    e.instrument_id = c.instrument_id
-    e.account_id = c.account_id
-    e.value = c.ref
-    e.quantity = c.quantity
-    e.price = c.price
-    e.order_id = c.order_id
-    e.client_order_id = c.client_order_id
+    # A command and its answer have the same fields in the same places, but for three.
+    cdef EventRecord* e = event_new(s)
+    e[0] = (<const EventRecord*>c)[0]
+    e.kind = kind
+    e.reason = NONE
+    e.command_index = s.command_index
     return e
 
 cdef inline int reject(State* s, const CommandRecord* c, uint16_t reason) except -1 nogil:
@@ -453,13 +459,17 @@ cdef inline int duplicate(State* s, const CommandRecord* c, uint64_t order_id) e
     e.order_id = order_id
     return 0
 
-cdef inline EventRecord* emit_order(State* s, uint8_t kind, const Order* o) except NULL nogil:
-    cdef EventRecord* e = emit(s, kind)
-    e.side = o.side
-    e.order_type = o.order_type
-    e.time_in_force = o.time_in_force
-    e.instrument_id = o.instrument_id
+cdef inline EventRecord* emit_order(
+    State* s, uint8_t kind, const Order* o, uint16_t reason, int64_t value, int64_t quantity
+) except NULL nogil:
+    cdef EventRecord* e = event_new(s)
+    (<uint64_t*>e)[0] = (
+        (<const uint64_t*>&o.queue)[0] & OF_AN_EVENT | kind | <uint64_t>reason << REASON_SHIFT
+    )
     e.account_id = s.accounts[o.account].account_id
+    e.command_index = s.command_index
+    e.value = value
+    e.quantity = quantity
     e.price = o.price
     e.order_id = o.order_id
     e.client_order_id = o.client_order_id
@@ -469,13 +479,15 @@ cdef inline int emit_fill(
     State* s, const Order* o, const Order* contra, uint8_t liquidity, uint8_t method,
     int64_t quantity, int64_t price, int64_t fee,
 ) except -1 nogil:
-    cdef FillRecord* e = <FillRecord*>emit(s, FILL)
+    cdef FillRecord* e = <FillRecord*>event_new(s)
+    e.kind = FILL
     e.side = o.side
     e.order_type = liquidity
-    e.time_in_force = PARTIALLY_FILLED if o.leaves else FILLED
+    e.time_in_force = FILLED - (o.leaves != 0)
     e.instrument_id = o.instrument_id
     e.reason = method
     e.account_id = s.accounts[o.account].account_id
+    e.command_index = s.command_index
     e.value = o.leaves
     e.quantity = quantity
     e.price = price

@@ -4,7 +4,7 @@
 
 from libc.stdint cimport uint32_t
 
-from matching.ladder cimport book_remove
+from matching.ladder cimport book_take
 from matching.layout cimport *
 from matching.trade cimport trade
 from matching.state cimport (
@@ -37,9 +37,9 @@ cdef uint32_t first(const State* s, const BookSide* line) noexcept nogil:
     return s.levels[line.best].head if line.best else 0
 
 cdef int trigger(State* s, Instrument* i, uint32_t place) except -1 nogil:
-    cdef Order o = s.orders[place]
+    cdef Order* o = &s.orders[place]
     cdef Terms* terms = &s.terms[o.terms]
-    book_remove(s, i, place)
+    book_take(s, i, place)
     o.queue = BOOK
     if o.order_type == STOP:
         o.order_type = MARKET
@@ -50,7 +50,5 @@ cdef int trigger(State* s, Instrument* i, uint32_t place) except -1 nogil:
     if o.order_type == MARKET or terms.expire_date == 0:
         terms_free(s, o.terms)
         o.terms = 0
-    e = emit_order(s, TRIGGERED, &o)
-    e.value = hold_of(&o, i.fee_bp_max)
-    e.quantity = o.leaves
-    return trade(s, i, &o, 0)
+    emit_order(s, TRIGGERED, o, NONE, hold_of(o, i.fee_bp_max), o.leaves)
+    return trade(s, i, place, 0)

@@ -12,8 +12,8 @@ from libc.stdint cimport uint32_t, uint64_t, uintptr_t
 from matching.layout cimport ClientOrderId
 from matching.memory cimport (
     HUGE_PAGE,
-    Pool, likely, pool_close, pool_next, pool_open, prefetch, raise_memory_error, release,
-    reserve, take, unlikely,
+    Pool, likely, pool_close, pool_next, pool_open, pool_reserve, prefetch, raise_memory_error,
+    release, reserve, take, touch, unlikely,
 )
 from matching.snapshot cimport ClientOrderIdRow
 
@@ -29,6 +29,7 @@ cdef extern from *:
 
 cdef enum:
     INDEX_BITS_AT_FIRST = 10
+    ROWS_AHEAD = 16  # that are fetched before their turn
 
 # -- places by key -------------------------------------------------------------------------------
 
@@ -54,10 +55,17 @@ cdef inline int index_open(Index* x, int bits) except -1 nogil:
 cdef inline void index_close(Index* x) noexcept nogil:
     release(<char*>x.slots, (x.mask + 1) * sizeof(uint64_t))
 
-cdef inline int index_empty(Index* x) except -1 nogil:
+cdef inline int index_empty(Index* x, int bits) except -1 nogil:
     index_close(x)
     x.slots = NULL
-    return index_open(x, INDEX_BITS_AT_FIRST)
+    return index_open(x, bits)
+
+cdef inline int index_bits(uint64_t count) noexcept nogil:
+    # Of an index that as many places do not make grow.
+    cdef int bits = INDEX_BITS_AT_FIRST
+    while (<uint64_t>1 << bits) < 2 * count:
+        bits += 1
+    return bits
 
 cdef inline void index_await(const Index* x, uint32_t tag) noexcept nogil:
     # Has the slot fetched where a search for the tag will begin.
@@ -93,10 +101,13 @@ cdef inline void index_place(Index* x, uint64_t slot) noexcept nogil:
 
 cdef inline int index_grow(Index* x) except -1 nogil:
     # Slots stand in order of their tags, so both tables are passed from one end to the other.
+    return index_widen(x, 33 - x.shift)
+
+cdef inline int index_widen(Index* x, int bits) except -1 nogil:
     cdef Index wider
     cdef uint64_t full[64]
     cdef uint64_t at, some = 0, place
-    index_open(&wider, 33 - x.shift)
+    index_open(&wider, bits)
     for at in range(x.mask + 1):
         full[some] = x.slots[at]
         some += x.slots[at] != 0
@@ -144,6 +155,7 @@ cdef struct Labels:
     uint64_t missed_at  # where the last search that found nothing ended, for which tag, and when
     uint64_t missed_count
     uint32_t missed_tag
+    uint64_t reserved  # rows that memory was taken for
 
 cdef inline uint64_t labels_count(const Labels* t) noexcept nogil:
     return t.pool.end - 1
@@ -169,7 +181,7 @@ cdef inline void labels_close(Labels* t) noexcept nogil:
 
 cdef inline int labels_reindex(Labels* t) except -1 nogil:
     cdef uint32_t row
-    index_empty(&t.places)
+    index_empty(&t.places, index_bits(max(labels_count(t), t.reserved)))
     t.missed_count = 0
     for row in range(1, t.pool.end):
         index_add(
@@ -177,6 +189,15 @@ cdef inline int labels_reindex(Labels* t) except -1 nogil:
             label_tag(t, t.rows[row].account_id, &t.rows[row].client_order_id),
             row,
         )
+    return 0
+
+cdef inline int labels_reserve(Labels* t, uint64_t count) except -1 nogil:
+    # Takes the memory of as many now, for good.
+    t.reserved = max(t.reserved, count)
+    pool_reserve(&t.pool, count)
+    if 2 * count > t.places.mask + 1:
+        index_widen(&t.places, index_bits(count))
+    touch(<char*>t.places.slots, (t.places.mask + 1) * sizeof(uint64_t))
     return 0
 
 cdef inline ClientOrderIdRow* labels_find(
@@ -206,6 +227,7 @@ cdef inline ClientOrderIdRow* labels_add(
     cdef uint32_t place = pool_next(&t.pool)
     cdef ClientOrderIdRow* row = &t.rows[place]
     cdef Index* x = &t.places
+    prefetch(&t.rows[place + ROWS_AHEAD])
     if likely(t.missed_tag == tag and t.missed_count == x.count and 2 * x.count <= x.mask):
         x.slots[t.missed_at] = <uint64_t>tag << 32 | place
         x.count += 1

@@ -136,9 +136,7 @@ cdef int set_terms(State* s, Order* o, const Asked* asked) except -1 nogil:
 
 cdef int say_terms(State* s, const Order* o, const Asked* asked) except -1 nogil:
     cdef TermsTail* tail
-    e = emit_order(s, TERMS_SET, o)
-    e.value = asked.stop_price
-    e.quantity = asked.display
+    e = emit_order(s, TERMS_SET, o, NONE, asked.stop_price, asked.display)
     e.price = asked.minimum
     tail = <TermsTail*>&e.client_order_id
     tail.expire_date = asked.expire_date
@@ -151,6 +149,5 @@ cdef int refill(State* s, Instrument* i, uint32_t place) except -1 nogil:
     show(s, o)
     level_unlink(s, place)
     level_append(s, place, o.level)
-    e = emit_order(s, REFILLED, o)
-    e.quantity = s.terms[o.terms].visible
+    emit_order(s, REFILLED, o, NONE, 0, s.terms[o.terms].visible)
     return 0

@@ -5,11 +5,11 @@ Price, then arrival. Whatever only rare orders have is asked for behind one bran
 predicted: a mode of self-trade prevention, a minimum, an iceberg's slice, a stop price.
 """
 
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 
 from matching.ahead cimport await_order
 from matching.calls cimport interrupt, reach
-from matching.ladder cimport book_add, end_order, key_of, ladder_next, remove_filled
+from matching.ladder cimport book_rest, end_order, key_of, ladder_next, remove_filled
 from matching.layout cimport (
     BOOK, BOOK_TRADE, BUY, CONTINUOUS, FILL_OR_KILL_UNFILLED, FOK,
     IMMEDIATE_OR_CANCEL_REMAINDER, IOC,
@@ -19,41 +19,45 @@ from matching.layout cimport (
 from matching.memory cimport unlikely
 from matching.self_trade cimport are_one, is_fillable_by_others, mode_of, prevent
 from matching.state cimport (
-    BookSide, Instrument, Order, State, count_trade, emit_fill, settle, terms_free,
+    BookSide, Instrument, Order, State, count_trade, emit_fill, order_free, settle,
+    terms_free,
 )
 from matching.terms cimport is_used_up, refill, show, take_visible
 
 cdef inline int enter_order(
-    State* s, Instrument* i, Order* o, int64_t minimum
+    State* s, Instrument* i, uint32_t place, int64_t minimum
 ) except -1 nogil:
-    # Lets an accepted order wait for its stop price or its call, or trade.
-    if unlikely(o.queue != BOOK):
-        if o.queue == STOPS:
+    # Lets an accepted order wait for its stop price or its call, or trade. It has its place in
+    # the pool, but nobody finds it yet.
+    if unlikely(s.orders[place].queue != BOOK):
+        if s.orders[place].queue == STOPS:
             i.has_stops = True
-        return book_add(s, i, o)
-    return trade(s, i, o, minimum)
+        return book_rest(s, i, place)
+    return trade(s, i, place, minimum)
 
-cdef inline int trade(State* s, Instrument* i, Order* taker, int64_t minimum) except -1 nogil:
-    # Meets the other side, if it is the time for it, then rests or ends; `minimum` is what must
-    # trade at once.
+cdef inline int trade(State* s, Instrument* i, uint32_t own, int64_t minimum) except -1 nogil:
+    # The order in the place of its own meets the other side, if it is the time for it, then rests
+    # or ends; `minimum` is what must trade at once.
+    cdef Order* taker = &s.orders[own]
     cdef BookSide* others = &i.sides[BUY + SELL - taker.side]
     cdef uint32_t whole = key_of(i, BUY + SELL - taker.side, taker.price), limit = whole
     cdef bint is_guarded = mode_of(taker) != 0, is_stopped
     cdef uint32_t place
+    cdef uint64_t order_id
     if unlikely(i.phase != CONTINUOUS or i.is_listed):
-        return rest(s, i, taker)
+        return rest(s, i, own)
     if unlikely(i.parameters[VOLATILITY_BP] != 0):
         limit = reach(s, i, taker.side, whole)
     if taker.time_in_force == FOK and not is_fillable(s, others, limit, taker, taker.leaves):
-        return end_order(s, i, taker, FILL_OR_KILL_UNFILLED)
+        return end_unseen(s, i, own, FILL_OR_KILL_UNFILLED)
     if unlikely(minimum != 0) and not is_fillable(s, others, limit, taker, minimum):
-        return end_order(s, i, taker, MINIMUM_QUANTITY_UNFILLED)
+        return end_unseen(s, i, own, MINIMUM_QUANTITY_UNFILLED)
     while taker.leaves and others.best and s.levels[others.best].key <= limit:
         place = s.levels[others.best].head
         await_order(s, s.orders[place].next)
         if unlikely(is_guarded) and are_one(s, taker.account, s.orders[place].account):
             if prevent(s, i, place, taker):
-                return 0
+                return order_free(s, own)
             continue
         fill(s, i, &s.orders[place], taker)
         if s.orders[place].leaves == 0:
@@ -63,18 +67,26 @@ cdef inline int trade(State* s, Instrument* i, Order* taker, int64_t minimum) ex
     if taker.leaves == 0:
         if unlikely(taker.terms != 0):
             terms_free(s, taker.terms)
-        return 0
+        return order_free(s, own)
     is_stopped = unlikely(limit != whole) and others.best and s.levels[others.best].key <= whole
+    order_id = taker.order_id
     if taker.time_in_force == IOC:
-        end_order(s, i, taker, IMMEDIATE_OR_CANCEL_REMAINDER)
+        end_unseen(s, i, own, IMMEDIATE_OR_CANCEL_REMAINDER)
     else:
-        rest(s, i, taker)
-    return interrupt(s, i, taker.order_id) if is_stopped else 0
+        rest(s, i, own)
+    return interrupt(s, i, order_id) if is_stopped else 0
 
-cdef inline int rest(State* s, Instrument* i, const Order* o) except -1 nogil:
-    if unlikely(o.terms != 0):
-        show(s, o)
-    return book_add(s, i, o)
+cdef inline int end_unseen(
+    State* s, Instrument* i, uint32_t own, uint16_t reason
+) except -1 nogil:
+    # Of an order that nobody found.
+    end_order(s, i, &s.orders[own], reason)
+    return order_free(s, own)
+
+cdef inline int rest(State* s, Instrument* i, uint32_t own) except -1 nogil:
+    if unlikely(s.orders[own].terms != 0):
+        show(s, &s.orders[own])
+    return book_rest(s, i, own)
 
 cdef inline bint is_fillable(
     const State* s, const BookSide* others, uint32_t limit, const Order* taker, int64_t wanted

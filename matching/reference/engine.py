@@ -132,6 +132,15 @@ class Engine:
         """Engine time, ns UTC: the largest append time seen. O(1)."""
         return self._state.time_ns
 
+    def reserve(self, orders: int = 0, client_order_ids: int = 0) -> None:
+        """Nothing to take: Python finds memory as it goes."""
+        for name, wanted, most in (
+            ("orders", orders, self._state.limits.orders_max),
+            ("client_order_ids", client_order_ids, self._state.limits.client_order_ids_max),
+        ):
+            if not 0 <= wanted <= most:
+                raise ValueError(f"{name} {wanted} is outside 0..{most}")
+
     def apply(self, offset: int, append_ns: int, frame: bytes) -> bytes:
         """Event records of the record at `offset`; ValueError if it is not next. O(frame)."""
         state = self._state
