@@ -10,35 +10,36 @@ the right one or has changed since. So nothing here can change what a command do
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from matching.ladder cimport KEY_MAX, key_of, ladder_find
-from matching.layout cimport SELL, ClientOrderId, CommandRecord
-from matching.memory cimport likely, prefetch, unlikely
+from matching.layout cimport NEW_ORDER, SELL, ClientOrderId, CommandRecord
+from matching.memory cimport likely, pick, prefetch, unlikely
 from matching.state cimport LOOKS, NEAR, Instrument, Look, Order, State, holding_key
-from matching.tables cimport index_await, index_guess, label_tag, tag_of
+from matching.tables cimport index_await, index_guess, label_tag, near_of, tag_of
 
 cdef inline void look(
-    State* s, const CommandRecord* c, uint32_t left, uint64_t position
+    State* s, const CommandRecord* c, uint32_t count, uint32_t index, uint64_t position
 ) noexcept nogil:
-    # At most LOOKS commands of those that are left, the first of which has that position. All kinds
-    # go the same way: to fetch what will not be used is cheaper than to guess a branch wrong.
-    cdef uint32_t at, count = min(left, <uint32_t>LOOKS)
+    # The LOOKS commands of the frame from `index` on, or as many as there are, and where those
+    # behind them will ask. All kinds go the same way: to fetch what will not be used is cheaper
+    # than to guess a branch wrong.
+    cdef uint32_t at, end = min(count, index + LOOKS)
     cdef bint is_far = unlikely(not is_near(s))
-    for at in range(count):
-        look_up(s, &c[at], &s.looks[at])
-        prefetch(&c[at + LOOKS])
+    for at in range(index + LOOKS if index else 0, min(count, index + 2 * LOOKS)):
+        look_up(s, &c[at], position | at, look_of(s, at))
+    for at in range(index, end):
+        look_at(s, &c[at], look_of(s, at))
         if is_far:
-            look_up_far(s, &c[at], position + at)
-    for at in range(count):
-        look_at(s, &c[at], &s.looks[at])
-        if is_far:
-            look_at_far(s, &c[at], &s.looks[at])
+            look_at_far(s, &c[at], look_of(s, at))
     if not is_far:
-        for at in range(count):
-            look_near(s, &s.looks[at])
+        for at in range(index, end):
+            look_near(s, look_of(s, at))
         return
-    for at in range(count):
-        look_behind(s, &c[at], &s.looks[at])
-    for at in range(count):
-        look_beside(s, &s.looks[at])
+    for at in range(index, end):
+        look_behind(s, &c[at], look_of(s, at))
+    for at in range(index, end):
+        look_beside(s, look_of(s, at))
+
+cdef inline Look* look_of(State* s, uint32_t index) noexcept nogil:
+    return &s.looks[index % (2 * LOOKS)]
 
 cdef inline bint is_near(const State* s) noexcept nogil:
     # Whether so little is kept that the last steps cost more than they save.
@@ -46,26 +47,29 @@ cdef inline bint is_near(const State* s) noexcept nogil:
         s.orders_count + s.account_pool.end + <int64_t>s.holding_pool.end < <int64_t>NEAR
     )
 
-cdef inline void look_alone(State* s, const CommandRecord* c) noexcept nogil:
+cdef inline void look_alone(State* s, const CommandRecord* c, uint64_t position) noexcept nogil:
     # Nothing is gained ahead of a single command.
-    look_up(s, c, &s.looks[0])
+    look_up(s, c, position, &s.looks[0])
     look_at(s, c, &s.looks[0])
     look_near(s, &s.looks[0])
 
-cdef inline void look_up(State* s, const CommandRecord* c, Look* look) noexcept nogil:
-    # Where the tables will be asked.
+cdef inline void look_up(
+    State* s, const CommandRecord* c, uint64_t position, Look* look
+) noexcept nogil:
+    # Where the tables will be asked, and where a new order will be found.
     cdef ClientOrderId label = c.client_order_id
     look.label_tag = label_tag(&s.labels, c.account_id, &label)
     index_await(&s.labels.places, look.label_tag)
-    index_await(&s.session_places, tag_of(c.session_id))
-    index_await(&s.account_places, tag_of(c.account_id))
-    index_await(&s.order_places, tag_of(c.order_id))
+    prefetch(near_of(&s.sessions_near, c.session_id))
+    prefetch(near_of(&s.accounts_near, c.account_id))
+    index_await(&s.order_places, tag_of(pick(c.kind == NEW_ORDER, position, c.order_id)))
+    prefetch(&s.instruments[c.instrument_id])
 
 cdef inline void look_at(State* s, const CommandRecord* c, Look* look) noexcept nogil:
     # What they will most likely answer.
-    look.session = index_guess(&s.session_places, tag_of(c.session_id))
+    look.session = near_of(&s.sessions_near, c.session_id)[0]
     prefetch(&s.sessions[look.session])
-    look.account = index_guess(&s.account_places, tag_of(c.account_id))
+    look.account = near_of(&s.accounts_near, c.account_id)[0]
     prefetch(&s.accounts[look.account])
     look.order = index_guess(&s.order_places, tag_of(c.order_id))
     prefetch(&s.orders[look.order])
@@ -74,13 +78,6 @@ cdef inline void look_near(State* s, Look* look) noexcept nogil:
     # Most accounts have one holding.
     look.holding = s.accounts[look.account].holdings
     prefetch(&s.holdings[look.holding])
-
-cdef inline void look_up_far(
-    State* s, const CommandRecord* c, uint64_t position
-) noexcept nogil:
-    # Where a new order will be found, and the book.
-    index_await(&s.order_places, tag_of(position))
-    prefetch(&s.instruments[c.instrument_id])
 
 cdef inline void look_at_far(State* s, const CommandRecord* c, const Look* look) noexcept nogil:
     cdef const Instrument* i = s.instruments[c.instrument_id]

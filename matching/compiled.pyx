@@ -13,7 +13,7 @@ from libc.string cimport memcpy
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
 from matching.administration cimport administer
-from matching.ahead cimport look, look_alone
+from matching.ahead cimport look, look_alone, look_of
 from matching.auctions cimport (
     auction_bid, auction_cancel, auction_clear, auction_open, is_irrevocable, replaced_bid_refusal,
 )
@@ -60,7 +60,7 @@ cdef Asked PLAIN  # what most orders ask for: nothing
 
 # -- who is heard --------------------------------------------------------------------------------
 
-cdef int command(
+cdef inline int command(
     State* s, const CommandRecord* c, int64_t sent_ns, uint64_t position
 ) except -1 nogil:
     cdef int reason
@@ -72,7 +72,7 @@ cdef int command(
     if unlikely(c.kind == ORDER_TERMS):
         return 0
     reason = obey(s, c, sent_ns, position)
-    return reject(s, c, reason) if reason else 0
+    return reject(s, c, reason) if unlikely(reason != 0) else 0
 
 cdef int obey(
     State* s, const CommandRecord* c, int64_t sent_ns, uint64_t position
@@ -80,27 +80,33 @@ cdef int obey(
     # The reason why the command is refused, which has then changed nothing; so all commands do.
     cdef uint32_t account = 0
     cdef Instrument* i
-    if unlikely(not is_kind(c.kind)):
+    cdef bint is_common = NEW_ORDER <= c.kind <= REPLACE_ORDER
+    if unlikely(not is_common) and not is_kind(c.kind):
         return UNKNOWN_COMMAND
     if c.session_id and unlikely(not is_numbered(s, c)):
         return 0
     if c.valid_ms and s.time_ns - c.valid_ms * <int64_t>NS_PER_MS > sent_ns:
         return EXPIRED
-    if needs_account(c):
+    if likely(is_common) or needs_account(c):
         account = s.look.account
         if unlikely(s.accounts[account].account_id != c.account_id or account == 0):
             account = account_find(s, c.account_id)
-        if account == 0:
-            return UNKNOWN_ACCOUNT
-    i = s.instruments[c.instrument_id]
-    if i == NULL and needs_instrument(c):
-        return UNKNOWN_INSTRUMENT
-    if c.kind == NEW_ORDER:
-        return new_order(s, i, account, c, position)
+            if account == 0:
+                return UNKNOWN_ACCOUNT
     if c.kind == CANCEL_ORDER:
         return cancel_order(s, account, c)
     if c.kind == REPLACE_ORDER:
         return replace_order(s, account, c)
+    i = s.instruments[c.instrument_id]
+    if i == NULL and needs_instrument(c):
+        return UNKNOWN_INSTRUMENT
+    if likely(is_common):
+        return new_order(s, i, account, c, position)
+    return obey_rare(s, i, account, c, position)
+
+cdef int obey_rare(
+    State* s, Instrument* i, uint32_t account, const CommandRecord* c, uint64_t position
+) except -1 nogil:
     if c.kind == MASS_CANCEL:
         return mass_cancel(s, account, c)
     if c.kind == QUOTE:
@@ -209,7 +215,7 @@ cdef int is_numbered(State* s, const CommandRecord* c) except -1 nogil:
 
 # -- commands ------------------------------------------------------------------------------------
 
-cdef int new_order(
+cdef inline int new_order(
     State* s, Instrument* i, uint32_t account, const CommandRecord* c, uint64_t position
 ) except -1 nogil:
     cdef uint16_t reason
@@ -321,7 +327,7 @@ cdef int64_t limit_of(
         return price_behind(s, i, c.side, c.price)
     return c.price
 
-cdef int cancel_order(State* s, uint32_t account, const CommandRecord* c) except -1 nogil:
+cdef inline int cancel_order(State* s, uint32_t account, const CommandRecord* c) except -1 nogil:
     cdef uint64_t order_id = c.order_id
     cdef ClientOrderIdRow* known
     cdef uint32_t place
@@ -541,10 +547,17 @@ cdef uint16_t reused_by_replace(
 cdef int apply_commands(
     State* s, const CommandRecord* commands, uint32_t count, int64_t sent_ns, uint64_t position
 ) except -1 nogil:
-    cdef uint32_t index
+    cdef uint32_t index = 0
     begin_commands(s)
-    for index in range(count):
-        apply_next(s, commands, count, index, sent_ns, position)
+    if count == 1:
+        return apply_next(s, commands, 1, 0, sent_ns, position)
+    while index < count:
+        look(s, commands, count, index, position)
+        while True:
+            apply_seen(s, commands, count, index, sent_ns, position)
+            index += 1
+            if index == count or index % LOOKS == 0:
+                break
     return 0
 
 cdef void begin_commands(State* s) noexcept nogil:
@@ -555,10 +568,17 @@ cdef int apply_next(
     uint64_t position,
 ) except -1 nogil:
     if count == 1:
-        look_alone(s, commands)
+        look_alone(s, commands, position)
     elif index % LOOKS == 0:
-        look(s, &commands[index], count - index, position | index)
-    s.look = &s.looks[index % LOOKS]
+        look(s, commands, count, index, position)
+    return apply_seen(s, commands, count, index, sent_ns, position)
+
+cdef inline int apply_seen(
+    State* s, const CommandRecord* commands, uint32_t count, uint32_t index, int64_t sent_ns,
+    uint64_t position,
+) except -1 nogil:
+    # One that was looked at.
+    s.look = look_of(s, index)
     s.command_index = index
     s.order_terms = NULL
     if index + 1 < count and unlikely(commands[index + 1].kind == ORDER_TERMS):

@@ -37,7 +37,7 @@ from matching.state cimport (
 from matching.tables cimport (
     INDEX_BITS_AT_FIRST,
     index_bits, index_close, index_empty, index_open, labels_close, labels_count, labels_open,
-    labels_reindex, labels_reserve,
+    labels_reindex, labels_reserve, near_close, near_open,
 )
 
 import numpy as np
@@ -61,6 +61,8 @@ cdef int state_open(State* s, object limits) except -1:
     index_open(&s.holding_places, INDEX_BITS_AT_FIRST)
     index_open(&s.session_places, INDEX_BITS_AT_FIRST)
     index_open(&s.participant_places, INDEX_BITS_AT_FIRST)
+    near_open(&s.accounts_near)
+    near_open(&s.sessions_near)
     labels_open(&s.labels, s.client_order_ids_max)
     s.instruments = <Instrument**>calloc(INSTRUMENTS, sizeof(Instrument*))
     s.instrument_ids = <uint16_t*>calloc(INSTRUMENTS, sizeof(uint16_t))
@@ -114,6 +116,8 @@ cdef void state_close(State* s) noexcept:
     index_close(&s.holding_places)
     index_close(&s.session_places)
     index_close(&s.participant_places)
+    near_close(&s.accounts_near)
+    near_close(&s.sessions_near)
     labels_close(&s.labels)
     pool_close(&s.order_pool)
     pool_close(&s.level_pool)

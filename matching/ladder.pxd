@@ -10,7 +10,7 @@ the best price. The nodes touched last are remembered: near them one step is eno
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from matching.layout cimport BIDS, BOOK, BUY, CANCELLED, SELL, STOPS, TICK_SIZE
-from matching.memory cimport likely, prefetch, unlikely
+from matching.memory cimport likely, pick_place, prefetch, unlikely
 from matching.state cimport (
     LEAVES,
     BookSide, Instrument, Leaf, Level, Node, Order, State,
@@ -183,27 +183,20 @@ cdef inline void level_append(State* s, uint32_t place, uint32_t at) noexcept no
     # Puts the order last at the level.
     cdef Order* o = &s.orders[place]
     cdef Level* level = &s.levels[at]
+    cdef uint32_t before = level.tail
     o.level = at
     o.next = 0
-    o.previous = level.tail
-    if level.tail:
-        s.orders[level.tail].next = place
-    else:
-        level.head = place
+    o.previous = before
+    pick_place(before != 0, &s.orders[before].next, &level.head)[0] = place
     level.tail = place
     level.quantity += o.leaves
 
 cdef inline void level_unlink(State* s, uint32_t place) noexcept nogil:
     cdef Order* o = &s.orders[place]
     cdef Level* level = &s.levels[o.level]
-    if o.previous:
-        s.orders[o.previous].next = o.next
-    else:
-        level.head = o.next
-    if o.next:
-        s.orders[o.next].previous = o.previous
-    else:
-        level.tail = o.previous
+    cdef uint32_t before = o.previous, behind = o.next
+    pick_place(before != 0, &s.orders[before].next, &level.head)[0] = behind
+    pick_place(behind != 0, &s.orders[behind].previous, &level.tail)[0] = before
     level.quantity -= o.leaves
 
 cdef inline int book_rest(State* s, Instrument* i, uint32_t place) except -1 nogil:

@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 from matching.layout cimport (
     BP, BUY, COLLAR_BP, LISTED, NONE, POLICY, PRICE_LIMIT, PRICE_OUTSIDE_COLLAR, CommandRecord,
 )
-from matching.memory cimport unlikely
+from matching.memory cimport likely, unlikely
 from matching.state cimport Instrument, State, base_price
 from matching.ticks cimport round_down, round_up
 
@@ -30,9 +30,9 @@ cdef inline uint16_t holding_refusal(
     const State* s, const Instrument* i, uint32_t account, uint8_t side, int64_t more
 ) noexcept nogil:
     # Whether an order may grow by `more` tonnes; only buys that do may not.
-    if unlikely(i.has_limits or has_controls(s, account)) and side == BUY:
-        return growth_refusal(s, i, account, more)
-    return NONE
+    if likely(not (i.has_limits or has_controls(s, account))):
+        return NONE
+    return growth_refusal(s, i, account, more) if side == BUY else NONE
 
 cdef inline int64_t collar_edge(const Instrument* i, uint8_t side) noexcept nogil:
     # The furthest limit within the collar, on the tick; without a collar the furthest of all.

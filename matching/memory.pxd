@@ -26,6 +26,9 @@ cdef extern from *:
         __asm__("" : "+r"(mask));  /* or the compiler finds the branch again */
         return second ^ ((first ^ second) & mask);
     }
+    static inline uint32_t *cx_pick_place(int is_first, uint32_t *first, uint32_t *second) {
+        return (uint32_t *)(uintptr_t)cx_pick(is_first, (uintptr_t)first, (uintptr_t)second);
+    }
     static inline char *cx_reserve(size_t size) {
         /* Huge pages begin at their own multiples: so does the memory. What is in front goes. */
         size_t room = CX_WHOLE(size) + CX_HUGE_PAGE, before;
@@ -66,6 +69,10 @@ cdef extern from *:
     # The first if it is so, else the second, without a branch: for sides and kinds, which come as
     # they like, so that every other guess of the processor would be wrong.
     uint64_t pick "cx_pick"(bint is_first, uint64_t first, uint64_t second) noexcept nogil
+    # The same for where to write.
+    uint32_t* pick_place "cx_pick_place"(
+        bint is_first, uint32_t* first, uint32_t* second
+    ) noexcept nogil
     char* reserve "cx_reserve"(size_t size) noexcept nogil
     bint take "cx_take"(char* base, size_t size, size_t in_small_pages) noexcept nogil
     bint give_back "cx_give_back"(char* base, size_t size) noexcept nogil

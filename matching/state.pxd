@@ -16,9 +16,10 @@ from matching.layout cimport (
     SELL, TOTAL_LIMIT,
     ClientOrderId, CommandRecord, EventRecord, FillRecord,
 )
-from matching.memory cimport Pool, pick, pool_empty, pool_next, raise_memory_error, unlikely
+from matching.memory cimport Pool, pick, pick_place, pool_empty, pool_next, raise_memory_error, unlikely
 from matching.tables cimport (
-    INDEX_BITS_AT_FIRST, Index, Labels, index_add, index_begin, index_empty, index_next, index_remove, tag_of,
+    INDEX_BITS_AT_FIRST, Index, Labels, Near,
+    index_add, index_begin, index_empty, index_next, index_remove, near_of, tag_of,
 )
 
 cdef enum:
@@ -29,10 +30,13 @@ cdef enum:
     LOOKS = 8  # commands that are looked at together
     NEAR = 32768  # orders, accounts and holdings that stay near
     ORDERS_KEPT = 65536  # places of an empty book that stay in memory, unless more are reserved
-    REASON_SHIFT = 48
 
-cdef enum:
+cdef enum:  # the first eight bytes of an order and of an event, on a little-endian machine
     OF_AN_EVENT = 0xFFFF_FFFF_FF00  # side, order type, time in force, instrument
+    OF_A_FILL = 0xFFFF_0000_FF00  # side and instrument
+    LIQUIDITY_SHIFT = 16
+    STATUS_SHIFT = 24
+    REASON_SHIFT = 48
 
 cdef struct Order:  # what matching reads first, in one line of memory
     uint64_t order_id
@@ -161,7 +165,7 @@ cdef struct Session:
     int64_t ref  # the last
     uint32_t session_id
 
-cdef struct Look:  # what a command will need, guessed from the tags alone; 0 = not found
+cdef struct Look:  # what a command will need, or so it seems; 0 = not found
     uint32_t session
     uint32_t account
     uint32_t order
@@ -187,6 +191,8 @@ cdef struct State:
     Index account_places
     Index holding_places  # by place of the account and instrument
     Index session_places
+    Near accounts_near
+    Near sessions_near
     Index participant_places  # of the controls
     Labels labels
     Instrument** instruments  # by id, NULL = not open
@@ -214,6 +220,7 @@ cdef struct State:
     uint32_t nodes_free
     uint32_t terms_free
     int64_t orders_count
+    uint32_t nobody  # written where a place has no neighbour
     int64_t orders_kept  # places of an empty book that stay in memory
     # the record at hand
     EventRecord* events
@@ -222,7 +229,7 @@ cdef struct State:
     uint32_t command_index
     bint is_note_heard
     const CommandRecord* order_terms  # right after the command at hand, NULL = none
-    Look looks[LOOKS]
+    Look looks[2 * LOOKS]
     Look* look  # of the command at hand
 
 # -- pools ---------------------------------------------------------------------------------------
@@ -314,6 +321,7 @@ cdef inline uint32_t account_add(
 ) except 0 nogil:
     cdef uint32_t place = pool_next(&s.account_pool)
     index_add(&s.account_places, tag_of(account_id), place)
+    near_of(&s.accounts_near, account_id)[0] = place
     s.accounts[place].account_id = account_id
     s.accounts[place].participant = participant
     s.accounts[place].participant_controls = participant_find(s, participant)
@@ -346,6 +354,7 @@ cdef inline uint32_t session_find(const State* s, uint32_t session_id) noexcept 
 cdef inline uint32_t session_add(State* s, uint32_t session_id, int64_t ref) except 0 nogil:
     cdef uint32_t place = pool_next(&s.session_pool)
     index_add(&s.session_places, tag_of(session_id), place)
+    near_of(&s.sessions_near, session_id)[0] = place
     s.sessions[place].session_id = session_id
     s.sessions[place].ref = ref
     return place
@@ -395,22 +404,21 @@ cdef inline int64_t holding_total(const Holding* h) noexcept nogil:
 
 # -- the orders of a holding ---------------------------------------------------------------------
 
+# Whether there is somebody before or behind is as good as random, so these have no branch.
+
 cdef inline void own_add(State* s, uint32_t place) noexcept nogil:
     cdef Order* o = &s.orders[place]
     cdef Holding* holding = &s.holdings[o.holding]
+    cdef uint32_t following = holding.orders
     o.own_previous = 0
-    o.own_next = holding.orders
-    if o.own_next:
-        s.orders[o.own_next].own_previous = place
+    o.own_next = following
+    pick_place(following != 0, &s.orders[following].own_previous, &s.nobody)[0] = place
     holding.orders = place
 
 cdef inline void own_remove(State* s, const Order* o) noexcept nogil:
-    if o.own_previous:
-        s.orders[o.own_previous].own_next = o.own_next
-    else:
-        s.holdings[o.holding].orders = o.own_next
-    if o.own_next:
-        s.orders[o.own_next].own_previous = o.own_previous
+    cdef uint32_t before = o.own_previous, following = o.own_next
+    pick_place(before != 0, &s.orders[before].own_next, &s.holdings[o.holding].orders)[0] = following
+    pick_place(following != 0, &s.orders[following].own_previous, &s.nobody)[0] = before
 
 # -- events --------------------------------------------------------------------------------------
 
@@ -480,12 +488,10 @@ cdef inline int emit_fill(
     int64_t quantity, int64_t price, int64_t fee,
 ) except -1 nogil:
     cdef FillRecord* e = <FillRecord*>event_new(s)
-    e.kind = FILL
-    e.side = o.side
-    e.order_type = liquidity
-    e.time_in_force = FILLED - (o.leaves != 0)
-    e.instrument_id = o.instrument_id
-    e.reason = method
+    (<uint64_t*>e)[0] = (
+        (<const uint64_t*>&o.queue)[0] & OF_A_FILL | FILL | <uint64_t>liquidity << LIQUIDITY_SHIFT
+        | <uint64_t>(FILLED - (o.leaves != 0)) << STATUS_SHIFT | <uint64_t>method << REASON_SHIFT
+    )
     e.account_id = s.accounts[o.account].account_id
     e.command_index = s.command_index
     e.value = o.leaves
@@ -499,10 +505,13 @@ cdef inline int emit_fill(
 # -- money and units -----------------------------------------------------------------------------
 
 cdef inline int64_t hold_of(const Order* o, int64_t fee_bp_max) noexcept nogil:
-    # value x fee stays below 2**63: VALUE_LIMIT x FEE_BP_LIMIT is 9 x 10**18.
-    cdef int64_t value = o.leaves * o.price
-    cdef int64_t cash = value + (o.uncharged + value * fee_bp_max + BP // 2) // BP
+    cdef int64_t cash = cash_hold_of(o, fee_bp_max)
     return <int64_t>pick(o.side == BUY, <uint64_t>cash, <uint64_t>o.leaves)
+
+cdef inline int64_t cash_hold_of(const Order* o, int64_t fee_bp_max) noexcept nogil:
+    # Of a buy. value x fee stays below 2**63: VALUE_LIMIT x FEE_BP_LIMIT is 9 x 10**18.
+    cdef int64_t value = o.leaves * o.price
+    return value + (o.uncharged + value * fee_bp_max + BP // 2) // BP
 
 cdef inline int64_t charge(Order* o, int64_t value, int64_t fee_bp) noexcept nogil:
     cdef int64_t due = o.uncharged + value * fee_bp
@@ -537,27 +546,37 @@ cdef inline int64_t settle(
     State* s, const Instrument* i, Order* o, int64_t quantity, int64_t value, int64_t fee_bp
 ) noexcept nogil:
     # One side of a fill: pay or deliver, give back what the hold no longer needs; the fee.
+    if o.side == BUY:
+        return settle_buy(s, i, o, quantity, value, fee_bp)
+    return settle_sell(s, o, quantity, value, fee_bp)
+
+cdef inline int64_t settle_buy(
+    State* s, const Instrument* i, Order* o, int64_t quantity, int64_t value, int64_t fee_bp
+) noexcept nogil:
     cdef Account* account = &s.accounts[o.account]
     cdef Holding* holding = &s.holdings[o.holding]
-    cdef int64_t fee, freed
-    if o.side == SELL:
-        o.leaves -= quantity
-        fee = charge(o, value, fee_bp)
-        holding.held -= quantity
-        account.available += value - fee
-        move_position(s, o.account, -quantity)
+    cdef int64_t freed = cash_hold_of(o, i.fee_bp_max), fee
+    o.leaves -= quantity
+    fee = charge(o, value, fee_bp)
+    freed -= cash_hold_of(o, i.fee_bp_max)
+    account.held -= freed
+    account.available += freed - value - fee
+    holding.buying -= quantity
+    if unlikely(i.parameters[RESALE_NEXT_DAY] != 0):
+        holding.locked += quantity
     else:
-        freed = hold_of(o, i.fee_bp_max)
-        o.leaves -= quantity
-        fee = charge(o, value, fee_bp)
-        freed -= hold_of(o, i.fee_bp_max)
-        account.held -= freed
-        account.available += freed - value - fee
-        holding.buying -= quantity
-        if i.parameters[RESALE_NEXT_DAY]:
-            holding.locked += quantity
-        else:
-            holding.available += quantity
+        holding.available += quantity
+    s.fees += fee
+    return fee
+
+cdef inline int64_t settle_sell(
+    State* s, Order* o, int64_t quantity, int64_t value, int64_t fee_bp
+) noexcept nogil:
+    cdef int64_t fee = charge(o, value, fee_bp)
+    o.leaves -= quantity
+    s.holdings[o.holding].held -= quantity
+    s.accounts[o.account].available += value - fee
+    move_position(s, o.account, -quantity)
     s.fees += fee
     return fee
 

@@ -12,7 +12,7 @@ from libc.stdint cimport uint32_t, uint64_t, uintptr_t
 from matching.layout cimport ClientOrderId
 from matching.memory cimport (
     HUGE_PAGE,
-    Pool, likely, pool_close, pool_next, pool_open, pool_reserve, prefetch, raise_memory_error,
+    Pool, likely, pick, pool_close, pool_next, pool_open, pool_reserve, prefetch, raise_memory_error,
     release, reserve, take, touch, unlikely,
 )
 from matching.snapshot cimport ClientOrderIdRow
@@ -29,6 +29,8 @@ cdef extern from *:
 
 cdef enum:
     INDEX_BITS_AT_FIRST = 10
+    NEAR_MASK = 0x1_FFFF
+    NEAR_SIZE = 0x8_0000
     ROWS_AHEAD = 16  # that are fetched before their turn
 
 # -- places by key -------------------------------------------------------------------------------
@@ -38,6 +40,9 @@ cdef struct Index:
     uint64_t mask
     uint64_t count
     int shift  # of a tag, to where its search begins
+
+cdef struct Near:  # in front of an index whose keys are mostly small numbers
+    uint32_t* places
 
 cdef inline uint32_t tag_of(uint64_t key) noexcept nogil:
     return <uint32_t>((key * <uint64_t>0x9E3779B97F4A7C15) >> 32)
@@ -85,12 +90,11 @@ cdef inline uint32_t index_next(const Index* x, uint32_t tag, uint64_t* at) noex
     return 0
 
 cdef inline uint32_t index_guess(const Index* x, uint32_t tag) noexcept nogil:
-    # The place which the tag most likely stands for, 0 if none: the caller looks at its key.
-    # Two slots and no branch, because this is asked ahead of time.
+    # The place which the tag most likely stands for: the caller looks at its key. Two slots and no
+    # branch, because this is asked ahead of time.
     cdef uint64_t at = index_begin(x, tag)
     cdef uint64_t first = x.slots[at], second = x.slots[(at + 1) & x.mask]
-    cdef uint64_t found = second if second >> 32 == tag else 0
-    return <uint32_t>(first if first >> 32 == tag else found)
+    return <uint32_t>pick(<uint32_t>(first >> 32) == tag, first, second)
 
 cdef inline void index_place(Index* x, uint64_t slot) noexcept nogil:
     cdef uint64_t at = index_begin(x, <uint32_t>(slot >> 32))
@@ -144,6 +148,21 @@ cdef inline void index_remove(Index* x, uint32_t tag, uint32_t place) noexcept n
             gap = at
     x.slots[gap] = 0
     x.count -= 1
+
+# -- places of small numbers ---------------------------------------------------------------------
+
+cdef inline int near_open(Near* n) except -1 nogil:
+    n.places = <uint32_t*>reserve(NEAR_SIZE)
+    if n.places == NULL or take(<char*>n.places, NEAR_SIZE, NEAR_SIZE):
+        return raise_memory_error()
+    return 0
+
+cdef inline void near_close(Near* n) noexcept nogil:
+    release(<char*>n.places, NEAR_SIZE)
+
+cdef inline uint32_t* near_of(const Near* n, uint32_t number) noexcept nogil:
+    # The place last added under the number, or under another like it: the caller looks at its key.
+    return &n.places[number & NEAR_MASK]
 
 # -- client order ids ----------------------------------------------------------------------------
 

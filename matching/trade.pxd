@@ -5,7 +5,7 @@ Price, then arrival. Whatever only rare orders have is asked for behind one bran
 predicted: a mode of self-trade prevention, a minimum, an iceberg's slice, a stop price.
 """
 
-from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t, uintptr_t
 
 from matching.ahead cimport await_order
 from matching.calls cimport interrupt, reach
@@ -16,11 +16,11 @@ from matching.layout cimport (
     MAKER, MAKER_FEE_BP, MINIMUM_QUANTITY_UNFILLED, SELL, STOPS, TAKER, TAKER_FEE_BP,
     VOLATILITY_BP,
 )
-from matching.memory cimport unlikely
+from matching.memory cimport pick, unlikely
 from matching.self_trade cimport are_one, is_fillable_by_others, mode_of, prevent
 from matching.state cimport (
-    BookSide, Instrument, Order, State, count_trade, emit_fill, order_free, settle,
-    terms_free,
+    BookSide, Instrument, Order, State, count_trade, emit_fill, order_free,
+    settle_buy, settle_sell, terms_free,
 )
 from matching.terms cimport is_used_up, refill, show, take_visible
 
@@ -103,16 +103,33 @@ cdef inline bint is_fillable(
     return False
 
 cdef inline int fill(State* s, Instrument* i, Order* maker, Order* taker) except -1 nogil:
+    # Which of the two buys is as good as random, so this has no branch on it.
+    cdef bint is_buying = taker.side == BUY
+    cdef Order* buyer = pick_order(is_buying, taker, maker)
+    cdef Order* seller = pick_order(is_buying, maker, taker)
+    cdef int64_t buyer_bp = i.parameters[MAKER_FEE_BP + is_buying * (TAKER_FEE_BP - MAKER_FEE_BP)]
+    cdef int64_t seller_bp = i.parameters[TAKER_FEE_BP - is_buying * (TAKER_FEE_BP - MAKER_FEE_BP)]
     cdef int64_t quantity = min(maker.leaves, taker.leaves)
     cdef int64_t price = maker.price
-    cdef int64_t value, fee
+    cdef int64_t value, paid, received
     if unlikely(maker.terms != 0):
         quantity = take_visible(s, maker, quantity)
     value = quantity * price
     count_trade(i, quantity, price, value)
     s.levels[maker.level].quantity -= quantity
-    fee = settle(s, i, maker, quantity, value, i.parameters[MAKER_FEE_BP])
-    emit_fill(s, maker, taker, MAKER, BOOK_TRADE, quantity, price, fee)
-    fee = settle(s, i, taker, quantity, value, i.parameters[TAKER_FEE_BP])
-    emit_fill(s, taker, maker, TAKER, BOOK_TRADE, quantity, price, fee)
-    return 0
+    paid = settle_buy(s, i, buyer, quantity, value, buyer_bp)
+    received = settle_sell(s, seller, quantity, value, seller_bp)
+    emit_fill(
+        s, maker, taker, MAKER, BOOK_TRADE, quantity, price, pick_fee(is_buying, received, paid)
+    )
+    return emit_fill(
+        s, taker, maker, TAKER, BOOK_TRADE, quantity, price, pick_fee(is_buying, paid, received)
+    )
+
+cdef inline Order* pick_order(bint is_first, Order* first, Order* second) noexcept nogil:
+    return <Order*><uintptr_t>pick(
+        is_first, <uint64_t><uintptr_t>first, <uint64_t><uintptr_t>second
+    )
+
+cdef inline int64_t pick_fee(bint is_first, int64_t first, int64_t second) noexcept nogil:
+    return <int64_t>pick(is_first, <uint64_t>first, <uint64_t>second)
