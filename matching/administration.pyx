@@ -6,7 +6,7 @@ The same as `matching.reference.administration`, command for command.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc, qsort
+from libc.stdlib cimport free, malloc, qsort
 from libc.string cimport memcpy, memmove
 
 from matching.calls cimport clock_tick, phase_change
@@ -18,7 +18,7 @@ from matching.state cimport (
     account_add, account_find, emit, emit_answer, half_up, holding_find, holding_of,
     holding_total, is_outside_band, move_position, order_find,
 )
-from matching.memory cimport raise_memory_error
+from matching.memory cimport lines_of, raise_memory_error
 from matching.tables cimport labels_reindex
 from matching.terms cimport DATE_MAX
 from matching.ticks cimport round_half_up, round_up
@@ -155,7 +155,7 @@ cdef int instrument_open(State* s, Instrument* i, const CommandRecord* c) except
     return 0
 
 cdef int instrument_add(State* s, uint32_t instrument_id) except -1 nogil:
-    cdef Instrument* i = <Instrument*>calloc(1, sizeof(Instrument))
+    cdef Instrument* i = <Instrument*>lines_of(sizeof(Instrument))
     cdef int64_t at = s.instruments_count
     cdef int parameter
     if i == NULL:
@@ -188,7 +188,7 @@ cdef void derive(Instrument* i) noexcept nogil:
     # What every order asks for, kept ready: the worst fee, whether ticks differ, whether there are
     # limits, and the band.
     cdef int64_t width = i.parameters[BAND_BP]
-    i.has_steps = i.parameters[TICK_FROM_2] or i.parameters[TICK_FROM_3]
+    i.has_steps = i.parameters[TICK_FROM_2] != 0 or i.parameters[TICK_FROM_3] != 0
     i.is_listed = i.parameters[POLICY] == LISTED
     i.fee_bp_max = max(
         i.parameters[MAKER_FEE_BP], i.parameters[TAKER_FEE_BP],

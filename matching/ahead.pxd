@@ -9,49 +9,57 @@ the right one or has changed since. So nothing here can change what a command do
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from matching.ladder cimport KEY_MAX, key_of, ladder_find
-from matching.layout cimport NEW_ORDER, SELL, ClientOrderId, CommandRecord
+from matching.ladder cimport KEY_MAX, key_of, ladder_find, leaf_of
+from matching.layout cimport BUY, CANCEL_ORDER, NEW_ORDER, QUANTITY_MIN, SELL, VALUE_MAX, ClientOrderId, CommandRecord
 from matching.memory cimport likely, pick, prefetch, unlikely
-from matching.state cimport LOOKS, NEAR, Instrument, Look, Order, State, holding_key
+from matching.state cimport LOOKS, NEAR, BookSide, Instrument, Level, Look, Order, State, shelf_find
 from matching.tables cimport index_await, index_guess, label_tag, near_of, tag_of
 
 cdef inline void look(
     State* s, const CommandRecord* c, uint32_t count, uint32_t index, uint64_t position
 ) noexcept nogil:
-    # The LOOKS commands of the frame from `index` on, or as many as there are, and where those
-    # behind them will ask. All kinds go the same way: to fetch what will not be used is cheaper
-    # than to guess a branch wrong.
-    cdef uint32_t at, end = min(count, index + LOOKS)
-    cdef bint is_far = unlikely(not is_near(s))
+    # Before the commands of the frame from `index` on, LOOKS of them. All kinds go the same way: to
+    # fetch what will not be used is cheaper than to guess a branch wrong.
+    cdef uint32_t at
+    if unlikely(s.is_far):
+        look_far(s, c, count, index, position)
+        return
     for at in range(index + LOOKS if index else 0, min(count, index + 2 * LOOKS)):
         look_up(s, &c[at], position | at, look_of(s, at))
-    for at in range(index, end):
+    for at in range(index, min(count, index + LOOKS)):
         look_at(s, &c[at], look_of(s, at))
-        if is_far:
-            look_at_far(s, &c[at], look_of(s, at))
-    if not is_far:
-        for at in range(index, end):
-            look_near(s, look_of(s, at))
-        return
-    for at in range(index, end):
+    for at in range(index, min(count, index + LOOKS)):
+        look_near(s, &c[at], look_of(s, at))
+
+cdef inline void look_far(
+    State* s, const CommandRecord* c, uint32_t count, uint32_t index, uint64_t position
+) noexcept nogil:
+    # Each step for other commands than the step before, so that what it asked for has come.
+    cdef uint32_t at
+    for at in range(index + 3 * LOOKS if index else 0, min(count, index + 4 * LOOKS)):
+        look_up(s, &c[at], position | at, look_of(s, at))
+    for at in range(index + 2 * LOOKS if index else 0, min(count, index + 3 * LOOKS)):
+        look_at(s, &c[at], look_of(s, at))
+        look_at_far(s, &c[at])
+    for at in range(index + LOOKS if index else 0, min(count, index + 2 * LOOKS)):
         look_behind(s, &c[at], look_of(s, at))
-    for at in range(index, end):
-        look_beside(s, look_of(s, at))
+    for at in range(index, min(count, index + LOOKS)):
+        look_beside(s, &c[at], look_of(s, at))
 
 cdef inline Look* look_of(State* s, uint32_t index) noexcept nogil:
-    return &s.looks[index % (2 * LOOKS)]
+    return &s.looks[index % (4 * LOOKS)]
 
-cdef inline bint is_near(const State* s) noexcept nogil:
-    # Whether so little is kept that the last steps cost more than they save.
+cdef inline bint is_far(const State* s) noexcept nogil:
+    # Whether more is kept than stays near: else the last steps cost more than they save.
     return (
-        s.orders_count + s.account_pool.end + <int64_t>s.holding_pool.end < <int64_t>NEAR
+        s.orders_count + s.account_pool.end + <int64_t>s.holding_pool.end > <int64_t>NEAR
     )
 
 cdef inline void look_alone(State* s, const CommandRecord* c, uint64_t position) noexcept nogil:
     # Nothing is gained ahead of a single command.
     look_up(s, c, position, &s.looks[0])
     look_at(s, c, &s.looks[0])
-    look_near(s, &s.looks[0])
+    look_near(s, c, &s.looks[0])
 
 cdef inline void look_up(
     State* s, const CommandRecord* c, uint64_t position, Look* look
@@ -73,38 +81,55 @@ cdef inline void look_at(State* s, const CommandRecord* c, Look* look) noexcept 
     prefetch(&s.accounts[look.account])
     look.order = index_guess(&s.order_places, tag_of(c.order_id))
     prefetch(&s.orders[look.order])
+    prefetch(&s.orders[look.order].client_order_id)
 
-cdef inline void look_near(State* s, Look* look) noexcept nogil:
-    # Most accounts have one holding.
-    look.holding = s.accounts[look.account].holdings
-    prefetch(&s.holdings[look.holding])
+cdef inline void look_near(State* s, const CommandRecord* c, const Look* look) noexcept nogil:
+    # The holding, if it is among the first of the account.
+    cdef uint32_t holding = shelf_find(&s.accounts[look.account].shelf, c.instrument_id)
+    prefetch(&s.holdings[holding])
 
-cdef inline void look_at_far(State* s, const CommandRecord* c, const Look* look) noexcept nogil:
+cdef inline void look_at_far(State* s, const CommandRecord* c) noexcept nogil:
+    # The book, and the place of a new order.
     cdef const Instrument* i = s.instruments[c.instrument_id]
-    prefetch(&s.orders[look.order].own_previous)
-    index_await(&s.holding_places, tag_of(holding_key(look.account, c.instrument_id)))
+    prefetch(&s.orders[s.order_pool.end + LOOKS])
+    prefetch(&s.orders[s.order_pool.end + LOOKS].client_order_id)
     if likely(i != NULL):
         prefetch(i)
-        prefetch(&i.sides)
+        prefetch(&i.parameters[VALUE_MAX])
+        prefetch(&i.parameters[QUANTITY_MIN])
+        prefetch(&i.sides[BUY].best)
+        prefetch(&i.sides[SELL].best)
+        prefetch(leaf_of(<BookSide*>&i.sides[side_of(c)], key_of(i, c.side, c.price)))
 
 cdef inline void look_behind(State* s, const CommandRecord* c, Look* look) noexcept nogil:
-    # What that leads to: its holding, where it would rest, and what the order it names touches.
+    # What that leads to: the holding; where it would rest and whom it would meet first, or what the
+    # order it names touches.
     cdef Instrument* i = s.instruments[c.instrument_id]
-    cdef uint8_t side = 1 + (c.side == SELL)
-    look.holding = index_guess(
-        &s.holding_places, tag_of(holding_key(look.account, c.instrument_id))
-    )
-    prefetch(&s.holdings[look.holding])
-    look.level = 0
-    if likely(i != NULL):
+    cdef uint8_t side = side_of(c)
+    look_near(s, c, look)
+    look.level = look.best = 0
+    if c.kind == CANCEL_ORDER:
+        await_order(s, look.order)
+    elif likely(i != NULL):
         look.level = ladder_find(s, &i.sides[side], key_of(i, side, c.price) & KEY_MAX)
+        look.best = i.sides[BUY + SELL - side].best
     prefetch(&s.levels[look.level])
-    await_order(s, look.order)
+    prefetch(&s.levels[look.best])
 
-cdef inline void look_beside(State* s, const Look* look) noexcept nogil:
-    # Who will stand beside it: at its price, and among the orders of its account.
-    prefetch(&s.orders[s.levels[look.level].tail])
-    prefetch(&s.orders[s.holdings[look.holding].orders].own_previous)
+cdef inline void look_beside(State* s, const CommandRecord* c, const Look* look) noexcept nogil:
+    # Who stands beside it: at its price, among the orders of its account, or in its way.
+    cdef uint32_t holding = shelf_find(&s.accounts[look.account].shelf, c.instrument_id)
+    cdef const Level* best = &s.levels[look.best]
+    cdef uint8_t side = BUY + SELL - side_of(c)
+    prefetch(&s.orders[s.levels[look.level].tail].next)
+    prefetch(&s.orders[s.holdings[holding].orders].own_previous)
+    if look.best and best.key <= key_of(s.instruments[c.instrument_id], side, c.price):
+        prefetch(&s.orders[best.head])
+        prefetch(&s.orders[best.head].client_order_id)
+
+cdef inline uint8_t side_of(const CommandRecord* c) noexcept nogil:
+    # Whatever the command says, one of the two.
+    return SELL if c.side == SELL else BUY
 
 cdef inline void await_order(State* s, uint32_t place) noexcept nogil:
     # All that its end will touch. Its own memory should be there.
@@ -113,8 +138,8 @@ cdef inline void await_order(State* s, uint32_t place) noexcept nogil:
     prefetch(&s.accounts[o.account])
     prefetch(&s.holdings[o.holding])
     prefetch(&s.levels[o.level])
-    prefetch(&s.orders[o.next])
-    prefetch(&s.orders[o.next].own_previous)
-    prefetch(&s.orders[o.previous])
+    prefetch(&s.orders[o.next].next)
+    prefetch(&s.orders[o.next].client_order_id)
+    prefetch(&s.orders[o.previous].next)
     prefetch(&s.orders[o.own_next].own_previous)
     prefetch(&s.orders[o.own_previous].own_previous)

@@ -198,11 +198,11 @@ cdef uint16_t bid_refusal(
         return QUANTITY_ABOVE_MAX
     if c.quantity % i.auction.bid_multiple:
         return QUANTITY_NOT_LOT
-    if i.auction.flags & WHOLE_LOT and c.quantity != offer.quantity:
+    if i.auction.flags & WHOLE_LOT and c.quantity != offer.size.quantity:
         return QUANTITY_DIFFERS
     if i.auction.bid_max_bp and (
         bids_of(s, i, account) - replaced + c.quantity
-        > offer.quantity * i.auction.bid_max_bp // BP
+        > offer.size.quantity * i.auction.bid_max_bp // BP
     ):
         return BID_ABOVE_MAX
     if c.price <= 0:

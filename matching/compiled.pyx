@@ -13,7 +13,7 @@ from libc.string cimport memcpy
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
 from matching.administration cimport administer
-from matching.ahead cimport look, look_alone, look_of
+from matching.ahead cimport is_far, look, look_alone, look_of
 from matching.auctions cimport (
     auction_bid, auction_cancel, auction_clear, auction_open, is_irrevocable, replaced_bid_refusal,
 )
@@ -262,10 +262,10 @@ cdef inline int accept(
     cdef int64_t hold
     o.order_id = position
     o.price = <int32_t>price
-    o.leaves = o.quantity = c.quantity
+    o.leaves = o.size.quantity = c.quantity
+    o.size.uncharged = o.charged = 0
     o.account = account
     o.holding = holding_find(s, account, c.instrument_id)
-    o.charged = o.uncharged = 0
     o.queue = queue_for(i, c)
     o.side = c.side
     o.order_type = c.order_type
@@ -392,7 +392,7 @@ cdef int replace_order(State* s, uint32_t account, const CommandRecord* c) excep
     reason = sender_refusal(s, account)
     if reason:
         return reason
-    executed = changed.quantity - changed.leaves
+    executed = changed.size.quantity - changed.leaves
     i = s.instruments[changed.instrument_id]
     if unlikely(changed.order_type == STOP):
         price = protected(i, changed.side, asked.stop_price)
@@ -400,17 +400,17 @@ cdef int replace_order(State* s, uint32_t account, const CommandRecord* c) excep
         price = price_behind(s, i, changed.side, price)
     reason = replace_refusal(s, i, c, &changed, price, executed, &asked)
     if not reason:
-        reason = holding_refusal(s, i, account, changed.side, c.quantity - changed.quantity)
+        reason = holding_refusal(s, i, account, changed.side, c.quantity - changed.size.quantity)
     if reason:
         return reason
     is_kept = (
         price == changed.price
-        and c.quantity < changed.quantity
+        and c.quantity < changed.size.quantity
         and (not asked.has_terms or is_same_place(s, &changed, &asked))
     )
     more = -hold_of(&changed, i.fee_bp_max)
     changed.price = <int32_t>price
-    changed.quantity = c.quantity
+    changed.size.quantity = c.quantity
     changed.leaves = c.quantity - executed
     if c.client_order_id.head or c.client_order_id.tail:
         changed.client_order_id = c.client_order_id
@@ -562,6 +562,7 @@ cdef int apply_commands(
 
 cdef void begin_commands(State* s) noexcept nogil:
     s.is_note_heard = False
+    s.is_far = is_far(s)
 
 cdef int apply_next(
     State* s, const CommandRecord* commands, uint32_t count, uint32_t index, int64_t sent_ns,

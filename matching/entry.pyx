@@ -60,7 +60,7 @@ cdef void order_of(
     memset(o, 0, sizeof(Order))
     o.order_id = position
     o.price = <int>c.price
-    o.leaves = o.quantity = c.quantity
+    o.leaves = o.size.quantity = c.quantity
     o.account = account
     o.instrument_id = c.instrument_id
     o.side = c.side
@@ -88,7 +88,7 @@ cdef int admit(
             return INSUFFICIENT_UNITS
     move_hold(s, o, hold, o.leaves)
     remember(s, c, o, digest)
-    emit_order(s, ACCEPTED, o, NONE, hold, o.quantity)
+    emit_order(s, ACCEPTED, o, NONE, hold, o.size.quantity)
     return NONE
 
 cdef int deal(

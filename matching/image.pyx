@@ -29,7 +29,7 @@ from matching.snapshot cimport (
     SessionRow, TermsRow,
 )
 from matching.state cimport (
-    INSTRUMENTS, ORDERS_KEPT, SIDES, Account, BookSide, Holding, Instrument, Level, Node, Order,
+    INSTRUMENTS, ORDERS_KEPT, SIDES, Account, BookSide, Holding, Instrument, Level, Node, Order, Owner,
     Session, State, Terms,
     account_add, account_find, controls_of, hold_of, holding_of, holding_total, order_find,
     participant_add, session_add, terms_new,
@@ -93,6 +93,7 @@ cdef int pools_open(State* s) except -1:
     pool_open(&s.level_pool, sizeof(Level), s.orders_max)
     pool_open(&s.node_pool, sizeof(Node), NODES_OF_LEVEL * s.orders_max + 2 * INSTRUMENTS)
     pool_open(&s.account_pool, sizeof(Account), s.accounts_max)
+    pool_open(&s.owner_pool, sizeof(Owner), s.accounts_max)
     pool_open(&s.holding_pool, sizeof(Holding), HOLDINGS_MAX)
     pool_open(&s.session_pool, sizeof(Session), s.sessions_max)
     pool_open(&s.terms_pool, sizeof(Terms), s.orders_max)
@@ -101,6 +102,7 @@ cdef int pools_open(State* s) except -1:
     s.levels = <Level*>s.level_pool.base
     s.nodes = <Node*>s.node_pool.base
     s.accounts = <Account*>s.account_pool.base
+    s.owners = <Owner*>s.owner_pool.base
     s.holdings = <Holding*>s.holding_pool.base
     s.sessions = <Session*>s.session_pool.base
     s.terms = <Terms*>s.terms_pool.base
@@ -123,6 +125,7 @@ cdef void state_close(State* s) noexcept:
     pool_close(&s.level_pool)
     pool_close(&s.node_pool)
     pool_close(&s.account_pool)
+    pool_close(&s.owner_pool)
     pool_close(&s.holding_pool)
     pool_close(&s.session_pool)
     pool_close(&s.terms_pool)
@@ -175,10 +178,10 @@ cdef object save_accounts(State* s):
     cdef uint32_t place
     for place in range(1, s.account_pool.end):
         row.account_id = s.accounts[place].account_id
-        row.participant = s.accounts[place].participant
+        row.participant = s.owners[place].participant
         row.available = s.accounts[place].available
         row.held = s.accounts[place].held
-        row.stp_group = s.accounts[place].stp_group
+        row.stp_group = s.owners[place].stp_group
         controls = &s.controls[s.accounts[place].controls]
         row.suspended = controls.suspended
         row.position_max = controls.position_max
@@ -279,11 +282,11 @@ cdef object save_orders(State* s):
                     row.instrument_id = o.instrument_id
                     row.side = o.side
                     row.time_in_force = o.time_in_force
-                    row.quantity = o.quantity
+                    row.quantity = o.size.quantity
                     row.leaves = o.leaves
                     row.price = o.price
                     row.charged = o.charged
-                    row.uncharged = o.uncharged
+                    row.uncharged = o.size.uncharged
                     row.client_order_id = o.client_order_id
                     row.session_id = o.session_id
                     row.order_type = o.order_type
@@ -391,7 +394,7 @@ cdef int load_accounts(State* s, bytes rows) except -1:
         place = account_add(s, row[at].account_id, row[at].participant)
         s.accounts[place].available = row[at].available
         s.accounts[place].held = row[at].held
-        s.accounts[place].stp_group = row[at].stp_group
+        s.owners[place].stp_group = row[at].stp_group
         if row[at].suspended or row[at].position_max or row[at].order_rate or row[at].rate_second:
             load_controls(controls_of(s, place), &row[at])
     return 0
@@ -492,11 +495,11 @@ cdef int load_orders(State* s, bytes rows, bytes terms) except -1:
         o.session_id = row[at].session_id
         o.terms = load_terms(s, terms_row, terms_count, o.order_id)
         o.time_in_force = row[at].time_in_force
-        o.quantity = row[at].quantity
+        o.size.quantity = row[at].quantity
         o.leaves = row[at].leaves
         o.price = <int32_t>row[at].price
         o.charged = row[at].charged
-        o.uncharged = <int16_t>row[at].uncharged
+        o.size.uncharged = row[at].uncharged
         o.client_order_id = row[at].client_order_id
         if o.side == BUY:
             s.holdings[o.holding].buying += o.leaves
@@ -661,11 +664,11 @@ cdef int check_order(
         wrong.append(f"{name}: order {o.order_id} is out of its queue")
     if order_key(s, i, o) != s.levels[level].key:
         wrong.append(f"{name}: order {o.order_id} is at the wrong level")
-    if not 0 < o.leaves <= o.quantity:
+    if not 0 < o.leaves <= o.size.quantity:
         wrong.append(f"{name}: order {o.order_id} has the wrong leaves")
     if not is_shown_right(o, &s.terms[o.terms]):
         wrong.append(f"{name}: order {o.order_id} shows what it has not")
-    if not -5_000 <= o.uncharged < 5_000:
+    if not -5_000 <= o.size.uncharged < 5_000:
         wrong.append(f"order {o.order_id}: charged is not the accrued fee")
     if s.holdings[o.holding].account != o.account:
         wrong.append(f"{name}: order {o.order_id} has another's holding")

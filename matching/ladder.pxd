@@ -12,7 +12,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from matching.layout cimport BIDS, BOOK, BUY, CANCELLED, SELL, STOPS, TICK_SIZE
 from matching.memory cimport likely, pick_place, prefetch, unlikely
 from matching.state cimport (
-    LEAVES,
+    BRANCHES, LEAVES,
     BookSide, Instrument, Leaf, Level, Node, Order, State,
     emit_order, hold_of, level_free, level_new, line_of, move_hold, node_free,
     node_new, order_free, order_new, own_add, own_remove, terms_free,
@@ -49,32 +49,56 @@ cdef inline uint32_t leaf_known(const BookSide* side, uint32_t key) noexcept nog
 cdef inline uint32_t ladder_find(const State* s, BookSide* side, uint32_t key) noexcept nogil:
     # The level at the key, 0 if there is none.
     cdef uint32_t node = leaf_known(side, key), way
-    cdef int shift = TOP_SHIFT
     if node == 0:
-        node = side.root
+        node = branch_known(side, key)
+        if node == 0:
+            node = branch_find(s, side, key)
+        node = step(s, node, (key >> WAY_BITS) & WAY_MASK)
         if node == 0:
             return 0
-        while shift > 0:
-            way = (key >> shift) & WAY_MASK
-            if not s.nodes[node].present >> way & 1:
-                return 0
-            node = s.nodes[node].child[way]
-            shift -= WAY_BITS
         remember_leaf(side, key, node)
-    way = key & WAY_MASK
+    return step(s, node, key & WAY_MASK)
+
+cdef inline uint32_t step(const State* s, uint32_t node, uint32_t way) noexcept nogil:
+    # The child that way, 0 if there is none; of node 0, nobody.
     return s.nodes[node].child[way] & (0 - <uint32_t>(s.nodes[node].present >> way & 1))
+
+cdef inline uint32_t branch_find(const State* s, BookSide* side, uint32_t key) noexcept nogil:
+    cdef uint32_t node = side.root
+    cdef int shift = TOP_SHIFT
+    while shift > WAY_BITS:
+        node = step(s, node, (key >> shift) & WAY_MASK)
+        shift -= WAY_BITS
+    if node:
+        remember_branch(side, key, node)
+    return node
 
 cdef inline void remember_leaf(BookSide* side, uint32_t key, uint32_t node) noexcept nogil:
     cdef Leaf* leaf = leaf_of(side, key)
     leaf.prefix = key >> WAY_BITS
     leaf.node = node
 
+cdef inline Leaf* branch_of(BookSide* side, uint32_t key) noexcept nogil:
+    # The same for the last step but one.
+    return &side.branches[(key >> 2 * WAY_BITS) % BRANCHES]
+
+cdef inline uint32_t branch_known(const BookSide* side, uint32_t key) noexcept nogil:
+    cdef const Leaf* branch = &side.branches[(key >> 2 * WAY_BITS) % BRANCHES]
+    return branch.node if likely(branch.prefix == key >> 2 * WAY_BITS) else 0
+
+cdef inline void remember_branch(BookSide* side, uint32_t key, uint32_t node) noexcept nogil:
+    cdef Leaf* branch = branch_of(side, key)
+    branch.prefix = key >> 2 * WAY_BITS
+    branch.node = node
+
 cdef inline uint32_t ladder_leaf(State* s, BookSide* side, uint32_t key) except 0 nogil:
-    cdef uint32_t node, child, way
-    cdef int shift = TOP_SHIFT
-    if side.root == 0:
-        side.root = node_new(s)
-    node = side.root
+    cdef uint32_t node = branch_known(side, key), child, way
+    cdef int shift = WAY_BITS
+    if node == 0:
+        shift = TOP_SHIFT
+        if side.root == 0:
+            side.root = node_new(s)
+        node = side.root
     while shift > 0:
         way = (key >> shift) & WAY_MASK
         if s.nodes[node].present >> way & 1:
@@ -85,6 +109,8 @@ cdef inline uint32_t ladder_leaf(State* s, BookSide* side, uint32_t key) except 
             s.nodes[node].child[way] = child
         node = child
         shift -= WAY_BITS
+        if shift == WAY_BITS:
+            remember_branch(side, key, node)
     remember_leaf(side, key, node)
     return node
 
@@ -162,6 +188,8 @@ cdef inline void ladder_remove(State* s, BookSide* side, uint32_t place) noexcep
             return
         if shift == 0 and leaf_known(side, key):
             leaf_of(side, key).node = 0
+        if shift == WAY_BITS and branch_known(side, key):
+            branch_of(side, key).node = 0
         node_free(s, path[depth])
         depth -= 1
         shift += WAY_BITS

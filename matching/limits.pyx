@@ -35,7 +35,7 @@ cdef int account_parameter(State* s, uint32_t account, const CommandRecord* c) e
     if reason:
         return reason
     if c.order_type == STP_GROUP:
-        s.accounts[account].stp_group = c.quantity
+        s.owners[account].stp_group = c.quantity
     else:
         if s.accounts[account].controls == 0:
             controls = controls_of(s, account)
@@ -74,7 +74,7 @@ cdef int participant_parameter(State* s, const CommandRecord* c) except -1 nogil
 cdef bint has_account(const State* s, uint64_t participant) noexcept nogil:
     cdef uint32_t place
     for place in range(1, s.account_pool.end):
-        if s.accounts[place].participant == participant:
+        if s.owners[place].participant == participant:
             return True
     return False
 
@@ -82,7 +82,7 @@ cdef void take_accounts(State* s, uint32_t controls) noexcept nogil:
     # The controls hold for all accounts of the participant there are; others come with them.
     cdef uint32_t place
     for place in range(1, s.account_pool.end):
-        if s.accounts[place].participant == s.controls[controls].participant:
+        if s.owners[place].participant == s.controls[controls].participant:
             s.accounts[place].participant_controls = controls
             add_position(s, place, &s.controls[controls].position)
 

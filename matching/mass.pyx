@@ -59,7 +59,7 @@ cdef int find_of_account(
     State* s, uint32_t account, const CommandRecord* c, Finds* found
 ) except -1 nogil:
     cdef uint32_t holding = s.accounts[account].holdings, place
-    if c.order_id and c.order_id != s.accounts[account].participant:
+    if c.order_id and c.order_id != s.owners[account].participant:
         return 0
     while holding:
         if c.instrument_id == 0 or c.instrument_id == s.holdings[holding].instrument_id:

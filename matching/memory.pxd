@@ -12,6 +12,8 @@ cdef extern from *:
     """
     #include <stddef.h>
     #include <stdint.h>
+    #include <stdlib.h>
+    #include <string.h>
     #include <sys/mman.h>
     #ifndef MAP_NORESERVE
     #define MAP_NORESERVE 0
@@ -40,6 +42,11 @@ cdef extern from *:
             munmap(at, before);
         munmap(at + before + CX_WHOLE(size), CX_HUGE_PAGE - before);
         return at + before;
+    }
+    static inline void *cx_lines_of(size_t size) {
+        /* Zeros that begin with a line of the processor's; for free(). */
+        void *at = aligned_alloc(64, (size + 63) & ~(size_t)63);
+        return at == NULL ? NULL : memset(at, 0, size);
     }
     static inline int cx_take(char *base, size_t size, size_t in_small_pages) {
         int failed = mprotect(base, size, PROT_READ | PROT_WRITE);
@@ -74,6 +81,7 @@ cdef extern from *:
         bint is_first, uint32_t* first, uint32_t* second
     ) noexcept nogil
     char* reserve "cx_reserve"(size_t size) noexcept nogil
+    void* lines_of "cx_lines_of"(size_t size) noexcept nogil
     bint take "cx_take"(char* base, size_t size, size_t in_small_pages) noexcept nogil
     bint give_back "cx_give_back"(char* base, size_t size) noexcept nogil
     void touch "cx_touch"(char* at, size_t size) noexcept nogil

@@ -160,7 +160,7 @@ cdef int accept_side(
     memset(o, 0, sizeof(Order))
     o.order_id = position | SELL_BIT if asked.side == SELL else position
     o.price = <int32_t>asked.price
-    o.leaves = o.quantity = asked.quantity
+    o.leaves = o.size.quantity = asked.quantity
     o.account = account
     o.holding = holding_of(s, account, i.instrument_id)
     o.instrument_id = i.instrument_id
@@ -173,5 +173,5 @@ cdef int accept_side(
     s.holdings[o.holding].quote = position
     hold = hold_of(o, i.fee_bp_max)
     move_hold(s, o, hold, o.leaves)
-    emit_order(s, ACCEPTED, o, NONE, hold, o.quantity)
+    emit_order(s, ACCEPTED, o, NONE, hold, o.size.quantity)
     return enter_order(s, i, place, 0)

@@ -12,8 +12,8 @@ cdef inline uint8_t mode_of(const Order* o) noexcept nogil:
 
 cdef inline bint are_one(const State* s, uint32_t account, uint32_t other) noexcept nogil:
     # Two accounts that must not trade with each other.
-    cdef int64_t group = s.accounts[account].stp_group
-    return account == other or (group != 0 and group == s.accounts[other].stp_group)
+    cdef int64_t group = s.owners[account].stp_group
+    return account == other or (group != 0 and group == s.owners[other].stp_group)
 
 cdef bint is_fillable_by_others(
     const State* s, const BookSide* others, uint32_t limit, const Order* taker, int64_t wanted

@@ -65,7 +65,7 @@ cdef bint decrement(State* s, Instrument* i, uint32_t place, Order* taker) excep
 
 cdef int lessen(State* s, Instrument* i, Order* o, int64_t quantity) except -1 nogil:
     cdef int64_t hold = hold_of(o, i.fee_bp_max)
-    o.quantity -= quantity
+    o.size.quantity -= quantity
     o.leaves -= quantity
     if o.terms:
         show_less(s, o)

@@ -6,7 +6,7 @@ place, four bytes; place 0 of every pool is nobody. What a command needs of them
 the commands before it are done (`Look`), since memory is slower than matching.
 """
 
-from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport realloc
 from libc.string cimport memset
 
@@ -16,7 +16,7 @@ from matching.layout cimport (
     SELL, TOTAL_LIMIT,
     ClientOrderId, CommandRecord, EventRecord, FillRecord,
 )
-from matching.memory cimport Pool, pick, pick_place, pool_empty, pool_next, raise_memory_error, unlikely
+from matching.memory cimport Pool, likely, pick, pick_place, pool_empty, pool_next, raise_memory_error, unlikely
 from matching.tables cimport (
     INDEX_BITS_AT_FIRST, Index, Labels, Near,
     index_add, index_begin, index_empty, index_next, index_remove, near_of, tag_of,
@@ -27,7 +27,8 @@ cdef enum:
     SIDES = 12  # of all queues: 2 x (queue - 1) + side, so that those of the book are BUY and SELL
     INSTRUMENTS = 65536
     LEAVES = 16
-    LOOKS = 8  # commands that are looked at together
+    BRANCHES = 8
+    LOOKS = 4  # commands that are looked at together
     NEAR = 32768  # orders, accounts and holdings that stay near
     ORDERS_KEPT = 65536  # places of an empty book that stay in memory, unless more are reserved
 
@@ -38,7 +39,41 @@ cdef enum:  # the first eight bytes of an order and of an event, on a little-end
     STATUS_SHIFT = 24
     REASON_SHIFT = 48
 
-cdef struct Order:  # what matching reads first, in one line of memory
+cdef extern from *:
+    """
+    typedef struct {
+        int64_t quantity : 50;
+        int64_t uncharged : 14;
+    } cx_size;
+    typedef struct {  /* four instruments in a word: which of them is it? */
+        uint64_t instruments;
+        uint32_t places[4];
+    } cx_shelf;
+    static inline uint32_t cx_shelf_find(const cx_shelf *shelf, uint16_t instrument) {
+        const uint64_t ones = 0x0001000100010001u;
+        uint64_t differs = shelf->instruments ^ (instrument * ones);
+        uint64_t found = (differs - ones) & ~differs & (ones << 15);  /* the lowest is sure */
+        uint64_t at = __builtin_ctzll(found | (uint64_t)1 << 63) >> 4;
+        return shelf->places[at] & (uint32_t)-(int64_t)(found != 0);
+    }
+    static inline void cx_shelf_add(cx_shelf *shelf, uint16_t instrument, uint32_t place) {
+        for (int at = 0; at < 4; at++)
+            if (shelf->places[at] == 0) {
+                shelf->instruments |= (uint64_t)instrument << (16 * at);
+                shelf->places[at] = place;
+                return;
+            }
+    }
+    """
+    ctypedef struct Size "cx_size":
+        int64_t quantity  # up to QUANTITY_LIMIT
+        int64_t uncharged  # accrued - BP x charged, so that no product leaves 63 bits
+    ctypedef struct Shelf "cx_shelf":
+        pass
+    uint32_t shelf_find "cx_shelf_find"(const Shelf* shelf, uint16_t instrument) noexcept nogil
+    void shelf_add "cx_shelf_add"(Shelf* shelf, uint16_t instrument, uint32_t place) noexcept nogil
+
+cdef struct Order:  # 96 bytes; what matching reads first comes first
     uint64_t order_id
     int64_t leaves
     int32_t price
@@ -47,19 +82,18 @@ cdef struct Order:  # what matching reads first, in one line of memory
     uint32_t holding
     uint32_t previous
     uint32_t level
-    int64_t charged
     uint8_t queue  # from here on as an event begins
     uint8_t side
     uint8_t order_type
     uint8_t time_in_force
     uint16_t instrument_id
     uint8_t instructions  # of ExecInst, and a SelfTrade mode
-    int16_t uncharged  # accrued - BP x charged, so that no product leaves 63 bits
-    uint32_t terms  # place, 0 = none, as most orders
+    Size size
+    int64_t charged
     ClientOrderId client_order_id
-    int64_t quantity
     uint32_t own_next  # of the same holding, in no order that shows
     uint32_t own_previous
+    uint32_t terms  # place, 0 = none, as most orders
     uint32_t session_id  # the trader's
 
 cdef struct Terms:  # what only rare orders have
@@ -84,6 +118,7 @@ cdef struct Level:
     uint32_t tail
     uint32_t key
     uint32_t next_free
+    uint64_t unused  # so that none lies across two lines of memory
 
 cdef struct Node:  # of a ladder: 64 ways, on the last step to levels, else to nodes
     uint64_t present
@@ -97,6 +132,7 @@ cdef struct BookSide:
     uint32_t root
     uint32_t best  # level
     Leaf leaves[LEAVES]  # nodes of the last step, by the low bits of their prefix
+    Leaf branches[BRANCHES]  # those of the last but one
 
 cdef struct CallPrice:  # at which price a call ends, or would end now
     int64_t price
@@ -116,13 +152,13 @@ cdef struct Instrument:
     uint16_t instrument_id
     uint8_t phase
     uint8_t change_to  # the Phase that a pending change leads to
+    uint8_t has_steps  # of the tick table
+    uint8_t is_listed  # by POLICY
+    uint8_t has_stops  # or had them, when they were last asked for
+    uint8_t has_limits  # a collar, or how much an account may hold
     int64_t fee_bp_max
     int64_t band_low
     int64_t band_high  # -1 = no band
-    bint has_steps  # of the tick table
-    bint is_listed  # by POLICY
-    bint has_stops  # or had them, when they were last asked for
-    bint has_limits  # a collar, or how much an account may hold
     int64_t parameters[PARAMETERS + 1]  # by Parameter; place 0 is free
     int64_t reference
     int64_t volume
@@ -139,15 +175,19 @@ cdef struct Balance:  # as accounts and holdings begin
     int64_t available
     int64_t held
 
-cdef struct Account:
+cdef struct Account:  # a line of memory
     int64_t available
     int64_t held
-    uint64_t participant
-    int64_t stp_group
     uint32_t account_id
     uint32_t controls  # place, 0 = nothing was ever set
     uint32_t participant_controls  # the same of its participant
     uint32_t holdings  # the first of its own, in no order that shows
+    Shelf shelf  # of the first four holdings
+    uint64_t unused
+
+cdef struct Owner:  # of the account in the same place
+    uint64_t participant
+    int64_t stp_group
 
 cdef struct Holding:
     int64_t available
@@ -169,8 +209,8 @@ cdef struct Look:  # what a command will need, or so it seems; 0 = not found
     uint32_t session
     uint32_t account
     uint32_t order
-    uint32_t holding
     uint32_t level
+    uint32_t best  # level of the other side
     uint32_t label_tag
 
 cdef struct State:
@@ -203,6 +243,7 @@ cdef struct State:
     Pool level_pool
     Pool node_pool
     Pool account_pool
+    Pool owner_pool
     Pool holding_pool
     Pool session_pool
     Pool terms_pool
@@ -211,6 +252,7 @@ cdef struct State:
     Level* levels
     Node* nodes
     Account* accounts
+    Owner* owners
     Holding* holdings
     Session* sessions
     Terms* terms
@@ -229,8 +271,9 @@ cdef struct State:
     uint32_t command_index
     bint is_note_heard
     const CommandRecord* order_terms  # right after the command at hand, NULL = none
-    Look looks[2 * LOOKS]
+    Look looks[4 * LOOKS]
     Look* look  # of the command at hand
+    bint is_far  # whether all that a look can find is looked for
 
 # -- pools ---------------------------------------------------------------------------------------
 
@@ -323,7 +366,7 @@ cdef inline uint32_t account_add(
     index_add(&s.account_places, tag_of(account_id), place)
     near_of(&s.accounts_near, account_id)[0] = place
     s.accounts[place].account_id = account_id
-    s.accounts[place].participant = participant
+    s.owners[pool_next(&s.owner_pool)].participant = participant
     s.accounts[place].participant_controls = participant_find(s, participant)
     return place
 
@@ -365,9 +408,9 @@ cdef inline uint64_t holding_key(uint32_t account, uint16_t instrument_id) noexc
 cdef inline uint32_t holding_find(
     const State* s, uint32_t account, uint16_t instrument_id
 ) noexcept nogil:
-    cdef uint32_t tag, place = s.look.holding
+    cdef uint32_t tag, place = shelf_find(&s.accounts[account].shelf, instrument_id)
     cdef uint64_t at
-    if s.holdings[place].account == account and s.holdings[place].instrument_id == instrument_id:
+    if likely(place != 0):
         return place
     tag = tag_of(holding_key(account, instrument_id))
     at = index_begin(&s.holding_places, tag)
@@ -391,6 +434,7 @@ cdef inline uint32_t holding_of(
     s.holdings[place].instrument_id = instrument_id
     s.holdings[place].next = s.accounts[account].holdings
     s.accounts[account].holdings = place
+    shelf_add(&s.accounts[account].shelf, instrument_id, place)
     return place
 
 cdef inline Controls* controls_of(State* s, uint32_t account) except NULL nogil:
@@ -511,12 +555,12 @@ cdef inline int64_t hold_of(const Order* o, int64_t fee_bp_max) noexcept nogil:
 cdef inline int64_t cash_hold_of(const Order* o, int64_t fee_bp_max) noexcept nogil:
     # Of a buy. value x fee stays below 2**63: VALUE_LIMIT x FEE_BP_LIMIT is 9 x 10**18.
     cdef int64_t value = o.leaves * o.price
-    return value + (o.uncharged + value * fee_bp_max + BP // 2) // BP
+    return value + (o.size.uncharged + value * fee_bp_max + BP // 2) // BP
 
 cdef inline int64_t charge(Order* o, int64_t value, int64_t fee_bp) noexcept nogil:
-    cdef int64_t due = o.uncharged + value * fee_bp
+    cdef int64_t due = o.size.uncharged + value * fee_bp
     cdef int64_t fee = (due + BP // 2) // BP
-    o.uncharged = <int16_t>(due - fee * BP)
+    o.size.uncharged = due - fee * BP
     o.charged += fee
     return fee
 

@@ -65,7 +65,7 @@ cdef class Damage:
 
     def uncharged(self):
         """More than rounding leaves."""
-        self.state.orders[4].uncharged = 5_000
+        self.state.orders[4].size.uncharged = 5_000
 
     def holding_of_an_order(self):
         """Of another account."""
