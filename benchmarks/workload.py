@@ -47,6 +47,7 @@ MID = 100_000
 START_NS = 1_700_000_000_000_000_000
 FRAME_NS = 1_000_000
 MAKER_FEE_BP, TAKER_FEE_BP = 5, 10
+ORDERS_MAX = 600_000  # that rest at once in any of these flows
 
 _HEADER = struct.Struct("<IHBBIIqqqII32s")
 assert _HEADER.size == HEADER_SIZE
@@ -59,6 +60,8 @@ class Workload:
     opening: list[bytes]
     flow: list[bytes]
     commands: int  # in `flow`
+    orders: int = 0  # that may rest at once
+    labels: int = 0  # client order ids of all of it
 
     def append_ns(self, offset: int) -> int:
         """When the log took the record."""
@@ -94,7 +97,10 @@ class Plan:
         table["order_id"] = np.where(named >= 0, position[named], 0)
         opened += _frames(table[: self.book], len(opened), COUNT_MAX)
         flow = _frames(table[self.book :], len(opened), batch)
-        return Workload(opened, flow, end - self.book)
+        is_order = table["kind"] == Command.NEW_ORDER
+        labels = np.count_nonzero(table["client_order_id"])
+        orders = min(np.count_nonzero(is_order), ORDERS_MAX)
+        return Workload(opened, flow, end - self.book, int(orders), int(labels))
 
 
 def frame(records: bytes, offset: int = 0) -> bytes:

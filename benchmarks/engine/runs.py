@@ -38,9 +38,10 @@ class Said:
 
 
 def opened(workload: Workload) -> compiled.Engine:
-    """A compiled engine after the opening. O(opening)."""
+    """A compiled engine after the opening, with the memory for the flow taken. O(opening)."""
     engine = compiled.Engine()
     play(engine, workload, workload.opening, 0)
+    engine.reserve(workload.orders, workload.labels)
     return engine
 
 

@@ -44,7 +44,7 @@ class Packed:
         market = opening(1, ACCOUNTS).tobytes()
         step = COUNT_MAX * RECORD_SIZE
         frames = [frame(market[at : at + step], at // step) for at in range(0, len(market), step)]
-        self.engine = opened(Workload(frames, [], 0))
+        self.engine = opened(Workload(frames, [], 0, orders=id_max, labels=id_max))
         self.next_offset = self.engine.next_offset
         self._ref = 0
         self._positions = np.zeros(id_max + 1, np.uint64)
