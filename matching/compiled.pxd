@@ -10,13 +10,19 @@ state is the caller's business.
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
+from cpython.object cimport PyObject
+
 from matching.layout cimport CommandRecord
 from matching.state cimport State
 
 cdef class Engine:
     cdef State state
     cdef bint is_broken  # memory ran out in the middle of a record
+    cdef bytes answer  # events of the last record, None when they stand in the state
+    cdef int64_t said_before  # how many they were
 
+    cdef PyObject* lend_answer(self) except NULL
+    cdef bytes take_answer(self, PyObject* answer)
     cdef int begin_record(self, int64_t append_ns) except -1
     cdef void end_record(self) noexcept
 

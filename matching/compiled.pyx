@@ -11,6 +11,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.object cimport PyObject
 
 from matching.administration cimport administer
 from matching.ahead cimport is_far, look, look_alone, look_of
@@ -33,8 +34,9 @@ from matching.quotes cimport quote
 from matching.snapshot cimport ClientOrderIdRow
 from matching.state cimport (
     LOOKS, Asked, Instrument, Order, State,
-    account_find, balance_of, duplicate, emit, emit_answer, emit_order, hold_of, holding_find,
-    holding_of, move_hold, order_find, order_free, order_new, reject, session_add, session_find,
+    account_find, balance_of, duplicate, emit, emit_answer, emit_order, events_begin, events_lend,
+    hold_of, holding_find, holding_of, move_hold, order_find, order_free, order_new, reject,
+    session_add, session_find,
 )
 from matching.stops cimport heard
 from matching.terms cimport (
@@ -48,6 +50,14 @@ from isal.isal_zlib import crc32
 from matching.protocol import Limits
 from matching.snapshot import decode as decode_snapshot
 from matching.snapshot import encode as encode_snapshot
+
+cdef extern from "Python.h":
+    const int PyBUF_READ
+    object view_of "PyMemoryView_FromMemory"(char* data, Py_ssize_t size, int flags)
+    PyObject* new_bytes "PyBytes_FromStringAndSize"(const char* data, Py_ssize_t size) except NULL
+    char* bytes_of "PyBytes_AS_STRING"(PyObject* data)
+    int resize_bytes "_PyBytes_Resize"(PyObject** data, Py_ssize_t size) except -1
+    void drop "Py_DECREF"(PyObject* data)
 
 cdef tuple NO_FILLS = ()
 cdef tuple NOTHING_TO_SAY = (NONE, NO_FILLS)
@@ -601,7 +611,8 @@ cdef uint16_t frame_refusal(bytes frame) except? 0xFFFF:
         return FRAME_COUNT_OUT_OF_RANGE
     if size != HEADER_SIZE + <Py_ssize_t>header.count * RECORD_SIZE:
         return FRAME_WRONG_SIZE
-    if <uint32_t>crc32(memoryview(frame)[HEADER_SIZE:]) != header.checksum:
+    records = view_of(<char*>header + HEADER_SIZE, size - HEADER_SIZE, PyBUF_READ)
+    if <uint32_t>crc32(records) != header.checksum:
         return FRAME_WRONG_CHECKSUM
     return NONE
 
@@ -680,6 +691,7 @@ cdef class Engine:
             raise ValueError(f"offset {offset} is not the next one, {s.next_offset}")
         reason = frame_refusal(frame)
         self.begin_record(append_ns)
+        answer = self.lend_answer()
         with nogil:
             if reason:
                 emit(s, FRAME_REFUSED).reason = reason
@@ -692,7 +704,8 @@ cdef class Engine:
                     <uint64_t>offset << INDEX_BITS,
                 )
         self.end_record()
-        return self.said
+        self.answer = self.take_answer(answer)
+        return self.answer
 
     def apply_one(
         self, int64_t append_ns, uint8_t kind, uint32_t account_id, uint16_t instrument_id=0,
@@ -734,15 +747,40 @@ cdef class Engine:
     def said(self):
         """The event records of the last record applied, n x 64 bytes. O(events)."""
         cdef State* s = &self.state
-        return PyBytes_FromStringAndSize(<const char*>s.events, s.events_count * RECORD_SIZE)
+        if self.answer is None:
+            return PyBytes_FromStringAndSize(<const char*>s.events, s.events_count * RECORD_SIZE)
+        return self.answer
+
+    cdef PyObject* lend_answer(self) except NULL:
+        # New bytes into which the events are written, a bit longer than the last ones.
+        cdef int64_t room = self.said_before + self.said_before // 4 + 8
+        cdef PyObject* answer = new_bytes(NULL, room * RECORD_SIZE)
+        events_lend(&self.state, <EventRecord*>bytes_of(answer), room)
+        return answer
+
+    cdef bytes take_answer(self, PyObject* answer):
+        # Cut to what was said; others if that became too long for them.
+        cdef State* s = &self.state
+        cdef Py_ssize_t size = s.events_count * RECORD_SIZE
+        cdef bytes taken
+        self.said_before = s.events_count
+        if s.events == s.own_events:
+            drop(answer)
+            return PyBytes_FromStringAndSize(<const char*>s.events, size)
+        events_begin(s)
+        resize_bytes(&answer, size)
+        taken = <bytes>answer
+        drop(answer)
+        return taken
 
     cdef int begin_record(self, int64_t append_ns) except -1:
         cdef State* s = &self.state
         if self.is_broken:
             raise RuntimeError("the engine ran out of memory before: restore a snapshot")
         self.is_broken = True  # until the record is done: a half applied one must not go on
+        self.answer = None
+        events_begin(s)
         s.time_ns = max(s.time_ns, append_ns)
-        s.events_count = 0
         s.command_index = 0
         return 0
 

@@ -31,7 +31,7 @@ from matching.snapshot cimport (
 from matching.state cimport (
     INSTRUMENTS, ORDERS_KEPT, SIDES, Account, BookSide, Holding, Instrument, Level, Node, Order, Owner,
     Session, State, Terms,
-    account_add, account_find, controls_of, hold_of, holding_of, holding_total, order_find,
+    account_add, account_find, controls_of, events_begin, hold_of, holding_of, holding_total, order_find,
     participant_add, session_add, terms_new,
 )
 from matching.tables cimport (
@@ -66,10 +66,11 @@ cdef int state_open(State* s, object limits) except -1:
     labels_open(&s.labels, s.client_order_ids_max)
     s.instruments = <Instrument**>calloc(INSTRUMENTS, sizeof(Instrument*))
     s.instrument_ids = <uint16_t*>calloc(INSTRUMENTS, sizeof(uint16_t))
-    s.events_capacity = 1024
-    s.events = <EventRecord*>malloc(s.events_capacity * sizeof(EventRecord))
-    if s.instruments == NULL or s.instrument_ids == NULL or s.events == NULL:
+    s.own_capacity = 1024
+    s.own_events = <EventRecord*>malloc(s.own_capacity * sizeof(EventRecord))
+    if s.instruments == NULL or s.instrument_ids == NULL or s.own_events == NULL:
         return raise_memory_error()
+    events_begin(s)
     pools_open(s)
     s.look = &s.looks[0]
     s.orders_kept = ORDERS_KEPT
@@ -132,7 +133,7 @@ cdef void state_close(State* s) noexcept:
     pool_close(&s.control_pool)
     free(s.instruments)
     free(s.instrument_ids)
-    free(s.events)
+    free(s.own_events)
 
 cdef int read_limits(State* s, object limits) except -1:
     if min(limits) < 0:

@@ -8,7 +8,7 @@ the commands before it are done (`Look`), since memory is slower than matching.
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport realloc
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from matching.controls cimport Controls, tonnes_add
 from matching.layout cimport (
@@ -268,6 +268,8 @@ cdef struct State:
     EventRecord* events
     int64_t events_count
     int64_t events_capacity
+    EventRecord* own_events
+    int64_t own_capacity
     uint32_t command_index
     bint is_note_heard
     const CommandRecord* order_terms  # right after the command at hand, NULL = none
@@ -469,17 +471,33 @@ cdef inline void own_remove(State* s, const Order* o) noexcept nogil:
 cdef inline EventRecord* event_new(State* s) except NULL nogil:
     # The caller writes all its fields.
     cdef EventRecord* e
-    cdef void* moved
     if unlikely(s.events_count == s.events_capacity):
-        moved = realloc(s.events, 2 * s.events_capacity * sizeof(EventRecord))
-        if moved == NULL:
-            raise_memory_error()
-            return NULL
-        s.events = <EventRecord*>moved
-        s.events_capacity *= 2
+        events_grow(s)
     e = &s.events[s.events_count]
     s.events_count += 1
     return e
+
+cdef inline int events_grow(State* s) except -1 nogil:
+    # Room for twice as many; from where they were lent they move to the state's own memory.
+    cdef int64_t room = max(2 * s.events_capacity, s.own_capacity)
+    cdef void* moved = realloc(s.own_events, room * sizeof(EventRecord))
+    if moved == NULL:
+        return raise_memory_error()
+    if s.events != s.own_events:
+        memcpy(moved, s.events, s.events_count * sizeof(EventRecord))
+    s.events = s.own_events = <EventRecord*>moved
+    s.events_capacity = s.own_capacity = room
+    return 0
+
+cdef inline void events_lend(State* s, EventRecord* events, int64_t capacity) noexcept nogil:
+    # What is said next goes there, as long as there is room.
+    s.events = events
+    s.events_capacity = capacity
+    s.events_count = 0
+
+cdef inline void events_begin(State* s) noexcept nogil:
+    # What is said next goes to the state's own memory.
+    events_lend(s, s.own_events, s.own_capacity)
 
 cdef inline EventRecord* emit(State* s, uint8_t kind) except NULL nogil:
     cdef EventRecord* e = event_new(s)
