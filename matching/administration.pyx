@@ -299,7 +299,7 @@ cdef int end_in_line(
         after = ladder_next(s, side, s.levels[at].key)
         place = s.levels[at].head
         while place:
-            behind = s.orders[place].next
+            behind = s.links[place].next
             reason = end_reason(s, i, &s.orders[place], next_date)
             if reason:
                 end_resting(s, i, place, reason)

@@ -12,7 +12,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from matching.ladder cimport KEY_MAX, key_of, ladder_find, leaf_of
 from matching.layout cimport BUY, CANCEL_ORDER, NEW_ORDER, QUANTITY_MIN, SELL, VALUE_MAX, ClientOrderId, CommandRecord
 from matching.memory cimport likely, pick, prefetch, unlikely
-from matching.state cimport LOOKS, NEAR, BookSide, Instrument, Level, Look, Order, State, shelf_find
+from matching.state cimport LOOKS, NEAR, BookSide, Instrument, Level, Link, Look, Order, State, shelf_find
 from matching.tables cimport index_await, index_guess, label_tag, near_of, tag_of
 
 cdef inline void look(
@@ -81,7 +81,7 @@ cdef inline void look_at(State* s, const CommandRecord* c, Look* look) noexcept 
     prefetch(&s.accounts[look.account])
     look.order = index_guess(&s.order_places, tag_of(c.order_id))
     prefetch(&s.orders[look.order])
-    prefetch(&s.orders[look.order].client_order_id)
+    prefetch(&s.links[look.order])
 
 cdef inline void look_near(State* s, const CommandRecord* c, const Look* look) noexcept nogil:
     # The holding, if it is among the first of the account.
@@ -92,7 +92,6 @@ cdef inline void look_at_far(State* s, const CommandRecord* c) noexcept nogil:
     # The book, and the place of a new order.
     cdef const Instrument* i = s.instruments[c.instrument_id]
     prefetch(&s.orders[s.order_pool.end + LOOKS])
-    prefetch(&s.orders[s.order_pool.end + LOOKS].client_order_id)
     if likely(i != NULL):
         prefetch(i)
         prefetch(&i.parameters[VALUE_MAX])
@@ -121,11 +120,11 @@ cdef inline void look_beside(State* s, const CommandRecord* c, const Look* look)
     cdef uint32_t holding = shelf_find(&s.accounts[look.account].shelf, c.instrument_id)
     cdef const Level* best = &s.levels[look.best]
     cdef uint8_t side = BUY + SELL - side_of(c)
-    prefetch(&s.orders[s.levels[look.level].tail].next)
-    prefetch(&s.orders[s.holdings[holding].orders].own_previous)
+    prefetch(&s.links[s.levels[look.level].tail])
+    prefetch(&s.links[s.holdings[holding].orders])
     if look.best and best.key <= key_of(s.instruments[c.instrument_id], side, c.price):
         prefetch(&s.orders[best.head])
-        prefetch(&s.orders[best.head].client_order_id)
+        prefetch(&s.links[best.head])
 
 cdef inline uint8_t side_of(const CommandRecord* c) noexcept nogil:
     # Whatever the command says, one of the two.
@@ -134,12 +133,13 @@ cdef inline uint8_t side_of(const CommandRecord* c) noexcept nogil:
 cdef inline void await_order(State* s, uint32_t place) noexcept nogil:
     # All that its end will touch. Its own memory should be there.
     cdef const Order* o = &s.orders[place]
+    cdef const Link* link = &s.links[place]
     index_await(&s.order_places, tag_of(o.order_id))
     prefetch(&s.accounts[o.account])
     prefetch(&s.holdings[o.holding])
     prefetch(&s.levels[o.level])
-    prefetch(&s.orders[o.next].next)
-    prefetch(&s.orders[o.next].client_order_id)
-    prefetch(&s.orders[o.previous].next)
-    prefetch(&s.orders[o.own_next].own_previous)
-    prefetch(&s.orders[o.own_previous].own_previous)
+    prefetch(&s.orders[link.next])
+    prefetch(&s.links[link.next])
+    prefetch(&s.links[link.previous])
+    prefetch(&s.links[link.own_next])
+    prefetch(&s.links[link.own_previous])

@@ -16,7 +16,7 @@ from matching.entry cimport (
     admit, body_of, deal, is_resent, order_of, room_refusal, sent_refusal,
 )
 from matching.labels cimport label_refusal
-from matching.ladder cimport book_add, book_remove, end_line, end_resting, ladder_next
+from matching.ladder cimport book_rest, book_remove, end_line, end_resting, ladder_next
 from matching.layout cimport *
 from matching.memory cimport raise_memory_error
 from matching.snapshot cimport ClientOrderIdRow
@@ -50,7 +50,7 @@ cdef int auction_open(
 ) except -1 nogil:
     cdef ClientOrderIdRow body
     cdef Auction auction
-    cdef Order o
+    cdef uint32_t own
     cdef int reason
     if c.side != BUY and c.side != SELL:
         return INVALID_SIDE
@@ -69,11 +69,11 @@ cdef int auction_open(
         reason = room_refusal(s, c)
     if reason:
         return reason
-    order_of(c, account, position, &body, OFFERS, &o)
-    reason = admit(s, i, &o, c, body.terms)
+    own = order_of(s, c, account, position, &body, OFFERS)
+    reason = admit(s, i, own, c, body.terms)
     if reason:
         return reason
-    book_add(s, i, &o)
+    book_rest(s, i, own)
     i.auction = auction
     e = emit_answer(s, AUCTION_OPENED, c)
     e.order_id = position
@@ -84,7 +84,7 @@ cdef int auction_bid(
     State* s, Instrument* i, uint32_t account, const CommandRecord* c, uint64_t position
 ) except -1 nogil:
     cdef ClientOrderIdRow body
-    cdef Order o
+    cdef uint32_t own
     cdef int reason
     cdef bint is_open = i.auction.order_id != 0 and i.auction.order_id == c.order_id
     if c.side != BUY and c.side != SELL:
@@ -105,9 +105,9 @@ cdef int auction_bid(
         reason = reserve_refusal(s, i, c.price)
     if reason:
         return reason
-    order_of(c, account, position, &body, BIDS, &o)
-    reason = admit(s, i, &o, c, body.terms)
-    return reason if reason else book_add(s, i, &o)
+    own = order_of(s, c, account, position, &body, BIDS)
+    reason = admit(s, i, own, c, body.terms)
+    return reason if reason else book_rest(s, i, own)
 
 cdef int auction_clear(State* s, Instrument* i, const CommandRecord* c) except -1 nogil:
     cdef Order* offer
@@ -222,7 +222,7 @@ cdef int64_t bids_of(const State* s, const Instrument* i, uint32_t account) noex
     while place:
         if s.orders[place].queue == BIDS:
             found += s.orders[place].leaves
-        place = s.orders[place].own_next
+        place = s.links[place].own_next
     return found
 
 cdef uint16_t reserve_refusal(
@@ -371,7 +371,7 @@ cdef int sell_drawn(
     cdef Tied* tied
     while place:
         count += 1
-        place = s.orders[place].next
+        place = s.links[place].next
     tied = <Tied*>malloc(count * sizeof(Tied))
     if tied == NULL:
         return raise_memory_error()
@@ -382,7 +382,7 @@ cdef int sell_drawn(
         tied[at].quantity = s.orders[place].leaves
         tied[at].place = place
         tied[at].arrival = at
-        place = s.orders[place].next
+        place = s.links[place].next
     if i.auction.tie_break == PRO_RATA:
         rest -= share_out(tied, count, rest, s.levels[level].quantity, i.auction.bid_multiple)
         qsort(tied, count, sizeof(Tied), compare_chances)

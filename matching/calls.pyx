@@ -181,7 +181,7 @@ cdef size_t find_non_persistent(
                 if found != NULL:
                     found[count] = s.orders[place].order_id
                 count += 1
-            place = s.orders[place].next
+            place = s.links[place].next
         at = ladder_next(s, side, s.levels[at].key)
     return count
 
@@ -225,7 +225,7 @@ cdef int end_those(
         after = ladder_next(s, side, s.levels[at].key)
         place = s.levels[at].head
         while place:
-            behind = s.orders[place].next
+            behind = s.links[place].next
             if s.orders[place].time_in_force == time_in_force:
                 end_resting(s, i, place, CALL_ENDED)
             place = behind

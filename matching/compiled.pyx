@@ -284,7 +284,7 @@ cdef inline int accept(
     o.instructions = asked.instructions
     o.terms = 0
     o.session_id = c.session_id
-    o.client_order_id = c.client_order_id
+    s.links[place].client_order_id = c.client_order_id
     hold = hold_of(o, i.fee_bp_max)
     if unlikely(hold > balance_of(s, o).available):
         order_free(s, place)
@@ -422,35 +422,35 @@ cdef int replace_order(State* s, uint32_t account, const CommandRecord* c) excep
     changed.price = <int32_t>price
     changed.size.quantity = c.quantity
     changed.leaves = c.quantity - executed
-    if c.client_order_id.head or c.client_order_id.tail:
-        changed.client_order_id = c.client_order_id
     more += hold_of(&changed, i.fee_bp_max)
     if more > balance_of(s, &changed).available:
         return INSUFFICIENT_CASH if changed.side == BUY else INSUFFICIENT_UNITS
     move_hold(s, &changed, more, changed.leaves - s.orders[place].leaves)
+    if c.client_order_id.head or c.client_order_id.tail:
+        s.links[place].client_order_id = c.client_order_id
     remember(s, c, &changed, asked.digest)
     return put_changed(s, i, place, &changed, &asked, is_kept)
 
 cdef int put_changed(
-    State* s, Instrument* i, uint32_t place, Order* changed, const Asked* asked, bint is_kept
+    State* s, Instrument* i, uint32_t place, const Order* changed, const Asked* asked, bint is_kept
 ) except -1 nogil:
     # What was accepted stays where it stands, or enters anew.
-    emit_order(
-        s, REPLACED, changed, NONE, hold_of(changed, i.fee_bp_max), changed.leaves
-    ).order_type = is_kept
-    if unlikely(asked.has_terms):
-        set_terms(s, changed, asked)
-        say_terms(s, changed, asked)
+    cdef Order* o = &s.orders[place]
     if is_kept:
-        s.levels[changed.level].quantity += changed.leaves - s.orders[place].leaves
-        s.orders[place] = changed[0]
-        if unlikely(changed.terms != 0):
-            show_less(s, changed)
-        return 0
-    book_take(s, i, place)
-    s.orders[place] = changed[0]
-    enter_order(s, i, place, asked.minimum)
-    return heard(s, i)
+        s.levels[o.level].quantity += changed.leaves - o.leaves
+    else:
+        book_take(s, i, place)
+    o[0] = changed[0]
+    emit_order(s, REPLACED, o, NONE, hold_of(o, i.fee_bp_max), o.leaves).order_type = is_kept
+    if unlikely(asked.has_terms):
+        set_terms(s, o, asked)
+        say_terms(s, o, asked)
+    if not is_kept:
+        enter_order(s, i, place, asked.minimum)
+        return heard(s, i)
+    if unlikely(o.terms != 0):
+        show_less(s, o)
+    return 0
 
 cdef uint32_t order_named(const State* s, uint64_t order_id) noexcept nogil:
     # That of the command at hand, or one its label stands for.

@@ -11,12 +11,12 @@ from matching.calls cimport phase_refusal
 from matching.entry cimport (
     admit, body_of, deal, is_resent, order_of, room_refusal, sent_refusal,
 )
-from matching.ladder cimport book_add, book_remove, ladder_next
+from matching.ladder cimport book_rest, book_remove, ladder_next
 from matching.layout cimport *
 from matching.self_trade cimport are_one
 from matching.snapshot cimport ClientOrderIdRow
 from matching.state cimport (
-    Instrument, Order, State, account_find, count_trade, order_find, terms_free,
+    Instrument, Order, State, account_find, count_trade, order_find, order_free, terms_free,
     terms_new,
 )
 from matching.ticks cimport round_half_up, tick_at
@@ -29,7 +29,7 @@ cdef int pick_order(
     cdef ClientOrderIdRow body
     cdef uint32_t place
     cdef Order* listing
-    cdef Order o
+    cdef uint32_t own
     cdef int reason
     if c.side != BUY and c.side != SELL:
         return INVALID_SIDE
@@ -51,17 +51,18 @@ cdef int pick_order(
         reason = reach_refusal(s, i, account, c, place)
     if reason:
         return reason
-    order_of(c, account, position, &body, BOOK, &o)
-    reason = admit(s, i, &o, c, body.terms)
+    own = order_of(s, c, account, position, &body, BOOK)
+    reason = admit(s, i, own, c, body.terms)
     if reason:
         return reason
     count_trade(i, c.quantity, c.price, c.quantity * c.price)
     s.levels[listing.level].quantity -= c.quantity
     deal(
-        s, i, listing, &o, c.quantity, c.price,
+        s, i, listing, &s.orders[own], c.quantity, c.price,
         i.parameters[MAKER_FEE_BP], i.parameters[TAKER_FEE_BP], LISTED_TRADE,
     )
-    return remove_done(s, i, place)
+    remove_done(s, i, place)
+    return order_free(s, own)
 
 cdef uint16_t pick_refusal(
     const Instrument* i, const CommandRecord* c, const Order* listing
@@ -119,7 +120,7 @@ cdef int block_propose(
 ) except -1 nogil:
     cdef ClientOrderIdRow body
     cdef uint32_t other = 0
-    cdef Order o
+    cdef uint32_t own
     cdef int reason
     if c.side != BUY and c.side != SELL:
         return INVALID_SIDE
@@ -140,13 +141,14 @@ cdef int block_propose(
         reason = room_refusal(s, c)
     if reason:
         return reason
-    order_of(c, account, position, &body, BLOCKS, &o)
-    reason = admit(s, i, &o, c, body.terms)
+    own = order_of(s, c, account, position, &body, BLOCKS)
+    reason = admit(s, i, own, c, body.terms)
     if reason:
         return reason
-    o.terms = terms_new(s)
-    s.terms[o.terms].counterparty = <uint32_t>c.order_id
-    return book_add(s, i, &o)
+    terms = terms_new(s)
+    s.orders[own].terms = terms
+    s.terms[terms].counterparty = <uint32_t>c.order_id
+    return book_rest(s, i, own)
 
 cdef int block_confirm(
     State* s, Instrument* i, uint32_t account, const CommandRecord* c, uint64_t position
@@ -154,7 +156,7 @@ cdef int block_confirm(
     cdef ClientOrderIdRow body
     cdef uint32_t place
     cdef Order* proposal
-    cdef Order o
+    cdef uint32_t own
     cdef int reason
     if c.side != BUY and c.side != SELL:
         return INVALID_SIDE
@@ -186,16 +188,17 @@ cdef int block_confirm(
         return reason
     if c.price != proposal.price:
         return PRICE_DIFFERS
-    order_of(c, account, position, &body, BLOCKS, &o)
-    reason = admit(s, i, &o, c, body.terms)
+    own = order_of(s, c, account, position, &body, BLOCKS)
+    reason = admit(s, i, own, c, body.terms)
     if reason:
         return reason
     s.levels[proposal.level].quantity -= c.quantity
     deal(
-        s, i, proposal, &o, c.quantity, c.price,
+        s, i, proposal, &s.orders[own], c.quantity, c.price,
         i.parameters[BLOCK_FEE_BP], i.parameters[BLOCK_FEE_BP], BLOCK_TRADE,
     )
-    return remove_done(s, i, place)
+    remove_done(s, i, place)
+    return order_free(s, own)
 
 cdef uint16_t hour_refusal(const Instrument* i) noexcept nogil:
     cdef uint16_t reason = phase_refusal(i.phase, FOK, True)

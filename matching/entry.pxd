@@ -17,12 +17,12 @@ cdef uint16_t sent_refusal(
     State* s, uint32_t account, const CommandRecord* c, const ClientOrderIdRow* body
 ) noexcept nogil
 cdef uint16_t room_refusal(const State* s, const CommandRecord* c) noexcept nogil
-cdef void order_of(
-    const CommandRecord* c, uint32_t account, uint64_t position, const ClientOrderIdRow* body,
-    uint8_t queue, Order* o,
-) noexcept nogil
+cdef uint32_t order_of(
+    State* s, const CommandRecord* c, uint32_t account, uint64_t position,
+    const ClientOrderIdRow* body, uint8_t queue,
+) except 0 nogil
 cdef int admit(
-    State* s, Instrument* i, Order* o, const CommandRecord* c, uint32_t digest
+    State* s, Instrument* i, uint32_t place, const CommandRecord* c, uint32_t digest
 ) except -1 nogil
 cdef int deal(
     State* s, Instrument* i, Order* maker, Order* taker, int64_t quantity, int64_t price,

@@ -15,7 +15,8 @@ from matching.limits cimport holding_refusal, sender_refusal
 from matching.snapshot cimport ClientOrderIdRow
 from matching.state cimport (
     Instrument, Order, State,
-    duplicate, emit_fill, emit_order, hold_of, holding_find, holding_of, move_hold, settle,
+    duplicate, emit_fill, emit_order, hold_of, holding_find, holding_of, move_hold,
+    order_free, order_new, settle,
 )
 
 cdef void body_of(
@@ -52,11 +53,14 @@ cdef uint16_t sent_refusal(
 cdef uint16_t room_refusal(const State* s, const CommandRecord* c) noexcept nogil:
     return ORDERS_FULL if s.orders_count >= s.orders_max else label_refusal(s, c)
 
-cdef void order_of(
-    const CommandRecord* c, uint32_t account, uint64_t position, const ClientOrderIdRow* body,
-    uint8_t queue, Order* o,
-) noexcept nogil:
-    # The order that the command asks for; its price is in range.
+cdef uint32_t order_of(
+    State* s, const CommandRecord* c, uint32_t account, uint64_t position,
+    const ClientOrderIdRow* body, uint8_t queue,
+) except 0 nogil:
+    # The place of the order that the command asks for, which nobody finds yet; its price is in
+    # range.
+    cdef uint32_t place = order_new(s)
+    cdef Order* o = &s.orders[place]
     memset(o, 0, sizeof(Order))
     o.order_id = position
     o.price = <int>c.price
@@ -68,27 +72,34 @@ cdef void order_of(
     o.time_in_force = body.time_in_force
     o.queue = queue
     o.session_id = c.session_id
-    o.client_order_id = c.client_order_id
+    s.links[place].client_order_id = c.client_order_id
+    return place
 
 cdef int admit(
-    State* s, Instrument* i, Order* o, const CommandRecord* c, uint32_t digest
+    State* s, Instrument* i, uint32_t place, const CommandRecord* c, uint32_t digest
 ) except -1 nogil:
-    # Holds, remembers and says ACCEPTED, or refuses what the account may not hold or lacks.
+    # Holds, remembers and says ACCEPTED; or refuses what the account may not hold or lacks, and
+    # then the order is gone.
+    cdef Order* o = &s.orders[place]
     cdef int64_t hold = hold_of(o, i.fee_bp_max)
     cdef uint16_t reason = holding_refusal(s, i, o.account, o.side, o.leaves)
+    if not reason:
+        reason = funds_refusal(s, o, hold)
     if reason:
+        order_free(s, place)
         return reason
-    if o.side == BUY:
-        if hold > s.accounts[o.account].available:
-            return INSUFFICIENT_CASH
-        o.holding = holding_of(s, o.account, o.instrument_id)
-    else:
-        o.holding = holding_find(s, o.account, o.instrument_id)
-        if o.holding == 0 or hold > s.holdings[o.holding].available:
-            return INSUFFICIENT_UNITS
+    o.holding = holding_of(s, o.account, o.instrument_id)
     move_hold(s, o, hold, o.leaves)
     remember(s, c, o, digest)
     emit_order(s, ACCEPTED, o, NONE, hold, o.size.quantity)
+    return NONE
+
+cdef uint16_t funds_refusal(const State* s, const Order* o, int64_t hold) noexcept nogil:
+    if o.side == BUY:
+        return INSUFFICIENT_CASH if hold > s.accounts[o.account].available else NONE
+    holding = holding_find(s, o.account, o.instrument_id)
+    if holding == 0 or hold > s.holdings[holding].available:
+        return INSUFFICIENT_UNITS
     return NONE
 
 cdef int deal(

@@ -13,7 +13,7 @@ from cpython.bytes cimport PyBytes_AS_STRING
 
 from matching.administration cimport derive, instrument_add
 from matching.controls cimport Controls
-from matching.ladder cimport book_add, ladder_next, order_key
+from matching.ladder cimport book_rest, ladder_next, order_key
 from matching.layout cimport (
     BIDS, BOOK, BUY, CONTINUOUS, FROM_QUOTE, OFFERS, POLICY, PRICE_TIME, SELL, STOPS, TICK_SIZE,
     TOTAL_LIMIT,
@@ -29,9 +29,9 @@ from matching.snapshot cimport (
     SessionRow, TermsRow,
 )
 from matching.state cimport (
-    INSTRUMENTS, ORDERS_KEPT, SIDES, Account, BookSide, Holding, Instrument, Level, Node, Order, Owner,
+    INSTRUMENTS, ORDERS_KEPT, SIDES, Account, BookSide, Holding, Instrument, Level, Link, Node, Order, Owner,
     Session, State, Terms,
-    account_add, account_find, controls_of, events_begin, hold_of, holding_of, holding_total, order_find,
+    account_add, account_find, controls_of, events_begin, hold_of, holding_of, holding_total, order_find, order_new,
     participant_add, session_add, terms_new,
 )
 from matching.tables cimport (
@@ -85,12 +85,14 @@ cdef int state_reserve(State* s, int64_t orders, int64_t client_order_ids) excep
         )
     s.orders_kept = max(s.orders_kept, orders)
     pool_reserve(&s.order_pool, orders)
+    pool_reserve(&s.link_pool, orders)
     pool_reserve(&s.level_pool, orders // ORDERS_OF_LEVEL)
     pool_reserve(&s.node_pool, orders // ORDERS_OF_NODE)
     return labels_reserve(&s.labels, client_order_ids)
 
 cdef int pools_open(State* s) except -1:
     pool_open(&s.order_pool, sizeof(Order), s.orders_max)
+    pool_open(&s.link_pool, sizeof(Link), s.orders_max)
     pool_open(&s.level_pool, sizeof(Level), s.orders_max)
     pool_open(&s.node_pool, sizeof(Node), NODES_OF_LEVEL * s.orders_max + 2 * INSTRUMENTS)
     pool_open(&s.account_pool, sizeof(Account), s.accounts_max)
@@ -100,6 +102,7 @@ cdef int pools_open(State* s) except -1:
     pool_open(&s.terms_pool, sizeof(Terms), s.orders_max)
     pool_open(&s.control_pool, sizeof(Controls), 2 * s.accounts_max)
     s.orders = <Order*>s.order_pool.base
+    s.links = <Link*>s.link_pool.base
     s.levels = <Level*>s.level_pool.base
     s.nodes = <Node*>s.node_pool.base
     s.accounts = <Account*>s.account_pool.base
@@ -123,6 +126,7 @@ cdef void state_close(State* s) noexcept:
     near_close(&s.sessions_near)
     labels_close(&s.labels)
     pool_close(&s.order_pool)
+    pool_close(&s.link_pool)
     pool_close(&s.level_pool)
     pool_close(&s.node_pool)
     pool_close(&s.account_pool)
@@ -288,13 +292,13 @@ cdef object save_orders(State* s):
                     row.price = o.price
                     row.charged = o.charged
                     row.uncharged = o.size.uncharged
-                    row.client_order_id = o.client_order_id
+                    row.client_order_id = s.links[place].client_order_id
                     row.session_id = o.session_id
                     row.order_type = o.order_type
                     row.queue = o.queue
                     row.instructions = o.instructions
                     row += 1
-                    place = o.next
+                    place = s.links[place].next
                 level = ladder_next(s, book_side, s.levels[level].key)
     return rows
 
@@ -481,10 +485,12 @@ cdef int load_orders(State* s, bytes rows, bytes terms) except -1:
     cdef size_t terms_count = len(terms) // sizeof(TermsRow)
     cdef size_t at
     cdef Instrument* i
-    cdef Order o
-    memset(&o, 0, sizeof(Order))
+    cdef uint32_t place
+    cdef Order* o
     index_empty(&s.order_places, index_bits(len(rows) // sizeof(OrderRow)))
     for at in range(len(rows) // sizeof(OrderRow)):
+        place = order_new(s)
+        o = &s.orders[place]
         o.order_id = row[at].order_id
         o.account = account_find(s, row[at].account_id)
         o.holding = holding_of(s, o.account, row[at].instrument_id)
@@ -501,14 +507,14 @@ cdef int load_orders(State* s, bytes rows, bytes terms) except -1:
         o.price = <int32_t>row[at].price
         o.charged = row[at].charged
         o.size.uncharged = row[at].uncharged
-        o.client_order_id = row[at].client_order_id
+        s.links[place].client_order_id = row[at].client_order_id
         if o.side == BUY:
             s.holdings[o.holding].buying += o.leaves
         i = s.instruments[o.instrument_id]
         i.has_stops |= o.queue == STOPS
         if o.instructions & FROM_QUOTE:
             s.holdings[o.holding].quote = o.order_id & ~<uint64_t>SELL_BIT
-        book_add(s, i, &o)
+        book_rest(s, i, place)
     return 0
 
 cdef uint32_t load_terms(
@@ -649,7 +655,7 @@ cdef int64_t check_side(
                 units_held[o.holding] += o.leaves
             check_order(s, i, o, place, side, at, previous, name, wrong)
             previous = place
-            place = o.next
+            place = s.links[place].next
         if s.levels[at].tail != previous or s.levels[at].quantity != quantity:
             wrong.append(f"{name}: a level does not add up")
         at = ladder_next(s, &i.sides[side], s.levels[at].key)
@@ -661,7 +667,7 @@ cdef int check_order(
 ) except -1:
     if order_find(s, o.order_id) != place or 2 * (o.queue - BOOK) + o.side != side:
         wrong.append(f"{name}: order {o.order_id} is on the wrong side or lost")
-    if o.previous != previous or o.level != level:
+    if s.links[place].previous != previous or o.level != level:
         wrong.append(f"{name}: order {o.order_id} is out of its queue")
     if order_key(s, i, o) != s.levels[level].key:
         wrong.append(f"{name}: order {o.order_id} is at the wrong level")
@@ -759,12 +765,12 @@ cdef int check_own(const State* s, list wrong) except -1:
         buying = 0
         while order:
             orders += 1
-            if s.orders[order].holding != place or s.orders[order].own_previous != previous:
+            if s.orders[order].holding != place or s.links[order].own_previous != previous:
                 wrong.append(f"order {s.orders[order].order_id}: is in another's list")
             if s.orders[order].side == BUY:
                 buying += s.orders[order].leaves
             previous = order
-            order = s.orders[order].own_next
+            order = s.links[order].own_next
         if s.holdings[place].buying != buying:
             wrong.append(f"holding {place}: what is being bought is not that of its orders")
     if orders != s.orders_count or holdings != s.holding_pool.end - 1:

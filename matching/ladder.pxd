@@ -15,7 +15,7 @@ from matching.state cimport (
     BRANCHES, LEAVES,
     BookSide, Instrument, Leaf, Level, Node, Order, State,
     emit_order, hold_of, level_free, level_new, line_of, move_hold, node_free,
-    node_new, order_free, order_new, own_add, own_remove, terms_free,
+    node_new, order_free, own_add, own_remove, terms_free,
 )
 from matching.tables cimport index_add, index_remove, tag_of
 
@@ -208,24 +208,23 @@ cdef inline uint32_t order_key(
     return 0
 
 cdef inline void level_append(State* s, uint32_t place, uint32_t at) noexcept nogil:
-    # Puts the order last at the level.
-    cdef Order* o = &s.orders[place]
+    # Puts the order last at the level. Whether there is somebody before or behind is as good as
+    # random, so this has no branch, nor has its counterpart.
     cdef Level* level = &s.levels[at]
     cdef uint32_t before = level.tail
-    o.level = at
-    o.next = 0
-    o.previous = before
-    pick_place(before != 0, &s.orders[before].next, &level.head)[0] = place
+    s.links[place].next = 0
+    s.links[place].previous = before
+    pick_place(before != 0, &s.links[before].next, &level.head)[0] = place
     level.tail = place
-    level.quantity += o.leaves
+    level.quantity += s.orders[place].leaves
+    s.orders[place].level = at
 
 cdef inline void level_unlink(State* s, uint32_t place) noexcept nogil:
-    cdef Order* o = &s.orders[place]
-    cdef Level* level = &s.levels[o.level]
-    cdef uint32_t before = o.previous, behind = o.next
-    pick_place(before != 0, &s.orders[before].next, &level.head)[0] = behind
-    pick_place(behind != 0, &s.orders[behind].previous, &level.tail)[0] = before
-    level.quantity -= o.leaves
+    cdef Level* level = &s.levels[s.orders[place].level]
+    cdef uint32_t before = s.links[place].previous, behind = s.links[place].next
+    pick_place(before != 0, &s.links[before].next, &level.head)[0] = behind
+    pick_place(behind != 0, &s.links[behind].previous, &level.tail)[0] = before
+    level.quantity -= s.orders[place].leaves
 
 cdef inline int book_rest(State* s, Instrument* i, uint32_t place) except -1 nogil:
     # Puts the order last where it belongs in its queue.
@@ -236,12 +235,6 @@ cdef inline int book_rest(State* s, Instrument* i, uint32_t place) except -1 nog
     own_add(s, place)
     return 0
 
-cdef inline int book_add(State* s, Instrument* i, const Order* o) except -1 nogil:
-    # The same for an order that is not in the pool yet.
-    cdef uint32_t place = order_new(s)
-    s.orders[place] = o[0]
-    return book_rest(s, i, place)
-
 cdef inline void book_take(State* s, Instrument* i, uint32_t place) noexcept nogil:
     # Takes the order out of its queue, and its level with the last one; the order stays for
     # whoever took it out, and so do its terms.
@@ -250,7 +243,7 @@ cdef inline void book_take(State* s, Instrument* i, uint32_t place) noexcept nog
     if s.levels[o.level].head == 0:
         ladder_remove(s, line_of(i, o), o.level)
     index_remove(&s.order_places, tag_of(o.order_id), place)
-    own_remove(s, o)
+    own_remove(s, place)
 
 cdef inline int book_remove(State* s, Instrument* i, uint32_t place) except -1 nogil:
     # Takes the order out of its queue and the pool.

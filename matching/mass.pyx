@@ -66,7 +66,7 @@ cdef int find_of_account(
             place = s.holdings[holding].orders
             while place:
                 note_if_fits(s, c, place, found)
-                place = s.orders[place].own_next
+                place = s.links[place].own_next
         holding = s.holdings[holding].next
     return 0
 
@@ -81,7 +81,7 @@ cdef int find_of_instrument(
             place = s.levels[at].head
             while place:
                 note_if_fits(s, c, place, found)
-                place = s.orders[place].next
+                place = s.links[place].next
             at = ladder_next(s, &i.sides[side], s.levels[at].key)
     return 0
 

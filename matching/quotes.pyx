@@ -121,7 +121,7 @@ cdef bint meets(
     while at and s.levels[at].key <= limit:
         place = s.levels[at].head
         if place == gone:
-            place = s.orders[place].next
+            place = s.links[place].next
         if place:
             return True
         at = ladder_next(s, others, s.levels[at].key)
@@ -158,6 +158,7 @@ cdef int accept_side(
     cdef Order* o = &s.orders[place]
     cdef int64_t hold
     memset(o, 0, sizeof(Order))
+    memset(&s.links[place].client_order_id, 0, sizeof(ClientOrderId))
     o.order_id = position | SELL_BIT if asked.side == SELL else position
     o.price = <int32_t>asked.price
     o.leaves = o.size.quantity = asked.quantity

@@ -31,7 +31,7 @@ cdef bint is_fillable_by_others(
                 in_front += shown(s, &s.orders[place])
             elif not is_skipped:
                 return better + in_front >= wanted
-            place = s.orders[place].next
+            place = s.links[place].next
         better += here
         at = ladder_next(s, others, s.levels[at].key)
     return better >= wanted

@@ -73,14 +73,12 @@ cdef extern from *:
     uint32_t shelf_find "cx_shelf_find"(const Shelf* shelf, uint16_t instrument) noexcept nogil
     void shelf_add "cx_shelf_add"(Shelf* shelf, uint16_t instrument, uint32_t place) noexcept nogil
 
-cdef struct Order:  # 96 bytes; what matching reads first comes first
+cdef struct Order:  # a line of memory
     uint64_t order_id
     int64_t leaves
     int32_t price
-    uint32_t next  # behind it at its price; of a free place: the next free one
     uint32_t account
     uint32_t holding
-    uint32_t previous
     uint32_t level
     uint8_t queue  # from here on as an event begins
     uint8_t side
@@ -90,11 +88,15 @@ cdef struct Order:  # 96 bytes; what matching reads first comes first
     uint8_t instructions  # of ExecInst, and a SelfTrade mode
     Size size
     int64_t charged
-    ClientOrderId client_order_id
-    uint32_t own_next  # of the same holding, in no order that shows
-    uint32_t own_previous
     uint32_t terms  # place, 0 = none, as most orders
     uint32_t session_id  # the trader's
+
+cdef struct Link:  # of the order in the same place: who stands beside it, which changes alone
+    ClientOrderId client_order_id
+    uint32_t next  # behind it at its price; of a free place: the next free one
+    uint32_t previous
+    uint32_t own_next  # of the same holding, in no order that shows
+    uint32_t own_previous
 
 cdef struct Terms:  # what only rare orders have
     int64_t stop_price
@@ -240,6 +242,7 @@ cdef struct State:
     int64_t instruments_count
     # pools, and where they begin
     Pool order_pool
+    Pool link_pool
     Pool level_pool
     Pool node_pool
     Pool account_pool
@@ -249,6 +252,7 @@ cdef struct State:
     Pool terms_pool
     Pool control_pool
     Order* orders
+    Link* links
     Level* levels
     Node* nodes
     Account* accounts
@@ -282,16 +286,17 @@ cdef struct State:
 cdef inline uint32_t order_new(State* s) except 0 nogil:
     cdef uint32_t place = s.orders_free
     if place:
-        s.orders_free = s.orders[place].next
+        s.orders_free = s.links[place].next
     else:
         place = pool_next(&s.order_pool)
+        pool_next(&s.link_pool)
     s.orders_count += 1
     return place
 
 cdef inline int order_free(State* s, uint32_t place) except -1 nogil:
     # Nothing may point to it any more.
     s.orders[place].order_id = 0
-    s.orders[place].next = s.orders_free
+    s.links[place].next = s.orders_free
     s.orders_free = place
     s.orders_count -= 1
     if unlikely(s.orders_count == 0 and s.order_pool.end > s.orders_kept):
@@ -337,6 +342,7 @@ cdef inline void terms_free(State* s, uint32_t place) noexcept nogil:
 cdef inline int books_emptied(State* s) except -1 nogil:
     # No order is left anywhere, so no level and no node either: their memory goes back.
     pool_empty(&s.order_pool)
+    pool_empty(&s.link_pool)
     pool_empty(&s.level_pool)
     pool_empty(&s.node_pool)
     index_empty(&s.order_places, INDEX_BITS_AT_FIRST)
@@ -453,18 +459,19 @@ cdef inline int64_t holding_total(const Holding* h) noexcept nogil:
 # Whether there is somebody before or behind is as good as random, so these have no branch.
 
 cdef inline void own_add(State* s, uint32_t place) noexcept nogil:
-    cdef Order* o = &s.orders[place]
-    cdef Holding* holding = &s.holdings[o.holding]
+    cdef Link* link = &s.links[place]
+    cdef Holding* holding = &s.holdings[s.orders[place].holding]
     cdef uint32_t following = holding.orders
-    o.own_previous = 0
-    o.own_next = following
-    pick_place(following != 0, &s.orders[following].own_previous, &s.nobody)[0] = place
+    link.own_previous = 0
+    link.own_next = following
+    pick_place(following != 0, &s.links[following].own_previous, &s.nobody)[0] = place
     holding.orders = place
 
-cdef inline void own_remove(State* s, const Order* o) noexcept nogil:
-    cdef uint32_t before = o.own_previous, following = o.own_next
-    pick_place(before != 0, &s.orders[before].own_next, &s.holdings[o.holding].orders)[0] = following
-    pick_place(following != 0, &s.orders[following].own_previous, &s.nobody)[0] = before
+cdef inline void own_remove(State* s, uint32_t place) noexcept nogil:
+    cdef uint32_t before = s.links[place].own_previous, following = s.links[place].own_next
+    cdef uint32_t* first = &s.holdings[s.orders[place].holding].orders
+    pick_place(before != 0, &s.links[before].own_next, first)[0] = following
+    pick_place(following != 0, &s.links[following].own_previous, &s.nobody)[0] = before
 
 # -- events --------------------------------------------------------------------------------------
 
@@ -542,8 +549,11 @@ cdef inline EventRecord* emit_order(
     e.quantity = quantity
     e.price = o.price
     e.order_id = o.order_id
-    e.client_order_id = o.client_order_id
+    e.client_order_id = s.links[place_of(s, o)].client_order_id
     return e
+
+cdef inline uint32_t place_of(const State* s, const Order* o) noexcept nogil:
+    return <uint32_t>(o - s.orders)
 
 cdef inline int emit_fill(
     State* s, const Order* o, const Order* contra, uint8_t liquidity, uint8_t method,

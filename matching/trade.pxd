@@ -54,7 +54,7 @@ cdef inline int trade(State* s, Instrument* i, uint32_t own, int64_t minimum) ex
         return end_unseen(s, i, own, MINIMUM_QUANTITY_UNFILLED)
     while taker.leaves and others.best and s.levels[others.best].key <= limit:
         place = s.levels[others.best].head
-        await_order(s, s.orders[place].next)
+        await_order(s, s.links[place].next)
         if unlikely(is_guarded) and are_one(s, taker.account, s.orders[place].account):
             if prevent(s, i, place, taker):
                 return order_free(s, own)

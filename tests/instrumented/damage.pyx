@@ -53,7 +53,7 @@ cdef class Damage:
 
     def queue(self):
         """An order that says it is the first of its queue."""
-        self.state.orders[2].previous = 0
+        self.state.links[2].previous = 0
 
     def price(self):
         """Not that of its level."""
@@ -113,7 +113,7 @@ cdef class Damage:
 
     def list_of_a_holding(self):
         """An order that says another comes before it."""
-        self.state.orders[1].own_previous += 1
+        self.state.links[1].own_previous += 1
 
     def limit_of_orders(self):
         """Below what rests."""
