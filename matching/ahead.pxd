@@ -91,7 +91,8 @@ cdef inline void look_near(State* s, const CommandRecord* c, const Look* look) n
 cdef inline void look_at_far(State* s, const CommandRecord* c) noexcept nogil:
     # The book, and the place of a new order.
     cdef const Instrument* i = s.instruments[c.instrument_id]
-    prefetch(&s.orders[s.order_pool.end + LOOKS])
+    prefetch(&s.orders[s.order_pool.end + 3 * LOOKS])
+    prefetch(&s.links[s.order_pool.end + 3 * LOOKS])
     if likely(i != NULL):
         prefetch(i)
         prefetch(&i.parameters[VALUE_MAX])

@@ -29,6 +29,7 @@ cdef extern from *:
 
 cdef enum:
     INDEX_BITS_AT_FIRST = 10
+    SMALL_BITS = 16  # of an index that stays near
     NEAR_MASK = 0x1_FFFF
     NEAR_SIZE = 0x8_0000
     ROWS_AHEAD = 16  # that are fetched before their turn
@@ -39,6 +40,7 @@ cdef struct Index:
     uint64_t* slots  # tag << 32 | place; 0 = free
     uint64_t mask
     uint64_t count
+    uint64_t room  # for so many, before it grows
     int shift  # of a tag, to where its search begins
 
 cdef struct Near:  # in front of an index whose keys are mostly small numbers
@@ -47,6 +49,10 @@ cdef struct Near:  # in front of an index whose keys are mostly small numbers
 cdef inline uint32_t tag_of(uint64_t key) noexcept nogil:
     return <uint32_t>((key * <uint64_t>0x9E3779B97F4A7C15) >> 32)
 
+cdef inline uint64_t index_room(int bits) noexcept nogil:
+    # A quarter of a small one, so that nearly every search ends at its first slot; half of others.
+    return (<uint64_t>1 << bits) >> (2 if bits <= SMALL_BITS else 1)
+
 cdef inline int index_open(Index* x, int bits) except -1 nogil:
     cdef size_t size = sizeof(uint64_t) << bits
     x.slots = <uint64_t*>reserve(size)
@@ -54,6 +60,7 @@ cdef inline int index_open(Index* x, int bits) except -1 nogil:
         return raise_memory_error()
     x.mask = (<uint64_t>1 << bits) - 1
     x.count = 0
+    x.room = index_room(bits)
     x.shift = 32 - bits
     return 0
 
@@ -68,7 +75,7 @@ cdef inline int index_empty(Index* x, int bits) except -1 nogil:
 cdef inline int index_bits(uint64_t count) noexcept nogil:
     # Of an index that as many places do not make grow.
     cdef int bits = INDEX_BITS_AT_FIRST
-    while (<uint64_t>1 << bits) < 2 * count:
+    while index_room(bits) < count:
         bits += 1
     return bits
 
@@ -124,8 +131,8 @@ cdef inline int index_widen(Index* x, int bits) except -1 nogil:
     return 0
 
 cdef inline int index_add(Index* x, uint32_t tag, uint32_t place) except -1 nogil:
-    # The place must be absent. At most half full, so that a search ends after a step or two.
-    if unlikely(2 * x.count > x.mask):
+    # The place must be absent.
+    if unlikely(x.count == x.room):
         index_grow(x)
     index_place(x, <uint64_t>tag << 32 | place)
     return 0
@@ -214,7 +221,7 @@ cdef inline int labels_reserve(Labels* t, uint64_t count) except -1 nogil:
     # Takes the memory of as many now, for good.
     t.reserved = max(t.reserved, count)
     pool_reserve(&t.pool, count)
-    if 2 * count > t.places.mask + 1:
+    if count > t.places.room:
         index_widen(&t.places, index_bits(count))
     touch(<char*>t.places.slots, (t.places.mask + 1) * sizeof(uint64_t))
     return 0
@@ -247,7 +254,7 @@ cdef inline ClientOrderIdRow* labels_add(
     cdef ClientOrderIdRow* row = &t.rows[place]
     cdef Index* x = &t.places
     prefetch(&t.rows[place + ROWS_AHEAD])
-    if likely(t.missed_tag == tag and t.missed_count == x.count and 2 * x.count <= x.mask):
+    if likely(t.missed_tag == tag and t.missed_count == x.count and x.count < x.room):
         x.slots[t.missed_at] = <uint64_t>tag << 32 | place
         x.count += 1
     else:
