@@ -97,10 +97,9 @@ class Plan:
         table["order_id"] = np.where(named >= 0, position[named], 0)
         opened += _frames(table[: self.book], len(opened), COUNT_MAX)
         flow = _frames(table[self.book :], len(opened), batch)
-        is_order = table["kind"] == Command.NEW_ORDER
-        labels = np.count_nonzero(table["client_order_id"])
-        orders = min(np.count_nonzero(is_order), ORDERS_MAX)
-        return Workload(opened, flow, end - self.book, int(orders), int(labels))
+        orders = int(np.sum(table["kind"] == Command.NEW_ORDER))
+        labels = int(np.sum(table["client_order_id"] != b""))
+        return Workload(opened, flow, end - self.book, min(orders, ORDERS_MAX), labels)
 
 
 def frame(records: bytes, offset: int = 0) -> bytes:

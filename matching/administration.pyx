@@ -13,10 +13,12 @@ from matching.calls cimport clock_tick, phase_change
 from matching.ladder cimport end_resting, ladder_next
 from matching.layout cimport *
 from matching.limits cimport account_parameter, participant_parameter
+from matching.events cimport emit, emit_answer
+from matching.holds cimport move_position
 from matching.state cimport (
     PARAMETERS, SIDES, BookSide, Holding, Instrument, Order, State,
-    account_add, account_find, emit, emit_answer, half_up, holding_find, holding_of,
-    holding_total, is_outside_band, move_position, order_find,
+    account_add, account_find, half_up, holding_find, holding_of, holding_total, is_outside_band,
+    order_find,
 )
 from matching.memory cimport lines_of, raise_memory_error
 from matching.tables cimport labels_reindex

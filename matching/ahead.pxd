@@ -10,9 +10,14 @@ the right one or has changed since. So nothing here can change what a command do
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from matching.ladder cimport KEY_MAX, key_of, ladder_find, leaf_of
-from matching.layout cimport BUY, CANCEL_ORDER, NEW_ORDER, QUANTITY_MIN, SELL, VALUE_MAX, ClientOrderId, CommandRecord
+from matching.layout cimport (
+    BUY, CANCEL_ORDER, NEW_ORDER, QUANTITY_MIN, SELL, VALUE_MAX, ClientOrderId, CommandRecord,
+)
 from matching.memory cimport likely, pick, prefetch, unlikely
-from matching.state cimport LOOKS, NEAR, BookSide, Instrument, Level, Link, Look, Order, State, shelf_find
+from matching.state cimport (
+    LOOKS, BookSide, Instrument, Level, Link, Look, Order, State,
+    shelf_find,
+)
 from matching.tables cimport index_await, index_guess, label_tag, near_of, tag_of
 
 cdef inline void look(
@@ -51,9 +56,7 @@ cdef inline Look* look_of(State* s, uint32_t index) noexcept nogil:
 
 cdef inline bint is_far(const State* s) noexcept nogil:
     # Whether more is kept than stays near: else the last steps cost more than they save.
-    return (
-        s.orders_count + s.account_pool.end + <int64_t>s.holding_pool.end > <int64_t>NEAR
-    )
+    return s.orders_count + s.account_pool.end + <int64_t>s.holding_pool.end > s.near
 
 cdef inline void look_alone(State* s, const CommandRecord* c, uint64_t position) noexcept nogil:
     # Nothing is gained ahead of a single command.

@@ -20,9 +20,10 @@ from matching.ladder cimport book_rest, book_remove, end_line, end_resting, ladd
 from matching.layout cimport *
 from matching.memory cimport raise_memory_error
 from matching.snapshot cimport ClientOrderIdRow
+from matching.events cimport emit, emit_answer
 from matching.state cimport (
     Auction, BookSide, Instrument, Order, State,
-    emit, emit_answer, holding_find, is_outside_band, order_find,
+    holding_find, is_outside_band, order_find,
 )
 from matching.ticks cimport tick_at
 

@@ -16,9 +16,11 @@ from matching.ladder cimport (
 )
 from matching.layout cimport *
 from matching.memory cimport raise_memory_error, unlikely
+from matching.events cimport emit, emit_fill, emit_order
+from matching.holds cimport hold_of, settle
 from matching.state cimport (
     SIDES, BookSide, CallPrice, Instrument, Order, State,
-    base_price, count_trade, emit, emit_fill, emit_order, hold_of, line_at, order_find, settle,
+    base_price, count_trade, line_at, order_find,
 )
 from matching.terms cimport show
 

@@ -32,11 +32,14 @@ from matching.mass cimport mass_cancel
 from matching.memory cimport likely, unlikely
 from matching.quotes cimport quote
 from matching.snapshot cimport ClientOrderIdRow
+from matching.events cimport (
+    duplicate, emit, emit_answer, emit_order, events_begin, events_lend, reject,
+)
+from matching.holds cimport balance_of, hold_of, move_hold
 from matching.state cimport (
     LOOKS, Asked, Instrument, Order, State,
-    account_find, balance_of, duplicate, emit, emit_answer, emit_order, events_begin, events_lend,
-    hold_of, holding_find, holding_of, move_hold, order_find, order_free, order_new, reject,
-    session_add, session_find,
+    account_find, holding_find, holding_of, order_find, order_free, order_new, session_add,
+    session_find,
 )
 from matching.stops cimport heard
 from matching.terms cimport (
@@ -670,6 +673,18 @@ cdef class Engine:
     def time_ns(self):
         """Engine time, ns UTC: the largest append time seen. O(1)."""
         return self.state.time_ns
+
+    @property
+    def near(self):
+        """Orders, accounts and holdings that stay in the processor's caches. O(1).
+
+        Beyond so many, more is fetched ahead of each command. Nothing that is said depends on it.
+        """
+        return self.state.near
+
+    @near.setter
+    def near(self, int64_t count):
+        self.state.near = count
 
     def reserve(self, int64_t orders=0, int64_t client_order_ids=0):
         """Take the memory of so many resting orders and ids of a day now, and keep it.

@@ -13,10 +13,11 @@ from matching.labels cimport difference, label_refusal, remember, remembered
 from matching.layout cimport *
 from matching.limits cimport holding_refusal, sender_refusal
 from matching.snapshot cimport ClientOrderIdRow
+from matching.events cimport duplicate, emit_fill, emit_order
+from matching.holds cimport hold_of, move_hold, settle
 from matching.state cimport (
     Instrument, Order, State,
-    duplicate, emit_fill, emit_order, hold_of, holding_find, holding_of, move_hold,
-    order_free, order_new, settle,
+    holding_find, holding_of, order_free, order_new,
 )
 
 cdef void body_of(

@@ -5,7 +5,7 @@
 The same as `matching.reference.state` and `.invariants`. Nothing here is on the hot path.
 """
 
-from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
@@ -28,10 +28,12 @@ from matching.snapshot cimport (
     AccountRow, AuctionRow, ClientOrderIdRow, HoldingRow, InstrumentRow, OrderRow, ParticipantRow,
     SessionRow, TermsRow,
 )
+from matching.events cimport events_begin
+from matching.holds cimport hold_of
 from matching.state cimport (
-    INSTRUMENTS, ORDERS_KEPT, SIDES, Account, BookSide, Holding, Instrument, Level, Link, Node, Order, Owner,
-    Session, State, Terms,
-    account_add, account_find, controls_of, events_begin, hold_of, holding_of, holding_total, order_find, order_new,
+    INSTRUMENTS, NEAR, ORDERS_KEPT, SIDES, Account, BookSide, Holding, Instrument, Level, Link, Node,
+    Order, Owner, Session, State, Terms,
+    account_add, account_find, controls_of, holding_of, holding_total, order_find, order_new,
     participant_add, session_add, terms_new,
 )
 from matching.tables cimport (
@@ -74,6 +76,7 @@ cdef int state_open(State* s, object limits) except -1:
     pools_open(s)
     s.look = &s.looks[0]
     s.orders_kept = ORDERS_KEPT
+    s.near = NEAR
     return 0
 
 cdef int state_reserve(State* s, int64_t orders, int64_t client_order_ids) except -1:

@@ -11,11 +11,12 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from matching.layout cimport BIDS, BOOK, BUY, CANCELLED, SELL, STOPS, TICK_SIZE
 from matching.memory cimport likely, pick_place, prefetch, unlikely
+from matching.events cimport emit_order
+from matching.holds cimport hold_of, move_hold
 from matching.state cimport (
-    BRANCHES, LEAVES,
-    BookSide, Instrument, Leaf, Level, Node, Order, State,
-    emit_order, hold_of, level_free, level_new, line_of, move_hold, node_free,
-    node_new, order_free, own_add, own_remove, terms_free,
+    BRANCHES, LEAVES, BookSide, Instrument, Leaf, Level, Node, Order, State,
+    level_free, level_new, line_of, node_free, node_new, order_free, own_add, own_remove,
+    terms_free,
 )
 from matching.tables cimport index_add, index_remove, tag_of
 
@@ -48,7 +49,7 @@ cdef inline uint32_t leaf_known(const BookSide* side, uint32_t key) noexcept nog
 
 cdef inline uint32_t ladder_find(const State* s, BookSide* side, uint32_t key) noexcept nogil:
     # The level at the key, 0 if there is none.
-    cdef uint32_t node = leaf_known(side, key), way
+    cdef uint32_t node = leaf_known(side, key)
     if node == 0:
         node = branch_known(side, key)
         if node == 0:

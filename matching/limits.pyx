@@ -11,9 +11,10 @@ from libc.stdlib cimport calloc, free
 
 from matching.controls cimport Controls, Tonnes, tonnes_add, tonnes_differ, tonnes_pass
 from matching.layout cimport *
+from matching.events cimport emit
 from matching.state cimport (
     Account, Holding, Instrument, State,
-    controls_of, emit, holding_find, holding_of, holding_total, participant_add, participant_find,
+    controls_of, holding_find, holding_of, holding_total, participant_add, participant_find,
 )
 
 cdef enum:

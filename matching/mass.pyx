@@ -12,7 +12,8 @@ from libc.stdlib cimport free, malloc, qsort, realloc
 from matching.ladder cimport end_resting, ladder_next
 from matching.layout cimport *
 from matching.memory cimport raise_memory_error
-from matching.state cimport Instrument, Order, State, emit_answer
+from matching.events cimport emit_answer
+from matching.state cimport Instrument, Order, State
 
 cdef enum:
     ROOM_AT_FIRST = 64

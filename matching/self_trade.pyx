@@ -9,9 +9,9 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 from matching.ladder cimport end_order, end_resting, ladder_next
 from matching.layout cimport *
-from matching.state cimport (
-    BookSide, Instrument, Order, State, emit_order, hold_of, move_hold,
-)
+from matching.events cimport emit_order
+from matching.holds cimport hold_of, move_hold
+from matching.state cimport BookSide, Instrument, Order, State
 from matching.terms cimport show_less, shown
 
 cdef bint is_fillable_by_others(

@@ -6,17 +6,15 @@ place, four bytes; place 0 of every pool is nobody. What a command needs of them
 the commands before it are done (`Look`), since memory is slower than matching.
 """
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
-from libc.stdlib cimport realloc
-from libc.string cimport memcpy, memset
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memset
 
-from matching.controls cimport Controls, tonnes_add
+from matching.controls cimport Controls
 from matching.layout cimport (
-    BOOK, BP, BUY, DUPLICATE, FILL, FILLED, NONE, REJECTED, RESALE_NEXT_DAY,
-    SELL, TOTAL_LIMIT,
-    ClientOrderId, CommandRecord, EventRecord, FillRecord,
+    BOOK, TOTAL_LIMIT,
+    ClientOrderId, CommandRecord, EventRecord,
 )
-from matching.memory cimport Pool, likely, pick, pick_place, pool_empty, pool_next, raise_memory_error, unlikely
+from matching.memory cimport Pool, likely, pick_place, pool_empty, pool_next, unlikely
 from matching.tables cimport (
     INDEX_BITS_AT_FIRST, Index, Labels, Near,
     index_add, index_begin, index_empty, index_next, index_remove, near_of, tag_of,
@@ -29,15 +27,8 @@ cdef enum:
     LEAVES = 16
     BRANCHES = 8
     LOOKS = 4  # commands that are looked at together
-    NEAR = 32768  # orders, accounts and holdings that stay near
+    NEAR = 32768  # orders, accounts and holdings that stay near a processor of today
     ORDERS_KEPT = 65536  # places of an empty book that stay in memory, unless more are reserved
-
-cdef enum:  # the first eight bytes of an order and of an event, on a little-endian machine
-    OF_AN_EVENT = 0xFFFF_FFFF_FF00  # side, order type, time in force, instrument
-    OF_A_FILL = 0xFFFF_0000_FF00  # side and instrument
-    LIQUIDITY_SHIFT = 16
-    STATUS_SHIFT = 24
-    REASON_SHIFT = 48
 
 cdef extern from *:
     """
@@ -280,6 +271,7 @@ cdef struct State:
     Look looks[4 * LOOKS]
     Look* look  # of the command at hand
     bint is_far  # whether all that a look can find is looked for
+    int64_t near  # orders, accounts and holdings, up to which it is not
 
 # -- pools ---------------------------------------------------------------------------------------
 
@@ -472,185 +464,6 @@ cdef inline void own_remove(State* s, uint32_t place) noexcept nogil:
     cdef uint32_t* first = &s.holdings[s.orders[place].holding].orders
     pick_place(before != 0, &s.links[before].own_next, first)[0] = following
     pick_place(following != 0, &s.links[following].own_previous, &s.nobody)[0] = before
-
-# -- events --------------------------------------------------------------------------------------
-
-cdef inline EventRecord* event_new(State* s) except NULL nogil:
-    # The caller writes all its fields.
-    cdef EventRecord* e
-    if unlikely(s.events_count == s.events_capacity):
-        events_grow(s)
-    e = &s.events[s.events_count]
-    s.events_count += 1
-    return e
-
-cdef inline int events_grow(State* s) except -1 nogil:
-    # Room for twice as many; from where they were lent they move to the state's own memory.
-    cdef int64_t room = max(2 * s.events_capacity, s.own_capacity)
-    cdef void* moved = realloc(s.own_events, room * sizeof(EventRecord))
-    if moved == NULL:
-        return raise_memory_error()
-    if s.events != s.own_events:
-        memcpy(moved, s.events, s.events_count * sizeof(EventRecord))
-    s.events = s.own_events = <EventRecord*>moved
-    s.events_capacity = s.own_capacity = room
-    return 0
-
-cdef inline void events_lend(State* s, EventRecord* events, int64_t capacity) noexcept nogil:
-    # What is said next goes there, as long as there is room.
-    s.events = events
-    s.events_capacity = capacity
-    s.events_count = 0
-
-cdef inline void events_begin(State* s) noexcept nogil:
-    # What is said next goes to the state's own memory.
-    events_lend(s, s.own_events, s.own_capacity)
-
-cdef inline EventRecord* emit(State* s, uint8_t kind) except NULL nogil:
-    cdef EventRecord* e = event_new(s)
-    memset(e, 0, sizeof(EventRecord))
-    e.kind = kind
-    e.command_index = s.command_index
-    return e
-
-cdef inline EventRecord* emit_answer(
-    State* s, uint8_t kind, const CommandRecord* c
-) except NULL nogil:
-    # A command and its answer have the same fields in the same places, but for three.
-    cdef EventRecord* e = event_new(s)
-    e[0] = (<const EventRecord*>c)[0]
-    e.kind = kind
-    e.reason = NONE
-    e.command_index = s.command_index
-    return e
-
-cdef inline int reject(State* s, const CommandRecord* c, uint16_t reason) except -1 nogil:
-    cdef EventRecord* e = emit_answer(s, REJECTED, c)
-    e.order_type = c.kind
-    e.reason = reason
-    return 0
-
-cdef inline int duplicate(State* s, const CommandRecord* c, uint64_t order_id) except -1 nogil:
-    cdef EventRecord* e = emit_answer(s, DUPLICATE, c)
-    e.order_type = c.kind
-    e.order_id = order_id
-    return 0
-
-cdef inline EventRecord* emit_order(
-    State* s, uint8_t kind, const Order* o, uint16_t reason, int64_t value, int64_t quantity
-) except NULL nogil:
-    cdef EventRecord* e = event_new(s)
-    (<uint64_t*>e)[0] = (
-        (<const uint64_t*>&o.queue)[0] & OF_AN_EVENT | kind | <uint64_t>reason << REASON_SHIFT
-    )
-    e.account_id = s.accounts[o.account].account_id
-    e.command_index = s.command_index
-    e.value = value
-    e.quantity = quantity
-    e.price = o.price
-    e.order_id = o.order_id
-    e.client_order_id = s.links[place_of(s, o)].client_order_id
-    return e
-
-cdef inline uint32_t place_of(const State* s, const Order* o) noexcept nogil:
-    return <uint32_t>(o - s.orders)
-
-cdef inline int emit_fill(
-    State* s, const Order* o, const Order* contra, uint8_t liquidity, uint8_t method,
-    int64_t quantity, int64_t price, int64_t fee,
-) except -1 nogil:
-    cdef FillRecord* e = <FillRecord*>event_new(s)
-    (<uint64_t*>e)[0] = (
-        (<const uint64_t*>&o.queue)[0] & OF_A_FILL | FILL | <uint64_t>liquidity << LIQUIDITY_SHIFT
-        | <uint64_t>(FILLED - (o.leaves != 0)) << STATUS_SHIFT | <uint64_t>method << REASON_SHIFT
-    )
-    e.account_id = s.accounts[o.account].account_id
-    e.command_index = s.command_index
-    e.value = o.leaves
-    e.quantity = quantity
-    e.price = price
-    e.order_id = o.order_id
-    e.contra_order_id = contra.order_id
-    e.fee = fee
-    return 0
-
-# -- money and units -----------------------------------------------------------------------------
-
-cdef inline int64_t hold_of(const Order* o, int64_t fee_bp_max) noexcept nogil:
-    cdef int64_t cash = cash_hold_of(o, fee_bp_max)
-    return <int64_t>pick(o.side == BUY, <uint64_t>cash, <uint64_t>o.leaves)
-
-cdef inline int64_t cash_hold_of(const Order* o, int64_t fee_bp_max) noexcept nogil:
-    # Of a buy. value x fee stays below 2**63: VALUE_LIMIT x FEE_BP_LIMIT is 9 x 10**18.
-    cdef int64_t value = o.leaves * o.price
-    return value + (o.size.uncharged + value * fee_bp_max + BP // 2) // BP
-
-cdef inline int64_t charge(Order* o, int64_t value, int64_t fee_bp) noexcept nogil:
-    cdef int64_t due = o.size.uncharged + value * fee_bp
-    cdef int64_t fee = (due + BP // 2) // BP
-    o.size.uncharged = due - fee * BP
-    o.charged += fee
-    return fee
-
-cdef inline Balance* balance_of(const State* s, const Order* o) noexcept nogil:
-    # What the order holds: cash of the account or units of the holding.
-    cdef uint64_t cash = <uint64_t><uintptr_t>&s.accounts[o.account]
-    cdef uint64_t units = <uint64_t><uintptr_t>&s.holdings[o.holding]
-    return <Balance*><uintptr_t>pick(o.side == BUY, cash, units)
-
-cdef inline void move_position(State* s, uint32_t account, int64_t more) noexcept nogil:
-    # What the account holds or is buying of all instruments, counted where there are controls.
-    cdef const Account* a = &s.accounts[account]
-    if unlikely(a.controls | a.participant_controls):
-        tonnes_add(&s.controls[a.controls].position, more)
-        tonnes_add(&s.controls[a.participant_controls].position, more)
-
-cdef inline void move_hold(State* s, const Order* o, int64_t more, int64_t tonnes) noexcept nogil:
-    # Holds that much more, for leaves that are so many tonnes more.
-    cdef Balance* balance = balance_of(s, o)
-    cdef int64_t bought = tonnes & (0 - <int64_t>(o.side == BUY))
-    balance.available -= more
-    balance.held += more
-    s.holdings[o.holding].buying += bought
-    move_position(s, o.account, bought)
-
-cdef inline int64_t settle(
-    State* s, const Instrument* i, Order* o, int64_t quantity, int64_t value, int64_t fee_bp
-) noexcept nogil:
-    # One side of a fill: pay or deliver, give back what the hold no longer needs; the fee.
-    if o.side == BUY:
-        return settle_buy(s, i, o, quantity, value, fee_bp)
-    return settle_sell(s, o, quantity, value, fee_bp)
-
-cdef inline int64_t settle_buy(
-    State* s, const Instrument* i, Order* o, int64_t quantity, int64_t value, int64_t fee_bp
-) noexcept nogil:
-    cdef Account* account = &s.accounts[o.account]
-    cdef Holding* holding = &s.holdings[o.holding]
-    cdef int64_t freed = cash_hold_of(o, i.fee_bp_max), fee
-    o.leaves -= quantity
-    fee = charge(o, value, fee_bp)
-    freed -= cash_hold_of(o, i.fee_bp_max)
-    account.held -= freed
-    account.available += freed - value - fee
-    holding.buying -= quantity
-    if unlikely(i.parameters[RESALE_NEXT_DAY] != 0):
-        holding.locked += quantity
-    else:
-        holding.available += quantity
-    s.fees += fee
-    return fee
-
-cdef inline int64_t settle_sell(
-    State* s, Order* o, int64_t quantity, int64_t value, int64_t fee_bp
-) noexcept nogil:
-    cdef int64_t fee = charge(o, value, fee_bp)
-    o.leaves -= quantity
-    s.holdings[o.holding].held -= quantity
-    s.accounts[o.account].available += value - fee
-    move_position(s, o.account, -quantity)
-    s.fees += fee
-    return fee
 
 # -- instruments ---------------------------------------------------------------------------------
 

@@ -12,8 +12,8 @@ from libc.stdint cimport uint32_t, uint64_t, uintptr_t
 from matching.layout cimport ClientOrderId
 from matching.memory cimport (
     HUGE_PAGE,
-    Pool, likely, pick, pool_close, pool_next, pool_open, pool_reserve, prefetch, raise_memory_error,
-    release, reserve, take, touch, unlikely,
+    Pool, likely, pick, pool_close, pool_next, pool_open, pool_reserve, prefetch,
+    raise_memory_error, release, reserve, take, touch, unlikely,
 )
 from matching.snapshot cimport ClientOrderIdRow
 

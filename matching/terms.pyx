@@ -11,9 +11,8 @@ from libc.string cimport memset
 from matching.draws cimport mix
 from matching.ladder cimport level_append, level_unlink
 from matching.layout cimport *
-from matching.state cimport (
-    Asked, Instrument, Order, State, Terms, emit_order, terms_free, terms_new,
-)
+from matching.events cimport emit_order
+from matching.state cimport Asked, Instrument, Order, State, Terms, terms_free, terms_new
 from matching.ticks cimport round_down, round_up
 
 cdef packed struct TermsTail:  # the last 16 bytes of a TERMS_SET

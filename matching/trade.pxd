@@ -18,10 +18,9 @@ from matching.layout cimport (
 )
 from matching.memory cimport pick, unlikely
 from matching.self_trade cimport are_one, is_fillable_by_others, mode_of, prevent
-from matching.state cimport (
-    BookSide, Instrument, Order, State, count_trade, emit_fill, order_free,
-    settle_buy, settle_sell, terms_free,
-)
+from matching.events cimport emit_fill
+from matching.holds cimport settle_buy, settle_sell
+from matching.state cimport BookSide, Instrument, Order, State, count_trade, order_free, terms_free
 from matching.terms cimport is_used_up, refill, show, take_visible
 
 cdef inline int enter_order(

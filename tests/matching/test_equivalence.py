@@ -97,6 +97,40 @@ def test_thousands_of_levels() -> None:
     assert twin.heard[Event.FILL, 0] >= 2 * 2_700
 
 
+def test_accounts_with_like_numbers_and_many_holdings() -> None:
+    """Where a number or an instrument is not found at its first place."""
+    twin, flow = Twin(), Flow(8)
+    accounts = [7, 7 + 2**17, 7 + 2**18, 7 + 2**31]
+    instruments = range(1, 9)
+    opening = [command(Command.INSTRUMENT_OPEN, instrument_id=i) for i in instruments]
+    for account in accounts:
+        named = {"account_id": account}
+        opening.append(command(Command.ACCOUNT_OPEN, order_id=account, **named))
+        opening.append(command(Command.CASH_DEPOSIT, quantity=10**9, **named))
+        for i in instruments:
+            opening.append(command(Command.UNITS_DEPOSIT, instrument_id=i, quantity=10**5, **named))
+    opening.append(command(Command.PHASE_CHANGE, order_type=Phase.CONTINUOUS))
+    run(twin, flow, [flow.record(frame(opening))])
+    for ref in range(1, 30):
+        orders = [
+            command(
+                Command.NEW_ORDER,
+                account_id=flow.random.choice(accounts),
+                session_id=flow.random.choice(accounts),
+                ref=ref * 100 + n,
+                instrument_id=flow.random.choice(instruments),
+                side=flow.random.choice((Side.BUY, Side.SELL)),
+                order_type=OrderType.LIMIT,
+                time_in_force=TimeInForce.GTC,
+                quantity=flow.random.randint(1, 9),
+                price=flow.random.randint(95, 105),
+            )
+            for n in range(40)
+        ]
+        run(twin, flow, [flow.record(frame(orders))])
+    assert twin.heard[Event.FILL, 0] > 100
+
+
 def test_tables_grow() -> None:
     """Past the first size of every pool and table, with many accounts and labels."""
     twin, flow = Twin(), Flow(6)

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 
-from matching import compiled, reference
 from matching.layout import (
     COUNT_MAX,
     INDEX_BITS,
@@ -76,15 +75,19 @@ def test_accounts_and_sessions_with_one_tag() -> None:
 
 
 def test_holdings_with_one_tag() -> None:
-    """Their key is the place of the account, from 1 as they were opened, and the instrument."""
+    """Their key is the place of the account, from 1 as they were opened, and the instrument.
+
+    Four others come first, since those are found in the account itself.
+    """
     twin, flow = opened()
     keys = with_one_tag(((8 << 16) + instrument for instrument in range(3, 9_000)), APART)
     places = [key >> 16 for key in keys]
     accounts = range(1_000, 1_001 + max(places))
     commands = [command(Command.ACCOUNT_OPEN, account_id=account_id) for account_id in accounts]
-    for key in keys:
-        commands.append(command(Command.INSTRUMENT_OPEN, instrument_id=key & 0xFFFF))
-    for key in (*keys, *reversed(keys)):
+    first = [at << 16 | instrument for at in places for instrument in range(60_001, 60_005)]
+    for instrument_id in {key & 0xFFFF for key in (*keys, *first)}:
+        commands.append(command(Command.INSTRUMENT_OPEN, instrument_id=instrument_id))
+    for key in (*first, *keys, *reversed(keys)):
         named = {"account_id": accounts[(key >> 16) - 7], "instrument_id": key & 0xFFFF}
         commands.append(command(Command.UNITS_DEPOSIT, quantity=5, **named))
     for at in range(0, len(commands), COUNT_MAX):
@@ -124,8 +127,7 @@ def test_orders_with_one_tag() -> None:
     for key in keys:
         flow.offset, index = divmod(key, 2**INDEX_BITS)
         moved = encode(replace(decode(twin.reference.snapshot()), next_offset=flow.offset))
-        twin.reference = reference.Engine.restore(moved)
-        twin.compiled = compiled.Engine.restore(moved)
+        twin.restore(moved, moved)
         order = command(Command.NEW_ORDER, **ASK)
         twin.apply(flow.record(frame([*[TICK] * index, order])))
     twin.check()

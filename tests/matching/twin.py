@@ -12,12 +12,13 @@ from tests.matching.frames import events
 
 
 class Twin:
-    """A reference and a compiled engine which must never differ."""
+    """A reference and a compiled engine which must never differ; nor one that always looks far."""
 
     def __init__(self, limits: Limits | None = None) -> None:
         chosen = limits or Limits()
         self.reference: EngineProtocol = reference.Engine(chosen)
         self.compiled: EngineProtocol = compiled.Engine(chosen)
+        self.far = far(compiled.Engine(chosen))
         self.heard: Counter[tuple[int, int]] = Counter()  # event kind, reason
 
     def apply(self, record: Record) -> bytes:
@@ -30,6 +31,7 @@ class Twin:
             pairs = zip(rows, events(output), strict=False)
             different = next((pair for pair in pairs if pair[0] != pair[1]), "one is longer")
             raise AssertionError(f"record {offset}: {different}")
+        assert self.far.apply(offset, append_ns, frame) == output
         self.heard.update((e.kind, e.reason) for e in rows)
         return output
 
@@ -37,16 +39,27 @@ class Twin:
         """Equal snapshots and properties, and nothing broken in either."""
         assert self.reference.self_check() == []
         assert self.compiled.self_check() == []
+        assert self.far.self_check() == []
         for name in ("next_offset", "next_event", "epoch", "leader", "time_ns"):
             assert getattr(self.reference, name) == getattr(self.compiled, name), name
-        assert self.reference.snapshot() == self.compiled.snapshot()
+        assert self.reference.snapshot() == self.compiled.snapshot() == self.far.snapshot()
 
     def swap(self) -> None:
         """Each engine goes on from the snapshot of the other."""
-        data = self.reference.snapshot(), self.compiled.snapshot()
-        self.reference = reference.Engine.restore(data[1])
-        self.compiled = compiled.Engine.restore(data[0])
+        self.restore(self.compiled.snapshot(), self.reference.snapshot())
         self.check()
+
+    def restore(self, of_reference: bytes, of_compiled: bytes) -> None:
+        """All go on from these snapshots."""
+        self.reference = reference.Engine.restore(of_reference)
+        self.compiled = compiled.Engine.restore(of_compiled)
+        self.far = far(compiled.Engine.restore(of_compiled))
+
+
+def far(engine: compiled.Engine) -> compiled.Engine:
+    """An engine for which nothing is near."""
+    engine.near = 0
+    return engine
 
 
 def run(twin: Twin, flow: Flow, records: Iterable[Record], every: int = 25) -> None:

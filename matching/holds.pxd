@@ -1,0 +1,85 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True
+"""Money and units: what an order holds, what it is charged, and how a fill settles."""
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
+
+from matching.controls cimport tonnes_add
+from matching.layout cimport BP, BUY, RESALE_NEXT_DAY
+from matching.memory cimport pick, unlikely
+from matching.state cimport Account, Balance, Holding, Instrument, Order, State
+
+cdef inline int64_t hold_of(const Order* o, int64_t fee_bp_max) noexcept nogil:
+    cdef int64_t cash = cash_hold_of(o, fee_bp_max)
+    return <int64_t>pick(o.side == BUY, <uint64_t>cash, <uint64_t>o.leaves)
+
+cdef inline int64_t cash_hold_of(const Order* o, int64_t fee_bp_max) noexcept nogil:
+    # Of a buy. value x fee stays below 2**63: VALUE_LIMIT x FEE_BP_LIMIT is 9 x 10**18.
+    cdef int64_t value = o.leaves * o.price
+    return value + (o.size.uncharged + value * fee_bp_max + BP // 2) // BP
+
+cdef inline int64_t charge(Order* o, int64_t value, int64_t fee_bp) noexcept nogil:
+    cdef int64_t due = o.size.uncharged + value * fee_bp
+    cdef int64_t fee = (due + BP // 2) // BP
+    o.size.uncharged = due - fee * BP
+    o.charged += fee
+    return fee
+
+cdef inline Balance* balance_of(const State* s, const Order* o) noexcept nogil:
+    # What the order holds: cash of the account or units of the holding.
+    cdef uint64_t cash = <uint64_t><uintptr_t>&s.accounts[o.account]
+    cdef uint64_t units = <uint64_t><uintptr_t>&s.holdings[o.holding]
+    return <Balance*><uintptr_t>pick(o.side == BUY, cash, units)
+
+cdef inline void move_position(State* s, uint32_t account, int64_t more) noexcept nogil:
+    # What the account holds or is buying of all instruments, counted where there are controls.
+    cdef const Account* a = &s.accounts[account]
+    if unlikely(a.controls | a.participant_controls):
+        tonnes_add(&s.controls[a.controls].position, more)
+        tonnes_add(&s.controls[a.participant_controls].position, more)
+
+cdef inline void move_hold(State* s, const Order* o, int64_t more, int64_t tonnes) noexcept nogil:
+    # Holds that much more, for leaves that are so many tonnes more.
+    cdef Balance* balance = balance_of(s, o)
+    cdef int64_t bought = tonnes & (0 - <int64_t>(o.side == BUY))
+    balance.available -= more
+    balance.held += more
+    s.holdings[o.holding].buying += bought
+    move_position(s, o.account, bought)
+
+cdef inline int64_t settle(
+    State* s, const Instrument* i, Order* o, int64_t quantity, int64_t value, int64_t fee_bp
+) noexcept nogil:
+    # One side of a fill: pay or deliver, give back what the hold no longer needs; the fee.
+    if o.side == BUY:
+        return settle_buy(s, i, o, quantity, value, fee_bp)
+    return settle_sell(s, o, quantity, value, fee_bp)
+
+cdef inline int64_t settle_buy(
+    State* s, const Instrument* i, Order* o, int64_t quantity, int64_t value, int64_t fee_bp
+) noexcept nogil:
+    cdef Account* account = &s.accounts[o.account]
+    cdef Holding* holding = &s.holdings[o.holding]
+    cdef int64_t freed = cash_hold_of(o, i.fee_bp_max), fee
+    o.leaves -= quantity
+    fee = charge(o, value, fee_bp)
+    freed -= cash_hold_of(o, i.fee_bp_max)
+    account.held -= freed
+    account.available += freed - value - fee
+    holding.buying -= quantity
+    if unlikely(i.parameters[RESALE_NEXT_DAY] != 0):
+        holding.locked += quantity
+    else:
+        holding.available += quantity
+    s.fees += fee
+    return fee
+
+cdef inline int64_t settle_sell(
+    State* s, Order* o, int64_t quantity, int64_t value, int64_t fee_bp
+) noexcept nogil:
+    cdef int64_t fee = charge(o, value, fee_bp)
+    o.leaves -= quantity
+    s.holdings[o.holding].held -= quantity
+    s.accounts[o.account].available += value - fee
+    move_position(s, o.account, -quantity)
+    s.fees += fee
+    return fee
