@@ -105,6 +105,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     node: int = 1  # number of this process among engines
     engine_tick_ms: int = 1_000  # an idle engine says that it lives this often
     engine_silence_ms: int = 400  # records unpublished for so long: a standby takes over
+    engine_reserve_orders: int = 0  # resting orders whose memory is taken at the start; 0 = none
+    engine_reserve_client_order_ids: int = 0  # the same for the client order ids of a day
     throttle_per_second: int = 1_000  # orders a second and participant
     batch_interval_us: int = 500  # smallest time between two frames of the gateway
     log_level: str = "info"  # debug, info, warning, error

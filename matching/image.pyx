@@ -31,8 +31,8 @@ from matching.snapshot cimport (
 from matching.events cimport events_begin
 from matching.holds cimport hold_of
 from matching.state cimport (
-    INSTRUMENTS, NEAR, ORDERS_KEPT, SIDES, Account, BookSide, Holding, Instrument, Level, Link, Node,
-    Order, Owner, Session, State, Terms,
+    INSTRUMENTS, NEAR, ORDERS_KEPT, SIDES, Account, BookSide, Holding, Instrument, Level, Link,
+    Node, Order, Owner, Session, State, Terms,
     account_add, account_find, controls_of, holding_of, holding_total, order_find, order_new,
     participant_add, session_add, terms_new,
 )

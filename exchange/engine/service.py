@@ -30,7 +30,7 @@ from exchange.settings import (
     SNAPSHOTS_KEPT,
     Settings,
 )
-from matching import Engine, EngineProtocol
+from matching import Engine, EngineProtocol, Limits
 
 NODE_MAX = 2**23 - 1  # so that a run id fits 63 bits
 INTERVAL_MS_MIN = 10
@@ -62,6 +62,9 @@ class EngineService:
             raise ValueError(f"node {node} is outside 0..{NODE_MAX}")
         if min(settings.engine_tick_ms, settings.engine_silence_ms) < INTERVAL_MS_MIN:
             raise ValueError(f"engine tick and silence must be {INTERVAL_MS_MIN} ms or more")
+        _check_reserve("orders", settings.engine_reserve_orders, Limits().orders_max)
+        most = Limits().client_order_ids_max
+        _check_reserve("client_order_ids", settings.engine_reserve_client_order_ids, most)
         self.name = f"engine-{market.code}"
         self.run_id = node << NODE_SHIFT | random_id() % (1 << NODE_SHIFT)
         self._log = log_
@@ -147,6 +150,9 @@ class EngineService:
         return self._replicate(self._engine(), frames.GENESIS, 0)
 
     def _replicate(self, engine: EngineProtocol, chain: bytes, events_offset: int) -> Replica:
+        engine.reserve(
+            self._settings.engine_reserve_orders, self._settings.engine_reserve_client_order_ids
+        )
         return Replica(
             engine,
             chain=chain,
@@ -310,6 +316,11 @@ async def _close(reader: Reader) -> None:
         await reader.close()
     except LogError as error:
         log.warning("reader not closed", error=str(error))
+
+
+def _check_reserve(what: str, count: int, most: int) -> None:
+    if not 0 <= count <= most:
+        raise ValueError(f"engine_reserve_{what} {count} is outside 0..{most}")
 
 
 async def _first_failure(*works: Coroutine[Any, Any, None]) -> None:

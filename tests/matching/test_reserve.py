@@ -19,9 +19,10 @@ def test_what_is_said_does_not_depend_on_it() -> None:
     for number, record in enumerate([*flow.opening(), *flow.frames(150, everything)]):
         said = twin.apply(record)
         flow.hear(said)
-        assert ready.apply(*record) == said
+        assert ready.apply(*record) == said == ready.said
         if number % 40 == 0:
             ready.reserve(orders=number, client_order_ids=number * 1_000)
+    assert twin.far.near == 0 < ready.near
     assert ready.self_check() == []
     assert ready.snapshot() == twin.compiled.snapshot()
 

@@ -27,7 +27,11 @@ class Running:
         self.tasks: dict[EngineService, tuple[asyncio.Task[None], asyncio.Event]] = {}
 
     def start(self, node: int = 1, **given: Any) -> EngineService:
-        given_settings = {"engine_tick_ms": 100, "engine_silence_ms": 60}
+        given_settings = {
+            "engine_tick_ms": 100,
+            "engine_silence_ms": 60,
+            "engine_reserve_orders": 1_000,
+        }
         given_settings |= given.pop("settings", {})
         settings = Settings(data=self.data, **given_settings)
         log = given.pop("log", self.log)

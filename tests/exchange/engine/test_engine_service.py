@@ -469,6 +469,8 @@ async def test_stop_before_anything_happened(running):
         (2**23, {}, "node 8388608 is outside"),
         (1, {"engine_silence_ms": 0}, "10 ms or more"),
         (1, {"engine_tick_ms": 9}, "10 ms or more"),
+        (1, {"engine_reserve_orders": -1}, "engine_reserve_orders -1 is outside 0..4194304"),
+        (1, {"engine_reserve_client_order_ids": 2**30}, "outside 0..16777216"),
     ],
 )
 async def test_settings_that_cannot_work_are_refused(running, node, settings, words):
