@@ -16,6 +16,8 @@ from matching import reference
 from matching.protocol import EngineProtocol
 from tests.matching import flows
 from tests.matching.flows import Flow, Record
+from tests.matching.limit_flows import LIMIT_FLOWS
+from tests.matching.maker_flows import MAKER_FLOWS
 
 FOLDER = Path(__file__).parent.parent / "golden"
 FRAMES = FOLDER / "matching_flow.bin"
@@ -47,12 +49,12 @@ def outcome(engine: EngineProtocol) -> dict[str, str | int]:
 
 
 def _record() -> None:
-    flow, engine = Flow(2026), reference.Engine()
+    flow, engine = Flow(2123), reference.Engine()
     made = [*flow.opening(), flow.rules()]
     for record in made:
         flow.hear(engine.apply(*record))
-    for commands in (flows.trading, flows.everything, flows.labels, flows.fill_or_kill):
-        for record in flow.frames(60, commands, most=8):
+    for commands in (flows.WHOLE_FLOWS | MAKER_FLOWS | LIMIT_FLOWS).values():
+        for record in flow.frames(40, commands, most=8):
             flow.hear(engine.apply(*record))
             made.append(record)
     made += flows.broken_frames(flow, 20)
