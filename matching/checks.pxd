@@ -10,7 +10,7 @@ from matching.calls cimport phase_refusal
 from matching.layout cimport *
 from matching.limits cimport collar_edge, collar_refusal
 from matching.memory cimport unlikely
-from matching.state cimport Asked, Instrument, State, is_outside_band
+from matching.state cimport Asked, Instrument, State, base_price, is_outside_band
 from matching.terms cimport POST_ONLY_BITS, must_match, quantities_refusal, would_trade
 from matching.ticks cimport round_down, round_up, tick_at
 
@@ -22,6 +22,7 @@ cdef inline uint16_t refusal(
     uint8_t time_in_force, int64_t price, int64_t executed, const Asked* asked,
 ) noexcept nogil:
     cdef uint16_t reason
+    cdef int64_t base
     if unlikely(i.phase != CONTINUOUS or time_in_force == AT_THE_OPENING):
         reason = phase_refusal(i.phase, time_in_force, must_match(time_in_force, asked))
         if reason:
@@ -52,8 +53,10 @@ cdef inline uint16_t refusal(
         return VALUE_ABOVE_MAX
     if unlikely(is_stop(order_type)) and not is_on_tick(i, asked.stop_price):
         return STOP_PRICE_OUT_OF_RANGE
-    if unlikely(i.has_limits) and order_type != MARKET and collar_refusal(i, side, price):
-        return PRICE_OUTSIDE_COLLAR
+    if unlikely(i.has_limits) and order_type != MARKET:
+        base = asked.stop_price if is_stop(order_type) else base_price(i)
+        if collar_refusal(i, side, price, base):
+            return PRICE_OUTSIDE_COLLAR
     if unlikely(asked.instructions & POST_ONLY_BITS) and would_trade(s, i, side, price):
         return POST_ONLY_WOULD_TRADE
     return NONE
@@ -133,7 +136,7 @@ cdef inline int64_t protection_price(
         return 0
     limit = protected(i, side, s.orders[s.levels[best].head].price)
     if unlikely(i.has_limits):
-        edge = collar_edge(i, side)
+        edge = collar_edge(i, side, base_price(i))
         return min(limit, edge) if side == BUY else max(limit, edge)
     return limit
 

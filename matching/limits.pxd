@@ -6,7 +6,7 @@ from matching.layout cimport (
     BP, BUY, COLLAR_BP, LISTED, NONE, POLICY, PRICE_LIMIT, PRICE_OUTSIDE_COLLAR, CommandRecord,
 )
 from matching.memory cimport likely, unlikely
-from matching.state cimport Instrument, State, base_price
+from matching.state cimport Instrument, State
 from matching.ticks cimport round_down, round_up
 
 cdef int account_parameter(State* s, uint32_t account, const CommandRecord* c) except -1 nogil
@@ -34,9 +34,9 @@ cdef inline uint16_t holding_refusal(
         return NONE
     return growth_refusal(s, i, account, more) if side == BUY else NONE
 
-cdef inline int64_t collar_edge(const Instrument* i, uint8_t side) noexcept nogil:
-    # The furthest limit within the collar, on the tick; without a collar the furthest of all.
-    cdef int64_t width = i.parameters[COLLAR_BP], base = base_price(i)
+cdef inline int64_t collar_edge(const Instrument* i, uint8_t side, int64_t base) noexcept nogil:
+    # The furthest limit within the collar around `base`, on the tick; without a collar of all.
+    cdef int64_t width = i.parameters[COLLAR_BP]
     if width == 0 or base == 0 or i.parameters[POLICY] == LISTED:
         return PRICE_LIMIT if side == BUY else 0
     if side == BUY:
@@ -44,9 +44,9 @@ cdef inline int64_t collar_edge(const Instrument* i, uint8_t side) noexcept nogi
     return round_up(i, (base * (BP - width) + BP - 1) // BP)
 
 cdef inline uint16_t collar_refusal(
-    const Instrument* i, uint8_t side, int64_t price
+    const Instrument* i, uint8_t side, int64_t price, int64_t base
 ) noexcept nogil:
-    # Whether a limit reaches too far from the last price.
-    cdef int64_t edge = collar_edge(i, side)
+    # Whether a limit reaches too far from the last price, or a stop's from its own.
+    cdef int64_t edge = collar_edge(i, side, base)
     cdef bint is_beyond = price > edge if side == BUY else price < edge
     return PRICE_OUTSIDE_COLLAR if is_beyond else NONE

@@ -169,7 +169,7 @@ class Instrument:
         best = self.opposite(side).best()
         if best is None:
             return None
-        limit, edge = self.protected(side, best), self.collar_edge(side)
+        limit, edge = self.protected(side, best), self.collar_edge(side, self.base_price())
         return min(limit, edge) if side == Side.BUY else max(limit, edge)
 
     def protected(self, side: int, price: int) -> int:
@@ -181,9 +181,9 @@ class Instrument:
         limit = self.round_up(max(-(-price * (BP - walk) // BP), 1))
         return max(limit, band[0]) if band else limit
 
-    def collar_edge(self, side: int) -> int:
-        """The furthest limit within the collar, of all prices without one. O(1)."""
-        width, base = self[Parameter.COLLAR_BP], self.base_price()
+    def collar_edge(self, side: int, base: int) -> int:
+        """The furthest limit within the collar around `base`, of all prices without one. O(1)."""
+        width = self[Parameter.COLLAR_BP]
         is_listed = self[Parameter.POLICY] == Policy.LISTED
         if width == 0 or base == 0 or is_listed:
             return PRICE_LIMIT if side == Side.BUY else 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator
 
-from matching.layout import Parameter, Reason, Side
+from matching.layout import Parameter, Queue, Reason, Side
 from matching.reference.accounts import Account, Controls
 from matching.reference.book import Order
 from matching.reference.instruments import Instrument
@@ -49,10 +49,12 @@ def holding_refusal(state: State, instrument: Instrument, order: Order, more: in
     return Reason.NONE
 
 
-def collar_refusal(instrument: Instrument, side: int, price: int) -> Reason:
-    """Whether a limit reaches too far from the last price. O(1)."""
-    edge = instrument.collar_edge(side)
-    is_beyond = price > edge if side == Side.BUY else price < edge
+def collar_refusal(instrument: Instrument, order: Order) -> Reason:
+    """Whether a limit reaches too far from the last price, or a stop's from its own. O(1)."""
+    is_stop = order.queue == Queue.STOPS
+    base = order.stop_price if is_stop else instrument.base_price()
+    edge = instrument.collar_edge(order.side, base)
+    is_beyond = order.price > edge if order.side == Side.BUY else order.price < edge
     return Reason.PRICE_OUTSIDE_COLLAR if is_beyond else Reason.NONE
 
 

@@ -357,7 +357,7 @@ def _limit_refusal(instrument: Instrument, order: Order, gone: frozenset[int]) -
         return Reason.VALUE_ABOVE_MAX
     if order.queue == Queue.STOPS and not instrument.is_on_tick(order.stop_price):
         return Reason.STOP_PRICE_OUT_OF_RANGE
-    reason = Reason.NONE if is_market else collar_refusal(instrument, order.side, order.price)
+    reason = Reason.NONE if is_market else collar_refusal(instrument, order)
     if reason:
         return reason
     if order.instructions & POST_ONLY and instrument.would_trade(order.side, order.price, gone):

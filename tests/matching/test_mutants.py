@@ -173,11 +173,11 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "buys that rest do not count": (limits, "_position", _held_alone),
     "holdings without bound": (trading, "holding_refusal", lambda *asked: Reason.NONE),
-    "no collar": (trading, "collar_refusal", lambda instrument, side, price: Reason.NONE),
+    "no collar": (trading, "collar_refusal", lambda instrument, order: Reason.NONE),
     "collar is wider": (
         Instrument,
         "collar_edge",
-        lambda self, side: _edge(self, side) + (10 if side == Side.BUY else -10),
+        lambda self, side, base: _edge(self, side, base) + (10 if side == Side.BUY else -10),
     ),
     "slices keep their place": (trading, "refill", _refilled_in_place),
     "icebergs show all": (Order, "showing", property(lambda self: self.leaves)),
