@@ -47,7 +47,6 @@ MID = 100_000
 START_NS = 1_700_000_000_000_000_000
 FRAME_NS = 1_000_000
 MAKER_FEE_BP, TAKER_FEE_BP = 5, 10
-ORDERS_MAX = 600_000  # that rest at once in any of these flows
 
 _HEADER = struct.Struct("<IHBBIIqqqII32s")
 assert _HEADER.size == HEADER_SIZE
@@ -80,6 +79,7 @@ class Plan:
     named: Places
     book: int = 0
     trades: int = 0  # that price-time priority must make of it
+    resting: int = 0  # orders that it may leave at once
 
     def framed(self, batch: int, commands: int | None = None) -> Workload:
         """The flow, or its first commands, in frames of `batch`. O(commands)."""
@@ -97,9 +97,8 @@ class Plan:
         table["order_id"] = np.where(named >= 0, position[named], 0)
         opened += _frames(table[: self.book], len(opened), COUNT_MAX)
         flow = _frames(table[self.book :], len(opened), batch)
-        orders = int(np.sum(table["kind"] == Command.NEW_ORDER))
         labels = int(np.sum(table["client_order_id"] != b""))
-        return Workload(opened, flow, end - self.book, min(orders, ORDERS_MAX), labels)
+        return Workload(opened, flow, end - self.book, self.resting, labels)
 
 
 def frame(records: bytes, offset: int = 0) -> bytes:
@@ -256,7 +255,8 @@ def steady(
     if labels:
         _label(table)
     trades = sum(flow.trades() for flow in flows)
-    return Plan(opening(instruments, accounts, held), table, named, resting, trades)
+    most = 2 * resting
+    return Plan(opening(instruments, accounts, held), table, named, resting, trades, most)
 
 
 class _Flow:
@@ -316,7 +316,8 @@ def deep(
     named = _cancel(random, table, levels, cancels)
     if labels:
         _label(table)
-    return Plan(opening(1, 5_000), table, named, total if is_book else 0)
+    book = total if is_book else 0
+    return Plan(opening(1, 5_000), table, named, book, resting=int(resting * 1.1))
 
 
 def sweeping(resting: int, levels: int, sweeps: int, *, seed: int = 3) -> Plan:
@@ -332,4 +333,4 @@ def sweeping(resting: int, levels: int, sweeps: int, *, seed: int = 3) -> Plan:
     table["session_id"] = table["account_id"]
     whole = np.concatenate([plan.table, table])
     named = np.concatenate([plan.named, np.full(sweeps, -1)])
-    return Plan(plan.opening, whole, named, len(plan.table))
+    return Plan(plan.opening, whole, named, len(plan.table), resting=plan.resting)

@@ -3,8 +3,8 @@
 
 A miss takes longer than a command, and a command misses four times in a row when its book or its
 accounts are many. So some commands of a frame are taken through the steps below together. What
-is found on the way is a guess by the tag: who uses it looks at the key, and searches if it is not
-the right one or has changed since. So nothing here can change what a command does.
+is found on the way is a guess by some bits of the key: who uses it looks at the key, and searches
+if it is not the right one or has changed since. So nothing here can change what a command does.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
@@ -18,7 +18,7 @@ from matching.state cimport (
     LOOKS, BookSide, Instrument, Level, Link, Look, Order, State,
     shelf_find,
 )
-from matching.tables cimport index_await, index_guess, label_tag, near_of, tag_of
+from matching.tables cimport index_await, index_guess, label_tag, direct_of, tag_of
 
 cdef inline void look(
     State* s, const CommandRecord* c, uint32_t count, uint32_t index, uint64_t position
@@ -34,7 +34,7 @@ cdef inline void look(
     for at in range(index, min(count, index + LOOKS)):
         look_at(s, &c[at], look_of(s, at))
     for at in range(index, min(count, index + LOOKS)):
-        look_near(s, &c[at], look_of(s, at))
+        look_at_holding(s, &c[at], look_of(s, at))
 
 cdef inline void look_far(
     State* s, const CommandRecord* c, uint32_t count, uint32_t index, uint64_t position
@@ -62,7 +62,7 @@ cdef inline void look_alone(State* s, const CommandRecord* c, uint64_t position)
     # Nothing is gained ahead of a single command.
     look_up(s, c, position, &s.looks[0])
     look_at(s, c, &s.looks[0])
-    look_near(s, c, &s.looks[0])
+    look_at_holding(s, c, &s.looks[0])
 
 cdef inline void look_up(
     State* s, const CommandRecord* c, uint64_t position, Look* look
@@ -71,28 +71,28 @@ cdef inline void look_up(
     cdef ClientOrderId label = c.client_order_id
     look.label_tag = label_tag(&s.labels, c.account_id, &label)
     index_await(&s.labels.places, look.label_tag)
-    prefetch(near_of(&s.sessions_near, c.session_id))
-    prefetch(near_of(&s.accounts_near, c.account_id))
+    prefetch(direct_of(&s.sessions_direct, c.session_id))
+    prefetch(direct_of(&s.accounts_direct, c.account_id))
     index_await(&s.order_places, tag_of(pick(c.kind == NEW_ORDER, position, c.order_id)))
     prefetch(&s.instruments[c.instrument_id])
 
 cdef inline void look_at(State* s, const CommandRecord* c, Look* look) noexcept nogil:
     # What they will most likely answer.
-    look.session = near_of(&s.sessions_near, c.session_id)[0]
+    look.session = direct_of(&s.sessions_direct, c.session_id)[0]
     prefetch(&s.sessions[look.session])
-    look.account = near_of(&s.accounts_near, c.account_id)[0]
+    look.account = direct_of(&s.accounts_direct, c.account_id)[0]
     prefetch(&s.accounts[look.account])
     look.order = index_guess(&s.order_places, tag_of(c.order_id))
     prefetch(&s.orders[look.order])
     prefetch(&s.links[look.order])
 
-cdef inline void look_near(State* s, const CommandRecord* c, const Look* look) noexcept nogil:
+cdef inline void look_at_holding(State* s, const CommandRecord* c, const Look* look) noexcept nogil:
     # The holding, if it is among the first of the account.
     cdef uint32_t holding = shelf_find(&s.accounts[look.account].shelf, c.instrument_id)
     prefetch(&s.holdings[holding])
 
 cdef inline void look_at_far(State* s, const CommandRecord* c) noexcept nogil:
-    # The book, and the place of a new order.
+    # The book, and the place of a new order when none was given back.
     cdef const Instrument* i = s.instruments[c.instrument_id]
     prefetch(&s.orders[s.order_pool.end + 3 * LOOKS])
     prefetch(&s.links[s.order_pool.end + 3 * LOOKS])
@@ -109,7 +109,7 @@ cdef inline void look_behind(State* s, const CommandRecord* c, Look* look) noexc
     # order it names touches.
     cdef Instrument* i = s.instruments[c.instrument_id]
     cdef uint8_t side = side_of(c)
-    look_near(s, c, look)
+    look_at_holding(s, c, look)
     look.level = look.best = 0
     if c.kind == CANCEL_ORDER:
         await_order(s, look.order)
@@ -120,7 +120,7 @@ cdef inline void look_behind(State* s, const CommandRecord* c, Look* look) noexc
     prefetch(&s.levels[look.best])
 
 cdef inline void look_beside(State* s, const CommandRecord* c, const Look* look) noexcept nogil:
-    # Who stands beside it: at its price, among the orders of its account, or in its way.
+    # Who stands beside it: at its price, among the orders of its holding, or in its way.
     cdef uint32_t holding = shelf_find(&s.accounts[look.account].shelf, c.instrument_id)
     cdef const Level* best = &s.levels[look.best]
     cdef uint8_t side = BUY + SELL - side_of(c)

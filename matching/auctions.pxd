@@ -1,6 +1,6 @@
 """Sealed-bid auctions."""
 
-from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
 from matching.layout cimport CommandRecord
 from matching.state cimport Instrument, Order, State

@@ -23,7 +23,7 @@ from matching.snapshot cimport ClientOrderIdRow
 from matching.events cimport emit, emit_answer
 from matching.state cimport (
     Auction, BookSide, Instrument, Order, State,
-    holding_find, is_outside_band, order_find,
+    holding_find, is_outside_band, order_find, price_of,
 )
 from matching.ticks cimport tick_at
 
@@ -269,9 +269,6 @@ cdef Order* offer_of(const State* s, const Instrument* i) noexcept nogil:
 
 cdef BookSide* bids_against(Instrument* i, const Order* offer) noexcept nogil:
     return &i.sides[2 * (BIDS - 1) + BUY + SELL - offer.side]
-
-cdef int64_t price_of(const State* s, uint32_t level) noexcept nogil:
-    return s.orders[s.levels[level].head].price
 
 cdef int64_t tonnes_bid(const State* s, Instrument* i, const Order* offer) noexcept nogil:
     cdef const BookSide* side = bids_against(i, offer)

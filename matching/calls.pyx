@@ -19,13 +19,11 @@ from matching.memory cimport raise_memory_error, unlikely
 from matching.events cimport emit, emit_fill, emit_order
 from matching.holds cimport hold_of, settle
 from matching.state cimport (
+    NS_PER_MS,
     SIDES, BookSide, CallPrice, Instrument, Order, State,
-    base_price, count_trade, line_at, order_find,
+    base_price, count_trade, line_at, order_find, price_of,
 )
 from matching.terms cimport show
-
-cdef enum:
-    NS_PER_MS = 1_000_000
 
 cdef enum:  # wider than int
     TIME_MAX = 0x7FFF_FFFF_FFFF_FFFF
@@ -70,7 +68,7 @@ cdef int move(State* s, Instrument* i, uint8_t phase, int64_t seed) except -1 no
     return 0
 
 cdef bint may_enter(const Instrument* i, uint8_t phase) noexcept nogil:
-    if i.parameters[POLICY] == LISTED and (is_call(phase)):
+    if i.is_listed and is_call(phase):
         return False
     return PHASES_AFTER[i.phase] >> phase & 1
 
@@ -241,9 +239,6 @@ cdef struct Best:  # of the limits so far: those with the most volume and the le
     CallPrice highest
     CallPrice nearest  # to the reference
 
-cdef int64_t price_of(const State* s, uint32_t level) noexcept nogil:
-    return s.orders[s.levels[level].head].price
-
 cdef int find_price(State* s, const Instrument* i, CallPrice* found) except -1 nogil:
     # From the lowest limit that crosses to the highest; zeros when nothing does.
     cdef const BookSide* bids = &i.sides[BUY]
@@ -252,7 +247,7 @@ cdef int find_price(State* s, const Instrument* i, CallPrice* found) except -1 n
     cdef uint32_t* crossing  # bids, best first
     cdef int64_t lowest, buys = 0, count = 0, at
     found.price = found.volume = found.surplus = 0
-    if bid == 0 or ask == 0 or i.parameters[POLICY] != PRICE_TIME:
+    if bid == 0 or ask == 0 or i.is_listed:
         return 0
     lowest = price_of(s, ask)
     while bid and price_of(s, bid) >= lowest:

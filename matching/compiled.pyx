@@ -3,8 +3,9 @@
 """The fast body of the matching engine; `matching.reference` says the same for reading.
 
 One frame is one call without the GIL and without a Python object per order. Read `command` first
-(who is heard), then `new_order`, `cancel_order`, `replace_order` and `trade`. The state is in
-`state.pxd`, the book in `ladder.pxd`, all other commands in `administration.pyx`.
+(who is heard), then `new_order`, `cancel_order`, `replace_order`, and `trade` in `trade.pxd`. The
+state is in `state.pxd`, the book in `ladder.pxd`; other commands are in `quotes`, `mass`, `deals`,
+`auctions`, `calls` and `administration`.
 """
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
@@ -25,7 +26,7 @@ from matching.checks cimport (
 from matching.deals cimport block_confirm, block_propose, pick_order
 from matching.image cimport check, load, save, state_close, state_open, state_reserve
 from matching.ladder cimport book_take, end_resting
-from matching.labels cimport label_refusal, remember, remembered
+from matching.labels cimport difference, label_refusal, remember, remembered
 from matching.layout cimport *
 from matching.limits cimport holding_refusal, sender_refusal
 from matching.mass cimport mass_cancel
@@ -37,7 +38,7 @@ from matching.events cimport (
 )
 from matching.holds cimport balance_of, hold_of, move_hold
 from matching.state cimport (
-    LOOKS, Asked, Instrument, Order, State,
+    LOOKS, NS_PER_MS, Asked, Instrument, Order, State,
     account_find, holding_find, holding_of, order_find, order_free, order_new, session_add,
     session_find,
 )
@@ -66,7 +67,6 @@ cdef tuple NO_FILLS = ()
 cdef tuple NOTHING_TO_SAY = (NONE, NO_FILLS)
 
 cdef enum:
-    NS_PER_MS = 1_000_000
     HASH_SIZE = 32
 
 cdef Asked PLAIN  # what most orders ask for: nothing
@@ -518,21 +518,17 @@ cdef int64_t market_limit(
 cdef int answer_known(
     State* s, const CommandRecord* c, const ClientOrderIdRow* known, uint32_t digest
 ) except -1 nogil:
-    if c.instrument_id != known.instrument_id:
-        return CLIENT_ORDER_ID_REUSED_INSTRUMENT
-    if c.side != known.side:
-        return CLIENT_ORDER_ID_REUSED_SIDE
-    if c.order_type != known.order_type:
-        return CLIENT_ORDER_ID_REUSED_ORDER_TYPE
-    if c.time_in_force != known.time_in_force:
-        return CLIENT_ORDER_ID_REUSED_TIME_IN_FORCE
-    if c.quantity != known.quantity:
-        return CLIENT_ORDER_ID_REUSED_QUANTITY
-    if c.price != known.price:
-        return CLIENT_ORDER_ID_REUSED_PRICE
-    if digest != known.terms:
-        return CLIENT_ORDER_ID_REUSED_TERMS
-    return duplicate(s, c, known.order_id)
+    cdef ClientOrderIdRow asked
+    cdef uint16_t reason
+    asked.instrument_id = c.instrument_id
+    asked.side = c.side
+    asked.order_type = c.order_type
+    asked.time_in_force = c.time_in_force
+    asked.quantity = c.quantity
+    asked.price = c.price
+    asked.terms = digest
+    reason = difference(known, &asked)
+    return reason if reason else duplicate(s, c, known.order_id)
 
 cdef bint is_same_replace(
     const CommandRecord* c, const ClientOrderIdRow* known, uint32_t digest

@@ -31,15 +31,15 @@ from matching.snapshot cimport (
 from matching.events cimport events_begin
 from matching.holds cimport hold_of
 from matching.state cimport (
-    INSTRUMENTS, NEAR, ORDERS_KEPT, SIDES, Account, BookSide, Holding, Instrument, Level, Link,
-    Node, Order, Owner, Session, State, Terms,
+    INSTRUMENTS, NEAR, ORDERS_KEPT, ORDERS_OF_LEVEL, ORDERS_OF_NODE, SIDES, Account, BookSide,
+    Holding, Instrument, Level, Link, Node, Order, Owner, Session, State, Terms,
     account_add, account_find, controls_of, holding_of, holding_total, order_find, order_new,
     participant_add, session_add, terms_new,
 )
 from matching.tables cimport (
     INDEX_BITS_AT_FIRST,
-    index_bits, index_close, index_empty, index_open, labels_close, labels_count, labels_open,
-    labels_reindex, labels_reserve, near_close, near_open,
+    direct_close, direct_open, index_bits, index_close, index_empty, index_open, index_reserve,
+    labels_close, labels_count, labels_open, labels_reindex, labels_reserve,
 )
 
 import numpy as np
@@ -51,8 +51,6 @@ from matching.snapshot import SECTIONS, Snapshot, client_order_id_order
 
 cdef enum:
     HOLDINGS_MAX = 0x0800_0000
-    ORDERS_OF_LEVEL = 8  # on average, where many rest
-    ORDERS_OF_NODE = 64
     NODES_OF_LEVEL = 4  # at worst: the root is common to a side of the book
 
 cdef int state_open(State* s, object limits) except -1:
@@ -63,8 +61,8 @@ cdef int state_open(State* s, object limits) except -1:
     index_open(&s.holding_places, INDEX_BITS_AT_FIRST)
     index_open(&s.session_places, INDEX_BITS_AT_FIRST)
     index_open(&s.participant_places, INDEX_BITS_AT_FIRST)
-    near_open(&s.accounts_near)
-    near_open(&s.sessions_near)
+    direct_open(&s.accounts_direct)
+    direct_open(&s.sessions_direct)
     labels_open(&s.labels, s.client_order_ids_max)
     s.instruments = <Instrument**>calloc(INSTRUMENTS, sizeof(Instrument*))
     s.instrument_ids = <uint16_t*>calloc(INSTRUMENTS, sizeof(uint16_t))
@@ -86,7 +84,9 @@ cdef int state_reserve(State* s, int64_t orders, int64_t client_order_ids) excep
         raise ValueError(
             f"client_order_ids {client_order_ids} is outside 0..{s.client_order_ids_max}"
         )
+    s.orders_reserved = max(s.orders_reserved, orders)
     s.orders_kept = max(s.orders_kept, orders)
+    index_reserve(&s.order_places, orders)
     pool_reserve(&s.order_pool, orders)
     pool_reserve(&s.link_pool, orders)
     pool_reserve(&s.level_pool, orders // ORDERS_OF_LEVEL)
@@ -125,8 +125,8 @@ cdef void state_close(State* s) noexcept:
     index_close(&s.holding_places)
     index_close(&s.session_places)
     index_close(&s.participant_places)
-    near_close(&s.accounts_near)
-    near_close(&s.sessions_near)
+    direct_close(&s.accounts_direct)
+    direct_close(&s.sessions_direct)
     labels_close(&s.labels)
     pool_close(&s.order_pool)
     pool_close(&s.link_pool)

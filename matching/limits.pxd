@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 
 from matching.layout cimport (
-    BP, BUY, COLLAR_BP, LISTED, NONE, POLICY, PRICE_LIMIT, PRICE_OUTSIDE_COLLAR, CommandRecord,
+    BP, BUY, COLLAR_BP, NONE, PRICE_LIMIT, PRICE_OUTSIDE_COLLAR, CommandRecord,
 )
 from matching.memory cimport likely, unlikely
 from matching.state cimport Instrument, State
@@ -37,7 +37,7 @@ cdef inline uint16_t holding_refusal(
 cdef inline int64_t collar_edge(const Instrument* i, uint8_t side, int64_t base) noexcept nogil:
     # The furthest limit within the collar around `base`, on the tick; without a collar of all.
     cdef int64_t width = i.parameters[COLLAR_BP]
-    if width == 0 or base == 0 or i.parameters[POLICY] == LISTED:
+    if width == 0 or base == 0 or i.is_listed:
         return PRICE_LIMIT if side == BUY else 0
     if side == BUY:
         return round_down(i, base * (BP + width) // BP)

@@ -115,13 +115,13 @@ cdef uint16_t controls_refusal(State* s, uint32_t account) noexcept nogil:
     cdef int64_t second = s.time_ns // NS_PER_SECOND
     if own.suspended or common.suspended:
         return ACCOUNT_SUSPENDED
-    if is_used_up(own, second) or is_used_up(common, second):
+    if is_rate_used_up(own, second) or is_rate_used_up(common, second):
         return ORDER_RATE_EXCEEDED
     count_order(own, second)
     count_order(common, second)
     return NONE
 
-cdef bint is_used_up(const Controls* controls, int64_t second) noexcept nogil:
+cdef bint is_rate_used_up(const Controls* controls, int64_t second) noexcept nogil:
     return (
         controls.order_rate != 0
         and controls.rate_second == second

@@ -1,9 +1,9 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
 """Memory of the compiled engine: address space is kept once, pages are taken as they are needed.
 
-A `Pool` hands out places, counted from 1; what is given back is handed out first. It never moves
-and growing it copies nothing, so a pointer into it stays good. Pages beyond the first megabyte
-are huge ones where the system has them: a book in small pages spends its time looking up pages.
+A `Pool` hands out places, counted from 1. It never moves and growing it copies nothing, so a
+pointer into it stays good. Pages beyond the first two megabytes are huge ones where the system has
+them: a book in small pages spends its time looking up pages.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
@@ -107,7 +107,7 @@ cdef struct Pool:
     uint32_t places  # that address space is kept for
 
 cdef inline int pool_open(Pool* p, size_t row, uint64_t places) except -1 nogil:
-    # Place 0 is nobody and all zeros.
+    # Place 0 is nobody and all zeros. (Of controls, what nobody holds is counted, and never asked.)
     p.row = row
     p.places = <uint32_t>min(max(places + 1, <uint64_t>PLACES_AT_FIRST), <uint64_t>PLACES_MAX)
     p.end = 1
@@ -147,10 +147,16 @@ cdef inline uint32_t pool_next(Pool* p) except 0 nogil:
     p.end += 1
     return place
 
-cdef inline int pool_empty(Pool* p) except -1 nogil:
-    # Nothing is in use any more: the pages go back to the system. All places can still be read,
-    # since some may be looked at ahead of time.
-    if give_back(p.base, p.ready * p.row) or take(p.base, p.ready * p.row, HUGE_PAGE):
+cdef inline int pool_empty(Pool* p, uint64_t kept) except -1 nogil:
+    # Nothing is in use any more: the pages behind so many places go back to the system. All places
+    # can still be read, since some may be looked at ahead of time.
+    cdef size_t begin = 0, end = p.ready * p.row
+    if kept:
+        begin = ((kept + 1) * p.row + HUGE_PAGE - 1) // HUGE_PAGE * HUGE_PAGE
+    if begin < end and (
+        give_back(p.base + begin, end - begin)
+        or take(p.base + begin, end - begin, 0 if begin else HUGE_PAGE)
+    ):
         return raise_memory_error()
     p.end = 1
     return 0

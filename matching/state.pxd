@@ -16,11 +16,12 @@ from matching.layout cimport (
 )
 from matching.memory cimport Pool, likely, pick_place, pool_empty, pool_next, unlikely
 from matching.tables cimport (
-    INDEX_BITS_AT_FIRST, Index, Labels, Near,
-    index_add, index_begin, index_empty, index_next, index_remove, near_of, tag_of,
+    Direct, Index, Labels,
+    direct_of, index_add, index_begin, index_bits, index_empty, index_next, tag_of,
 )
 
 cdef enum:
+    NS_PER_MS = 1_000_000
     PARAMETERS = 29
     SIDES = 12  # of all queues: 2 x (queue - 1) + side, so that those of the book are BUY and SELL
     INSTRUMENTS = 65536
@@ -28,6 +29,8 @@ cdef enum:
     BRANCHES = 8
     LOOKS = 4  # commands that are looked at together
     NEAR = 32768  # orders, accounts and holdings that stay near a processor of today
+    ORDERS_OF_LEVEL = 8  # on average, where many rest
+    ORDERS_OF_NODE = 64
     ORDERS_KEPT = 65536  # places of an empty book that stay in memory, unless more are reserved
 
 cdef extern from *:
@@ -82,7 +85,7 @@ cdef struct Order:  # a line of memory
     uint32_t terms  # place, 0 = none, as most orders
     uint32_t session_id  # the trader's
 
-cdef struct Link:  # of the order in the same place: who stands beside it, which changes alone
+cdef struct Link:  # of the order in the same place: its label and who stands beside it
     ClientOrderId client_order_id
     uint32_t next  # behind it at its price; of a free place: the next free one
     uint32_t previous
@@ -182,16 +185,16 @@ cdef struct Owner:  # of the account in the same place
     uint64_t participant
     int64_t stp_group
 
-cdef struct Holding:
+cdef struct Holding:  # a line of memory
     int64_t available
     int64_t held
     int64_t locked
     int64_t holding_max  # its account has controls, if there is one
     int64_t buying  # leaves of its live buys
+    uint64_t quote  # position of the last one
     uint32_t account
     uint32_t next  # of the same account
     uint32_t orders  # the first of its live ones
-    uint64_t quote  # position of the last one
     uint16_t instrument_id
 
 cdef struct Session:
@@ -224,8 +227,8 @@ cdef struct State:
     Index account_places
     Index holding_places  # by place of the account and instrument
     Index session_places
-    Near accounts_near
-    Near sessions_near
+    Direct accounts_direct
+    Direct sessions_direct
     Index participant_places  # of the controls
     Labels labels
     Instrument** instruments  # by id, NULL = not open
@@ -259,6 +262,7 @@ cdef struct State:
     int64_t orders_count
     uint32_t nobody  # written where a place has no neighbour
     int64_t orders_kept  # places of an empty book that stay in memory
+    int64_t orders_reserved  # and those that memory was taken for beforehand
     # the record at hand
     EventRecord* events
     int64_t events_count
@@ -291,7 +295,7 @@ cdef inline int order_free(State* s, uint32_t place) except -1 nogil:
     s.links[place].next = s.orders_free
     s.orders_free = place
     s.orders_count -= 1
-    if unlikely(s.orders_count == 0 and s.order_pool.end > s.orders_kept):
+    if unlikely(s.orders_count == 0 and s.order_pool.end > s.orders_kept + 1):
         books_emptied(s)
     return 0
 
@@ -332,12 +336,12 @@ cdef inline void terms_free(State* s, uint32_t place) noexcept nogil:
     s.terms_free = place
 
 cdef inline int books_emptied(State* s) except -1 nogil:
-    # No order is left anywhere, so no level and no node either: their memory goes back.
-    pool_empty(&s.order_pool)
-    pool_empty(&s.link_pool)
-    pool_empty(&s.level_pool)
-    pool_empty(&s.node_pool)
-    index_empty(&s.order_places, INDEX_BITS_AT_FIRST)
+    # No order is left anywhere, so no level and no node either: what was not reserved goes back.
+    pool_empty(&s.order_pool, s.orders_reserved)
+    pool_empty(&s.link_pool, s.orders_reserved)
+    pool_empty(&s.level_pool, s.orders_reserved // ORDERS_OF_LEVEL)
+    pool_empty(&s.node_pool, s.orders_reserved // ORDERS_OF_NODE)
+    index_empty(&s.order_places, index_bits(s.orders_reserved))
     s.orders_free = s.levels_free = s.nodes_free = 0
     return 0
 
@@ -364,7 +368,7 @@ cdef inline uint32_t account_add(
 ) except 0 nogil:
     cdef uint32_t place = pool_next(&s.account_pool)
     index_add(&s.account_places, tag_of(account_id), place)
-    near_of(&s.accounts_near, account_id)[0] = place
+    direct_of(&s.accounts_direct, account_id)[0] = place
     s.accounts[place].account_id = account_id
     s.owners[pool_next(&s.owner_pool)].participant = participant
     s.accounts[place].participant_controls = participant_find(s, participant)
@@ -397,7 +401,7 @@ cdef inline uint32_t session_find(const State* s, uint32_t session_id) noexcept 
 cdef inline uint32_t session_add(State* s, uint32_t session_id, int64_t ref) except 0 nogil:
     cdef uint32_t place = pool_next(&s.session_pool)
     index_add(&s.session_places, tag_of(session_id), place)
-    near_of(&s.sessions_near, session_id)[0] = place
+    direct_of(&s.sessions_direct, session_id)[0] = place
     s.sessions[place].session_id = session_id
     s.sessions[place].ref = ref
     return place
@@ -464,6 +468,10 @@ cdef inline void own_remove(State* s, uint32_t place) noexcept nogil:
     cdef uint32_t* first = &s.holdings[s.orders[place].holding].orders
     pick_place(before != 0, &s.links[before].own_next, first)[0] = following
     pick_place(following != 0, &s.links[following].own_previous, &s.nobody)[0] = before
+
+cdef inline int64_t price_of(const State* s, uint32_t level) noexcept nogil:
+    # Of the orders at the level, of which there is one at least.
+    return s.orders[s.levels[level].head].price
 
 # -- instruments ---------------------------------------------------------------------------------
 

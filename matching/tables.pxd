@@ -30,8 +30,8 @@ cdef extern from *:
 cdef enum:
     INDEX_BITS_AT_FIRST = 10
     SMALL_BITS = 16  # of an index that stays near
-    NEAR_MASK = 0x1_FFFF
-    NEAR_SIZE = 0x8_0000
+    DIRECT_MASK = 0x1_FFFF
+    DIRECT_SIZE = 0x8_0000
     ROWS_AHEAD = 16  # that are fetched before their turn
 
 # -- places by key -------------------------------------------------------------------------------
@@ -43,7 +43,7 @@ cdef struct Index:
     uint64_t room  # for so many, before it grows
     int shift  # of a tag, to where its search begins
 
-cdef struct Near:  # in front of an index whose keys are mostly small numbers
+cdef struct Direct:  # in front of an index whose keys are mostly small numbers
     uint32_t* places
 
 cdef inline uint32_t tag_of(uint64_t key) noexcept nogil:
@@ -130,6 +130,13 @@ cdef inline int index_widen(Index* x, int bits) except -1 nogil:
     x[0] = wider
     return 0
 
+cdef inline int index_reserve(Index* x, uint64_t count) except -1 nogil:
+    # Room for as many, and the memory for it now.
+    if count > x.room:
+        index_widen(x, index_bits(count))
+    touch(<char*>x.slots, (x.mask + 1) * sizeof(uint64_t))
+    return 0
+
 cdef inline int index_add(Index* x, uint32_t tag, uint32_t place) except -1 nogil:
     # The place must be absent.
     if unlikely(x.count == x.room):
@@ -158,18 +165,18 @@ cdef inline void index_remove(Index* x, uint32_t tag, uint32_t place) noexcept n
 
 # -- places of small numbers ---------------------------------------------------------------------
 
-cdef inline int near_open(Near* n) except -1 nogil:
-    n.places = <uint32_t*>reserve(NEAR_SIZE)
-    if n.places == NULL or take(<char*>n.places, NEAR_SIZE, NEAR_SIZE):
+cdef inline int direct_open(Direct* d) except -1 nogil:
+    d.places = <uint32_t*>reserve(DIRECT_SIZE)
+    if d.places == NULL or take(<char*>d.places, DIRECT_SIZE, DIRECT_SIZE):
         return raise_memory_error()
     return 0
 
-cdef inline void near_close(Near* n) noexcept nogil:
-    release(<char*>n.places, NEAR_SIZE)
+cdef inline void direct_close(Direct* d) noexcept nogil:
+    release(<char*>d.places, DIRECT_SIZE)
 
-cdef inline uint32_t* near_of(const Near* n, uint32_t number) noexcept nogil:
+cdef inline uint32_t* direct_of(const Direct* d, uint32_t number) noexcept nogil:
     # The place last added under the number, or under another like it: the caller looks at its key.
-    return &n.places[number & NEAR_MASK]
+    return &d.places[number & DIRECT_MASK]
 
 # -- client order ids ----------------------------------------------------------------------------
 
@@ -221,10 +228,7 @@ cdef inline int labels_reserve(Labels* t, uint64_t count) except -1 nogil:
     # Takes the memory of as many now, for good.
     t.reserved = max(t.reserved, count)
     pool_reserve(&t.pool, count)
-    if count > t.places.room:
-        index_widen(&t.places, index_bits(count))
-    touch(<char*>t.places.slots, (t.places.mask + 1) * sizeof(uint64_t))
-    return 0
+    return index_reserve(&t.places, count)
 
 cdef inline ClientOrderIdRow* labels_find(
     Labels* t, uint32_t account_id, const ClientOrderId* label, uint32_t tag

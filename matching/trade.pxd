@@ -104,8 +104,8 @@ cdef inline bint is_fillable(
 cdef inline int fill(State* s, Instrument* i, Order* maker, Order* taker) except -1 nogil:
     # Which of the two buys is as good as random, so this has no branch on it.
     cdef bint is_buying = taker.side == BUY
-    cdef Order* buyer = pick_order(is_buying, taker, maker)
-    cdef Order* seller = pick_order(is_buying, maker, taker)
+    cdef Order* buyer = choose_order(is_buying, taker, maker)
+    cdef Order* seller = choose_order(is_buying, maker, taker)
     cdef int64_t buyer_bp = i.parameters[MAKER_FEE_BP + is_buying * (TAKER_FEE_BP - MAKER_FEE_BP)]
     cdef int64_t seller_bp = i.parameters[TAKER_FEE_BP - is_buying * (TAKER_FEE_BP - MAKER_FEE_BP)]
     cdef int64_t quantity = min(maker.leaves, taker.leaves)
@@ -119,16 +119,16 @@ cdef inline int fill(State* s, Instrument* i, Order* maker, Order* taker) except
     paid = settle_buy(s, i, buyer, quantity, value, buyer_bp)
     received = settle_sell(s, seller, quantity, value, seller_bp)
     emit_fill(
-        s, maker, taker, MAKER, BOOK_TRADE, quantity, price, pick_fee(is_buying, received, paid)
+        s, maker, taker, MAKER, BOOK_TRADE, quantity, price, choose_fee(is_buying, received, paid)
     )
     return emit_fill(
-        s, taker, maker, TAKER, BOOK_TRADE, quantity, price, pick_fee(is_buying, paid, received)
+        s, taker, maker, TAKER, BOOK_TRADE, quantity, price, choose_fee(is_buying, paid, received)
     )
 
-cdef inline Order* pick_order(bint is_first, Order* first, Order* second) noexcept nogil:
+cdef inline Order* choose_order(bint is_first, Order* first, Order* second) noexcept nogil:
     return <Order*><uintptr_t>pick(
         is_first, <uint64_t><uintptr_t>first, <uint64_t><uintptr_t>second
     )
 
-cdef inline int64_t pick_fee(bint is_first, int64_t first, int64_t second) noexcept nogil:
+cdef inline int64_t choose_fee(bint is_first, int64_t first, int64_t second) noexcept nogil:
     return <int64_t>pick(is_first, <uint64_t>first, <uint64_t>second)

@@ -33,6 +33,7 @@ from matching.layout import (
 Fills = Sequence[tuple[int, int, int]]  # contra order id, quantity, price
 
 ACCOUNTS = 5_000
+RESTING = 20_000  # at once, twice as many as the flow keeps
 CHUNK = 250_000  # made beforehand with numpy, which would leave cold caches each time
 
 
@@ -44,7 +45,7 @@ class Packed:
         market = opening(1, ACCOUNTS).tobytes()
         step = COUNT_MAX * RECORD_SIZE
         frames = [frame(market[at : at + step], at // step) for at in range(0, len(market), step)]
-        self.engine = opened(Workload(frames, [], 0, orders=id_max, labels=id_max))
+        self.engine = opened(Workload(frames, [], 0, orders=RESTING, labels=id_max))
         self.next_offset = self.engine.next_offset
         self._ref = 0
         self._positions = np.zeros(id_max + 1, np.uint64)
