@@ -7,6 +7,7 @@ lower is better.
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 from collections.abc import Iterator
@@ -118,4 +119,5 @@ def main(history: Path = HISTORY, picture: Path = PICTURE) -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(prog="python -m benchmarks.plot", description=__doc__).parse_args()
     main()

@@ -94,7 +94,9 @@ def match(
         figures = engines.end()
     except BrokenPipeError:  # whoever reads the events has enough
         raise
-    except (LanguageError, LineError, LogError, OSError, ValueError) as error:
+    except OSError as error:
+        raise _ended(out, f"{file}: {error.strerror or error}", USAGE_ERROR) from None
+    except (LanguageError, LineError, LogError, ValueError) as error:
         raise _ended(out, f"{file}: {error}", USAGE_ERROR) from None
     except (MatchError, ScenarioError) as error:
         raise _ended(out, f"{file}: {error}", 1) from None

@@ -25,6 +25,18 @@ START_NS = 1_700_000_000_000 * MS
 SPOKEN = ("new", "cancel", "replace", "cancel_label")  # must say what is heard
 
 
+def _wrong(line: Line, error: Exception) -> str:
+    """What is wrong with a line, in words."""
+    match error:
+        case KeyError():
+            said = f"no command, account, instrument, order or word is called {error.args[0]!r} here"
+        case IndexError():
+            said = "a word is missing at the end"
+        case _:
+            said = str(error)
+    return f"line {line.number}: {line.text!r}: {said}"
+
+
 class Machine(Protocol):
     """What a scenario asks of an engine: four of the doors of `matching.EngineProtocol`."""
 
@@ -85,7 +97,7 @@ class World:
             bounds = {name: int(bound) for name, bound in pairs}
             self.engine = self._engine_type(Limits()._replace(**bounds))
         except (TypeError, ValueError, OverflowError) as error:
-            raise LanguageError(f"line {line.number}: {line.text!r}: {error!r}") from error
+            raise LanguageError(_wrong(line, error)) from error
 
     def _run_frame(self, lines: list[Line]) -> None:
         records: list[bytes] = []
@@ -99,7 +111,7 @@ class World:
             except (
                 KeyError, IndexError, TypeError, ValueError, ArithmeticError, StructError
             ) as error:  # fmt: skip
-                raise LanguageError(f"line {line.number}: {line.text!r}: {error!r}") from error
+                raise LanguageError(_wrong(line, error)) from error
             late_ms = max(late_ms, mode.late_ms)
             records += made
             owners += [line] * len(made)
@@ -124,7 +136,7 @@ class World:
         try:
             said = question(self.names, decode(self.engine.snapshot()), *line.words[1:])
         except (KeyError, IndexError, TypeError) as error:
-            raise LanguageError(f"line {line.number}: {line.text!r}: {error!r}") from error
+            raise LanguageError(_wrong(line, error)) from error
         self._compare(line, said)
 
     def _compare(self, line: Line, heard: list[str]) -> None:

@@ -217,6 +217,21 @@ def test_a_false_scenario_is_no_faulty_one(text: bytes, is_language: int) -> Non
     assert isinstance(caught.value, LanguageError) == is_language
 
 
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (b"bow", "'bow': no command, account, instrument, order or word is called 'bow' here"),
+        (b"account", "'account': a word is missing at the end"),
+        (b"account al cash x.00", "'account al cash x.00': "),
+    ],
+)
+def test_a_wrong_line_is_told_in_words(line: bytes, words: str) -> None:
+    with pytest.raises(LanguageError) as caught:
+        feed_scenario(Match(BOTH, Heard()), [line])
+    assert words in str(caught.value)
+    assert "Error(" not in str(caught.value)
+
+
 def test_a_scenario_that_is_no_text_is_told() -> None:
     with pytest.raises(LineError, match="line 2: no UTF-8 at byte 1"):
         feed_scenario(Match(BOTH, Heard()), [b"tick", b"t\xff"])
