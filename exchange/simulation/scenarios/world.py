@@ -29,9 +29,9 @@ def _wrong(line: Line, error: Exception) -> str:
     """What is wrong with a line, in words."""
     match error:
         case KeyError():
-            said = f"no command, account, instrument, order or word is called {error.args[0]!r} here"
-        case IndexError():
-            said = "a word is missing at the end"
+            said = f"no command, account, instrument, order or term is {error.args[0]!r} here"
+        case IndexError() | TypeError():
+            said = "a word is missing, or one too many"
         case _:
             said = str(error)
     return f"line {line.number}: {line.text!r}: {said}"

@@ -220,8 +220,9 @@ def test_a_false_scenario_is_no_faulty_one(text: bytes, is_language: int) -> Non
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        (b"bow", "'bow': no command, account, instrument, order or word is called 'bow' here"),
-        (b"account", "'account': a word is missing at the end"),
+        (b"bow", "'bow': no command, account, instrument, order or term is 'bow' here"),
+        (b"account", "'account': a word is missing, or one too many"),
+        (b"cancel bob", "'cancel bob': a word is missing, or one too many"),
         (b"account al cash x.00", "'account al cash x.00': "),
     ],
 )
