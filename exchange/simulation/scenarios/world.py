@@ -32,6 +32,8 @@ def _wrong(line: Line, error: Exception) -> str:
             said = f"no command, account, instrument, order or term is {error.args[0]!r} here"
         case IndexError() | TypeError():
             said = "a word is missing, or one too many"
+        case ArithmeticError() | StructError():
+            said = "a number is no number, or out of its range"
         case _:
             said = str(error)
     return f"line {line.number}: {line.text!r}: {said}"
