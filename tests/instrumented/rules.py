@@ -9,9 +9,14 @@ from pathlib import Path
 
 from tests.instrumented.build import ROOT
 
-NOT_HERE = ("tests/matching/test_stub.py", "tests/matching/test_mutants.py")
-"""The one compares types with a stub and runs no engine; the other plants bugs in the reference,
-and the flows which find them are those of the other files."""
+NOT_HERE = (
+    "tests/matching/test_stub.py",
+    "tests/matching/test_mutants.py",
+    "tests/matching/test_memory.py",
+)
+"""The first compares types with a stub and runs no engine; the second plants bugs in the reference,
+and the flows which find them are those of the other files; the third counts pages of memory, of
+which these builds need many of their own."""
 
 DAMAGE_RULES = "tests/instrumented/damage_rules.py"
 """What only these builds allow to be tested."""
