@@ -48,7 +48,8 @@ class EngineProtocol(Protocol):
     def reserve(self, orders: int = 0, client_order_ids: int = 0) -> None:
         """Take the memory of so many resting orders and ids of a day now, and keep it.
 
-        ValueError beyond the limits. Nothing that the engine says depends on it.
+        As many as there will be, not more: a table that is too large is slower to ask. ValueError
+        beyond the limits. Nothing that the engine says depends on it.
         """
 
     def apply(self, offset: int, append_ns: int, frame: bytes) -> bytes:

@@ -84,7 +84,7 @@ cdef public int adapter_open(const me_transport_t* given, void* handle) except -
     global engine, state, instrument, transport, sink
     engine = Engine()
     engine.apply(0, 0, frame(opening(1, 2).tobytes()))
-    engine.reserve(orders=1_000_000)
+    engine.reserve(orders=60_000)
     transport, sink = given, handle
     state = &engine.state
     instrument = state.instruments[1]
