@@ -10,17 +10,17 @@ from libc.stdlib cimport free, malloc, qsort
 from libc.string cimport memcpy, memmove
 
 from matching.calls cimport clock_tick, phase_change
+from matching.events cimport emit, emit_answer
+from matching.holds cimport move_position
 from matching.ladder cimport end_resting, ladder_next
 from matching.layout cimport *
 from matching.limits cimport account_parameter, participant_parameter
-from matching.events cimport emit, emit_answer
-from matching.holds cimport move_position
+from matching.memory cimport lines_of, raise_memory_error
 from matching.state cimport (
     PARAMETERS, SIDES, BookSide, Holding, Instrument, Order, State,
     account_add, account_find, half_up, holding_find, holding_of, holding_total, is_outside_band,
     order_find,
 )
-from matching.memory cimport lines_of, raise_memory_error
 from matching.tables cimport labels_reindex
 from matching.terms cimport DATE_MAX
 from matching.ticks cimport round_half_up, round_up

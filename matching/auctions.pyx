@@ -15,12 +15,12 @@ from matching.draws cimport draw
 from matching.entry cimport (
     admit, body_of, deal, is_resent, order_of, room_refusal, sent_refusal,
 )
+from matching.events cimport emit, emit_answer
 from matching.labels cimport label_refusal
 from matching.ladder cimport book_rest, book_remove, end_line, end_resting, ladder_next
 from matching.layout cimport *
 from matching.memory cimport raise_memory_error
 from matching.snapshot cimport ClientOrderIdRow
-from matching.events cimport emit, emit_answer
 from matching.state cimport (
     Auction, BookSide, Instrument, Order, State,
     holding_find, is_outside_band, order_find, price_of,

@@ -10,14 +10,14 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, qsort
 
 from matching.draws cimport draw
+from matching.events cimport emit, emit_fill, emit_order
+from matching.holds cimport hold_of, settle
 from matching.ladder cimport (
     end_resting, key_of, ladder_level, ladder_next, ladder_remove, level_append, level_unlink,
     order_key, remove_filled,
 )
 from matching.layout cimport *
 from matching.memory cimport raise_memory_error, unlikely
-from matching.events cimport emit, emit_fill, emit_order
-from matching.holds cimport hold_of, settle
 from matching.state cimport (
     NS_PER_MS,
     SIDES, BookSide, CallPrice, Instrument, Order, State,

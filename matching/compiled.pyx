@@ -24,19 +24,19 @@ from matching.checks cimport (
     band_edge, is_plain_market, is_stop, plain_refusal, protected, protection_price, refusal,
 )
 from matching.deals cimport block_confirm, block_propose, pick_order
+from matching.events cimport (
+    duplicate, emit, emit_answer, emit_order, events_begin, events_lend, reject,
+)
+from matching.holds cimport balance_of, hold_of, move_hold
 from matching.image cimport check, load, save, state_close, state_open, state_reserve
-from matching.ladder cimport book_take, end_resting
 from matching.labels cimport difference, label_refusal, remember, remembered
+from matching.ladder cimport book_take, end_resting
 from matching.layout cimport *
 from matching.limits cimport holding_refusal, sender_refusal
 from matching.mass cimport mass_cancel
 from matching.memory cimport likely, unlikely
 from matching.quotes cimport quote
 from matching.snapshot cimport ClientOrderIdRow
-from matching.events cimport (
-    duplicate, emit, emit_answer, emit_order, events_begin, events_lend, reject,
-)
-from matching.holds cimport balance_of, hold_of, move_hold
 from matching.state cimport (
     LOOKS, NS_PER_MS, Asked, Instrument, Order, State,
     account_find, holding_find, holding_of, order_find, order_free, order_new, session_add,

@@ -9,12 +9,12 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from matching.draws cimport mix
+from matching.events cimport duplicate, emit_fill, emit_order
+from matching.holds cimport hold_of, move_hold, settle
 from matching.labels cimport difference, label_refusal, remember, remembered
 from matching.layout cimport *
 from matching.limits cimport holding_refusal, sender_refusal
 from matching.snapshot cimport ClientOrderIdRow
-from matching.events cimport duplicate, emit_fill, emit_order
-from matching.holds cimport hold_of, move_hold, settle
 from matching.state cimport (
     Instrument, Order, State,
     holding_find, holding_of, order_free, order_new,

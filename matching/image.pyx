@@ -13,6 +13,8 @@ from cpython.bytes cimport PyBytes_AS_STRING
 
 from matching.administration cimport derive, instrument_add
 from matching.controls cimport Controls
+from matching.events cimport events_begin
+from matching.holds cimport hold_of
 from matching.ladder cimport book_rest, ladder_next, order_key
 from matching.layout cimport (
     BIDS, BOOK, BUY, CONTINUOUS, FROM_QUOTE, OFFERS, POLICY, PRICE_TIME, SELL, STOPS, TICK_SIZE,
@@ -28,8 +30,6 @@ from matching.snapshot cimport (
     AccountRow, AuctionRow, ClientOrderIdRow, HoldingRow, InstrumentRow, OrderRow, ParticipantRow,
     SessionRow, TermsRow,
 )
-from matching.events cimport events_begin
-from matching.holds cimport hold_of
 from matching.state cimport (
     INSTRUMENTS, NEAR, ORDERS_KEPT, ORDERS_OF_LEVEL, ORDERS_OF_NODE, SIDES, Account, BookSide,
     Holding, Instrument, Level, Link, Node, Order, Owner, Session, State, Terms,

@@ -9,10 +9,10 @@ the best price. The nodes touched last are remembered: near them one step is eno
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from matching.layout cimport BIDS, BOOK, BUY, CANCELLED, SELL, STOPS, TICK_SIZE
-from matching.memory cimport likely, pick_place, unlikely
 from matching.events cimport emit_order
 from matching.holds cimport hold_of, move_hold
+from matching.layout cimport BIDS, BOOK, BUY, CANCELLED, SELL, STOPS, TICK_SIZE
+from matching.memory cimport likely, pick_place, unlikely
 from matching.state cimport (
     BRANCHES, LEAVES, BookSide, Instrument, Leaf, Level, Order, State,
     level_free, level_new, line_of, node_free, node_new, order_free, own_add, own_remove,

@@ -10,8 +10,8 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
 from matching.controls cimport Controls, Tonnes, tonnes_add, tonnes_differ, tonnes_pass
-from matching.layout cimport *
 from matching.events cimport emit
+from matching.layout cimport *
 from matching.state cimport (
     Account, Holding, Instrument, State,
     controls_of, holding_find, holding_of, holding_total, participant_add, participant_find,

@@ -9,10 +9,10 @@ at, of an instrument those that stand there, of a participant the orders of its 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, qsort, realloc
 
+from matching.events cimport emit_answer
 from matching.ladder cimport end_resting, ladder_next
 from matching.layout cimport *
 from matching.memory cimport raise_memory_error
-from matching.events cimport emit_answer
 from matching.state cimport Instrument, Order, State
 
 cdef enum:

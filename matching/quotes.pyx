@@ -7,18 +7,18 @@ from libc.string cimport memset
 
 from matching.calls cimport phase_refusal
 from matching.checks cimport refusal
+from matching.events cimport emit_answer, emit_order
+from matching.holds cimport hold_of, move_hold
 from matching.ladder cimport end_resting, key_of, ladder_next
 from matching.layout cimport *
 from matching.limits cimport holding_refusal, sender_refusal
-from matching.trade cimport enter_order
-from matching.events cimport emit_answer, emit_order
-from matching.holds cimport hold_of, move_hold
 from matching.state cimport (
     Asked, BookSide, Instrument, Order, State,
     holding_find, holding_of, order_find, order_new,
 )
 from matching.stops cimport heard
 from matching.terms cimport instructions_refusal
+from matching.trade cimport enter_order
 
 cdef packed struct QuoteTail:  # the last 16 bytes of a QUOTE
     int64_t quantity

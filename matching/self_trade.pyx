@@ -7,10 +7,10 @@ The same as `matching.reference.self_trade`.
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 
-from matching.ladder cimport end_order, end_resting, ladder_next
-from matching.layout cimport *
 from matching.events cimport emit_order
 from matching.holds cimport hold_of, move_hold
+from matching.ladder cimport end_order, end_resting, ladder_next
+from matching.layout cimport *
 from matching.state cimport BookSide, Instrument, Order, State
 from matching.terms cimport show_less, shown
 

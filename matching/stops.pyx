@@ -4,12 +4,12 @@
 
 from libc.stdint cimport uint32_t
 
-from matching.ladder cimport book_take
-from matching.layout cimport *
-from matching.trade cimport trade
 from matching.events cimport emit_order
 from matching.holds cimport hold_of
+from matching.ladder cimport book_take
+from matching.layout cimport *
 from matching.state cimport BookSide, Instrument, Order, State, Terms, line_at, terms_free
+from matching.trade cimport trade
 
 cdef int trigger_stops(State* s, Instrument* i) except -1 nogil:
     # Each may trigger others, also on the other side.

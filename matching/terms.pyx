@@ -9,9 +9,9 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from matching.draws cimport mix
+from matching.events cimport emit_order
 from matching.ladder cimport level_append, level_unlink
 from matching.layout cimport *
-from matching.events cimport emit_order
 from matching.state cimport Asked, Instrument, Order, State, Terms, terms_free, terms_new
 from matching.ticks cimport round_down, round_up
 

@@ -9,6 +9,8 @@ from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t, uintptr_t
 
 from matching.ahead cimport await_order
 from matching.calls cimport interrupt, reach
+from matching.events cimport emit_fill
+from matching.holds cimport settle_buy, settle_sell
 from matching.ladder cimport book_rest, end_order, key_of, ladder_next, remove_filled
 from matching.layout cimport (
     BOOK, BOOK_TRADE, BUY, CONTINUOUS, FILL_OR_KILL_UNFILLED, FOK,
@@ -18,8 +20,6 @@ from matching.layout cimport (
 )
 from matching.memory cimport pick, unlikely
 from matching.self_trade cimport are_one, is_fillable_by_others, mode_of, prevent
-from matching.events cimport emit_fill
-from matching.holds cimport settle_buy, settle_sell
 from matching.state cimport BookSide, Instrument, Order, State, count_trade, order_free, terms_free
 from matching.terms cimport is_used_up, refill, show, take_visible
 
