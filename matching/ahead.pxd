@@ -9,13 +9,13 @@ if it is not the right one or has changed since. So nothing here can change what
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from matching.ladder cimport KEY_MAX, key_of, ladder_find, leaf_of
+from matching.ladder cimport KEY_MAX, WAY_MASK, key_of, ladder_find, leaf_known, leaf_of
 from matching.layout cimport (
     BUY, CANCEL_ORDER, NEW_ORDER, QUANTITY_MIN, SELL, VALUE_MAX, ClientOrderId, CommandRecord,
 )
 from matching.memory cimport likely, pick, prefetch, unlikely
 from matching.state cimport (
-    LOOKS, BookSide, Instrument, Level, Link, Look, Order, State,
+    APART, LOOKS, LOOKS_KEPT, BookSide, Instrument, Level, Link, Look, Order, State,
     shelf_find,
 )
 from matching.tables cimport index_await, index_guess, label_tag, direct_of, tag_of
@@ -39,20 +39,23 @@ cdef inline void look(
 cdef inline void look_far(
     State* s, const CommandRecord* c, uint32_t count, uint32_t index, uint64_t position
 ) noexcept nogil:
-    # Each step for other commands than the step before, so that what it asked for has come.
+    # Before each command: each step for one further on than the step after it, so that what it
+    # asked for has come.
     cdef uint32_t at
-    for at in range(index + 3 * LOOKS if index else 0, min(count, index + 4 * LOOKS)):
+    for at in range(index + 5 * APART if index else 0, min(count, index + 5 * APART + 1)):
         look_up(s, &c[at], position | at, look_of(s, at))
-    for at in range(index + 2 * LOOKS if index else 0, min(count, index + 3 * LOOKS)):
+    for at in range(index + 4 * APART if index else 0, min(count, index + 4 * APART + 1)):
         look_at(s, &c[at], look_of(s, at))
         look_at_far(s, &c[at])
-    for at in range(index + LOOKS if index else 0, min(count, index + 2 * LOOKS)):
+    for at in range(index + 3 * APART if index else 0, min(count, index + 3 * APART + 1)):
+        look_into(s, &c[at], look_of(s, at))
+    for at in range(index + 2 * APART if index else 0, min(count, index + 2 * APART + 1)):
         look_behind(s, &c[at], look_of(s, at))
-    for at in range(index, min(count, index + LOOKS)):
+    for at in range(index + APART if index else 0, min(count, index + APART + 1)):
         look_beside(s, &c[at], look_of(s, at))
 
 cdef inline Look* look_of(State* s, uint32_t index) noexcept nogil:
-    return &s.looks[index % (4 * LOOKS)]
+    return &s.looks[index % LOOKS_KEPT]
 
 cdef inline bint is_far(const State* s) noexcept nogil:
     # Whether more is kept than stays near: else the last steps cost more than they save.
@@ -83,8 +86,7 @@ cdef inline void look_at(State* s, const CommandRecord* c, Look* look) noexcept 
     look.account = direct_of(&s.accounts_direct, c.account_id)[0]
     prefetch(&s.accounts[look.account])
     look.order = index_guess(&s.order_places, tag_of(c.order_id))
-    prefetch(&s.orders[look.order])
-    prefetch(&s.links[look.order])
+    await_resting(s, look.order)
 
 cdef inline void look_at_holding(State* s, const CommandRecord* c, const Look* look) noexcept nogil:
     # The holding, if it is among the first of the account.
@@ -94,8 +96,7 @@ cdef inline void look_at_holding(State* s, const CommandRecord* c, const Look* l
 cdef inline void look_at_far(State* s, const CommandRecord* c) noexcept nogil:
     # The book, and the place of a new order when none was given back.
     cdef const Instrument* i = s.instruments[c.instrument_id]
-    prefetch(&s.orders[s.order_pool.end + 3 * LOOKS])
-    prefetch(&s.links[s.order_pool.end + 3 * LOOKS])
+    await_resting(s, s.order_pool.end + 5 * APART)
     if likely(i != NULL):
         prefetch(i)
         prefetch(&i.parameters[VALUE_MAX])
@@ -104,35 +105,78 @@ cdef inline void look_at_far(State* s, const CommandRecord* c) noexcept nogil:
         prefetch(&i.sides[SELL].best)
         prefetch(leaf_of(<BookSide*>&i.sides[side_of(c)], key_of(i, c.side, c.price)))
 
-cdef inline void look_behind(State* s, const CommandRecord* c, Look* look) noexcept nogil:
-    # What that leads to: the holding; where it would rest and whom it would meet first, or what the
-    # order it names touches.
-    cdef Instrument* i = s.instruments[c.instrument_id]
+cdef inline void look_into(State* s, const CommandRecord* c, Look* look) noexcept nogil:
+    # The holding; the best of both sides and the ladder where it would rest, or all that the order
+    # it names touches.
+    cdef const Instrument* i = s.instruments[c.instrument_id]
     cdef uint8_t side = side_of(c)
     look_at_holding(s, c, look)
-    look.level = look.best = 0
+    look.best = 0
     if c.kind == CANCEL_ORDER:
         await_order(s, look.order)
     elif likely(i != NULL):
-        look.level = ladder_find(s, &i.sides[side], key_of(i, side, c.price) & KEY_MAX)
+        await_node(s, &i.sides[side], key_of(i, side, c.price) & KEY_MAX)
         look.best = i.sides[BUY + SELL - side].best
-    prefetch(&s.levels[look.level])
+        prefetch(&s.levels[i.sides[side].best])
     prefetch(&s.levels[look.best])
+
+cdef inline void look_behind(State* s, const CommandRecord* c, Look* look) noexcept nogil:
+    # The level where it would rest, and whom it would meet first; the ladder that an order which
+    # goes leaves.
+    cdef uint8_t side = side_of(c)
+    cdef const Order* o = &s.orders[look.order]
+    cdef Instrument* i
+    look.level = 0
+    if c.kind == CANCEL_ORDER:
+        i = s.instruments[o.instrument_id]
+        if likely(i != NULL):
+            await_node(s, &i.sides[o.side], key_of(i, o.side, o.price) & KEY_MAX)
+        return
+    i = s.instruments[c.instrument_id]
+    if likely(i != NULL):
+        look.level = ladder_find(s, &i.sides[side], key_of(i, side, c.price) & KEY_MAX)
+        prefetch(&s.levels[look.level])
+        look_for_trade(s, i, BUY + SELL - side, c.price, look)
+
+cdef inline void look_for_trade(
+    State* s, const Instrument* i, uint8_t side, int64_t price, Look* look
+) noexcept nogil:
+    # Keeps the best level of that side only if it would be met.
+    cdef const Level* best = &s.levels[look.best]
+    if look.best and best.key <= key_of(i, side, price):
+        await_resting(s, best.head)
+        await_node(s, &i.sides[side], best.key)
+    else:
+        look.best = 0
 
 cdef inline void look_beside(State* s, const CommandRecord* c, const Look* look) noexcept nogil:
     # Who stands beside it: at its price, among the orders of its holding, or in its way.
     cdef uint32_t holding = shelf_find(&s.accounts[look.account].shelf, c.instrument_id)
-    cdef const Level* best = &s.levels[look.best]
-    cdef uint8_t side = BUY + SELL - side_of(c)
     prefetch(&s.links[s.levels[look.level].tail])
     prefetch(&s.links[s.holdings[holding].orders])
-    if look.best and best.key <= key_of(s.instruments[c.instrument_id], side, c.price):
-        prefetch(&s.orders[best.head])
-        prefetch(&s.links[best.head])
+    if look.best:
+        await_order(s, s.levels[look.best].head)
 
 cdef inline uint8_t side_of(const CommandRecord* c) noexcept nogil:
     # Whatever the command says, one of the two.
     return SELL if c.side == SELL else BUY
+
+cdef inline void await_next(State* s, uint32_t place, bint is_sweep) noexcept nogil:
+    # The order that a taker may meet after this one: all of it, if it has met more than one.
+    if is_sweep:
+        await_order(s, place)
+    else:
+        await_resting(s, place)
+
+cdef inline void await_resting(State* s, uint32_t place) noexcept nogil:
+    prefetch(&s.orders[place])
+    prefetch(&s.links[place])
+
+cdef inline void await_node(State* s, const BookSide* side, uint32_t key) noexcept nogil:
+    # Where the ladder holds the level of the key, if its last node is remembered.
+    cdef uint32_t node = leaf_known(side, key)
+    prefetch(&s.nodes[node].present)
+    prefetch(&s.nodes[node].child[key & WAY_MASK])
 
 cdef inline void await_order(State* s, uint32_t place) noexcept nogil:
     # All that its end will touch. Its own memory should be there.
@@ -142,8 +186,7 @@ cdef inline void await_order(State* s, uint32_t place) noexcept nogil:
     prefetch(&s.accounts[o.account])
     prefetch(&s.holdings[o.holding])
     prefetch(&s.levels[o.level])
-    prefetch(&s.orders[link.next])
-    prefetch(&s.links[link.next])
+    await_resting(s, link.next)
     prefetch(&s.links[link.previous])
     prefetch(&s.links[link.own_next])
     prefetch(&s.links[link.own_previous])

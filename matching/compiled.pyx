@@ -565,7 +565,7 @@ cdef int apply_commands(
         while True:
             apply_seen(s, commands, count, index, sent_ns, position)
             index += 1
-            if index == count or index % LOOKS == 0:
+            if index == count or s.is_far or index % LOOKS == 0:
                 break
     return 0
 
@@ -579,7 +579,7 @@ cdef int apply_next(
 ) except -1 nogil:
     if count == 1:
         look_alone(s, commands, position)
-    elif index % LOOKS == 0:
+    elif s.is_far or index % LOOKS == 0:
         look(s, commands, count, index, position)
     return apply_seen(s, commands, count, index, sent_ns, position)
 

@@ -66,6 +66,10 @@ cdef extern from *:
         for (volatile char *page = at; page < at + size; page += 4096)
             *page = *page;
     }
+    static inline void cx_prefetch(const void *at) {
+        __builtin_prefetch(at);
+        __asm__ volatile("");  /* else gcc drops calls of what does nothing but this */
+    }
     static inline void cx_release(char *base, size_t size) {
         if (base != NULL)
             munmap(base, CX_WHOLE(size));
@@ -86,7 +90,7 @@ cdef extern from *:
     bint give_back "cx_give_back"(char* base, size_t size) noexcept nogil
     void touch "cx_touch"(char* at, size_t size) noexcept nogil
     void release "cx_release"(char* base, size_t size) noexcept nogil
-    void prefetch "__builtin_prefetch"(const void* at) noexcept nogil
+    void prefetch "cx_prefetch"(const void* at) noexcept nogil
 
 cdef enum:
     HUGE_PAGE = 0x20_0000

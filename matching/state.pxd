@@ -27,7 +27,9 @@ cdef enum:
     INSTRUMENTS = 65536
     LEAVES = 16
     BRANCHES = 8
-    LOOKS = 4  # commands that are looked at together
+    LOOKS = 4  # commands that are looked at together, when nothing is far
+    APART = 2  # commands from one step of looking far to the next
+    LOOKS_KEPT = 16  # enough for both
     NEAR = 32768  # orders, accounts and holdings that stay near a processor of today
     ORDERS_OF_LEVEL = 8  # on average, where many rest
     ORDERS_OF_NODE = 64
@@ -272,7 +274,7 @@ cdef struct State:
     uint32_t command_index
     bint is_note_heard
     const CommandRecord* order_terms  # right after the command at hand, NULL = none
-    Look looks[4 * LOOKS]
+    Look looks[LOOKS_KEPT]
     Look* look  # of the command at hand
     bint is_far  # whether all that a look can find is looked for
     int64_t near  # orders, accounts and holdings, up to which it is not

@@ -7,7 +7,7 @@ predicted: a mode of self-trade prevention, a minimum, an iceberg's slice, a sto
 
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t, uintptr_t
 
-from matching.ahead cimport await_order
+from matching.ahead cimport await_next
 from matching.calls cimport interrupt, reach
 from matching.events cimport emit_fill
 from matching.holds cimport settle_buy, settle_sell
@@ -40,7 +40,7 @@ cdef inline int trade(State* s, Instrument* i, uint32_t own, int64_t minimum) ex
     cdef Order* taker = &s.orders[own]
     cdef BookSide* others = &i.sides[BUY + SELL - taker.side]
     cdef uint32_t whole = key_of(i, BUY + SELL - taker.side, taker.price), limit = whole
-    cdef bint is_guarded = mode_of(taker) != 0, is_stopped
+    cdef bint is_guarded = mode_of(taker) != 0, is_sweep = False, is_stopped
     cdef uint32_t place
     cdef uint64_t order_id
     if unlikely(i.phase != CONTINUOUS or i.is_listed):
@@ -53,7 +53,8 @@ cdef inline int trade(State* s, Instrument* i, uint32_t own, int64_t minimum) ex
         return end_unseen(s, i, own, MINIMUM_QUANTITY_UNFILLED)
     while taker.leaves and others.best and s.levels[others.best].key <= limit:
         place = s.levels[others.best].head
-        await_order(s, s.links[place].next)
+        await_next(s, s.links[place].next, is_sweep)
+        is_sweep = True
         if unlikely(is_guarded) and are_one(s, taker.account, s.orders[place].account):
             if prevent(s, i, place, taker):
                 return order_free(s, own)

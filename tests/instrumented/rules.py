@@ -13,10 +13,11 @@ NOT_HERE = (
     "tests/matching/test_stub.py",
     "tests/matching/test_mutants.py",
     "tests/matching/test_memory.py",
+    "tests/matching/test_ahead.py",
 )
 """The first compares types with a stub and runs no engine; the second plants bugs in the reference,
 and the flows which find them are those of the other files; the third counts pages of memory, of
-which these builds need many of their own."""
+which these builds need many of their own; the fourth reads the machine code of the usual build."""
 
 DAMAGE_RULES = "tests/instrumented/damage_rules.py"
 """What only these builds allow to be tested."""
