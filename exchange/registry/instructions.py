@@ -38,8 +38,8 @@ from exchange.rulebook import (
     check_surrender,
     check_vintage,
     offset_cap,
+    offset_rule,
 )
-from exchange.rulebook.offsets import offset_rule
 from exchange.settings import (
     INSTRUCTION_QUANTITY_MAX,
     REGISTRY_RANGES_MAX,
