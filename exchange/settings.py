@@ -60,6 +60,9 @@ REGISTRY_BATCH_ITEMS_MAX = 1_000  # items of `settlements` in one transaction
 INSTRUCTION_QUANTITY_MAX = 10**10  # tonnes of one instruction; the engine's limit of a command
 UNITS_ISSUED_MAX = 2**62  # tonnes of one programme; so the engine never refuses a deposit
 YEAR_MAX = 9_999
+PLAN_LOTS_MAX = 20_000  # blocks that one surrender plan looks at
+PLAN_PRICE_MAX = 10**9  # minor units a tonne, in a surrender plan
+PLAN_SECONDS_MAX = 10  # for the solver
 REGISTRY_RECORD_BYTES_MAX = 700_000  # items of one record of `registry`; more = several records
 REGISTRY_RANGES_MAX = 2_000  # ranges in one item of `registry`; more = several items
 OUTBOX_BYTES_MAX = 4 << 20  # published by one append

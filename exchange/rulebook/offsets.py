@@ -50,8 +50,13 @@ class Accepted(NamedTuple):
 
 
 class Limit(NamedTuple):
-    """A limit of a plan: how much it lets pass in all and how much of that is left, tonnes."""
+    """A limit of a rule: how much it lets pass in all and how much of that is left, tonnes.
 
+    `kind` is rule, group, scheme, or a kind of locality.
+    """
+
+    rule_id: str
+    kind: str
     name: str
     limit_t: int
     left_t: int
@@ -148,14 +153,14 @@ class _Plan:
         rule = self.rule_of(credit)
         if rule is None:
             return len(self.rules), False, False
-        return self.rules.index(rule), _is_nonlocal(rule, credit), _is_unflagged(rule, credit)
+        return self.rules.index(rule), is_nonlocal(rule, credit), is_unflagged(rule, credit)
 
     def count(self, rule: OffsetRule | None, credit: Credit, quantity_t: int) -> None:
         if rule is None:
             return
         self._total[rule.id] += quantity_t
-        self._nonlocal[rule.id] += quantity_t * _is_nonlocal(rule, credit)
-        self._unflagged[rule.id] += quantity_t * _is_unflagged(rule, credit)
+        self._nonlocal[rule.id] += quantity_t * is_nonlocal(rule, credit)
+        self._unflagged[rule.id] += quantity_t * is_unflagged(rule, credit)
         self._group[rule.group] += quantity_t
         self._scheme_used_t += quantity_t
 
@@ -167,12 +172,9 @@ class _Plan:
         if refusal:
             return Accepted(0, rule.id, refusal)
         wanted, reason = credit.quantity_t, ""
-        if rule.unregistered_reductions and "unregistered" in credit.flags:
-            share = rule.unregistered_reductions.usable_share_bp
-            wanted, reason = (
-                wanted * share // BP,
-                f"{share} basis points of unregistered reductions",
-            )
+        usable_t = usable(rule, credit)
+        if usable_t < wanted:
+            wanted, reason = usable_t, "the usable share of unregistered reductions"
         for limit in self.limits(rule, credit):
             if limit.left_t < wanted:
                 wanted, reason = limit.left_t, limit.name
@@ -182,17 +184,19 @@ class _Plan:
     def limits(self, rule: OffsetRule, credit: Credit | None = None) -> list[Limit]:
         # Without a credit all of them, else those that it must pass.
         cap_t = self._cap(rule)
-        limits = [Limit(f"cap of {rule.id}", cap_t, cap_t - self._total[rule.id])]
+        left_t = cap_t - self._total[rule.id]
+        limits = [Limit(rule.id, "rule", f"cap of {rule.id}", cap_t, left_t)]
         if rule.group_cap_bp is not None:
             group_t = self._base(rule.group_cap_base) * rule.group_cap_bp // BP
             left_t = group_t - self._group[rule.group]
-            limits.append(Limit(f"cap of group {rule.group}", group_t, left_t))
+            limits.append(Limit(rule.id, "group", f"cap of group {rule.group}", group_t, left_t))
         for item in rule.locality:
             limits += self._locality(rule, item, cap_t, credit)
         for wide in rule.scheme_wide_caps:
             if wide.emission_year == self._year:
                 name = f"cap of the scheme for {wide.emission_year}"
-                limits.append(Limit(name, wide.cap_t, wide.cap_t - self._scheme_used_t))
+                left_t = wide.cap_t - self._scheme_used_t
+                limits.append(Limit(rule.id, "scheme", name, wide.cap_t, left_t))
         return [limit._replace(left_t=max(0, limit.left_t)) for limit in limits]
 
     def _locality(
@@ -202,9 +206,10 @@ class _Plan:
         if item.kind == "max_share_without_flag":
             most_t = cap_t * (item.share_bp or 0) // BP
             name = f"at most {_percent(item.share_bp)} of the cap without {item.flag}"
-            is_bound = credit is None or _is_unflagged(rule, credit)
-            return [Limit(name, most_t, most_t - self._unflagged[rule.id])] if is_bound else []
-        if credit is not None and not _is_nonlocal(rule, credit):
+            is_bound = credit is None or is_unflagged(rule, credit)
+            left_t = most_t - self._unflagged[rule.id]
+            return [Limit(rule.id, item.kind, name, most_t, left_t)] if is_bound else []
+        if credit is not None and not is_nonlocal(rule, credit):
             return []
         if item.kind == "max_nonlocal":
             most_t = self._base(item.cap_base) * (item.cap_bp or 0) // BP
@@ -218,7 +223,7 @@ class _Plan:
             name = f"at most {most_t} t from partner regions"
         else:
             return []
-        return [Limit(name, most_t, most_t - outside)]
+        return [Limit(rule.id, item.kind, name, most_t, most_t - outside)]
 
     def _cap(self, rule: OffsetRule) -> int:
         if not rule.credit_types:
@@ -231,17 +236,26 @@ class _Plan:
         return self._bases[name]
 
 
+def usable(rule: OffsetRule, credit: Credit) -> int:
+    """How much of a credit counts: a share, rounded down, of what is not registered yet. O(1)."""
+    if rule.unregistered_reductions is None or "unregistered" not in credit.flags:
+        return credit.quantity_t
+    return credit.quantity_t * rule.unregistered_reductions.usable_share_bp // BP
+
+
 def _percent(share_bp: int | None) -> str:
     whole, rest = divmod(share_bp or 0, 100)
     return f"{whole}.{rest:02d} percent" if rest else f"{whole} percent"
 
 
-def _is_nonlocal(rule: OffsetRule, credit: Credit) -> bool:
+def is_nonlocal(rule: OffsetRule, credit: Credit) -> bool:
+    """Whether a limit on credits from elsewhere counts the credit. O(regions)."""
     regions = [item.region for item in rule.locality if item.region and item.kind != "preferred"]
     return bool(regions) and not is_within(credit.region, regions[0])
 
 
-def _is_unflagged(rule: OffsetRule, credit: Credit) -> bool:
+def is_unflagged(rule: OffsetRule, credit: Credit) -> bool:
+    """Whether a limit on credits without a flag counts the credit. O(flags)."""
     return any(item.flag and item.flag not in credit.flags for item in rule.locality)
 
 
