@@ -37,6 +37,7 @@ ROLES: dict[str, frozenset[str]] = {
     "GET /positions": EVERY_KEY,
     "GET /holdings": EVERY_KEY,
     "GET /instructions/{id:int}": EVERY_KEY,
+    "GET /surrender-plan": EVERY_KEY,
     "POST /orders": TRADERS,
     "PUT /orders/{id:str}": TRADERS,
     "DELETE /orders/{id:str}": TRADERS,

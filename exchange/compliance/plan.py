@@ -14,8 +14,6 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import Bounds, LinearConstraint, milp
-from scipy.sparse import lil_array
 
 from exchange.rulebook.eligibility import Credit, unfit
 from exchange.rulebook.offsets import (
@@ -215,6 +213,10 @@ def _solve(
     """
     if not piles or not owed_t:
         return [0] * len(piles)
+    # Only here: to import it takes as long as all the rest of a command.
+    from scipy.optimize import Bounds, LinearConstraint, milp
+    from scipy.sparse import lil_array
+
     kinds = sorted({kind for kind, _ in piles})
     prices = [price for _, price in piles]
     # What is missing costs more than any unit, so as much as possible is surrendered.

@@ -27,6 +27,7 @@ from exchange.messages.orders import (
     TransferUnits,
 )
 from exchange.settings import Settings
+from gateway.cli.plans import print_plan
 from gateway.client import Client, SigningKey, VenueError, load_key
 from gateway.client.keys import DEFAULT_URL
 from gateway.client.rest import Rest
@@ -75,7 +76,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(order, name="order")
     for command in (
         cancel, orders, book, trades, instruments, positions, holdings,
-        deposit, release, transfer, surrender, retire,
+        deposit, release, transfer, plan, surrender, retire,
     ):  # fmt: skip
         app.command()(command)
 
@@ -324,6 +325,20 @@ def transfer(
             ref=0, symbol=symbol, account=account, quantity=quantity, to_account=to_account
         ),
     )
+
+
+def plan(
+    year: Annotated[int, typer.Argument(help="Emission year.", parser=_whole, metavar="year")],
+    account: _Account,
+    key_file: _KeyFile = None,
+    scheme: Annotated[str, typer.Option(help="Where a market has several.")] = "",
+) -> None:
+    """Plan the cheapest surrender for a year; nothing is done by it."""
+
+    async def work(client: Client) -> None:
+        print_plan(Console(highlight=False), await client.surrender_plan(account, year, scheme))
+
+    _with_client(key_file, work)
 
 
 def surrender(
