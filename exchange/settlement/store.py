@@ -13,11 +13,15 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import asyncpg
+import numpy as np
+from numpy.typing import NDArray
 
+from exchange.database.binary_copy import BIGINT, INTEGER, SMALLINT, binary_copy, binary_rows
 from exchange.database.connection import PRAGMAS, Database
 from exchange.messages.frames import GENESIS
 
 T = TypeVar("T")
+Column = NDArray[np.int64]
 NumberedValue = tuple[int, bytes]
 
 
@@ -44,8 +48,8 @@ class Batch(NamedTuple):
 
     before: Position
     after: Position
-    trades: list[tuple[int, ...]]  # rows of `trade` after `market`
-    postings: list[tuple[int, ...]]  # rows of `posting` after `market`
+    trades: tuple[Column, ...]  # columns of `trade` after `market`
+    postings: tuple[Column, ...]  # columns of `posting` after `market`
     changes: list[tuple[int, int, int]]  # (account, asset, amount)
     outbox: list[NumberedValue]
 
@@ -83,6 +87,9 @@ _TRADE_COLUMNS = (
     "buyer_fee", "seller_fee", "buyer_order_id", "seller_order_id", "time_ns",
 )  # fmt: skip
 _POSTING_COLUMNS = ("market", "event_number", "leg", "account", "asset", "amount")
+# Bytes of each column, as the schema has them.
+_TRADE_WIDTHS = (SMALLINT, BIGINT, INTEGER, *[BIGINT] * 9)
+_POSTING_WIDTHS = (SMALLINT, BIGINT, SMALLINT, BIGINT, INTEGER, BIGINT)
 
 
 def _check_unmoved(market: int, found: tuple[int, ...], before: Position) -> None:
@@ -173,8 +180,14 @@ class SqliteStore:
             "SELECT input_offset, part, number FROM settlement_position WHERE market = ?", (market,)
         ).fetchone()
         _check_unmoved(market, found, batch.before)
-        connection.executemany(_insert("trade", _TRADE_COLUMNS, market), batch.trades)
-        connection.executemany(_insert("posting", _POSTING_COLUMNS, market), batch.postings)
+        for table, columns, rows in (
+            ("trade", _TRADE_COLUMNS, batch.trades),
+            ("posting", _POSTING_COLUMNS, batch.postings),
+        ):
+            connection.executemany(
+                _insert(table, columns, market),
+                zip(*(column.tolist() for column in rows), strict=True),
+            )
         new = [(market, *key[:2]) for key in batch.changes if key[:2] not in self._known]
         connection.executemany("INSERT OR IGNORE INTO balance VALUES (?, ?, ?, 0)", new)
         connection.executemany(
@@ -202,7 +215,7 @@ def _insert(table: str, columns: tuple[str, ...], market: int) -> str:
 
 
 class PostgresStore:
-    """PostgreSQL: binary COPY for rows, one UPDATE from arrays for balances, a row lock."""
+    """PostgreSQL: binary COPY of columns, one UPDATE from arrays for balances, a row lock."""
 
     def __init__(self, dsn: str, market: int) -> None:
         self._dsn = dsn
@@ -257,6 +270,20 @@ class PostgresStore:
             await self._write_rows(connection, batch)
         self._known.update((account, asset) for account, asset, _ in batch.changes)
 
+    async def copy(self, connection: Any, batch: Batch, prefix: str = "") -> None:
+        """Writes the batch's trades and postings, into tables of other names with a prefix."""
+        for table, columns, widths, rows in (
+            ("trade", _TRADE_COLUMNS, _TRADE_WIDTHS, batch.trades),
+            ("posting", _POSTING_COLUMNS, _POSTING_WIDTHS, batch.postings),
+        ):
+            columns_of: tuple[Column | int, ...] = (self._market, *rows)
+            fields = list(zip(widths, columns_of, strict=True))
+            values = binary_rows(fields, len(rows[0]))
+            if values:
+                await connection.copy_to_table(
+                    prefix + table, columns=columns, source=binary_copy(values), format="binary"
+                )
+
     async def _write_rows(self, connection: Any, batch: Batch) -> None:
         market = self._market
         found = await connection.fetchrow(
@@ -265,15 +292,13 @@ class PostgresStore:
             market,
         )
         _check_unmoved(market, tuple(found), batch.before)
-        for table, columns, rows in (
-            ("trade", _TRADE_COLUMNS, batch.trades),
-            ("posting", _POSTING_COLUMNS, batch.postings),
-            ("settlement_outbox", ("market", "number", "value"), batch.outbox),
-        ):
-            if rows:
-                await connection.copy_records_to_table(
-                    table, columns=columns, records=[(market, *row) for row in rows]
-                )
+        await self.copy(connection, batch)
+        if batch.outbox:
+            await connection.copy_records_to_table(
+                "settlement_outbox",
+                columns=("market", "number", "value"),
+                records=[(market, *row) for row in batch.outbox],
+            )
         await self._add_to_balances(connection, batch.changes)
         await connection.execute(
             "DELETE FROM settlement_outbox WHERE market = $1 AND number < $2",
