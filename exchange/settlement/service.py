@@ -295,6 +295,7 @@ def _batch(
         after,
         (*trades, times),
         tuple(postings),
+        others,
         net_changes(postings),
         outbox,
     )
