@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from exchange.database import (
     upgrade,
 )
 from exchange.database import schema as tables
+from tests.fixtures_postgres import MakeBooks
 
 CATALOG = {
     "sqlite": [
@@ -186,6 +188,50 @@ async def test_of_overlapping_inserts_at_once_one_wins(books: Database) -> None:
     assert len(taken) == len(set(taken))
 
 
+@pytest.mark.parametrize("round_number", range(3))
+async def test_of_two_processes_one_wins(make_books: MakeBooks, round_number: int) -> None:
+    """Each with an engine of its own, as two processes have it, and the same range."""
+    books = await make_books()
+    address = str(books.path) if books.is_sqlite else books.dsn
+    others = [open_database(address) for _ in range(2)]
+
+    ranges = [block_row(number, 40 + number, 90 + number) for number in (1, 2 + round_number)]
+    told = await asyncio.gather(
+        *(add(database, tables.block, row) for database, row in zip(others, ranges, strict=True)),
+        return_exceptions=True,
+    )
+    for database in others:
+        await database.close()
+    async with books.reading() as connection:
+        rows = (await connection.execute(select(tables.block))).all()
+    assert len(rows) == 1
+    (lost,) = [error for error in told if error is not None]
+    assert isinstance(lost, DBAPIError)
+    assert re.search(OVERLAP, str(lost))
+
+
+async def test_a_split_takes_the_block_away_before_its_parts_come(books: Database) -> None:
+    await add(books, tables.block, block_row(1, 100, 199), block_row(9, 200, 299))
+    parts = [block_row(2, 100, 149), block_row(3, 150, 199)]
+    with pytest.raises(DBAPIError, match=OVERLAP):
+        await add(books, tables.block, *parts)
+    async with books.writing() as connection:
+        await connection.execute(tables.block.delete().where(tables.block.c.block_id == 1))
+        await connection.execute(insert(tables.block), parts)
+    with pytest.raises(DBAPIError, match=OVERLAP):
+        await split_with_a_tonne_too_many(books)
+    async with books.reading() as connection:
+        found = (await connection.execute(select(tables.block.c.block_id))).scalars().all()
+    assert sorted(found) == [2, 3, 9]
+
+
+async def split_with_a_tonne_too_many(books: Database) -> None:
+    """A part that reaches into the next block takes the whole split back."""
+    async with books.writing() as connection:
+        await connection.execute(tables.block.delete().where(tables.block.c.block_id == 3))
+        await connection.execute(insert(tables.block), block_row(4, 150, 200))
+
+
 async def test_two_open_transactions_cannot_overlap(postgres: PostgresServer) -> None:
     database = open_database(postgres.create_database("two_transactions"))
     await upgrade(database)
@@ -228,6 +274,9 @@ async def test_history_cannot_be_changed(books: Database, table: Table) -> None:
                 await connection.execute(replace, example(table))
 
 
+INVERTED = "block_range|empty range|lower bound"
+
+
 @pytest.mark.parametrize(
     ("table", "wrong", "name"),
     [
@@ -235,11 +284,10 @@ async def test_history_cannot_be_changed(books: Database, table: Table) -> None:
         (tables.posting, {"amount": 0}, "posting_not_empty"),
         (tables.trade, {"quantity": 0}, "trade_positive"),
         (tables.block, {"first_serial": 0}, "block_range"),
-        (
-            tables.block,
-            {"first_serial": 5, "last_serial": 4},
-            "block_range|empty range|lower bound",
-        ),
+        (tables.block, {"first_serial": -5, "last_serial": -1}, "block_range"),
+        (tables.block, {"first_serial": -5, "last_serial": 5}, "block_range"),
+        (tables.block, {"first_serial": 5, "last_serial": 4}, INVERTED),
+        (tables.block, {"first_serial": 5, "last_serial": -5}, INVERTED),
         (tables.obligation, {"quantity": -1}, "obligation_not_negative"),
     ],
 )
