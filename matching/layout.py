@@ -278,6 +278,11 @@ class Instruction(IntEnum):
     SURRENDER = 4  # price = compliance year
     CANCEL = 5  # voluntary cancellation; notes: beneficiary, reason
     SET_OBLIGATION = 6  # quantity t to surrender by account for year price
+    FREEZE = 10  # by the authority, out of account's registry position; notes: who, reference
+    UNFREEZE = 11  # back to the registry position
+    PLEDGE = 12  # out of account's registry position; price = the lender's account
+    RELEASE_PLEDGE = 13  # account = the lender, price = the owner: back to the owner
+    ENFORCE_PLEDGE = 14  # account = the lender, price = the owner: to the lender, on default
 
 
 class Command(IntEnum):

@@ -5,7 +5,7 @@ ids are positions in the log, so every row can be followed to its cause. The tab
 
     settlement   settlement_position, trade, posting, balance, settlement_outbox
     registry     registry_position, programme, registry_account, block, block_history, deposit,
-                 obligation, surrender, cancellation, refusal, registry_outbox
+                 obligation, surrender, cancellation, encumbrance, refusal, registry_outbox
 """
 
 from __future__ import annotations
@@ -147,7 +147,9 @@ block = _table(
     _value("position", SmallInteger),  # a `blocks.Position`
     _value("state", SmallInteger),  # a `blocks.State`
     _value("acquired"),  # settlement number at which it came to this place
+    _value("lender"),  # PLEDGED: the account to which; else 0
     CheckConstraint("first_serial >= 1 AND first_serial <= last_serial", name="range"),
+    CheckConstraint("(position = 4) = (lender <> 0)", name="pledged"),
     Index(None, "programme", "first_serial", unique=True),
 )
 
@@ -222,6 +224,21 @@ cancellation = _table(
     CheckConstraint("quantity > 0", name="positive"),
 )
 
+encumbrance = _table(
+    "encumbrance",
+    _key("market", SmallInteger),
+    _key("instruction_id"),
+    _value("kind", SmallInteger),  # a `frames.Instruction`
+    _value("account"),  # the owner
+    _value("lender"),  # 0: frozen, not pledged
+    _value("instrument_id", Integer),
+    _value("quantity"),
+    _value("given_by", Text),  # the key
+    _value("reference", Text),
+    _value("time_ns"),
+    CheckConstraint("quantity > 0", name="positive"),
+)
+
 refusal = _table(
     "refusal",
     _key("market", SmallInteger),
@@ -241,7 +258,7 @@ registry_outbox = _table(
     _value("value", LargeBinary),
 )
 
-APPEND_ONLY = (trade, posting, block_history, surrender, cancellation, refusal)
+APPEND_ONLY = (trade, posting, block_history, surrender, cancellation, encumbrance, refusal)
 """Tables whose rows the database refuses to change or delete."""
 
 SETTLEMENT_TABLES = (trade, posting, balance)
@@ -254,5 +271,6 @@ REGISTRY_TABLES = (
     obligation,
     surrender,
     cancellation,
+    encumbrance,
     refusal,
 )

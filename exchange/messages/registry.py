@@ -81,6 +81,20 @@ class InstructionRefused(msgspec.Struct, frozen=True, array_like=True, tag=6, ta
     source: str = ""
 
 
+class EncumbranceChanged(msgspec.Struct, frozen=True, array_like=True, tag=7, tag_field="k"):
+    """Units frozen or pledged, or the end of it; the owner's until a pledge is enforced."""
+
+    instruction_id: int
+    kind: str  # FREEZE, UNFREEZE, PLEDGE, RELEASE_PLEDGE, ENFORCE_PLEDGE
+    account_id: int  # the owner
+    lender_id: int  # 0: frozen, not pledged
+    instrument_id: int
+    quantity: int
+    given_by: str  # the key
+    reference: str  # the court's, the loan's
+    ranges: tuple[Range, ...]
+
+
 RegistryItem = (
     UnitsIssued
     | UnitsMoved
@@ -88,6 +102,7 @@ RegistryItem = (
     | UnitsCancelled
     | ObligationSet
     | InstructionRefused
+    | EncumbranceChanged
 )
 
 

@@ -193,6 +193,7 @@ class RegistryStore:
         await self._add(connection, tables.deposit, list(changes.deposits.values()))
         await self._add(connection, tables.surrender, changes.surrenders)
         await self._add(connection, tables.cancellation, changes.cancellations)
+        await self._add(connection, tables.encumbrance, changes.encumbrances)
         await self._add(connection, tables.refusal, changes.refusals)
         if changes.confirmed:
             table = tables.deposit
@@ -228,7 +229,7 @@ class RegistryStore:
             return [(row[0], row[1]) for row in (await connection.execute(query)).all()]
 
 
-_MOVING = ("account", "position", "state", "acquired")
+_MOVING = ("account", "position", "state", "acquired", "lender")
 
 
 def _plain(block: Block) -> tuple[Any, ...]:

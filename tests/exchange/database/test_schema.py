@@ -21,6 +21,7 @@ from exchange.database import (
     upgrade,
 )
 from exchange.database import schema as tables
+from exchange.registry.blocks import Position
 from tests.fixtures_postgres import MakeBooks
 
 CATALOG = {
@@ -74,6 +75,31 @@ async def test_migrations_give_the_schema_on_postgresql(postgres: PostgresServer
         postgres.drop_database(name)
 
 
+async def test_books_of_the_first_version_are_brought_up(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    for address in (postgres.create_database("first_version"), str(tmp_path / "first")):
+        database = open_database(address)
+        await upgrade(database, "0001")
+        async with database.writing() as connection:
+            await connection.execute(
+                text(
+                    "INSERT INTO block (market, block_id, programme, first_serial, last_serial, "
+                    "instrument_id, vintage, account, position, state, acquired) "
+                    "VALUES (0, 5, 'CEA', 100, 199, 12, 2024, 201, 2, 1, 77)"
+                )
+            )
+        await upgrade(database)
+        async with database.reading() as connection:
+            (row,) = (await connection.execute(select(tables.block))).all()
+        assert tuple(row) == (0, 5, "CEA", 100, 199, 12, 2024, 201, 2, 1, 77, 0)
+        with pytest.raises(DBAPIError, match=OVERLAP):
+            await add(database, tables.block, block_row(6, 199, 300))
+        await add(database, tables.block, block_row(7, 200, 300))
+        await database.close()
+    postgres.drop_database("first_version")
+
+
 async def test_many_may_upgrade_at_once(postgres: PostgresServer, tmp_path: Path) -> None:
     addresses = (postgres.create_database("upgrade_at_once"), str(tmp_path / "x" / "books"))
     for address in addresses:
@@ -123,6 +149,7 @@ def block_row(block_id: int, first: int, last: int, **other: Any) -> dict[str, A
         "position": 1,
         "state": 1,
         "acquired": 0,
+        "lender": 0,
     } | other
 
 
@@ -283,11 +310,13 @@ INVERTED = "block_range|empty range|lower bound"
         (tables.balance, {"account": 1, "amount": -1}, "balance_not_overdrawn"),
         (tables.posting, {"amount": 0}, "posting_not_empty"),
         (tables.trade, {"quantity": 0}, "trade_positive"),
-        (tables.block, {"first_serial": 0}, "block_range"),
-        (tables.block, {"first_serial": -5, "last_serial": -1}, "block_range"),
-        (tables.block, {"first_serial": -5, "last_serial": 5}, "block_range"),
-        (tables.block, {"first_serial": 5, "last_serial": 4}, INVERTED),
-        (tables.block, {"first_serial": 5, "last_serial": -5}, INVERTED),
+        (tables.block, {"lender": 0, "first_serial": 0}, "block_range"),
+        (tables.block, {"lender": 0, "first_serial": -5, "last_serial": -1}, "block_range"),
+        (tables.block, {"lender": 0, "first_serial": -5, "last_serial": 5}, "block_range"),
+        (tables.block, {"lender": 0, "first_serial": 5, "last_serial": 4}, INVERTED),
+        (tables.block, {"lender": 0, "first_serial": 5, "last_serial": -5}, INVERTED),
+        (tables.block, {"lender": 0, "position": Position.PLEDGED}, "block_pledged"),
+        (tables.block, {"lender": 7, "position": Position.FROZEN}, "block_pledged"),
         (tables.obligation, {"quantity": -1}, "obligation_not_negative"),
     ],
 )
