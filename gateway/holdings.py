@@ -1,7 +1,7 @@
 """Who holds which serial numbers: a pure projection of `registry`.
 
-A holding is (account, instrument, position), position being REGISTRY or TRADING, and a set of
-serial ranges of one programme, neighbours joined.
+A holding is (account, instrument, position) and a set of serial ranges of one programme, neighbours
+joined. The position is REGISTRY, TRADING, FROZEN or, with the lender's account, PLEDGED.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from exchange.messages.executions import UnitRange
 from exchange.messages.registry import (
+    EncumbranceChanged,
     ObligationSet,
     Range,
     RegistryItem,
@@ -22,6 +23,8 @@ from exchange.messages.registry import (
 
 REGISTRY = "REGISTRY"
 TRADING = "TRADING"
+FROZEN = "FROZEN"
+PLEDGED = "PLEDGED"
 
 MOVES: dict[str, tuple[str, str]] = {
     "TRADE": (TRADING, TRADING),
@@ -31,6 +34,15 @@ MOVES: dict[str, tuple[str, str]] = {
 }
 """Cause of a UnitsMoved -> (position it leaves, position it enters)."""
 
+ENCUMBRANCES: dict[str, tuple[str, str]] = {
+    "FREEZE": (REGISTRY, FROZEN),
+    "UNFREEZE": (FROZEN, REGISTRY),
+    "PLEDGE": (REGISTRY, PLEDGED),
+    "RELEASE_PLEDGE": (PLEDGED, REGISTRY),
+    "ENFORCE_PLEDGE": (PLEDGED, REGISTRY),
+}
+"""Kind of an EncumbranceChanged -> (position it leaves, position it enters)."""
+
 
 class HoldingKey(NamedTuple):
     """Whose units of what, and where."""
@@ -38,6 +50,7 @@ class HoldingKey(NamedTuple):
     account: int
     instrument_id: int
     position: str
+    lender: int = 0
 
 
 class SerialSet:
@@ -100,6 +113,13 @@ class Holdings:
             left, entered = MOVES[item.cause]
             self._take(HoldingKey(item.from_account, item.instrument_id, left), item.ranges)
             self._put(HoldingKey(item.to_account, item.instrument_id, entered), item.ranges)
+        elif isinstance(item, EncumbranceChanged):
+            left, entered = ENCUMBRANCES[item.kind]
+            heir = item.lender_id if item.kind == "ENFORCE_PLEDGE" else item.account_id
+            lender = {REGISTRY: 0, FROZEN: 0, PLEDGED: item.lender_id}
+            what = item.instrument_id
+            self._take(HoldingKey(item.account_id, what, left, lender[left]), item.ranges)
+            self._put(HoldingKey(heir, what, entered, lender[entered]), item.ranges)
         elif isinstance(item, UnitsSurrendered):
             self._take(HoldingKey(item.account_id, item.instrument_id, REGISTRY), item.ranges)
             key = (item.account_id, item.year, item.instrument_id)

@@ -20,11 +20,16 @@ from exchange.messages.executions import ExecutionReport, InstructionReport
 from exchange.messages.orders import (
     CancelUnits,
     DepositUnits,
+    EnforcePledge,
+    FreezeUnits,
     Instruction,
+    PledgeUnits,
+    ReleasePledge,
     ReleaseUnits,
     SurrenderUnits,
     TimeInForceWord,
     TransferUnits,
+    UnfreezeUnits,
 )
 from exchange.settings import Settings
 from gateway.client import Client, SigningKey, VenueError, load_key
@@ -65,6 +70,10 @@ _Account = Annotated[
     typer.Option("--account", help="The account that acts.", parser=_whole, metavar="NUMBER"),
 ]
 _Quantity = Annotated[int, typer.Argument(help="Tonnes.", parser=_tonnes, metavar="quantity")]
+_Owner = Annotated[
+    int, typer.Argument(help="The owner's account.", parser=_whole, metavar="owner_account")
+]
+_Reference = Annotated[str, typer.Option(help="The decision, order or notice behind it.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -75,7 +84,8 @@ def register(app: typer.Typer) -> None:
     app.add_typer(order, name="order")
     for command in (
         cancel, orders, book, trades, instruments, positions, holdings,
-        deposit, release, transfer, surrender, retire,
+        deposit, release, transfer, surrender, retire, freeze, unfreeze, pledge, release_pledge,
+        enforce_pledge,
     ):  # fmt: skip
         app.command()(command)
 
@@ -280,8 +290,9 @@ def holdings(key_file: _KeyFile = None) -> None:
             ranges = [f"{r.programme} {r.first}-{r.last}" for r in row.ranges[:RANGES_SHOWN]]
             more = len(row.ranges) - RANGES_SHOWN
             ranges += [f"and {more} more ranges"] if more > 0 else []
+            position = f"{row.position} to {row.lender}" if row.lender else row.position
             table.add_row(
-                str(row.account), row.symbol, row.position, f"{row.quantity:,}", "\n".join(ranges)
+                str(row.account), row.symbol, position, f"{row.quantity:,}", "\n".join(ranges)
             )
         Console().print(table)
         if found.obligations:
@@ -358,6 +369,104 @@ def retire(
             quantity=quantity,
             beneficiary=beneficiary,
             reason=reason,
+        ),
+    )
+
+
+def freeze(
+    symbol: _Symbol,
+    quantity: _Quantity,
+    account: _Account,
+    reference: _Reference,
+    key_file: _KeyFile = None,
+) -> None:
+    """Freeze units of an account's registry position, for a court or the authority."""
+    _instruct(
+        key_file,
+        FreezeUnits(ref=0, symbol=symbol, account=account, quantity=quantity, reference=reference),
+    )
+
+
+def unfreeze(
+    symbol: _Symbol,
+    quantity: _Quantity,
+    account: _Account,
+    reference: _Reference,
+    key_file: _KeyFile = None,
+) -> None:
+    """Give frozen units back to the account's registry position."""
+    _instruct(
+        key_file,
+        UnfreezeUnits(
+            ref=0, symbol=symbol, account=account, quantity=quantity, reference=reference
+        ),
+    )
+
+
+def pledge(
+    symbol: _Symbol,
+    quantity: _Quantity,
+    lender_account: Annotated[
+        int, typer.Argument(help="The lender's account.", parser=_whole, metavar="lender_account")
+    ],
+    account: _Account,
+    reference: Annotated[str, typer.Option(help="Of the loan.")] = "",
+    key_file: _KeyFile = None,
+) -> None:
+    """Pledge units of the registry position to a lender."""
+    _instruct(
+        key_file,
+        PledgeUnits(
+            ref=0,
+            symbol=symbol,
+            account=account,
+            quantity=quantity,
+            lender_account=lender_account,
+            reference=reference,
+        ),
+    )
+
+
+def release_pledge(
+    symbol: _Symbol,
+    quantity: _Quantity,
+    owner_account: _Owner,
+    account: _Account,
+    reference: Annotated[str, typer.Option(help="Of the loan.")] = "",
+    key_file: _KeyFile = None,
+) -> None:
+    """As the lender, give pledged units back to their owner."""
+    _instruct(
+        key_file,
+        ReleasePledge(
+            ref=0,
+            symbol=symbol,
+            account=account,
+            quantity=quantity,
+            owner_account=owner_account,
+            reference=reference,
+        ),
+    )
+
+
+def enforce_pledge(
+    symbol: _Symbol,
+    quantity: _Quantity,
+    owner_account: _Owner,
+    account: _Account,
+    reference: _Reference,
+    key_file: _KeyFile = None,
+) -> None:
+    """As the lender, take pledged units when their owner has defaulted."""
+    _instruct(
+        key_file,
+        EnforcePledge(
+            ref=0,
+            symbol=symbol,
+            account=account,
+            quantity=quantity,
+            owner_account=owner_account,
+            reference=reference,
         ),
     )
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from exchange.clock import Clock
 from exchange.database.connection import open_database, upgrade
 from exchange.messages.orders import (
     CancelUnits,
@@ -53,8 +55,14 @@ class ClockOnDay:
 @pytest.fixture
 async def whole(tmp_path: Path) -> AsyncIterator[House]:
     """Also settlement and registry; nothing is deposited yet, everything is closed."""
+    async with whole_house(tmp_path, ClockOnDay(WHEN)) as house:
+        yield house
+
+
+@asynccontextmanager
+async def whole_house(tmp_path: Path, clock: Clock) -> AsyncIterator[House]:
     venue, keys = demo_venue()
-    house = House(tmp_path, venue, keys, ClockOnDay(WHEN))
+    house = House(tmp_path, venue, keys, clock)
     database = open_database(tmp_path / "books.sqlite")
     await upgrade(database)
     await house.start()
