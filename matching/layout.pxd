@@ -167,6 +167,8 @@ cdef enum:  # Instruction
     PLEDGE = 12
     RELEASE_PLEDGE = 13
     ENFORCE_PLEDGE = 14
+    PROPOSE_REVERSAL = 15
+    APPROVE_REVERSAL = 16
 
 cdef enum:  # Command
     NEW_ORDER = 1

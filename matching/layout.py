@@ -283,6 +283,8 @@ class Instruction(IntEnum):
     PLEDGE = 12  # out of account's registry position; price = the lender's account
     RELEASE_PLEDGE = 13  # account = the lender, price = the owner: back to the owner
     ENFORCE_PLEDGE = 14  # account = the lender, price = the owner: to the lender, on default
+    PROPOSE_REVERSAL = 15  # of a surrender or cancellation; price = its instruction id
+    APPROVE_REVERSAL = 16  # by another person; price = the proposal's instruction id
 
 
 class Command(IntEnum):

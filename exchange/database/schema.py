@@ -5,7 +5,8 @@ ids are positions in the log, so every row can be followed to its cause. The tab
 
     settlement   settlement_position, trade, posting, balance, settlement_outbox
     registry     registry_position, programme, registry_account, block, block_history, deposit,
-                 obligation, surrender, cancellation, encumbrance, refusal, registry_outbox
+                 obligation, surrender, cancellation, encumbrance, reversal_proposal, reversal,
+                 refusal, registry_outbox
 """
 
 from __future__ import annotations
@@ -24,7 +25,11 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
+
+RETIRED = "block_history.kind IN (4, 5)"
+"""SURRENDERED and CANCELLED, as the partial index has it: parameters would not find it."""
 
 METADATA = MetaData(
     naming_convention={
@@ -173,6 +178,13 @@ block_history = _table(
     _value("left_block"),  # a split: the two blocks that follow; else 0
     _value("right_block"),
     Index(None, "programme", "first_serial"),
+    Index(
+        None,
+        "market",
+        "cause_id",
+        sqlite_where=text("kind IN (4, 5)"),
+        postgresql_where=text("kind IN (4, 5)"),
+    ),
 )
 
 deposit = _table(
@@ -239,6 +251,36 @@ encumbrance = _table(
     CheckConstraint("quantity > 0", name="positive"),
 )
 
+reversal_proposal = _table(
+    "reversal_proposal",
+    _key("market", SmallInteger),
+    _key("instruction_id"),
+    _value("original"),  # the instruction to be reversed
+    _value("account"),
+    _value("instrument_id", Integer),
+    _value("quantity"),
+    _value("proposed_by", Text),  # a key
+    _value("reason", Text),
+    _value("time_ns"),
+)
+
+reversal = _table(
+    "reversal",
+    _key("market", SmallInteger),
+    _key("instruction_id"),  # of the approval
+    _value("original"),
+    _value("proposal"),
+    _value("account"),
+    _value("instrument_id", Integer),
+    _value("quantity"),
+    _value("proposed_by", Text),
+    _value("approved_by", Text),
+    _value("reason", Text),
+    _value("time_ns"),
+    CheckConstraint("proposed_by <> approved_by", name="by_two"),
+    Index(None, "market", "original", unique=True),
+)
+
 refusal = _table(
     "refusal",
     _key("market", SmallInteger),
@@ -258,7 +300,17 @@ registry_outbox = _table(
     _value("value", LargeBinary),
 )
 
-APPEND_ONLY = (trade, posting, block_history, surrender, cancellation, encumbrance, refusal)
+APPEND_ONLY = (
+    trade,
+    posting,
+    block_history,
+    surrender,
+    cancellation,
+    encumbrance,
+    reversal_proposal,
+    reversal,
+    refusal,
+)
 """Tables whose rows the database refuses to change or delete."""
 
 SETTLEMENT_TABLES = (trade, posting, balance)
@@ -272,5 +324,7 @@ REGISTRY_TABLES = (
     surrender,
     cancellation,
     encumbrance,
+    reversal_proposal,
+    reversal,
     refusal,
 )

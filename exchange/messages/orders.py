@@ -146,6 +146,19 @@ class EnforcePledge(UnitsBody, frozen=True, kw_only=True):
     reference: str  # of the default
 
 
+class ProposeReversal(UnitsBody, frozen=True, kw_only=True):
+    """Undo a whole surrender or cancellation (authority); another key has to approve it."""
+
+    original_id: int  # the instruction to be undone
+    reason: str
+
+
+class ApproveReversal(UnitsBody, frozen=True, kw_only=True):
+    """Carries out a proposed reversal (authority; not the key that proposed it)."""
+
+    proposal_id: int  # instruction id of the proposal
+
+
 Instruction = (
     IssueUnits
     | DepositUnits
@@ -159,6 +172,8 @@ Instruction = (
     | PledgeUnits
     | ReleasePledge
     | EnforcePledge
+    | ProposeReversal
+    | ApproveReversal
 )
 
 

@@ -60,6 +60,10 @@ class RegistryReason(IntEnum):
     NOT_PLEDGED = 613
     LENDER_IS_OWNER = 614
     REFERENCE_MISSING = 615
+    NOT_REVERSIBLE = 616
+    UNKNOWN_PROPOSAL = 617
+    SAME_PERSON = 618
+    PROPOSAL_EXPIRED = 619
 
 
 class ReasonText(NamedTuple):
@@ -361,8 +365,18 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
     (RegistryReason.LENDER_IS_OWNER, 422, False,
      "A pledge is to another account. Name the lender's."),
     (RegistryReason.REFERENCE_MISSING, 422, False,
-     "The instruction names its reference: the court's decision or the authority's, or the default "
-     "for which a pledge is enforced."),
+     "The instruction names its reference: the court's decision or the authority's, the default "
+     "for which a pledge is enforced, or the reason of a reversal."),
+    (RegistryReason.NOT_REVERSIBLE, 409, False,
+     "A reversal names a surrender or cancellation that was carried out and not reversed yet, with "
+     "its account, symbol and whole quantity (GET /instructions)."),
+    (RegistryReason.UNKNOWN_PROPOSAL, 404, False,
+     "An approval names a proposed reversal, with its account, symbol and quantity "
+     "(GET /reversals)."),
+    (RegistryReason.SAME_PERSON, 403, False,
+     "Who proposed a reversal cannot approve it. Have another key of the authority approve it."),
+    (RegistryReason.PROPOSAL_EXPIRED, 409, False,
+     "The proposal is too old to be approved. Propose the reversal again."),
 )  # fmt: skip
 
 REASONS: dict[int, ReasonText] = {

@@ -41,6 +41,7 @@ class HistoryKind(IntEnum):
     MOVED = 3
     SURRENDERED = 4
     CANCELLED = 5
+    REVERSED = 6  # a surrender or cancellation undone
 
 
 class Block(NamedTuple):

@@ -77,6 +77,34 @@ class Encumbrance(NamedTuple):
     time_ns: int
 
 
+class Proposal(NamedTuple):
+    """A row of `reversal_proposal` after `market`."""
+
+    instruction_id: int
+    original: int  # the instruction to be reversed
+    account: int
+    instrument_id: int
+    quantity: int
+    proposed_by: str
+    reason: str
+    time_ns: int
+
+
+class Reversal(NamedTuple):
+    """A row of `reversal` after `market`."""
+
+    instruction_id: int  # of the approval
+    original: int
+    proposal: int
+    account: int
+    instrument_id: int
+    quantity: int
+    proposed_by: str
+    approved_by: str
+    reason: str
+    time_ns: int
+
+
 class Cause(NamedTuple):
     """Why blocks change: what is noted beside each change."""
 
@@ -102,6 +130,8 @@ class Changes:
         self.surrenders: list[Surrender] = []
         self.cancellations: list[tuple[int, int, int, int, str, str, int]] = []
         self.encumbrances: list[Encumbrance] = []
+        self.proposals: list[Proposal] = []
+        self.reversals: list[Reversal] = []
         self.refusals: list[tuple[int, int, int, str, str, str, int]] = []
 
     def put(self, block: Block) -> None:
@@ -246,6 +276,20 @@ class Holdings:
             retired.append(after)
         return retired
 
+    def restore(self, blocks: Iterable[Block], cause: Cause) -> list[Block]:
+        """Brings retired blocks back to their accounts' registry positions. O(blocks x log)."""
+        restored = []
+        for block in blocks:
+            after = block._replace(
+                position=Position.REGISTRY, state=State.HELD, acquired=cause.settlement_number
+            )
+            self.changes.put(after)
+            self._push(after)
+            target = (after.account, after.position)
+            self._note(HistoryKind.REVERSED, block, (0, Position.NONE), target, cause)
+            restored.append(after)
+        return restored
+
     def add_deposit(
         self, instruction_id: int, account: int, instrument_id: int, quantity: int
     ) -> Deposit:
@@ -278,6 +322,13 @@ class Holdings:
         self.surrendered[account] += surrender.quantity
         if surrender.rule:
             self.offsets[account, product] += surrender.quantity
+
+    def undo_surrender(self, surrender: Surrender, product: str) -> None:
+        """Takes a surrender off the obligation, and an offset off its cap. O(1)."""
+        account = (surrender.account, surrender.scheme, surrender.year)
+        self.surrendered[account] -= surrender.quantity
+        if surrender.rule:
+            self.offsets[account, product] -= surrender.quantity
 
     def used(self, account: Account, products: Iterable[str]) -> int:
         """Offset credits of these products surrendered by an account for a year, tonnes."""

@@ -32,7 +32,14 @@ from exchange.reference.venue import Instrument
 from exchange.registry.blocks import Block, Position, State, runs, tonnes
 from exchange.registry.encumbrances import Encumbrances
 from exchange.registry.holdings import Cause, Holdings, Place, Surrender
-from exchange.registry.refusals import RefusalError, require_account, require_free, require_year
+from exchange.registry.refusals import (
+    RefusalError,
+    RegistryBrokenError,
+    require_account,
+    require_free,
+    require_year,
+)
+from exchange.registry.reversals import Reversals
 from exchange.rulebook import (
     OffsetRule,
     Rulebook,
@@ -47,10 +54,6 @@ from exchange.settings import INSTRUCTION_QUANTITY_MAX, UNITS_ISSUED_MAX
 _STORED = 2**63 - 1  # ids given by others are 64 bits on the log and 63 in the books
 
 
-class RegistryBrokenError(Exception):
-    """A settled thing does not fit the registry's books: stop, and find out where they parted."""
-
-
 class Registrar:
     """Applies settled items of one market to its holdings, by the rulebook."""
 
@@ -61,6 +64,7 @@ class Registrar:
         self._instruments = instruments
         self._rulebook = rulebook
         encumbrances = Encumbrances(holdings)
+        self.reversals = Reversals(holdings, instruments)
         self._do: dict[int, Callable[[InstructionPassed, Instrument, Cause], list[RegistryItem]]]
         self._do = {
             Instruction.ISSUE: self._issue,
@@ -74,6 +78,8 @@ class Registrar:
             Instruction.PLEDGE: encumbrances.pledge,
             Instruction.RELEASE_PLEDGE: encumbrances.release,
             Instruction.ENFORCE_PLEDGE: encumbrances.enforce,
+            Instruction.PROPOSE_REVERSAL: self.reversals.propose,
+            Instruction.APPROVE_REVERSAL: self.reversals.approve,
         }
 
     def apply(self, item: SettlementItem, number: int, time_ns: int) -> list[RegistryItem]:

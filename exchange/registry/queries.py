@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import NamedTuple
 
-from sqlalchemy import case, func, select
+from sqlalchemy import case, exists, func, select
 
 from exchange.database import Database
 from exchange.database import schema as tables
@@ -179,15 +179,17 @@ async def holdings_of(
 async def compliance_of(
     database: Database, market: int, account: int | None = None
 ) -> list[Compliance]:
-    """Obligations (of one account or all) and what was surrendered for them. O(surrenders)."""
+    """Obligations (of one account or all) and what stands surrendered for them. O(surrenders)."""
     owed, given = tables.obligation, tables.surrender
     key = (given.c.account, given.c.scheme, given.c.year)
     obligations = select(owed).where(owed.c.market == market)
+    undone = tables.reversal
+    stands = ~exists().where(undone.c.market == market, undone.c.original == given.c.instruction_id)
     surrenders = select(
         *key,
         func.sum(given.c.quantity),
         func.sum(case((given.c.rule != "", given.c.quantity), else_=0)),
-    ).where(given.c.market == market)
+    ).where(given.c.market == market, stands)
     if account is not None:
         obligations = obligations.where(owed.c.account == account)
         surrenders = surrenders.where(given.c.account == account)

@@ -11,6 +11,10 @@ from exchange.settings import YEAR_MAX
 PLEDGES_NAMED = 3
 
 
+class RegistryBrokenError(Exception):
+    """A settled thing does not fit the registry's books: stop, and find out where they parted."""
+
+
 class RefusalError(Exception):
     """Nothing is done: the numbered reason, and what in this instruction is in the way."""
 

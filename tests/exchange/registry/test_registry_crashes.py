@@ -12,9 +12,15 @@ from sqlalchemy import text
 
 from exchange import topics
 from exchange.database import Database, table_hash
+from exchange.database.schema import REGISTRY_TABLES
 from exchange.log.protocol import AppendUncertainError, LogUnavailableError, Partition
-from exchange.messages.frames import Instruction, Side
-from exchange.messages.registry import EncumbranceChanged, UnitsSurrendered
+from exchange.messages.frames import Instruction, Side, order_id_of
+from exchange.messages.registry import (
+    EncumbranceChanged,
+    ReversalProposed,
+    UnitsReversed,
+    UnitsSurrendered,
+)
 from exchange.rebuild import rebuild
 from exchange.registry import RegistryService
 from exchange.registry import queries as registry_queries
@@ -74,8 +80,10 @@ async def test_random_days_keep_every_tonne_and_no_cap_is_exceeded(
     await desk.act(*(issue(a, i, 5_000) for a in ACCOUNTS for i in INSTRUMENTS))
     await desk.act(*(set_obligation(a, YEAR, dice.randrange(500, 4_000)) for a in ACCOUNTS))
     surrendered: dict[tuple[int, int], int] = defaultdict(int)
-    bound = 0
+    bound = undone = 0
     for _ in range(40):
+        if dice.random() < 0.2:
+            undone += await undo_one(desk, dice, surrendered)
         for item in await desk.act(*random_acts(dice, dice.randrange(1, 12))):
             if isinstance(item, UnitsSurrendered):
                 surrendered[item.account_id, item.instrument_id] += item.quantity
@@ -83,6 +91,7 @@ async def test_random_days_keep_every_tonne_and_no_cap_is_exceeded(
     await check(desk)
     assert surrendered
     assert bound
+    assert undone
     for compliance in await registry_queries.compliance_of(books, CN):
         assert compliance.surrendered <= compliance.obligation
         assert compliance.offsets <= compliance.obligation // 20
@@ -102,6 +111,25 @@ async def test_random_days_keep_every_tonne_and_no_cap_is_exceeded(
     with pytest.raises(ValueError, match="holds books of market CN already"):
         await rebuild(market_log, MARKET, VENUE, again)
     await desk.close()
+
+
+async def undo_one(desk: Desk, dice: random.Random, surrendered: dict[tuple[int, int], int]) -> int:
+    """Surrenders a little and undoes it, with other acts between; 1 if it was done."""
+    account, instrument, quantity = dice.choice(ACCOUNTS), dice.choice(INSTRUMENTS), 3
+    (said,) = await desk.act(surrender(account, instrument, quantity))
+    if not isinstance(said, UnitsSurrendered):
+        return 0
+    told = (account, instrument, quantity)
+    original = said.instruction_id
+    first = act_of(Instruction.PROPOSE_REVERSAL, *told, original, text="ann\nwhy")
+    said_too = await desk.act(*random_acts(dice, 3), *first, *random_acts(dice, 3))
+    (proposal,) = [item for item in said_too if isinstance(item, ReversalProposed)]
+    second = act_of(Instruction.APPROVE_REVERSAL, *told, proposal.instruction_id, text="ben\n")
+    said_too += await desk.act(*random_acts(dice, 3), *second)
+    for item in said_too:
+        if isinstance(item, UnitsSurrendered):
+            surrendered[item.account_id, item.instrument_id] += item.quantity
+    return 1
 
 
 def random_acts(dice: random.Random, count: int) -> list[bytes]:
@@ -207,6 +235,15 @@ async def trading(pump: EnginePump) -> None:
     for seller, buyer in ((NORTHERN, HUADONG), (HUADONG, YANGTZE), (YANGTZE, NORTHERN)):
         await pump.send(*cross(seller, buyer, CCER, 100), *cross(seller, buyer, CEA_2023, 7))
     await pump.send(release(NORTHERN, CCER, 50, 1), deposit(NORTHERN, CCER, 10))
+    await pump.send(set_obligation(HUADONG, YEAR, 10_000))
+    offset = await pump.send(surrender(HUADONG, CCER, 120))
+    told = (HUADONG, CCER, 120)
+    asked = await pump.send(
+        *act_of(Instruction.PROPOSE_REVERSAL, *told, order_id_of(offset, 0), text="ann\nwhy")
+    )
+    await pump.send(
+        *act_of(Instruction.APPROVE_REVERSAL, *told, order_id_of(asked, 0), text="ben\n")
+    )
     await pump.send(
         *act_of(Instruction.FREEZE, NORTHERN, CEA_2023, 90, text="court\nfile 7"),
         *act_of(Instruction.PLEDGE, HUADONG, CEA_2023, 300, YANGTZE, text="desk\nloan 9"),
@@ -264,6 +301,12 @@ async def bound_as_told(books: Database, log: Any) -> None:
         if row.position in (Position.FROZEN, Position.PLEDGED)
     }
     assert held == {place: tonnes for place, tonnes in told.items() if tonnes}
+    given = [item for record in records.values() for item in record.items]
+    assert sum(isinstance(item, UnitsReversed) for item in given) == sum(
+        isinstance(item, ReversalProposed) for item in given
+    )
+    for compliance in await registry_queries.compliance_of(books, CN):
+        assert compliance.surrendered == 0
 
 
 class CrashError(Exception):
@@ -302,7 +345,9 @@ async def test_a_crash_after_commit_before_publishing(
     assert sum(trading_units.values()) == 9 * 3_000 - 50 + 10  # no deposit lost, none twice
 
 
-@pytest.mark.parametrize("table", ["registry_position", "deposit", "block_history", "encumbrance"])
+@pytest.mark.parametrize(
+    "table", ["registry_position", "deposit", "block_history", "encumbrance", "reversal"]
+)
 async def test_a_crash_between_effect_and_commit(
     books: Database, market_log: Any, make_books: MakeBooks, table: str
 ) -> None:
@@ -314,14 +359,22 @@ async def test_a_crash_between_effect_and_commit(
     await desk.settlement.load()
     await desk.registry.load()
     await desk.settlement.settle(market_log.rows[pump.events], desk.stop)
-    before = await table_hash(books, CN)
     await refuse_writes(books, table)
     rows = [(row.offset, row.value) for row in market_log.rows[SETTLEMENTS]]
     with pytest.raises(Exception, match="injected"):
         await desk.registry.register(rows, desk.stop)
     await desk.close()
-    assert await table_hash(books, CN) == before
-    assert market_log.rows[REGISTRY] == []
+    written = await registry_queries.position_of(books, CN)
+    assert written.settlement_number < len(
+        rows
+    )  # whole batches, and nothing of the one that failed
+    other = await make_books()
+    before = RegistryService(market_log, MARKET, VENUE, other)
+    await before.load()
+    await before.register(rows[: written.settlement_number])
+    same = [await table_hash(database, CN, REGISTRY_TABLES) for database in (books, other)]
+    assert same[0] == same[1]
+    assert len(market_log.rows[REGISTRY]) == written.number
     await allow_writes(books, table)
     await live(market_log, books, pump)
     await checked(books, market_log)

@@ -21,7 +21,7 @@ from exchange.reference.venue import REGISTRY_SESSION
 from exchange.registry import RegistryService
 from exchange.registry import queries as registry_queries
 from exchange.registry.blocks import HistoryKind, Position
-from exchange.registry.instructions import RegistryBrokenError
+from exchange.registry.refusals import RegistryBrokenError
 from exchange.registry.service import SequenceBrokenError
 from exchange.registry.store import RegistryMovedError
 from exchange.rulebook import load_rulebook
