@@ -15,12 +15,16 @@ from exchange.messages.registry import (
     ObligationSet,
     Range,
     RegistryItem,
+    ReversalProposed,
     UnitsCancelled,
     UnitsIssued,
     UnitsMoved,
+    UnitsReversed,
     UnitsSurrendered,
 )
+from exchange.settings import REVERSAL_DAYS_MAX
 
+_DAY_NS = 86_400 * 1_000_000_000
 REGISTRY = "REGISTRY"
 TRADING = "TRADING"
 FROZEN = "FROZEN"
@@ -104,6 +108,7 @@ class Holdings:
         self._serials: dict[HoldingKey, dict[str, SerialSet]] = {}
         self.obligations: dict[tuple[int, int], int] = {}  # (account, year) -> tonnes
         self.surrendered: dict[tuple[int, int, int], int] = {}  # (account, year, instrument)
+        self.proposals: dict[int, ReversalProposed] = {}  # reversals not approved, by instruction
 
     def apply(self, item: RegistryItem) -> None:
         """One item of a registry record; ValueError if it contradicts what came before."""
@@ -124,10 +129,28 @@ class Holdings:
             self._take(HoldingKey(item.account_id, item.instrument_id, REGISTRY), item.ranges)
             key = (item.account_id, item.year, item.instrument_id)
             self.surrendered[key] = self.surrendered.get(key, 0) + item.quantity
+        elif isinstance(item, ReversalProposed):
+            self._propose(item)
+        elif isinstance(item, UnitsReversed):
+            self._undo(item)
         elif isinstance(item, UnitsCancelled):
             self._take(HoldingKey(item.account_id, item.instrument_id, REGISTRY), item.ranges)
         elif isinstance(item, ObligationSet):
             self.obligations[item.account_id, item.year] = item.quantity
+
+    def _propose(self, item: ReversalProposed) -> None:
+        """Takes up a proposal, and forgets those which nobody can approve any more."""
+        now_ns = item.expires_ns - REVERSAL_DAYS_MAX * _DAY_NS
+        self.proposals = {i: p for i, p in self.proposals.items() if p.expires_ns >= now_ns}
+        self.proposals[item.instruction_id] = item
+
+    def _undo(self, item: UnitsReversed) -> None:
+        self._put(HoldingKey(item.account_id, item.instrument_id, REGISTRY), item.ranges)
+        if item.year:
+            self.surrendered[item.account_id, item.year, item.instrument_id] -= item.quantity
+        for proposal in list(self.proposals.values()):
+            if proposal.original_id == item.original_id:
+                del self.proposals[proposal.instruction_id]
 
     def quantity(self, key: HoldingKey) -> int:
         """Tonnes of a holding. O(programmes)."""

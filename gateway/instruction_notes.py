@@ -1,7 +1,7 @@
 """The text of an instruction to the registry, as the NOTE commands that follow it.
 
-A cancellation says its beneficiary and its reason; what freezes or pledges says the key that gave
-it and a reference, so that the books name who it was. Two lines each.
+A cancellation says its beneficiary and its reason; what freezes, pledges or undoes says the key
+that gave it and a reference or reason, so that the books name who it was. Two lines each.
 """
 
 from __future__ import annotations
@@ -25,6 +25,12 @@ def instruction_notes(key: Key, request: body.Instruction) -> list[bytes]:
         return _two_lines(request.beneficiary, request.reason, "beneficiary and reason")
     if isinstance(request, REFERENCE_NEEDED) and not request.reference.strip():
         raise Refused(RegistryReason.REFERENCE_MISSING)
+    if isinstance(request, body.ProposeReversal):
+        if not request.reason.strip():
+            raise Refused(RegistryReason.REFERENCE_MISSING)
+        return _two_lines(key.id, request.reason, "reason")
+    if isinstance(request, body.ApproveReversal):
+        return _two_lines(key.id, "", "key")
     if isinstance(request, REFERENCE_NEEDED + REFERENCE_ALLOWED):
         return _two_lines(key.id, request.reference, "reference")
     return []

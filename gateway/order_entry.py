@@ -61,6 +61,8 @@ INSTRUCTION = {
     body.PledgeUnits: Instruction.PLEDGE,
     body.ReleasePledge: Instruction.RELEASE_PLEDGE,
     body.EnforcePledge: Instruction.ENFORCE_PLEDGE,
+    body.ProposeReversal: Instruction.PROPOSE_REVERSAL,
+    body.ApproveReversal: Instruction.APPROVE_REVERSAL,
 }
 FOREIGN_ACCOUNTS_FOR = ("operator", "compliance")
 
@@ -292,6 +294,10 @@ class OrderEntry:
             return self.account(market, request.lender_account).id
         if isinstance(request, body.ReleasePledge | body.EnforcePledge):
             return self.account(market, request.owner_account).id
+        if isinstance(request, body.ProposeReversal):
+            return instruction_id("original_id", request.original_id)
+        if isinstance(request, body.ApproveReversal):
+            return instruction_id("proposal_id", request.proposal_id)
         year = getattr(request, "year", 0)
         if not 0 <= year <= YEAR_MAX:
             raise Refused(EdgeReason.INVALID_FIELD, f"year: {year} is no year")
@@ -477,6 +483,13 @@ def tonnes(value: int | str) -> int:
     if quantity > INT64_MAX:
         raise Refused(Reason.QUANTITY_ABOVE_MAX, f"quantity {quantity} does not fit 64 bits")
     return quantity
+
+
+def instruction_id(name: str, value: int) -> int:
+    """The id of an instruction; Refused (INVALID_FIELD)."""
+    if not 0 <= value <= INT64_MAX:
+        raise Refused(EdgeReason.INVALID_FIELD, f"{name}: {value} is no id of an instruction")
+    return value
 
 
 def limit_price(text: str, market: Market) -> int:

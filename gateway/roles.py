@@ -39,6 +39,7 @@ ROLES: dict[str, frozenset[str]] = {
     "GET /positions": EVERY_KEY,
     "GET /holdings": EVERY_KEY,
     "GET /instructions/{id:int}": EVERY_KEY,
+    "GET /reversals": AUTHORITIES,
     "POST /orders": TRADERS,
     "PUT /orders/{id:str}": TRADERS,
     "DELETE /orders/{id:str}": TRADERS,
@@ -63,6 +64,8 @@ ROLES: dict[str, frozenset[str]] = {
     "PledgeUnits": TRADERS,
     "ReleasePledge": TRADERS,
     "EnforcePledge": TRADERS,
+    "ProposeReversal": AUTHORITIES,
+    "ApproveReversal": AUTHORITIES,
 }
 
 
