@@ -5,7 +5,8 @@ ids are positions in the log, so every row can be followed to its cause. The tab
 
     settlement   settlement_position, trade, posting, balance, settlement_outbox
     registry     registry_position, programme, registry_account, block, block_history, deposit,
-                 obligation, surrender, cancellation, refusal, registry_outbox
+                 obligation, surrender, cancellation, encumbrance, reversal_proposal, reversal,
+                 refusal, registry_outbox
 """
 
 from __future__ import annotations
@@ -24,7 +25,11 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
+
+RETIRED = "block_history.kind IN (4, 5)"
+"""SURRENDERED and CANCELLED, as the partial index has it: parameters would not find it."""
 
 METADATA = MetaData(
     naming_convention={
@@ -147,7 +152,9 @@ block = _table(
     _value("position", SmallInteger),  # a `blocks.Position`
     _value("state", SmallInteger),  # a `blocks.State`
     _value("acquired"),  # settlement number at which it came to this place
+    _value("lender"),  # PLEDGED: the account to which; else 0
     CheckConstraint("first_serial >= 1 AND first_serial <= last_serial", name="range"),
+    CheckConstraint("(position = 4) = (lender <> 0)", name="pledged"),
     Index(None, "programme", "first_serial", unique=True),
 )
 
@@ -171,6 +178,13 @@ block_history = _table(
     _value("left_block"),  # a split: the two blocks that follow; else 0
     _value("right_block"),
     Index(None, "programme", "first_serial"),
+    Index(
+        None,
+        "market",
+        "cause_id",
+        sqlite_where=text("kind IN (4, 5)"),
+        postgresql_where=text("kind IN (4, 5)"),
+    ),
 )
 
 deposit = _table(
@@ -222,6 +236,51 @@ cancellation = _table(
     CheckConstraint("quantity > 0", name="positive"),
 )
 
+encumbrance = _table(
+    "encumbrance",
+    _key("market", SmallInteger),
+    _key("instruction_id"),
+    _value("kind", SmallInteger),  # a `frames.Instruction`
+    _value("account"),  # the owner
+    _value("lender"),  # 0: frozen, not pledged
+    _value("instrument_id", Integer),
+    _value("quantity"),
+    _value("given_by", Text),  # the key
+    _value("reference", Text),
+    _value("time_ns"),
+    CheckConstraint("quantity > 0", name="positive"),
+)
+
+reversal_proposal = _table(
+    "reversal_proposal",
+    _key("market", SmallInteger),
+    _key("instruction_id"),
+    _value("original"),  # the instruction to be reversed
+    _value("account"),
+    _value("instrument_id", Integer),
+    _value("quantity"),
+    _value("proposed_by", Text),  # a key
+    _value("reason", Text),
+    _value("time_ns"),
+)
+
+reversal = _table(
+    "reversal",
+    _key("market", SmallInteger),
+    _key("instruction_id"),  # of the approval
+    _value("original"),
+    _value("proposal"),
+    _value("account"),
+    _value("instrument_id", Integer),
+    _value("quantity"),
+    _value("proposed_by", Text),
+    _value("approved_by", Text),
+    _value("reason", Text),
+    _value("time_ns"),
+    CheckConstraint("proposed_by <> approved_by", name="by_two"),
+    Index(None, "market", "original", unique=True),
+)
+
 refusal = _table(
     "refusal",
     _key("market", SmallInteger),
@@ -241,7 +300,17 @@ registry_outbox = _table(
     _value("value", LargeBinary),
 )
 
-APPEND_ONLY = (trade, posting, block_history, surrender, cancellation, refusal)
+APPEND_ONLY = (
+    trade,
+    posting,
+    block_history,
+    surrender,
+    cancellation,
+    encumbrance,
+    reversal_proposal,
+    reversal,
+    refusal,
+)
 """Tables whose rows the database refuses to change or delete."""
 
 SETTLEMENT_TABLES = (trade, posting, balance)
@@ -254,5 +323,8 @@ REGISTRY_TABLES = (
     obligation,
     surrender,
     cancellation,
+    encumbrance,
+    reversal_proposal,
+    reversal,
     refusal,
 )

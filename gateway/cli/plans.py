@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from rich.console import Console
-from rich.table import Table
 
+from gateway.cli.options import make_table
 from gateway.routes.compliance import SurrenderPlanReply
 
 
@@ -17,7 +17,7 @@ def print_plan(out: Console, plan: SurrenderPlanReply) -> None:
         soft_wrap=True,
     )
     if plan.surrender:
-        table = _table("Surrender", "symbol", ">tonnes", ">price", "rule")
+        table = make_table("Surrender", "symbol", ">tonnes", ">price", "rule")
         for row in plan.surrender:
             table.add_row(row.symbol, f"{row.quantity:,}", row.price, row.rule)
         out.print(table)
@@ -25,12 +25,12 @@ def print_plan(out: Console, plan: SurrenderPlanReply) -> None:
     if plan.missing:
         out.print(f"[bold]missing: {plan.missing:,} t[/bold] to be bought before it is due")
     if plan.left:
-        table = _table("Not in the plan", "symbol", ">tonnes", "why")
+        table = make_table("Not in the plan", "symbol", ">tonnes", "why")
         for left in plan.left:
             table.add_row(left.symbol, f"{left.quantity:,}", left.reason)
         out.print(table)
     if plan.limits:
-        table = _table("Limits after it", "limit", ">tonnes", ">left")
+        table = make_table("Limits after it", "limit", ">tonnes", ">left")
         for limit in plan.limits:
             table.add_row(limit.name, f"{limit.limit:,}", f"{limit.left:,}")
         out.print(table)
@@ -40,13 +40,3 @@ def print_plan(out: Console, plan: SurrenderPlanReply) -> None:
             soft_wrap=True,
         )
     out.print(f"source: {plan.source}", soft_wrap=True, style="dim")
-
-
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left")
-    for name in columns:
-        is_figure = name.startswith(">")
-        table.add_column(
-            name.removeprefix(">"), justify="right" if is_figure else "left", overflow="fold"
-        )
-    return table

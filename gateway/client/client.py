@@ -43,6 +43,7 @@ from gateway.client.session import OrderStream, Waiting
 from gateway.routes.accounts import HoldingList, PositionList, SessionReply
 from gateway.routes.compliance import SurrenderPlanReply
 from gateway.routes.market import BookReply, InstrumentList, PhaseList, TradeList
+from gateway.routes.registry import ReversalList
 from gateway.routes.trading import ExecutionList, OrderList
 
 WAIT_S = 10.0  # for the engine's answer
@@ -336,6 +337,10 @@ class Client:
     async def positions(self, market: str = "") -> PositionList:
         """Cash and tradable units."""
         return await self.rest.get("/positions", PositionList, **_market(market))
+
+    async def reversals(self, market: str = "") -> ReversalList:
+        """Proposed reversals that wait for another key's approval (authority)."""
+        return await self.rest.get("/reversals", ReversalList, **_market(market))
 
     async def holdings(self, market: str = "") -> HoldingList:
         """Units by serial number, and obligations."""

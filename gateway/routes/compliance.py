@@ -15,10 +15,18 @@ from exchange.rulebook.selection import rules_in_force, surrender_deadline
 from exchange.rulebook.shapes import ComplianceRules
 from exchange.settings import YEAR_MAX
 from gateway.decimals import from_minor
-from gateway.holdings import REGISTRY, TRADING, HoldingKey
+from gateway.holdings import FROZEN, PLEDGED, REGISTRY, TRADING
 from gateway.refusal import Refused
 from gateway.routes.table import Call, Reply, Route
 from gateway.venue_view import MarketView
+
+HELD = {
+    REGISTRY: "",
+    TRADING: "in the trading position: release it first",
+    FROZEN: "frozen by the authority",
+    PLEDGED: "pledged to account {lender}: only the lender releases it",
+}
+"""Why units in a position cannot be surrendered; "" = they can."""
 
 
 class PlanQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -42,7 +50,6 @@ class LeftRow(msgspec.Struct, frozen=True):
     """Tonnes of an instrument that are not in the plan, and why."""
 
     symbol: str
-    position: str  # REGISTRY or TRADING
     quantity: int
     reason: str
 
@@ -147,17 +154,20 @@ def _credit(instrument: Instrument, quantity: int) -> Credit:
 
 
 def _lots(view: MarketView, account: int, instruments: list[Instrument]) -> list[Lot]:
+    named = {item.id: item for item in instruments}
     lots = []
-    for item in instruments:
+    for key in view.holdings.keys():  # noqa: SIM118 - no mapping
+        item = named.get(key.instrument_id)
+        if item is None or key.account != account:
+            continue
         state = view.positions.instruments.get(item.id)
         price = (state.last_price or state.reference_price) if state else 0
-        for position in (REGISTRY, TRADING):
-            quantity = view.holdings.quantity(HoldingKey(account, item.id, position))
-            held = "" if position == REGISTRY else "in the trading position: release it first"
-            credit = _credit(item, 0) if item.kind == "offset" else None
-            if quantity:
-                price = price or item.reference_price
-                lots.append(Lot(item.id, quantity, price, item.vintage, credit, held))
+        credit = _credit(item, 0) if item.kind == "offset" else None
+        held = HELD[key.position].format(lender=key.lender)
+        quantity = view.holdings.quantity(key)
+        lots.append(
+            Lot(item.id, quantity, price or item.reference_price, item.vintage, credit, held)
+        )
     return lots
 
 
@@ -199,7 +209,6 @@ def _reply(
         left=[
             LeftRow(
                 instruments[item.lot.lot_id].symbol,
-                TRADING if item.lot.held else REGISTRY,
                 item.quantity_t,
                 item.reason,
             )

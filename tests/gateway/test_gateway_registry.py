@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
@@ -13,11 +14,13 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from exchange.clock import Clock
 from exchange.database.connection import open_database, upgrade
 from exchange.messages.orders import (
     CancelUnits,
     DepositUnits,
     IssueUnits,
+    PledgeUnits,
     ReleaseUnits,
     SetObligation,
     SurrenderUnits,
@@ -57,8 +60,14 @@ class ClockOnDay:
 @pytest.fixture
 async def whole(tmp_path: Path) -> AsyncIterator[House]:
     """Also settlement and registry; nothing is deposited yet, everything is closed."""
+    async with whole_house(tmp_path, ClockOnDay(WHEN)) as house:
+        yield house
+
+
+@asynccontextmanager
+async def whole_house(tmp_path: Path, clock: Clock) -> AsyncIterator[House]:
     venue, keys = demo_venue()
-    house = House(tmp_path, venue, keys, ClockOnDay(WHEN))
+    house = House(tmp_path, venue, keys, clock)
     database = open_database(tmp_path / "books.sqlite")
     await upgrade(database)
     await house.start()
@@ -183,21 +192,26 @@ async def test_a_plan_says_what_to_surrender_and_why_the_rest_stays(whole: House
             )
         await operator.set_reference_price("CCER", "50.00")
         await yangtze.instruct(DepositUnits(ref=0, symbol="CEA-2025", account=203, quantity=30))
+        pledge = PledgeUnits(ref=0, symbol="CEA-2025", account=203, quantity=20, lender_account=201)
+        await yangtze.instruct(pledge)
         plan = await yangtze.surrender_plan(203, 2025)
-        assert (plan.due, plan.owed, plan.missing) == ("2026-12-31", 1_000, 180)
+        assert (plan.due, plan.owed, plan.missing) == ("2026-12-31", 1_000, 200)
         assert [(row.symbol, row.quantity) for row in plan.surrender] == [
-            ("CEA-2025", 770),
+            ("CEA-2025", 750),
             ("CCER", 50),
         ]
-        assert plan.cost == f"{(770 * 7463 + 50 * 5000) / 100:.2f}"
-        reasons = {(row.symbol, row.position): (row.quantity, row.reason) for row in plan.left}
-        assert "takes vintages CEA25, CEA26" in reasons["CEA-2024", "REGISTRY"][1]
-        assert reasons["CCER", "REGISTRY"][0] == 50
-        assert "nothing is left of 50 t" in reasons["CCER", "REGISTRY"][1]
-        assert reasons["CEA-2025", "TRADING"] == (
-            30,
-            "in the trading position: release it first",
-        )
+        assert plan.cost == f"{(750 * 7463 + 50 * 5000) / 100:.2f}"
+        reasons = sorted((row.symbol, row.quantity, row.reason) for row in plan.left)
+        assert [row[:2] for row in reasons] == [
+            ("CCER", 50),
+            ("CEA-2024", 700),
+            ("CEA-2025", 20),
+            ("CEA-2025", 30),
+        ]
+        assert "nothing is left of 50 t" in reasons[0][2]
+        assert "takes vintages CEA25, CEA26" in reasons[1][2]
+        assert reasons[2][2] == "pledged to account 201: only the lender releases it"
+        assert reasons[3][2] == "in the trading position: release it first"
         assert [(row.limit, row.left) for row in plan.limits] == [(50, 0)]
         for row in plan.surrender:
             await yangtze.instruct(
@@ -206,7 +220,7 @@ async def test_a_plan_says_what_to_surrender_and_why_the_rest_stays(whole: House
                 )
             )
         done = await yangtze.surrender_plan(203, 2025)
-        assert (done.surrendered, done.owed, done.surrender) == (820, 180, [])
+        assert (done.surrendered, done.owed, done.surrender) == (800, 200, [])
         with pytest.raises(OrderNotFoundError, match="account 102"):
             await yangtze.surrender_plan(102, 2025)
         with pytest.raises(BadRequestError, match="market CN has cn-national"):
@@ -224,7 +238,7 @@ async def test_a_plan_says_what_to_surrender_and_why_the_rest_stays(whole: House
     text = out.file.getvalue()  # type: ignore[attr-defined]
     assert "owed 1,000 t, due 2026-12-31" in text
     assert "exchange surrender CCER 50 2025 --account 203" in text
-    assert "missing: 180 t" in text
+    assert "missing: 200 t" in text
     assert "release it first" in text
 
 
