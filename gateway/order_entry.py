@@ -37,6 +37,7 @@ from exchange.settings import (
     TRADING_DATE_AHEAD_DAYS_MAX,
 )
 from gateway.decimals import INT64_MAX, to_minor, to_tonnes
+from gateway.headroom import offset_room, rulebook
 from gateway.instruction_notes import instruction_notes
 from gateway.refusal import Refused
 from gateway.roles import allow
@@ -153,12 +154,40 @@ class OrderEntry:
         desk = self.desks[instrument.market]
         self.own_account(key, desk.market, request.account)
         if isinstance(request, body.NewOrderSingle):
+            if request.side == "BUY" and self._is_new(key, request.ref, desk):
+                self._check_headroom(request.account, instrument, desk, tonnes(request.quantity))
             prepared = self._new(key, request, instrument, desk)
             self._note_ref(prepared, request.account)
             return prepared
         if isinstance(request, body.OrderCancelRequest):
             return self._cancel(key, request, instrument, desk)
         return self._replace(key, request, instrument, desk)
+
+    def _is_new(self, key: Key, ref: int, desk: Desk) -> bool:
+        known = desk.view.last_ref.get(key.session, 0)
+        return ref > max(known, self._prepared_ref.get((desk.market.code, key.session), 0))
+
+    def _check_headroom(
+        self, account: int, instrument: Instrument, desk: Desk, quantity: int
+    ) -> None:
+        """Refuses what an emitter could not use, where the venue says so.
+
+        By what the gateway has heard: orders on their way are not counted, and the registry holds
+        the cap when units are surrendered.
+        """
+        owner = self._accounts[desk.market.code, account]
+        if instrument.offset_headroom != "enforce" or owner.type != "emitter":
+            return
+        on = rulebook().local_date(instrument.scheme, self.clock.now_ns())
+        alike = [item for item in self._instruments.values() if item.market == instrument.market]
+        found = offset_room(desk.view, alike, instrument, account, on)
+        if quantity > found.room:
+            raise Refused(
+                EdgeReason.OFFSET_HEADROOM_EXCEEDED,
+                f"{quantity} t of {instrument.symbol}; the obligations of account {account} leave "
+                f"{found.room} t: caps {sum(year.left for year in found.years)} t, held "
+                f"{found.held} t, being bought {found.buying} t",
+            )
 
     def _note_ref(self, prepared: Prepared, account: int) -> None:
         """Remembers for `pending` which requests may be no new order. O(1)."""

@@ -40,6 +40,7 @@ ROLES: dict[str, frozenset[str]] = {
     "GET /holdings": EVERY_KEY,
     "GET /instructions/{id:int}": EVERY_KEY,
     "GET /surrender-plan": EVERY_KEY,
+    "GET /offset-headroom": EVERY_KEY,
     "GET /reversals": AUTHORITIES,
     "POST /orders": TRADERS,
     "PUT /orders/{id:str}": TRADERS,

@@ -40,6 +40,7 @@ class EdgeReason(IntEnum):
     REF_PASSED_OVER = 527
     REF_REUSED = 528
     REF_FORGOTTEN = 529
+    OFFSET_HEADROOM_EXCEEDED = 530
 
 
 class RegistryReason(IntEnum):
@@ -331,6 +332,9 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
      "The ref is older than the requests that the gateway remembers, so it may or may not have "
      "been done. Do not send it with a new ref before GET /orders, /executions or /positions "
      "has told which."),
+    (EdgeReason.OFFSET_HEADROOM_EXCEEDED, 422, False,
+     "The account would have more of the offset than the caps of its obligations let it use "
+     "(GET /offset-headroom). Buy less, or allowances."),
     (RegistryReason.NOT_ENOUGH_UNITS, 422, False,
      "The account's registry position holds fewer units (GET /holdings). Release units from "
      "trading first."),

@@ -38,6 +38,7 @@ class Instrument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str = ""
     reference_price: int = 0
     parameters: dict[str, int] = {}  # frames.Parameter names in lower case
+    offset_headroom: Literal["show", "enforce"] = "show"  # when an emitter buys the offset
 
 
 class Participant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,11 +1,11 @@
-"""A surrender plan in print: what to give, what is left and why, what the caps leave."""
+"""Surrender plans and headroom in print."""
 
 from __future__ import annotations
 
 from rich.console import Console
 
 from gateway.cli.options import make_table
-from gateway.routes.compliance import SurrenderPlanReply
+from gateway.routes.compliance import OffsetHeadroomReply, SurrenderPlanReply
 
 
 def print_plan(out: Console, plan: SurrenderPlanReply) -> None:
@@ -40,3 +40,20 @@ def print_plan(out: Console, plan: SurrenderPlanReply) -> None:
             soft_wrap=True,
         )
     out.print(f"source: {plan.source}", soft_wrap=True, style="dim")
+
+
+def print_headroom(out: Console, found: OffsetHeadroomReply) -> None:
+    """Prints what the obligations of an account leave of an offset, year by year."""
+    table = make_table(
+        f"{found.symbol}, account {found.account}", ">year", ">obligation", ">cap", ">used", ">left"
+    )
+    for row in found.years:
+        figures = (row.obligation, row.cap, row.used, row.left)
+        table.add_row(str(row.year), *(f"{figure:,}" for figure in figures))
+    out.print(table)
+    enforced = "; a buy beyond it is refused" if found.is_enforced else ""
+    out.print(
+        f"held {found.held:,} t, being bought {found.buying:,} t: room for {found.room:,} t"
+        f"{enforced}",
+        soft_wrap=True,
+    )

@@ -36,7 +36,7 @@ from gateway.cli.options import (
     with_client,
     with_rest,
 )
-from gateway.cli.plans import print_plan
+from gateway.cli.plans import print_headroom, print_plan
 from gateway.client import Client
 from gateway.client.keys import DEFAULT_URL
 from gateway.client.rest import Rest
@@ -54,7 +54,8 @@ def register(app: typer.Typer) -> None:
     app.add_typer(order, name="order")
     for command in (
         cancel, orders, book, trades, instruments, positions, holdings,
-        deposit, release, transfer, plan, surrender, retire, pledge, release_pledge, enforce_pledge,
+        deposit, release, transfer, plan, headroom, surrender, retire,
+        pledge, release_pledge, enforce_pledge,
     ):  # fmt: skip
         app.command()(command)
 
@@ -314,6 +315,15 @@ def plan(
 
     async def work(client: Client) -> None:
         print_plan(Console(highlight=False), await client.surrender_plan(account, year, scheme))
+
+    with_client(key_file, work)
+
+
+def headroom(symbol: Symbol, account: Account, key_file: KeyFile = None) -> None:
+    """Show how much more of an offset an account could use."""
+
+    async def work(client: Client) -> None:
+        print_headroom(Console(highlight=False), await client.offset_headroom(account, symbol))
 
     with_client(key_file, work)
 

@@ -41,7 +41,7 @@ from gateway.client.keys import SigningKey
 from gateway.client.rest import Rest
 from gateway.client.session import OrderStream, Waiting
 from gateway.routes.accounts import HoldingList, PositionList, SessionReply
-from gateway.routes.compliance import SurrenderPlanReply
+from gateway.routes.compliance import OffsetHeadroomReply, SurrenderPlanReply
 from gateway.routes.market import BookReply, InstrumentList, PhaseList, TradeList
 from gateway.routes.registry import ReversalList
 from gateway.routes.trading import ExecutionList, OrderList
@@ -345,6 +345,12 @@ class Client:
     async def holdings(self, market: str = "") -> HoldingList:
         """Units by serial number, and obligations."""
         return await self.rest.get("/holdings", HoldingList, **_market(market))
+
+    async def offset_headroom(self, account: int, symbol: str) -> OffsetHeadroomReply:
+        """How much more of an offset the account could use."""
+        return await self.rest.get(
+            "/offset-headroom", OffsetHeadroomReply, account=account, symbol=symbol
+        )
 
     async def surrender_plan(self, account: int, year: int, scheme: str = "") -> SurrenderPlanReply:
         """The cheapest way to surrender what an account owes for a year; nothing is done by it."""

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import msgspec
 
 from exchange.compliance import Lot, PlanError, SurrenderPlan, plan_surrender
 from exchange.messages.reasons import EdgeReason
 from exchange.reference.venue import Instrument
-from exchange.rulebook import Rulebook, RulebookError, load_rulebook
+from exchange.rulebook import RulebookError
 from exchange.rulebook.eligibility import Credit
 from exchange.rulebook.selection import rules_in_force, surrender_deadline
 from exchange.rulebook.shapes import ComplianceRules
 from exchange.settings import YEAR_MAX
 from gateway.decimals import from_minor
+from gateway.headroom import offset_room, rulebook
 from gateway.holdings import FROZEN, PLEDGED, REGISTRY, TRADING
 from gateway.refusal import Refused
 from gateway.routes.table import Call, Reply, Route
@@ -81,12 +80,6 @@ class SurrenderPlanReply(msgspec.Struct, frozen=True):
     left: list[LeftRow]
     limits: list[LimitRow]
     source: str
-
-
-@cache
-def rulebook() -> Rulebook:
-    """The rulebook of the package, read once."""
-    return load_rulebook()
 
 
 async def get_surrender_plan(call: Call) -> Reply:
@@ -219,7 +212,78 @@ def _reply(
     )
 
 
+class HeadroomQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whose room for which offset."""
+
+    account: int
+    symbol: str
+
+
+class YearRow(msgspec.Struct, frozen=True):
+    """What the obligation of an emission year leaves of the offset, tonnes."""
+
+    year: int
+    obligation: int
+    cap: int
+    used: int
+    left: int
+    rule: str
+    source: str
+
+
+class OffsetHeadroomReply(msgspec.Struct, frozen=True):
+    """How much more of an offset an account could use: what is left, less what it has, tonnes."""
+
+    market: str
+    account: int
+    symbol: str
+    years: list[YearRow]
+    held: int
+    buying: int
+    room: int
+    is_enforced: bool  # a buy beyond it is refused
+
+
+async def get_offset_headroom(call: Call) -> Reply:
+    """The room of an account for an offset, year by year."""
+    query = call.query
+    view = _view(call, query.account)
+    instrument = call.context.entry.instrument(query.symbol)
+    if instrument.market != view.market.code or instrument.kind != "offset":
+        what = f"symbol: {query.symbol} is no offset of market {view.market.code}"
+        raise Refused(EdgeReason.INVALID_FIELD, what)
+    on = rulebook().local_date(instrument.scheme, call.context.clock.now_ns())
+    alike = call.context.venue.instruments_of(view.market.code)
+    found = offset_room(view, alike, instrument, query.account, on)
+    rows = [
+        YearRow(
+            year.year,
+            year.obligation,
+            year.cap,
+            year.used,
+            year.left,
+            year.rule.id,
+            rulebook().citation(year.rule),
+        )
+        for year in found.years
+    ]
+    return Reply(
+        OffsetHeadroomReply(
+            view.market.code,
+            query.account,
+            instrument.symbol,
+            rows,
+            found.held,
+            found.buying,
+            found.room,
+            instrument.offset_headroom == "enforce",
+        )
+    )
+
+
 ROUTES: tuple[Route, ...] = (
+    Route("GET", "/offset-headroom", "How much more of an offset an account could use",
+          get_offset_headroom, OffsetHeadroomReply, query=HeadroomQuery),
     Route("GET", "/surrender-plan", "The cheapest surrender that the rules allow",
           get_surrender_plan, SurrenderPlanReply, query=PlanQuery),
 )  # fmt: skip

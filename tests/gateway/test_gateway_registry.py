@@ -9,7 +9,9 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
+from typing import Literal
 
+import msgspec
 import pytest
 from rich.console import Console
 from typer.testing import CliRunner
@@ -29,7 +31,7 @@ from exchange.messages.orders import (
 from exchange.registry.service import RegistryService
 from exchange.settlement.service import SettlementService
 from gateway.cli import build
-from gateway.cli.plans import print_plan
+from gateway.cli.plans import print_headroom, print_plan
 from gateway.client import (
     BadRequestError,
     InsufficientFundsError,
@@ -65,8 +67,14 @@ async def whole(tmp_path: Path) -> AsyncIterator[House]:
 
 
 @asynccontextmanager
-async def whole_house(tmp_path: Path, clock: Clock) -> AsyncIterator[House]:
+async def whole_house(
+    tmp_path: Path, clock: Clock, offset_headroom: Literal["show", "enforce"] = "show"
+) -> AsyncIterator[House]:
     venue, keys = demo_venue()
+    instruments = tuple(
+        msgspec.structs.replace(item, offset_headroom=offset_headroom) for item in venue.instrument
+    )
+    venue = msgspec.structs.replace(venue, instrument=instruments)
     house = House(tmp_path, venue, keys, clock)
     database = open_database(tmp_path / "books.sqlite")
     await upgrade(database)
@@ -240,6 +248,58 @@ async def test_a_plan_says_what_to_surrender_and_why_the_rest_stays(whole: House
     assert "exchange surrender CCER 50 2025 --account 203" in text
     assert "missing: 200 t" in text
     assert "release it first" in text
+
+
+@pytest.mark.parametrize("rule", ["show", "enforce"])
+async def test_headroom_of_an_offset_is_shown_and_enforced(
+    tmp_path: Path, rule: Literal["show", "enforce"]
+) -> None:
+    async with whole_house(tmp_path, ClockOnDay(WHEN), rule) as house:
+        await check_headroom(house, is_enforced=rule == "enforce")
+
+
+async def check_headroom(house: House, *, is_enforced: bool) -> None:
+    async with (
+        house.client("operator") as operator,
+        house.client("compliance") as compliance,
+        house.client("yangtze") as yangtze,
+        house.client("huadong") as huadong,
+    ):
+        await operator.set_phase("CN", "CONTINUOUS", "CCER")
+        for account in (202, 203):
+            await operator.deposit_cash("CN", account, "9000000.00")
+        empty = await yangtze.offset_headroom(203, "CCER")
+        assert (empty.years, empty.room, empty.is_enforced) == ([], 0, is_enforced)
+        for year, owed in ((2025, 1_000), (2026, 410), (2019, 900)):
+            await compliance.instruct(
+                SetObligation(ref=0, symbol="CEA-2025", account=203, quantity=owed, year=year)
+            )
+        await operator.instruct(
+            IssueUnits(ref=0, symbol="CCER", account=203, quantity=30, year=2025)
+        )
+        await yangtze.instruct(
+            SurrenderUnits(ref=0, symbol="CCER", account=203, quantity=10, year=2025)
+        )
+        found = await yangtze.offset_headroom(203, "CCER")
+        assert [(row.year, row.cap, row.used, row.left) for row in found.years] == [
+            (2025, 50, 10, 40),
+            (2026, 20, 0, 20),
+        ]
+        assert (found.held, found.buying, found.room) == (20, 0, 40)
+        assert (await yangtze.new_order("CCER", 203, "BUY", 15, "83.00")).order_status == "NEW"
+        assert (await yangtze.offset_headroom(203, "CCER")).room == 25
+        if is_enforced:
+            with pytest.raises(RefusedError, match="leave 25 t: caps 60 t, held 20 t") as beyond:
+                await yangtze.new_order("CCER", 203, "BUY", 26, "83.00")
+            assert beyond.value.reason == 530
+        else:
+            assert (await yangtze.new_order("CCER", 203, "BUY", 26, "83.00")).order_status == "NEW"
+        assert (await huadong.new_order("CCER", 202, "BUY", 500, "83.00")).order_status == "NEW"
+        out = Console(file=StringIO(), width=100)
+        print_headroom(out, await yangtze.offset_headroom(203, "CCER"))
+        assert "held 20 t" in out.file.getvalue()  # type: ignore[attr-defined]
+        with pytest.raises(BadRequestError, match="CEA-2025 is no offset of market CN"):
+            await yangtze.offset_headroom(203, "CEA-2025")
 
 
 async def test_instructions_are_checked_before_they_reach_the_log(whole: House) -> None:
