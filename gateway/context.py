@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from exchange.clock import Clock
+from exchange.database.connection import Database
 from exchange.reference.venue import Key, Venue
 from exchange.settings import Settings
 from gateway.feed import Feed
@@ -30,6 +31,7 @@ class Context:
     views: dict[str, MarketView]
     not_ready: Callable[[], list[str]]  # names of what has not caught up
     websocket_port: int = 0
+    books: Database | None = None  # read only; a gateway without it answers no question to them
 
     def visible_accounts(self, key: Key, market: str) -> frozenset[int]:
         """The accounts of a market that a key may see."""

@@ -46,7 +46,7 @@ def all_services(
             MarketDataService(log, market, clock),
             ReconciliationService(log, market, database),
         ]
-    gateway = GatewayService(log, venue, settings, clock)
+    gateway = GatewayService(log, venue, settings, clock, database)
     return [*services, gateway], gateway
 
 

@@ -13,6 +13,7 @@ from picows import WSListener, WSUpgradeRequest, ws_create_server
 
 from exchange import topics
 from exchange.clock import Clock, random_id
+from exchange.database.connection import Database
 from exchange.log.protocol import Log
 from exchange.reference.venue import Venue
 from exchange.settings import SESSIONS_MAX, Settings
@@ -43,11 +44,21 @@ class _Server(uvicorn.Server):
 
 
 class GatewayService:
-    """Brokers' way in and back. Ports 0 are chosen by the system: `http_port`, `websocket_port`."""
+    """Brokers' way in and back. Ports 0 are chosen by the system: `http_port`, `websocket_port`.
+
+    Orders need no database: `books` answers questions to the registry only, and is only read.
+    """
 
     name = "gateway"
 
-    def __init__(self, log: Log, venue: Venue, settings: Settings, clock: Clock) -> None:
+    def __init__(
+        self,
+        log: Log,
+        venue: Venue,
+        settings: Settings,
+        clock: Clock,
+        books: Database | None = None,
+    ) -> None:
         self._log = log
         self._venue = venue
         self._settings = settings
@@ -79,6 +90,7 @@ class GatewayService:
             feed=Feed(log, venue, self._views, clock),
             views=self._views,
             not_ready=self._not_ready,
+            books=books,
         )
         self._intake = Intake(log, self.context)
         for view in self._views.values():

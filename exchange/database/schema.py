@@ -5,8 +5,8 @@ ids are positions in the log, so every row can be followed to its cause. The tab
 
     settlement   settlement_position, trade, posting, balance, settlement_outbox
     registry     registry_position, programme, registry_account, block, block_history, deposit,
-                 obligation, surrender, cancellation, encumbrance, reversal_proposal, reversal,
-                 refusal, registry_outbox
+                 holding, obligation, surrender, cancellation, encumbrance, reversal_proposal,
+                 reversal, refusal, registry_outbox
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ from sqlalchemy import (
     text,
 )
 
-RETIRED = "block_history.kind IN (4, 5)"
-"""SURRENDERED and CANCELLED, as the partial index has it: parameters would not find it."""
+RETIRED = "block_history.kind IN (4, 5) AND +block_history.market = :market"
+"""SURRENDERED and CANCELLED, as the partial index has it: parameters would not find it. With the
+plus, SQLite does not go through all of a market's history by the primary key instead."""
 
 METADATA = MetaData(
     naming_convention={
@@ -51,6 +52,11 @@ def _value(name: str, kind: Any = BigInteger) -> Column[Any]:
 def _table(name: str, *parts: Any) -> Table:
     # Without a rowid a SQLite table is its primary key's tree: one insert instead of two.
     return Table(name, METADATA, *parts, sqlite_with_rowid=False)
+
+
+def _some(condition: str, *columns: str) -> Index:
+    """An index to the rows for which the condition holds; a query has to say it literally."""
+    return Index(None, *columns, sqlite_where=text(condition), postgresql_where=text(condition))
 
 
 settlement_position = _table(
@@ -177,14 +183,22 @@ block_history = _table(
     _value("cause_id"),
     _value("left_block"),  # a split: the two blocks that follow; else 0
     _value("right_block"),
-    Index(None, "programme", "first_serial"),
-    Index(
-        None,
-        "market",
-        "cause_id",
-        sqlite_where=text("kind IN (4, 5)"),
-        postgresql_where=text("kind IN (4, 5)"),
-    ),
+    Index(None, "block_id"),
+    _some("kind = 1", "programme", "first_serial"),
+    _some("kind IN (4, 5)", "cause_id"),
+    _some("left_block <> 0", "left_block"),
+)
+
+holding = _table(
+    "holding",
+    _key("market", SmallInteger),
+    _key("account"),
+    _key("instrument_id", Integer),
+    _key("position", SmallInteger),  # a `blocks.Position`; PLEDGED to whomever
+    _key("time_ns"),  # never falls from one settlement record to the next
+    _key("settlement_number"),
+    _value("quantity"),  # tonnes there from this settlement record on, until the next row
+    CheckConstraint("quantity >= 0", name="not_negative"),
 )
 
 deposit = _table(
@@ -304,6 +318,7 @@ APPEND_ONLY = (
     trade,
     posting,
     block_history,
+    holding,
     surrender,
     cancellation,
     encumbrance,
@@ -319,6 +334,7 @@ REGISTRY_TABLES = (
     registry_account,
     block,
     block_history,
+    holding,
     deposit,
     obligation,
     surrender,

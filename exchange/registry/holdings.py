@@ -132,6 +132,7 @@ class Changes:
         self.encumbrances: list[Encumbrance] = []
         self.proposals: list[Proposal] = []
         self.reversals: list[Reversal] = []
+        self.holdings: list[tuple[int, int, int, int, int, int]] = []
         self.refusals: list[tuple[int, int, int, str, str, str, int]] = []
 
     def put(self, block: Block) -> None:
@@ -163,6 +164,7 @@ class Holdings:
         self.changes = Changes()
         self._queues: dict[Place, list[tuple[int, int, Block]]] = defaultdict(list)
         self._lenders: dict[tuple[int, int], set[int]] = defaultdict(set)  # account, instrument
+        self._before: dict[tuple[int, int, int], int] = {}  # places touched by this record
         self._count = 0
 
     @property
@@ -194,6 +196,26 @@ class Holdings:
     def oldest(self, place: Place) -> Block:
         """The block which leaves a place first; IndexError when it is empty. O(1)."""
         return self._queues[place][0][2]
+
+    def end_record(self, settlement_number: int, time_ns: int) -> None:
+        """Notes the tonnes of each place that the settlement record changed. O(places)."""
+        for (account, position, instrument_id), before in self._before.items():
+            tonnes = self._of_all_lenders(account, position, instrument_id)
+            if tonnes != before:
+                self.changes.holdings.append(
+                    (account, instrument_id, int(position), time_ns, settlement_number, tonnes)
+                )
+        self._before.clear()
+
+    def _of_all_lenders(self, account: int, position: int, instrument_id: int) -> int:
+        if position != Position.PLEDGED:
+            return self.held(account, position, instrument_id)
+        return sum(self.totals[place] for place in self.pledges(account, instrument_id))
+
+    def _touch(self, place: Place) -> None:
+        key = place[:3]
+        if key not in self._before:
+            self._before[key] = self._of_all_lenders(*key)
 
     def open_account(self, account: int, participant: int, settlement_number: int) -> None:
         """Opens a registry account; opening it again changes nothing. O(1)."""
@@ -228,7 +250,7 @@ class Holdings:
         )
         self.issued[instrument_id] += quantity
         self.changes.new[block.block_id] = block
-        self._push(block)
+        self._arrive(block)
         self._note(HistoryKind.ISSUED, block, (0, Position.NONE), (account, block.position), cause)
         return block
 
@@ -255,7 +277,7 @@ class Holdings:
                 lender=lender,
             )
             self.changes.put(after)
-            self._push(after)
+            self._arrive(after)
             self._note(HistoryKind.MOVED, block, source[:2], (account, position), cause)
             moved.append(after)
         return moved
@@ -284,7 +306,7 @@ class Holdings:
                 position=Position.REGISTRY, state=State.HELD, acquired=cause.settlement_number
             )
             self.changes.put(after)
-            self._push(after)
+            self._arrive(after)
             target = (after.account, after.position)
             self._note(HistoryKind.REVERSED, block, (0, Position.NONE), target, cause)
             restored.append(after)
@@ -337,6 +359,7 @@ class Holdings:
     def _take(self, source: Place, quantity: int, cause: Cause) -> list[Block]:
         if not 0 < quantity <= self.totals.get(source, 0):
             raise ValueError(f"{quantity} t are not at {source}, only {self.totals.get(source, 0)}")
+        self._touch(source)
         queue, taken, missing = self._queues[source], [], quantity
         while missing:
             _, _, block = heapq.heappop(queue)
@@ -361,6 +384,10 @@ class Holdings:
         here = place[:2]
         self._note(HistoryKind.SPLIT, block, here, here, cause, left.block_id, right.block_id)
         return left
+
+    def _arrive(self, block: Block) -> None:
+        self._touch(place_of(block))
+        self._push(block)
 
     def _push(self, block: Block) -> None:
         place = place_of(block)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
-from sqlalchemy import case, exists, func, select
+from sqlalchemy import Row, case, exists, func, select, text
 
 from exchange.database import Database
 from exchange.database import schema as tables
@@ -15,7 +16,9 @@ from exchange.registry.blocks import Block, HistoryKind, Position, State, tonnes
 from exchange.registry.holdings import Place, RegistryPosition, place_of
 from exchange.registry.instructions import surrender_verdict
 from exchange.rulebook import Rulebook
+from exchange.settings import PAGE_MAX
 
+_LAST = 2**63 - 1
 _DAY_NS = 86_400 * 1_000_000_000
 
 
@@ -235,27 +238,84 @@ def headroom_of(
     )
 
 
-async def serial_history(database: Database, programme: str, serial: int) -> list[HistoryRow]:
-    """Everything that happened to one unit, from issuance on. O(rows of its programme below it)."""
-    table = tables.block_history
-    query = (
-        select(table)
-        .where(
-            table.c.programme == programme,
-            table.c.first_serial <= serial,
-            table.c.last_serial >= serial,
-        )
-        .order_by(table.c.sequence)
+_LINE = text(
+    """
+    WITH RECURSIVE line(block_id, depth) AS (
+        SELECT CAST(:start AS BIGINT), 0
+        UNION ALL
+        SELECT split.block_id, line.depth + 1
+        FROM line CROSS JOIN block_history AS split
+        WHERE +split.market = :market AND split.left_block <> 0
+          AND split.left_block IN (line.block_id, line.block_id - 1)
+          AND line.block_id IN (split.left_block, split.right_block)
+          AND line.depth < :limit
+    )
+    SELECT h.sequence, h.settlement_number, h.time_ns, h.kind, h.block_id, h.programme,
+           h.first_serial, h.last_serial, h.from_account, h.from_position, h.to_account,
+           h.to_position, h.cause, h.cause_id
+    FROM line CROSS JOIN block_history AS h
+    WHERE +h.market = :market AND h.block_id = line.block_id AND +h.sequence < :before
+    ORDER BY h.sequence DESC LIMIT :limit
+    """
+)
+"""The last events of a block and of those it was split from. The right part of a split has the next
+id after the left one, so one index finds a block's parent. Each ancestor has an event of its own,
+its split: so `limit` of them are enough. CROSS JOIN and the
+pluses have SQLite begin with `line` and go by the ids, not by the primary key through a market."""
+
+
+_GO_BY_INDEXES = text(
+    "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), "
+    "set_config('enable_mergejoin', 'off', true)"
+)
+"""For this transaction: PostgreSQL, not knowing yet how large a young table is, may choose to read
+it whole for each block of the line."""
+
+
+async def serial_history(
+    database: Database, programme: str, serial: int, *, limit: int = PAGE_MAX, before: int = 0
+) -> list[HistoryRow]:
+    """What happened to one unit, from issuance through splits to its state now, in order.
+
+    The last `limit` events, or the last below sequence `before` (0 = none): the whole history comes
+    page by page, newest page first. O(log blocks + events of the last `limit` blocks of its line).
+    """
+    block, history = tables.block, tables.block_history
+    nearest = (
+        select(block.c.market, block.c.block_id, block.c.last_serial)
+        .where(block.c.programme == programme, block.c.first_serial <= serial)
+        .order_by(block.c.first_serial.desc())
+        .limit(1)
     )
     async with database.reading() as connection:
-        rows = (await connection.execute(query)).all()
+        found = (await connection.execute(nearest)).first()
+        if found is None or found.last_serial < serial:
+            return []
+        start = found.block_id
+        if before:
+            start = await connection.scalar(
+                select(history.c.block_id).where(
+                    history.c.market == found.market,
+                    history.c.sequence == before,
+                    history.c.programme == programme,
+                    history.c.first_serial <= serial,
+                    history.c.last_serial >= serial,
+                )
+            )
+            if start is None:
+                return []
+        values = {"start": start, "market": found.market, "limit": limit}
+        values["before"] = before or _LAST
+        if not database.is_sqlite:
+            await connection.execute(_GO_BY_INDEXES)
+        rows = (await connection.execute(_LINE, values)).all()
     return [
         HistoryRow(
             row.sequence,
             row.settlement_number,
             row.time_ns,
             HistoryKind(row.kind),
-            Range(row.block_id, row.programme, row.first_serial, row.last_serial),
+            _range(row),
             row.from_account,
             Position(row.from_position),
             row.to_account,
@@ -263,8 +323,95 @@ async def serial_history(database: Database, programme: str, serial: int) -> lis
             row.cause,
             row.cause_id,
         )
-        for row in rows
+        for row in reversed(rows)
     ]
+
+
+class Tonnes(NamedTuple):
+    """What an account had at a position at an instant, and since when."""
+
+    instrument_id: int
+    position: Position
+    quantity: int
+    since_ns: int
+    settlement_number: int
+
+
+async def tonnes_at(
+    database: Database, market: int, account: int, instruments: Iterable[int], time_ns: int
+) -> list[Tonnes]:
+    """What an account had when the records up to `time_ns` were settled, without zeros.
+
+    One search in an index for each instrument and position: O(instruments x log rows).
+    """
+    table, found = tables.holding, []
+    async with database.reading() as connection:
+        for instrument in sorted(instruments):
+            for position in (p for p in Position if p != Position.NONE):
+                query = (
+                    select(table.c.quantity, table.c.time_ns, table.c.settlement_number)
+                    .where(
+                        table.c.market == market,
+                        table.c.account == account,
+                        table.c.instrument_id == instrument,
+                        table.c.position == int(position),
+                        table.c.time_ns <= time_ns,
+                    )
+                    .order_by(table.c.time_ns.desc(), table.c.settlement_number.desc())
+                    .limit(1)
+                )
+                row = (await connection.execute(query)).first()
+                if row is not None and row.quantity:
+                    found.append(Tonnes(instrument, position, *row))
+    return found
+
+
+class Duplicate(NamedTuple):
+    """Two issuances, each by market, instruction and serials, that overlap."""
+
+    market: int
+    instruction_id: int
+    range: Range
+    other_market: int
+    other_instruction_id: int
+    other_range: Range
+
+
+async def duplicate_issuances(database: Database) -> list[Duplicate]:
+    """Issuances whose serials overlap others, in any market; [] is sound.
+
+    Read from the history of issuances, not from the blocks, whose ranges the database keeps apart.
+    O(n log n) in issuances, a search in an index for each.
+    """
+    table = tables.block_history
+    issued = (
+        select(table.c.market, table.c.cause_id, table.c.block_id)
+        .add_columns(table.c.programme, table.c.first_serial, table.c.last_serial)
+        .where(text("kind = 1"))
+        .order_by(table.c.programme, table.c.first_serial, table.c.sequence)
+    )
+    found: list[Duplicate] = []
+    farthest: Row[Any] | None = None  # of the issuances so far, the one that reaches farthest
+    async with database.reading() as connection:
+        result = await connection.stream(issued)
+        async for row in result:
+            if farthest is None or farthest.programme != row.programme:
+                farthest = row
+                continue
+            if row.first_serial <= farthest.last_serial:
+                found.append(
+                    Duplicate(
+                        row.market, row.cause_id, _range(row),
+                        farthest.market, farthest.cause_id, _range(farthest),
+                    )
+                )  # fmt: skip
+            if row.last_serial > farthest.last_serial:
+                farthest = row
+    return found
+
+
+def _range(row: Row[Any]) -> Range:
+    return Range(row.block_id, row.programme, row.first_serial, row.last_serial)
 
 
 async def prove_blocks(database: Database, market: int) -> list[str]:

@@ -199,6 +199,7 @@ class RegistryService:
         said: list[RegistryItem] = []
         for item in record.items:
             said += self._registrar.apply(item, record.number, record.time_ns)
+        self._registrar.holdings.end_record(record.number, record.time_ns)
         runs: list[list[RegistryItem]] = []
         size = REGISTRY_RECORD_BYTES_MAX
         for answer in said:

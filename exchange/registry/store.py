@@ -162,13 +162,13 @@ class RegistryStore:
         query = (
             select(history.c.cause_id, block)
             .join(block, (block.c.market == history.c.market) & _same_block)
-            .where(history.c.market == self._market, history.c.cause_id == bindparam("original"))
-            .where(text(tables.RETIRED))
+            .where(history.c.cause_id == bindparam("original"), text(tables.RETIRED))
             .order_by(block.c.first_serial)
         )
         found: dict[int, list[Block]] = {}
         for original in originals:
-            rows = (await connection.execute(query, {"original": original})).all()
+            values = {"original": original, "market": self._market}
+            rows = (await connection.execute(query, values)).all()
             found[original] = [Block(*tuple(row)[2:]) for row in rows]
         return found
 
@@ -237,6 +237,7 @@ class RegistryStore:
             )
         await self._add(connection, table, [_plain(block) for block in changes.new.values()])
         await self._add(connection, tables.block_history, changes.history)
+        await self._add(connection, tables.holding, changes.holdings)
 
     async def _write_figures(self, connection: AsyncConnection, changes: Changes) -> None:
         for programme, next_serial in changes.programmes.items():

@@ -1,4 +1,5 @@
-"""Commands of the authority: freezing units, and undoing what was surrendered or cancelled."""
+"""Commands of the authority: freezing, undoing what was surrendered or cancelled, and following
+serial numbers."""
 
 from __future__ import annotations
 
@@ -27,7 +28,10 @@ SECOND_NS = 1_000_000_000
 
 def register(app: typer.Typer) -> None:
     """Adds the commands to the program."""
-    for command in (freeze, unfreeze, propose_reversal, approve_reversal, reversals):
+    for command in (
+        freeze, unfreeze, propose_reversal, approve_reversal, reversals, serial,
+        duplicates,
+    ):  # fmt: skip
         app.command()(command)
 
 
@@ -130,5 +134,56 @@ def reversals(key_file: KeyFile = None) -> None:
                 row.reason,
             )
         Console().print(table)
+
+    with_client(key_file, work)
+
+
+def serial(
+    programme: Annotated[str, typer.Argument(help="Programme of the units, such as CEA.")],
+    number: Annotated[int, typer.Argument(help="Serial number.", parser=whole, metavar="number")],
+    count: Annotated[int, typer.Option(help="How many events, the last ones.")] = 100,
+    key_file: KeyFile = None,
+) -> None:
+    """Show what happened to one unit, from issuance to its state now."""
+
+    async def work(client: Client) -> None:
+        found = await client.serial_history(programme, number, limit=count)
+        table = make_table(
+            f"{programme} {number}", "time (UTC)", "what", "from", "to", "cause", "in serials"
+        )
+        for row in found.events:
+            moment = datetime.fromtimestamp(row.time_ns // SECOND_NS, UTC)
+            table.add_row(
+                f"{moment:%Y-%m-%d %H:%M:%S}",
+                row.kind,
+                _place(row.from_account, row.from_position),
+                _place(row.to_account, row.to_position),
+                f"{row.cause} {row.cause_id}",
+                f"{row.block.first}-{row.block.last}",
+            )
+        Console().print(table)
+
+    with_client(key_file, work)
+
+
+def _place(account: int, position: str) -> str:
+    return "" if position == "NONE" else f"{account} {position}"
+
+
+def duplicates(key_file: KeyFile = None) -> None:
+    """List issuances whose serial numbers overlap: there must be none."""
+
+    async def work(client: Client) -> None:
+        found = (await client.duplicate_issuances()).duplicates
+        for row in found:
+            pair = [
+                f"{one.market} instruction {one.instruction_id}: {one.range.programme} "
+                f"{one.range.first}-{one.range.last}"
+                for one in (row.issuance, row.other)
+            ]
+            typer.echo(" overlaps ".join(pair))
+        if found:
+            raise typer.Exit(1)
+        typer.echo("no issuance overlaps another")
 
     with_client(key_file, work)

@@ -66,7 +66,9 @@ def gateway() -> None:
     """Serve REST, sockets, the page and intake: members' way in and back."""
 
     async def compose(parts: Parts, stack: AsyncExitStack) -> list[Service]:
-        return [GatewayService(parts.log, parts.venue, parts.settings, parts.clock)]
+        books = open_database(parts.settings.database, parts.settings.data)  # only read
+        stack.push_async_callback(books.close)
+        return [GatewayService(parts.log, parts.venue, parts.settings, parts.clock, books)]
 
     _run("gateway", None, compose)
 

@@ -53,7 +53,7 @@ def register(app: typer.Typer) -> None:
     order.command("sell")(order_sell)
     app.add_typer(order, name="order")
     for command in (
-        cancel, orders, book, trades, instruments, positions, holdings,
+        cancel, orders, book, trades, instruments, positions, holdings, holdings_at,
         deposit, release, transfer, plan, headroom, surrender, retire,
         pledge, release_pledge, enforce_pledge,
     ):  # fmt: skip
@@ -273,6 +273,34 @@ def holdings(key_file: KeyFile = None) -> None:
                 given = ", ".join(f"{t:,} t {symbol}" for symbol, t in due.surrendered.items())
                 table.add_row(str(due.account), str(due.year), f"{due.obligation:,}", given)
             Console().print(table)
+
+    with_client(key_file, work)
+
+
+def holdings_at(
+    market: Annotated[str, typer.Argument(help="Market code, such as EU.")],
+    moment: Annotated[
+        datetime,
+        typer.Argument(help="UTC.", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]),
+    ],
+    account: Account,
+    key_file: KeyFile = None,
+) -> None:
+    """Show what an account had in each position at a moment."""
+    time_ns = int(moment.replace(tzinfo=UTC).timestamp()) * SECOND_NS
+
+    async def work(client: Client) -> None:
+        found = await client.holdings_at(market, account, time_ns)
+        table = make_table(
+            f"Account {account} at {moment:%Y-%m-%d %H:%M:%S} UTC", "symbol", "position",
+            ">tonnes", "since (UTC)",
+        )  # fmt: skip
+        for row in found.holdings:
+            since = datetime.fromtimestamp(row.since_ns // SECOND_NS, UTC)
+            table.add_row(
+                row.symbol, row.position, f"{row.quantity:,}", f"{since:%Y-%m-%d %H:%M:%S}"
+            )
+        Console().print(table)
 
     with_client(key_file, work)
 

@@ -27,7 +27,7 @@ from exchange.messages.orders import (
     TimeInForceWord,
 )
 from exchange.messages.reasons import EdgeReason
-from exchange.settings import RECEIVE_WINDOW_MS, WAIT_MS_MAX
+from exchange.settings import PAGE_MAX, RECEIVE_WINDOW_MS, WAIT_MS_MAX
 from gateway.client.errors import (
     OperationFailedError,
     RateLimitError,
@@ -41,6 +41,7 @@ from gateway.client.keys import SigningKey
 from gateway.client.rest import Rest
 from gateway.client.session import OrderStream, Waiting
 from gateway.routes.accounts import HoldingList, PositionList, SessionReply
+from gateway.routes.books import DuplicateList, HoldingsAt, SerialHistory
 from gateway.routes.compliance import OffsetHeadroomReply, SurrenderPlanReply
 from gateway.routes.market import BookReply, InstrumentList, PhaseList, TradeList
 from gateway.routes.registry import ReversalList
@@ -341,6 +342,25 @@ class Client:
     async def reversals(self, market: str = "") -> ReversalList:
         """Proposed reversals that wait for another key's approval (authority)."""
         return await self.rest.get("/reversals", ReversalList, **_market(market))
+
+    async def serial_history(
+        self, programme: str, serial: int, *, before: int = 0, limit: int = PAGE_MAX
+    ) -> SerialHistory:
+        """What happened to one unit: the last events, or those before one (authority)."""
+        query: dict[str, str | int] = {"programme": programme, "serial": serial, "limit": limit}
+        if before:
+            query["before"] = before
+        return await self.rest.get("/serials", SerialHistory, **query)
+
+    async def duplicate_issuances(self) -> DuplicateList:
+        """Issuances that overlap (authority)."""
+        return await self.rest.get("/issuances/duplicates", DuplicateList)
+
+    async def holdings_at(self, market: str, account: int, time_ns: int = 0) -> HoldingsAt:
+        """What an account had at an instant, ns UTC; 0 = now."""
+        return await self.rest.get(
+            "/holdings/at", HoldingsAt, market=market, account=account, time_ns=time_ns
+        )
 
     async def holdings(self, market: str = "") -> HoldingList:
         """Units by serial number, and obligations."""

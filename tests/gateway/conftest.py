@@ -12,6 +12,7 @@ import pytest
 
 from exchange import topics
 from exchange.clock import Clock, SystemClock
+from exchange.database.connection import Database
 from exchange.engine.bootstrap import bootstrap
 from exchange.engine.service import EngineService
 from exchange.log.embedded import EmbeddedLog
@@ -62,6 +63,7 @@ class House:
         self.gateway: GatewayService | None = None
         self._running: dict[str, tuple[asyncio.Event, asyncio.Task[None]]] = {}
         self._deposits = 0
+        self.books: Database | None = None
 
     async def start(self, *, with_engine: bool = True) -> None:
         await self.log.start()
@@ -75,7 +77,7 @@ class House:
 
     async def open_gateway(self, **changes: object) -> GatewayService:
         settings = msgspec.structs.replace(self.settings, **changes)
-        gateway = GatewayService(self.log, self.venue, settings, self.clock)
+        gateway = GatewayService(self.log, self.venue, settings, self.clock, self.books)
         self.gateway = gateway
         task = self.run(gateway)
         await asyncio.wait(

@@ -78,6 +78,7 @@ async def whole_house(
     house = House(tmp_path, venue, keys, clock)
     database = open_database(tmp_path / "books.sqlite")
     await upgrade(database)
+    house.books = database
     await house.start()
     for market in venue.market:
         house.run(SettlementService(house.log, market, database, clock=house.clock))

@@ -40,9 +40,9 @@ def upgrade() -> None:
         op.f("reversal_market_original"), "reversal", ["market", "original"], unique=True
     )
     op.create_index(
-        op.f("block_history_market_cause_id"),
+        op.f("block_history_cause_id"),
         "block_history",
-        ["market", "cause_id"],
+        ["cause_id"],
         sqlite_where=sa.text("kind IN (4, 5)"),
         postgresql_where=sa.text("kind IN (4, 5)"),
     )

@@ -1,0 +1,207 @@
+"""Questions to the registry's books: a serial's history, an account at an instant, duplicates.
+
+They are read from the database, not from the gateway's projections, which know only the present.
+The books follow the market by a moment: what was just settled may not be there yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import msgspec
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from exchange.database.connection import Database
+from exchange.messages.executions import UnitRange
+from exchange.messages.reasons import EdgeReason
+from exchange.messages.registry import Range
+from exchange.registry import queries
+from exchange.settings import PAGE_MAX
+from gateway.decimals import INT64_MAX
+from gateway.refusal import Refused
+from gateway.routes.table import Call, NoQuery, Reply, Route, page_limit
+
+RETRY_MS = 1_000
+_T = TypeVar("_T")
+
+
+class SerialQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One serial number; `before`: events below that sequence, 0 = the last ones."""
+
+    programme: str
+    serial: int
+    before: int = 0
+    limit: int = PAGE_MAX
+
+
+class SerialEvent(msgspec.Struct, frozen=True):
+    """Something that happened to the block which held the serial number then."""
+
+    sequence: int
+    settlement_number: int
+    time_ns: int
+    kind: str  # ISSUED, SPLIT, MOVED, SURRENDERED, CANCELLED, REVERSED
+    block: UnitRange
+    from_account: int
+    from_position: str  # NONE, REGISTRY, TRADING, FROZEN, PLEDGED
+    to_account: int
+    to_position: str
+    cause: str  # TRADE, RELEASE or the kind of an instruction
+    cause_id: int  # its number: of the trade, the transfer or the instruction
+
+
+class SerialHistory(msgspec.Struct, frozen=True):
+    """A page of a serial number's history, oldest first."""
+
+    programme: str
+    serial: int
+    events: list[SerialEvent]
+
+
+class InstantQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An account of a market at an instant, ns UTC of engine time; 0 = now."""
+
+    market: str
+    account: int
+    time_ns: int = 0
+
+
+class TonnesRow(msgspec.Struct, frozen=True):
+    """Units of one instrument in one position, tonnes, and since when they were so many."""
+
+    symbol: str
+    position: str
+    quantity: int
+    since_ns: int
+
+
+class HoldingsAt(msgspec.Struct, frozen=True):
+    """What an account had when everything up to `time_ns` was settled."""
+
+    market: str
+    account: int
+    time_ns: int
+    holdings: list[TonnesRow]
+
+
+class IssuanceRow(msgspec.Struct, frozen=True):
+    """One issuance."""
+
+    market: str
+    instruction_id: int
+    range: UnitRange
+
+
+class DuplicateRow(msgspec.Struct, frozen=True):
+    """Two issuances that overlap."""
+
+    issuance: IssuanceRow
+    other: IssuanceRow
+
+
+class DuplicateList(msgspec.Struct, frozen=True):
+    """Issuances that overlap; none is sound."""
+
+    duplicates: list[DuplicateRow]
+
+
+async def get_serial(call: Call) -> Reply:
+    """What happened to one unit."""
+    query: SerialQuery = call.query
+    limit = page_limit(query.limit)
+    if query.programme not in {item.product for item in call.context.venue.instrument}:
+        raise Refused(EdgeReason.NOT_FOUND, f"programme {query.programme[:40]!r}")
+    for name, value in (("serial", query.serial), ("before", query.before)):
+        if not 0 <= value <= INT64_MAX:
+            raise Refused(EdgeReason.INVALID_FIELD, f"{name}: {value} is no such number")
+    rows = await _ask(
+        call,
+        lambda books: queries.serial_history(
+            books, query.programme, query.serial, limit=limit, before=query.before
+        ),
+    )
+    if not rows and not query.before:
+        raise Refused(EdgeReason.NOT_FOUND, f"{query.programme} {query.serial}")
+    events = [
+        SerialEvent(
+            row.sequence,
+            row.settlement_number,
+            row.time_ns,
+            row.kind.name,
+            _unit_range(row.range),
+            row.from_account,
+            row.from_position.name,
+            row.to_account,
+            row.to_position.name,
+            row.cause,
+            row.cause_id,
+        )
+        for row in rows
+    ]
+    return Reply(SerialHistory(query.programme, query.serial, events))
+
+
+async def get_holdings_at(call: Call) -> Reply:
+    """What an account had at an instant."""
+    query: InstantQuery = call.query
+    market = call.context.entry.desk(query.market).market
+    if query.account not in call.context.visible_accounts(call.key, market.code):
+        raise Refused(EdgeReason.NOT_OWN_ACCOUNT, f"account {query.account}")
+    time_ns = query.time_ns or call.context.clock.now_ns()
+    if not 0 < time_ns <= INT64_MAX:
+        raise Refused(EdgeReason.INVALID_FIELD, f"time_ns: {time_ns} is no time")
+    symbols = {item.id: item.symbol for item in call.context.venue.instruments_of(market.code)}
+    rows = await _ask(
+        call,
+        lambda books: queries.tonnes_at(books, market.partition, query.account, symbols, time_ns),
+    )
+    held = [
+        TonnesRow(symbols[row.instrument_id], row.position.name, row.quantity, row.since_ns)
+        for row in rows
+    ]
+    return Reply(HoldingsAt(market.code, query.account, time_ns, held))
+
+
+async def get_duplicates(call: Call) -> Reply:
+    """Issuances that overlap, of the whole venue."""
+    codes = {market.partition: market.code for market in call.context.venue.market}
+    rows = await _ask(call, queries.duplicate_issuances)
+
+    def issuance(market: int, instruction_id: int, block: Range) -> IssuanceRow:
+        return IssuanceRow(codes.get(market, str(market)), instruction_id, _unit_range(block))
+
+    return Reply(
+        DuplicateList(
+            [DuplicateRow(issuance(*row[:3]), issuance(*row[3:])) for row in rows[:PAGE_MAX]]
+        )
+    )
+
+
+async def _ask(call: Call, question: Callable[[Database], Awaitable[_T]]) -> _T:
+    """The answer of the books; Refused (VENUE_BUSY) when they cannot be read now."""
+    books = call.context.books
+    if books is None:
+        raise Refused(EdgeReason.NOT_FOUND, "this gateway has no books")
+    try:
+        return await question(books)
+    except (OSError, SQLAlchemyError) as error:
+        structlog.get_logger().warning("books_unreadable", error=str(error))
+        raise Refused(
+            EdgeReason.VENUE_BUSY, "the books cannot be read now", retry_after_ms=RETRY_MS
+        ) from None
+
+
+def _unit_range(block: Range) -> UnitRange:
+    return UnitRange(block.programme, block.first, block.last)
+
+
+ROUTES: tuple[Route, ...] = (
+    Route("GET", "/serials", "History of a serial number", get_serial, SerialHistory,
+          query=SerialQuery),
+    Route("GET", "/holdings/at", "Units of an account at an instant", get_holdings_at, HoldingsAt,
+          query=InstantQuery),
+    Route("GET", "/issuances/duplicates", "Issuances that overlap", get_duplicates, DuplicateList,
+          query=NoQuery),
+)  # fmt: skip
