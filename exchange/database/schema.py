@@ -3,7 +3,7 @@
 `market` is the partition number of the market. Event numbers, settlement numbers and instruction
 ids are positions in the log, so every row can be followed to its cause. The tables fall in two:
 
-    settlement   settlement_position, trade, posting, balance, settlement_outbox
+    settlement   settlement_position, trade, transfer, posting, balance, settlement_outbox
     registry     registry_position, programme, registry_account, block, block_history, deposit,
                  obligation, surrender, cancellation, refusal, registry_outbox
 """
@@ -77,6 +77,18 @@ trade = _table(
     _value("seller_order_id"),
     _value("time_ns"),
     CheckConstraint("quantity > 0 AND price > 0", name="positive"),
+)
+
+transfer = _table(
+    "transfer",
+    _key("market", SmallInteger),
+    _key("event_number"),  # the cause of its postings
+    _value("account"),
+    _value("asset", Integer),  # 0 = the market's cash, else the instrument
+    _value("amount"),  # came in; negative: went out
+    _value("transfer_id"),  # of the instruction or of the operator's request
+    _value("time_ns"),
+    CheckConstraint("amount <> 0", name="not_empty"),
 )
 
 posting = _table(
@@ -241,10 +253,10 @@ registry_outbox = _table(
     _value("value", LargeBinary),
 )
 
-APPEND_ONLY = (trade, posting, block_history, surrender, cancellation, refusal)
+APPEND_ONLY = (trade, transfer, posting, block_history, surrender, cancellation, refusal)
 """Tables whose rows the database refuses to change or delete."""
 
-SETTLEMENT_TABLES = (trade, posting, balance)
+SETTLEMENT_TABLES = (trade, transfer, posting, balance)
 REGISTRY_TABLES = (
     programme,
     registry_account,

@@ -251,10 +251,12 @@ def _batch(
         np.array([part.time_ns for part, _ in parts], np.int64),
         [len(settled.trades) for _, settled in parts],
     )
+    transfers = [(*row, part.time_ns) for part, settled in parts for row in settled.transfers]
     return Batch(
         before,
         after,
         list(zip(*(column.tolist() for column in (*trades, times)), strict=True)),
+        transfers,
         list(zip(*(column.tolist() for column in postings), strict=True)),
         net_changes(postings),
         outbox,

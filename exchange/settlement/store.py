@@ -45,6 +45,7 @@ class Batch(NamedTuple):
     before: Position
     after: Position
     trades: list[tuple[int, ...]]  # rows of `trade` after `market`
+    transfers: list[tuple[int, ...]]  # rows of `transfer` after `market`
     postings: list[tuple[int, ...]]  # rows of `posting` after `market`
     changes: list[tuple[int, int, int]]  # (account, asset, amount)
     outbox: list[NumberedValue]
@@ -81,6 +82,9 @@ _COLUMNS = ", ".join(Position._fields)
 _TRADE_COLUMNS = (
     "market", "trade_id", "instrument_id", "quantity", "price", "buyer_account", "seller_account",
     "buyer_fee", "seller_fee", "buyer_order_id", "seller_order_id", "time_ns",
+)  # fmt: skip
+_TRANSFER_COLUMNS = (
+    "market", "event_number", "account", "asset", "amount", "transfer_id", "time_ns",
 )  # fmt: skip
 _POSTING_COLUMNS = ("market", "event_number", "leg", "account", "asset", "amount")
 
@@ -174,6 +178,7 @@ class SqliteStore:
         ).fetchone()
         _check_unmoved(market, found, batch.before)
         connection.executemany(_insert("trade", _TRADE_COLUMNS, market), batch.trades)
+        connection.executemany(_insert("transfer", _TRANSFER_COLUMNS, market), batch.transfers)
         connection.executemany(_insert("posting", _POSTING_COLUMNS, market), batch.postings)
         new = [(market, *key[:2]) for key in batch.changes if key[:2] not in self._known]
         connection.executemany("INSERT OR IGNORE INTO balance VALUES (?, ?, ?, 0)", new)
@@ -267,6 +272,7 @@ class PostgresStore:
         _check_unmoved(market, tuple(found), batch.before)
         for table, columns, rows in (
             ("trade", _TRADE_COLUMNS, batch.trades),
+            ("transfer", _TRANSFER_COLUMNS, batch.transfers),
             ("posting", _POSTING_COLUMNS, batch.postings),
             ("settlement_outbox", ("market", "number", "value"), batch.outbox),
         ):

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exchange.decimals import from_minor
 from exchange.log.protocol import AppendUncertainError, LogUnavailableError
 from exchange.messages.frames import Command, command, pack_command, read_commands
 from exchange.messages.reasons import REASONS, EdgeReason, Reason, RegistryReason, reason_text
@@ -29,7 +30,7 @@ from gateway.client import (
     save_key,
 )
 from gateway.client.errors import error_class
-from gateway.decimals import from_minor, to_minor
+from gateway.decimals import to_minor
 from gateway.holdings import SerialSet
 from gateway.identity import Identities, sign, signed_text
 from gateway.openapi import describe
