@@ -147,7 +147,7 @@ async def prove_ledger(database: Database, market: int) -> list[Proof]:
     ]
 
 
-def _transfers_posted(market: int) -> Select[tuple[int]]:
+def _transfers_posted(market: int) -> Select[int]:
     post, said = tables.posting, tables.transfer
     return select(func.count()).where(
         post.c.market == market,

@@ -251,7 +251,9 @@ def _batch(
         np.array([part.time_ns for part, _ in parts], np.int64),
         [len(settled.trades) for _, settled in parts],
     )
-    transfers = [(*row, part.time_ns) for part, settled in parts for row in settled.transfers]
+    transfers: list[tuple[int, ...]] = [
+        (*row, part.time_ns) for part, settled in parts for row in settled.transfers
+    ]
     return Batch(
         before,
         after,

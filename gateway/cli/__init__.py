@@ -1,7 +1,8 @@
 """The command `exchange`: the composition root, where log, books and services are put together.
 
 Each module adds its commands with `register(app)`: `services` runs the venue's processes, `trading`
-is for members, `proofs`, `demo` and `simulate` show and check the whole, `match` the engine alone.
+is for members, `days` for operations; `proofs`, `demo` and `simulate` show and check the whole,
+`match` the engine alone.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import typer
 
 from exchange import __version__
 
-GROUPS = ("demo", "trading", "services", "proofs", "simulate", "match")
+GROUPS = ("demo", "trading", "services", "proofs", "days", "simulate", "match")
 
 
 def build() -> typer.Typer:
