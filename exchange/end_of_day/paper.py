@@ -53,7 +53,15 @@ _CASH_COLUMNS = (
     _Column("Amount", 26, "R"),
     _Column("Balance", 26, "R"),
 )
-_UNIT_COLUMNS = (
+_TRADING_COLUMNS = (
+    _Column("Time", 15),
+    _Column("Cause", 24),
+    _Column("Reference", 34),
+    _Column("Price", 57, "R"),
+    _Column("Tonnes", 26, "R"),
+    _Column("Balance", 26, "R"),
+)
+_REGISTRY_COLUMNS = (
     _Column("Time", 15),
     _Column("Cause", 24),
     _Column("Reference", 34),
@@ -61,6 +69,11 @@ _UNIT_COLUMNS = (
     _Column("Tonnes", 26, "R"),
     _Column("Balance", 26, "R"),
 )
+_COLUMNS = {
+    CASH_POSITION: _CASH_COLUMNS,
+    "TRADING": _TRADING_COLUMNS,
+    "REGISTRY": _REGISTRY_COLUMNS,
+}
 _HOLDING_COLUMNS = (
     _Column("Instrument", 39),
     _Column("Position", 34),
@@ -87,6 +100,7 @@ class _Pages(FPDF):
         super().__init__(format="A4")
         self._foot = foot
         self.set_margins(_MARGIN, _MARGIN)
+        self.c_margin = 0
         self.set_auto_page_break(auto=True, margin=18)
         self.add_font("text", "", fonts.regular)
         self.add_font("text", "B", fonts.bold)
@@ -99,8 +113,8 @@ class _Pages(FPDF):
         self.set_y(-13)
         self.set_font("text", "", 7)
         self.set_text_color(*_GREY)
-        self.cell(_WIDTH - 30, 4, self._foot)
-        self.cell(30, 4, f"page {self.page_no()} of {{nb}}", align="R")
+        self.cell(_WIDTH - 18, 4, self._foot)
+        self.cell(18, 4, f"page {self.page_no()} of {{nb}}")
         self.set_text_color(0)
 
 
@@ -167,10 +181,15 @@ class _Paper:
             self._text("Nothing was held or moved.", 9)
 
     def section(self, item: Section) -> None:
-        """One asset at one place: opening, movements, sums by cause, closing."""
+        """One asset at one place: opening, movements, sums by cause, closing.
+
+        The summary has what did not move.
+        """
+        if not item.count:
+            return
         unit = self._names.market.currency if item.asset == CASH else "tonnes"
         self._title(f"{self._names.asset(item.asset)}, {_POSITIONS[item.position]} ({unit})")
-        columns = _CASH_COLUMNS if item.asset == CASH else _UNIT_COLUMNS
+        columns = _COLUMNS[item.position]
         self._heading(columns)
         self._balance(columns, "Opening balance", item, item.opening)
         for line in item.lines:
@@ -193,15 +212,16 @@ class _Paper:
         clock = local_text(line.time_ns, self._day.time_zone)[11:]
         amounts = (self._signed(item.asset, line.amount), self._amount(item.asset, line.balance))
         start = (clock, line.cause, str(line.cause_id))
-        if item.asset != CASH:
-            serials = ""
-            if line.programme:
-                serials = _serials(line.programme, line.first_serial, line.last_serial)
+        if line.programme:
+            serials = _serials(line.programme, line.first_serial, line.last_serial)
             return (*start, serials, *amounts)
+        price = grouped(self._names.money(line.price)) if line.price else ""
+        if item.asset != CASH:
+            return (*start, price, *amounts)
         if not line.quantity:
             return (*start, "", "", "", *amounts)
         trade = (self._names.symbol(line.instrument_id), f"{line.quantity:,}")
-        return (*start, *trade, grouped(self._names.money(line.price)), *amounts)
+        return (*start, *trade, price, *amounts)
 
     def fees(self) -> None:
         """The fee line: the only one with a tax code."""
