@@ -21,6 +21,7 @@ from gateway.context import Context
 from gateway.feed import Feed, Subscriber
 from gateway.identity import Identities
 from gateway.intake import Intake
+from gateway.opening import OpeningGate
 from gateway.order_entry import Desk, OrderEntry
 from gateway.sessions import OrderSession, ReportHub
 from gateway.sockets import FRAME_BYTES_MAX, Connections
@@ -47,7 +48,15 @@ class GatewayService:
 
     name = "gateway"
 
-    def __init__(self, log: Log, venue: Venue, settings: Settings, clock: Clock) -> None:
+    def __init__(
+        self,
+        log: Log,
+        venue: Venue,
+        settings: Settings,
+        clock: Clock,
+        *,
+        gate: OpeningGate | None = None,
+    ) -> None:
         self._log = log
         self._venue = venue
         self._settings = settings
@@ -79,6 +88,7 @@ class GatewayService:
             feed=Feed(log, venue, self._views, clock),
             views=self._views,
             not_ready=self._not_ready,
+            gate=gate,
         )
         self._intake = Intake(log, self.context)
         for view in self._views.values():

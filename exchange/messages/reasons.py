@@ -74,6 +74,9 @@ class DayReason(IntEnum):
     DIRECTORY_NOT_EMPTY = 705
     TRANSFERS_MISSING = 706
     BOOKS_DO_NOT_ADD_UP = 707
+    RECONCILIATION_MISSING = 710
+    RECONCILIATION_RED = 711
+    BOOKS_NOT_READABLE = 712
 
 
 class ReasonText(NamedTuple):
@@ -375,6 +378,15 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
     (DayReason.BOOKS_DO_NOT_ADD_UP, 500, False,
      "The books contradict themselves. Stop, keep them as they are, and run `exchange reconcile` "
      "and `exchange rebuild`."),
+    (DayReason.RECONCILIATION_MISSING, 409, True,
+     "A market opens only when engine, ledger and registry were compared on its trading date. Wait "
+     "for `exchange reconcile --watch`, run `exchange reconcile`, or send an override."),
+    (DayReason.RECONCILIATION_RED, 409, False,
+     "A market does not open while its books differ. Find the difference and mend its cause, "
+     "reconcile again, or send an override with the name of who answers for it."),
+    (DayReason.BOOKS_NOT_READABLE, 503, True,
+     "The database with the last reconciliation cannot be reached. The market stays closed; try "
+     "again."),
 )  # fmt: skip
 
 REASONS: dict[int, ReasonText] = {

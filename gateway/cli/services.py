@@ -32,6 +32,7 @@ from exchange.registry.service import RegistryService
 from exchange.service import Service, run_together
 from exchange.settings import Settings
 from exchange.settlement.service import SettlementService
+from gateway.opening import OpeningGate
 from gateway.service import GatewayService
 
 USAGE_ERROR = 2
@@ -66,7 +67,8 @@ def gateway() -> None:
     """Serve REST, sockets, the page and intake: members' way in and back."""
 
     async def compose(parts: Parts, stack: AsyncExitStack) -> list[Service]:
-        return [GatewayService(parts.log, parts.venue, parts.settings, parts.clock)]
+        gate = OpeningGate(await _database(parts.settings, stack), parts.clock)
+        return [GatewayService(parts.log, parts.venue, parts.settings, parts.clock, gate=gate)]
 
     _run("gateway", None, compose)
 

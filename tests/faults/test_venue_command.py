@@ -54,7 +54,7 @@ def test_up_down_and_up_again(data: Path, tmp_path: Path) -> None:
         first = run_once(data, tmp_path / "first.txt")
         assert "a new venue" in first
         assert "stopped cleanly" in first
-        assert len(re.findall(r"metrics [a-zA-Z-]+ +http://127.0.0.1:\d+/metrics", first)) == 6
+        assert len(re.findall(r"metrics [a-zA-Z-]+ +http://127.0.0.1:\d+/metrics", first)) == 7
         second = run_once(data, tmp_path / "second.txt")
         assert "bootstrap: EU: 0 commands sent, CN: 0 commands sent" in second
         assert "a new venue" not in second

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import itertools
 import json
 from collections import defaultdict
 from pathlib import Path
@@ -123,7 +124,7 @@ def check_serials(folder: Path, closing: dict[Key, str]) -> None:
     assert held == units
     for pairs in ranges.values():
         pairs.sort()
-        assert all(a[1] < b[0] for a, b in zip(pairs, pairs[1:], strict=False))
+        assert all(a[1] < b[0] for a, b in itertools.pairwise(pairs))
 
 
 async def test_the_same_day_gives_the_same_bytes_again(
@@ -163,7 +164,8 @@ async def test_files_show_a_trade_its_units_and_its_fees(
     assert (trade["price"], trade["value"], trade["currency"]) == ("80.01", "8001.00", "CNY")
     assert (trade["buyer_account"], trade["seller_account"]) == ("201", "202")
     assert (trade["buyer_fee"], trade["seller_fee"]) == ("4.00", "2.40")  # taker 5, maker 3 bp
-    moved = [(row["event"], row["cause"], row["quantity_t"]) for row in table(found.folder, "units")]
+    units = table(found.folder, "units")
+    moved = [(row["event"], row["cause"], row["quantity_t"]) for row in units]
     assert moved == [
         ("MOVED", "TRADE", "100"),
         ("ISSUED", "ISSUE", "9"),
@@ -174,8 +176,7 @@ async def test_files_show_a_trade_its_units_and_its_fees(
         for row in table(found.folder, "statement-201")
         if row["record"] == "MOVEMENT"
     ]
-    trade_id, issued = trade["trade_id"], table(found.folder, "units")[1]["cause_id"]
-    deposited = table(found.folder, "units")[2]["cause_id"]
+    trade_id, issued, deposited = trade["trade_id"], units[1]["cause_id"], units[2]["cause_id"]
     assert lines == [
         ("CNY", "CASH", "PAYMENT", trade_id, "-8001.00"),
         ("CNY", "CASH", "FEE", trade_id, "-4.00"),
@@ -301,7 +302,8 @@ async def test_transfers_without_a_time_are_refused(
     "statement",
     [
         "UPDATE balance SET amount = amount + 1 WHERE account = 201 AND asset = 12",
-        "UPDATE block SET account = 202 WHERE account = 201 AND position = 2 AND instrument_id = 12",
+        "UPDATE block SET account = 202 "
+        "WHERE account = 201 AND position = 2 AND instrument_id = 12",
     ],
 )
 async def test_books_that_contradict_themselves_are_refused(
@@ -333,7 +335,7 @@ def test_days_follow_the_clocks_of_their_zone() -> None:
             date += ONE_DAY
     assert utc_text(day_of(FIRST, "Asia/Shanghai").begin_ns) == "2026-11-17T16:00:00.000000000Z"
     assert utc_text(1) == "1970-01-01T00:00:00.000000001Z"
-    assert LATER_NS > day_of(FIRST, "UTC").end_ns
+    assert day_of(FIRST, "UTC").end_ns < LATER_NS
 
 
 @pytest.mark.parametrize("text_", ["2026-11-31", "27.11.2026", "", "2026-11-27T00:00", "x" * 99])
