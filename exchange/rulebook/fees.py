@@ -183,7 +183,7 @@ def _located(words: str, raw: dict[str, Any]) -> str:
     what, table, index, key = match.groups() if match else (words, None, None, None)
     field = _FIELD.search(what)
     path = ".".join(item for item in (key, field[1] if field else "") if item)
-    if index is None:
+    if table is None or index is None:
         return f"table (top), key {path or table or '(any)'}: {what}"
     row = raw[table][int(index)]
     named = row.get("id") or row.get("market") if isinstance(row, dict) else None
