@@ -216,16 +216,18 @@ class ReconciliationService:
         """Makes `checks` anew; False when this was no moment for it."""
         found = await look(self._database, self._market.partition)
         await self._project(reader, found.input_offset, stop)
-        issued = None
-        if with_issues or self._kept != (self._positions.trading_date, True):
-            issued = await issued_units(self._log, self._market.partition)
         at_the_same_place = (self._follower.input_offset, self._follower.part) == (
             found.input_offset,
             0,
         )
         if not (found.is_whole and at_the_same_place):
             return False  # settlement stands inside a record, or we are stopping
-        self.checks = compare(found, self._positions, issued)
+        checks = compare(found, self._positions)
+        is_due = self._kept != (self._positions.trading_date, True) and not breaks(checks)
+        if with_issues or is_due:  # reads the whole of topic `registry`, so not at every look
+            issued = await issued_units(self._log, self._market.partition)
+            checks = compare(found, self._positions, issued)
+        self.checks = checks
         code = self._market.code
         if not breaks(self.checks):
             metrics.RECONCILIATION_GREEN.labels(code).set(self._clock.now_ns() / 1_000_000_000)

@@ -45,7 +45,7 @@ PLANTED = {
         "UPDATE block SET last_serial = last_serial + {} WHERE market = 0 AND last_serial ="
         " (SELECT max(last_serial) FROM block WHERE market = 0)",
         "engine equals registry",
-        "units conserved",
+        "engine equals registry",
     ),
 }
 
