@@ -54,12 +54,16 @@ LOGON_TIMEOUT_S = 5  # a connection that does not log on or subscribe is cut
 SUBSCRIPTIONS_MAX = 256  # symbols of one feed subscription
 TRADES_KEPT = 1_000  # recent trades an instrument, for the page and GET /trades
 BARS_KEPT = 1_440  # one-minute bars an instrument
-SETTLEMENT_BATCH_TRADES_MAX = 5_000
+SETTLEMENT_BATCH_TRADES_MAX = 20_000  # in one transaction, when there is a backlog
 SETTLEMENT_BATCH_PARTS_MAX = 1_024  # parts of `events` in one transaction
 REGISTRY_BATCH_ITEMS_MAX = 1_000  # items of `settlements` in one transaction
+REVERSAL_DAYS_MAX = 30  # how long a proposed reversal may be approved
 INSTRUCTION_QUANTITY_MAX = 10**10  # tonnes of one instruction; the engine's limit of a command
 UNITS_ISSUED_MAX = 2**62  # tonnes of one programme; so the engine never refuses a deposit
 YEAR_MAX = 9_999
+PLAN_LOTS_MAX = 20_000  # blocks that one surrender plan looks at
+PLAN_PRICE_MAX = 10**9  # minor units a tonne, in a surrender plan
+PLAN_SECONDS_MAX = 10  # for the solver
 REGISTRY_RECORD_BYTES_MAX = 700_000  # items of one record of `registry`; more = several records
 REGISTRY_RANGES_MAX = 2_000  # ranges in one item of `registry`; more = several items
 OUTBOX_BYTES_MAX = 4 << 20  # published by one append

@@ -1,7 +1,7 @@
 """Who holds which serial numbers: a pure projection of `registry`.
 
-A holding is (account, instrument, position), position being REGISTRY or TRADING, and a set of
-serial ranges of one programme, neighbours joined.
+A holding is (account, instrument, position) and a set of serial ranges of one programme, neighbours
+joined. The position is REGISTRY, TRADING, FROZEN or, with the lender's account, PLEDGED.
 """
 
 from __future__ import annotations
@@ -11,17 +11,24 @@ from typing import Any, NamedTuple
 
 from exchange.messages.executions import UnitRange
 from exchange.messages.registry import (
+    EncumbranceChanged,
     ObligationSet,
     Range,
     RegistryItem,
+    ReversalProposed,
     UnitsCancelled,
     UnitsIssued,
     UnitsMoved,
+    UnitsReversed,
     UnitsSurrendered,
 )
+from exchange.settings import REVERSAL_DAYS_MAX
 
+_DAY_NS = 86_400 * 1_000_000_000
 REGISTRY = "REGISTRY"
 TRADING = "TRADING"
+FROZEN = "FROZEN"
+PLEDGED = "PLEDGED"
 
 MOVES: dict[str, tuple[str, str]] = {
     "TRADE": (TRADING, TRADING),
@@ -31,6 +38,15 @@ MOVES: dict[str, tuple[str, str]] = {
 }
 """Cause of a UnitsMoved -> (position it leaves, position it enters)."""
 
+ENCUMBRANCES: dict[str, tuple[str, str]] = {
+    "FREEZE": (REGISTRY, FROZEN),
+    "UNFREEZE": (FROZEN, REGISTRY),
+    "PLEDGE": (REGISTRY, PLEDGED),
+    "RELEASE_PLEDGE": (PLEDGED, REGISTRY),
+    "ENFORCE_PLEDGE": (PLEDGED, REGISTRY),
+}
+"""Kind of an EncumbranceChanged -> (position it leaves, position it enters)."""
+
 
 class HoldingKey(NamedTuple):
     """Whose units of what, and where."""
@@ -38,6 +54,7 @@ class HoldingKey(NamedTuple):
     account: int
     instrument_id: int
     position: str
+    lender: int = 0
 
 
 class SerialSet:
@@ -91,6 +108,7 @@ class Holdings:
         self._serials: dict[HoldingKey, dict[str, SerialSet]] = {}
         self.obligations: dict[tuple[int, int], int] = {}  # (account, year) -> tonnes
         self.surrendered: dict[tuple[int, int, int], int] = {}  # (account, year, instrument)
+        self.proposals: dict[int, ReversalProposed] = {}  # reversals not approved, by instruction
 
     def apply(self, item: RegistryItem) -> None:
         """One item of a registry record; ValueError if it contradicts what came before."""
@@ -100,14 +118,39 @@ class Holdings:
             left, entered = MOVES[item.cause]
             self._take(HoldingKey(item.from_account, item.instrument_id, left), item.ranges)
             self._put(HoldingKey(item.to_account, item.instrument_id, entered), item.ranges)
+        elif isinstance(item, EncumbranceChanged):
+            left, entered = ENCUMBRANCES[item.kind]
+            heir = item.lender_id if item.kind == "ENFORCE_PLEDGE" else item.account_id
+            lender = {REGISTRY: 0, FROZEN: 0, PLEDGED: item.lender_id}
+            what = item.instrument_id
+            self._take(HoldingKey(item.account_id, what, left, lender[left]), item.ranges)
+            self._put(HoldingKey(heir, what, entered, lender[entered]), item.ranges)
         elif isinstance(item, UnitsSurrendered):
             self._take(HoldingKey(item.account_id, item.instrument_id, REGISTRY), item.ranges)
             key = (item.account_id, item.year, item.instrument_id)
             self.surrendered[key] = self.surrendered.get(key, 0) + item.quantity
+        elif isinstance(item, ReversalProposed):
+            self._propose(item)
+        elif isinstance(item, UnitsReversed):
+            self._undo(item)
         elif isinstance(item, UnitsCancelled):
             self._take(HoldingKey(item.account_id, item.instrument_id, REGISTRY), item.ranges)
         elif isinstance(item, ObligationSet):
             self.obligations[item.account_id, item.year] = item.quantity
+
+    def _propose(self, item: ReversalProposed) -> None:
+        """Takes up a proposal, and forgets those which nobody can approve any more."""
+        now_ns = item.expires_ns - REVERSAL_DAYS_MAX * _DAY_NS
+        self.proposals = {i: p for i, p in self.proposals.items() if p.expires_ns >= now_ns}
+        self.proposals[item.instruction_id] = item
+
+    def _undo(self, item: UnitsReversed) -> None:
+        self._put(HoldingKey(item.account_id, item.instrument_id, REGISTRY), item.ranges)
+        if item.year:
+            self.surrendered[item.account_id, item.year, item.instrument_id] -= item.quantity
+        for proposal in list(self.proposals.values()):
+            if proposal.original_id == item.original_id:
+                del self.proposals[proposal.instruction_id]
 
     def quantity(self, key: HoldingKey) -> int:
         """Tonnes of a holding. O(programmes)."""

@@ -24,7 +24,6 @@ from exchange.messages.frames import (
     Phase,
     Side,
     TimeInForce,
-    notes,
     pack_command,
 )
 from exchange.messages.reasons import EdgeReason, Reason, RegistryReason
@@ -35,10 +34,10 @@ from exchange.settings import (
     CLOCK_AHEAD_MS_MAX,
     GATEWAY_QUEUE_MAX,
     JSON_DEPTH_MAX,
-    NOTE_BYTES_MAX,
     TRADING_DATE_AHEAD_DAYS_MAX,
 )
 from gateway.decimals import INT64_MAX, to_minor, to_tonnes
+from gateway.instruction_notes import instruction_notes
 from gateway.refusal import Refused
 from gateway.roles import allow
 from gateway.submitter import Submitter, Ticket
@@ -57,6 +56,13 @@ INSTRUCTION = {
     body.SurrenderUnits: Instruction.SURRENDER,
     body.CancelUnits: Instruction.CANCEL,
     body.SetObligation: Instruction.SET_OBLIGATION,
+    body.FreezeUnits: Instruction.FREEZE,
+    body.UnfreezeUnits: Instruction.UNFREEZE,
+    body.PledgeUnits: Instruction.PLEDGE,
+    body.ReleasePledge: Instruction.RELEASE_PLEDGE,
+    body.EnforcePledge: Instruction.ENFORCE_PLEDGE,
+    body.ProposeReversal: Instruction.PROPOSE_REVERSAL,
+    body.ApproveReversal: Instruction.APPROVE_REVERSAL,
 }
 FOREIGN_ACCOUNTS_FOR = ("operator", "compliance")
 
@@ -279,34 +285,23 @@ class OrderEntry:
             order_id=self.transfer_id() if is_release else 0,
             client_order_id=label(request.client_order_id),
         )
-        return Prepared(desk, key.session, request.ref, [command, *self._notes(request)])
+        return Prepared(desk, key.session, request.ref, [command, *instruction_notes(key, request)])
 
     def _argument(self, request: body.Instruction, market: Market) -> int:
         if isinstance(request, body.TransferUnits):
             return self.account(market, request.to_account).id
+        if isinstance(request, body.PledgeUnits):
+            return self.account(market, request.lender_account).id
+        if isinstance(request, body.ReleasePledge | body.EnforcePledge):
+            return self.account(market, request.owner_account).id
+        if isinstance(request, body.ProposeReversal):
+            return instruction_id("original_id", request.original_id)
+        if isinstance(request, body.ApproveReversal):
+            return instruction_id("proposal_id", request.proposal_id)
         year = getattr(request, "year", 0)
         if not 0 <= year <= YEAR_MAX:
             raise Refused(EdgeReason.INVALID_FIELD, f"year: {year} is no year")
         return int(year)
-
-    @staticmethod
-    def _notes(request: body.Instruction) -> list[bytes]:
-        if not isinstance(request, body.CancelUnits):
-            return []
-        if not (request.beneficiary.strip() and request.reason.strip()):
-            raise Refused(RegistryReason.BENEFICIARY_MISSING)
-        text = f"{request.beneficiary}\n{request.reason}"
-        is_plain = (
-            "\n" not in request.beneficiary + request.reason
-            and text.replace("\n", "").isprintable()
-        )
-        if not is_plain or len(text.encode()) > NOTE_BYTES_MAX:
-            raise Refused(
-                EdgeReason.INVALID_FIELD,
-                f"beneficiary and reason: printable text of one line each, together at most "
-                f"{NOTE_BYTES_MAX} bytes",
-            )
-        return notes(text)
 
     def prepare_operation(self, key: Key, request: body.Operation) -> Prepared:
         """The command of an operator."""
@@ -488,6 +483,13 @@ def tonnes(value: int | str) -> int:
     if quantity > INT64_MAX:
         raise Refused(Reason.QUANTITY_ABOVE_MAX, f"quantity {quantity} does not fit 64 bits")
     return quantity
+
+
+def instruction_id(name: str, value: int) -> int:
+    """The id of an instruction; Refused (INVALID_FIELD)."""
+    if not 0 <= value <= INT64_MAX:
+        raise Refused(EdgeReason.INVALID_FIELD, f"{name}: {value} is no id of an instruction")
+    return value
 
 
 def limit_price(text: str, market: Market) -> int:

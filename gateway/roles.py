@@ -1,7 +1,8 @@
 """Who may do what: one table of actions and roles. What has no row is allowed to nobody.
 
 `public` needs no signature. `participant` acts for its own accounts; `operator` runs the market and
-sees all accounts; `compliance` sets obligations, surrenders, and sees all accounts.
+sees all accounts; `compliance` sets obligations, surrenders, and sees all accounts. Both carry out
+what a court or the authority decides about units: an owner can neither freeze nor unfreeze.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ TRADERS = frozenset({"participant"})
 OPERATORS = frozenset({"operator"})
 COMPLIANCE = frozenset({"compliance"})
 REGISTRANTS = TRADERS | COMPLIANCE
+AUTHORITIES = OPERATORS | COMPLIANCE
 EVERY_KEY = TRADERS | OPERATORS | COMPLIANCE
 
 ROLES: dict[str, frozenset[str]] = {
@@ -37,6 +39,8 @@ ROLES: dict[str, frozenset[str]] = {
     "GET /positions": EVERY_KEY,
     "GET /holdings": EVERY_KEY,
     "GET /instructions/{id:int}": EVERY_KEY,
+    "GET /surrender-plan": EVERY_KEY,
+    "GET /reversals": AUTHORITIES,
     "POST /orders": TRADERS,
     "PUT /orders/{id:str}": TRADERS,
     "DELETE /orders/{id:str}": TRADERS,
@@ -56,6 +60,13 @@ ROLES: dict[str, frozenset[str]] = {
     "SurrenderUnits": REGISTRANTS,
     "CancelUnits": TRADERS,
     "SetObligation": COMPLIANCE,
+    "FreezeUnits": AUTHORITIES,
+    "UnfreezeUnits": AUTHORITIES,
+    "PledgeUnits": TRADERS,
+    "ReleasePledge": TRADERS,
+    "EnforcePledge": TRADERS,
+    "ProposeReversal": AUTHORITIES,
+    "ApproveReversal": AUTHORITIES,
 }
 
 

@@ -162,6 +162,13 @@ cdef enum:  # Instruction
     SURRENDER = 4
     CANCEL = 5
     SET_OBLIGATION = 6
+    FREEZE = 10
+    UNFREEZE = 11
+    PLEDGE = 12
+    RELEASE_PLEDGE = 13
+    ENFORCE_PLEDGE = 14
+    PROPOSE_REVERSAL = 15
+    APPROVE_REVERSAL = 16
 
 cdef enum:  # Command
     NEW_ORDER = 1

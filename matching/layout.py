@@ -278,6 +278,13 @@ class Instruction(IntEnum):
     SURRENDER = 4  # price = compliance year
     CANCEL = 5  # voluntary cancellation; notes: beneficiary, reason
     SET_OBLIGATION = 6  # quantity t to surrender by account for year price
+    FREEZE = 10  # by the authority, out of account's registry position; notes: who, reference
+    UNFREEZE = 11  # back to the registry position
+    PLEDGE = 12  # out of account's registry position; price = the lender's account
+    RELEASE_PLEDGE = 13  # account = the lender, price = the owner: back to the owner
+    ENFORCE_PLEDGE = 14  # account = the lender, price = the owner: to the lender, on default
+    PROPOSE_REVERSAL = 15  # of a surrender or cancellation; price = its instruction id
+    APPROVE_REVERSAL = 16  # by another person; price = the proposal's instruction id
 
 
 class Command(IntEnum):

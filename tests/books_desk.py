@@ -10,7 +10,7 @@ import msgspec
 from exchange import topics
 from exchange.database import Database, table_hash
 from exchange.ledger import CASH
-from exchange.messages.frames import Instruction
+from exchange.messages.frames import Instruction, notes
 from exchange.messages.registry import (
     InstructionRefused,
     RegistryItem,
@@ -103,6 +103,19 @@ def set_obligation(account: int, year: int, quantity: int) -> bytes:
         price=year,
         quantity=quantity,
     )
+
+
+def act_of(
+    kind: Instruction,
+    account: int,
+    instrument: int,
+    quantity: int,
+    argument: int = 0,
+    text: str = "",
+) -> list[bytes]:
+    """An instruction with its text."""
+    fields = {"account_id": account, "instrument_id": instrument, "quantity": quantity}
+    return [instruction(kind, price=argument, **fields), *notes(text)]
 
 
 def surrender(account: int, instrument: int, quantity: int, year: int = YEAR) -> bytes:

@@ -7,6 +7,8 @@ holds its own position in the log, and the log, which syncs every record, is rea
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -30,6 +32,7 @@ PRAGMAS = (
     "PRAGMA foreign_keys = ON",
     "PRAGMA recursive_triggers = ON",  # so that REPLACE cannot pass the append-only triggers by
 )
+_WAL_RETRY_MS = 5
 UPGRADE_LOCK = 0x43584442  # advisory lock: one process migrates, the others wait
 
 
@@ -105,8 +108,24 @@ def _prepare_sqlite(connection: Any, _entry: ConnectionPoolEntry) -> None:
     connection.isolation_level = None  # we say BEGIN ourselves: the driver would say it too late
     cursor = connection.cursor()
     for pragma in PRAGMAS:
-        cursor.execute(pragma)
+        _say(cursor, pragma)
     cursor.close()
+
+
+def _say(cursor: Any, pragma: str) -> None:
+    """Says a pragma, again while another process is just turning a new file to WAL mode.
+
+    SQLite does not wait in this case, whatever the busy timeout. Raises its error after
+    DATABASE_BUSY_TIMEOUT_MS.
+    """
+    for left in reversed(range(DATABASE_BUSY_TIMEOUT_MS // _WAL_RETRY_MS)):
+        try:
+            cursor.execute(pragma)
+            return
+        except sqlite3.OperationalError as error:
+            if not left or "locked" not in str(error):
+                raise
+            time.sleep(_WAL_RETRY_MS / 1000)
 
 
 def _begin_sqlite(connection: Connection) -> None:

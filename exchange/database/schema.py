@@ -5,7 +5,8 @@ ids are positions in the log, so every row can be followed to its cause. The tab
 
     settlement   settlement_position, trade, transfer, posting, balance, settlement_outbox
     registry     registry_position, programme, registry_account, block, block_history, deposit,
-                 obligation, surrender, cancellation, refusal, registry_outbox
+                 obligation, surrender, cancellation, encumbrance, reversal_proposal, reversal,
+                 refusal, registry_outbox
     operations   reconciliation, opening_override: what people and watches found and did, which is
                  no function of the log
 """
@@ -26,7 +27,11 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
+
+RETIRED = "block_history.kind IN (4, 5)"
+"""SURRENDERED and CANCELLED, as the partial index has it: parameters would not find it."""
 
 METADATA = MetaData(
     naming_convention={
@@ -161,7 +166,9 @@ block = _table(
     _value("position", SmallInteger),  # a `blocks.Position`
     _value("state", SmallInteger),  # a `blocks.State`
     _value("acquired"),  # settlement number at which it came to this place
+    _value("lender"),  # PLEDGED: the account to which; else 0
     CheckConstraint("first_serial >= 1 AND first_serial <= last_serial", name="range"),
+    CheckConstraint("(position = 4) = (lender <> 0)", name="pledged"),
     Index(None, "programme", "first_serial", unique=True),
 )
 
@@ -185,6 +192,13 @@ block_history = _table(
     _value("left_block"),  # a split: the two blocks that follow; else 0
     _value("right_block"),
     Index(None, "programme", "first_serial"),
+    Index(
+        None,
+        "market",
+        "cause_id",
+        sqlite_where=text("kind IN (4, 5)"),
+        postgresql_where=text("kind IN (4, 5)"),
+    ),
 )
 
 deposit = _table(
@@ -234,6 +248,51 @@ cancellation = _table(
     _value("reason", Text),
     _value("time_ns"),
     CheckConstraint("quantity > 0", name="positive"),
+)
+
+encumbrance = _table(
+    "encumbrance",
+    _key("market", SmallInteger),
+    _key("instruction_id"),
+    _value("kind", SmallInteger),  # a `frames.Instruction`
+    _value("account"),  # the owner
+    _value("lender"),  # 0: frozen, not pledged
+    _value("instrument_id", Integer),
+    _value("quantity"),
+    _value("given_by", Text),  # the key
+    _value("reference", Text),
+    _value("time_ns"),
+    CheckConstraint("quantity > 0", name="positive"),
+)
+
+reversal_proposal = _table(
+    "reversal_proposal",
+    _key("market", SmallInteger),
+    _key("instruction_id"),
+    _value("original"),  # the instruction to be reversed
+    _value("account"),
+    _value("instrument_id", Integer),
+    _value("quantity"),
+    _value("proposed_by", Text),  # a key
+    _value("reason", Text),
+    _value("time_ns"),
+)
+
+reversal = _table(
+    "reversal",
+    _key("market", SmallInteger),
+    _key("instruction_id"),  # of the approval
+    _value("original"),
+    _value("proposal"),
+    _value("account"),
+    _value("instrument_id", Integer),
+    _value("quantity"),
+    _value("proposed_by", Text),
+    _value("approved_by", Text),
+    _value("reason", Text),
+    _value("time_ns"),
+    CheckConstraint("proposed_by <> approved_by", name="by_two"),
+    Index(None, "market", "original", unique=True),
 )
 
 refusal = _table(
@@ -287,6 +346,9 @@ APPEND_ONLY = (
     block_history,
     surrender,
     cancellation,
+    encumbrance,
+    reversal_proposal,
+    reversal,
     refusal,
     reconciliation,
     opening_override,
@@ -303,5 +365,8 @@ REGISTRY_TABLES = (
     obligation,
     surrender,
     cancellation,
+    encumbrance,
+    reversal_proposal,
+    reversal,
     refusal,
 )

@@ -272,7 +272,8 @@ class _Totals:
                     strict=True,
                 )
             )
-            for place in (Position.TRADING, Position.REGISTRY)
+            for place in Position
+            if place != Position.NONE
         }
         return {
             "instrument_id": item,

@@ -34,6 +34,8 @@ _POSITIONS = {
     CASH_POSITION: "cash",
     "TRADING": "trading position",
     "REGISTRY": "registry position",
+    "FROZEN": "frozen",
+    "PLEDGED": "pledged",
 }
 
 
@@ -73,6 +75,8 @@ _COLUMNS = {
     CASH_POSITION: _CASH_COLUMNS,
     "TRADING": _TRADING_COLUMNS,
     "REGISTRY": _REGISTRY_COLUMNS,
+    "FROZEN": _REGISTRY_COLUMNS,
+    "PLEDGED": _REGISTRY_COLUMNS,
 }
 _HOLDING_COLUMNS = (
     _Column("Instrument", 39),

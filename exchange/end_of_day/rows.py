@@ -99,10 +99,11 @@ class UnitBalance(NamedTuple):
 
 
 class UnitMovement(NamedTuple):
-    """A block that came to an account's registry position, or (negative) left it."""
+    """A block that came to a position of an account other than TRADING, or (negative) left it."""
 
     account: int
     instrument_id: int
+    position: int  # REGISTRY, FROZEN or PLEDGED
     sequence: int
     amount: int
     time_ns: int
@@ -298,27 +299,31 @@ def unit_balances(connection: AsyncConnection, market: int, cut: Cut) -> AsyncIt
 def unit_movements(
     connection: AsyncConnection, market: int, cut: Cut
 ) -> AsyncIterator[UnitMovement]:
-    """What came to registry positions and left them, by account, instrument and sequence."""
+    """What came to positions outside TRADING and left them.
+
+    By account, instrument, position and sequence.
+    """
     history = tables.block_history
     tonnes = history.c.last_serial - history.c.first_serial + 1
     sides = [
         select(
             history.c[f"{side}_account"].label("account"),
             _instrument_of(history).label("instrument_id"),
+            history.c[f"{side}_position"].label("position"),
             history.c.sequence,
             (sign * tonnes).label("amount"),
-            *(history.c[name] for name in UnitMovement._fields[4:]),
+            *(history.c[name] for name in UnitMovement._fields[5:]),
         ).where(
             history.c.market == market,
             _within(history.c.sequence, cut.history),
             history.c.kind != int(HistoryKind.SPLIT),
-            history.c[f"{side}_position"] == int(Position.REGISTRY),
+            history.c[f"{side}_position"].not_in((int(Position.NONE), int(Position.TRADING))),
         )
         for side, sign in (("from", -1), ("to", 1))
     ]
     rows = union_all(*sides).subquery()
     query = select(*(rows.c[name] for name in UnitMovement._fields)).order_by(
-        rows.c.account, rows.c.instrument_id, rows.c.sequence, rows.c.amount
+        rows.c.account, rows.c.instrument_id, rows.c.position, rows.c.sequence, rows.c.amount
     )
     return _stream(connection, query, UnitMovement)
 
@@ -347,7 +352,7 @@ def blocks_held(connection: AsyncConnection, market: int, cut: Cut) -> AsyncIter
     ).where(
         history.c.market == market,
         history.c.sequence.in_(first),
-        history.c.kind != int(HistoryKind.ISSUED),
+        history.c.from_position != int(Position.NONE),  # issued since, or retired before and undone
     )
     if cut.first_block:
         unmoved = unmoved.where(block.c.block_id < cut.first_block)

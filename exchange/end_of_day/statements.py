@@ -46,7 +46,7 @@ class Line(NamedTuple):
 
 
 class Section:
-    """One asset at one place: CASH, TRADING (the ledger) or REGISTRY."""
+    """One asset at one place: CASH and TRADING (the ledger), REGISTRY, FROZEN, PLEDGED."""
 
     def __init__(self, asset: int, position: str, opening: int) -> None:
         self.asset = asset
@@ -149,8 +149,9 @@ class _Walk:
             if balance.position == Position.TRADING:
                 self._trading[instrument] += balance.closing
                 continue
-            section = self._open(instrument, Position.REGISTRY.name, balance.opening)
-            async for move in books.unit_moves.of(account, instrument):
+            position = Position(balance.position)
+            section = self._open(instrument, position.name, balance.opening)
+            async for move in books.unit_moves.of(account, instrument, position):
                 line = Line(
                     move.time_ns, move.cause, move.cause_id, move.amount,
                     section.closing + move.amount, programme=move.programme,

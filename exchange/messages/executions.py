@@ -71,11 +71,11 @@ class InstructionReport(
     market: str
     instruction_id: int  # its log position
     account: int
-    kind: str  # ISSUE, DEPOSIT, RELEASE, TRANSFER, SURRENDER, CANCEL, SET_OBLIGATION
+    kind: str  # RELEASE, or a name of frames.Instruction
     status: str  # PENDING, DONE, REFUSED
     symbol: str = ""
     quantity: int = 0
-    argument: int = 0  # year or receiving account
+    argument: int = 0  # year or the other account
     client_order_id: str = ""
     ranges: tuple[UnitRange, ...] = ()
     transact_time_ns: int = 0

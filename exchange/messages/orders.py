@@ -113,6 +113,52 @@ class SetObligation(UnitsBody, frozen=True, kw_only=True):
     year: int
 
 
+class FreezeUnits(UnitsBody, frozen=True, kw_only=True):
+    """The authority freezes units of an account's registry position; `reference`: the court's."""
+
+    reference: str
+
+
+class UnfreezeUnits(UnitsBody, frozen=True, kw_only=True):
+    """The authority gives frozen units back to the account's registry position."""
+
+    reference: str
+
+
+class PledgeUnits(UnitsBody, frozen=True, kw_only=True):
+    """The owner pledges units of its registry position to a lender."""
+
+    lender_account: int
+    reference: str = ""  # of the loan
+
+
+class ReleasePledge(UnitsBody, frozen=True, kw_only=True):
+    """The lender (`account`) gives pledged units back to their owner."""
+
+    owner_account: int
+    reference: str = ""
+
+
+class EnforcePledge(UnitsBody, frozen=True, kw_only=True):
+    """The lender (`account`) takes units pledged to it, on the owner's default."""
+
+    owner_account: int
+    reference: str  # of the default
+
+
+class ProposeReversal(UnitsBody, frozen=True, kw_only=True):
+    """Undo a whole surrender or cancellation (authority); another key has to approve it."""
+
+    original_id: int  # the instruction to be undone
+    reason: str
+
+
+class ApproveReversal(UnitsBody, frozen=True, kw_only=True):
+    """Carries out a proposed reversal (authority; not the key that proposed it)."""
+
+    proposal_id: int  # instruction id of the proposal
+
+
 Instruction = (
     IssueUnits
     | DepositUnits
@@ -121,6 +167,13 @@ Instruction = (
     | SurrenderUnits
     | CancelUnits
     | SetObligation
+    | FreezeUnits
+    | UnfreezeUnits
+    | PledgeUnits
+    | ReleasePledge
+    | EnforcePledge
+    | ProposeReversal
+    | ApproveReversal
 )
 
 

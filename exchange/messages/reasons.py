@@ -62,6 +62,16 @@ class RegistryReason(IntEnum):
     QUANTITY_OUT_OF_RANGE = 607
     BENEFICIARY_MISSING = 608
     SERIAL_OVERLAP = 609
+    UNITS_FROZEN = 610
+    UNITS_PLEDGED = 611
+    NOT_FROZEN = 612
+    NOT_PLEDGED = 613
+    LENDER_IS_OWNER = 614
+    REFERENCE_MISSING = 615
+    NOT_REVERSIBLE = 616
+    UNKNOWN_PROPOSAL = 617
+    SAME_PERSON = 618
+    PROPOSAL_EXPIRED = 619
 
 
 class DayReason(IntEnum):
@@ -362,6 +372,34 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
      "A voluntary cancellation names its beneficiary and its reason."),
     (RegistryReason.SERIAL_OVERLAP, 409, False,
      "The serial numbers overlap with units that exist."),
+    (RegistryReason.UNITS_FROZEN, 409, False,
+     "The account has the units, but the authority has frozen them: they cannot be deposited, "
+     "transferred, pledged, surrendered or cancelled until it releases them. Use at most what is "
+     "free (GET /holdings), or ask the authority named in the freeze's reference."),
+    (RegistryReason.UNITS_PLEDGED, 409, False,
+     "The account has the units, but they are pledged: they cannot be deposited, transferred, "
+     "pledged again, surrendered or cancelled until the lender releases them. Use at most what is "
+     "free (GET /holdings), or ask the lender."),
+    (RegistryReason.NOT_FROZEN, 422, False,
+     "Fewer units of the account are frozen (GET /holdings). Release at most those."),
+    (RegistryReason.NOT_PLEDGED, 422, False,
+     "The owner has pledged fewer units to this account (GET /holdings). Only the lender releases "
+     "or enforces a pledge, and at most what is pledged to it."),
+    (RegistryReason.LENDER_IS_OWNER, 422, False,
+     "A pledge is to another account. Name the lender's."),
+    (RegistryReason.REFERENCE_MISSING, 422, False,
+     "The instruction names its reference: the court's decision or the authority's, the default "
+     "for which a pledge is enforced, or the reason of a reversal."),
+    (RegistryReason.NOT_REVERSIBLE, 409, False,
+     "A reversal names a surrender or cancellation that was carried out and not reversed yet, with "
+     "its account, symbol and whole quantity (GET /instructions)."),
+    (RegistryReason.UNKNOWN_PROPOSAL, 404, False,
+     "An approval names a proposed reversal, with its account, symbol and quantity "
+     "(GET /reversals)."),
+    (RegistryReason.SAME_PERSON, 403, False,
+     "Who proposed a reversal cannot approve it. Have another key of the authority approve it."),
+    (RegistryReason.PROPOSAL_EXPIRED, 409, False,
+     "The proposal is too old to be approved. Propose the reversal again."),
     (DayReason.UNKNOWN_MARKET, 404, False, "The venue file has no such market."),
     (DayReason.INVALID_DAY, 422, False, "The day must be a date YYYY-MM-DD."),
     (DayReason.DAY_IN_THE_FUTURE, 422, False,

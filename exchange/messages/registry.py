@@ -81,6 +81,49 @@ class InstructionRefused(msgspec.Struct, frozen=True, array_like=True, tag=6, ta
     source: str = ""
 
 
+class EncumbranceChanged(msgspec.Struct, frozen=True, array_like=True, tag=7, tag_field="k"):
+    """Units frozen or pledged, or the end of it; the owner's until a pledge is enforced."""
+
+    instruction_id: int
+    kind: str  # FREEZE, UNFREEZE, PLEDGE, RELEASE_PLEDGE, ENFORCE_PLEDGE
+    account_id: int  # the owner
+    lender_id: int  # 0: frozen, not pledged
+    instrument_id: int
+    quantity: int
+    given_by: str  # the key
+    reference: str  # the court's, the loan's
+    ranges: tuple[Range, ...]
+
+
+class ReversalProposed(msgspec.Struct, frozen=True, array_like=True, tag=8, tag_field="k"):
+    """Somebody proposes to undo a surrender or cancellation; nothing moved yet."""
+
+    instruction_id: int
+    original_id: int  # the instruction to be undone
+    account_id: int
+    instrument_id: int
+    quantity: int
+    proposed_by: str  # a key
+    reason: str
+    expires_ns: int  # later it cannot be approved
+
+
+class UnitsReversed(msgspec.Struct, frozen=True, array_like=True, tag=9, tag_field="k"):
+    """A surrender or cancellation was undone: its units are back in the registry position."""
+
+    instruction_id: int  # of the approval
+    original_id: int
+    proposal_id: int
+    account_id: int
+    instrument_id: int
+    year: int  # of the surrender; 0: it was a cancellation
+    quantity: int
+    proposed_by: str
+    approved_by: str  # another key
+    reason: str
+    ranges: tuple[Range, ...]
+
+
 RegistryItem = (
     UnitsIssued
     | UnitsMoved
@@ -88,6 +131,9 @@ RegistryItem = (
     | UnitsCancelled
     | ObligationSet
     | InstructionRefused
+    | EncumbranceChanged
+    | ReversalProposed
+    | UnitsReversed
 )
 
 

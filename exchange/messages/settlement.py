@@ -58,7 +58,7 @@ class InstructionPassed(msgspec.Struct, frozen=True, array_like=True, tag=5, tag
     account_id: int
     instrument_id: int
     quantity: int
-    argument: int  # year or receiving account
+    argument: int  # year or the other account
     label: str  # the sender's client_order_id
     notes: str  # free text, "" when none
 

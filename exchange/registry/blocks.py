@@ -12,6 +12,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from exchange.messages.registry import Range
+from exchange.settings import REGISTRY_RANGES_MAX
 
 
 class Position(IntEnum):
@@ -20,6 +21,8 @@ class Position(IntEnum):
     NONE = 0  # before issuance, after surrender or cancellation
     REGISTRY = 1
     TRADING = 2
+    FROZEN = 3  # by the authority
+    PLEDGED = 4  # to a lender
 
 
 class State(IntEnum):
@@ -38,6 +41,7 @@ class HistoryKind(IntEnum):
     MOVED = 3
     SURRENDERED = 4
     CANCELLED = 5
+    REVERSED = 6  # a surrender or cancellation undone
 
 
 class Block(NamedTuple):
@@ -53,6 +57,7 @@ class Block(NamedTuple):
     position: int
     state: int
     acquired: int  # settlement number at which it came to this place
+    lender: int = 0  # PLEDGED: the account to which
 
     @property
     def quantity(self) -> int:
@@ -76,6 +81,18 @@ def split(block: Block, quantity: int, left_id: int, right_id: int) -> tuple[Blo
     left = block._replace(block_id=left_id, last_serial=middle - 1)
     right = block._replace(block_id=right_id, first_serial=middle)
     return left, right
+
+
+def runs(blocks: list[Block]) -> list[list[Block]]:
+    """Blocks in runs that fit one item of `registry` each. O(blocks)."""
+    return [
+        blocks[at : at + REGISTRY_RANGES_MAX] for at in range(0, len(blocks), REGISTRY_RANGES_MAX)
+    ]
+
+
+def tonnes(blocks: Iterable[Block]) -> int:
+    """Tonnes of several blocks. O(blocks)."""
+    return sum(block.quantity for block in blocks)
 
 
 def serial_text(item: Range | Block) -> str:

@@ -1,7 +1,7 @@
 """The state of a market's registry in memory, and the rows which its changes make.
 
-Living blocks lie in one queue for each (account, position, instrument), first in, first out by
-(number acquired, first serial). Every change is noted in `Changes`, which the store writes in one
+Living blocks lie in one queue for each place, first in, first out by (number acquired, first
+serial). Every change is noted in `Changes`, which the store writes in one
 transaction; whoever cannot write them loads the state again. Memory: one entry a living block.
 """
 
@@ -14,8 +14,16 @@ from typing import NamedTuple
 
 from exchange.registry.blocks import Block, HistoryKind, Position, State, split
 
-Place = tuple[int, int, int]  # account, position, instrument
 Account = tuple[int, str, int]  # account, scheme, year
+
+
+class Place(NamedTuple):
+    """Where units lie: whose, in which position, of what; PLEDGED ones also to whom."""
+
+    account: int
+    position: int
+    instrument_id: int
+    lender: int = 0
 
 
 class RegistryPosition(NamedTuple):
@@ -55,6 +63,48 @@ class Surrender(NamedTuple):
     time_ns: int
 
 
+class Encumbrance(NamedTuple):
+    """Units frozen or pledged, or the end of it; a row of `encumbrance` after `market`."""
+
+    instruction_id: int
+    kind: int  # frames.Instruction
+    account: int  # the owner
+    lender: int  # 0: frozen, not pledged
+    instrument_id: int
+    quantity: int
+    given_by: str
+    reference: str
+    time_ns: int
+
+
+class Proposal(NamedTuple):
+    """A row of `reversal_proposal` after `market`."""
+
+    instruction_id: int
+    original: int  # the instruction to be reversed
+    account: int
+    instrument_id: int
+    quantity: int
+    proposed_by: str
+    reason: str
+    time_ns: int
+
+
+class Reversal(NamedTuple):
+    """A row of `reversal` after `market`."""
+
+    instruction_id: int  # of the approval
+    original: int
+    proposal: int
+    account: int
+    instrument_id: int
+    quantity: int
+    proposed_by: str
+    approved_by: str
+    reason: str
+    time_ns: int
+
+
 class Cause(NamedTuple):
     """Why blocks change: what is noted beside each change."""
 
@@ -79,6 +129,9 @@ class Changes:
         self.obligations: dict[Account, int] = {}
         self.surrenders: list[Surrender] = []
         self.cancellations: list[tuple[int, int, int, int, str, str, int]] = []
+        self.encumbrances: list[Encumbrance] = []
+        self.proposals: list[Proposal] = []
+        self.reversals: list[Reversal] = []
         self.refusals: list[tuple[int, int, int, str, str, str, int]] = []
 
     def put(self, block: Block) -> None:
@@ -109,6 +162,7 @@ class Holdings:
         self.offsets: dict[tuple[Account, str], int] = defaultdict(int)  # by product
         self.changes = Changes()
         self._queues: dict[Place, list[tuple[int, int, Block]]] = defaultdict(list)
+        self._lenders: dict[tuple[int, int], set[int]] = defaultdict(set)  # account, instrument
         self._count = 0
 
     @property
@@ -127,9 +181,19 @@ class Holdings:
         if block.state == State.HELD:
             self._push(block)
 
-    def held(self, account: int, position: Position, instrument_id: int) -> int:
+    def held(self, account: int, position: int, instrument_id: int, lender: int = 0) -> int:
         """Tonnes at a place. O(1)."""
-        return self.totals.get((account, position, instrument_id), 0)
+        return self.totals.get(Place(account, position, instrument_id, lender), 0)
+
+    def pledges(self, account: int, instrument_id: int) -> list[Place]:
+        """Places with what an account has pledged, by lender. O(lenders it ever had)."""
+        lenders = sorted(self._lenders.get((account, instrument_id), ()))
+        places = (Place(account, Position.PLEDGED, instrument_id, lender) for lender in lenders)
+        return [place for place in places if place in self.totals]
+
+    def oldest(self, place: Place) -> Block:
+        """The block which leaves a place first; IndexError when it is empty. O(1)."""
+        return self._queues[place][0][2]
 
     def open_account(self, account: int, participant: int, settlement_number: int) -> None:
         """Opens a registry account; opening it again changes nothing. O(1)."""
@@ -169,7 +233,14 @@ class Holdings:
         return block
 
     def move(
-        self, source: Place, account: int, position: Position, quantity: int, cause: Cause
+        self,
+        source: Place,
+        account: int,
+        position: int,
+        quantity: int,
+        cause: Cause,
+        *,
+        lender: int = 0,
     ) -> list[Block]:
         """Moves the oldest `quantity` tonnes of a place to another. O(blocks x log blocks).
 
@@ -178,7 +249,10 @@ class Holdings:
         moved = []
         for block in self._take(source, quantity, cause):
             after = block._replace(
-                account=account, position=position, acquired=cause.settlement_number
+                account=account,
+                position=position,
+                acquired=cause.settlement_number,
+                lender=lender,
             )
             self.changes.put(after)
             self._push(after)
@@ -201,6 +275,20 @@ class Holdings:
             self._note(kind, block, source[:2], (0, Position.NONE), cause)
             retired.append(after)
         return retired
+
+    def restore(self, blocks: Iterable[Block], cause: Cause) -> list[Block]:
+        """Brings retired blocks back to their accounts' registry positions. O(blocks x log)."""
+        restored = []
+        for block in blocks:
+            after = block._replace(
+                position=Position.REGISTRY, state=State.HELD, acquired=cause.settlement_number
+            )
+            self.changes.put(after)
+            self._push(after)
+            target = (after.account, after.position)
+            self._note(HistoryKind.REVERSED, block, (0, Position.NONE), target, cause)
+            restored.append(after)
+        return restored
 
     def add_deposit(
         self, instruction_id: int, account: int, instrument_id: int, quantity: int
@@ -235,6 +323,13 @@ class Holdings:
         if surrender.rule:
             self.offsets[account, product] += surrender.quantity
 
+    def undo_surrender(self, surrender: Surrender, product: str) -> None:
+        """Takes a surrender off the obligation, and an offset off its cap. O(1)."""
+        account = (surrender.account, surrender.scheme, surrender.year)
+        self.surrendered[account] -= surrender.quantity
+        if surrender.rule:
+            self.offsets[account, product] -= surrender.quantity
+
     def used(self, account: Account, products: Iterable[str]) -> int:
         """Offset credits of these products surrendered by an account for a year, tonnes."""
         return sum(self.offsets.get((account, product), 0) for product in products)
@@ -260,7 +355,7 @@ class Holdings:
         self.block_id += 2
         self.changes.end(block)
         self.changes.new[left.block_id], self.changes.new[right.block_id] = left, right
-        place = (block.account, block.position, block.instrument_id)
+        place = place_of(block)
         heapq.heappush(self._queues[place], (right.acquired, right.first_serial, right))
         self._count += 1
         here = place[:2]
@@ -268,7 +363,9 @@ class Holdings:
         return left
 
     def _push(self, block: Block) -> None:
-        place = (block.account, block.position, block.instrument_id)
+        place = place_of(block)
+        if block.lender:
+            self._lenders[block.account, block.instrument_id].add(block.lender)
         heapq.heappush(self._queues[place], (block.acquired, block.first_serial, block))
         self.totals[place] += block.quantity
         self._count += 1
@@ -302,3 +399,8 @@ class Holdings:
                 right,
             )
         )
+
+
+def place_of(block: Block) -> Place:
+    """Where a living block lies. O(1)."""
+    return Place(block.account, block.position, block.instrument_id, block.lender)

@@ -29,8 +29,17 @@ from exchange.messages.settlement import (
     UnitsReleased,
 )
 from exchange.reference.venue import Instrument
-from exchange.registry.blocks import Block, Position, State
-from exchange.registry.holdings import Cause, Holdings, Surrender
+from exchange.registry.blocks import Block, Position, State, runs, tonnes
+from exchange.registry.encumbrances import Encumbrances
+from exchange.registry.holdings import Cause, Holdings, Place, Surrender
+from exchange.registry.refusals import (
+    RefusalError,
+    RegistryBrokenError,
+    require_account,
+    require_free,
+    require_year,
+)
+from exchange.registry.reversals import Reversals
 from exchange.rulebook import (
     OffsetRule,
     Rulebook,
@@ -38,26 +47,11 @@ from exchange.rulebook import (
     check_surrender,
     check_vintage,
     offset_cap,
+    offset_rule,
 )
-from exchange.rulebook.offsets import offset_rule
-from exchange.settings import (
-    INSTRUCTION_QUANTITY_MAX,
-    REGISTRY_RANGES_MAX,
-    UNITS_ISSUED_MAX,
-    YEAR_MAX,
-)
+from exchange.settings import INSTRUCTION_QUANTITY_MAX, UNITS_ISSUED_MAX
 
 _STORED = 2**63 - 1  # ids given by others are 64 bits on the log and 63 in the books
-
-
-class RegistryBrokenError(Exception):
-    """A settled thing does not fit the registry's books: stop, and find out where they parted."""
-
-
-class _RefusalError(Exception):
-    def __init__(self, reason: RegistryReason, text: str, rule: str = "", source: str = "") -> None:
-        super().__init__(text)
-        self.reason, self.text, self.rule, self.source = reason, text, rule, source
 
 
 class Registrar:
@@ -69,6 +63,8 @@ class Registrar:
         self.holdings = holdings
         self._instruments = instruments
         self._rulebook = rulebook
+        encumbrances = Encumbrances(holdings)
+        self.reversals = Reversals(holdings, instruments)
         self._do: dict[int, Callable[[InstructionPassed, Instrument, Cause], list[RegistryItem]]]
         self._do = {
             Instruction.ISSUE: self._issue,
@@ -77,6 +73,13 @@ class Registrar:
             Instruction.SURRENDER: self._surrender,
             Instruction.CANCEL: self._cancel,
             Instruction.SET_OBLIGATION: self._set_obligation,
+            Instruction.FREEZE: encumbrances.freeze,
+            Instruction.UNFREEZE: encumbrances.unfreeze,
+            Instruction.PLEDGE: encumbrances.pledge,
+            Instruction.RELEASE_PLEDGE: encumbrances.release,
+            Instruction.ENFORCE_PLEDGE: encumbrances.enforce,
+            Instruction.PROPOSE_REVERSAL: self.reversals.propose,
+            Instruction.APPROVE_REVERSAL: self.reversals.approve,
         }
 
     def apply(self, item: SettlementItem, number: int, time_ns: int) -> list[RegistryItem]:
@@ -103,7 +106,7 @@ class Registrar:
                 return []
 
     def _trade(self, item: TradeSettled, cause: Cause) -> list[RegistryItem]:
-        source = (item.seller_account, Position.TRADING, item.instrument_id)
+        source = Place(item.seller_account, Position.TRADING, item.instrument_id)
         self._require(source, item.quantity, cause)
         moved = self.holdings.move(
             source, item.buyer_account, Position.TRADING, item.quantity, cause
@@ -111,17 +114,18 @@ class Registrar:
         return _moves(cause, item.seller_account, item.buyer_account, item.instrument_id, moved)
 
     def _release(self, item: UnitsReleased, cause: Cause) -> list[RegistryItem]:
-        source = (item.account_id, Position.TRADING, item.instrument_id)
+        source = Place(item.account_id, Position.TRADING, item.instrument_id)
         self._require(source, item.quantity, cause)
         moved = self.holdings.move(source, item.account_id, Position.REGISTRY, item.quantity, cause)
         return _moves(cause, item.account_id, item.account_id, item.instrument_id, moved)
 
-    def _require(self, source: tuple[int, Position, int], quantity: int, cause: Cause) -> None:
+    def _require(self, source: Place, quantity: int, cause: Cause) -> None:
         held = self.holdings.held(*source)
         if held < quantity:
             raise RegistryBrokenError(
                 f"{cause.name} {cause.id} (settlement {cause.settlement_number}): account "
-                f"{source[0]} has {held} t of instrument {source[2]} in its trading position, not "
+                f"{source.account} has {held} t of instrument {source.instrument_id} in its "
+                f"trading position, not "
                 f"{quantity} t"
             )
 
@@ -140,20 +144,20 @@ class Registrar:
         try:
             instrument = self._instruments.get(item.instrument_id)
             if instrument is None:
-                raise _RefusalError(
+                raise RefusalError(
                     RegistryReason.UNIT_NOT_ELIGIBLE,
                     f"instrument {item.instrument_id} is not in the venue's reference data",
                 )
             low = 0 if item.kind == Instruction.SET_OBLIGATION else 1
             if not low <= item.quantity <= INSTRUCTION_QUANTITY_MAX:
-                raise _RefusalError(
+                raise RefusalError(
                     RegistryReason.QUANTITY_OUT_OF_RANGE,
                     f"quantity {item.quantity} t is outside {low}..{INSTRUCTION_QUANTITY_MAX} t",
                 )
             name = Instruction(item.kind).name
             cause = Cause(number, time_ns, name, item.instruction_id)
             return self._do[item.kind](item, instrument, cause)
-        except _RefusalError as refusal:
+        except RefusalError as refusal:
             fields = (int(refusal.reason), refusal.text, refusal.rule, refusal.source)
             self.holdings.changes.refusals.append(
                 (item.instruction_id, item.account_id, *fields, time_ns)
@@ -163,22 +167,22 @@ class Registrar:
     def _issue(
         self, item: InstructionPassed, instrument: Instrument, cause: Cause
     ) -> list[RegistryItem]:
-        _check_year("vintage", item.argument, least=0)
+        require_year("vintage", item.argument, least=0)
         fixed = instrument.vintage if instrument.kind == "allowance" else 0
         if fixed and item.argument not in (0, fixed):
-            raise _RefusalError(
+            raise RefusalError(
                 RegistryReason.UNIT_NOT_ELIGIBLE,
                 f"{instrument.symbol} is of vintage {fixed}: units of {item.argument} cannot be "
                 "issued into it",
             )
         after = self.holdings.next_serial.get(instrument.product, 1) - 1 + item.quantity
         if after > UNITS_ISSUED_MAX:
-            raise _RefusalError(
+            raise RefusalError(
                 RegistryReason.QUANTITY_OUT_OF_RANGE,
                 f"{after} t of {instrument.product} would have been issued; the limit is "
                 f"{UNITS_ISSUED_MAX} t",
             )
-        self._check_account(item.account_id)
+        require_account(self.holdings, item.account_id)
         block = self.holdings.issue(
             instrument.product,
             item.instrument_id,
@@ -194,8 +198,8 @@ class Registrar:
     def _deposit(
         self, item: InstructionPassed, instrument: Instrument, cause: Cause
     ) -> list[RegistryItem]:
-        self._check_held(item, instrument)
-        source = (item.account_id, Position.REGISTRY, item.instrument_id)
+        require_free(self.holdings, item.account_id, instrument, item.quantity)
+        source = Place(item.account_id, Position.REGISTRY, item.instrument_id)
         moved = self.holdings.move(source, item.account_id, Position.TRADING, item.quantity, cause)
         self.holdings.add_deposit(
             item.instruction_id, item.account_id, item.instrument_id, item.quantity
@@ -205,9 +209,9 @@ class Registrar:
     def _transfer(
         self, item: InstructionPassed, instrument: Instrument, cause: Cause
     ) -> list[RegistryItem]:
-        self._check_account(item.argument)
-        self._check_held(item, instrument)
-        source = (item.account_id, Position.REGISTRY, item.instrument_id)
+        require_account(self.holdings, item.argument)
+        require_free(self.holdings, item.account_id, instrument, item.quantity)
+        source = Place(item.account_id, Position.REGISTRY, item.instrument_id)
         moved = self.holdings.move(source, item.argument, Position.REGISTRY, item.quantity, cause)
         return _moves(cause, item.account_id, item.argument, item.instrument_id, moved)
 
@@ -216,12 +220,12 @@ class Registrar:
     ) -> list[RegistryItem]:
         beneficiary, _, reason = (text.strip() for text in item.notes.partition("\n"))
         if not beneficiary or not reason:
-            raise _RefusalError(
+            raise RefusalError(
                 RegistryReason.BENEFICIARY_MISSING,
                 "a cancellation is for good: it needs a beneficiary and a reason",
             )
-        self._check_held(item, instrument)
-        source = (item.account_id, Position.REGISTRY, item.instrument_id)
+        require_free(self.holdings, item.account_id, instrument, item.quantity)
+        source = Place(item.account_id, Position.REGISTRY, item.instrument_id)
         blocks = self.holdings.retire(source, State.CANCELLED, item.quantity, cause)
         told = (item.instruction_id, item.account_id, item.instrument_id)
         self.holdings.changes.cancellations.append(
@@ -229,20 +233,20 @@ class Registrar:
         )
         return [
             UnitsCancelled(
-                *told, _tonnes(run), beneficiary, reason, tuple(block.range for block in run)
+                *told, tonnes(run), beneficiary, reason, tuple(block.range for block in run)
             )
-            for run in _runs(blocks)
+            for run in runs(blocks)
         ]
 
     def _set_obligation(
         self, item: InstructionPassed, instrument: Instrument, cause: Cause
     ) -> list[RegistryItem]:
-        _check_year("compliance year", item.argument, least=1)
-        self._check_account(item.account_id)
+        require_year("compliance year", item.argument, least=1)
+        require_account(self.holdings, item.account_id)
         account = (item.account_id, instrument.scheme, item.argument)
         surrendered = self.holdings.surrendered.get(account, 0)
         if item.quantity < surrendered:
-            raise _RefusalError(
+            raise RefusalError(
                 RegistryReason.QUANTITY_OUT_OF_RANGE,
                 f"{surrendered} t are surrendered for {item.argument} already, more than "
                 f"{item.quantity} t",
@@ -262,7 +266,7 @@ class Registrar:
             used = self.holdings.used(account, rule.credit_types)
             cap = offset_cap(rule, quantity)
             if used > cap:
-                raise _RefusalError(
+                raise RefusalError(
                     RegistryReason.OFFSET_CAP_EXCEEDED,
                     f"{used} t of {product} are surrendered already; with an obligation of "
                     f"{quantity} t rule {rule.id} would cap them at {cap} t",
@@ -279,18 +283,18 @@ class Registrar:
     def _surrender(
         self, item: InstructionPassed, instrument: Instrument, cause: Cause
     ) -> list[RegistryItem]:
-        _check_year("compliance year", item.argument, least=1)
+        require_year("compliance year", item.argument, least=1)
         account = (item.account_id, instrument.scheme, item.argument)
         obligation = self.holdings.obligations.get(account)
         if obligation is None:
-            raise _RefusalError(
+            raise RefusalError(
                 RegistryReason.NO_OBLIGATION,
                 f"account {item.account_id} has no obligation in {instrument.scheme} for "
                 f"{item.argument}",
             )
         remaining = obligation - self.holdings.surrendered.get(account, 0)
         if item.quantity > remaining:
-            raise _RefusalError(
+            raise RefusalError(
                 RegistryReason.SURRENDER_ABOVE_OBLIGATION,
                 f"{item.quantity} t are more than the {remaining} t still owed of {obligation} t",
             )
@@ -300,8 +304,8 @@ class Registrar:
         else:
             self._check_vintage(item, instrument, cause)
             rule = ""
-        self._check_held(item, instrument)
-        source = (item.account_id, Position.REGISTRY, item.instrument_id)
+        require_free(self.holdings, item.account_id, instrument, item.quantity)
+        source = Place(item.account_id, Position.REGISTRY, item.instrument_id)
         blocks = self.holdings.retire(source, State.SURRENDERED, item.quantity, cause)
         told = (item.instruction_id, item.account_id, item.instrument_id)
         self.holdings.add_surrender(
@@ -309,10 +313,8 @@ class Registrar:
             instrument.product,
         )
         return [
-            UnitsSurrendered(
-                *told, item.argument, _tonnes(run), tuple(block.range for block in run)
-            )
-            for run in _runs(blocks)
+            UnitsSurrendered(*told, item.argument, tonnes(run), tuple(block.range for block in run))
+            for run in runs(blocks)
         ]
 
     def _check_offset(
@@ -336,7 +338,7 @@ class Registrar:
                 if verdict.is_eligible
                 else RegistryReason.UNIT_NOT_ELIGIBLE
             )
-            raise _RefusalError(reason, verdict.refusal, verdict.rule_id, verdict.source)
+            raise RefusalError(reason, verdict.refusal, verdict.rule_id, verdict.source)
         return verdict.rule_id
 
     def _check_vintage(self, item: InstructionPassed, instrument: Instrument, cause: Cause) -> None:
@@ -348,26 +350,11 @@ class Registrar:
             vintage=instrument.vintage,
         )
         if verdict.refusal:
-            raise _RefusalError(
+            raise RefusalError(
                 RegistryReason.UNIT_NOT_ELIGIBLE,
                 f"{item.quantity} t of {instrument.symbol} refused: {verdict.refusal}",
                 verdict.rule_id,
                 verdict.source,
-            )
-
-    def _check_held(self, item: InstructionPassed, instrument: Instrument) -> None:
-        held = self.holdings.held(item.account_id, Position.REGISTRY, item.instrument_id)
-        if held < item.quantity:
-            raise _RefusalError(
-                RegistryReason.NOT_ENOUGH_UNITS,
-                f"account {item.account_id} has {held} t of {instrument.symbol} in its registry "
-                f"position, not {item.quantity} t",
-            )
-
-    def _check_account(self, account: int) -> None:
-        if account not in self.holdings.accounts:
-            raise _RefusalError(
-                RegistryReason.UNKNOWN_REGISTRY_ACCOUNT, f"there is no registry account {account}"
             )
 
 
@@ -394,28 +381,10 @@ def surrender_verdict(
     )
 
 
-def _check_year(what: str, year: int, least: int) -> None:
-    if not least <= year <= YEAR_MAX:
-        raise _RefusalError(
-            RegistryReason.QUANTITY_OUT_OF_RANGE, f"{what} {year} is outside {least}..{YEAR_MAX}"
-        )
-
-
-def _runs(blocks: list[Block]) -> list[list[Block]]:
-    """Blocks in runs that fit one item each."""
-    return [
-        blocks[at : at + REGISTRY_RANGES_MAX] for at in range(0, len(blocks), REGISTRY_RANGES_MAX)
-    ]
-
-
-def _tonnes(blocks: list[Block]) -> int:
-    return sum(block.quantity for block in blocks)
-
-
 def _moves(
     cause: Cause, source: int, target: int, instrument_id: int, blocks: list[Block]
 ) -> list[RegistryItem]:
     return [
         UnitsMoved(cause.name, cause.id, source, target, instrument_id, tuple(b.range for b in run))
-        for run in _runs(blocks)
+        for run in runs(blocks)
     ]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import datetime as dt
 from typing import NamedTuple
 
-from sqlalchemy import case, func, select
+from sqlalchemy import case, exists, func, select
 
 from exchange.database import Database
 from exchange.database import schema as tables
 from exchange.messages.registry import Range
 from exchange.reference.venue import Instrument
-from exchange.registry.blocks import Block, HistoryKind, Position, State, untiled
-from exchange.registry.holdings import RegistryPosition
+from exchange.registry.blocks import Block, HistoryKind, Position, State, tonnes, untiled
+from exchange.registry.holdings import Place, RegistryPosition, place_of
 from exchange.registry.instructions import surrender_verdict
 from exchange.rulebook import Rulebook
 
@@ -27,6 +27,7 @@ class Holding(NamedTuple):
     position: Position
     quantity: int
     ranges: tuple[Range, ...]
+    lender: int = 0  # PLEDGED: the account to which
 
 
 class Compliance(NamedTuple):
@@ -75,6 +76,8 @@ class UnitTotals(NamedTuple):
     issued: int
     registry: int
     trading: int
+    frozen: int
+    pledged: int
     surrendered: int
     cancelled: int
 
@@ -92,9 +95,9 @@ async def position_totals(
 ) -> dict[tuple[int, int], int]:
     """{(account, instrument): tonnes} of living units at a position. O(blocks)."""
     table = tables.block
-    tonnes = func.sum(table.c.last_serial - table.c.first_serial + 1)
+    sums = func.sum(table.c.last_serial - table.c.first_serial + 1)
     query = (
-        select(table.c.account, table.c.instrument_id, tonnes)
+        select(table.c.account, table.c.instrument_id, sums)
         .where(
             table.c.market == market,
             table.c.position == int(position),
@@ -110,9 +113,9 @@ async def position_totals(
 async def unit_totals(database: Database, market: int) -> dict[int, UnitTotals]:
     """{instrument: where its units are}. O(blocks)."""
     table = tables.block
-    tonnes = func.sum(table.c.last_serial - table.c.first_serial + 1)
+    sums = func.sum(table.c.last_serial - table.c.first_serial + 1)
     query = (
-        select(table.c.instrument_id, table.c.state, table.c.position, tonnes)
+        select(table.c.instrument_id, table.c.state, table.c.position, sums)
         .where(table.c.market == market)
         .group_by(table.c.instrument_id, table.c.state, table.c.position)
     )
@@ -126,6 +129,8 @@ async def unit_totals(database: Database, market: int) -> dict[int, UnitTotals]:
             sum(at.values()),
             at.get((State.HELD, Position.REGISTRY), 0),
             at.get((State.HELD, Position.TRADING), 0),
+            at.get((State.HELD, Position.FROZEN), 0),
+            at.get((State.HELD, Position.PLEDGED), 0),
             at.get((State.SURRENDERED, Position.NONE), 0),
             at.get((State.CANCELLED, Position.NONE), 0),
         )
@@ -145,37 +150,46 @@ async def holdings_of(
             table.c.account == account,
             table.c.state == int(State.HELD),
         )
-        .order_by(table.c.instrument_id, table.c.position, table.c.acquired, table.c.first_serial)
+        .order_by(
+            table.c.instrument_id,
+            table.c.position,
+            table.c.lender,
+            table.c.acquired,
+            table.c.first_serial,
+        )
     )
     async with database.reading() as connection:
         blocks = [Block(*tuple(row)[1:]) for row in (await connection.execute(query)).all()]
-    places: dict[tuple[int, int], list[Block]] = {}
+    places: dict[Place, list[Block]] = {}
     for block in blocks:
-        places.setdefault((block.instrument_id, block.position), []).append(block)
+        places.setdefault(place_of(block), []).append(block)
     return [
         Holding(
             account,
-            instrument,
-            Position(position),
-            sum(block.quantity for block in held),
+            place.instrument_id,
+            Position(place.position),
+            tonnes(held),
             tuple(block.range for block in held[:ranges_max]),
+            place.lender,
         )
-        for (instrument, position), held in places.items()
+        for place, held in places.items()
     ]
 
 
 async def compliance_of(
     database: Database, market: int, account: int | None = None
 ) -> list[Compliance]:
-    """Obligations (of one account or all) and what was surrendered for them. O(surrenders)."""
+    """Obligations (of one account or all) and what stands surrendered for them. O(surrenders)."""
     owed, given = tables.obligation, tables.surrender
     key = (given.c.account, given.c.scheme, given.c.year)
     obligations = select(owed).where(owed.c.market == market)
+    undone = tables.reversal
+    stands = ~exists().where(undone.c.market == market, undone.c.original == given.c.instruction_id)
     surrenders = select(
         *key,
         func.sum(given.c.quantity),
         func.sum(case((given.c.rule != "", given.c.quantity), else_=0)),
-    ).where(given.c.market == market)
+    ).where(given.c.market == market, stands)
     if account is not None:
         obligations = obligations.where(owed.c.account == account)
         surrenders = surrenders.where(given.c.account == account)

@@ -29,7 +29,9 @@ from exchange.messages.settlement import SettlementRecord
 from exchange.outbox import NumberedTopic, NumberedValue, OutboxGapError, pause
 from exchange.reference.venue import REGISTRY_SESSION, Market, Venue
 from exchange.registry.holdings import Deposit, Holdings, RegistryPosition
-from exchange.registry.instructions import Registrar, RegistryBrokenError, surrender_verdict
+from exchange.registry.instructions import Registrar, surrender_verdict
+from exchange.registry.refusals import RegistryBrokenError
+from exchange.registry.reversals import named_by
 from exchange.registry.store import RegistryMovedError, RegistryStore
 from exchange.rulebook import Rulebook, load_rulebook
 from exchange.settings import (
@@ -170,6 +172,12 @@ class RegistryService:
                     f"settlements record {offset}: expected number {expected}, found "
                     f"{record.number}: records are missing"
                 )
+            named = named_by(record.items)
+            if named is not None:
+                if last is not None:  # what it names is looked up in the books
+                    await self._book(last, offset, outbox, stop)
+                    outbox, items = [], 0
+                self._registrar.reversals.past = await self._store.past(named)
             expected, last = expected + 1, record
             items += len(record.items)
             outbox += self._apply(record, self._position.number + len(outbox))

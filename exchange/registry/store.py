@@ -6,7 +6,7 @@ A batch is one SQL transaction: what changed, the position in `settlements`, the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from sqlalchemy import Table, bindparam, delete, insert, select, text, update
@@ -15,8 +15,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from exchange.database import Database
 from exchange.database import schema as tables
 from exchange.reference.venue import Instrument
-from exchange.registry.blocks import Block
-from exchange.registry.holdings import Changes, Deposit, Holdings, RegistryPosition, Surrender
+from exchange.registry.blocks import Block, State
+from exchange.registry.holdings import (
+    Changes,
+    Deposit,
+    Holdings,
+    Proposal,
+    RegistryPosition,
+    Surrender,
+)
+from exchange.registry.reversals import Named, Past, Retirement
 
 NumberedValue = tuple[int, bytes]
 _ROWS_AT_ONCE = 10_000
@@ -104,9 +112,65 @@ class RegistryStore:
             holdings.accounts.add(row[0])
         for account, scheme, year, quantity in await self._rows(connection, tables.obligation):
             holdings.obligations[account, scheme, year] = quantity
+        reversed_ones = {row[1] for row in await self._rows(connection, tables.reversal)}
         for row in await self._rows(connection, tables.surrender):
             surrender = Surrender(*row)
-            holdings.load_surrender(surrender, self._instruments[surrender.instrument_id].product)
+            if surrender.instruction_id not in reversed_ones:
+                product = self._instruments[surrender.instrument_id].product
+                holdings.load_surrender(surrender, product)
+
+    async def past(self, named: Named) -> Past:
+        """What proposals and approvals name, as the books have it. O(blocks of it x log)."""
+        async with self._database.reading() as connection:
+            proposals = {
+                row[0]: Proposal(*row)
+                for row in await self._among(
+                    connection, tables.reversal_proposal, "instruction_id", named.proposals
+                )
+            }
+            approved = {proposal.original for proposal in proposals.values()}
+            wanted = named.originals | approved
+            done = await self._among(connection, tables.reversal, "original", wanted)
+            wanted -= {row[1] for row in done}
+            retirements = {}
+            for row in await self._among(connection, tables.surrender, "instruction_id", wanted):
+                given = Surrender(*row)
+                told = (given.account, given.instrument_id, given.quantity)
+                retirements[row[0]] = Retirement(row[0], State.SURRENDERED, *told, given)
+            for row in await self._among(connection, tables.cancellation, "instruction_id", wanted):
+                account, instrument, quantity = row[1:4]
+                retirements[row[0]] = Retirement(
+                    row[0], State.CANCELLED, account, instrument, quantity, None
+                )
+            blocks = await self._retired_blocks(connection, approved & retirements.keys())
+        return Past(proposals, retirements, blocks)
+
+    async def _among(
+        self, connection: AsyncConnection, table: Table, name: str, values: Collection[int]
+    ) -> list[tuple[Any, ...]]:
+        """Rows of a table, without their market, whose column `name` has one of the values."""
+        if not values:
+            return []
+        query = select(table).where(table.c.market == self._market, table.c[name].in_(values))
+        return [tuple(row)[1:] for row in (await connection.execute(query)).all()]
+
+    async def _retired_blocks(
+        self, connection: AsyncConnection, originals: Collection[int]
+    ) -> dict[int, list[Block]]:
+        """The blocks that each of these instructions surrendered or cancelled, by serial."""
+        history, block = tables.block_history, tables.block
+        query = (
+            select(history.c.cause_id, block)
+            .join(block, (block.c.market == history.c.market) & _same_block)
+            .where(history.c.market == self._market, history.c.cause_id == bindparam("original"))
+            .where(text(tables.RETIRED))
+            .order_by(block.c.first_serial)
+        )
+        found: dict[int, list[Block]] = {}
+        for original in originals:
+            rows = (await connection.execute(query, {"original": original})).all()
+            found[original] = [Block(*tuple(row)[2:]) for row in rows]
+        return found
 
     async def write(
         self,
@@ -193,6 +257,9 @@ class RegistryStore:
         await self._add(connection, tables.deposit, list(changes.deposits.values()))
         await self._add(connection, tables.surrender, changes.surrenders)
         await self._add(connection, tables.cancellation, changes.cancellations)
+        await self._add(connection, tables.encumbrance, changes.encumbrances)
+        await self._add(connection, tables.reversal_proposal, changes.proposals)
+        await self._add(connection, tables.reversal, changes.reversals)
         await self._add(connection, tables.refusal, changes.refusals)
         if changes.confirmed:
             table = tables.deposit
@@ -228,7 +295,8 @@ class RegistryStore:
             return [(row[0], row[1]) for row in (await connection.execute(query)).all()]
 
 
-_MOVING = ("account", "position", "state", "acquired")
+_same_block = tables.block.c.block_id == tables.block_history.c.block_id
+_MOVING = ("account", "position", "state", "acquired", "lender")
 
 
 def _plain(block: Block) -> tuple[Any, ...]:

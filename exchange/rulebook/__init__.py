@@ -1,9 +1,21 @@
-"""Rules as data and the pure functions that read them: compliance, and formats of auctions.
+"""Rules as data and the pure functions that read them.
 
-`rulebook.toml` says what may be surrendered, `auction_formats.toml` how auctions are held.
+`rulebook.toml` says what may be traded, held and surrendered, `auction_formats.toml` how auctions
+are held, `vectors.toml` what must come out. It reads no topic and writes none: the registry and the
+command line ask it. A rule is chosen by scheme, then emission year, then the date of the act; a cap
+always names its base; a refusal names the rule that refused.
 
-It reads no topic and writes none: the registry asks it. A rule is chosen by scheme, then emission
-year, then the date of the act; a cap always names its base; a refusal names the rule that refused.
+    shapes, catalogue     what the file may say
+    book, loading,        the whole of it, reading it, and what types cannot check
+    soundness
+    selection             which rules hold
+    eligibility, offsets  which credits count, and how many
+    allocation, supply    caps, allocation, carry-over; reserves and volumes carried on
+    penalties             what a shortfall costs
+    prices, registries    bands, closes, averages; hours and delays
+    auctions              formats of auctions
+    vectors,              cases of all these, and running them
+    vector_functions
 """
 
 from exchange.rulebook.auctions import (
@@ -14,14 +26,11 @@ from exchange.rulebook.auctions import (
     load_auction_formats,
     terms,
 )
-from exchange.rulebook.loading import OffsetRule, Rulebook, RulebookError, load_rulebook
-from exchange.rulebook.offsets import (
-    Verdict,
-    check_surrender,
-    check_vintage,
-    offset_cap,
-    open_emission_years,
-)
+from exchange.rulebook.book import Rulebook, RulebookError
+from exchange.rulebook.loading import load_rulebook
+from exchange.rulebook.offsets import Verdict, check_surrender, offset_cap
+from exchange.rulebook.selection import check_vintage, offset_rule, open_emission_years
+from exchange.rulebook.shapes import OffsetRule
 
 __all__ = [
     "AuctionFormat",
@@ -37,6 +46,7 @@ __all__ = [
     "load_auction_formats",
     "load_rulebook",
     "offset_cap",
+    "offset_rule",
     "open_emission_years",
     "terms",
 ]

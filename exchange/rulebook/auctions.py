@@ -10,7 +10,8 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from exchange.messages.frames import AuctionFlag, Pricing, Side, TieBreak
-from exchange.rulebook.loading import Basis, Confidence, RulebookError
+from exchange.rulebook.book import RulebookError
+from exchange.rulebook.shapes import Basis, Confidence
 
 BP = 10_000
 

@@ -1,19 +1,25 @@
 """How much of which credit may be surrendered: pure functions over the rulebook.
 
 Cap = base x basis points / 10000, always rounded down, and always with the name of its base. The
-order of checks is: a rule is in force; the credit's type; its generation; the generation's last
-day; the cap.
+order of checks: a rule is in force; the credit's type; the credit itself (`eligibility`); the cap
+of the rule; the cap of its group; where it is from; the cap of the whole scheme.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from exchange.rulebook.loading import ComplianceRules, OffsetRule, Rulebook
+from exchange.rulebook.book import Rulebook
+from exchange.rulebook.eligibility import Credit, unfit
+from exchange.rulebook.regions import is_within
+from exchange.rulebook.selection import offset_rule, rules_in_force
+from exchange.rulebook.shapes import ComplianceRules, Locality, OffsetRule
 
 BP = 10_000
+Bases = Mapping[str, int]
 
 
 class Verdict(NamedTuple):
@@ -35,60 +41,222 @@ class Verdict(NamedTuple):
     is_eligible: bool  # False: refused for what the unit is, not for how many
 
 
-class VintageVerdict(NamedTuple):
-    """Whether a vintage counts: the rule that decided, its source, the refusal ("" = counts)."""
+class Accepted(NamedTuple):
+    """What becomes of one credit of a plan: tonnes, the rule, and what stopped the rest."""
+
+    accepted_t: int
+    rule_id: str
+    reason: str
+
+
+class Limit(NamedTuple):
+    """A limit of a rule: how much it lets pass in all and how much of that is left, tonnes.
+
+    `kind` is rule, group, scheme, or a kind of locality.
+    """
 
     rule_id: str
-    source: str
-    refusal: str
+    kind: str
+    name: str
+    limit_t: int
+    left_t: int
 
 
-def offset_cap(rule: OffsetRule, base_t: int) -> int:
-    """The most tonnes of these credits for a base, rounded down. O(1).
+def cap_bp(rule: OffsetRule, emission_year: int) -> int:
+    """The share of the base that counts for an emission year. O(steps).
 
-    Raises ValueError for a negative base.
+    Raises ValueError when the rulebook says that it is not known.
+    """
+    reached = [step for step in rule.cap_steps if step.from_emission_year <= emission_year]
+    if reached:
+        return max(reached, key=lambda step: step.from_emission_year).cap_bp
+    if rule.cap_bp is None:
+        raise ValueError(f"rule {rule.id}: cap_bp is not known; set it in the rulebook")
+    return rule.cap_bp
+
+
+def offset_cap(rule: OffsetRule, base_t: int, emission_year: int = 0) -> int:
+    """The most tonnes of these credits for a base, rounded down. O(steps).
+
+    Raises ValueError for a negative base, or a cap that the rulebook does not know.
     """
     if base_t < 0:
         raise ValueError(f"a base is not negative: {base_t} t")
-    return base_t * rule.cap_bp // BP
+    return base_t * cap_bp(rule, emission_year) // BP
 
 
-def rules_in_force(
-    rulebook: Rulebook, scheme_id: str, emission_year: int, on: dt.date
-) -> ComplianceRules | None:
-    """The rules of a scheme for an emission year on the date of the act. O(rules)."""
-    scheme = rulebook.scheme_of(scheme_id)
-    if scheme is None:
-        return None
-    for rules in scheme.rules:
-        if emission_year in rules.emission_years and (
-            rules.effective_from <= on <= rules.effective_to
-        ):
-            return rules
-    return None
+def offset_plan(
+    rules: ComplianceRules,
+    credits_: Sequence[Credit],
+    *,
+    emission_year: int,
+    on: dt.date,
+    bases: Bases,
+    used: Sequence[Credit] = (),
+    scheme_used_t: int = 0,
+    applies_to: str = "",
+) -> list[Accepted]:
+    """What of each credit may be surrendered under the rules, in the order given. O(n log n).
+
+    `bases` are the tonnes of each base that the rules name; `used` what the account surrendered
+    before under the same rules, `scheme_used_t` what all accounts did. How much passes of each
+    rule and region does not depend on the order of the credits: local ones and those with a flag
+    are taken first. Raises KeyError for a base that is not given, ValueError for one below zero.
+    """
+    plan = _Plan(rules, emission_year, bases, scheme_used_t, applies_to)
+    for credit in used:
+        plan.count(plan.rule_of(credit), credit, credit.quantity_t)
+    order = sorted(range(len(credits_)), key=lambda at: (*plan.rank(credits_[at]), at))
+    answers: dict[int, Accepted] = {}
+    for at in order:
+        answers[at] = plan.accept(credits_[at], on)
+    return [answers[at] for at in range(len(credits_))]
 
 
-def open_emission_years(rulebook: Rulebook, scheme_id: str, on: dt.date) -> tuple[int, ...]:
-    """Emission years whose offset rules are in force on a date, rising. O(rules)."""
-    scheme = rulebook.scheme_of(scheme_id)
-    rules = scheme.rules if scheme else ()
-    return tuple(
-        sorted(
-            year
-            for item in rules
-            if item.offset and item.effective_from <= on <= item.effective_to
-            for year in item.emission_years
-        )
-    )
+def headroom(
+    rules: ComplianceRules,
+    *,
+    emission_year: int,
+    bases: Bases,
+    used: Sequence[Credit] = (),
+    scheme_used_t: int = 0,
+    applies_to: str = "",
+) -> list[Limit]:
+    """Every limit of the rules, and what is left of it after what was used. O(rules + used)."""
+    plan = _Plan(rules, emission_year, bases, scheme_used_t, applies_to)
+    for credit in used:
+        plan.count(plan.rule_of(credit), credit, credit.quantity_t)
+    return [limit for rule in plan.rules for limit in plan.limits(rule)]
 
 
-def offset_rule(
-    rulebook: Rulebook, scheme_id: str, emission_year: int, on: dt.date, product: str
-) -> OffsetRule | None:
-    """The rule for a credit type, None when there is none in force. O(rules)."""
-    rules = rules_in_force(rulebook, scheme_id, emission_year, on)
-    offsets = rules.offset if rules else ()
-    return next((rule for rule in offsets if product in rule.credit_types), None)
+class _Plan:
+    def __init__(
+        self,
+        rules: ComplianceRules,
+        emission_year: int,
+        bases: Bases,
+        scheme_used_t: int,
+        applies_to: str,
+    ) -> None:
+        self.rules = [rule for rule in rules.offset if rule.applies_to == applies_to]
+        self._rules_id = rules.id
+        self._year, self._bases, self._scheme_used_t = emission_year, bases, scheme_used_t
+        self._total: dict[str, int] = defaultdict(int)  # by rule
+        self._nonlocal: dict[str, int] = defaultdict(int)
+        self._unflagged: dict[str, int] = defaultdict(int)
+        self._group: dict[str, int] = defaultdict(int)
+
+    def rule_of(self, credit: Credit) -> OffsetRule | None:
+        return next((rule for rule in self.rules if credit.unit in rule.credit_types), None)
+
+    def rank(self, credit: Credit) -> tuple[int, bool, bool]:
+        rule = self.rule_of(credit)
+        if rule is None:
+            return len(self.rules), False, False
+        return self.rules.index(rule), is_nonlocal(rule, credit), is_unflagged(rule, credit)
+
+    def count(self, rule: OffsetRule | None, credit: Credit, quantity_t: int) -> None:
+        if rule is None:
+            return
+        self._total[rule.id] += quantity_t
+        self._nonlocal[rule.id] += quantity_t * is_nonlocal(rule, credit)
+        self._unflagged[rule.id] += quantity_t * is_unflagged(rule, credit)
+        self._group[rule.group] += quantity_t
+        self._scheme_used_t += quantity_t
+
+    def accept(self, credit: Credit, on: dt.date) -> Accepted:
+        rule = self.rule_of(credit)
+        if rule is None:
+            return Accepted(0, self._rules_id, f"{credit.unit} is not taken as an offset")
+        refusal = unfit(rule, credit, on)
+        if refusal:
+            return Accepted(0, rule.id, refusal)
+        wanted, reason = credit.quantity_t, ""
+        usable_t = usable(rule, credit)
+        if usable_t < wanted:
+            wanted, reason = usable_t, "the usable share of unregistered reductions"
+        for limit in self.limits(rule, credit):
+            if limit.left_t < wanted:
+                wanted, reason = limit.left_t, limit.name
+        self.count(rule, credit, wanted)
+        return Accepted(wanted, rule.id, reason)
+
+    def limits(self, rule: OffsetRule, credit: Credit | None = None) -> list[Limit]:
+        # Without a credit all of them, else those that it must pass.
+        cap_t = self._cap(rule)
+        left_t = cap_t - self._total[rule.id]
+        limits = [Limit(rule.id, "rule", f"cap of {rule.id}", cap_t, left_t)]
+        if rule.group_cap_bp is not None:
+            group_t = self._base(rule.group_cap_base) * rule.group_cap_bp // BP
+            left_t = group_t - self._group[rule.group]
+            limits.append(Limit(rule.id, "group", f"cap of group {rule.group}", group_t, left_t))
+        for item in rule.locality:
+            limits += self._locality(rule, item, cap_t, credit)
+        for wide in rule.scheme_wide_caps:
+            if wide.emission_year == self._year:
+                name = f"cap of the scheme for {wide.emission_year}"
+                left_t = wide.cap_t - self._scheme_used_t
+                limits.append(Limit(rule.id, "scheme", name, wide.cap_t, left_t))
+        return [limit._replace(left_t=max(0, limit.left_t)) for limit in limits]
+
+    def _locality(
+        self, rule: OffsetRule, item: Locality, cap_t: int, credit: Credit | None
+    ) -> list[Limit]:
+        total, outside = self._total[rule.id], self._nonlocal[rule.id]
+        if item.kind == "max_share_without_flag":
+            most_t = cap_t * (item.share_bp or 0) // BP
+            name = f"at most {_percent(item.share_bp)} of the cap without {item.flag}"
+            is_bound = credit is None or is_unflagged(rule, credit)
+            left_t = most_t - self._unflagged[rule.id]
+            return [Limit(rule.id, item.kind, name, most_t, left_t)] if is_bound else []
+        if credit is not None and not is_nonlocal(rule, credit):
+            return []
+        if item.kind == "max_nonlocal":
+            most_t = self._base(item.cap_base) * (item.cap_bp or 0) // BP
+            name = f"at most {_percent(item.cap_bp)} of {item.cap_base} from outside {item.region}"
+        elif item.kind == "min_local_share":
+            share = item.share_bp or BP
+            most_t = (total - outside) * (BP - share) // share
+            name = f"at least {_percent(share)} local"
+        elif item.kind == "local_or_partner_only":
+            most_t = item.partner_cap_t or 0
+            name = f"at most {most_t} t from partner regions"
+        else:
+            return []
+        return [Limit(rule.id, item.kind, name, most_t, most_t - outside)]
+
+    def _cap(self, rule: OffsetRule) -> int:
+        if not rule.credit_types:
+            return 0
+        return offset_cap(rule, self._base(rule.cap_base), self._year)
+
+    def _base(self, name: str) -> int:
+        if name not in self._bases:
+            raise KeyError(f"the rules ask for {name}, which is not known")
+        return self._bases[name]
+
+
+def usable(rule: OffsetRule, credit: Credit) -> int:
+    """How much of a credit counts: a share, rounded down, of what is not registered yet. O(1)."""
+    if rule.unregistered_reductions is None or "unregistered" not in credit.flags:
+        return credit.quantity_t
+    return credit.quantity_t * rule.unregistered_reductions.usable_share_bp // BP
+
+
+def _percent(share_bp: int | None) -> str:
+    whole, rest = divmod(share_bp or 0, 100)
+    return f"{whole}.{rest:02d} percent" if rest else f"{whole} percent"
+
+
+def is_nonlocal(rule: OffsetRule, credit: Credit) -> bool:
+    """Whether a limit on credits from elsewhere counts the credit. O(regions)."""
+    regions = [item.region for item in rule.locality if item.region and item.kind != "preferred"]
+    return bool(regions) and not is_within(credit.region, regions[0])
+
+
+def is_unflagged(rule: OffsetRule, credit: Credit) -> bool:
+    """Whether a limit on credits without a flag counts the credit. O(flags)."""
+    return any(item.flag and item.flag not in credit.flags for item in rule.locality)
 
 
 def check_surrender(
@@ -100,14 +268,14 @@ def check_surrender(
     product: str,
     generation: str,
     quantity_t: int,
-    bases: Mapping[str, int],
+    bases: Bases,
     used_t: int,
 ) -> Verdict:
     """Whether `quantity_t` of a credit may be surrendered, and what stops the rest. O(rules).
 
-    `bases` gives the amount (t) of each base name of `loading.BASES` for the account and year;
-    `used_t` is what was surrendered before under the same rule. Raises ValueError for a negative
-    quantity or use, KeyError for a base that is not given.
+    `bases` gives the amount (t) of each base that is known for the account and year; `used_t` is
+    what was surrendered before under the same rule. A rule whose base is not known refuses. Raises
+    ValueError for a negative quantity or use.
     """
     if quantity_t < 0 or used_t < 0:
         raise ValueError(f"negative quantity {quantity_t} t or use {used_t} t")
@@ -115,66 +283,23 @@ def check_surrender(
     if rule is None:
         return _without_rule(rulebook, scheme_id, emission_year, on, product, used_t)
     source = rulebook.citation(rule)
-    base_t = bases[rule.cap_base]
-    cap_t = offset_cap(rule, base_t)
+    base_t = bases.get(rule.cap_base, 0)
+    cap_t = offset_cap(rule, base_t, emission_year)
     headroom_t = max(0, cap_t - used_t)
-    unfit = _unfit(rule, generation, on)
-    if unfit:
-        return Verdict(
-            0, rule.id, cap_t, rule.cap_base, base_t, used_t, headroom_t, source, unfit, False
-        )
+    told = (rule.id, cap_t, rule.cap_base, base_t, used_t, headroom_t, source)
+    refusal = unfit(rule, Credit(product, quantity_t, generation=generation), on)
+    if not refusal and rule.cap_base not in bases:
+        refusal = f"rule {rule.id} caps by {rule.cap_base}, which is not known of the account"
+    if refusal:
+        return Verdict(0, *told, refusal, is_eligible=False)
     accepted_t = min(quantity_t, headroom_t)
-    refusal = ""
     if accepted_t < quantity_t:
         refusal = (
             f"{quantity_t} t of {product} refused: rule {rule.id} caps {product} at {cap_t} t = "
-            f"{rule.cap_bp} basis points of {rule.cap_base} {base_t} t, rounded down; used {used_t}"
-            f" t, headroom {headroom_t} t"
+            f"{cap_bp(rule, emission_year)} basis points of {rule.cap_base} {base_t} t, rounded "
+            f"down; used {used_t} t, headroom {headroom_t} t"
         )
-    return Verdict(
-        accepted_t,
-        rule.id,
-        cap_t,
-        rule.cap_base,
-        base_t,
-        used_t,
-        headroom_t,
-        source,
-        refusal,
-        True,
-    )
-
-
-def check_vintage(
-    rulebook: Rulebook, *, scheme_id: str, emission_year: int, on: dt.date, vintage: int
-) -> VintageVerdict:
-    """Whether allowances of a vintage count for an emission year on the date of the act. O(rules).
-
-    Without a rule in force, or with one that names no vintages, every vintage counts.
-    """
-    rules = rules_in_force(rulebook, scheme_id, emission_year, on)
-    if rules is None or not rules.usable_vintages or vintage in rules.usable_vintages:
-        return VintageVerdict(rules.id if rules else "", "", "")
-    allowed = ", ".join(str(item) for item in rules.usable_vintages)
-    text = (
-        f"rule {rules.id} takes allowances of vintage {allowed} for {emission_year}; "
-        f"these are of {vintage}"
-    )
-    return VintageVerdict(rules.id, rulebook.citation(rules), text)
-
-
-def _unfit(rule: OffsetRule, generation: str, on: dt.date) -> str:
-    if rule.programme_generations and generation not in rule.programme_generations:
-        allowed = ", ".join(rule.programme_generations)
-        shown = generation or "not stated for the instrument"
-        return f"rule {rule.id} takes programme generation {allowed}; this one is {shown}"
-    last = rule.last_dates.get(generation)
-    if last is not None and on > last:
-        return (
-            f"rule {rule.id} took generation {generation} until {last.isoformat()}; the act is of "
-            f"{on.isoformat()}"
-        )
-    return ""
+    return Verdict(accepted_t, *told, refusal, is_eligible=True)
 
 
 def _without_rule(
@@ -190,4 +315,4 @@ def _without_rule(
         )
     else:
         text = f"rule {rules.id} does not take {product} as an offset"
-    return Verdict(0, rules.id if rules else "", 0, "", 0, used_t, 0, "", text, False)
+    return Verdict(0, rules.id if rules else "", 0, "", 0, used_t, 0, "", text, is_eligible=False)

@@ -27,7 +27,7 @@ from exchange.messages.settlement import (
 from exchange.settings import NOTE_BYTES_MAX
 
 Column = NDArray[np.int64]
-_TRADE_LEGS = 7
+TRADE_LEGS = 7  # the first of `ledger.Leg`
 _ASSET_BITS = 16
 _STORED = 2**63 - 1  # ids given by others are 64 bits on the log and 63 in the books
 
@@ -256,9 +256,9 @@ class PostingColumns(NamedTuple):
 def posting_columns(trades: Trades, others: list[Posting]) -> PostingColumns:
     """The postings of trades (as `ledger.postings_of` gives them) and of the rest. O(postings)."""
     count = len(trades)
-    accounts = np.empty((count, _TRADE_LEGS), np.int64)
-    assets = np.full((count, _TRADE_LEGS), CASH, np.int64)
-    amounts = np.empty((count, _TRADE_LEGS), np.int64)
+    accounts = np.empty((count, TRADE_LEGS), np.int64)
+    assets = np.full((count, TRADE_LEGS), CASH, np.int64)
+    amounts = np.empty((count, TRADE_LEGS), np.int64)
     for leg in (Leg.BUYER_CASH, Leg.BUYER_UNITS, Leg.BUYER_FEE):
         accounts[:, leg] = trades.buyer_account
     for leg in (Leg.SELLER_CASH, Leg.SELLER_UNITS, Leg.SELLER_FEE):
@@ -271,8 +271,8 @@ def posting_columns(trades: Trades, others: list[Posting]) -> PostingColumns:
     amounts[:, Leg.BUYER_FEE], amounts[:, Leg.SELLER_FEE] = -trades.buyer_fee, -trades.seller_fee
     amounts[:, Leg.FEE_INCOME] = trades.buyer_fee + trades.seller_fee
     some = amounts.ravel() != 0
-    legs = np.broadcast_to(np.arange(_TRADE_LEGS, dtype=np.int64), (count, _TRADE_LEGS))
-    of_trades = (np.repeat(trades.trade_id, _TRADE_LEGS), legs, accounts, assets, amounts)
+    legs = np.broadcast_to(np.arange(TRADE_LEGS, dtype=np.int64), (count, TRADE_LEGS))
+    of_trades = (np.repeat(trades.trade_id, TRADE_LEGS), legs, accounts, assets, amounts)
     rest = np.array(others, np.int64).reshape(len(others), len(PostingColumns._fields)).T
     return PostingColumns(
         *(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -50,6 +51,13 @@ _encode = msgspec.msgpack.Encoder().encode
 logger = structlog.get_logger(__name__)
 
 
+class _Writing(NamedTuple):
+    # A batch on its way into the books.
+    batch: Batch
+    instructions: int
+    task: asyncio.Task[None]
+
+
 class SettlementService:
     """Settles one market into `database`, whose schema must be up to date."""
 
@@ -70,6 +78,7 @@ class SettlementService:
         self._topic = NumberedTopic(log, topics.settlements(market.partition))
         self._position = Position()
         self._follower = EventFollower()
+        self._writing: _Writing | None = None
         self._ready = False
         self._lag_read_ns = 0
         self._logger = logger.bind(market=market.code)
@@ -145,7 +154,17 @@ class SettlementService:
         """Books the records of `events` in batches; how many parts were new.
 
         With `stop` each batch is published after it is booked; without it (rebuilding) nothing is.
+        While the database writes a batch the next one is made. After an error: `load` again.
         """
+        try:
+            accepted = await self._settle(records, stop)
+            await self._written(stop)
+        except BaseException:
+            await self._give_up()
+            raise
+        return accepted
+
+    async def _settle(self, records: Sequence[Record], stop: asyncio.Event | None) -> int:
         parts: list[tuple[EventPart, Settled]] = []
         trades = accepted = 0
         carry = self._position.carry
@@ -157,6 +176,8 @@ class SettlementService:
             carry = settled.carry
             parts.append((part, settled))
             accepted += 1
+            if self._writing is not None:
+                await asyncio.sleep(0)  # what is written goes on
             trades += len(settled.trades)
             if trades >= SETTLEMENT_BATCH_TRADES_MAX or len(parts) >= SETTLEMENT_BATCH_PARTS_MAX:
                 await self._book(parts, record.offset + 1, stop)
@@ -185,14 +206,32 @@ class SettlementService:
             last.time_ns,
         )
         batch = _batch(self._position, after, parts, outbox)
-        await self._store.write(batch)
+        instructions = sum(isinstance(i, InstructionPassed) for _, s in parts for i in s.items)
+        await self._written(stop)
         self._position = after
-        metrics.SETTLEMENT_TRADES.labels(self._market.code).inc(len(batch.trades))
-        metrics.SETTLEMENT_INSTRUCTIONS.labels(self._market.code, "passed").inc(
-            sum(isinstance(i, InstructionPassed) for _, s in parts for i in s.items)
-        )
+        self._writing = _Writing(batch, instructions, asyncio.create_task(self._store.write(batch)))
+
+    async def _written(self, stop: asyncio.Event | None) -> None:
+        """Waits until the batch before is booked, then publishes it."""
+        if self._writing is None:
+            return
+        batch, instructions, task = self._writing
+        await task
+        self._writing = None
+        metrics.SETTLEMENT_TRADES.labels(self._market.code).inc(len(batch.trades[0]))
+        metrics.SETTLEMENT_INSTRUCTIONS.labels(self._market.code, "passed").inc(instructions)
         if stop is not None:
-            await self._topic.publish(outbox, stop)
+            await self._topic.publish(batch.outbox, stop)
+
+    async def _give_up(self) -> None:
+        """Lets what is being written end, well or not, and goes back to what is known."""
+        if self._writing is None:
+            return
+        batch, _, task = self._writing
+        self._writing = None
+        self._position = batch.before
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
     def _records(self, parts: list[tuple[EventPart, Settled]]) -> list[NumberedValue]:
         outbox: list[NumberedValue] = []
@@ -257,9 +296,10 @@ def _batch(
     return Batch(
         before,
         after,
-        list(zip(*(column.tolist() for column in (*trades, times)), strict=True)),
+        (*trades, times),
         transfers,
-        list(zip(*(column.tolist() for column in postings), strict=True)),
+        tuple(postings),
+        others,
         net_changes(postings),
         outbox,
     )

@@ -1,8 +1,8 @@
 """The command `exchange`: the composition root, where log, books and services are put together.
 
 Each module adds its commands with `register(app)`: `services` runs the venue's processes, `trading`
-is for members, `days` for operations; `proofs`, `demo` and `simulate` show and check the whole,
-`match` the engine alone.
+is for members, `authority` for the authority, `days` for operations; `proofs`, `demo` and
+`simulate` show and check the whole, `match` the engine alone, `rulebook` the rules.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import typer
 
 from exchange import __version__
 
-GROUPS = ("demo", "trading", "services", "proofs", "days", "simulate", "match")
+GROUPS = (
+    "demo", "trading", "authority", "services", "proofs", "days", "simulate", "match", "rulebook",
+)  # fmt: skip
 
 
 def build() -> typer.Typer:

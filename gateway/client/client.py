@@ -43,7 +43,9 @@ from gateway.client.keys import SigningKey
 from gateway.client.rest import Rest
 from gateway.client.session import OrderStream, Waiting
 from gateway.routes.accounts import HoldingList, PositionList, SessionReply
+from gateway.routes.compliance import SurrenderPlanReply
 from gateway.routes.market import BookReply, InstrumentList, PhaseList, TradeList
+from gateway.routes.registry import ReversalList
 from gateway.routes.trading import ExecutionList, OrderList
 
 WAIT_S = 10.0  # for the engine's answer
@@ -366,9 +368,20 @@ class Client:
         """Cash and tradable units."""
         return await self.rest.get("/positions", PositionList, **_market(market))
 
+    async def reversals(self, market: str = "") -> ReversalList:
+        """Proposed reversals that wait for another key's approval (authority)."""
+        return await self.rest.get("/reversals", ReversalList, **_market(market))
+
     async def holdings(self, market: str = "") -> HoldingList:
         """Units by serial number, and obligations."""
         return await self.rest.get("/holdings", HoldingList, **_market(market))
+
+    async def surrender_plan(self, account: int, year: int, scheme: str = "") -> SurrenderPlanReply:
+        """The cheapest way to surrender what an account owes for a year; nothing is done by it."""
+        named: dict[str, str | int] = {"scheme": scheme} if scheme else {}
+        return await self.rest.get(
+            "/surrender-plan", SurrenderPlanReply, account=account, year=year, **named
+        )
 
     async def instruments(self) -> InstrumentList:
         """Everything traded."""

@@ -8,6 +8,7 @@ so that neither can know a route which the other does not.
 from __future__ import annotations
 
 from gateway.routes.accounts import ROUTES as ACCOUNTS
+from gateway.routes.compliance import ROUTES as COMPLIANCE
 from gateway.routes.market import ROUTES as MARKET
 from gateway.routes.operations import ROUTES as OPERATIONS
 from gateway.routes.registry import ROUTES as REGISTRY
@@ -16,4 +17,6 @@ from gateway.routes.trading import ROUTES as TRADING
 
 __all__ = ["ROUTES", "Call", "Reply", "Route"]
 
-ROUTES: tuple[Route, ...] = (*MARKET, *TRADING, *ACCOUNTS, *REGISTRY, *OPERATIONS)
+ROUTES: tuple[Route, ...] = (
+    *MARKET, *TRADING, *ACCOUNTS, *REGISTRY, *COMPLIANCE, *OPERATIONS,
+)  # fmt: skip

@@ -56,9 +56,10 @@ class HoldingRow(msgspec.Struct, frozen=True):
     market: str
     account: int
     symbol: str
-    position: str  # REGISTRY or TRADING
+    position: str  # REGISTRY, TRADING, FROZEN or PLEDGED
     quantity: int
     ranges: tuple[UnitRange, ...]
+    lender: int = 0  # PLEDGED: the account to which
 
 
 class ObligationRow(msgspec.Struct, frozen=True):
@@ -127,7 +128,7 @@ async def get_positions(call: Call) -> Reply:
 
 
 async def get_holdings(call: Call) -> Reply:
-    """Units by serial number, obligations and what was surrendered."""
+    """Units by serial number, obligations and what was surrendered; a lender sees its pledges."""
     rows: list[HoldingRow] = []
     obligations: list[ObligationRow] = []
     for view in views(call.context, call.query.market):
@@ -142,9 +143,10 @@ async def get_holdings(call: Call) -> Reply:
                 key.position,
                 view.holdings.quantity(key),
                 view.holdings.ranges(key)[: limits.PAGE_MAX],
+                key.lender,
             )
             for key in view.holdings.keys()  # noqa: SIM118 - no mapping
-            if key.account in visible
+            if key.account in visible or key.lender in visible
         ]
         for (account, year), quantity in sorted(view.holdings.obligations.items()):
             if account in visible:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
+
+from exchange import settings as limits
 from exchange.messages.executions import InstructionReport
 from exchange.messages.orders import Instruction
 from exchange.messages.reasons import EdgeReason
@@ -11,7 +14,7 @@ from exchange.settings import WAIT_MS
 from gateway.decimals import whole_number
 from gateway.refusal import Refused
 from gateway.roles import sees_all_accounts
-from gateway.routes.accounts import MarketQuery
+from gateway.routes.accounts import MarketQuery, views
 from gateway.routes.table import Call, Reply, Route, Wait, wait_s
 from gateway.routes.trading import log_position, original, outcome
 
@@ -59,9 +62,56 @@ async def get_instruction(call: Call) -> Reply:
     return Reply(found[0])
 
 
+class ReversalRow(msgspec.Struct, frozen=True):
+    """A proposal to undo a surrender or a cancellation, not approved yet."""
+
+    market: str
+    proposal_id: int  # its instruction id: what an approval names
+    original_id: int  # the instruction to be undone
+    account: int
+    symbol: str
+    quantity: int
+    proposed_by: str  # this key cannot approve it
+    reason: str
+    expires_ns: int
+
+
+class ReversalList(msgspec.Struct, frozen=True):
+    """Proposals that wait for somebody else's approval."""
+
+    reversals: list[ReversalRow]
+
+
+async def get_reversals(call: Call) -> Reply:
+    """The proposals that may still be approved, oldest first."""
+    now = call.context.clock.now_ns()
+    rows = []
+    for view in views(call.context, call.query.market):
+        code = view.market.code
+        symbols = {item.id: item.symbol for item in call.context.venue.instruments_of(code)}
+        rows += [
+            ReversalRow(
+                code,
+                item.instruction_id,
+                item.original_id,
+                item.account_id,
+                symbols.get(item.instrument_id, str(item.instrument_id)),
+                item.quantity,
+                item.proposed_by,
+                item.reason,
+                item.expires_ns,
+            )
+            for item in view.holdings.proposals.values()
+            if item.expires_ns >= now
+        ]
+    return Reply(ReversalList(rows[: limits.PAGE_MAX]))
+
+
 ROUTES: tuple[Route, ...] = (
     Route("POST", "/instructions", f"Instruct the registry (waits {WAIT_MS} ms by default)",
           post_instruction, InstructionReport, body=Instruction, query=Wait, budget="orders"),
     Route("GET", "/instructions/{id:int}", "Where an instruction stands", get_instruction,
           InstructionReport, query=MarketQuery),
+    Route("GET", "/reversals", "Proposed reversals that wait for approval", get_reversals,
+          ReversalList, query=MarketQuery),
 )  # fmt: skip

@@ -5,17 +5,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
+from exchange.clock import Clock
 from exchange.database.connection import open_database, upgrade
 from exchange.messages.orders import (
     CancelUnits,
     DepositUnits,
     IssueUnits,
+    PledgeUnits,
     ReleaseUnits,
     SetObligation,
     SurrenderUnits,
@@ -24,9 +29,11 @@ from exchange.messages.orders import (
 from exchange.registry.service import RegistryService
 from exchange.settlement.service import SettlementService
 from gateway.cli import build
+from gateway.cli.plans import print_plan
 from gateway.client import (
     BadRequestError,
     InsufficientFundsError,
+    OrderNotFoundError,
     PermissionDeniedError,
     RefusedError,
     RegistryRefusedError,
@@ -53,8 +60,14 @@ class ClockOnDay:
 @pytest.fixture
 async def whole(tmp_path: Path) -> AsyncIterator[House]:
     """Also settlement and registry; nothing is deposited yet, everything is closed."""
+    async with whole_house(tmp_path, ClockOnDay(WHEN)) as house:
+        yield house
+
+
+@asynccontextmanager
+async def whole_house(tmp_path: Path, clock: Clock) -> AsyncIterator[House]:
     venue, keys = demo_venue()
-    house = House(tmp_path, venue, keys, ClockOnDay(WHEN))
+    house = House(tmp_path, venue, keys, clock)
     database = open_database(tmp_path / "books.sqlite")
     await upgrade(database)
     await house.start()
@@ -160,6 +173,73 @@ async def test_an_emitter_surrenders_and_is_refused_with_rule_and_source(whole: 
                 SurrenderUnits(ref=0, symbol="CEA-2025", account=203, quantity=1, year=2025)
             )
         assert twice.value.reason == 604
+
+
+async def test_a_plan_says_what_to_surrender_and_why_the_rest_stays(whole: House) -> None:
+    async with (
+        whole.client("operator") as operator,
+        whole.client("compliance") as compliance,
+        whole.client("yangtze") as yangtze,
+    ):
+        with pytest.raises(OrderNotFoundError, match="obligation of account 203 for 2025"):
+            await yangtze.surrender_plan(203, 2025)
+        await compliance.instruct(
+            SetObligation(ref=0, symbol="CEA-2025", account=203, quantity=1_000, year=2025)
+        )
+        for symbol, quantity in (("CEA-2024", 700), ("CEA-2025", 800), ("CCER", 100)):
+            await operator.instruct(
+                IssueUnits(ref=0, symbol=symbol, account=203, quantity=quantity, year=0)
+            )
+        await operator.set_reference_price("CCER", "50.00")
+        await yangtze.instruct(DepositUnits(ref=0, symbol="CEA-2025", account=203, quantity=30))
+        pledge = PledgeUnits(ref=0, symbol="CEA-2025", account=203, quantity=20, lender_account=201)
+        await yangtze.instruct(pledge)
+        plan = await yangtze.surrender_plan(203, 2025)
+        assert (plan.due, plan.owed, plan.missing) == ("2026-12-31", 1_000, 200)
+        assert [(row.symbol, row.quantity) for row in plan.surrender] == [
+            ("CEA-2025", 750),
+            ("CCER", 50),
+        ]
+        assert plan.cost == f"{(750 * 7463 + 50 * 5000) / 100:.2f}"
+        reasons = sorted((row.symbol, row.quantity, row.reason) for row in plan.left)
+        assert [row[:2] for row in reasons] == [
+            ("CCER", 50),
+            ("CEA-2024", 700),
+            ("CEA-2025", 20),
+            ("CEA-2025", 30),
+        ]
+        assert "nothing is left of 50 t" in reasons[0][2]
+        assert "takes vintages CEA25, CEA26" in reasons[1][2]
+        assert reasons[2][2] == "pledged to account 201: only the lender releases it"
+        assert reasons[3][2] == "in the trading position: release it first"
+        assert [(row.limit, row.left) for row in plan.limits] == [(50, 0)]
+        for row in plan.surrender:
+            await yangtze.instruct(
+                SurrenderUnits(
+                    ref=0, symbol=row.symbol, account=203, quantity=row.quantity, year=2025
+                )
+            )
+        done = await yangtze.surrender_plan(203, 2025)
+        assert (done.surrendered, done.owed, done.surrender) == (800, 200, [])
+        with pytest.raises(OrderNotFoundError, match="account 102"):
+            await yangtze.surrender_plan(102, 2025)
+        with pytest.raises(BadRequestError, match="market CN has cn-national"):
+            await yangtze.surrender_plan(203, 2025, "eu-ets")
+        with pytest.raises(BadRequestError, match="year: 0 is outside"):
+            await yangtze.surrender_plan(203, 0)
+        await compliance.instruct(
+            SetObligation(ref=0, symbol="CEA-2025", account=203, quantity=5, year=2019)
+        )
+        with pytest.raises(OrderNotFoundError, match="a rule of cn-national for 2019"):
+            await yangtze.surrender_plan(203, 2019)
+    out = Console(file=StringIO(), width=100)
+    for shown in (plan, done):
+        print_plan(out, shown)
+    text = out.file.getvalue()  # type: ignore[attr-defined]
+    assert "owed 1,000 t, due 2026-12-31" in text
+    assert "exchange surrender CCER 50 2025 --account 203" in text
+    assert "missing: 200 t" in text
+    assert "release it first" in text
 
 
 async def test_instructions_are_checked_before_they_reach_the_log(whole: House) -> None:

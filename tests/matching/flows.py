@@ -345,7 +345,7 @@ class Flow:
             self.queue.append(command(Command.NOTE, account_id=1, **text))
             return command(
                 Command.INSTRUCTION,
-                order_type=r.choice((*Instruction, 0, 7)),
+                order_type=r.choice((*Instruction, 0, 7, max(Instruction) + 1)),
                 account_id=r.choice((*ACCOUNTS, 99)),
                 instrument_id=r.choice((*INSTRUMENTS, 0)),
                 quantity=r.getrandbits(40),

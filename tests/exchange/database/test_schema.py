@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from exchange.database import (
     upgrade,
 )
 from exchange.database import schema as tables
+from exchange.registry.blocks import Position
+from tests.fixtures_postgres import MakeBooks
 
 CATALOG = {
     "sqlite": [
@@ -72,6 +75,31 @@ async def test_migrations_give_the_schema_on_postgresql(postgres: PostgresServer
         postgres.drop_database(name)
 
 
+async def test_books_of_the_first_version_are_brought_up(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    for address in (postgres.create_database("first_version"), str(tmp_path / "first")):
+        database = open_database(address)
+        await upgrade(database, "0001")
+        async with database.writing() as connection:
+            await connection.execute(
+                text(
+                    "INSERT INTO block (market, block_id, programme, first_serial, last_serial, "
+                    "instrument_id, vintage, account, position, state, acquired) "
+                    "VALUES (0, 5, 'CEA', 100, 199, 12, 2024, 201, 2, 1, 77)"
+                )
+            )
+        await upgrade(database)
+        async with database.reading() as connection:
+            (row,) = (await connection.execute(select(tables.block))).all()
+        assert tuple(row) == (0, 5, "CEA", 100, 199, 12, 2024, 201, 2, 1, 77, 0)
+        with pytest.raises(DBAPIError, match=OVERLAP):
+            await add(database, tables.block, block_row(6, 199, 300))
+        await add(database, tables.block, block_row(7, 200, 300))
+        await database.close()
+    postgres.drop_database("first_version")
+
+
 async def test_many_may_upgrade_at_once(postgres: PostgresServer, tmp_path: Path) -> None:
     addresses = (postgres.create_database("upgrade_at_once"), str(tmp_path / "x" / "books"))
     for address in addresses:
@@ -121,6 +149,7 @@ def block_row(block_id: int, first: int, last: int, **other: Any) -> dict[str, A
         "position": 1,
         "state": 1,
         "acquired": 0,
+        "lender": 0,
     } | other
 
 
@@ -186,6 +215,50 @@ async def test_of_overlapping_inserts_at_once_one_wins(books: Database) -> None:
     assert len(taken) == len(set(taken))
 
 
+@pytest.mark.parametrize("round_number", range(3))
+async def test_of_two_processes_one_wins(make_books: MakeBooks, round_number: int) -> None:
+    """Each with an engine of its own, as two processes have it, and the same range."""
+    books = await make_books()
+    address = str(books.path) if books.is_sqlite else books.dsn
+    others = [open_database(address) for _ in range(2)]
+
+    ranges = [block_row(number, 40 + number, 90 + number) for number in (1, 2 + round_number)]
+    told = await asyncio.gather(
+        *(add(database, tables.block, row) for database, row in zip(others, ranges, strict=True)),
+        return_exceptions=True,
+    )
+    for database in others:
+        await database.close()
+    async with books.reading() as connection:
+        rows = (await connection.execute(select(tables.block))).all()
+    assert len(rows) == 1
+    (lost,) = [error for error in told if error is not None]
+    assert isinstance(lost, DBAPIError)
+    assert re.search(f"{OVERLAP}|deadlock", str(lost))  # each may wait for how the other ends
+
+
+async def test_a_split_takes_the_block_away_before_its_parts_come(books: Database) -> None:
+    await add(books, tables.block, block_row(1, 100, 199), block_row(9, 200, 299))
+    parts = [block_row(2, 100, 149), block_row(3, 150, 199)]
+    with pytest.raises(DBAPIError, match=OVERLAP):
+        await add(books, tables.block, *parts)
+    async with books.writing() as connection:
+        await connection.execute(tables.block.delete().where(tables.block.c.block_id == 1))
+        await connection.execute(insert(tables.block), parts)
+    with pytest.raises(DBAPIError, match=OVERLAP):
+        await split_with_a_tonne_too_many(books)
+    async with books.reading() as connection:
+        found = (await connection.execute(select(tables.block.c.block_id))).scalars().all()
+    assert sorted(found) == [2, 3, 9]
+
+
+async def split_with_a_tonne_too_many(books: Database) -> None:
+    """A part that reaches into the next block takes the whole split back."""
+    async with books.writing() as connection:
+        await connection.execute(tables.block.delete().where(tables.block.c.block_id == 3))
+        await connection.execute(insert(tables.block), block_row(4, 150, 200))
+
+
 async def test_two_open_transactions_cannot_overlap(postgres: PostgresServer) -> None:
     database = open_database(postgres.create_database("two_transactions"))
     await upgrade(database)
@@ -202,10 +275,11 @@ async def test_two_open_transactions_cannot_overlap(postgres: PostgresServer) ->
 
 
 def example(table: Table) -> dict[str, Any]:
-    return {
+    row = {
         column.name: {"VARCHAR": "x", "TEXT": "x"}.get(str(column.type).split("(")[0], 1)
         for column in table.columns
     }
+    return row | ({"approved_by": "another"} if "approved_by" in row else {})
 
 
 @pytest.mark.parametrize("table", tables.APPEND_ONLY, ids=lambda table: table.name)
@@ -228,18 +302,22 @@ async def test_history_cannot_be_changed(books: Database, table: Table) -> None:
                 await connection.execute(replace, example(table))
 
 
+INVERTED = "block_range|empty range|lower bound"
+
+
 @pytest.mark.parametrize(
     ("table", "wrong", "name"),
     [
         (tables.balance, {"account": 1, "amount": -1}, "balance_not_overdrawn"),
         (tables.posting, {"amount": 0}, "posting_not_empty"),
         (tables.trade, {"quantity": 0}, "trade_positive"),
-        (tables.block, {"first_serial": 0}, "block_range"),
-        (
-            tables.block,
-            {"first_serial": 5, "last_serial": 4},
-            "block_range|empty range|lower bound",
-        ),
+        (tables.block, {"lender": 0, "first_serial": 0}, "block_range"),
+        (tables.block, {"lender": 0, "first_serial": -5, "last_serial": -1}, "block_range"),
+        (tables.block, {"lender": 0, "first_serial": -5, "last_serial": 5}, "block_range"),
+        (tables.block, {"lender": 0, "first_serial": 5, "last_serial": 4}, INVERTED),
+        (tables.block, {"lender": 0, "first_serial": 5, "last_serial": -5}, INVERTED),
+        (tables.block, {"lender": 0, "position": Position.PLEDGED}, "block_pledged"),
+        (tables.block, {"lender": 7, "position": Position.FROZEN}, "block_pledged"),
         (tables.obligation, {"quantity": -1}, "obligation_not_negative"),
     ],
 )

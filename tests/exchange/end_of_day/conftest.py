@@ -17,7 +17,7 @@ from exchange.end_of_day import Closed, close_day, day_of
 from exchange.end_of_day.names import Names
 from exchange.messages.frames import Command, Instruction, Side, command, notes
 from exchange.reference.venue import Market, Venue
-from tests.books_desk import Desk, set_obligation, surrender
+from tests.books_desk import Desk, act_of, set_obligation, surrender
 from tests.books_venue import (
     ACCOUNTS,
     CEA_2024,
@@ -85,6 +85,11 @@ class Days:
                 [*cross(account, other, item, some, draw.randrange(1, 9_000))],
                 [*cross(account, other, item, some, 7), *cross(other, account, item, some, 9)],
                 [release(account, item, some, transfer_id=draw.getrandbits(64))],
+                [*act_of(Instruction.FREEZE, account, item, some, text="court\nNo. 17")],
+                [*act_of(Instruction.UNFREEZE, account, item, some, text="court\nNo. 17")],
+                [*act_of(Instruction.PLEDGE, account, item, some, other, text="desk\nloan 9")],
+                [*act_of(Instruction.RELEASE_PLEDGE, account, item, some, other, text="a\nb")],
+                [*act_of(Instruction.ENFORCE_PLEDGE, account, item, some, other, text="a\nb")],
                 [command(Command.CASH_DEPOSIT, **money)],
                 [command(Command.CASH_WITHDRAW, **money)],
                 [set_obligation(account, 2025, 10_000), surrender(account, CEA_2024, some)],

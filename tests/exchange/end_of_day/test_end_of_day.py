@@ -19,9 +19,11 @@ from exchange.database import schema as tables
 from exchange.end_of_day import DayRefusedError, day_of, parse_day
 from exchange.end_of_day import statements as statement_walk
 from exchange.end_of_day.days import cut_of, utc_text
-from exchange.messages.frames import Command, command
+from exchange.messages.frames import Command, Instruction, command
 from exchange.messages.reasons import DayReason
+from exchange.messages.registry import ReversalProposed, UnitsSurrendered
 from exchange.settlement.queries import ledger_balances
+from tests.books_desk import act_of, set_obligation, surrender
 from tests.books_venue import CCER, CEA_2024, HUADONG, MARKET, NORTHERN, cross, deposit, issue
 from tests.exchange.end_of_day.conftest import FIRST, LATER_NS, Days, closed, table
 
@@ -63,7 +65,7 @@ async def test_each_day_joins_the_next_and_adds_up(
         by_account = {
             (int(account), asset): minor(balance)
             for (account, asset, position), balance in closing.items()
-            if position != "REGISTRY"
+            if position in ("CASH", "TRADING")
         }
         symbols = {0: "CNY", 11: "CEA-2024", 12: "CEA-2025", 21: "CCER"}
         assert by_account == {
@@ -186,6 +188,34 @@ async def test_files_show_a_trade_its_units_and_its_fees(
         ("CCER", "REGISTRY", "ISSUE", issued, "9"),
         ("CCER", "REGISTRY", "DEPOSIT", deposited, "-4"),
     ]
+
+
+async def test_a_surrender_undone_the_next_day_is_on_both_days(
+    make_days: Any, books: Database, tmp_path: Path
+) -> None:
+    days: Days = await make_days(0)
+    first, second = (day_of(date, MARKET.time_zone) for date in (FIRST, FIRST + ONE_DAY))
+    days.desk.pump.time_ns = first.begin_ns + 1
+    await days.desk.act(set_obligation(NORTHERN, 2025, 1_000))
+    (done,) = await days.desk.act(surrender(NORTHERN, CCER, 5))
+    assert isinstance(done, UnitsSurrendered)
+    reverse = (NORTHERN, CCER, 5, done.instruction_id)
+    days.desk.pump.time_ns = second.begin_ns + 1
+    (proposed,) = await days.desk.act(*act_of(Instruction.PROPOSE_REVERSAL, *reverse, "ann\nwhy"))
+    assert isinstance(proposed, ReversalProposed)
+    approval = (NORTHERN, CCER, 5, proposed.instruction_id)
+    await days.desk.act(*act_of(Instruction.APPROVE_REVERSAL, *approval, "ben\n"))
+    await days.pass_on(FIRST + ONE_DAY)
+    one = (await closed(books, FIRST, tmp_path / "1")).folder
+    two = (await closed(books, FIRST + ONE_DAY, tmp_path / "2")).folder
+    key = ("201", "CCER", "REGISTRY")
+    assert balances(one, "OPENING")[key] == balances(two, "CLOSING")[key] == "500"
+    assert balances(one, "CLOSING")[key] == balances(two, "OPENING")[key] == "495"
+    for folder in (one, two):
+        check_sums(folder)
+        check_serials(folder, balances(folder, "CLOSING"))
+    assert [row["event"] for row in table(one, "units")] == ["SURRENDERED"]
+    assert [row["event"] for row in table(two, "units")] == ["REVERSED"]
 
 
 def words(path: Path) -> str:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from exchange.messages.registry import Range
 from exchange.registry import serial_text
 from exchange.registry.blocks import Block, HistoryKind, Position, State, split, untiled
-from exchange.registry.holdings import Cause, Holdings, RegistryPosition
+from exchange.registry.holdings import Cause, Holdings, Place, RegistryPosition, place_of
 
 BLOCK = Block(1, "CEA", 101, 200, 11, 2024, 201, Position.REGISTRY, State.HELD, 0)
 
@@ -53,12 +53,12 @@ def test_units_leave_in_the_order_in_which_they_came() -> None:
     holdings = Holdings(RegistryPosition())
     holdings.issue("CEA", 11, 2024, 1, 100, cause(1))
     holdings.issue("CEA", 11, 2024, 1, 100, cause(2))
-    first = holdings.move((1, Position.REGISTRY, 11), 2, Position.REGISTRY, 150, cause(3))
+    first = holdings.move(Place(1, Position.REGISTRY, 11), 2, Position.REGISTRY, 150, cause(3))
     assert [(b.first_serial, b.last_serial) for b in first] == [(1, 100), (101, 150)]
-    back = holdings.move((2, Position.REGISTRY, 11), 1, Position.REGISTRY, 10, cause(4))
+    back = holdings.move(Place(2, Position.REGISTRY, 11), 1, Position.REGISTRY, 10, cause(4))
     assert [(b.first_serial, b.last_serial) for b in back] == [(1, 10)]
     # 151..200 came with cause 2, 1..10 only now: the older leave first
-    last = holdings.retire((1, Position.REGISTRY, 11), State.CANCELLED, 55, cause(5))
+    last = holdings.retire(Place(1, Position.REGISTRY, 11), State.CANCELLED, 55, cause(5))
     assert [(b.first_serial, b.last_serial) for b in last] == [(151, 200), (1, 5)]
 
 
@@ -67,7 +67,7 @@ def test_what_is_not_there_cannot_leave() -> None:
     holdings.issue("CEA", 11, 2024, 1, 100, cause(1))
     for quantity in (0, 101):
         with pytest.raises(ValueError, match="are not at"):
-            holdings.move((1, Position.REGISTRY, 11), 2, Position.REGISTRY, quantity, cause(2))
+            holdings.move(Place(1, Position.REGISTRY, 11), 2, Position.REGISTRY, quantity, cause(2))
 
 
 @given(st.integers(0, 2**32))
@@ -84,10 +84,10 @@ def test_changes_replay_to_the_same_blocks(seed: int) -> None:
     assert sequences == list(range(1, len(sequences) + 1))
     issued = {name: serial - 1 for name, serial in holdings.next_serial.items()}
     assert untiled(table.values(), issued) == []
-    totals: dict[tuple[int, int, int], int] = defaultdict(int)
+    totals: dict[Place, int] = defaultdict(int)
     for block in table.values():
         if block.state == State.HELD:
-            totals[block.account, block.position, block.instrument_id] += block.quantity
+            totals[place_of(block)] += block.quantity
     assert totals == holdings.totals
     assert holdings.blocks == sum(block.state == State.HELD for block in table.values())
     loaded = Holdings(RegistryPosition())
@@ -115,8 +115,10 @@ def act(holdings: Holdings, dice: random.Random, number: int) -> None:
         state = dice.choice([State.SURRENDERED, State.CANCELLED])
         holdings.retire(source, state, quantity, cause(number))
     else:
-        position = dice.choice([Position.REGISTRY, Position.TRADING])
-        holdings.move(source, dice.randrange(1, 4), position, quantity, cause(number))
+        position = dice.choice(list(Position)[1:])
+        lender = dice.randrange(7, 9) if position == Position.PLEDGED else 0
+        account = dice.randrange(1, 4)
+        holdings.move(source, account, position, quantity, cause(number), lender=lender)
 
 
 def write(holdings: Holdings, table: dict[int, Block]) -> list[int]:

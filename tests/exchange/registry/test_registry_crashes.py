@@ -12,14 +12,19 @@ from sqlalchemy import text
 
 from exchange import topics
 from exchange.database import Database, table_hash
+from exchange.database.schema import REGISTRY_TABLES
 from exchange.log.protocol import AppendUncertainError, LogUnavailableError, Partition
-from exchange.messages.frames import Instruction, Side
+from exchange.messages.frames import Instruction, Side, order_id_of
 from exchange.messages.registry import (
+    EncumbranceChanged,
+    ReversalProposed,
+    UnitsReversed,
     UnitsSurrendered,
 )
 from exchange.rebuild import rebuild
 from exchange.registry import RegistryService
 from exchange.registry import queries as registry_queries
+from exchange.registry.blocks import Position
 from exchange.settlement import SettlementService
 from tests.books_desk import (
     CN,
@@ -27,6 +32,7 @@ from tests.books_desk import (
     REGISTRY,
     SETTLEMENTS,
     Desk,
+    act_of,
     check,
     decode,
     set_obligation,
@@ -54,6 +60,14 @@ from tests.books_venue import (
 )
 from tests.fixtures_postgres import MakeBooks
 
+BINDINGS = (
+    Instruction.FREEZE,
+    Instruction.UNFREEZE,
+    Instruction.PLEDGE,
+    Instruction.RELEASE_PLEDGE,
+    Instruction.ENFORCE_PLEDGE,
+)
+
 
 @pytest.mark.parametrize("seed", range(4))
 async def test_random_days_keep_every_tonne_and_no_cap_is_exceeded(
@@ -66,12 +80,18 @@ async def test_random_days_keep_every_tonne_and_no_cap_is_exceeded(
     await desk.act(*(issue(a, i, 5_000) for a in ACCOUNTS for i in INSTRUMENTS))
     await desk.act(*(set_obligation(a, YEAR, dice.randrange(500, 4_000)) for a in ACCOUNTS))
     surrendered: dict[tuple[int, int], int] = defaultdict(int)
+    bound = undone = 0
     for _ in range(40):
-        for item in await desk.act(*(random_act(dice) for _ in range(dice.randrange(1, 12)))):
+        if dice.random() < 0.2:
+            undone += await undo_one(desk, dice, surrendered)
+        for item in await desk.act(*random_acts(dice, dice.randrange(1, 12))):
             if isinstance(item, UnitsSurrendered):
                 surrendered[item.account_id, item.instrument_id] += item.quantity
+            bound += isinstance(item, EncumbranceChanged)
     await check(desk)
     assert surrendered
+    assert bound
+    assert undone
     for compliance in await registry_queries.compliance_of(books, CN):
         assert compliance.surrendered <= compliance.obligation
         assert compliance.offsets <= compliance.obligation // 20
@@ -91,6 +111,42 @@ async def test_random_days_keep_every_tonne_and_no_cap_is_exceeded(
     with pytest.raises(ValueError, match="holds books of market CN already"):
         await rebuild(market_log, MARKET, VENUE, again)
     await desk.close()
+
+
+async def undo_one(desk: Desk, dice: random.Random, surrendered: dict[tuple[int, int], int]) -> int:
+    """Surrenders a little and undoes it, with other acts between; 1 if it was done."""
+    account, instrument, quantity = dice.choice(ACCOUNTS), dice.choice(INSTRUMENTS), 3
+    (said,) = await desk.act(surrender(account, instrument, quantity))
+    if not isinstance(said, UnitsSurrendered):
+        return 0
+    told = (account, instrument, quantity)
+    original = said.instruction_id
+    first = act_of(Instruction.PROPOSE_REVERSAL, *told, original, text="ann\nwhy")
+    said_too = await desk.act(*random_acts(dice, 3), *first, *random_acts(dice, 3))
+    (proposal,) = [item for item in said_too if isinstance(item, ReversalProposed)]
+    second = act_of(Instruction.APPROVE_REVERSAL, *told, proposal.instruction_id, text="ben\n")
+    said_too += await desk.act(*random_acts(dice, 3), *second)
+    for item in said_too:
+        if isinstance(item, UnitsSurrendered):
+            surrendered[item.account_id, item.instrument_id] += item.quantity
+    return 1
+
+
+def random_acts(dice: random.Random, count: int) -> list[bytes]:
+    return [
+        record
+        for _ in range(count)
+        for record in (random_binding(dice) if dice.random() < 0.3 else [random_act(dice)])
+    ]
+
+
+def random_binding(dice: random.Random) -> list[bytes]:
+    """A freeze or a pledge, or the end of one."""
+    account, other = dice.sample(ACCOUNTS, 2)
+    kind = dice.choice(BINDINGS)
+    return act_of(
+        kind, account, dice.choice(INSTRUMENTS), dice.randrange(1, 300), other, "key\nreference"
+    )
 
 
 def random_act(dice: random.Random) -> bytes:
@@ -129,7 +185,7 @@ async def test_both_databases_hold_the_same(market_log: Any, tmp_path: Any, post
         await desk.act(*(issue(a, i, 5_000) for a in ACCOUNTS for i in INSTRUMENTS))
         await desk.act(*(set_obligation(a, YEAR, 4_000) for a in ACCOUNTS))
         for _ in range(15):
-            await desk.act(*(random_act(dice) for _ in range(10)))
+            await desk.act(*random_acts(dice, 10))
         hashes.append(await table_hash(books, CN))
         await desk.close()
         await books.close()
@@ -179,6 +235,23 @@ async def trading(pump: EnginePump) -> None:
     for seller, buyer in ((NORTHERN, HUADONG), (HUADONG, YANGTZE), (YANGTZE, NORTHERN)):
         await pump.send(*cross(seller, buyer, CCER, 100), *cross(seller, buyer, CEA_2023, 7))
     await pump.send(release(NORTHERN, CCER, 50, 1), deposit(NORTHERN, CCER, 10))
+    await pump.send(set_obligation(HUADONG, YEAR, 10_000))
+    offset = await pump.send(surrender(HUADONG, CCER, 120))
+    told = (HUADONG, CCER, 120)
+    asked = await pump.send(
+        *act_of(Instruction.PROPOSE_REVERSAL, *told, order_id_of(offset, 0), text="ann\nwhy")
+    )
+    await pump.send(
+        *act_of(Instruction.APPROVE_REVERSAL, *told, order_id_of(asked, 0), text="ben\n")
+    )
+    await pump.send(
+        *act_of(Instruction.FREEZE, NORTHERN, CEA_2023, 90, text="court\nfile 7"),
+        *act_of(Instruction.PLEDGE, HUADONG, CEA_2023, 300, YANGTZE, text="desk\nloan 9"),
+        *act_of(Instruction.UNFREEZE, NORTHERN, CEA_2023, 40, text="court\nfile 8"),
+        *act_of(Instruction.RELEASE_PLEDGE, YANGTZE, CEA_2023, 100, HUADONG),
+        *act_of(Instruction.ENFORCE_PLEDGE, YANGTZE, CEA_2023, 200, HUADONG, text="desk\nlate"),
+        *act_of(Instruction.PLEDGE, NORTHERN, CCER, 25, YANGTZE),
+    )
 
 
 async def test_running_as_services(books: Database, market_log: Any) -> None:
@@ -195,6 +268,7 @@ async def checked(books: Database, log: Any) -> None:
     desk = Desk(log, books)
     await check(desk)
     await desk.close()
+    await bound_as_told(books, log)
     numbers: list[int] = []
     for row in log.rows[REGISTRY]:
         number = decode(row.value).number
@@ -205,6 +279,34 @@ async def checked(books: Database, log: Any) -> None:
     async with books.reading() as connection:
         waiting = await connection.scalar(text("SELECT count(*) FROM deposit WHERE confirmed = 0"))
     assert waiting == 0
+
+
+async def bound_as_told(books: Database, log: Any) -> None:
+    """What is frozen and pledged in the books is what `registry` said, each record counted once."""
+    told: dict[tuple[str, int, int, int], int] = defaultdict(int)
+    records = {
+        record.number: record for record in map(decode, (r.value for r in log.rows[REGISTRY]))
+    }
+    for item in (item for record in records.values() for item in record.items):
+        if isinstance(item, EncumbranceChanged):
+            sign = 1 if item.kind in ("FREEZE", "PLEDGE") else -1
+            position = "PLEDGED" if item.lender_id else "FROZEN"
+            told[position, item.account_id, item.instrument_id, item.lender_id] += (
+                sign * item.quantity
+            )
+    held = {
+        (row.position.name, account, row.instrument_id, row.lender): row.quantity
+        for account in ACCOUNTS
+        for row in await registry_queries.holdings_of(books, CN, account)
+        if row.position in (Position.FROZEN, Position.PLEDGED)
+    }
+    assert held == {place: tonnes for place, tonnes in told.items() if tonnes}
+    given = [item for record in records.values() for item in record.items]
+    assert sum(isinstance(item, UnitsReversed) for item in given) == sum(
+        isinstance(item, ReversalProposed) for item in given
+    )
+    for compliance in await registry_queries.compliance_of(books, CN):
+        assert compliance.surrendered == 0
 
 
 class CrashError(Exception):
@@ -243,24 +345,36 @@ async def test_a_crash_after_commit_before_publishing(
     assert sum(trading_units.values()) == 9 * 3_000 - 50 + 10  # no deposit lost, none twice
 
 
-@pytest.mark.parametrize("table", ["registry_position", "deposit", "block_history"])
+@pytest.mark.parametrize(
+    "table", ["registry_position", "deposit", "block_history", "encumbrance", "reversal"]
+)
 async def test_a_crash_between_effect_and_commit(
     books: Database, market_log: Any, make_books: MakeBooks, table: str
 ) -> None:
     pump = EnginePump(market_log)
     await day(pump)
+    await trading(pump)
+    await pump.pump()
     desk = Desk(market_log, books)
     await desk.settlement.load()
     await desk.registry.load()
     await desk.settlement.settle(market_log.rows[pump.events], desk.stop)
-    before = await table_hash(books, CN)
     await refuse_writes(books, table)
     rows = [(row.offset, row.value) for row in market_log.rows[SETTLEMENTS]]
     with pytest.raises(Exception, match="injected"):
         await desk.registry.register(rows, desk.stop)
     await desk.close()
-    assert await table_hash(books, CN) == before
-    assert market_log.rows[REGISTRY] == []
+    written = await registry_queries.position_of(books, CN)
+    assert written.settlement_number < len(
+        rows
+    )  # whole batches, and nothing of the one that failed
+    other = await make_books()
+    before = RegistryService(market_log, MARKET, VENUE, other)
+    await before.load()
+    await before.register(rows[: written.settlement_number])
+    same = [await table_hash(database, CN, REGISTRY_TABLES) for database in (books, other)]
+    assert same[0] == same[1]
+    assert len(market_log.rows[REGISTRY]) == written.number
     await allow_writes(books, table)
     await live(market_log, books, pump)
     await checked(books, market_log)

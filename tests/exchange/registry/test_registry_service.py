@@ -21,7 +21,7 @@ from exchange.reference.venue import REGISTRY_SESSION
 from exchange.registry import RegistryService
 from exchange.registry import queries as registry_queries
 from exchange.registry.blocks import HistoryKind, Position
-from exchange.registry.instructions import RegistryBrokenError
+from exchange.registry.refusals import RegistryBrokenError
 from exchange.registry.service import SequenceBrokenError
 from exchange.registry.store import RegistryMovedError
 from exchange.rulebook import load_rulebook
@@ -106,7 +106,7 @@ async def check_read_side(desk: Desk) -> None:
     ]
     assert history[0].range.first == 1
     totals = await registry_queries.unit_totals(desk.books, CN)
-    assert totals[CCER] == (100_000, 100_000 - 61_729 + 1 - 18_271, 18_271, CAP, 0)
+    assert totals[CCER] == (100_000, 100_000 - 61_729 + 1 - 18_271, 18_271, 0, 0, CAP, 0)
 
 
 async def test_cancelled_for_a_beneficiary_and_a_reason(desk: Desk) -> None:
@@ -280,7 +280,7 @@ async def test_the_time_of_the_act_decides(market_log: Any, books: Database) -> 
 async def test_large_answers_are_cut_into_records(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("exchange.registry.instructions.REGISTRY_RANGES_MAX", 3)
+    monkeypatch.setattr("exchange.registry.blocks.REGISTRY_RANGES_MAX", 3)
     monkeypatch.setattr("exchange.registry.service.REGISTRY_RECORD_BYTES_MAX", 100)
     for _ in range(10):
         await desk.act(issue(NORTHERN, CCER, 5))

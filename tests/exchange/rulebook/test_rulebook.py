@@ -17,10 +17,13 @@ from exchange.rulebook import (
     open_emission_years,
 )
 from exchange.rulebook.loading import parse_rulebook
-from exchange.rulebook.offsets import offset_rule, rules_in_force
+from exchange.rulebook.selection import offset_rule, rules_in_force
 
 BOOK = load_rulebook()
+CAP, BASE = "cap_bp = 500\n", 'cap_base = "surrender_obligation"'
 TEXT = (Path(__file__).parents[3] / "exchange/rulebook/rulebook.toml").read_text("utf-8")
+RULES = 'id = "cn-2019-2020-ccer"'
+FROM = 'id = "cn-2019-2020"\neffective_from = 2021-01-01'
 OLD, NEW = "old_filed_before_2017-03-14", "new_registered_from_2024-01-22"
 
 
@@ -46,7 +49,7 @@ def test_five_percent_of_the_obligation_rounded_down() -> None:
     assert (over.rule_id, over.cap_t) == ("cn-2025-2026-ccer", 61_728)
     assert (over.base_name, over.base_t) == ("surrender_obligation", 1_234_567)
     assert "61729 t of CCER refused: rule cn-2025-2026-ccer caps CCER at 61728 t" in over.refusal
-    assert "MEE Order 19 (2020-12-31)" in over.source
+    assert "MEE Order 19 (full text) (2020-12-31)" in over.source
     assert "Order 19, Article 29" in over.source
     assert "confidence medium" in over.source
 
@@ -96,7 +99,10 @@ def test_generations(year: int, on: str, generation: str, is_eligible: bool) -> 
 
 
 def test_the_last_day_of_a_generation() -> None:
-    text = TEXT.replace("effective_to = 2024-12-31", "effective_to = 2025-03-31")
+    at = TEXT.index('id = "cn-2023"')
+    text = TEXT[:at] + TEXT[at:].replace(
+        "effective_to = 2024-12-31", "effective_to = 2025-03-31", 1
+    )
     book = parse_rulebook(text, "test")
     arguments = {
         "scheme_id": "cn-national",
@@ -128,7 +134,7 @@ def test_nothing_without_a_rule() -> None:
         bases={},
         used_t=0,
     )
-    assert "knows no scheme eu-ets" in other.refusal
+    assert "rule eu-ets-phase-4b does not take CER as an offset" in other.refusal
     assert offset_rule(BOOK, "cn-national", 2025, dt.date(2026, 5, 1), "VCU") is None
 
 
@@ -136,6 +142,7 @@ def test_open_emission_years() -> None:
     assert open_emission_years(BOOK, "cn-national", dt.date(2026, 11, 22)) == (2025, 2026)
     assert open_emission_years(BOOK, "cn-national", dt.date(2018, 11, 22)) == ()
     assert open_emission_years(BOOK, "eu-ets", dt.date(2026, 11, 22)) == ()
+    assert open_emission_years(BOOK, "nowhere", dt.date(2026, 11, 22)) == ()
 
 
 def test_the_date_of_an_act_is_local() -> None:
@@ -180,20 +187,28 @@ def test_a_cap_is_rounded_down(value: int) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("cap_bp = 500", "cap_bp = 500.0", r"a float is not allowed at \$\.scheme\[0\].*cap_bp"),
-        ("cap_bp = 500", 'cap_bp = "5%"', r"Expected `int`.*scheme\[.*cap_bp"),
-        ("cap_bp = 500", "cap_bp = 10001", "offset cn-2019-2020-ccer: cap_bp 10001 is outside"),
-        ("cap_bp = 500", "cap_pb = 500", "unknown field `cap_pb`"),
-        ('cap_base = "surrender_obligation"', 'cap_base = "moon"', "cap_base moon is none of"),
-        ('"cn-2021-10-clearing"]', '"cn-nowhere"]', "unknown source cn-nowhere"),
-        ("effective_from = 2021-01-01", "effective_from = 2022-01-01", "is after effective_to"),
-        ("effective_to = 2021-12-31", "", "missing required field `effective_to`"),
+        (CAP, "cap_bp = 500.0", "offset cn-2019-2020-ccer: cap_bp: a float is not allowed"),
+        (CAP, 'cap_bp = "5%"', "rules cn-2019-2020, offset cn-2019-2020-ccer: cap_bp: Expected"),
+        (CAP, "cap_bp = 10001", "offset cn-2019-2020-ccer: cap_bp 10001 is outside 0..10000"),
+        (CAP, "cap_pb = 500", "offset cn-2019-2020-ccer: Object contains unknown field `cap_pb`"),
+        (CAP, "", "cn-2019-2020-ccer: cap_bp is missing and not in unknown"),
+        (BASE, 'cap_base = "moon"', "offset cn-2019-2020-ccer: cap_base: moon is none of"),
+        ('"cn-2021-10-clearing"]', '"cn-nowhere"]', "sources: unknown source cn-nowhere"),
+        (FROM, FROM.replace("2021", "2022"), "rules cn-2019-2020: effective_from is after"),
+        (FROM, FROM[:20], "rules cn-2019-2020: Object missing required field `effective_from`"),
         ('id = "cn-2023-ccer"', 'id = "cn-2024-ccer"', "id cn-2024-ccer stands twice"),
-        ("emission_years = [2024]", "emission_years = []", "emission_years is empty"),
         ("[meta]", "[meta", "line"),
-        ("utc_offset_minutes = 480", "utc_offset_minutes = 4800", "utc_offset_minutes"),
-        ('{ "old_filed_before_2017-03-14" =', '{ "older" =', "last_dates names older"),
-        ('confidence = "high"', 'confidence = "sure"', "Invalid enum value 'sure'"),
+        ('timezone = "Asia/Shanghai"', 'timezone = "Asia/Moon"', "unknown time zone Asia/Moon"),
+        ("old_generation_usable_until", "older_usable_until", "unknown field `older_usable_until`"),
+        ('confidence = "high"', 'confidence = "sure"', "confidence: Invalid enum value 'sure'"),
+        ('usable_vintages = ["CEA19-20"]', 'usable_vintages = ["CEA"]', "CEA ends in no year"),
+        ('deadline_md = "04-30"', 'deadline_md = "04-31"', "04-31 is no month and day"),
+        ('kind = "instrument_multiple"', 'kind = "luck"', "penalty: kind: luck is none of"),
+        ("instruments_per_missing = 4", "", "penalty: instruments_per_missing is missing"),
+        ("group_cap_bp = 1000", "", "group and group_cap_bp belong together"),
+        ('kind = "min_local_share"', 'kind = "near"', "locality near: kind is none of"),
+        (", share_bp = 7000", "", "locality min_local_share: share_bp is missing"),
+        ("schema_version = 1", "schema_version = 7", "schema_version is 7, this program reads 1"),
     ],
 )
 def test_an_unsound_rulebook_is_refused_by_name(
@@ -201,17 +216,21 @@ def test_an_unsound_rulebook_is_refused_by_name(
 ) -> None:
     assert old in TEXT
     path = tmp_path / "rules.toml"
-    path.write_text(TEXT.replace(old, new, 1), "utf-8")
+    at = TEXT.index(old, TEXT.index(RULES) if old in (CAP, BASE) else 0)
+    path.write_text(TEXT[:at] + TEXT[at:].replace(old, new + "\n" * old.endswith("\n"), 1), "utf-8")
     with pytest.raises(RulebookError, match=words) as caught:
         load_rulebook(path)
     assert str(path) in str(caught.value)
 
 
 def test_rules_in_force_at_once_are_refused() -> None:
-    text = TEXT.replace("emission_years = [2024]", "emission_years = [2024, 2025]").replace(
-        "effective_to = 2025-12-31", "effective_to = 2026-01-01"
-    )
-    with pytest.raises(RulebookError, match="cn-2024 and cn-2025-2026-draft are both in force"):
+    at = TEXT.index('id = "cn-2024"')
+    text = TEXT[at:].replace("emission_years = [2024]", "emission_years = [2024, 2025]", 1)
+    text = TEXT[:at] + text.replace("effective_to = 2025-12-31", "effective_to = 2026-01-01", 1)
+    with pytest.raises(
+        RulebookError,
+        match="cn-2024 and cn-2025-2026-draft are both in force for 2025 from 2026-01-01",
+    ):
         parse_rulebook(text, "test")
 
 

@@ -181,6 +181,49 @@ async def test_both_databases_and_any_batches_agree(
     assert len(tables) == 32
 
 
+SMALL_BATCHES = "exchange.settlement.service.SETTLEMENT_BATCH_TRADES_MAX"
+
+
+async def test_a_batch_is_made_while_the_one_before_is_written(
+    make_books: MakeBooks, memory_log: Any, make_flow: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fill(memory_log, make_flow(8), 80)
+    tables, records = await expected(make_books, memory_log)
+    monkeypatch.setattr(SMALL_BATCHES, 2)
+    database = await make_books()
+    service = SettlementService(memory_log, MARKET, database)
+    await service.load()
+    await service.settle(memory_log.rows[EVENTS], asyncio.Event())
+    assert service.position == await position_of(database, 0)
+    await service.close()
+    assert await table_hash(database, 0, SETTLEMENT_TABLES) == tables
+    assert published(memory_log) == records
+
+
+async def test_a_batch_that_fails_takes_the_next_one_with_it(
+    make_books: MakeBooks, memory_log: Any, make_flow: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fill(memory_log, make_flow(2), 60)
+    tables, records = await expected(make_books, memory_log)
+    monkeypatch.setattr(SMALL_BATCHES, 2)
+    books = await make_books()
+    service = SettlementService(memory_log, MARKET, books)
+    rows = memory_log.rows[EVENTS]
+    await service.load()
+    await service.settle(rows[:15], asyncio.Event())
+    await break_table(books, "balance")
+    with pytest.raises(Exception, match="injected"):
+        await service.settle(rows[15:], asyncio.Event())
+    await mend_table(books, "balance")
+    assert service.position.input_offset == (await position_of(books, 0)).input_offset
+    await service.load()
+    await service.settle(rows, asyncio.Event())
+    await service.close()
+    await drain(memory_log, books)
+    assert await table_hash(books, 0, SETTLEMENT_TABLES) == tables
+    assert as_read(memory_log) == records
+
+
 @pytest.mark.parametrize("table", ["settlement_position", "settlement_outbox", "balance"])
 async def test_a_crash_between_effect_and_commit(
     make_books: MakeBooks, memory_log: Any, make_flow: Any, table: str

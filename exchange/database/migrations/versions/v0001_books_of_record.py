@@ -263,6 +263,11 @@ def _guard_sqlite() -> None:
 
 
 def _guard_postgresql() -> None:
+    op.execute("ALTER TABLE posting DROP CONSTRAINT posting_key")
+    op.execute(
+        "CREATE UNIQUE INDEX posting_once ON posting (market, event_number) WHERE leg IN (0, 7)"
+    )
+    op.execute("CREATE INDEX posting_event ON posting USING brin (market, event_number)")
     op.execute("CREATE EXTENSION IF NOT EXISTS btree_gist")
     op.execute(
         "ALTER TABLE block ADD CONSTRAINT block_no_overlap EXCLUDE USING gist "

@@ -8,8 +8,8 @@ lack the rows of their earlier transfers: whoever needs them makes the books ane
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "0004"
+down_revision = "0003"
 branch_labels = None
 depends_on = None
 

@@ -1,0 +1,162 @@
+"""Who gets how many allowances, and what becomes of old ones. Tonnes; pure integer arithmetic."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import NamedTuple
+
+from exchange.rulebook.book import RulebookError
+from exchange.rulebook.shapes import CarryOver, ComplianceRules, HoldingLimit, Scheme
+
+BP = 10_000
+_FREE_FROM, _FREE_TO = 2013, 2020
+
+
+class TopUp(NamedTuple):
+    """What a shortage cap adds to an allocation."""
+
+    top_up_t: int
+    final_allocation_t: int
+
+
+class Intensity(NamedTuple):
+    """An allocation by the deviation from the sector's intensity; basis points toward zero."""
+
+    deviation_bp: int
+    alpha_bp: int
+    allocation_t: int
+
+
+def half_up(numerator: int, denominator: int) -> int:
+    """The quotient rounded to the nearest whole, a half upwards. The denominator is above zero."""
+    return (2 * numerator + denominator) // (2 * denominator)
+
+
+def share(amount: int, share_bp: int) -> int:
+    """A share of an amount, rounded down. ValueError for a negative amount."""
+    if amount < 0:
+        raise ValueError(f"an amount is not negative: {amount}")
+    return amount * share_bp // BP
+
+
+def scheme_cap(scheme: Scheme, year: int) -> int:
+    """How many allowances a scheme issues for a year, tonnes. O(rules).
+
+    A cap that falls by steps goes on until other rules name another, or until its own end.
+    RulebookError when the rulebook does not know the year.
+    """
+    found: tuple[int, int] | None = None
+    for rules in scheme.rules:
+        begins = min(rules.emission_years, default=year + 1)
+        cap_t = _cap_of(rules, year - begins)
+        if rules.cap_2024_t is not None and year == 2024:
+            begins, cap_t = year, rules.cap_2024_t
+        ends = rules.effective_to.year if rules.effective_to else year
+        if cap_t is not None and begins <= year <= ends and (found is None or begins > found[0]):
+            found = begins, cap_t
+    if found is None:
+        raise RulebookError(f"scheme {scheme.id}: the cap of {year} is not known")
+    return found[1]
+
+
+def _cap_of(rules: ComplianceRules, years_on: int) -> int | None:
+    if rules.cap_first_year_t is not None:
+        return rules.cap_first_year_t - years_on * (rules.cap_annual_reduction_t or 0)
+    return rules.cap_per_year_t
+
+
+def industry_free_share(rules: ComplianceRules, year: int) -> int:
+    """The free share of industry in basis points: equal steps from 2013 to 2020. O(1).
+
+    Source: Directive 2009/29/EC, Article 10a(11). RulebookError outside these years or rules.
+    """
+    first, last = rules.industry_free_share_2013_bp, rules.industry_free_share_2020_bp
+    if first is None or last is None or not _FREE_FROM <= year <= _FREE_TO:
+        raise RulebookError(f"rules {rules.id} name no free share of industry for {year}")
+    return half_up(first * (_FREE_TO - year) + last * (year - _FREE_FROM), _FREE_TO - _FREE_FROM)
+
+
+def shortage_top_up(verified_t: int, initial_allocation_t: int, cap_bp: int) -> TopUp:
+    """Nobody is short of more than `cap_bp` of its verified emissions: the rest is added. O(1).
+
+    Source: China's allocation plans (2019-20 on): 20 percent. The allocation is at least what is
+    left, rounded down.
+    """
+    least_t = share(verified_t, BP - cap_bp)
+    top_up_t = max(0, least_t - initial_allocation_t)
+    return TopUp(top_up_t, initial_allocation_t + top_up_t)
+
+
+def borrowing_max(rules: ComplianceRules, verified_t: int, allocation_t: int) -> int:
+    """How much of a later vintage may pay for a shortage, rounded down. O(1).
+
+    Nothing unless the rules let borrow and the shortage is at least the share of verified
+    emissions that they name.
+    """
+    least_bp, most_bp = rules.borrowing_min_shortage_bp, rules.borrowing_max_bp_of_shortage
+    shortage_t = max(0, verified_t - allocation_t)
+    if least_bp is None or most_bp is None or shortage_t * BP < verified_t * least_bp:
+        return 0
+    return share(shortage_t, most_bp)
+
+
+def intensity_allocation(
+    rules: ComplianceRules, emissions_t: int, balance_micro: int, intensity_micro: int
+) -> Intensity:
+    """Allocation of steel, cement and aluminium: A = E x (1 + a), rounded down. O(1).
+
+    `balance_micro` is the sector's intensity at which nobody is short, `intensity_micro` the
+    firm's, both in millionths of a tonne per unit of output. Source: draft plan of
+    2026 for these sectors.
+    """
+    terms = rules.intensity_coefficient
+    if terms is None:
+        raise RulebookError(f"rules {rules.id} name no intensity_coefficient")
+    if balance_micro <= 0:
+        raise ValueError(f"the balance of a sector is above zero, not {balance_micro}")
+    better = balance_micro - intensity_micro
+    deviation_bp = _toward_zero(better * BP, balance_micro)
+    if abs(better) * BP > terms.band_bp * balance_micro:
+        alpha_bp = terms.max_bp if better > 0 else terms.min_bp
+        return Intensity(deviation_bp, alpha_bp, emissions_t + emissions_t * alpha_bp // BP)
+    alpha_bp = _toward_zero(better * terms.slope_bp, balance_micro)
+    more_t = emissions_t * better * terms.slope_bp // (BP * balance_micro)
+    return Intensity(deviation_bp, alpha_bp, emissions_t + more_t)
+
+
+def _toward_zero(numerator: int, denominator: int) -> int:
+    return numerator // denominator if numerator >= 0 else -(-numerator // denominator)
+
+
+def carry_over(rule: CarryOver, sold_t: int, bought_t: int, position_t: int) -> int:
+    """How much of old vintages may become the new one, rounded down. O(1).
+
+    The base and 1.5 times the net sales of the window, at most the position at the snapshot.
+    Source: annex of the 2023 and 2024 allocation plan.
+    """
+    if min(sold_t, bought_t, position_t) < 0:
+        raise ValueError("sales, purchases and positions are not negative")
+    net_t = max(rule.net_sales_floor_t, sold_t - bought_t)
+    return min((rule.base_t * BP + net_t * rule.multiplier_bp) // BP, position_t)
+
+
+def carry_over_processed_by(rule: CarryOver, applied_on: dt.date) -> dt.date | None:
+    """By when an application of that day is done, None after the last batch. O(batches)."""
+    for batch in rule.batches:
+        if applied_on <= batch.applied_until:
+            return batch.processed_by
+    return None
+
+
+def sale_max(rules: ComplianceRules, free_allocation_t: int) -> int | None:
+    """How much of its free allocation an entity may sell, None = all of it. O(1)."""
+    most_bp = rules.max_sale_bp_of_free_allocation
+    return None if most_bp is None else share(free_allocation_t, most_bp)
+
+
+def holding_limit(rule: HoldingLimit, annual_budget_t: int) -> int:
+    """The most that one entity may hold, rounded down. O(1). Source: title 17 CCR section 95920."""
+    if annual_budget_t < rule.base_t:
+        raise ValueError(f"the budget {annual_budget_t} t is under the base {rule.base_t} t")
+    beyond_t = annual_budget_t - rule.base_t
+    return (rule.base_t * rule.base_share_bp + beyond_t * rule.budget_share_bp) // BP

@@ -1,0 +1,87 @@
+"""The rulebook as a whole, and what can be asked of it without knowing a rule."""
+
+from __future__ import annotations
+
+import datetime as dt
+import zoneinfo
+from typing import Any
+
+from exchange.rulebook.catalogue import (
+    AccountType,
+    Control,
+    CreditProgramme,
+    MarketFact,
+    Meta,
+    OffsetLimitReference,
+    RegistryRule,
+    Source,
+    SurveillancePattern,
+    TransactionType,
+    UnitBlock,
+    UnitType,
+    Vector,
+    VenueRules,
+)
+from exchange.rulebook.shapes import (
+    CalendarStep,
+    CarryOver,
+    ComplianceRules,
+    OffsetRule,
+    Scheme,
+    SupplyControl,
+    Table,
+)
+
+
+class RulebookError(ValueError):
+    """The rulebook is not sound; the message names the file, the table and the key."""
+
+
+class Rulebook(Table, frozen=True, kw_only=True):
+    """The whole file. `auction_format` is not read: ours are in `auction_formats.toml`."""
+
+    meta: Meta
+    conventions: dict[str, str] = {}
+    source: tuple[Source, ...]
+    unit_type: tuple[UnitType, ...] = ()
+    unit_block: UnitBlock | None = None
+    credit_programme: tuple[CreditProgramme, ...] = ()
+    account_type: tuple[AccountType, ...] = ()
+    transaction_type: tuple[TransactionType, ...] = ()
+    registry_rule: tuple[RegistryRule, ...] = ()
+    venue: tuple[VenueRules, ...] = ()
+    auction_format: tuple[dict[str, Any], ...] = ()
+    scheme: tuple[Scheme, ...] = ()
+    offset_limit_reference: tuple[OffsetLimitReference, ...] = ()
+    control: tuple[Control, ...] = ()
+    surveillance_pattern: tuple[SurveillancePattern, ...] = ()
+    market_fact: tuple[MarketFact, ...] = ()
+    vector: tuple[Vector, ...] = ()
+
+    def scheme_of(self, scheme_id: str) -> Scheme | None:
+        """The scheme with that id, None when the rulebook does not know it. O(schemes)."""
+        return next((item for item in self.scheme if item.id == scheme_id), None)
+
+    def local_date(self, scheme_id: str, time_ns: int) -> dt.date:
+        """The day of an act in a scheme's local time, in UTC for an unknown scheme. O(schemes)."""
+        scheme = self.scheme_of(scheme_id)
+        zone = zoneinfo.ZoneInfo(scheme.timezone) if scheme else dt.UTC
+        utc = dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(seconds=time_ns // 10**9)
+        return utc.astimezone(zone).date()
+
+    def citation(
+        self, rule: OffsetRule | ComplianceRules | SupplyControl | CarryOver | CalendarStep
+    ) -> str:
+        """The legal texts behind a rule, in words: title, date, article, and what is uncertain."""
+        text = rule.article if isinstance(rule, OffsetRule) else ""
+        article = f"; {text}" if text else ""
+        return self.cited(rule.sources) + article + f" [confidence {rule.confidence}]"
+
+    def cited(self, sources: tuple[str, ...]) -> str:
+        """The titles and dates of sources, by their ids. O(sources)."""
+        texts = {item.id: item for item in self.source}
+        return "; ".join(_cited(texts[key]) for key in sources)
+
+
+def _cited(source: Source) -> str:
+    return f"{source.title} ({source.date.isoformat()})" if source.date else source.title

@@ -1,0 +1,157 @@
+"""Whether a credit may be used at all under a rule, whatever the quantity."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import NamedTuple
+
+from exchange.rulebook.regions import is_within
+from exchange.rulebook.shapes import OffsetRule
+
+
+class Credit(NamedTuple):
+    """Tonnes of a credit, and what a rule may ask of it; "" and None = not stated."""
+
+    unit: str  # its type: CCER, FFCER, ...
+    quantity_t: int
+    generation: str = ""
+    project_type: str = ""
+    gas: str = ""
+    co2_ch4_share_bp: int | None = None  # of the project's reductions
+    region: str = ""
+    host: str = ""  # "least_developed_country", or ""
+    reduction_from: dt.date | None = None  # the first day of the reductions
+    registered_on: dt.date | None = None
+    in_operation_from: dt.date | None = None
+    covered_by: str = ""  # "scheme", "other_pilot": the project is inside a covered entity
+    flags: tuple[str, ...] = ()
+
+
+def unfit(rule: OffsetRule, credit: Credit, on: dt.date) -> str:
+    """Why the rule does not take the credit on the day of the act, in words; "" = it does. O(1)."""
+    found = (
+        _generation(rule, credit, on)
+        or _time(rule, credit)
+        or _kind(rule, credit, on)
+        or _place(rule, credit)
+        or _boundary(rule, credit)
+        or _host(rule, credit)
+        or _last_exchange(rule, credit, on)
+    )
+    return f"rule {rule.id} {found}" if found else ""
+
+
+def _generation(rule: OffsetRule, credit: Credit, on: dt.date) -> str:
+    taken = rule.programme_generations
+    if not taken:
+        return ""
+    if credit.generation not in taken:
+        shown = credit.generation or "not stated for the instrument"
+        return f"takes programme generation {', '.join(taken)}; this one is {shown}"
+    last = rule.old_generation_usable_until
+    if last is not None and credit.generation == taken[0] and on > last:
+        return f"took generation {taken[0]} until {last}; the act is of {on}"
+    return ""
+
+
+def _time(rule: OffsetRule, credit: Credit) -> str:
+    first = rule.reduction_from
+    if rule.reduction_from_forestry and credit.project_type == "forestry":
+        first = rule.reduction_from_forestry
+    if first is not None and (credit.reduction_from is None or credit.reduction_from < first):
+        return f"takes reductions from {first} on; these are {_since(credit.reduction_from)}"
+    after = rule.project_in_operation_after
+    exempt = credit.project_type in rule.project_in_operation_exempt_types
+    begun = credit.in_operation_from
+    if after is not None and not exempt and (begun is None or begun <= after):
+        return f"takes projects in operation after {after}; this one is {_since(begun)}"
+    window = rule.unregistered_reductions
+    if window is not None and "unregistered" in credit.flags:
+        made = credit.reduction_from
+        if made is None or not window.reduction_from <= made <= window.reduction_to:
+            return (
+                f"takes unregistered reductions of {window.reduction_from} to "
+                f"{window.reduction_to}; these are {_since(made)}"
+            )
+    return ""
+
+
+def _since(day: dt.date | None) -> str:
+    return f"of {day}" if day else "of no stated day"
+
+
+def _kind(rule: OffsetRule, credit: Credit, on: dt.date) -> str:
+    is_excluding = rule.exclusion_applies_to_use_from is None or (
+        on >= rule.exclusion_applies_to_use_from
+    )
+    later = rule.later_exclusion_from
+    kinds = rule.excluded_project_types if is_excluding else ()
+    kinds += rule.later_excluded_project_types if later is not None and on >= later else ()
+    if _is_kind(credit, kinds):
+        return f"excludes {credit.project_type or credit.gas}"
+    if rule.allowed_project_types and credit.project_type not in rule.allowed_project_types:
+        shown = credit.project_type or "not stated"
+        return f"takes projects of {', '.join(rule.allowed_project_types)}; this one is {shown}"
+    if rule.gases and credit.gas not in rule.gases:
+        return f"takes {', '.join(rule.gases)} only; this is {credit.gas or 'not stated'}"
+    share = credit.co2_ch4_share_bp
+    if share is not None and share < rule.co2_ch4_min_share_bp:
+        return (
+            f"asks for {rule.co2_ch4_min_share_bp} basis points of CO2 and CH4; these are {share}"
+        )
+    refused = [flag for flag in rule.excluded_flags if flag in credit.flags]
+    return f"excludes {', '.join(refused)}" if refused else ""
+
+
+def _is_kind(credit: Credit, kinds: tuple[str, ...]) -> bool:
+    return any(
+        credit.project_type == kind
+        or credit.project_type.startswith(f"{kind}_")
+        or credit.gas.lower() == kind
+        for kind in kinds
+    )
+
+
+def _place(rule: OffsetRule, credit: Credit) -> str:
+    shown = credit.region or "a region not stated"
+    if is_within(credit.region, ",".join(rule.exclude_host_regions)):
+        return f"excludes projects in {shown}"
+    for item in rule.locality:
+        if item.kind == "local_only" and not is_within(credit.region, item.region):
+            return f"takes credits from {item.region} only; this one is from {shown}"
+        is_partner = "partner" in credit.flags or is_within(credit.region, item.region)
+        if item.kind == "local_or_partner_only" and not is_partner:
+            return f"takes credits from {item.region} and its partners; this one is from {shown}"
+    kind = credit.project_type
+    places = ",".join(rule.allowed_regions_for_limited_types)
+    if kind in rule.region_limited_types and not is_within(credit.region, places):
+        return f"takes {kind} from listed regions only; this one is from {shown}"
+    local = ",".join(rule.local_regions)
+    if kind in rule.local_only_types and not is_within(credit.region, local):
+        return f"takes {kind} from {local} only; this one is from {shown}"
+    return ""
+
+
+def _boundary(rule: OffsetRule, credit: Credit) -> str:
+    if rule.exclude_from_covered_projects and credit.covered_by == "scheme":
+        return "excludes projects inside the covered entities of the scheme"
+    if rule.exclude_from_covered_projects_of_other_pilots and credit.covered_by == "other_pilot":
+        return "excludes projects inside the covered entities of other pilots"
+    return ""
+
+
+def _last_exchange(rule: OffsetRule, credit: Credit, on: dt.date) -> str:
+    last, made = rule.pre_2013_reductions_exchange_until, credit.reduction_from
+    if last is not None and on > last and made is not None and made.year < 2013:
+        return f"took reductions made before 2013 until {last}; the act is of {on}"
+    return ""
+
+
+def _host(rule: OffsetRule, credit: Credit) -> str:
+    after = rule.host_condition_if_project_registered_after
+    if not rule.host_condition or after is None:
+        return ""
+    is_new = credit.registered_on is None or credit.registered_on > after
+    if is_new and credit.host != "least_developed_country":
+        return f"takes projects registered after {after} from least developed countries only"
+    return ""

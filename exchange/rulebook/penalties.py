@@ -1,0 +1,104 @@
+"""What a shortfall costs: money in minor units, tonnes owed or deducted later. Pure functions.
+
+Which kind holds is the scheme's matter and dated; the kinds are those of `shapes.PENALTIES`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import msgspec
+
+from exchange.rulebook.shapes import PenaltyRule
+
+
+class Penalty(msgspec.Struct, frozen=True):
+    """What follows a shortfall; 0 and "" = nothing of it.
+
+    A range (`fine_min_minor` to `fine_max_minor`) leaves the choice to the authority. `carried`
+    is still owed next year, `deduction` is taken from next year's allocation, on `condition`.
+    """
+
+    fine_min_minor: int = 0
+    fine_max_minor: int = 0
+    carried_obligation_t: int = 0
+    instruments_due_t: int = 0
+    forced_deduction_t: int = 0
+    next_year_deduction_t: int = 0
+    condition: str = ""
+    consequence: str = ""
+
+
+def penalty(
+    rule: PenaltyRule,
+    shortfall_t: int,
+    *,
+    year: int = 0,
+    average_price_minor: int = 0,
+    held_t: int = 0,
+    on: dt.date | None = None,
+) -> Penalty:
+    """What the rule asks for a shortfall of an emission year, decided on a day. O(1).
+
+    `average_price_minor` is the price which the rule names as its base, `held_t` what can be taken
+    from the account by force. ValueError for a negative quantity or price, or a price that is
+    missing.
+    """
+    if min(shortfall_t, average_price_minor, held_t) < 0:
+        raise ValueError("a shortfall, a price and a holding are not negative")
+    match rule.kind:
+        case "fixed_per_tonne_plus_carry_forward":
+            fine = shortfall_t * _amount(rule, year)
+            carried_t = shortfall_t if rule.shortfall_carried_to_next_year else 0
+            return Penalty(fine, fine, carried_obligation_t=carried_t)
+        case "instrument_multiple":
+            return Penalty(instruments_due_t=shortfall_t * (rule.instruments_per_missing or 0))
+        case "no_fine":
+            return Penalty(consequence=rule.consequence)
+        case "multiple_of_market_price":
+            low, high = _multiples(rule, shortfall_t, average_price_minor)
+        case "forced_deduction_then_multiple_of_market_price":
+            low, high = _multiples(rule, shortfall_t, average_price_minor)
+            forced_t = min(shortfall_t, held_t)
+            return Penalty(
+                low, high, forced_deduction_t=forced_t, next_year_deduction_t=shortfall_t - forced_t
+            )
+        case _:
+            low = rule.fine_minor if rule.fine_minor is not None else rule.fine_min_minor or 0
+            high = rule.fine_minor if rule.fine_minor is not None else rule.fine_max_minor or 0
+    if shortfall_t == 0:
+        return Penalty()
+    deduction_t, condition = _deduction(rule, shortfall_t, on)
+    return Penalty(low, high, next_year_deduction_t=deduction_t, condition=condition)
+
+
+def _amount(rule: PenaltyRule, year: int) -> int:
+    # Indexed amounts as they were published; the law's own where none was seen.
+    observed = {item.year: item.amount for item in rule.observed_minor}
+    return observed.get(year, rule.amount_minor_per_t or 0)
+
+
+def _multiples(rule: PenaltyRule, shortfall_t: int, price_minor: int) -> tuple[int, int]:
+    if shortfall_t and not price_minor:
+        raise ValueError(f"the penalty needs a price: {rule.price_base or 'of the market'}")
+    most = rule.fine_cap_minor
+    fines = [shortfall_t * price_minor * (n or 0) for n in (rule.multiple_min, rule.multiple_max)]
+    low, high = (fine if most is None else min(fine, most) for fine in fines)
+    return low, high
+
+
+def _deduction(rule: PenaltyRule, shortfall_t: int, on: dt.date | None) -> tuple[int, str]:
+    ends = rule.next_year_deduction_ends_on
+    if ends is not None:  # until then as under the regulation that the rule amends
+        if on is not None and on < ends:
+            return shortfall_t, "if refusing to correct"
+        return 0, ""
+    match rule.next_year_deduction:
+        case "twice_the_shortfall":
+            return 2 * shortfall_t, ""
+        case "equal_to_shortfall_if_not_corrected":
+            return shortfall_t, "if not corrected"
+        case "equal_to_shortfall_if_refusing_to_correct":
+            return shortfall_t, "if refusing to correct"
+        case _:
+            return 0, ""

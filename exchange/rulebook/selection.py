@@ -1,0 +1,109 @@
+"""Which rules hold: by scheme, then emission year, then the date of the act."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import NamedTuple
+
+from exchange.rulebook.book import Rulebook, RulebookError
+from exchange.rulebook.shapes import ComplianceRules, OffsetRule, Scheme
+from exchange.rulebook.vintages import vintage_years
+
+
+class VintageVerdict(NamedTuple):
+    """Whether a vintage counts: the rule that decided, its source, the refusal ("" = counts)."""
+
+    rule_id: str
+    source: str
+    refusal: str
+
+
+def scheme_named(rulebook: Rulebook, scheme_id: str) -> Scheme:
+    """The scheme with that id; RulebookError names those that are known. O(schemes)."""
+    scheme = rulebook.scheme_of(scheme_id)
+    if scheme is None:
+        known = ", ".join(item.id for item in rulebook.scheme)
+        raise RulebookError(f"the rulebook knows no scheme {scheme_id}; known: {known}")
+    return scheme
+
+
+def is_in_force(rules: ComplianceRules, on: dt.date) -> bool:
+    """Whether an act of that day falls under the rules. O(1)."""
+    return rules.effective_from <= on and (rules.effective_to is None or on <= rules.effective_to)
+
+
+def rules_in_force(
+    rulebook: Rulebook, scheme_id: str, emission_year: int, on: dt.date, applies_to: str = ""
+) -> ComplianceRules | None:
+    """The rules of a scheme for an emission year on the date of the act. O(rules).
+
+    `applies_to` names a group of entities that has rules of its own.
+    """
+    scheme = rulebook.scheme_of(scheme_id)
+    for rules in scheme.rules if scheme else ():
+        is_year = not rules.emission_years or emission_year in rules.emission_years
+        if is_year and is_in_force(rules, on) and rules.applies_to == applies_to:
+            return rules
+    return None
+
+
+def open_emission_years(rulebook: Rulebook, scheme_id: str, on: dt.date) -> tuple[int, ...]:
+    """Emission years whose offset rules are in force on a date, rising. O(rules)."""
+    scheme = rulebook.scheme_of(scheme_id)
+    return tuple(
+        sorted(
+            year
+            for rules in (scheme.rules if scheme else ())
+            if any(rule.credit_types for rule in rules.offset) and is_in_force(rules, on)
+            for year in rules.emission_years
+        )
+    )
+
+
+def offset_rule(
+    rulebook: Rulebook, scheme_id: str, emission_year: int, on: dt.date, product: str
+) -> OffsetRule | None:
+    """The first rule for a credit type, None when there is none in force. O(rules)."""
+    rules = rules_in_force(rulebook, scheme_id, emission_year, on)
+    offsets = rules.offset if rules else ()
+    return next((rule for rule in offsets if product in rule.credit_types), None)
+
+
+def check_vintage(
+    rulebook: Rulebook, *, scheme_id: str, emission_year: int, on: dt.date, vintage: int
+) -> VintageVerdict:
+    """Whether allowances of a vintage count for an emission year on the date of the act. O(rules).
+
+    Without a rule in force, or with one that names no vintages, every vintage counts.
+    """
+    rules = rules_in_force(rulebook, scheme_id, emission_year, on)
+    labels = rules.usable_vintages if rules else ()
+    if rules is None or not labels or any(vintage in vintage_years(label) for label in labels):
+        return VintageVerdict(rules.id if rules else "", "", "")
+    text = (
+        f"rule {rules.id} takes allowances of vintage {', '.join(labels)} for {emission_year}; "
+        f"these are of {vintage}"
+    )
+    return VintageVerdict(rules.id, rulebook.citation(rules), text)
+
+
+def surrender_deadline(rules: ComplianceRules, emission_year: int) -> dt.date:
+    """The last day for an emission year, local; RulebookError when the rules name none. O(1)."""
+    surrender = rules.surrender
+    if surrender is not None and surrender.deadline is not None:
+        return surrender.deadline.date()
+    if surrender is None or not surrender.deadline_md:
+        raise RulebookError(f"rules {rules.id} name no deadline for the surrender")
+    year = emission_year + surrender.deadline_year_offset
+    return dt.date.fromisoformat(f"{year}-{surrender.deadline_md}")
+
+
+def calendar(scheme: Scheme, emission_year: int) -> list[tuple[dt.date, str, str]]:
+    """The days of a compliance year, rising: day, step, sectors. O(steps log steps)."""
+    steps = []
+    for item in scheme.calendar:
+        if emission_year in item.emission_years:
+            year = emission_year + item.year_offset
+            due = item.due or dt.date.fromisoformat(f"{year}-{item.due_md}")
+            steps.append((due, item.step, ", ".join(item.sectors)))
+    return sorted(steps)

@@ -1,0 +1,221 @@
+"""What types cannot say of a rulebook: ids, sources, dates, names of bases, kinds and zones."""
+
+from __future__ import annotations
+
+import datetime as dt
+import zoneinfo
+from collections import Counter
+from collections.abc import Iterator
+
+from exchange.rulebook.book import Rulebook
+from exchange.rulebook.shapes import (
+    BASES,
+    LOCALITIES,
+    PENALTIES,
+    ComplianceRules,
+    Locality,
+    OffsetRule,
+    PenaltyRule,
+    Scheme,
+)
+from exchange.rulebook.vintages import vintage_years
+
+BP = 10_000
+_NEEDED = {  # by kind of penalty
+    "fine_plus_double_deduction": ("fine_minor",),
+    "fine_range_then_deduction": ("fine_min_minor", "fine_max_minor"),
+    "fixed_per_tonne_plus_carry_forward": ("amount_minor_per_t",),
+    "forced_deduction_then_multiple_of_market_price": ("multiple_min", "multiple_max"),
+    "instrument_multiple": ("instruments_per_missing",),
+    "multiple_of_market_price": ("multiple_min", "multiple_max"),
+    "no_fine": (),
+}
+_NEEDED_LOCALITY = {  # by kind of locality
+    "local_only": ("region",),
+    "local_or_partner_only": ("region", "partner_cap_t"),
+    "max_nonlocal": ("region", "cap_bp", "cap_base"),
+    "max_share_without_flag": ("flag", "share_bp"),
+    "min_local_share": ("region", "share_bp"),
+    "preferred": ("region",),
+}
+
+
+def problems_of(rulebook: Rulebook) -> list[str]:
+    """Every inconsistency in words, table and key first; [] is sound. O(rules squared)."""
+    problems = [f"id {item} stands twice" for item in _twice(rulebook)]
+    known = {source.id for source in rulebook.source}
+    for where, sources in _sourced(rulebook):
+        problems += [f"{where}: sources: unknown source {item}" for item in sources - known]
+    for scheme in rulebook.scheme:
+        problems += _scheme(scheme)
+    for registry in rulebook.registry_rule:
+        problems += _zone(f"registry_rule {registry.id}", registry.timezone)
+    for venue in rulebook.venue:
+        problems += _zone(f"venue {venue.id}", venue.timezone)
+    return problems
+
+
+def _twice(rulebook: Rulebook) -> list[str]:
+    ids = Counter(source.id for source in rulebook.source)
+    rules: Counter[str] = Counter(scheme.id for scheme in rulebook.scheme)
+    for scheme in rulebook.scheme:
+        rules.update(item.id for item in scheme.rules)
+        rules.update(rule.id for item in scheme.rules for rule in item.offset)
+        rules.update(item.id for item in scheme.supply_control)
+    units = Counter(unit.code for unit in rulebook.unit_type)
+    markets = Counter(market.id for venue in rulebook.venue for market in venue.market)
+    vectors = Counter(vector.id for vector in rulebook.vector)
+    every = (ids, rules, units, markets, vectors)
+    return sorted(item for counter in every for item, count in counter.items() if count > 1)
+
+
+def _sourced(rulebook: Rulebook) -> Iterator[tuple[str, set[str]]]:
+    for unit in rulebook.unit_type:
+        yield f"unit_type {unit.code}", set(unit.sources)
+    for account in rulebook.account_type:
+        yield f"account_type {account.code}", set(account.sources)
+    for change in rulebook.transaction_type:
+        yield f"transaction_type {change.code}", set(change.sources)
+    for programme in rulebook.credit_programme:
+        yield f"credit_programme {programme.id}", set(programme.sources)
+    for registry in rulebook.registry_rule:
+        yield f"registry_rule {registry.id}", set(registry.sources)
+    for control in rulebook.control:
+        yield f"control {control.id}", set(control.sources)
+    for venue in rulebook.venue:
+        yield f"venue {venue.id}", set(venue.sources)
+        for market in venue.market:
+            yield f"venue {venue.id}, market {market.id}", set(market.sources)
+    for scheme in rulebook.scheme:
+        for rules in scheme.rules:
+            where = f"scheme {scheme.id}, rules {rules.id}"
+            yield where, set(rules.sources)
+            yield f"{where}, surrender", set(rules.surrender.sources if rules.surrender else ())
+            yield f"{where}, penalty", set(rules.penalty.sources if rules.penalty else ())
+            for rule in rules.offset:
+                yield f"{where}, offset {rule.id}", set(rule.sources)
+        for step in scheme.calendar:
+            yield f"scheme {scheme.id}, calendar {step.step}", set(step.sources)
+        for reserve in scheme.supply_control:
+            yield f"scheme {scheme.id}, supply_control {reserve.id}", set(reserve.sources)
+    for vector in rulebook.vector:
+        yield f"vector {vector.id}", set(vector.sources)
+
+
+def _scheme(scheme: Scheme) -> list[str]:
+    where = f"scheme {scheme.id}"
+    problems = _zone(where, scheme.timezone)
+    for rules in scheme.rules:
+        problems += _rules(f"{where}, rules {rules.id}", rules)
+    for at, one in enumerate(scheme.rules):
+        problems += [
+            f"{where}: rules {one.id} and {two.id} are both in force for "
+            f"{_shared_years(one, two)} from {max(one.effective_from, two.effective_from)}"
+            for two in scheme.rules[at + 1 :]
+            if _clash(one, two)
+        ]
+    for control in scheme.supply_control:
+        if control.effective_from > control.effective_to:
+            problems.append(
+                f"{where}, supply_control {control.id}: effective_from is after effective_to"
+            )
+    for step in scheme.calendar:
+        if (step.due is None) == (step.due_md == ""):
+            problems.append(f"{where}, calendar {step.step}: either due or due_md must be given")
+        problems += _month_day(f"{where}, calendar {step.step}: due_md", step.due_md)
+    return problems
+
+
+def _zone(where: str, name: str) -> list[str]:
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (ValueError, zoneinfo.ZoneInfoNotFoundError):
+        return [f"{where}: timezone: unknown time zone {name}"]
+    return []
+
+
+def _clash(one: ComplianceRules, two: ComplianceRules) -> bool:
+    begin = max(one.effective_from, two.effective_from)
+    end = min(one.effective_to or dt.date.max, two.effective_to or dt.date.max)
+    years = not one.emission_years or not two.emission_years
+    years = years or bool(set(one.emission_years) & set(two.emission_years))
+    return one.applies_to == two.applies_to and begin <= end and years
+
+
+def _shared_years(one: ComplianceRules, two: ComplianceRules) -> str:
+    shared = set(one.emission_years) & set(two.emission_years)
+    years = sorted(shared or {*one.emission_years, *two.emission_years})
+    return ", ".join(map(str, years)) or "any year"
+
+
+def _rules(where: str, rules: ComplianceRules) -> list[str]:
+    problems = []
+    if rules.effective_to and rules.effective_from > rules.effective_to:
+        problems.append(f"{where}: effective_from is after effective_to")
+    for label in rules.usable_vintages:
+        if not vintage_years(label):
+            problems.append(f"{where}: usable_vintages: {label} ends in no year")
+    if rules.surrender:
+        for key in ("deadline_md", "report_due_md", "allocation_md"):
+            value = getattr(rules.surrender, key)
+            problems += _month_day(f"{where}, surrender: {key}", value)
+    if rules.penalty:
+        problems += _penalty(f"{where}, penalty", rules.penalty)
+    for rule in rules.offset:
+        problems += _offset(f"{where}, offset {rule.id}", rule)
+    return problems
+
+
+def _month_day(where: str, text: str) -> list[str]:
+    try:
+        if text:
+            dt.date.fromisoformat(f"2001-{text}")
+    except ValueError:
+        return [f"{where}: {text} is no month and day"]
+    return []
+
+
+def _penalty(where: str, penalty: PenaltyRule) -> list[str]:
+    if penalty.kind not in PENALTIES:
+        return [f"{where}: kind: {penalty.kind} is none of {', '.join(PENALTIES)}"]
+    missing = [key for key in _NEEDED[penalty.kind] if getattr(penalty, key) is None]
+    return [f"{where}: {key} is missing, a penalty {penalty.kind} needs it" for key in missing]
+
+
+def _offset(where: str, rule: OffsetRule) -> list[str]:
+    problems = []
+    if not rule.sources:
+        problems.append(f"{where}: sources is empty")
+    if rule.cap_bp is None and "cap_bp" not in rule.unknown:
+        problems.append(f"{where}: cap_bp is missing and not in unknown")
+    if rule.credit_types and rule.cap_base not in BASES:
+        problems.append(f"{where}: cap_base: {rule.cap_base} is none of {', '.join(BASES)}")
+    if bool(rule.group) != (rule.group_cap_bp is not None):
+        problems.append(f"{where}: group and group_cap_bp belong together")
+    if rule.group and rule.group_cap_base not in BASES:
+        problems.append(f"{where}: group_cap_base: {rule.group_cap_base} is none of the bases")
+    if rule.old_generation_usable_until and not rule.programme_generations:
+        problems.append(f"{where}: old_generation_usable_until without programme_generations")
+    shares = [("cap_bp", rule.cap_bp), ("group_cap_bp", rule.group_cap_bp)]
+    shares += [("cap_steps", step.cap_bp) for step in rule.cap_steps]
+    shares += [("co2_ch4_min_share_bp", rule.co2_ch4_min_share_bp)]
+    problems += [
+        f"{where}: {key} {value} is outside 0..{BP}"
+        for key, value in shares
+        if value is not None and not 0 <= value <= BP
+    ]
+    for local in rule.locality:
+        problems += _locality(f"{where}, locality {local.kind}", local)
+    return problems
+
+
+def _locality(where: str, local: Locality) -> list[str]:
+    if local.kind not in LOCALITIES:
+        return [f"{where}: kind is none of {', '.join(LOCALITIES)}"]
+    needed = _NEEDED_LOCALITY[local.kind]
+    problems = [f"{where}: {key} is missing" for key in needed if getattr(local, key) in (None, "")]
+    if local.kind == "min_local_share" and local.share_bp == 0:
+        problems.append(f"{where}: share_bp 0 asks for nothing")
+    if local.cap_base and local.cap_base not in BASES:
+        problems.append(f"{where}: cap_base: {local.cap_base} is none of the bases")
+    return problems

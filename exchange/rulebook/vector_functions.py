@@ -1,0 +1,435 @@
+"""The functions that vectors may name: from a file's words to the rule and back.
+
+Each takes the rulebook, then the keys of `input` by name, and gives the keys of `expected`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from exchange.rulebook import allocation, penalties, prices, registries, supply
+from exchange.rulebook.book import Rulebook, RulebookError
+from exchange.rulebook.eligibility import Credit
+from exchange.rulebook.offsets import Accepted, headroom, offset_plan
+from exchange.rulebook.selection import (
+    calendar,
+    check_vintage,
+    rules_in_force,
+    scheme_named,
+    surrender_deadline,
+)
+from exchange.rulebook.shapes import ComplianceRules, IntensityCoefficient, PenaltyRule
+
+Found = Mapping[str, Any]
+_INTENSITY = IntensityCoefficient(slope_bp=1_500, band_bp=2_000, max_bp=300, min_bp=-300)
+
+
+def _rules(
+    rulebook: Rulebook, scheme: str, year: int, on: dt.date, applies_to: str = ""
+) -> ComplianceRules:
+    scheme_named(rulebook, scheme)
+    rules = rules_in_force(rulebook, scheme, year, on, applies_to)
+    if rules is None:
+        raise RulebookError(f"scheme {scheme} has no rule in force on {on} for {year}")
+    return rules
+
+
+def _rounding(word: str, known: str) -> None:
+    if word != known:
+        raise RulebookError(f"rounding is {known}, not {word}")
+
+
+def _credits(tables: list[dict[str, Any]]) -> list[Credit]:
+    tables = [{**table, "flags": tuple(table.get("flags", ()))} for table in tables]
+    unknown = sorted({key for table in tables for key in table} - set(Credit._fields))
+    if unknown:
+        raise RulebookError(f"unknown key {', '.join(unknown)} of a credit")
+    return [Credit(**table) for table in tables]
+
+
+# -- offsets and vintages --------------------------------------------------------------------------
+
+
+def _offset_cap(rulebook: Rulebook, base_t: int, cap_bp: int, rounding: str = "floor") -> Found:
+    _rounding(rounding, "floor")
+    return {"cap_t": allocation.share(base_t, cap_bp)}
+
+
+def _offset_plan(
+    rulebook: Rulebook,
+    scheme: str = "",
+    emission_year: int = 0,
+    on: dt.date = dt.date.min,
+    bases: dict[str, int] | None = None,
+    credits: list[dict[str, Any]] | None = None,  # noqa: A002 - a word of the file
+    used: list[dict[str, Any]] | None = None,
+    scheme_used_t: int = 0,
+    applies_to: str = "",
+    obligation_t: int | None = None,
+    ccer_t: int = 0,
+    ffcer_t: int = 0,
+    verified_t: int | None = None,
+    local_t: int = 0,
+    nonlocal_t: int = 0,
+) -> Found:
+    # Short for Fujian (an obligation) and Guangdong (verified emissions); else all by name.
+    if obligation_t is not None:
+        return _fujian(rulebook, obligation_t, ccer_t, ffcer_t)
+    if verified_t is not None:
+        return _guangdong(rulebook, verified_t, local_t, nonlocal_t)
+    rules = rules_in_force(rulebook, scheme, emission_year, on, applies_to)
+    if rules is not None:
+        applies_to = ""
+    else:
+        rules = _rules(rulebook, scheme, emission_year, on)
+    if rules.offset and all(rule.applies_to != applies_to for rule in rules.offset):
+        raise RulebookError(f"no offset rule of {rules.id} applies to {applies_to or 'everybody'}")
+    found = offset_plan(
+        rules,
+        _credits(credits or []),
+        emission_year=emission_year,
+        on=on,
+        bases=bases or {},
+        used=_credits(used or []),
+        scheme_used_t=scheme_used_t,
+        applies_to=applies_to,
+    )
+    return {
+        "accepted_t": [item.accepted_t for item in found],
+        "total_t": sum(item.accepted_t for item in found),
+        "rules": [item.rule_id for item in found],
+        "reasons": [item.reason for item in found],
+    }
+
+
+def _fujian(rulebook: Rulebook, obligation_t: int, ccer_t: int, ffcer_t: int) -> Found:
+    rules = _rules(rulebook, "cn-pilot-fujian", 2024, dt.date(2025, 6, 30))
+    offered = [Credit("CCER", ccer_t, region="CN-FJ"), Credit("FFCER", ffcer_t, region="CN-FJ")]
+    bases = {"surrender_obligation": obligation_t}
+    ccer, ffcer = _planned(rules, offered, 2024, bases)
+    order = [rule.credit_types[0].lower() for rule in rules.offset]
+    return {
+        "ccer_accepted_t": ccer.accepted_t,
+        "ffcer_accepted_t": ffcer.accepted_t,
+        "order": f"{order[0]}_first",
+    }
+
+
+def _guangdong(rulebook: Rulebook, verified_t: int, local_t: int, nonlocal_t: int) -> Found:
+    rules = _rules(rulebook, "cn-pilot-guangdong", 2016, dt.date(2017, 6, 20))
+    offered = [
+        Credit("CCER", local_t, region="CN-GD", project_type="forestry"),
+        Credit("CCER", nonlocal_t, region="CN-XJ", project_type="wind"),
+    ]
+    local, outside = _planned(rules, offered, 2016, {"verified_emissions": verified_t})
+    return {
+        "local_accepted_t": local.accepted_t,
+        "nonlocal_accepted_t": outside.accepted_t,
+        "reason": outside.reason or local.reason,
+    }
+
+
+def _planned(
+    rules: ComplianceRules, offered: list[Credit], year: int, bases: dict[str, int]
+) -> list[Accepted]:
+    return offset_plan(rules, offered, emission_year=year, on=rules.effective_from, bases=bases)
+
+
+def _offset_headroom(
+    rulebook: Rulebook,
+    scheme: str,
+    emission_year: int,
+    on: dt.date,
+    bases: dict[str, int],
+    used: list[dict[str, Any]] | None = None,
+    scheme_used_t: int = 0,
+) -> Found:
+    limits = headroom(
+        _rules(rulebook, scheme, emission_year, on),
+        emission_year=emission_year,
+        bases=bases,
+        used=_credits(used or []),
+        scheme_used_t=scheme_used_t,
+    )
+    return {"left_t": [item.left_t for item in limits], "limits": [item.name for item in limits]}
+
+
+def _vintage(
+    rulebook: Rulebook, scheme: str, emission_year: int, on: dt.date, vintage: int
+) -> Found:
+    verdict = check_vintage(
+        rulebook, scheme_id=scheme, emission_year=emission_year, on=on, vintage=vintage
+    )
+    return {"counts": verdict.refusal == "", "rule": verdict.rule_id}
+
+
+def _rule_in_force(rulebook: Rulebook, scheme: str, emission_year: int, on: dt.date) -> Found:
+    rules = rules_in_force(rulebook, scheme, emission_year, on)
+    return {"rule": rules.id if rules else ""}
+
+
+def _deadline(rulebook: Rulebook, scheme: str, emission_year: int, on: dt.date) -> Found:
+    return {"due": surrender_deadline(_rules(rulebook, scheme, emission_year, on), emission_year)}
+
+
+def _calendar(rulebook: Rulebook, scheme: str, emission_year: int) -> Found:
+    steps = calendar(scheme_named(rulebook, scheme), emission_year)
+    return {"days": [day for day, _, _ in steps], "steps": [step for _, step, _ in steps]}
+
+
+# -- allocation ------------------------------------------------------------------------------------
+
+
+def _scheme_cap(rulebook: Rulebook, scheme: str, year: int) -> Found:
+    return {"cap_t": allocation.scheme_cap(scheme_named(rulebook, scheme), year)}
+
+
+def _free_share(rulebook: Rulebook, scheme: str, year: int) -> Found:
+    rules = _rules(rulebook, scheme, year, dt.date(year, 12, 31))
+    return {"share_bp": allocation.industry_free_share(rules, year)}
+
+
+def _shortage(rulebook: Rulebook, verified_t: int, initial_allocation_t: int, cap_bp: int) -> Found:
+    return allocation.shortage_top_up(verified_t, initial_allocation_t, cap_bp)._asdict()
+
+
+def _provisional(
+    rulebook: Rulebook, scheme: str, emission_year: int, on: dt.date, base_t: int
+) -> Found:
+    rules = _rules(rulebook, scheme, emission_year, on)
+    if rules.provisional_allocation_bp is None:
+        raise RulebookError(f"rules {rules.id} know no provisional allocation")
+    return {"allocation_t": allocation.share(base_t, rules.provisional_allocation_bp)}
+
+
+def _borrowing(
+    rulebook: Rulebook, scheme: str, emission_year: int, on: dt.date, verified_t: int,
+    allocation_t: int,
+) -> Found:  # fmt: skip
+    rules = _rules(rulebook, scheme, emission_year, on)
+    return {"borrowing_max_t": allocation.borrowing_max(rules, verified_t, allocation_t)}
+
+
+def _intensity(
+    rulebook: Rulebook, emissions_t: int, balance_micro: int, intensity_micro: int
+) -> Found:
+    rules = _rules(rulebook, "cn-national", 2026, dt.date(2026, 12, 31))
+    found = allocation.intensity_allocation(rules, emissions_t, balance_micro, intensity_micro)
+    return found._asdict()
+
+
+def _carry_over(
+    rulebook: Rulebook, sold_t: int, bought_t: int, position_t: int, scheme: str = "cn-national"
+) -> Found:
+    rule = scheme_named(rulebook, scheme).carry_over
+    if rule is None:
+        raise RulebookError(f"scheme {scheme} has no carry_over")
+    return {"max_carry_t": allocation.carry_over(rule, sold_t, bought_t, position_t)}
+
+
+def _carry_over_day(rulebook: Rulebook, applied_on: dt.date) -> Found:
+    rule = scheme_named(rulebook, "cn-national").carry_over
+    if rule is None:
+        raise RulebookError("scheme cn-national has no carry_over")
+    return {"processed_by": allocation.carry_over_processed_by(rule, applied_on) or ""}
+
+
+def _sale_max(
+    rulebook: Rulebook, scheme: str, emission_year: int, on: dt.date, free_allocation_t: int
+) -> Found:
+    rules = _rules(rulebook, scheme, emission_year, on)
+    most_t = allocation.sale_max(rules, free_allocation_t)
+    return {"sale_max_t": free_allocation_t if most_t is None else most_t}
+
+
+def _holding_limit(rulebook: Rulebook, scheme: str, annual_budget_t: int) -> Found:
+    rule = scheme_named(rulebook, scheme).holding_limit
+    if rule is None:
+        raise RulebookError(f"scheme {scheme} has no holding_limit")
+    return {"holding_limit_t": allocation.holding_limit(rule, annual_budget_t)}
+
+
+# -- penalties -------------------------------------------------------------------------------------
+
+
+def _penalty(
+    rulebook: Rulebook,
+    shortfall_t: int,
+    kind: str = "",
+    scheme: str = "",
+    emission_year: int = 0,
+    on: dt.date | None = None,
+    average_price_minor: int = 0,
+    held_t: int = 0,
+    multiple_min: int | None = None,
+    multiple_max: int | None = None,
+    amount_minor_per_t: int | None = None,
+    instruments_per_missing: int | None = None,
+) -> Found:
+    # By a scheme's rule of that year and day, or by a kind with its own numbers.
+    if kind:
+        rule = PenaltyRule(
+            kind=kind,
+            multiple_min=multiple_min,
+            multiple_max=multiple_max,
+            amount_minor_per_t=amount_minor_per_t,
+            instruments_per_missing=instruments_per_missing,
+            shortfall_carried_to_next_year=True,
+        )
+    else:
+        rules = _rules(rulebook, scheme, emission_year, on or dt.date.min)
+        if rules.penalty is None:
+            raise RulebookError(f"rules {rules.id} name no penalty")
+        rule = rules.penalty
+    found = penalties.penalty(
+        rule,
+        shortfall_t,
+        year=emission_year,
+        average_price_minor=average_price_minor,
+        held_t=held_t,
+        on=on,
+    )
+    return {"fine_minor": found.fine_max_minor, **msgspec.structs.asdict(found)}
+
+
+# -- supply ----------------------------------------------------------------------------------------
+
+
+def _msr_intake(rulebook: Rulebook, regime: str, tnac_t: int) -> Found:
+    for scheme in rulebook.scheme:
+        for rule in scheme.supply_control:
+            if rule.id == regime:
+                return supply.reserve_move(rule, tnac_t)._asdict()
+    raise RulebookError(f"the rulebook knows no supply_control {regime}")
+
+
+def _redistribute(
+    rulebook: Rulebook, cancelled_t: int, next_first_proposed_t: list[int], cap_bp: int
+) -> Found:
+    added, excess = supply.redistribute(cancelled_t, next_first_proposed_t, cap_bp)
+    return {"added_t": added, "to_stability_account_t": excess}
+
+
+# -- prices ----------------------------------------------------------------------------------------
+
+
+def _price_band(
+    rulebook: Rulebook, previous_close_minor: int, limit_bp: int, tick_minor: int,
+    rounding: str = "half_up",
+) -> Found:  # fmt: skip
+    _rounding(rounding, "half_up")
+    band = prices.price_band(previous_close_minor, limit_bp, tick_minor)
+    return {"low_minor": band.low, "high_minor": band.high}
+
+
+def _trades(tables: list[dict[str, int]]) -> list[prices.Trade]:
+    return [(table["price_minor"], table["qty_t"]) for table in tables]
+
+
+def _close_price(
+    rulebook: Rulebook, rule: str, open_minor: int, trades: list[dict[str, int]]
+) -> Found:
+    least = {"guangdong": 100, "national": 0}
+    if rule not in least:
+        raise RulebookError(f"unknown rule {rule}; known: {', '.join(least)}")
+    return {"close_minor": prices.close_price(_trades(trades), open_minor, least[rule])}
+
+
+def _reserve_price(rulebook: Rulebook, share_bp: int, trades: list[dict[str, int]]) -> Found:
+    return {"reserve_minor": prices.reserve_price(_trades(trades), share_bp)}
+
+
+def _composite(rulebook: Rulebook, scheme: str, on: dt.date, closes: dict[str, int]) -> Found:
+    rule = scheme_named(rulebook, scheme).composite_price
+    if rule is None:
+        raise RulebookError(f"scheme {scheme} has no composite_price")
+    return {"composite_minor": prices.composite_price(rule, on, closes)}
+
+
+def _order_to_trade(
+    rulebook: Rulebook, order_volume_t: int, trade_volume_t: int, order_count: int,
+    trade_count: int,
+) -> Found:  # fmt: skip
+    return {
+        "volume_ratio": prices.order_to_trade(order_volume_t, trade_volume_t),
+        "number_ratio": prices.order_to_trade(order_count, trade_count),
+    }
+
+
+def _fee(
+    rulebook: Rulebook, qty_t: int, trading_minor_per_1000t: int, clearing_minor_per_1000t: int
+) -> Found:
+    fees = (trading_minor_per_1000t, clearing_minor_per_1000t)
+    return {"fee_minor": sum(prices.fee_per_1000t(qty_t, fee) for fee in fees)}
+
+
+# -- registries ------------------------------------------------------------------------------------
+
+
+def _registry_execution(
+    rulebook: Rulebook,
+    registry: str,
+    trusted: bool,
+    approved: dt.datetime,
+    holidays: list[dt.date] | None = None,
+) -> Found:
+    hours = registries.hours_of(rulebook, registry, holidays or ())
+    found = registries.transfer_execution(hours, approved, is_trusted=trusted)
+    return {key: value for key, value in found._asdict().items() if value is not None}
+
+
+def _trusted_list(
+    rulebook: Rulebook,
+    approved: dt.datetime,
+    working_days: int,
+    registry: str = "union-registry",
+    holidays: list[dt.date] | None = None,
+) -> Found:
+    hours = registries.hours_of(rulebook, registry, holidays or ())
+    return {"effective": registries.trusted_list_effective(hours, approved, working_days)}
+
+
+def _split_block(rulebook: Rulebook, serial_start: int, serial_end: int, take_t: int) -> Found:
+    found = registries.split_block(serial_start, serial_end, take_t)
+    return {
+        name: {"serial_start": first, "serial_end": last}
+        for name, (first, last) in found._asdict().items()
+    }
+
+
+FUNCTIONS: dict[str, Callable[..., Found]] = {
+    "borrowing": _borrowing,
+    "calendar": _calendar,
+    "carry_over": _carry_over,
+    "carry_over_day": _carry_over_day,
+    "close_price": _close_price,
+    "cn_intensity_allocation": _intensity,
+    "composite_price": _composite,
+    "fee": _fee,
+    "holding_limit": _holding_limit,
+    "industry_free_share": _free_share,
+    "msr_intake": _msr_intake,
+    "offset_cap": _offset_cap,
+    "offset_headroom": _offset_headroom,
+    "offset_plan": _offset_plan,
+    "order_to_trade": _order_to_trade,
+    "penalty": _penalty,
+    "price_band": _price_band,
+    "provisional_allocation": _provisional,
+    "redistribute": _redistribute,
+    "registry_execution": _registry_execution,
+    "reserve_price": _reserve_price,
+    "rule_in_force": _rule_in_force,
+    "sale_max": _sale_max,
+    "scheme_cap": _scheme_cap,
+    "shortage_top_up": _shortage,
+    "split_block": _split_block,
+    "surrender_deadline": _deadline,
+    "trusted_list_effective": _trusted_list,
+    "vintage": _vintage,
+}
+"""By the word that a vector's `function` names."""

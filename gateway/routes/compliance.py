@@ -1,0 +1,225 @@
+"""What to surrender for a compliance year: the cheapest plan that the rules allow."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import msgspec
+
+from exchange.compliance import Lot, PlanError, SurrenderPlan, plan_surrender
+from exchange.decimals import from_minor
+from exchange.messages.reasons import EdgeReason
+from exchange.reference.venue import Instrument
+from exchange.rulebook import Rulebook, RulebookError, load_rulebook
+from exchange.rulebook.eligibility import Credit
+from exchange.rulebook.selection import rules_in_force, surrender_deadline
+from exchange.rulebook.shapes import ComplianceRules
+from exchange.settings import YEAR_MAX
+from gateway.holdings import FROZEN, PLEDGED, REGISTRY, TRADING
+from gateway.refusal import Refused
+from gateway.routes.table import Call, Reply, Route
+from gateway.venue_view import MarketView
+
+HELD = {
+    REGISTRY: "",
+    TRADING: "in the trading position: release it first",
+    FROZEN: "frozen by the authority",
+    PLEDGED: "pledged to account {lender}: only the lender releases it",
+}
+"""Why units in a position cannot be surrendered; "" = they can."""
+
+
+class PlanQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whose obligation of which emission year; `scheme` where the market has several."""
+
+    account: int
+    year: int
+    scheme: str = ""
+
+
+class PlannedRow(msgspec.Struct, frozen=True):
+    """Tonnes of an instrument to surrender, what one would fetch, and the rule that takes it."""
+
+    symbol: str
+    quantity: int
+    price: str
+    rule: str
+
+
+class LeftRow(msgspec.Struct, frozen=True):
+    """Tonnes of an instrument that are not in the plan, and why."""
+
+    symbol: str
+    quantity: int
+    reason: str
+
+
+class LimitRow(msgspec.Struct, frozen=True):
+    """A limit of the rules, and what the plan leaves of it, tonnes."""
+
+    rule: str
+    name: str
+    limit: int
+    left: int
+
+
+class SurrenderPlanReply(msgspec.Struct, frozen=True):
+    """A plan. Nothing is done by it: each row is a SurrenderUnits instruction to give."""
+
+    market: str
+    account: int
+    scheme: str
+    year: int
+    due: str  # the last day, ISO; "" where the rulebook does not know it
+    currency: str
+    obligation: int
+    surrendered: int
+    owed: int
+    cost: str
+    missing: int
+    surrender: list[PlannedRow]
+    left: list[LeftRow]
+    limits: list[LimitRow]
+    source: str
+
+
+@cache
+def rulebook() -> Rulebook:
+    """The rulebook of the package, read once."""
+    return load_rulebook()
+
+
+async def get_surrender_plan(call: Call) -> Reply:
+    """The cheapest admissible surrender for what is still owed, at the last prices."""
+    query = call.query
+    view = _view(call, query.account)
+    if not 1 <= query.year <= YEAR_MAX:
+        raise Refused(EdgeReason.INVALID_FIELD, f"year: {query.year} is outside 1..{YEAR_MAX}")
+    instruments = _instruments(call, view.market.code, query.scheme)
+    scheme = instruments[0].scheme
+    obligation = view.holdings.obligations.get((query.account, query.year))
+    if obligation is None:
+        what = f"an obligation of account {query.account} for {query.year}"
+        raise Refused(EdgeReason.NOT_FOUND, what)
+    on = rulebook().local_date(scheme, call.context.clock.now_ns())
+    rules = rules_in_force(rulebook(), scheme, query.year, on)
+    if rules is None:
+        raise Refused(EdgeReason.NOT_FOUND, f"a rule of {scheme} for {query.year} in force on {on}")
+    given = {
+        item.id: view.holdings.surrendered.get((query.account, query.year, item.id), 0)
+        for item in instruments
+    }
+    surrendered = sum(given.values())
+    used = [_credit(i, given[i.id]) for i in instruments if i.kind == "offset" and given[i.id]]
+    lots = _lots(view, query.account, instruments)
+    try:
+        plan = plan_surrender(
+            rules,
+            lots,
+            owed_t=max(0, obligation - surrendered),
+            emission_year=query.year,
+            on=on,
+            bases={"surrender_obligation": obligation},
+            used=used,
+        )
+    except KeyError as error:
+        raise Refused(EdgeReason.NOT_FOUND, f"a base: {error.args[0]}") from None
+    except PlanError as error:
+        raise Refused(EdgeReason.INVALID_FIELD, str(error)) from None
+    return Reply(
+        _reply(view, query, rules, plan, (obligation, surrendered), {i.id: i for i in instruments})
+    )
+
+
+def _view(call: Call, account: int) -> MarketView:
+    for code, view in call.context.views.items():
+        if account in call.context.visible_accounts(call.key, code):
+            return view
+    raise Refused(EdgeReason.NOT_FOUND, f"account {account}")
+
+
+def _instruments(call: Call, market: str, scheme: str) -> list[Instrument]:
+    found = call.context.venue.instruments_of(market)
+    schemes = sorted({item.scheme for item in found})
+    if not scheme and len(schemes) != 1:
+        raise Refused(EdgeReason.INVALID_FIELD, f"scheme: give one of {', '.join(schemes)}")
+    mine = [item for item in found if item.scheme == (scheme or schemes[0])]
+    if not mine:
+        raise Refused(EdgeReason.INVALID_FIELD, f"scheme: market {market} has {', '.join(schemes)}")
+    return mine
+
+
+def _credit(instrument: Instrument, quantity: int) -> Credit:
+    return Credit(instrument.product, quantity, generation=instrument.generation)
+
+
+def _lots(view: MarketView, account: int, instruments: list[Instrument]) -> list[Lot]:
+    named = {item.id: item for item in instruments}
+    lots = []
+    for key in view.holdings.keys():  # noqa: SIM118 - no mapping
+        item = named.get(key.instrument_id)
+        if item is None or key.account != account:
+            continue
+        state = view.positions.instruments.get(item.id)
+        price = (state.last_price or state.reference_price) if state else 0
+        credit = _credit(item, 0) if item.kind == "offset" else None
+        held = HELD[key.position].format(lender=key.lender)
+        quantity = view.holdings.quantity(key)
+        lots.append(
+            Lot(item.id, quantity, price or item.reference_price, item.vintage, credit, held)
+        )
+    return lots
+
+
+def _reply(
+    view: MarketView,
+    query: PlanQuery,
+    rules: ComplianceRules,
+    plan: SurrenderPlan,
+    done: tuple[int, int],
+    instruments: dict[int, Instrument],
+) -> SurrenderPlanReply:
+    digits = view.market.minor_digits
+    scheme = next(iter(instruments.values())).scheme
+    try:
+        due = surrender_deadline(rules, query.year).isoformat()
+    except RulebookError:
+        due = ""
+    return SurrenderPlanReply(
+        market=view.market.code,
+        account=query.account,
+        scheme=scheme,
+        year=query.year,
+        due=due,
+        currency=view.market.currency,
+        obligation=done[0],
+        surrendered=done[1],
+        owed=max(0, done[0] - done[1]),
+        cost=from_minor(plan.cost_minor, digits),
+        missing=plan.short_t,
+        surrender=[
+            PlannedRow(
+                instruments[item.lot.lot_id].symbol,
+                item.quantity_t,
+                from_minor(item.lot.price_minor, digits),
+                item.rule_id,
+            )
+            for item in plan.chosen
+        ],
+        left=[
+            LeftRow(
+                instruments[item.lot.lot_id].symbol,
+                item.quantity_t,
+                item.reason,
+            )
+            for item in plan.refused
+        ],
+        limits=[LimitRow(i.rule_id, i.name, i.limit_t, i.left_t) for i in plan.limits],
+        source=rulebook().citation(rules),
+    )
+
+
+ROUTES: tuple[Route, ...] = (
+    Route("GET", "/surrender-plan", "The cheapest surrender that the rules allow",
+          get_surrender_plan, SurrenderPlanReply, query=PlanQuery),
+)  # fmt: skip

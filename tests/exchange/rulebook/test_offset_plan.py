@@ -1,0 +1,130 @@
+"""No plan exceeds a limit, whatever is offered and in whatever order."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exchange.rulebook import load_rulebook
+from exchange.rulebook.eligibility import Credit
+from exchange.rulebook.offsets import headroom, offset_plan
+from exchange.rulebook.selection import rules_in_force
+from exchange.rulebook.shapes import BASES, ComplianceRules
+
+BOOK = load_rulebook()
+CASES = [
+    ("cn-national", 2023, dt.date(2024, 12, 31)),
+    ("cn-pilot-beijing", 2015, dt.date(2016, 6, 15)),
+    ("cn-pilot-shanghai", 2022, dt.date(2023, 9, 30)),
+    ("cn-pilot-guangdong", 2017, dt.date(2018, 6, 20)),
+    ("cn-pilot-hubei", 2014, dt.date(2015, 6, 30)),
+    ("cn-pilot-chongqing", 2022, dt.date(2023, 6, 20)),
+    ("cn-pilot-fujian", 2020, dt.date(2021, 6, 30)),
+    ("ca-qc", 2025, dt.date(2026, 11, 1)),
+]
+CREDITS = st.builds(
+    Credit,
+    unit=st.sampled_from(["CCER", "PHCER", "BCER", "FFCER", "CQCER", "SHCER", "ARBOC", "CER"]),
+    quantity_t=st.integers(1, 60_000),
+    generation=st.sampled_from(
+        ["old_filed_before_2017-03-14", "new_registered_from_2024-01-22"],
+    ),
+    project_type=st.sampled_from(["forestry", "wind", "rural_biogas", "hydro"]),
+    region=st.sampled_from(["CN-BJ", "CN-GD", "CN-FJ", "CN-CQ", "CN-HB", "CN-SH", "CN-XJ", ""]),
+    reduction_from=st.sampled_from([None, dt.date(2013, 1, 1), dt.date(2015, 5, 31)]),
+    flags=st.sampled_from(
+        [(), ("partner",), ("unregistered",), ("direct_environmental_benefit_in_state",)],
+    ),
+)
+
+
+def rules_of(scheme: str, year: int, on: dt.date) -> ComplianceRules:
+    rules = rules_in_force(BOOK, scheme, year, on)
+    assert rules is not None
+    return rules
+
+
+@pytest.mark.parametrize(("scheme", "year", "on"), CASES, ids=[case[0] for case in CASES])
+@given(
+    offered=st.lists(CREDITS, max_size=12),
+    base=st.integers(0, 10**6),
+    shuffle=st.randoms(use_true_random=False),
+)
+def test_no_limit_is_passed_and_order_does_not_matter(
+    scheme: str, year: int, on: dt.date, offered: list[Credit], base: int, shuffle: object
+) -> None:
+    rules = rules_of(scheme, year, on)
+    bases = dict.fromkeys(BASES, base)
+    found = offset_plan(rules, offered, emission_year=year, on=on, bases=bases)
+    for credit, answer in zip(offered, found, strict=True):
+        assert 0 <= answer.accepted_t <= credit.quantity_t
+        assert bool(answer.reason) == (answer.accepted_t < credit.quantity_t)
+    used = [
+        credit._replace(quantity_t=answer.accepted_t)
+        for credit, answer in zip(offered, found, strict=True)
+        if answer.accepted_t
+    ]
+    total = sum(credit.quantity_t for credit in used)
+    for rule in rules.offset:
+        mine = [credit for credit in used if credit.unit in rule.credit_types]
+        taken = sum(credit.quantity_t for credit in mine)
+        cap_bp = {"sh-offset-2019": 500}.get(rule.id, rule.cap_bp or 0)
+        assert taken * 10_000 <= base * cap_bp
+        if rule.group_cap_bp is not None:
+            assert total * 10_000 <= base * rule.group_cap_bp
+        for item in rule.locality:
+            local = sum(c.quantity_t for c in mine if c.region in item.region.split(","))
+            flagged = sum(c.quantity_t for c in mine if item.flag in c.flags)
+            if item.kind == "min_local_share":
+                assert local * 10_000 >= taken * (item.share_bp or 0)
+            elif item.kind == "max_nonlocal":
+                assert (taken - local) * 10_000 <= base * (item.cap_bp or 0)
+            elif item.kind == "max_share_without_flag":
+                assert (taken - flagged) * 2 <= base * cap_bp // 10_000
+            elif item.kind == "local_or_partner_only":
+                assert taken - local <= (item.partner_cap_t or 0)
+    mixed = list(range(len(offered)))
+    shuffle.shuffle(mixed)  # type: ignore[attr-defined]
+    again = offset_plan(
+        rules, [offered[at] for at in mixed], emission_year=year, on=on, bases=bases
+    )
+    if "unregistered" not in {flag for credit in offered for flag in credit.flags}:
+        assert sum(answer.accepted_t for answer in again) == total
+    limits = headroom(rules, emission_year=year, bases=bases, used=used)
+    assert all(0 <= limit.left_t <= limit.limit_t for limit in limits)
+
+
+def test_what_is_left_can_be_used_and_no_more() -> None:
+    rules = rules_of(*CASES[6])
+    bases = {"surrender_obligation": 100_000}
+    used = [Credit("FFCER", 7_000, region="CN-FJ")]
+    left = headroom(rules, emission_year=2020, bases=bases, used=used)
+    assert [(limit.limit_t, limit.left_t) for limit in left] == [
+        (5_000, 5_000),
+        (10_000, 3_000),
+        (10_000, 3_000),
+        (10_000, 3_000),
+    ]
+    (answer,) = offset_plan(
+        rules,
+        [Credit("CCER", 3_001, region="CN-FJ")],
+        emission_year=2020,
+        on=CASES[6][2],
+        bases=bases,
+        used=used,
+    )
+    assert (answer.accepted_t, answer.reason) == (3_000, "cap of group fj-total")
+
+
+def test_a_base_that_is_not_given_is_named() -> None:
+    with pytest.raises(KeyError, match="ask for surrender_obligation"):
+        offset_plan(
+            rules_of(*CASES[6]),
+            [Credit("CCER", 1, region="CN-FJ")],
+            emission_year=2020,
+            on=CASES[6][2],
+            bases={},
+        )
