@@ -67,6 +67,9 @@ STATE_HASH_MISMATCH = Counter(
     "exchange_state_hash_mismatch_total", "Hashes or chains that differ: pages", ["service"]
 )
 RECONCILIATION_BREAKS = Gauge(
-    "exchange_reconciliation_breaks", "Differences engine, ledger, registry", ["market"]
+    "exchange_reconciliation_breaks", "Differences engine, ledger, registry", ["market", "check"]
+)
+RECONCILIATION_GREEN = Gauge(
+    "exchange_reconciliation_green_time_seconds", "When the books last agreed (Unix)", ["market"]
 )
 BUILD_INFO = Gauge("exchange_build_info", "1", ["version", "compiled"])

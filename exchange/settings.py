@@ -88,6 +88,7 @@ SCENARIO_LINES_MAX = 100_000
 QUOTE_ROWS_MAX = 1_000_000  # rows of a quote file
 RECONCILE_EVERY_S = 5.0  # seconds between two looks at the books of a running venue
 RECONCILE_READ_RECORDS_MAX = 64  # records of `events` it holds at most
+STATEMENT_LINES_MAX = 500  # movements of an asset that a printed statement shows; the CSV has all
 HEALTH_REQUEST_BYTES_MAX = 8_192  # headers of a request for /metrics, /health or /ready
 HEALTH_CONNECTIONS_MAX = 32
 HEALTH_TIMEOUT_S = 5.0  # a client slower than that gets nothing

@@ -11,6 +11,7 @@ from exchange.reference.venue import Key, Venue
 from exchange.settings import Settings
 from gateway.feed import Feed
 from gateway.identity import Identities
+from gateway.opening import OpeningGate
 from gateway.order_entry import OrderEntry
 from gateway.roles import sees_all_accounts
 from gateway.throttle import Throttle
@@ -32,6 +33,7 @@ class Context:
     not_ready: Callable[[], list[str]]  # names of what has not caught up
     websocket_port: int = 0
     books: Database | None = None  # read only; a gateway without it answers no question to them
+    gate: OpeningGate | None = None  # None: markets open whenever an operator says so
 
     def visible_accounts(self, key: Key, market: str) -> frozenset[int]:
         """The accounts of a market that a key may see."""

@@ -1,4 +1,7 @@
-"""Decimal strings at the edge, integers inside: exact both ways, nothing is rounded."""
+"""Decimal strings of a request -> integers: exact, nothing is rounded.
+
+The way back, `from_minor`, is `exchange.decimals`, which the venue's own files need too.
+"""
 
 from __future__ import annotations
 
@@ -40,15 +43,6 @@ def whole_number(text: str) -> int | None:
     """
     is_whole = text.isascii() and text.isdigit() and len(text) <= _DIGITS_MAX
     return int(text) if is_whole else None
-
-
-def from_minor(value: int, digits: int) -> str:
-    """7125 -> `71.25` with two minor digits."""
-    sign, value = ("-", -value) if value < 0 else ("", value)
-    if digits == 0:
-        return f"{sign}{value}"
-    whole, fraction = divmod(value, 10**digits)
-    return f"{sign}{whole}.{fraction:0{digits}d}"
 
 
 def to_tonnes(value: int | str, field: str = "quantity") -> int:

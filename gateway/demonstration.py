@@ -27,9 +27,11 @@ from exchange.settings import Settings
 from exchange.settlement import SettlementService
 from gateway.demo_keys import prepare
 from gateway.members import Members
+from gateway.opening import OpeningGate
 from gateway.service import GatewayService
 
 READY_S = 120.0
+RECONCILE_S = 1.0  # between two looks at the books; the opening waits for the first of a day
 LOCK_FILE = "lock"
 
 
@@ -44,9 +46,10 @@ def all_services(
             SettlementService(log, market, database, clock=clock),
             RegistryService(log, market, venue, database, clock=clock),
             MarketDataService(log, market, clock),
-            ReconciliationService(log, market, database),
+            ReconciliationService(log, market, database, RECONCILE_S, clock=clock),
         ]
-    gateway = GatewayService(log, venue, settings, clock, database)
+    gate = OpeningGate(database, clock)
+    gateway = GatewayService(log, venue, settings, clock, database, gate)
     return [*services, gateway], gateway
 
 

@@ -185,7 +185,7 @@ class Members:
                 await operations.roll_day(market.code, date)
                 states = {"CLOSED"}
             if states != {"CONTINUOUS"}:
-                await operations.set_phase(market.code, "CONTINUOUS")
+                await operations.open_market(market.code)
 
     # -- what goes on ---------------------------------------------------------------------------
 

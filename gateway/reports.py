@@ -12,6 +12,7 @@ from collections import OrderedDict, deque
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from exchange.decimals import from_minor
 from exchange.messages.executions import ExecutionReport
 from exchange.messages.frames import (
     Command,
@@ -32,7 +33,6 @@ from exchange.messages.frames import (
 from exchange.messages.reasons import EdgeReason, reason_text
 from exchange.reference.venue import Venue
 from exchange.settings import ORDER_LABELS_MAX, ORDERS_ENDED_MAX, REPORTS_MAX
-from gateway.decimals import from_minor
 from gateway.requests import Original
 
 SIDE_WORD = {side.value: side.name for side in Side}

@@ -22,6 +22,7 @@ from gateway.context import Context
 from gateway.feed import Feed, Subscriber
 from gateway.identity import Identities
 from gateway.intake import Intake
+from gateway.opening import OpeningGate
 from gateway.order_entry import Desk, OrderEntry
 from gateway.sessions import OrderSession, ReportHub
 from gateway.sockets import FRAME_BYTES_MAX, Connections
@@ -58,6 +59,7 @@ class GatewayService:
         settings: Settings,
         clock: Clock,
         books: Database | None = None,
+        gate: OpeningGate | None = None,
     ) -> None:
         self._log = log
         self._venue = venue
@@ -91,6 +93,7 @@ class GatewayService:
             views=self._views,
             not_ready=self._not_ready,
             books=books,
+            gate=gate,
         )
         self._intake = Intake(log, self.context)
         for view in self._views.values():

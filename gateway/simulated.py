@@ -86,8 +86,11 @@ class SimulatedOperations:
         self._client = client
 
     async def set_phase(self, market: str, phase: PhaseWord) -> None:
-        """Moves all instruments of a market to a phase."""
-        await self._client.set_phase(market, phase)
+        """Moves all instruments of a market to a phase, once the market may open."""
+        if phase == "CONTINUOUS":
+            await self._client.open_market(market)
+        else:
+            await self._client.set_phase(market, phase)
 
     async def roll_day(self, market: str, trading_date: int) -> None:
         """Ends the trading day and starts `trading_date` (YYYYMMDD)."""

@@ -202,7 +202,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
             ),
             Panel(
                 "Differences engine, ledger, registry",
-                ((f"max by (market) (exchange_reconciliation_breaks{MARKET})", "{{market}}"),),
+                ((f"sum by (market) (exchange_reconciliation_breaks{MARKET})", "{{market}}"),),
                 kind="stat",
                 width=12,
                 bad_from=1,

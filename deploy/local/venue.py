@@ -158,7 +158,11 @@ class LocalVenue:
             (f"engine-{market.code}", exchange("engine", "--market", market.code))
             for market in self.venue.market
         ]
-        commands += [(name, exchange(name)) for name in (*SHARED, "gateway")]
+        commands += [(name, exchange(name)) for name in SHARED]
+        commands += [
+            ("reconcile", exchange("reconcile", "--watch")),  # a day opens on its word
+            ("gateway", exchange("gateway")),
+        ]
         programs = []
         for number, (name, command) in enumerate(commands):
             port = self._metrics_port + number if self._metrics_port else self._free_port()

@@ -17,6 +17,17 @@ SHOWN_MAX = 5  # differences told in a check's text
 
 AssetKey = tuple[int, int]  # account, asset
 
+HOLDS_CHECK = "holds equal open orders"
+LEDGER_CHECK = "engine equals ledger"
+REGISTRY_CHECK = "engine equals registry"
+CASH_CHECK = "cash conserved"
+ISSUE_CHECK = "units conserved"
+VENUE_CHECK = "units on the venue equal deposits less releases"
+OPENING_CHECKS = frozenset(
+    {HOLDS_CHECK, LEDGER_CHECK, REGISTRY_CHECK, CASH_CHECK, ISSUE_CHECK, VENUE_CHECK}
+)
+"""What must have been compared before a trading day opens."""
+
 
 class Books(NamedTuple):
     """What the parts of the venue say about one market."""
@@ -114,7 +125,7 @@ def _holds_equal_open_orders(books: Books) -> Check:
                     f"{holding.held}, open orders need {needed}"
                 )
     figures = f"{held_cash} minor units and {held_units} t for {len(positions.orders)} orders"
-    return _check("holds equal open orders", wrong, figures)
+    return _check(HOLDS_CHECK, wrong, figures)
 
 
 def _engine_balances(positions: Positions) -> dict[AssetKey, int]:
@@ -130,18 +141,14 @@ def _engine_equals_ledger(books: Books) -> Check:
     fees = books.ledger.get((FEE_INCOME, CASH), 0)
     if fees != books.positions.fees:
         wrong.append(f"fees: engine {books.positions.fees}, ledger {fees}")
-    return _check(
-        "engine equals ledger", wrong, f"{len(ours)} balances, fees {books.positions.fees}"
-    )
+    return _check(LEDGER_CHECK, wrong, f"{len(ours)} balances, fees {books.positions.fees}")
 
 
 def _engine_equals_registry(books: Books) -> Check:
     ours = dict(books.positions.unit_totals())
     theirs = {key: amount for key, amount in books.trading_units.items() if amount}
     wrong = _compare("engine", ours, "registry", theirs)
-    return _check(
-        "engine equals registry", wrong, f"{sum(ours.values())} t in {len(ours)} holdings"
-    )
+    return _check(REGISTRY_CHECK, wrong, f"{sum(ours.values())} t in {len(ours)} holdings")
 
 
 def _cash_conserved(books: Books) -> Check:
@@ -160,7 +167,7 @@ def _cash_conserved(books: Books) -> Check:
         f"deposits {positions.cash_deposited} - withdrawals {positions.cash_withdrawn} = "
         f"balances {there} + fees {positions.fees}"
     )
-    return _check("cash conserved", wrong, figures)
+    return _check(CASH_CHECK, wrong, figures)
 
 
 def _units_conserved(books: Books) -> Check:
@@ -177,7 +184,7 @@ def _units_conserved(books: Books) -> Check:
             )
     issued, held, surrendered, cancelled = totals
     figures = f"issued {issued} t = held {held} + surrendered {surrendered} + cancelled {cancelled}"
-    return _check("units conserved", wrong, figures)
+    return _check(ISSUE_CHECK, wrong, figures)
 
 
 def _units_on_the_venue(books: Books) -> Check:
@@ -195,4 +202,4 @@ def _units_on_the_venue(books: Books) -> Check:
                 f"instrument {instrument_id}: deposits less releases {came} t, holdings {there}, "
                 f"ledger's external units {outside}"
             )
-    return _check("units on the venue equal deposits less releases", wrong, f"{total} t")
+    return _check(VENUE_CHECK, wrong, f"{total} t")

@@ -16,7 +16,18 @@ import structlog
 from sqlalchemy import func, select
 
 from exchange import metrics, topics
-from exchange.audit.reconciliation import AssetKey, Books, Check, breaks, reconcile
+from exchange.audit.reconciliation import (
+    ISSUE_CHECK,
+    OPENING_CHECKS,
+    REGISTRY_CHECK,
+    AssetKey,
+    Books,
+    Check,
+    breaks,
+    reconcile,
+)
+from exchange.audit.verdicts import Verdict, keep
+from exchange.clock import Clock, SystemClock
 from exchange.database import Database
 from exchange.database import schema as tables
 from exchange.log.protocol import Log, LogUnavailableError, Reader, Record
@@ -30,8 +41,6 @@ from exchange.settings import RECONCILE_EVERY_S, RECONCILE_READ_RECORDS_MAX
 READ_WAIT_S = 1.0
 RETRY_S = 0.2
 LOOKS_MAX = 3  # an issue may be in the books and not yet on its topic: a break must stay
-REGISTRY_CHECK = "engine equals registry"
-ISSUE_CHECK = "units conserved"
 
 
 class Look(NamedTuple):
@@ -107,12 +116,19 @@ async def issued_units(log: Log, partition: int) -> dict[int, int]:
 class ReconciliationService:
     """Compares engine, ledger and registry of one market every `every_s` seconds.
 
-    Sets `exchange_reconciliation_breaks` and logs what differs; it mends nothing and stops nobody.
-    Memory: the open orders and accounts of the market.
+    Sets `exchange_reconciliation_breaks`, logs what differs, and keeps in the books the first whole
+    look of each trading date and each change between green and red, on which the next opening
+    stands; it mends nothing. Memory: the open orders and accounts of the market.
     """
 
     def __init__(
-        self, log: Log, market: Market, database: Database, every_s: float = RECONCILE_EVERY_S
+        self,
+        log: Log,
+        market: Market,
+        database: Database,
+        every_s: float = RECONCILE_EVERY_S,
+        *,
+        clock: Clock | None = None,
     ) -> None:
         self.name = f"reconciliation-{market.code}"
         self.is_ready = True  # nobody waits for it; a long history takes its time
@@ -124,6 +140,10 @@ class ReconciliationService:
         self._positions = Positions()
         self._follower = EventFollower()
         self._read: list[Record] = []  # read and not yet applied, newest first
+        self._clock = clock or SystemClock()
+        self._kept: tuple[int, bool] | None = None  # trading date and greenness last kept
+        self._kept_ns = 0
+        self._red_looks = 0  # one after the other
         self._say = structlog.get_logger().bind(market=market.code)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -132,7 +152,8 @@ class ReconciliationService:
         try:
             while not stop.is_set():
                 try:
-                    await self._compare(reader, stop)
+                    if await self._compare(reader, stop):
+                        await self._keep_what_is_new()
                 except LogUnavailableError as error:
                     self._say.warning("log not available", error=str(error))
                 await _wait(stop, self._every_s)
@@ -169,24 +190,49 @@ class ReconciliationService:
             await reader.close()
         return self.checks
 
+    async def keep(self) -> Verdict:
+        """Writes the checks of the last look into the books. Raises the database's errors."""
+        positions = self._positions
+        self._kept_ns = max(self._clock.now_ns(), self._kept_ns + 1)
+        verdict = Verdict(
+            self._kept_ns, positions.trading_date, positions.next_input, tuple(self.checks)
+        )
+        await keep(self._database, self._market.partition, verdict)
+        self._kept = (verdict.trading_date, verdict.is_green)
+        return verdict
+
+    async def _keep_what_is_new(self) -> None:
+        """A red look counts when it stays; a green one when nothing was left out."""
+        is_green = not breaks(self.checks)
+        self._red_looks = 0 if is_green else self._red_looks + 1
+        is_whole = {check.name for check in self.checks} >= OPENING_CHECKS
+        counts = is_whole if is_green else self._red_looks >= LOOKS_MAX
+        if counts and self._kept != (self._positions.trading_date, is_green):
+            await self.keep()
+
     async def _compare(
         self, reader: Reader, stop: asyncio.Event, *, with_issues: bool = False
-    ) -> None:
+    ) -> bool:
+        """Makes `checks` anew; False when this was no moment for it."""
         found = await look(self._database, self._market.partition)
-        issued = None
-        if with_issues:
-            issued = await issued_units(self._log, self._market.partition)
         await self._project(reader, found.input_offset, stop)
         at_the_same_place = (self._follower.input_offset, self._follower.part) == (
             found.input_offset,
             0,
         )
         if not (found.is_whole and at_the_same_place):
-            return  # settlement stands inside a record, or we are stopping: the next look
-        self.checks = compare(found, self._positions, issued)
-        wrong = breaks(self.checks)
-        metrics.RECONCILIATION_BREAKS.labels(self._market.code).set(wrong)
+            return False  # settlement stands inside a record, or we are stopping
+        checks = compare(found, self._positions)
+        is_due = self._kept != (self._positions.trading_date, True) and not breaks(checks)
+        if with_issues or is_due:  # reads the whole of topic `registry`, so not at every look
+            issued = await issued_units(self._log, self._market.partition)
+            checks = compare(found, self._positions, issued)
+        self.checks = checks
+        code = self._market.code
+        if not breaks(self.checks):
+            metrics.RECONCILIATION_GREEN.labels(code).set(self._clock.now_ns() / 1_000_000_000)
         for check in self.checks:
+            metrics.RECONCILIATION_BREAKS.labels(code, check.name).set(check.breaks)
             if not check.ok:
                 self._say.error(
                     "books differ",
@@ -195,6 +241,7 @@ class ReconciliationService:
                     figures=check.figures,
                     offset=found.input_offset,
                 )
+        return True
 
     async def _project(self, reader: Reader, input_offset: int, stop: asyncio.Event) -> None:
         """Applies events up to the output of record `input_offset` of `orders`, exclusive."""

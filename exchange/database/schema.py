@@ -1,12 +1,14 @@
 """Every table. Money in minor units, quantities in tonnes, times in ns UTC, all integers.
 
 `market` is the partition number of the market. Event numbers, settlement numbers and instruction
-ids are positions in the log, so every row can be followed to its cause. The tables fall in two:
+ids are positions in the log, so every row can be followed to its cause. The tables fall in three:
 
-    settlement   settlement_position, trade, posting, balance, settlement_outbox
+    settlement   settlement_position, trade, transfer, posting, balance, settlement_outbox
     registry     registry_position, programme, registry_account, block, block_history, deposit,
                  holding, obligation, surrender, cancellation, encumbrance, reversal_proposal,
                  reversal, refusal, registry_outbox
+    operations   reconciliation, opening_override: what people and watches found and did, which is
+                 no function of the log
 """
 
 from __future__ import annotations
@@ -88,6 +90,18 @@ trade = _table(
     _value("seller_order_id"),
     _value("time_ns"),
     CheckConstraint("quantity > 0 AND price > 0", name="positive"),
+)
+
+transfer = _table(
+    "transfer",
+    _key("market", SmallInteger),
+    _key("event_number"),  # the cause of its postings
+    _value("account"),
+    _value("asset", Integer),  # 0 = the market's cash, else the instrument
+    _value("amount"),  # came in; negative: went out
+    _value("transfer_id"),  # of the instruction or of the operator's request
+    _value("time_ns"),
+    CheckConstraint("amount <> 0", name="not_empty"),
 )
 
 posting = _table(
@@ -314,8 +328,34 @@ registry_outbox = _table(
     _value("value", LargeBinary),
 )
 
+reconciliation = _table(
+    "reconciliation",
+    _key("market", SmallInteger),
+    _key("time_ns"),  # wall clock; one for all checks of a look
+    _key("check_name", String(64)),
+    _value("trading_date", Integer),  # YYYYMMDD of the engine at `input_offset`; 0 before the first
+    _value("input_offset"),  # of `orders`: where the books were compared
+    _value("breaks"),
+    _value("figures", Text),
+    CheckConstraint("breaks >= 0", name="not_negative"),
+)
+
+opening_override = _table(
+    "opening_override",
+    _key("market", SmallInteger),
+    _key("time_ns"),
+    _value("trading_date", Integer),
+    _value("key_id", String(64)),  # whose request it was
+    _value("ref"),
+    _value("name", Text),  # who answers for it
+    _value("reason", Text),
+    _value("refused", Integer),  # the `DayReason` that it set aside
+    _value("detail", Text),
+)
+
 APPEND_ONLY = (
     trade,
+    transfer,
     posting,
     block_history,
     holding,
@@ -325,10 +365,12 @@ APPEND_ONLY = (
     reversal_proposal,
     reversal,
     refusal,
+    reconciliation,
+    opening_override,
 )
 """Tables whose rows the database refuses to change or delete."""
 
-SETTLEMENT_TABLES = (trade, posting, balance)
+SETTLEMENT_TABLES = (trade, transfer, posting, balance)
 REGISTRY_TABLES = (
     programme,
     registry_account,

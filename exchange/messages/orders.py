@@ -177,12 +177,20 @@ Instruction = (
 )
 
 
+class OpeningOverride(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Opens a market though its reconciliation is red or missing; both words are kept."""
+
+    name: str  # who answers for it
+    reason: str
+
+
 class PhaseChange(Body, frozen=True, kw_only=True):
     """Moves one instrument, or all of the market (no symbol), to a trading phase (operator)."""
 
     market: str
     phase: PhaseWord
     symbol: str = ""
+    override: OpeningOverride | None = None
 
 
 class DayRoll(Body, frozen=True, kw_only=True):

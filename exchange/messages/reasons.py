@@ -1,8 +1,8 @@
 """Every refusal of the venue: one stable number, one text, what to do, may it be sent again.
 
 Numbers below 500 are the engine's (`matching.layout.Reason`); 5xx are the gateway's, 6xx the
-registry's and the rulebook's. The table below makes the HTTP problem details, the client's
-exceptions and the documentation.
+registry's and the rulebook's, 7xx those of the venue's day: its end and its opening. The table
+below makes the HTTP problem details, the client's exceptions and the documentation.
 """
 
 from __future__ import annotations
@@ -12,7 +12,15 @@ from typing import NamedTuple
 
 from matching.layout import Reason
 
-__all__ = ["REASONS", "EdgeReason", "Reason", "ReasonText", "RegistryReason", "reason_text"]
+__all__ = [
+    "REASONS",
+    "DayReason",
+    "EdgeReason",
+    "Reason",
+    "ReasonText",
+    "RegistryReason",
+    "reason_text",
+]
 
 
 class EdgeReason(IntEnum):
@@ -65,6 +73,21 @@ class RegistryReason(IntEnum):
     UNKNOWN_PROPOSAL = 617
     SAME_PERSON = 618
     PROPOSAL_EXPIRED = 619
+
+
+class DayReason(IntEnum):
+    """Refusals of the venue's day: no file was written, the market stays as it is."""
+
+    UNKNOWN_MARKET = 701
+    INVALID_DAY = 702
+    DAY_IN_THE_FUTURE = 703
+    DAY_NOT_FINISHED = 704
+    DIRECTORY_NOT_EMPTY = 705
+    TRANSFERS_MISSING = 706
+    BOOKS_DO_NOT_ADD_UP = 707
+    RECONCILIATION_MISSING = 710
+    RECONCILIATION_RED = 711
+    BOOKS_NOT_READABLE = 712
 
 
 class ReasonText(NamedTuple):
@@ -381,13 +404,38 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
      "Who proposed a reversal cannot approve it. Have another key of the authority approve it."),
     (RegistryReason.PROPOSAL_EXPIRED, 409, False,
      "The proposal is too old to be approved. Propose the reversal again."),
+    (DayReason.UNKNOWN_MARKET, 404, False, "The venue file has no such market."),
+    (DayReason.INVALID_DAY, 422, False, "The day must be a date YYYY-MM-DD."),
+    (DayReason.DAY_IN_THE_FUTURE, 422, False,
+     "The day has not begun in the market's time zone."),
+    (DayReason.DAY_NOT_FINISHED, 409, True,
+     "Settlement and registry have not yet booked everything up to the day's end in the market's "
+     "time zone. Wait until both have; a stopped service has to be started first."),
+    (DayReason.DIRECTORY_NOT_EMPTY, 409, False,
+     "The files of a day are written whole into a new or empty directory. Name another, or move "
+     "what is there."),
+    (DayReason.TRANSFERS_MISSING, 409, False,
+     "The books were begun by a version that did not keep when cash and units came and went. "
+     "Make them anew: stop the services, move the database away, and start them again."),
+    (DayReason.BOOKS_DO_NOT_ADD_UP, 500, False,
+     "The books contradict themselves. Stop, keep them as they are, and run `exchange reconcile` "
+     "and `exchange rebuild`."),
+    (DayReason.RECONCILIATION_MISSING, 409, True,
+     "A market opens only when engine, ledger and registry were compared on its trading date. Wait "
+     "for `exchange reconcile --watch`, run `exchange reconcile`, or send an override."),
+    (DayReason.RECONCILIATION_RED, 409, False,
+     "A market does not open while its books differ. Find the difference and mend its cause, "
+     "reconcile again, or send an override with the name of who answers for it."),
+    (DayReason.BOOKS_NOT_READABLE, 503, True,
+     "The database with the last reconciliation cannot be reached. The market stays closed; try "
+     "again."),
 )  # fmt: skip
 
 REASONS: dict[int, ReasonText] = {
     reason.value: ReasonText(reason.value, reason.name, text, status, may_retry)
     for reason, status, may_retry, text in _ROWS
 }
-"""Number -> row, for every member of Reason, EdgeReason and RegistryReason."""
+"""Number -> row, for every member of Reason, EdgeReason, RegistryReason and DayReason."""
 
 
 def reason_text(number: int) -> ReasonText:

@@ -7,10 +7,14 @@ commands on `orders`; gateways take keys and roles from it; the registry takes u
 from __future__ import annotations
 
 import tomllib
+import zoneinfo
 from pathlib import Path
 from typing import Literal
 
 import msgspec
+
+VAT_CODES = frozenset({"", "S", "Z", "E", "AE", "K", "G", "O"})
+"""Tax category codes of EN 16931 (UN/CEFACT 5305); AE is the reverse charge."""
 
 Role = Literal["participant", "operator", "compliance"]
 
@@ -22,6 +26,8 @@ class Market(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     partition: int
     currency: str
     minor_digits: int = 2
+    time_zone: str = "UTC"  # an IANA zone: its midnights part the venue's days
+    fee_vat_code: str = ""  # UN/CEFACT 5305 code on fee lines: S, Z, E, AE, K, G, O; "" = none
 
 
 class Instrument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -134,6 +140,21 @@ def check_venue(venue: Venue) -> list[str]:
     codes = {m.code for m in venue.market}
     firms = {p.id for p in venue.participant}
     problems += [
+        f"market {m.code}: unknown time zone {m.time_zone!r}"
+        for m in venue.market
+        if not _is_zone(m.time_zone)
+    ]
+    problems += [
+        f"market {m.code}: fee_vat_code {m.fee_vat_code!r} is none of {sorted(VAT_CODES)}"
+        for m in venue.market
+        if m.fee_vat_code not in VAT_CODES
+    ]
+    problems += [
+        f"market {m.code}: minor_digits {m.minor_digits} is outside 0..4"
+        for m in venue.market
+        if not 0 <= m.minor_digits <= 4
+    ]
+    problems += [
         f"instrument {i.symbol}: unknown market {i.market}"
         for i in venue.instrument
         if i.market not in codes
@@ -159,3 +180,11 @@ def check_venue(venue: Venue) -> list[str]:
         if not 1_000 <= k.session < 2**32
     ]
     return problems
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (OSError, ValueError, zoneinfo.ZoneInfoNotFoundError):
+        return False
+    return True

@@ -29,6 +29,7 @@ from exchange.settings import NOTE_BYTES_MAX
 Column = NDArray[np.int64]
 TRADE_LEGS = 7  # the first of `ledger.Leg`
 _ASSET_BITS = 16
+_STORED = 2**63 - 1  # ids given by others are 64 bits on the log and 63 in the books
 
 
 class DeliveryError(Exception):
@@ -54,11 +55,22 @@ class Trades(NamedTuple):
         return len(self.trade_id)
 
 
+class Transfer(NamedTuple):
+    """What came into an account or went out of it; a row of `transfer` between market and time."""
+
+    event_number: int
+    account: int
+    asset: int
+    amount: int  # minor units or tonnes, negative when it went out, never 0
+    transfer_id: int
+
+
 class Settled(NamedTuple):
     """What one part of `events` settles."""
 
     items: tuple[SettlementItem, ...]  # in the order of the events
     trades: Trades
+    transfers: list[Transfer]
     postings: list[Posting]  # of what is no trade
     carry: bytes  # events whose group ends in the next part
 
@@ -82,12 +94,29 @@ def settle_part(part: EventPart, carry: bytes = b"") -> Settled:
     if others:
         numbered = sorted(numbered + others, key=lambda pair: pair[0])
     items = tuple(item for _, item in numbered)
-    return Settled(items, trades, postings, data[closed * RECORD_SIZE :])
+    transfers = [found for number, item in others for found in transfers_of(number, item)]
+    return Settled(items, trades, transfers, postings, data[closed * RECORD_SIZE :])
 
 
 def trade_items(trades: Trades) -> list[TradeSettled]:
     """The trades as messages. O(trades)."""
     return [TradeSettled(*row) for row in zip(*(c.tolist() for c in trades), strict=True)]
+
+
+def transfers_of(event_number: int, item: SettlementItem) -> tuple[Transfer, ...]:
+    """The transfer that an item is; () for anything else, and for one that moves nothing. O(1)."""
+    match item:
+        case CashMoved():
+            account, asset, amount = item.account_id, CASH, item.amount
+        case UnitsDeposited():
+            account, asset, amount = item.account_id, item.instrument_id, item.quantity
+        case UnitsReleased():
+            account, asset, amount = item.account_id, item.instrument_id, -item.quantity
+        case _:
+            return ()
+    if not amount:
+        return ()
+    return (Transfer(event_number, account, asset, amount, item.transfer_id & _STORED),)
 
 
 def join_trades(parts: list[Trades]) -> Trades:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from sqlalchemy import BigInteger, cast, func, select
+from sqlalchemy import BigInteger, Select, cast, func, select
 
 from exchange.database import Database
 from exchange.database import schema as tables
-from exchange.ledger import CASH, EXTERNAL_CASH, EXTERNAL_UNITS, FEE_INCOME
+from exchange.ledger import CASH, EXTERNAL_CASH, EXTERNAL_UNITS, FEE_INCOME, Leg
 from exchange.settlement.store import Position
 
 
@@ -79,7 +79,8 @@ async def prove_ledger(database: Database, market: int) -> list[Proof]:
     """Proves the ledger from its postings, on one state of the books. O(postings).
 
     Postings sum to zero in each asset and in each cause; every balance is the sum of its postings;
-    no participant is overdrawn; every trade has its two legs of delivery and of payment.
+    no participant is overdrawn; every trade has its two legs of delivery and of payment; every
+    transfer is posted once, as it is.
     """
     post, held, trade = tables.posting, tables.balance, tables.trade
     total = cast(func.sum(post.c.amount), BigInteger)
@@ -111,6 +112,11 @@ async def prove_ledger(database: Database, market: int) -> list[Proof]:
             select(func.count()).where(own, post.c.leg.between(0, 3))
         )
         trades = await connection.scalar(select(func.count()).where(trade.c.market == market))
+        moved = await connection.scalar(select(func.count()).where(own, post.c.leg == Leg.TRANSFER))
+        as_said = await connection.scalar(_transfers_posted(market))
+        transfers = await connection.scalar(
+            select(func.count()).where(tables.transfer.c.market == market)
+        )
     from_postings = {(a, b): c for a, b, c in sums if c}
     stored = {(a, b): c for a, b, c in balances if c}
     differing = sorted(set(from_postings.items()) ^ set(stored.items()))
@@ -133,4 +139,22 @@ async def prove_ledger(database: Database, market: int) -> list[Proof]:
             delivered == 4 * (trades or 0),
             f"{trades} trades, {delivered} legs",
         ),
+        Proof(
+            "every transfer was posted",
+            moved == transfers == as_said,
+            f"{transfers} transfers, {moved} postings, {as_said} of them as said",
+        ),
     ]
+
+
+def _transfers_posted(market: int) -> Select[int]:
+    post, said = tables.posting, tables.transfer
+    return select(func.count()).where(
+        post.c.market == market,
+        said.c.market == market,
+        post.c.event_number == said.c.event_number,
+        post.c.leg == Leg.TRANSFER,
+        post.c.account == said.c.account,
+        post.c.asset == said.c.asset,
+        post.c.amount == said.c.amount,
+    )

@@ -290,10 +290,14 @@ def _batch(
         np.array([part.time_ns for part, _ in parts], np.int64),
         [len(settled.trades) for _, settled in parts],
     )
+    transfers: list[tuple[int, ...]] = [
+        (*row, part.time_ns) for part, settled in parts for row in settled.transfers
+    ]
     return Batch(
         before,
         after,
         (*trades, times),
+        transfers,
         tuple(postings),
         others,
         net_changes(postings),

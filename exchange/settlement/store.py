@@ -51,6 +51,7 @@ class Batch(NamedTuple):
     before: Position
     after: Position
     trades: tuple[Column, ...]  # columns of `trade` after `market`
+    transfers: list[tuple[int, ...]]  # rows of `transfer` after `market`
     postings: tuple[Column, ...]  # columns of `posting` after `market`, first those of trades
     others: list[Posting]  # of these, those of no trade
     changes: list[tuple[int, int, int]]  # (account, asset, amount)
@@ -88,6 +89,9 @@ _COLUMNS = ", ".join(Position._fields)
 _TRADE_COLUMNS = (
     "market", "trade_id", "instrument_id", "quantity", "price", "buyer_account", "seller_account",
     "buyer_fee", "seller_fee", "buyer_order_id", "seller_order_id", "time_ns",
+)  # fmt: skip
+_TRANSFER_COLUMNS = (
+    "market", "event_number", "account", "asset", "amount", "transfer_id", "time_ns",
 )  # fmt: skip
 _POSTING_COLUMNS = ("market", "event_number", "leg", "account", "asset", "amount")
 # Bytes of each column, as the schema has them.
@@ -187,6 +191,7 @@ class SqliteStore:
             _insert("trade", _TRADE_COLUMNS, market),
             zip(*(column.tolist() for column in batch.trades), strict=True),
         )
+        connection.executemany(_insert("transfer", _TRANSFER_COLUMNS, market), batch.transfers)
         trade_ids = batch.trades[0]
         if len(trade_ids):
             between = (market, int(trade_ids[0]), int(trade_ids[-1]))
@@ -318,12 +323,14 @@ class PostgresStore:
         )
         _check_unmoved(market, tuple(found), batch.before)
         await self.copy(connection, batch)
-        if batch.outbox:
-            await connection.copy_records_to_table(
-                "settlement_outbox",
-                columns=("market", "number", "value"),
-                records=[(market, *row) for row in batch.outbox],
-            )
+        for table, columns, rows in (
+            ("transfer", _TRANSFER_COLUMNS, batch.transfers),
+            ("settlement_outbox", ("market", "number", "value"), batch.outbox),
+        ):
+            if rows:
+                await connection.copy_records_to_table(
+                    table, columns=columns, records=[(market, *row) for row in rows]
+                )
         await self._add_to_balances(connection, batch.changes)
         await connection.execute(
             "DELETE FROM settlement_outbox WHERE market = $1 AND number < $2",

@@ -1,6 +1,7 @@
 """Proofs that anyone can run: `exchange verify`, `replay`, `reconcile` and `rebuild`.
 
-They read the log and the books and write neither. Exit code 1: something differs; 2: bad input, or
+They read the log and the books and write neither, but that `reconcile` keeps what it found in the
+books: a market's day opens on it. Exit code 1: something differs; 2: bad input, or
 the log or the database cannot be reached.
 """
 
@@ -23,7 +24,7 @@ from exchange import audit
 from exchange.audit import Check
 from exchange.audit.watch import ReconciliationService
 from exchange.clock import SystemClock
-from exchange.database import Database, table_hash
+from exchange.database import Database, table_hash, upgrade
 from exchange.database.connection import DatabaseError, open_database
 from exchange.health import serve_health
 from exchange.log import EMBEDDED_FILE, open_log
@@ -136,6 +137,7 @@ def reconcile(
     out = Console(highlight=False, soft_wrap=True)
 
     async def work(opened: Opened) -> list[Check]:
+        await upgrade(opened.database)
         services = [ReconciliationService(opened.log, m, opened.database) for m in opened.markets]
         if watch:
             async with AsyncExitStack() as stack:
@@ -145,11 +147,12 @@ def reconcile(
                     stack.callback(server.close)
                 await run_until_signalled(list(services), asyncio.Event())
             return []
-        return [
-            check._replace(name=f"{item.code} {check.name}")
-            for item, service in zip(opened.markets, services, strict=True)
-            for check in await service.once(LOOK_S)
-        ]
+        checks = []
+        for item, service in zip(opened.markets, services, strict=True):
+            found = await service.once(LOOK_S)
+            await service.keep()
+            checks += [check._replace(name=f"{item.code} {check.name}") for check in found]
+        return checks
 
     _prove(out, market, data, work)
 

@@ -32,6 +32,7 @@ from exchange.registry.service import RegistryService
 from exchange.service import Service, run_together
 from exchange.settings import Settings
 from exchange.settlement.service import SettlementService
+from gateway.opening import OpeningGate
 from gateway.service import GatewayService
 
 USAGE_ERROR = 2
@@ -66,9 +67,9 @@ def gateway() -> None:
     """Serve REST, sockets, the page and intake: members' way in and back."""
 
     async def compose(parts: Parts, stack: AsyncExitStack) -> list[Service]:
-        books = open_database(parts.settings.database, parts.settings.data)  # only read
-        stack.push_async_callback(books.close)
-        return [GatewayService(parts.log, parts.venue, parts.settings, parts.clock, books)]
+        books = await _database(parts.settings, stack)
+        gate = OpeningGate(books, parts.clock)
+        return [GatewayService(parts.log, parts.venue, parts.settings, parts.clock, books, gate)]
 
     _run("gateway", None, compose)
 

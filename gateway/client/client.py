@@ -16,6 +16,7 @@ from exchange.messages.orders import (
     DayRoll,
     Instruction,
     NewOrderSingle,
+    OpeningOverride,
     OrderCancelReplaceRequest,
     OrderCancelRequest,
     OrderRequest,
@@ -26,7 +27,7 @@ from exchange.messages.orders import (
     SideWord,
     TimeInForceWord,
 )
-from exchange.messages.reasons import EdgeReason
+from exchange.messages.reasons import DayReason, EdgeReason
 from exchange.settings import PAGE_MAX, RECEIVE_WINDOW_MS, WAIT_MS_MAX
 from gateway.client.errors import (
     OperationFailedError,
@@ -34,6 +35,7 @@ from gateway.client.errors import (
     RefNotTakenError,
     StatusUnknownError,
     VenueBusyError,
+    VenueError,
     error_of,
 )
 from gateway.client.feed import socket_url
@@ -51,6 +53,8 @@ WAIT_S = 10.0  # for the engine's answer
 POLL_S = 0.05
 NOTHING_DONE = (EdgeReason.REF_PASSED_OVER, EdgeReason.REF_REUSED)
 PAUSE_S = 0.1
+OPENING_PATIENCE_S = 60.0  # for the first reconciliation of a day
+OPENING_PAUSE_S = 0.5
 NUMBERS = 3  # tried for a request whose number turns out to be taken
 
 _T = TypeVar("_T", bound=msgspec.Struct)
@@ -246,10 +250,36 @@ class Client:
             f"/instructions/{instruction_id}", InstructionReport, market=market
         )
 
-    async def set_phase(self, market: str, phase: PhaseWord, symbol: str = "") -> OperationReport:
-        """Moves an instrument, or all of the market, to a phase (operator)."""
-        body = PhaseChange(ref=0, market=market, phase=phase, symbol=symbol)
+    async def set_phase(
+        self,
+        market: str,
+        phase: PhaseWord,
+        symbol: str = "",
+        override: OpeningOverride | None = None,
+    ) -> OperationReport:
+        """Moves an instrument, or all of the market, to a phase (operator).
+
+        `override` opens a market whose reconciliation is red or missing, and is kept.
+        """
+        body = PhaseChange(ref=0, market=market, phase=phase, symbol=symbol, override=override)
         return await self._operate("/operations/phase", body)
+
+    async def open_market(
+        self, market: str, patience_s: float = OPENING_PATIENCE_S
+    ) -> OperationReport:
+        """CONTINUOUS for all of the market, once its new day is reconciled (operator).
+
+        Asks again while the reconciliation is missing, for at most `patience_s`.
+        """
+        pauses = int(patience_s / OPENING_PAUSE_S)
+        for _ in range(pauses):
+            try:
+                return await self.set_phase(market, "CONTINUOUS")
+            except VenueError as error:
+                if error.reason != DayReason.RECONCILIATION_MISSING:
+                    raise
+            await asyncio.sleep(OPENING_PAUSE_S)
+        return await self.set_phase(market, "CONTINUOUS")
 
     async def roll_day(self, market: str, trading_date: int) -> OperationReport:
         """Ends the trading day and starts `trading_date`, YYYYMMDD (operator)."""

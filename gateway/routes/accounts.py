@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from exchange import settings as limits
+from exchange.decimals import from_minor
 from exchange.messages.executions import UnitRange
 from gateway.context import Context
-from gateway.decimals import from_minor
 from gateway.routes.table import Call, Reply, Route
 from gateway.venue_view import MarketView
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from exchange.compliance import Lot, PlanError, SurrenderPlan, plan_surrender
+from exchange.decimals import from_minor
 from exchange.messages.reasons import EdgeReason
 from exchange.reference.venue import Instrument
 from exchange.rulebook import RulebookError
@@ -12,7 +13,6 @@ from exchange.rulebook.eligibility import Credit
 from exchange.rulebook.selection import rules_in_force, surrender_deadline
 from exchange.rulebook.shapes import ComplianceRules
 from exchange.settings import YEAR_MAX
-from gateway.decimals import from_minor
 from gateway.headroom import offset_room, rulebook
 from gateway.holdings import FROZEN, PLEDGED, REGISTRY, TRADING
 from gateway.refusal import Refused

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
+from exchange.decimals import from_minor
 from exchange.messages.frames import Parameter, Phase, Side
 from exchange.messages.market_data import BookLevel
 from exchange.messages.reasons import EdgeReason
 from exchange.reference.venue import Instrument
 from gateway.context import Context
-from gateway.decimals import from_minor
 from gateway.feed import FeedInstrument
 from gateway.refusal import Refused
 from gateway.routes.accounts import MarketQuery

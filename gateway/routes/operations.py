@@ -13,6 +13,8 @@ from gateway.routes.trading import log_position, original, outcome
 async def post_operation(call: Call) -> Reply:
     """Sends an operator's command and waits for what it did."""
     timeout_s = wait_s(call.query.wait_ms)
+    if isinstance(call.body, PhaseChange):
+        await _pass_gate(call, call.body)
     prepared = call.context.entry.prepare_operation(call.key, call.body)
     position = await log_position(call.context, prepared)
     answer = await outcome(prepared.desk.view, position, timeout_s)
@@ -35,6 +37,18 @@ async def post_operation(call: Call) -> Reply:
         return Reply(OperationReport(code, position, "DONE", call.body.ref, text=text))
     count = len(answer.events)
     return Reply(OperationReport(code, position, "DONE", call.body.ref, count))
+
+
+async def _pass_gate(call: Call, request: PhaseChange) -> None:
+    entry, gate = call.context.entry, call.context.gate
+    if gate is None:
+        return
+    desk = entry.desk(request.market)
+    if request.symbol:
+        named = [entry.instrument(request.symbol).id]
+    else:
+        named = [item.id for item in call.context.venue.instruments_of(request.market)]
+    await gate.admit(call.key, request, desk.view, named)
 
 
 ROUTES: tuple[Route, ...] = (

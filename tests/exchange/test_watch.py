@@ -85,15 +85,17 @@ async def watch(venue: Venue) -> dict[str, int]:
     return {check.name: check.breaks for check in service.checks}
 
 
-def gauge() -> float | None:
-    return REGISTRY.get_sample_value("exchange_reconciliation_breaks", {"market": "CN"})
+def gauge(check: str) -> float | None:
+    labels = {"market": "CN", "check": check}
+    return REGISTRY.get_sample_value("exchange_reconciliation_breaks", labels)
 
 
 async def test_books_that_agree_are_quiet(venue: Venue) -> None:
     found = await watch(venue)
     assert set(found.values()) == {0}
     assert "engine equals registry" in found
-    assert gauge() == 0
+    assert gauge("engine equals ledger") == 0
+    assert gauge("engine equals registry") == 0
 
 
 async def test_one_look_also_adds_up_the_issues(venue: Venue) -> None:
@@ -123,7 +125,8 @@ async def test_a_cent_too_many_is_a_break(venue: Venue) -> None:
     assert found["engine equals ledger"] == 1
     assert found["cash conserved"] == 1
     assert found["engine equals registry"] == 0
-    assert gauge() == 2
+    assert gauge("engine equals ledger") == gauge("cash conserved") == 1
+    assert gauge("engine equals registry") == 0
 
 
 async def test_a_block_in_other_hands_is_a_break(venue: Venue) -> None:

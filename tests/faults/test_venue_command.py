@@ -34,7 +34,7 @@ def run_once(data: Path, output: Path) -> str:
                 assert time.monotonic() < deadline, output.read_text()
                 time.sleep(0.2)
             children = child_pids(process.pid)
-            assert len(children) == 8  # Kafka, PostgreSQL, two engines, four more services
+            assert len(children) == 9  # Kafka, PostgreSQL, two engines, five more services
             process.send_signal(signal.SIGINT)
             assert process.wait(60) == 0, output.read_text()
             assert all(has_ended(pid) for pid in children)
@@ -54,7 +54,7 @@ def test_up_down_and_up_again(data: Path, tmp_path: Path) -> None:
         first = run_once(data, tmp_path / "first.txt")
         assert "a new venue" in first
         assert "stopped cleanly" in first
-        assert len(re.findall(r"metrics [a-zA-Z-]+ +http://127.0.0.1:\d+/metrics", first)) == 6
+        assert len(re.findall(r"metrics [a-zA-Z-]+ +http://127.0.0.1:\d+/metrics", first)) == 7
         second = run_once(data, tmp_path / "second.txt")
         assert "bootstrap: EU: 0 commands sent, CN: 0 commands sent" in second
         assert "a new venue" not in second

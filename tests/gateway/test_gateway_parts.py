@@ -13,9 +13,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exchange.decimals import from_minor
 from exchange.log.protocol import AppendUncertainError, LogUnavailableError
 from exchange.messages.frames import Command, command, pack_command, read_commands
-from exchange.messages.reasons import REASONS, EdgeReason, Reason, RegistryReason, reason_text
+from exchange.messages.reasons import (
+    REASONS,
+    DayReason,
+    EdgeReason,
+    Reason,
+    RegistryReason,
+    reason_text,
+)
 from exchange.reference.venue import Market
 from exchange.settings import GATEWAY_CANCEL_RESERVE, GATEWAY_QUEUE_MAX, REPLAY_CACHE_MAX
 from gateway import identity
@@ -29,7 +37,7 @@ from gateway.client import (
     save_key,
 )
 from gateway.client.errors import error_class
-from gateway.decimals import from_minor, to_minor
+from gateway.decimals import to_minor
 from gateway.holdings import SerialSet
 from gateway.identity import Identities, sign, signed_text
 from gateway.openapi import describe
@@ -57,7 +65,10 @@ class HandClock:
 # -- tables -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("reason", [*Reason, *EdgeReason, *RegistryReason], ids=lambda r: r.name)
+EVERY_REASON = [*Reason, *EdgeReason, *RegistryReason, *DayReason]
+
+
+@pytest.mark.parametrize("reason", EVERY_REASON, ids=lambda r: r.name)
 def test_each_reason_has_words_a_status_and_an_exception(reason: Any) -> None:
     row = REASONS[reason.value]
     assert row.name == reason.name
@@ -71,7 +82,7 @@ def test_each_reason_has_words_a_status_and_an_exception(reason: Any) -> None:
 
 
 def test_reasons_are_told_apart_and_an_unknown_one_is_no_crash() -> None:
-    numbers = [r.value for kind in (Reason, EdgeReason, RegistryReason) for r in kind]
+    numbers = [reason.value for reason in EVERY_REASON]
     assert len(numbers) == len(set(numbers)) == len(REASONS)
     assert reason_text(999).name == "REASON_999"
     assert error_class(260) is InsufficientFundsError

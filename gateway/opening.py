@@ -1,0 +1,104 @@
+"""The gate before a trading day: a closed market opens only on books that agree.
+
+The operator's request passes here before it becomes a command. It asks the books for the market's
+last reconciliation; a request with an override passes all the same, and the books keep whose it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from exchange.audit.verdicts import Obstacle, Override, keep_override, last_verdict, obstacle
+from exchange.clock import Clock
+from exchange.database import Database
+from exchange.messages.frames import Phase
+from exchange.messages.orders import OpeningOverride, PhaseChange
+from exchange.messages.reasons import DayReason, EdgeReason
+from exchange.reference.venue import Key
+from exchange.settings import NOTE_BYTES_MAX
+from gateway.refusal import Refused
+from gateway.venue_view import MarketView
+
+
+class OpeningGate:
+    """Keeps closed markets closed until they are reconciled; safe for many requests at once."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._last_ns = 0
+        self._say = structlog.get_logger().bind(service="opening")
+
+    async def admit(
+        self, key: Key, request: PhaseChange, view: MarketView, instruments: Iterable[int]
+    ) -> None:
+        """Returns when the request may become a command. O(checks + instruments).
+
+        `instruments` are those it names. Refused: RECONCILIATION_MISSING, RECONCILIATION_RED,
+        BOOKS_NOT_READABLE, and INVALID_FIELD for an override that names nobody or no reason.
+        """
+        if request.override is not None:
+            _check_words(request.override)
+        if not _opens(request, view, instruments):
+            return
+        date = view.positions.trading_date
+        partition = view.market.partition
+        try:
+            last = await last_verdict(self._database, partition)
+            found = obstacle(view.market.code, date, last)
+            if found is None:
+                return
+            if request.override is None:
+                raise Refused(found.reason, found.detail)
+            await self._keep(key, request, request.override, partition, date, found)
+        except (SQLAlchemyError, OSError) as error:
+            self._say.error("books not readable", market=view.market.code, error=str(error))
+            raise Refused(DayReason.BOOKS_NOT_READABLE, view.market.code) from error
+
+    async def _keep(
+        self,
+        key: Key,
+        request: PhaseChange,
+        words: OpeningOverride,
+        partition: int,
+        date: int,
+        found: Obstacle,
+    ) -> None:
+        self._last_ns = max(self._clock.now_ns(), self._last_ns + 1)
+        override = Override(
+            self._last_ns,
+            date,
+            key.id,
+            request.ref,
+            words.name,
+            words.reason,
+            int(found.reason),
+            found.detail,
+        )
+        await keep_override(self._database, partition, override)
+        self._say.warning(
+            "opened in spite of the reconciliation",
+            market=request.market,
+            name=words.name,
+            reason=words.reason,
+            refused=found.reason.name,
+        )
+
+
+def _opens(request: PhaseChange, view: MarketView, instruments: Iterable[int]) -> bool:
+    if request.phase != Phase.CONTINUOUS.name:
+        return False
+    known = view.positions.instruments
+    return any(known[item].phase == Phase.CLOSED for item in instruments if item in known)
+
+
+def _check_words(override: OpeningOverride) -> None:
+    for field, text in (("name", override.name), ("reason", override.reason)):
+        if not (text.strip() and text.isprintable() and len(text.encode()) <= NOTE_BYTES_MAX):
+            raise Refused(
+                EdgeReason.INVALID_FIELD,
+                f"override.{field}: printable text of one line, at most {NOTE_BYTES_MAX} bytes",
+            )

@@ -1,0 +1,188 @@
+"""A day opens on books that agree: one cent or one tonne too many keeps the market shut."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import REGISTRY
+from sqlalchemy.exc import DBAPIError
+from typer.testing import CliRunner
+
+from exchange.audit.verdicts import Verdict, last_verdict, overrides
+from exchange.clock import SystemClock
+from exchange.database import Database, open_database
+from exchange.messages.orders import OpeningOverride
+from exchange.messages.reasons import DayReason, EdgeReason
+from exchange.settings import Settings
+from gateway import demonstration
+from gateway.cli import build
+from gateway.cli.demo import TEMPLATE
+from gateway.client import Client, VenueError
+from gateway.demo_keys import OPERATIONS, VENUE_FILE
+from gateway.demonstration import Demonstration
+
+TOMORROW = dt.datetime.now(dt.UTC).date() + dt.timedelta(days=1)
+NEXT_DATE = int(f"{TOMORROW:%Y%m%d}")
+PLANTED = {
+    "a cent": (
+        "UPDATE balance SET amount = amount + {} WHERE market = 0 AND account = 101 AND asset = 0",
+        "cash conserved",
+        "engine equals ledger",
+    ),
+    "a tonne": (
+        "UPDATE balance SET amount = amount + {} WHERE market = 0 AND account = 101 AND asset = 1",
+        "engine equals ledger",
+        "engine equals ledger",
+    ),
+    "a tonne of serials": (
+        "UPDATE block SET last_serial = last_serial + {} WHERE market = 0 AND last_serial ="
+        " (SELECT max(last_serial) FROM block WHERE market = 0)",
+        "engine equals registry",
+        "engine equals registry",
+    ),
+}
+
+
+@pytest.fixture
+async def venue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Demonstration]:
+    """A whole venue in this process, traded by nobody."""
+    monkeypatch.setattr(demonstration, "RECONCILE_S", 0.05)
+    settings = Settings(data=tmp_path, venue=tmp_path / VENUE_FILE, http_port=0, websocket_port=0)
+    async with Demonstration.opened(settings, TEMPLATE, SystemClock()) as opened:
+        await opened.endow()
+        yield opened
+
+
+@pytest.fixture
+async def books(venue: Demonstration, tmp_path: Path) -> AsyncIterator[Database]:
+    database = open_database("sqlite", tmp_path)
+    yield database
+    await database.close()
+
+
+def change(data: Path, statement: str) -> None:
+    """Changes the books behind the venue's back."""
+    with closing(sqlite3.connect(data / "exchange.sqlite", timeout=30)) as file, file:
+        assert file.execute(statement).rowcount == 1
+
+
+async def turn(operator: Client) -> None:
+    """The evening: closed, and rolled to the next trading date."""
+    await operator.set_phase("EU", "CLOSED")
+    await operator.roll_day("EU", NEXT_DATE)
+
+
+async def until(venue: Demonstration, books: Database, wanted: tuple[int, bool]) -> Verdict:
+    """Waits for a reconciliation of a trading date in the books that is green or red."""
+    async with asyncio.timeout(30):
+        while True:
+            last = await last_verdict(books, 0)
+            if last is not None and (last.trading_date, last.is_green) == wanted:
+                return last
+            await asyncio.sleep(0.05)
+
+
+async def phase(operator: Client) -> str:
+    return next(row.phase for row in (await operator.phases()).phases if row.symbol == "EUA")
+
+
+@pytest.mark.parametrize("what", PLANTED)
+async def test_a_planted_difference_keeps_the_day_shut(
+    venue: Demonstration, books: Database, tmp_path: Path, what: str
+) -> None:
+    statement, *checks = PLANTED[what]
+    operator = await venue.client(OPERATIONS)
+    await venue.open_markets()  # green: the first day opens
+    change(tmp_path, statement.format(1))
+    await turn(operator)
+    red = await until(venue, books, (NEXT_DATE, False))
+    assert {check.name for check in red.checks if not check.ok} >= set(checks)
+    with pytest.raises(VenueError) as refused:
+        await operator.set_phase("EU", "CONTINUOUS")
+    assert refused.value.reason == DayReason.RECONCILIATION_RED
+    assert any(f"`{name}` has" in refused.value.text for name in checks)
+    assert await phase(operator) == "CLOSED"
+    labels = {"market": "EU", "check": checks[0]}
+    assert REGISTRY.get_sample_value("exchange_reconciliation_breaks", labels)
+    await operator.set_phase("CN", "HALT")  # the other market has its own books
+    await operator.set_phase("CN", "CONTINUOUS")
+    change(tmp_path, statement.format(-1))
+    await until(venue, books, (NEXT_DATE, True))
+    await operator.set_phase("EU", "CONTINUOUS")
+    assert await phase(operator) == "CONTINUOUS"
+    assert await overrides(books, 0) == []
+
+
+async def test_an_override_opens_and_is_kept(
+    venue: Demonstration, books: Database, tmp_path: Path
+) -> None:
+    operator = await venue.client(OPERATIONS)
+    await venue.open_markets()
+    change(tmp_path, PLANTED["a cent"][0].format(1))
+    await turn(operator)
+    await until(venue, books, (NEXT_DATE, False))
+    for name, reason in (
+        ("", "the bank was late"),
+        ("A. Duty", " "),
+        ("A\nB", "x"),
+        ("x" * 401, "y"),
+    ):
+        with pytest.raises(VenueError) as refused:
+            await operator.set_phase(
+                "EU", "CONTINUOUS", override=OpeningOverride(name=name, reason=reason)
+            )
+        assert refused.value.reason == EdgeReason.INVALID_FIELD
+    assert await overrides(books, 0) == []
+    words = OpeningOverride(name="A. Duty 值班", reason="the bank was late by a cent")
+    await operator.set_phase("EU", "CONTINUOUS", override=words)
+    assert await phase(operator) == "CONTINUOUS"
+    (kept,) = await overrides(books, 0)
+    assert (kept.name, kept.reason) == (words.name, words.reason)
+    assert (kept.trading_date, kept.refused) == (NEXT_DATE, DayReason.RECONCILIATION_RED)
+    assert kept.key_id.startswith("operations")
+    assert "cash" in kept.detail
+    with pytest.raises(DBAPIError, match="append-only"):
+        async with books.writing() as connection:
+            await connection.exec_driver_sql("DELETE FROM opening_override")
+    # between halts of an open day nobody asks again, and an override that is not needed is not kept
+    await operator.set_phase("EU", "HALT")
+    await operator.set_phase("EU", "CONTINUOUS", override=words)
+    assert len(await overrides(books, 0)) == 1
+
+
+async def test_the_command_keeps_what_it_found(
+    venue: Demonstration, books: Database, tmp_path: Path
+) -> None:
+    await venue.open_markets()
+    before = await last_verdict(books, 1)
+    assert before is not None
+    done = await asyncio.to_thread(
+        CliRunner().invoke, build(), ["reconcile", "--data", str(tmp_path), "--market", "CN"]
+    )
+    assert done.exit_code == 0, done.output
+    after = await last_verdict(books, 1)
+    assert after is not None
+    assert after.time_ns > before.time_ns
+    assert after.is_whole
+    assert after.is_green
+
+
+async def test_books_that_cannot_be_read_keep_the_day_shut(
+    venue: Demonstration, books: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: Any) -> None:
+        raise OSError("connection refused")
+
+    monkeypatch.setattr("gateway.opening.last_verdict", away)
+    operator = await venue.client(OPERATIONS)
+    with pytest.raises(VenueError) as refused:
+        await operator.set_phase("EU", "CONTINUOUS")
+    assert refused.value.reason == DayReason.BOOKS_NOT_READABLE
+    assert await phase(operator) == "CLOSED"
