@@ -1,9 +1,9 @@
 """Rules as data and the pure functions that read them.
 
 `rulebook.toml` says what may be traded, held and surrendered, `auction_formats.toml` how auctions
-are held, `vectors.toml` what must come out. It reads no topic and writes none: the registry and the
-command line ask it. A rule is chosen by scheme, then emission year, then the date of the act; a cap
-always names its base; a refusal names the rule that refused.
+are held, `fees.toml` what venues charge, `vectors.toml` what must come out. It reads no topic and
+writes none: the registry and the command line ask it. A rule is chosen by scheme, then emission
+year, then the date of the act; a cap always names its base; a refusal names the rule that refused.
 
     shapes, catalogue     what the file may say
     book, loading,        the whole of it, reading it, and what types cannot check
@@ -13,7 +13,7 @@ always names its base; a refusal names the rule that refused.
     allocation, supply    caps, allocation, carry-over; reserves and volumes carried on
     penalties             what a shortfall costs
     prices, registries    bands, closes, averages; hours and delays
-    auctions              formats of auctions
+    auctions, fees        formats of auctions; what venues charge
     vectors,              cases of all these, and running them
     vector_functions
 """

@@ -14,10 +14,10 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from exchange.rulebook.allocation import BP, half_up
 from exchange.rulebook.book import RulebookError
 from exchange.rulebook.shapes import Basis, Confidence
 
-BP = 10_000
 FILE = "exchange/rulebook/fees.toml"
 FOR_EVER = dt.date(9999, 12, 31)
 MINOR_PER_LOT_MAX = 10**9
@@ -126,7 +126,7 @@ def fees_of(
     if quantity_t <= 0 or price_minor <= 0:
         raise ValueError(f"a trade of {quantity_t} t at {price_minor} has no fee")
     return tuple(
-        Fee(part.name, _amount(part, quantity_t, price_minor))
+        Fee(part.name, amount_of(part, quantity_t, price_minor))
         for part in schedule.part
         if part.sides in ("both", side)
     )
@@ -137,15 +137,11 @@ def fee_of(schedule: FeeSchedule, side: FeeSide, quantity_t: int, price_minor: i
     return sum(fee.amount for fee in fees_of(schedule, side, quantity_t, price_minor))
 
 
-def _amount(part: FeePart, quantity_t: int, price_minor: int) -> int:
+def amount_of(part: FeePart, quantity_t: int, price_minor: int) -> int:
+    """One charge of a trade, half up to the minor unit. O(1)."""
     if part.value_bp:
         return half_up(quantity_t * price_minor * part.value_bp, BP)
     return half_up(quantity_t * part.minor_per_lot, part.lot_t)
-
-
-def half_up(amount: int, divisor: int) -> int:
-    """`amount` over `divisor`, a half rounded up; both not negative, divisor above zero. O(1)."""
-    return (2 * amount + divisor) // (2 * divisor)
 
 
 def load_fee_schedules() -> FeeSchedules:

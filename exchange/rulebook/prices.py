@@ -85,8 +85,3 @@ def order_to_trade(orders: int, trades: int) -> int | None:
     In tonnes or in numbers. Source: RTS 9, Articles 1 to 3.
     """
     return orders // trades - 1 if trades else None
-
-
-def fee_per_1000t(quantity_t: int, minor_per_1000t: int) -> int:
-    """A fee by quantity, half up to the minor unit. O(1)."""
-    return half_up(quantity_t * minor_per_1000t, 1_000)

@@ -14,6 +14,7 @@ import msgspec
 from exchange.rulebook import allocation, penalties, prices, registries, supply
 from exchange.rulebook.book import Rulebook, RulebookError
 from exchange.rulebook.eligibility import Credit
+from exchange.rulebook.fees import FeePart, FeeSide, amount_of, fees_of, load_fee_schedules
 from exchange.rulebook.offsets import Accepted, headroom, offset_plan
 from exchange.rulebook.selection import (
     calendar,
@@ -363,8 +364,26 @@ def _order_to_trade(
 def _fee(
     rulebook: Rulebook, qty_t: int, trading_minor_per_1000t: int, clearing_minor_per_1000t: int
 ) -> Found:
-    fees = (trading_minor_per_1000t, clearing_minor_per_1000t)
-    return {"fee_minor": sum(prices.fee_per_1000t(qty_t, fee) for fee in fees)}
+    amounts = {"trading": trading_minor_per_1000t, "clearing": clearing_minor_per_1000t}
+    parts = [
+        FeePart(name=name, sides="both", minor_per_lot=amount, lot_t=1_000)
+        for name, amount in amounts.items()
+    ]
+    return {"fee_minor": sum(amount_of(part, qty_t, price_minor=1) for part in parts)}
+
+
+def _venue_fee(
+    rulebook: Rulebook, market: str, on: dt.date, side: str, qty_t: int, price_minor: int
+) -> Found:
+    if side not in {"buyer", "seller"}:
+        raise RulebookError(f"side is buyer or seller, not {side}")
+    schedule = load_fee_schedules().schedule_of(market, on)
+    of: FeeSide = "buyer" if side == "buyer" else "seller"
+    charges = fees_of(schedule, of, qty_t, price_minor)
+    return {
+        "fee_minor": sum(charge.amount for charge in charges),
+        "charges": {charge.name: charge.amount for charge in charges},
+    }
 
 
 # -- registries ------------------------------------------------------------------------------------
@@ -430,6 +449,7 @@ FUNCTIONS: dict[str, Callable[..., Found]] = {
     "split_block": _split_block,
     "surrender_deadline": _deadline,
     "trusted_list_effective": _trusted_list,
+    "venue_fee": _venue_fee,
     "vintage": _vintage,
 }
 """By the word that a vector's `function` names."""

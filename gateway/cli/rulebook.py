@@ -13,8 +13,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from exchange.rulebook import Rulebook, RulebookError, load_rulebook
+from exchange.rulebook import Rulebook, RulebookError, load_auction_formats, load_rulebook
 from exchange.rulebook.describe import Section, describe
+from exchange.rulebook.fees import load_fee_schedules
 from exchange.rulebook.vectors import read_vectors, run_vectors
 from exchange.simulation.sealed_bids import auction
 
@@ -45,6 +46,9 @@ def check(file: _File = None) -> None:
     _readable(file)
     try:
         rulebook, vectors, name = read_vectors(file)
+        if file is None:
+            load_auction_formats()
+            load_fee_schedules()
     except (RulebookError, UnicodeDecodeError) as error:
         typer.echo(f"exchange: {error}", err=True)
         raise typer.Exit(1) from None
