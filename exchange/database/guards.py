@@ -40,6 +40,9 @@ POSTGRESQL: tuple[str, ...] = (
     "ALTER TABLE posting DROP CONSTRAINT posting_key",
     "CREATE UNIQUE INDEX posting_once ON posting (market, event_number) WHERE leg IN (0, 7)",
     "CREATE INDEX posting_event ON posting USING brin (market, event_number)",
+    # What waits to be published is read once and soon gone: not worth compressing.
+    "ALTER TABLE settlement_outbox ALTER COLUMN value SET STORAGE EXTERNAL",
+    "ALTER TABLE registry_outbox ALTER COLUMN value SET STORAGE EXTERNAL",
     "CREATE EXTENSION IF NOT EXISTS btree_gist",
     "ALTER TABLE block ADD CONSTRAINT block_no_overlap EXCLUDE USING gist "
     "(programme WITH =, int8range(first_serial, last_serial, '[]') WITH &&)",

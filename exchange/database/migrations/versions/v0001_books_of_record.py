@@ -268,6 +268,8 @@ def _guard_postgresql() -> None:
         "CREATE UNIQUE INDEX posting_once ON posting (market, event_number) WHERE leg IN (0, 7)"
     )
     op.execute("CREATE INDEX posting_event ON posting USING brin (market, event_number)")
+    for outbox in ("settlement_outbox", "registry_outbox"):
+        op.execute(f"ALTER TABLE {outbox} ALTER COLUMN value SET STORAGE EXTERNAL")
     op.execute("CREATE EXTENSION IF NOT EXISTS btree_gist")
     op.execute(
         "ALTER TABLE block ADD CONSTRAINT block_no_overlap EXCLUDE USING gist "
