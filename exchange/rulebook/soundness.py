@@ -96,8 +96,19 @@ def _sourced(rulebook: Rulebook) -> Iterator[tuple[str, set[str]]]:
                 yield f"{where}, offset {rule.id}", set(rule.sources)
         for step in scheme.calendar:
             yield f"scheme {scheme.id}, calendar {step.step}", set(step.sources)
+        for name in ("carry_over", "composite_price", "holding_limit"):
+            table = getattr(scheme, name)
+            yield f"scheme {scheme.id}, {name}", set(table.sources if table else ())
         for reserve in scheme.supply_control:
             yield f"scheme {scheme.id}, supply_control {reserve.id}", set(reserve.sources)
+    if rulebook.unit_block:
+        yield "unit_block", set(rulebook.unit_block.sources)
+    for limit in rulebook.offset_limit_reference:
+        yield f"offset_limit_reference {limit.scheme}", set(limit.sources)
+    for fact in rulebook.market_fact:
+        yield f"market_fact {fact.id}", set(fact.sources)
+    for pattern in rulebook.surveillance_pattern:
+        yield f"surveillance_pattern {pattern.id}", set(pattern.sources)
     for vector in rulebook.vector:
         yield f"vector {vector.id}", set(vector.sources)
 

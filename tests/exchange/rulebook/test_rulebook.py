@@ -208,6 +208,12 @@ def test_a_cap_is_rounded_down(value: int) -> None:
         ("group_cap_bp = 1000", "", "group and group_cap_bp belong together"),
         ('kind = "min_local_share"', 'kind = "near"', "locality near: kind is none of"),
         (", share_bp = 7000", "", "locality min_local_share: share_bp is missing"),
+        (
+            'sources = ["seee-2025-13"]\nnote = "First',
+            'sources = ["no"]\nnote = "First',
+            "scheme cn-national, composite_price: sources: unknown source no",
+        ),
+        ('sources = ["mar-522"]', 'sources = ["no"]', "surveillance_pattern auction_after_market"),
         ("schema_version = 1", "schema_version = 7", "schema_version is 7, this program reads 1"),
     ],
 )
