@@ -35,7 +35,7 @@ venue: $(VENV)/.dev $(VENV)/.built $(VENV)/.page ## run the venue as processes o
 test: $(VENV)/.dev $(VENV)/.built $(VENV)/.page ## lint, then every test, also against a real Kafka and PostgreSQL
 	@$(BIN)/python -m deploy.local.ensure
 	@$(MAKE) --no-print-directory lint
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile $(ARGS)
 
 lint: $(VENV)/.dev $(VENV)/.built ## style, types, import contracts
 	$(BIN)/ruff check

@@ -28,6 +28,7 @@ BODY_TIMEOUT_S = 10  # then a body that still has not arrived is refused
 JSON_DEPTH_MAX = 8
 CLIENT_ORDER_ID_BYTES_MAX = 16
 NOTE_BYTES_MAX = 400  # free text of an instruction
+PROJECT_NUMBER_MAX = 2**31 - 1
 RECEIVE_WINDOW_MS = 5_000
 RECEIVE_WINDOW_MS_MAX = 60_000
 CLOCK_AHEAD_MS_MAX = 1_000

@@ -7,12 +7,14 @@ joined. The position is REGISTRY, TRADING, FROZEN or, with the lender's account,
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from exchange.messages.executions import UnitRange
 from exchange.messages.registry import (
     EncumbranceChanged,
     ObligationSet,
+    ProjectRegistered,
     Range,
     RegistryItem,
     ReversalProposed,
@@ -55,6 +57,13 @@ class HoldingKey(NamedTuple):
     instrument_id: int
     position: str
     lender: int = 0
+
+
+class Made(NamedTuple):
+    """Which reductions credits stand for, as issued; zeros where nothing is stated."""
+
+    project: int
+    period_from: int  # YYYYMMDD
 
 
 class SerialSet:
@@ -108,11 +117,15 @@ class Holdings:
         self._serials: dict[HoldingKey, dict[str, SerialSet]] = {}
         self.obligations: dict[tuple[int, int], int] = {}  # (account, year) -> tonnes
         self.surrendered: dict[tuple[int, int, int], int] = {}  # (account, year, instrument)
+        self.used: dict[tuple[int, int, int], dict[int, int]] = {}  # as surrendered, by project
         self.proposals: dict[int, ReversalProposed] = {}  # reversals not approved, by instruction
+        self.projects: dict[int, ProjectRegistered] = {}
+        self._made: dict[str, tuple[list[int], list[Made]]] = {}  # by first serial issued
 
     def apply(self, item: RegistryItem) -> None:
         """One item of a registry record; ValueError if it contradicts what came before."""
         if isinstance(item, UnitsIssued):
+            self._make(item)
             self._put(HoldingKey(item.account_id, item.instrument_id, REGISTRY), item.ranges)
         elif isinstance(item, UnitsMoved):
             left, entered = MOVES[item.cause]
@@ -129,6 +142,9 @@ class Holdings:
             self._take(HoldingKey(item.account_id, item.instrument_id, REGISTRY), item.ranges)
             key = (item.account_id, item.year, item.instrument_id)
             self.surrendered[key] = self.surrendered.get(key, 0) + item.quantity
+            self._use(key, item.ranges, 1)
+        elif isinstance(item, ProjectRegistered):
+            self.projects[item.project] = item
         elif isinstance(item, ReversalProposed):
             self._propose(item)
         elif isinstance(item, UnitsReversed):
@@ -147,7 +163,9 @@ class Holdings:
     def _undo(self, item: UnitsReversed) -> None:
         self._put(HoldingKey(item.account_id, item.instrument_id, REGISTRY), item.ranges)
         if item.year:
-            self.surrendered[item.account_id, item.year, item.instrument_id] -= item.quantity
+            key = (item.account_id, item.year, item.instrument_id)
+            self.surrendered[key] -= item.quantity
+            self._use(key, item.ranges, -1)
         for proposal in list(self.proposals.values()):
             if proposal.original_id == item.original_id:
                 del self.proposals[proposal.instruction_id]
@@ -163,6 +181,33 @@ class Holdings:
             for programme, serials in sorted(self._serials.get(key, {}).items())
             for first, last in serials.ranges()
         )
+
+    def parts(self, ranges: Iterable[UnitRange | Range]) -> dict[Made, int]:
+        """Tonnes of serial ranges by what they were issued for. O(issuances in the ranges)."""
+        found: dict[Made, int] = {}
+        for item in ranges:
+            firsts, made = self._made[item.programme]
+            at = bisect_right(firsts, item.first) - 1
+            first = item.first
+            while first <= item.last:
+                following = firsts[at + 1] if at + 1 < len(firsts) else item.last + 1
+                last = min(item.last, following - 1)
+                found[made[at]] = found.get(made[at], 0) + last - first + 1
+                first, at = last + 1, at + 1
+        return found
+
+    def _make(self, item: UnitsIssued) -> None:
+        for serials in item.ranges:
+            firsts, made = self._made.setdefault(serials.programme, ([], []))
+            told = Made(item.project, item.period_from)
+            if not made or made[-1] != told:  # serials are given out in rising order
+                firsts.append(serials.first)
+                made.append(told)
+
+    def _use(self, key: tuple[int, int, int], ranges: tuple[Range, ...], sign: int) -> None:
+        used = self.used.setdefault(key, {})
+        for made, quantity in self.parts(ranges).items():
+            used[made.project] = used.get(made.project, 0) + sign * quantity
 
     def keys(self) -> list[HoldingKey]:
         """Every holding that is not empty, by account, instrument, position."""

@@ -34,6 +34,7 @@ from exchange.settings import (
     CLOCK_AHEAD_MS_MAX,
     GATEWAY_QUEUE_MAX,
     JSON_DEPTH_MAX,
+    PROJECT_NUMBER_MAX,
     TRADING_DATE_AHEAD_DAYS_MAX,
 )
 from gateway.decimals import INT64_MAX, to_minor, to_tonnes
@@ -64,6 +65,7 @@ INSTRUCTION = {
     body.EnforcePledge: Instruction.ENFORCE_PLEDGE,
     body.ProposeReversal: Instruction.PROPOSE_REVERSAL,
     body.ApproveReversal: Instruction.APPROVE_REVERSAL,
+    body.RegisterProject: Instruction.REGISTER_PROJECT,
 }
 FOREIGN_ACCOUNTS_FOR = ("operator", "compliance")
 
@@ -104,6 +106,13 @@ def decode(data: bytes, decoder: msgspec.json.Decoder[_T]) -> _T:
         raise Refused(reason, text) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Refused(EdgeReason.MALFORMED_JSON, str(error)) from None
+
+
+def _instructed(request: body.Instruction) -> int:
+    # A project need not say what it is expected to reduce.
+    if isinstance(request, body.RegisterProject) and request.quantity in (0, "0"):
+        return 0
+    return tonnes(request.quantity)
 
 
 def _check_depth(data: bytes) -> None:
@@ -309,7 +318,7 @@ class OrderEntry:
             account_id=request.account,
             session_id=key.session,
             ref=self._ref(request.ref),
-            quantity=tonnes(request.quantity),
+            quantity=_instructed(request),
             price=self._argument(request, desk.market),
             order_id=self.transfer_id() if is_release else 0,
             client_order_id=label(request.client_order_id),
@@ -327,6 +336,12 @@ class OrderEntry:
             return instruction_id("original_id", request.original_id)
         if isinstance(request, body.ApproveReversal):
             return instruction_id("proposal_id", request.proposal_id)
+        if not 0 <= getattr(request, "project", 0) <= PROJECT_NUMBER_MAX:
+            raise Refused(
+                EdgeReason.INVALID_FIELD, f"project: outside 0..{PROJECT_NUMBER_MAX} (0 = none)"
+            )
+        if isinstance(request, body.RegisterProject):
+            return request.project
         year = getattr(request, "year", 0)
         if not 0 <= year <= YEAR_MAX:
             raise Refused(EdgeReason.INVALID_FIELD, f"year: {year} is no year")

@@ -41,6 +41,7 @@ ROLES: dict[str, frozenset[str]] = {
     "GET /instructions/{id:int}": EVERY_KEY,
     "GET /surrender-plan": EVERY_KEY,
     "GET /offset-headroom": EVERY_KEY,
+    "GET /projects": EVERY_KEY,
     "GET /reversals": AUTHORITIES,
     "GET /serials": AUTHORITIES,
     "GET /issuances/duplicates": AUTHORITIES,
@@ -71,6 +72,7 @@ ROLES: dict[str, frozenset[str]] = {
     "EnforcePledge": TRADERS,
     "ProposeReversal": AUTHORITIES,
     "ApproveReversal": AUTHORITIES,
+    "RegisterProject": AUTHORITIES,
 }
 
 

@@ -169,6 +169,7 @@ cdef enum:  # Instruction
     ENFORCE_PLEDGE = 14
     PROPOSE_REVERSAL = 15
     APPROVE_REVERSAL = 16
+    REGISTER_PROJECT = 17
 
 cdef enum:  # Command
     NEW_ORDER = 1

@@ -285,6 +285,7 @@ class Instruction(IntEnum):
     ENFORCE_PLEDGE = 14  # account = the lender, price = the owner: to the lender, on default
     PROPOSE_REVERSAL = 15  # of a surrender or cancellation; price = its instruction id
     APPROVE_REVERSAL = 16  # by another person; price = the proposal's instruction id
+    REGISTER_PROJECT = 17  # of credits, for account; price = its number; notes: what it is
 
 
 class Command(IntEnum):

@@ -49,6 +49,7 @@ class Lot(NamedTuple):
     vintage: int = 0
     credit: Credit | None = None
     held: str = ""
+    project: int = 0  # of a credit, for whoever reads the plan
 
 
 class Chosen(NamedTuple):

@@ -4,9 +4,9 @@
 ids are positions in the log, so every row can be followed to its cause. The tables fall in three:
 
     settlement   settlement_position, trade, transfer, posting, balance, settlement_outbox
-    registry     registry_position, programme, registry_account, block, block_history, deposit,
-                 holding, obligation, surrender, cancellation, encumbrance, reversal_proposal,
-                 reversal, refusal, registry_outbox
+    registry     registry_position, programme, registry_account, project, block, block_history,
+                 deposit, holding, obligation, surrender, surrender_credit, cancellation,
+                 encumbrance, reversal_proposal, reversal, refusal, registry_outbox
     operations   reconciliation, opening_override: what people and watches found and did, which is
                  no function of the log
 """
@@ -173,9 +173,23 @@ block = _table(
     _value("state", SmallInteger),  # a `blocks.State`
     _value("acquired"),  # settlement number at which it came to this place
     _value("lender"),  # PLEDGED: the account to which; else 0
+    _value("project", Integer),  # of credits: its number; 0 = not stated
+    _value("period_from", Integer),  # YYYYMMDD, first day of the reductions; 0 = not stated
+    _value("period_to", Integer),  # the last
     CheckConstraint("first_serial >= 1 AND first_serial <= last_serial", name="range"),
     CheckConstraint("(position = 4) = (lender <> 0)", name="pledged"),
     Index(None, "programme", "first_serial", unique=True),
+)
+
+project = _table(
+    "project",
+    _key("market", SmallInteger),
+    _key("project", Integer),
+    _value("programme", String(16)),
+    _value("account"),  # of its owner
+    _value("instruction_id"),
+    _value("details", Text),  # a `messages.registry.ProjectDetails` in JSON
+    _value("time_ns"),
 )
 
 block_history = _table(
@@ -249,6 +263,15 @@ surrender = _table(
     _value("time_ns"),
     CheckConstraint("quantity > 0", name="positive"),
     Index(None, "market", "account", "scheme", "year"),
+)
+
+surrender_credit = _table(
+    "surrender_credit",
+    _key("market", SmallInteger),
+    _key("instruction_id"),  # of the surrender
+    _key("project", Integer),  # 0 = not stated
+    _value("quantity"),
+    CheckConstraint("quantity > 0", name="positive"),
 )
 
 cancellation = _table(
@@ -359,7 +382,9 @@ APPEND_ONLY = (
     posting,
     block_history,
     holding,
+    project,
     surrender,
+    surrender_credit,
     cancellation,
     encumbrance,
     reversal_proposal,
@@ -374,12 +399,14 @@ SETTLEMENT_TABLES = (trade, transfer, posting, balance)
 REGISTRY_TABLES = (
     programme,
     registry_account,
+    project,
     block,
     block_history,
     holding,
     deposit,
     obligation,
     surrender,
+    surrender_credit,
     cancellation,
     encumbrance,
     reversal_proposal,

@@ -8,10 +8,12 @@ and makes the 64-byte commands of `orders`.
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Literal
 
 import msgspec
 
+from exchange.messages.registry import ProjectDetails
 from exchange.settings import RECEIVE_WINDOW_MS
 
 SideWord = Literal["BUY", "SELL"]
@@ -75,9 +77,15 @@ class UnitsBody(Body, frozen=True, kw_only=True):
 
 
 class IssueUnits(UnitsBody, frozen=True, kw_only=True):
-    """New units to an account (operator). `year`: vintage or monitoring year."""
+    """New units to an account (operator). `year`: vintage or monitoring year.
+
+    Credits name the project and the days of the reductions, which lie in that year.
+    """
 
     year: int
+    project: int = 0
+    period_from: dt.date | None = None
+    period_to: dt.date | None = None
 
 
 class DepositUnits(UnitsBody, frozen=True, kw_only=True):
@@ -95,9 +103,10 @@ class TransferUnits(UnitsBody, frozen=True, kw_only=True):
 
 
 class SurrenderUnits(UnitsBody, frozen=True, kw_only=True):
-    """Units given up for a compliance year."""
+    """Units given up for a compliance year; credits may be those of one project."""
 
     year: int
+    project: int = 0  # 0 = of any
 
 
 class CancelUnits(UnitsBody, frozen=True, kw_only=True):
@@ -159,6 +168,18 @@ class ApproveReversal(UnitsBody, frozen=True, kw_only=True):
     proposal_id: int  # instruction id of the proposal
 
 
+class ProjectAsked(ProjectDetails, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a project is, as it comes in: a word that is not known here is refused."""
+
+
+class RegisterProject(UnitsBody, frozen=True, kw_only=True):
+    """A project of credits (authority). `symbol` names the programme, `account` the owner's."""
+
+    quantity: int | str = 0  # tonnes a year that it is expected to reduce
+    project: int
+    details: ProjectAsked
+
+
 Instruction = (
     IssueUnits
     | DepositUnits
@@ -174,6 +195,7 @@ Instruction = (
     | EnforcePledge
     | ProposeReversal
     | ApproveReversal
+    | RegisterProject
 )
 
 

@@ -73,6 +73,10 @@ class RegistryReason(IntEnum):
     UNKNOWN_PROPOSAL = 617
     SAME_PERSON = 618
     PROPOSAL_EXPIRED = 619
+    PROJECT_UNKNOWN = 680
+    PROJECT_EXISTS = 681
+    PROJECT_INVALID = 682
+    PROJECT_NOT_DELIVERABLE = 683
 
 
 class DayReason(IntEnum):
@@ -404,6 +408,17 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
      "Who proposed a reversal cannot approve it. Have another key of the authority approve it."),
     (RegistryReason.PROPOSAL_EXPIRED, 409, False,
      "The proposal is too old to be approved. Propose the reversal again."),
+    (RegistryReason.PROJECT_UNKNOWN, 404, False,
+     "No project of that number is registered for the programme (GET /projects)."),
+    (RegistryReason.PROJECT_EXISTS, 409, False,
+     "The number is another project's (GET /projects). Projects are registered once and never "
+     "change: take the next free number."),
+    (RegistryReason.PROJECT_INVALID, 422, False,
+     "The project or the period of its reductions is not stated as the registry needs it: a "
+     "number, a name, and two days of one year."),
+    (RegistryReason.PROJECT_NOT_DELIVERABLE, 422, False,
+     "Units of that project cannot be traded as this instrument (GET /instruments). Issue them as "
+     "another instrument of the programme."),
     (DayReason.UNKNOWN_MARKET, 404, False, "The venue file has no such market."),
     (DayReason.INVALID_DAY, 422, False, "The day must be a date YYYY-MM-DD."),
     (DayReason.DAY_IN_THE_FUTURE, 422, False,

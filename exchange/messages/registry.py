@@ -6,7 +6,34 @@ Serial numbers are integers inside a programme (`CEA`, `EUA`, `CCER`, ...); `ser
 
 from __future__ import annotations
 
+import datetime as dt
+
 import msgspec
+
+
+class ProjectDetails(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What a project of credits is; words as the rulebook's rules have them, "" = not stated."""
+
+    name: str
+    methodology: str = ""
+    project_type: str = ""  # wind, hydro_small, forestry, ...
+    gas: str = ""  # CO2, CH4, N2O, ...
+    region: str = ""  # CN-BJ, CN-GD:poor, ...
+    host: str = ""  # "least_developed_country", or ""
+    generation: str = ""  # of the programme
+    registered_on: dt.date | None = None
+    in_operation_from: dt.date | None = None
+    covered_by: str = ""  # "scheme", "other_pilot": it is inside a covered entity
+    co2_ch4_share_bp: int | None = None
+    flags: tuple[str, ...] = ()
+
+
+class IssuanceDetails(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Which reductions credits stand for: project and period, both days inclusive."""
+
+    project: int
+    period_from: dt.date
+    period_to: dt.date
 
 
 class Range(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -25,6 +52,9 @@ class UnitsIssued(msgspec.Struct, frozen=True, array_like=True, tag=1, tag_field
     account_id: int
     instrument_id: int
     ranges: tuple[Range, ...]
+    project: int = 0  # of credits; 0 = not stated
+    period_from: int = 0  # YYYYMMDD, first and last day of the reductions; 0 = not stated
+    period_to: int = 0
 
 
 class UnitsMoved(msgspec.Struct, frozen=True, array_like=True, tag=2, tag_field="k"):
@@ -124,6 +154,16 @@ class UnitsReversed(msgspec.Struct, frozen=True, array_like=True, tag=9, tag_fie
     ranges: tuple[Range, ...]
 
 
+class ProjectRegistered(msgspec.Struct, frozen=True, array_like=True, tag=10, tag_field="k"):
+    """A project whose reductions may be issued as credits of a programme."""
+
+    instruction_id: int
+    account_id: int  # of its owner
+    programme: str
+    project: int  # its number, one a market
+    details: ProjectDetails
+
+
 RegistryItem = (
     UnitsIssued
     | UnitsMoved
@@ -134,6 +174,7 @@ RegistryItem = (
     | EncumbranceChanged
     | ReversalProposed
     | UnitsReversed
+    | ProjectRegistered
 )
 
 

@@ -41,6 +41,8 @@ class Instrument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kind: Literal["allowance", "offset"]
     vintage: int = 0
     generation: str = ""  # offsets: programme generation as the rulebook names it
+    project_types: tuple[str, ...] = ()  # offsets: only units of such projects; () = of any
+    regions: tuple[str, ...] = ()  # offsets: only units of projects in these; () = in any
     name: str = ""
     reference_price: int = 0
     parameters: dict[str, int] = {}  # frames.Parameter names in lower case

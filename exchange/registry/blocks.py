@@ -58,6 +58,9 @@ class Block(NamedTuple):
     state: int
     acquired: int  # settlement number at which it came to this place
     lender: int = 0  # PLEDGED: the account to which
+    project: int = 0  # of credits: its number; 0 = not stated
+    period_from: int = 0  # YYYYMMDD, first and last day of the reductions; 0 = not stated
+    period_to: int = 0
 
     @property
     def quantity(self) -> int:

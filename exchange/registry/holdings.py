@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from exchange.messages.registry import ProjectDetails
 from exchange.registry.blocks import Block, HistoryKind, Position, State, split
 
 Account = tuple[int, str, int]  # account, scheme, year
@@ -105,6 +106,25 @@ class Reversal(NamedTuple):
     time_ns: int
 
 
+class Project(NamedTuple):
+    """A row of `project` after `market`, its details read."""
+
+    number: int
+    programme: str
+    account: int  # of its owner
+    instruction_id: int
+    details: ProjectDetails
+    time_ns: int
+
+
+class Issuance(NamedTuple):
+    """What an issuance says of its reductions; zeros where it says nothing."""
+
+    project: int = 0
+    period_from: int = 0  # YYYYMMDD
+    period_to: int = 0
+
+
 class Cause(NamedTuple):
     """Why blocks change: what is noted beside each change."""
 
@@ -123,11 +143,13 @@ class Changes:
         self.gone: list[int] = []
         self.history: list[tuple[int | str, ...]] = []
         self.accounts: list[tuple[int, int, int]] = []
+        self.projects: list[Project] = []
         self.programmes: dict[str, int] = {}
         self.deposits: dict[int, Deposit] = {}
         self.confirmed: list[int] = []
         self.obligations: dict[Account, int] = {}
         self.surrenders: list[Surrender] = []
+        self.credits: list[tuple[int, int, int]] = []  # instruction, project, tonnes
         self.cancellations: list[tuple[int, int, int, int, str, str, int]] = []
         self.encumbrances: list[Encumbrance] = []
         self.proposals: list[Proposal] = []
@@ -160,7 +182,9 @@ class Holdings:
         self.pending: dict[int, Deposit] = {}  # instruction id: not yet confirmed
         self.obligations: dict[Account, int] = {}
         self.surrendered: dict[Account, int] = defaultdict(int)
-        self.offsets: dict[tuple[Account, str], int] = defaultdict(int)  # by product
+        self.credits: dict[Account, dict[tuple[str, int], int]] = {}  # by product and project
+        self.scheme_credits: dict[tuple[str, int], int] = defaultdict(int)  # by scheme and year
+        self.projects: dict[int, Project] = {}
         self.changes = Changes()
         self._queues: dict[Place, list[tuple[int, int, Block]]] = defaultdict(list)
         self._lenders: dict[tuple[int, int], set[int]] = defaultdict(set)  # account, instrument
@@ -231,6 +255,7 @@ class Holdings:
         account: int,
         quantity: int,
         cause: Cause,
+        made: Issuance = Issuance(),  # noqa: B008 - a tuple
     ) -> Block:
         """New serials, following the last of the programme, in a registry position. O(log n)."""
         first = self.next_serial.get(programme, 1)
@@ -247,6 +272,8 @@ class Holdings:
             Position.REGISTRY,
             State.HELD,
             cause.settlement_number,
+            0,
+            *made,
         )
         self.issued[instrument_id] += quantity
         self.changes.new[block.block_id] = block
@@ -282,14 +309,24 @@ class Holdings:
             moved.append(after)
         return moved
 
-    def retire(self, source: Place, state: State, quantity: int, cause: Cause) -> list[Block]:
-        """Surrenders or cancels the oldest `quantity` tonnes of a place, for good; like `move`."""
+    def retire(
+        self,
+        source: Place,
+        state: State,
+        quantity: int,
+        cause: Cause,
+        chosen: Mapping[int, int] | None = None,
+    ) -> list[Block]:
+        """Surrenders or cancels the oldest `quantity` tonnes of a place, for good; like `move`.
+
+        With `chosen`, so many tonnes of each of these blocks, which make up the quantity.
+        """
         kind = {
             State.SURRENDERED: HistoryKind.SURRENDERED,
             State.CANCELLED: HistoryKind.CANCELLED,
         }[state]
         retired = []
-        for block in self._take(source, quantity, cause):
+        for block in self._take(source, quantity, cause, chosen):
             after = block._replace(
                 position=Position.NONE, state=state, acquired=cause.settlement_number
             )
@@ -333,41 +370,78 @@ class Holdings:
         """What an account owes for a scheme and year. O(1)."""
         self.obligations[account] = self.changes.obligations[account] = quantity
 
-    def add_surrender(self, surrender: Surrender, product: str) -> None:
-        """Counts a surrender against the obligation, and an offset against its cap. O(1)."""
-        self.load_surrender(surrender, product)
+    def add_project(self, project: Project) -> None:
+        """Takes up a project; the caller has made sure that its number is free. O(1)."""
+        self.projects[project.number] = project
+        self.changes.projects.append(project)
+
+    def add_surrender(self, surrender: Surrender, product: str, blocks: Iterable[Block]) -> None:
+        """Counts a surrender against the obligation, and offsets against their cap. O(blocks)."""
+        by_project = projects_of(blocks) if surrender.rule else {}
+        self.load_surrender(surrender, product, by_project)
         self.changes.surrenders.append(surrender)
+        self.changes.credits += [
+            (surrender.instruction_id, project, quantity)
+            for project, quantity in by_project.items()
+        ]
 
-    def load_surrender(self, surrender: Surrender, product: str) -> None:
-        """Takes up a surrender from the books. O(1)."""
-        account = (surrender.account, surrender.scheme, surrender.year)
-        self.surrendered[account] += surrender.quantity
-        if surrender.rule:
-            self.offsets[account, product] += surrender.quantity
+    def load_surrender(
+        self, surrender: Surrender, product: str, by_project: Mapping[int, int]
+    ) -> None:
+        """Takes up a surrender, and its offsets by project. O(projects)."""
+        self._count_surrender(surrender, product, by_project, 1)
 
-    def undo_surrender(self, surrender: Surrender, product: str) -> None:
-        """Takes a surrender off the obligation, and an offset off its cap. O(1)."""
+    def undo_surrender(self, surrender: Surrender, product: str, blocks: Iterable[Block]) -> None:
+        """Takes a surrender off the obligation, and its offsets off their cap. O(blocks)."""
+        by_project = projects_of(blocks) if surrender.rule else {}
+        self._count_surrender(surrender, product, by_project, -1)
+
+    def _count_surrender(
+        self, surrender: Surrender, product: str, by_project: Mapping[int, int], sign: int
+    ) -> None:
         account = (surrender.account, surrender.scheme, surrender.year)
-        self.surrendered[account] -= surrender.quantity
-        if surrender.rule:
-            self.offsets[account, product] -= surrender.quantity
+        self.surrendered[account] += sign * surrender.quantity
+        used = self.credits.setdefault(account, {}) if by_project else {}
+        for project, quantity in by_project.items():
+            used[product, project] = used.get((product, project), 0) + sign * quantity
+            self.scheme_credits[account[1:]] += sign * quantity
 
     def used(self, account: Account, products: Iterable[str]) -> int:
         """Offset credits of these products surrendered by an account for a year, tonnes."""
-        return sum(self.offsets.get((account, product), 0) for product in products)
+        counted = set(products)
+        used = self.credits.get(account, {}).items()
+        return sum(quantity for (product, _), quantity in used if product in counted)
 
-    def _take(self, source: Place, quantity: int, cause: Cause) -> list[Block]:
+    def lying(self, place: Place) -> list[Block]:
+        """The blocks at a place, oldest first. O(n log n)."""
+        return [block for _, _, block in sorted(self._queues.get(place, ()))]
+
+    def _take(
+        self,
+        source: Place,
+        quantity: int,
+        cause: Cause,
+        chosen: Mapping[int, int] | None = None,
+    ) -> list[Block]:
         if not 0 < quantity <= self.totals.get(source, 0):
             raise ValueError(f"{quantity} t are not at {source}, only {self.totals.get(source, 0)}")
         self._touch(source)
         queue, taken, missing = self._queues[source], [], quantity
+        passed: list[tuple[int, int, Block]] = []
         while missing:
-            _, _, block = heapq.heappop(queue)
+            entry = heapq.heappop(queue)
+            block = entry[2]
+            wanted = missing if chosen is None else chosen.get(block.block_id, 0)
+            if not wanted:
+                passed.append(entry)
+                continue
             self._count -= 1
-            if block.quantity > missing:
-                block = self._split(block, missing, cause)
+            if block.quantity > wanted:
+                block = self._split(block, wanted, cause)
             taken.append(block)
             missing -= block.quantity
+        for entry in passed:
+            heapq.heappush(queue, entry)
         self.totals[source] -= quantity
         if not self.totals[source]:
             del self.totals[source], self._queues[source]
@@ -426,6 +500,14 @@ class Holdings:
                 right,
             )
         )
+
+
+def projects_of(blocks: Iterable[Block]) -> dict[int, int]:
+    """Tonnes by project, 0 where it is not stated. O(blocks)."""
+    found: dict[int, int] = defaultdict(int)
+    for block in blocks:
+        found[block.project] += block.quantity
+    return dict(found)
 
 
 def place_of(block: Block) -> Place:

@@ -14,6 +14,7 @@ from exchange.messages.reasons import RegistryReason
 from exchange.messages.registry import (
     InstructionRefused,
     ObligationSet,
+    ProjectRegistered,
     RegistryItem,
     UnitsCancelled,
     UnitsIssued,
@@ -31,7 +32,14 @@ from exchange.messages.settlement import (
 from exchange.reference.venue import Instrument
 from exchange.registry.blocks import Block, Position, State, runs, tonnes
 from exchange.registry.encumbrances import Encumbrances
-from exchange.registry.holdings import Cause, Holdings, Place, Surrender
+from exchange.registry.holdings import Cause, Holdings, Place, Project, Surrender
+from exchange.registry.projects import (
+    choose,
+    credit_of,
+    issuance,
+    project_details,
+    project_wanted,
+)
 from exchange.registry.refusals import (
     RefusalError,
     RegistryBrokenError,
@@ -49,7 +57,12 @@ from exchange.rulebook import (
     offset_cap,
     offset_rule,
 )
+from exchange.rulebook.eligibility import Credit
+from exchange.rulebook.selection import rules_in_force
 from exchange.settings import INSTRUCTION_QUANTITY_MAX, UNITS_ISSUED_MAX
+
+MAY_BE_ZERO = (Instruction.SET_OBLIGATION, Instruction.REGISTER_PROJECT)
+"""Kinds whose quantity (tonnes) may be zero."""
 
 _STORED = 2**63 - 1  # ids given by others are 64 bits on the log and 63 in the books
 
@@ -80,6 +93,7 @@ class Registrar:
             Instruction.ENFORCE_PLEDGE: encumbrances.enforce,
             Instruction.PROPOSE_REVERSAL: self.reversals.propose,
             Instruction.APPROVE_REVERSAL: self.reversals.approve,
+            Instruction.REGISTER_PROJECT: self._register_project,
         }
 
     def apply(self, item: SettlementItem, number: int, time_ns: int) -> list[RegistryItem]:
@@ -148,7 +162,7 @@ class Registrar:
                     RegistryReason.UNIT_NOT_ELIGIBLE,
                     f"instrument {item.instrument_id} is not in the venue's reference data",
                 )
-            low = 0 if item.kind == Instruction.SET_OBLIGATION else 1
+            low = 0 if item.kind in MAY_BE_ZERO else 1
             if not low <= item.quantity <= INSTRUCTION_QUANTITY_MAX:
                 raise RefusalError(
                     RegistryReason.QUANTITY_OUT_OF_RANGE,
@@ -183,6 +197,7 @@ class Registrar:
                 f"{UNITS_ISSUED_MAX} t",
             )
         require_account(self.holdings, item.account_id)
+        made = issuance(instrument, self.holdings.projects, item.argument, item.notes)
         block = self.holdings.issue(
             instrument.product,
             item.instrument_id,
@@ -190,9 +205,33 @@ class Registrar:
             item.account_id,
             item.quantity,
             cause,
+            made,
         )
+        told = (item.instruction_id, item.account_id, item.instrument_id)
+        return [UnitsIssued(*told, (block.range,), *made)]
+
+    def _register_project(
+        self, item: InstructionPassed, instrument: Instrument, cause: Cause
+    ) -> list[RegistryItem]:
+        details = project_details(item.argument, item.notes)
+        require_account(self.holdings, item.account_id)
+        known = self.holdings.projects.get(item.argument)
+        if instrument.kind != "offset":
+            raise RefusalError(
+                RegistryReason.PROJECT_INVALID,
+                f"{instrument.symbol} is no credit: only credits have projects",
+            )
+        if known is not None:
+            raise RefusalError(
+                RegistryReason.PROJECT_EXISTS,
+                f"project {known.number} of {known.programme} is {known.details.name}",
+            )
+        told = (instrument.product, item.account_id, item.instruction_id)
+        self.holdings.add_project(Project(item.argument, *told, details, cause.time_ns))
         return [
-            UnitsIssued(item.instruction_id, item.account_id, item.instrument_id, (block.range,))
+            ProjectRegistered(
+                item.instruction_id, item.account_id, instrument.product, item.argument, details
+            )
         ]
 
     def _deposit(
@@ -298,48 +337,94 @@ class Registrar:
                 RegistryReason.SURRENDER_ABOVE_OBLIGATION,
                 f"{item.quantity} t are more than the {remaining} t still owed of {obligation} t",
             )
-        is_offset = instrument.kind == "offset"
-        if is_offset:
-            rule = self._check_offset(item, instrument, cause, obligation)
+        rule, chosen = "", None
+        if instrument.kind == "offset":
+            rule, chosen = self._choose_offsets(item, instrument, cause, obligation)
         else:
             self._check_vintage(item, instrument, cause)
-            rule = ""
-        require_free(self.holdings, item.account_id, instrument, item.quantity)
+            require_free(self.holdings, item.account_id, instrument, item.quantity)
         source = Place(item.account_id, Position.REGISTRY, item.instrument_id)
-        blocks = self.holdings.retire(source, State.SURRENDERED, item.quantity, cause)
+        blocks = self.holdings.retire(source, State.SURRENDERED, item.quantity, cause, chosen)
         told = (item.instruction_id, item.account_id, item.instrument_id)
         self.holdings.add_surrender(
             Surrender(*told, instrument.scheme, item.argument, rule, item.quantity, cause.time_ns),
             instrument.product,
+            blocks,
         )
         return [
             UnitsSurrendered(*told, item.argument, tonnes(run), tuple(block.range for block in run))
             for run in runs(blocks)
         ]
 
-    def _check_offset(
+    def _choose_offsets(
         self, item: InstructionPassed, instrument: Instrument, cause: Cause, obligation: int
-    ) -> str:
+    ) -> tuple[str, dict[int, int]]:
+        """The rule that takes the credits, and tonnes of each block, by id. O(blocks)."""
         account = (item.account_id, instrument.scheme, item.argument)
         rule = self._offset_rule(account, instrument.product, cause.time_ns)
-        products = rule.credit_types if rule else (instrument.product,)
-        verdict = surrender_verdict(
-            self._rulebook,
-            instrument,
-            item.argument,
-            cause.time_ns,
-            item.quantity,
-            obligation,
-            self.holdings.used(account, products),
-        )
-        if verdict.refusal:
+        on = self._rulebook.local_date(instrument.scheme, cause.time_ns)
+        rules = rules_in_force(self._rulebook, instrument.scheme, item.argument, on)
+        if rule is None or rules is None:
+            verdict = surrender_verdict(
+                self._rulebook, instrument, item.argument, cause.time_ns, item.quantity, 0, 0
+            )
+            raise RefusalError(
+                RegistryReason.UNIT_NOT_ELIGIBLE, verdict.refusal, verdict.rule_id, verdict.source
+            )
+        source = self._rulebook.citation(rule)
+        require_free(self.holdings, item.account_id, instrument, item.quantity)
+        place = Place(item.account_id, Position.REGISTRY, item.instrument_id)
+        wanted = project_wanted(item.notes)
+        lots = [
+            (block, self._credit(instrument, block.project, block.quantity, block.period_from))
+            for block in self.holdings.lying(place)
+            if wanted in (0, block.project)
+        ]
+        if tonnes(block for block, _ in lots) < item.quantity:
+            raise RefusalError(
+                RegistryReason.NOT_ENOUGH_UNITS,
+                f"account {item.account_id} has less than {item.quantity} t of project {wanted}",
+            )
+        try:
+            choice = choose(
+                rules,
+                lots,
+                item.quantity,
+                emission_year=item.argument,
+                on=on,
+                bases={"surrender_obligation": obligation},
+                used=self._used_credits(account),
+                scheme_used_t=self.holdings.scheme_credits[account[1:]],
+            )
+        except KeyError as error:
+            raise RefusalError(
+                RegistryReason.UNIT_NOT_ELIGIBLE,
+                f"rule {rule.id}: {error.args[0]}",
+                rule.id,
+                source,
+            ) from None
+        if choice.refusal:
             reason = (
                 RegistryReason.OFFSET_CAP_EXCEEDED
-                if verdict.is_eligible
+                if choice.is_eligible
                 else RegistryReason.UNIT_NOT_ELIGIBLE
             )
-            raise RefusalError(reason, verdict.refusal, verdict.rule_id, verdict.source)
-        return verdict.rule_id
+            raise RefusalError(reason, choice.refusal, choice.rule_id, source)
+        return choice.rule_id, choice.taken
+
+    def _credit(
+        self, instrument: Instrument, number: int, quantity: int, period_from: int = 0
+    ) -> Credit:
+        project = self.holdings.projects.get(number)
+        return credit_of(instrument, project.details if project else None, quantity, period_from)
+
+    def _used_credits(self, account: tuple[int, str, int]) -> list[Credit]:
+        by_product = {item.product: item for item in self._instruments.values()}
+        return [
+            self._credit(by_product[product], project, quantity)
+            for (product, project), quantity in self.holdings.credits.get(account, {}).items()
+            if quantity
+        ]
 
     def _check_vintage(self, item: InstructionPassed, instrument: Instrument, cause: Cause) -> None:
         verdict = check_vintage(

@@ -122,7 +122,7 @@ class Reversals:
         if retirement.surrender is not None:
             year = retirement.surrender.year
             product = self._instruments[retirement.instrument_id].product
-            self._holdings.undo_surrender(retirement.surrender, product)
+            self._holdings.undo_surrender(retirement.surrender, product, taken)
         blocks = self._holdings.restore(taken, cause)
         told = (item.instruction_id, proposal.original, proposal.instruction_id)
         whose = (retirement.account, retirement.instrument_id)

@@ -6,20 +6,24 @@ A batch is one SQL transaction: what changed, the position in `settlements`, the
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
+import msgspec
 from sqlalchemy import Table, bindparam, delete, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from exchange.database import Database
 from exchange.database import schema as tables
+from exchange.messages.registry import ProjectDetails
 from exchange.reference.venue import Instrument
 from exchange.registry.blocks import Block, State
 from exchange.registry.holdings import (
     Changes,
     Deposit,
     Holdings,
+    Project,
     Proposal,
     RegistryPosition,
     Surrender,
@@ -110,14 +114,21 @@ class RegistryStore:
             holdings.next_serial[programme] = next_serial
         for row in await self._rows(connection, tables.registry_account):
             holdings.accounts.add(row[0])
+        for *told, details, time_ns in await self._rows(connection, tables.project):
+            known = msgspec.json.decode(details, type=ProjectDetails)
+            holdings.projects[told[0]] = Project._make((*told, known, time_ns))
         for account, scheme, year, quantity in await self._rows(connection, tables.obligation):
             holdings.obligations[account, scheme, year] = quantity
+        by_project: dict[int, dict[int, int]] = defaultdict(dict)
+        for instruction, project, quantity in await self._rows(connection, tables.surrender_credit):
+            by_project[instruction][project] = quantity
         reversed_ones = {row[1] for row in await self._rows(connection, tables.reversal)}
         for row in await self._rows(connection, tables.surrender):
             surrender = Surrender(*row)
             if surrender.instruction_id not in reversed_ones:
                 product = self._instruments[surrender.instrument_id].product
-                holdings.load_surrender(surrender, product)
+                credits_ = by_project.get(surrender.instruction_id, {})
+                holdings.load_surrender(surrender, product, credits_)
 
     async def past(self, named: Named) -> Past:
         """What proposals and approvals name, as the books have it. O(blocks of it x log)."""
@@ -256,7 +267,16 @@ class RegistryStore:
             )
         await self._add(connection, tables.registry_account, changes.accounts)
         await self._add(connection, tables.deposit, list(changes.deposits.values()))
+        await self._add(
+            connection,
+            tables.project,
+            [
+                (*project[:4], msgspec.json.encode(project.details).decode(), project.time_ns)
+                for project in changes.projects
+            ],
+        )
         await self._add(connection, tables.surrender, changes.surrenders)
+        await self._add(connection, tables.surrender_credit, changes.credits)
         await self._add(connection, tables.cancellation, changes.cancellations)
         await self._add(connection, tables.encumbrance, changes.encumbrances)
         await self._add(connection, tables.reversal_proposal, changes.proposals)

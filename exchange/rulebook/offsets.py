@@ -47,6 +47,7 @@ class Accepted(NamedTuple):
     accepted_t: int
     rule_id: str
     reason: str
+    is_eligible: bool = True  # False: refused for what it is, not for how many
 
 
 class Limit(NamedTuple):
@@ -106,11 +107,22 @@ def offset_plan(
     plan = _Plan(rules, emission_year, bases, scheme_used_t, applies_to)
     for credit in used:
         plan.count(plan.rule_of(credit), credit, credit.quantity_t)
-    order = sorted(range(len(credits_)), key=lambda at: (*plan.rank(credits_[at]), at))
+    order = sorted(range(len(credits_)), key=lambda at: (*rank(plan.rules, credits_[at]), at))
     answers: dict[int, Accepted] = {}
     for at in order:
         answers[at] = plan.accept(credits_[at], on)
     return [answers[at] for at in range(len(credits_))]
+
+
+def rank(rules: Sequence[OffsetRule], credit: Credit) -> tuple[int, bool, bool]:
+    """The place of a credit in a plan: by its rule, local ones and those with a flag first.
+
+    What a plan takes of the credits up to a place does not depend on those after it. O(rules).
+    """
+    for at, rule in enumerate(rules):
+        if credit.unit in rule.credit_types:
+            return at, is_nonlocal(rule, credit), is_unflagged(rule, credit)
+    return len(rules), False, False
 
 
 def headroom(
@@ -149,12 +161,6 @@ class _Plan:
     def rule_of(self, credit: Credit) -> OffsetRule | None:
         return next((rule for rule in self.rules if credit.unit in rule.credit_types), None)
 
-    def rank(self, credit: Credit) -> tuple[int, bool, bool]:
-        rule = self.rule_of(credit)
-        if rule is None:
-            return len(self.rules), False, False
-        return self.rules.index(rule), is_nonlocal(rule, credit), is_unflagged(rule, credit)
-
     def count(self, rule: OffsetRule | None, credit: Credit, quantity_t: int) -> None:
         if rule is None:
             return
@@ -167,10 +173,10 @@ class _Plan:
     def accept(self, credit: Credit, on: dt.date) -> Accepted:
         rule = self.rule_of(credit)
         if rule is None:
-            return Accepted(0, self._rules_id, f"{credit.unit} is not taken as an offset")
+            return Accepted(0, self._rules_id, f"{credit.unit} is not taken as an offset", False)
         refusal = unfit(rule, credit, on)
         if refusal:
-            return Accepted(0, rule.id, refusal)
+            return Accepted(0, rule.id, refusal, False)
         wanted, reason = credit.quantity_t, ""
         usable_t = usable(rule, credit)
         if usable_t < wanted:
@@ -295,11 +301,19 @@ def check_surrender(
     accepted_t = min(quantity_t, headroom_t)
     if accepted_t < quantity_t:
         refusal = (
-            f"{quantity_t} t of {product} refused: rule {rule.id} caps {product} at {cap_t} t = "
-            f"{cap_bp(rule, emission_year)} basis points of {rule.cap_base} {base_t} t, rounded "
-            f"down; used {used_t} t, headroom {headroom_t} t"
+            f"{quantity_t} t of {product} refused: "
+            + cap_text(rule, product, emission_year, base_t)
+            + f"; used {used_t} t, headroom {headroom_t} t"
         )
     return Verdict(accepted_t, *told, refusal, is_eligible=True)
+
+
+def cap_text(rule: OffsetRule, product: str, emission_year: int, base_t: int) -> str:
+    """A cap in words: the share, its base and what comes of it. O(steps)."""
+    return (
+        f"rule {rule.id} caps {product} at {offset_cap(rule, base_t, emission_year)} t = "
+        f"{cap_bp(rule, emission_year)} basis points of {rule.cap_base} {base_t} t, rounded down"
+    )
 
 
 def _without_rule(

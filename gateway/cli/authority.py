@@ -1,15 +1,24 @@
-"""Commands of the authority: freezing, undoing what was surrendered or cancelled, and following
-serial numbers."""
+"""Commands of the authority: projects and issuance, freezing, undoing what was surrendered or
+cancelled, and following serial numbers."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Annotated
 
+import msgspec
 import typer
 from rich.console import Console
 
-from exchange.messages.orders import ApproveReversal, FreezeUnits, ProposeReversal, UnfreezeUnits
+from exchange.messages.orders import (
+    ApproveReversal,
+    FreezeUnits,
+    IssueUnits,
+    ProjectAsked,
+    ProposeReversal,
+    RegisterProject,
+    UnfreezeUnits,
+)
 from gateway.cli.options import (
     Account,
     KeyFile,
@@ -29,10 +38,92 @@ SECOND_NS = 1_000_000_000
 def register(app: typer.Typer) -> None:
     """Adds the commands to the program."""
     for command in (
-        freeze, unfreeze, propose_reversal, approve_reversal, reversals, serial,
-        duplicates,
+        register_project, projects, issue, freeze, unfreeze, propose_reversal, approve_reversal,
+        reversals, serial, duplicates,
     ):  # fmt: skip
         app.command()(command)
+
+
+Project = Annotated[
+    int, typer.Argument(help="Number of the project.", parser=whole, metavar="project")
+]
+Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"])]
+
+
+def register_project(
+    symbol: Symbol,
+    project: Project,
+    account: Account,
+    details: Annotated[
+        str,
+        typer.Option(
+            help='What it is, in JSON: {"name": "...", "project_type": "wind", "region": "CN-NX", '
+            '"methodology": "...", "registered_on": "2024-05-01"}; the API description has all.'
+        ),
+    ],
+    key_file: KeyFile = None,
+) -> None:
+    """Register a project whose reductions may be issued as credits; it never changes."""
+    try:
+        told = msgspec.json.decode(details, type=ProjectAsked)
+    except msgspec.DecodeError as error:
+        raise typer.BadParameter(f"--details: {error}") from None
+    instruct(
+        key_file,
+        RegisterProject(ref=0, symbol=symbol, account=account, project=project, details=told),
+    )
+
+
+def projects(key_file: KeyFile = None) -> None:
+    """List the registered projects of credits."""
+
+    async def work(client: Client) -> None:
+        table = make_table(
+            "Projects", ">number", "programme", "name", "type", "region", "methodology", "flags"
+        )
+        after = 0
+        while rows := (await client.projects(after=after)).projects:
+            for row in rows:
+                told = row.details
+                table.add_row(
+                    str(row.project), row.programme, told.name, told.project_type, told.region,
+                    told.methodology, ", ".join(told.flags),
+                )  # fmt: skip
+            after = rows[-1].project
+        Console().print(table)
+
+    with_client(key_file, work)
+
+
+def issue(
+    symbol: Symbol,
+    quantity: Quantity,
+    year: Annotated[
+        int,
+        typer.Argument(
+            help="Vintage, or monitoring year of credits.", parser=whole, metavar="year"
+        ),
+    ],
+    account: Account,
+    project: Annotated[int, typer.Option(help="Of credits: the project.")] = 0,
+    period_from: Day = None,
+    period_to: Day = None,
+    key_file: KeyFile = None,
+) -> None:
+    """Issue units into an account's registry position (operator)."""
+    instruct(
+        key_file,
+        IssueUnits(
+            ref=0,
+            symbol=symbol,
+            account=account,
+            quantity=quantity,
+            year=year,
+            project=project,
+            period_from=period_from.date() if period_from else None,
+            period_to=period_to.date() if period_to else None,
+        ),
+    )
 
 
 def freeze(

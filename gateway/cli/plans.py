@@ -17,17 +17,19 @@ def print_plan(out: Console, plan: SurrenderPlanReply) -> None:
         soft_wrap=True,
     )
     if plan.surrender:
-        table = make_table("Surrender", "symbol", ">tonnes", ">price", "rule")
+        table = make_table("Surrender", "symbol", ">project", ">tonnes", ">price", "rule")
         for row in plan.surrender:
-            table.add_row(row.symbol, f"{row.quantity:,}", row.price, row.rule)
+            table.add_row(
+                row.symbol, _project(row.project), f"{row.quantity:,}", row.price, row.rule
+            )
         out.print(table)
     out.print(f"cost at the last prices: {plan.cost} {plan.currency}")
     if plan.missing:
         out.print(f"[bold]missing: {plan.missing:,} t[/bold] to be bought before it is due")
     if plan.left:
-        table = make_table("Not in the plan", "symbol", ">tonnes", "why")
+        table = make_table("Not in the plan", "symbol", ">project", ">tonnes", "why")
         for left in plan.left:
-            table.add_row(left.symbol, f"{left.quantity:,}", left.reason)
+            table.add_row(left.symbol, _project(left.project), f"{left.quantity:,}", left.reason)
         out.print(table)
     if plan.limits:
         table = make_table("Limits after it", "limit", ">tonnes", ">left")
@@ -35,11 +37,17 @@ def print_plan(out: Console, plan: SurrenderPlanReply) -> None:
             table.add_row(limit.name, f"{limit.limit:,}", f"{limit.left:,}")
         out.print(table)
     for row in plan.surrender:
+        project = f" --project {row.project}" if row.project else ""
         out.print(
-            f"exchange surrender {row.symbol} {row.quantity} {plan.year} --account {plan.account}",
+            f"exchange surrender {row.symbol} {row.quantity} {plan.year} --account {plan.account}"
+            f"{project}",
             soft_wrap=True,
         )
     out.print(f"source: {plan.source}", soft_wrap=True, style="dim")
+
+
+def _project(number: int) -> str:
+    return str(number) if number else ""
 
 
 def print_headroom(out: Console, found: OffsetHeadroomReply) -> None:

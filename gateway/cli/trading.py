@@ -361,12 +361,15 @@ def surrender(
     quantity: Quantity,
     year: Annotated[int, typer.Argument(help="Compliance year.", parser=whole, metavar="year")],
     account: Account,
+    project: Annotated[int, typer.Option(help="Credits of this project; 0: any.")] = 0,
     key_file: KeyFile = None,
 ) -> None:
     """Surrender units for a compliance year."""
     instruct(
         key_file,
-        SurrenderUnits(ref=0, symbol=symbol, account=account, quantity=quantity, year=year),
+        SurrenderUnits(
+            ref=0, symbol=symbol, account=account, quantity=quantity, year=year, project=project
+        ),
     )
 
 

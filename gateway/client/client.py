@@ -46,7 +46,7 @@ from gateway.routes.accounts import HoldingList, PositionList, SessionReply
 from gateway.routes.books import DuplicateList, HoldingsAt, SerialHistory
 from gateway.routes.compliance import OffsetHeadroomReply, SurrenderPlanReply
 from gateway.routes.market import BookReply, InstrumentList, PhaseList, TradeList
-from gateway.routes.registry import ReversalList
+from gateway.routes.registry import ProjectList, ReversalList
 from gateway.routes.trading import ExecutionList, OrderList
 
 WAIT_S = 10.0  # for the engine's answer
@@ -372,6 +372,11 @@ class Client:
     async def reversals(self, market: str = "") -> ReversalList:
         """Proposed reversals that wait for another key's approval (authority)."""
         return await self.rest.get("/reversals", ReversalList, **_market(market))
+
+    async def projects(self, market: str = "", *, after: int = 0) -> ProjectList:
+        """Registered projects of credits, by number; `after`: the last one of the page before."""
+        query: dict[str, str | int] = {**_market(market)}
+        return await self.rest.get("/projects", ProjectList, **query, after=after)
 
     async def serial_history(
         self, programme: str, serial: int, *, before: int = 0, limit: int = PAGE_MAX

@@ -8,13 +8,14 @@ from exchange.compliance import Lot, PlanError, SurrenderPlan, plan_surrender
 from exchange.decimals import from_minor
 from exchange.messages.reasons import EdgeReason
 from exchange.reference.venue import Instrument
+from exchange.registry.projects import credit_of
 from exchange.rulebook import RulebookError
 from exchange.rulebook.eligibility import Credit
 from exchange.rulebook.selection import rules_in_force, surrender_deadline
 from exchange.rulebook.shapes import ComplianceRules
 from exchange.settings import YEAR_MAX
 from gateway.headroom import offset_room, rulebook
-from gateway.holdings import FROZEN, PLEDGED, REGISTRY, TRADING
+from gateway.holdings import FROZEN, PLEDGED, REGISTRY, TRADING, Made
 from gateway.refusal import Refused
 from gateway.routes.table import Call, Reply, Route
 from gateway.venue_view import MarketView
@@ -43,6 +44,7 @@ class PlannedRow(msgspec.Struct, frozen=True):
     quantity: int
     price: str
     rule: str
+    project: int = 0  # of credits; 0 = not stated
 
 
 class LeftRow(msgspec.Struct, frozen=True):
@@ -51,6 +53,7 @@ class LeftRow(msgspec.Struct, frozen=True):
     symbol: str
     quantity: int
     reason: str
+    project: int = 0
 
 
 class LimitRow(msgspec.Struct, frozen=True):
@@ -103,7 +106,16 @@ async def get_surrender_plan(call: Call) -> Reply:
         for item in instruments
     }
     surrendered = sum(given.values())
-    used = [_credit(i, given[i.id]) for i in instruments if i.kind == "offset" and given[i.id]]
+    offsets = [item for item in instruments if item.kind == "offset"]
+    used = [
+        _credit(view, item, Made(project, 0), quantity)
+        for item in offsets
+        for project, quantity in view.holdings.used.get(
+            (query.account, query.year, item.id), {}
+        ).items()
+        if quantity
+    ]
+    wide = {item.id for item in offsets}
     lots = _lots(view, query.account, instruments)
     try:
         plan = plan_surrender(
@@ -114,6 +126,11 @@ async def get_surrender_plan(call: Call) -> Reply:
             on=on,
             bases={"surrender_obligation": obligation},
             used=used,
+            scheme_used_t=sum(
+                quantity
+                for (_, year, instrument), quantity in view.holdings.surrendered.items()
+                if year == query.year and instrument in wide
+            ),
         )
     except KeyError as error:
         raise Refused(EdgeReason.NOT_FOUND, f"a base: {error.args[0]}") from None
@@ -142,8 +159,9 @@ def _instruments(call: Call, market: str, scheme: str) -> list[Instrument]:
     return mine
 
 
-def _credit(instrument: Instrument, quantity: int) -> Credit:
-    return Credit(instrument.product, quantity, generation=instrument.generation)
+def _credit(view: MarketView, instrument: Instrument, made: Made, quantity: int) -> Credit:
+    project = view.holdings.projects.get(made.project)
+    return credit_of(instrument, project.details if project else None, quantity, made.period_from)
 
 
 def _lots(view: MarketView, account: int, instruments: list[Instrument]) -> list[Lot]:
@@ -155,12 +173,16 @@ def _lots(view: MarketView, account: int, instruments: list[Instrument]) -> list
             continue
         state = view.positions.instruments.get(item.id)
         price = (state.last_price or state.reference_price) if state else 0
-        credit = _credit(item, 0) if item.kind == "offset" else None
+        price = price or item.reference_price
         held = HELD[key.position].format(lender=key.lender)
-        quantity = view.holdings.quantity(key)
-        lots.append(
-            Lot(item.id, quantity, price or item.reference_price, item.vintage, credit, held)
-        )
+        if item.kind != "offset":
+            quantity = view.holdings.quantity(key)
+            lots.append(Lot(item.id, quantity, price, item.vintage, None, held))
+            continue
+        for made, quantity in view.holdings.parts(view.holdings.ranges(key)).items():
+            credit = _credit(view, item, made, 0)
+            told = (item.id, quantity, price, item.vintage, credit, held)
+            lots.append(Lot(*told, made.project))
     return lots
 
 
@@ -196,6 +218,7 @@ def _reply(
                 item.quantity_t,
                 from_minor(item.lot.price_minor, digits),
                 item.rule_id,
+                item.lot.project,
             )
             for item in plan.chosen
         ],
@@ -204,6 +227,7 @@ def _reply(
                 instruments[item.lot.lot_id].symbol,
                 item.quantity_t,
                 item.reason,
+                item.lot.project,
             )
             for item in plan.refused
         ],

@@ -10,6 +10,7 @@ from exchange import settings as limits
 from exchange.messages.executions import InstructionReport
 from exchange.messages.orders import Instruction
 from exchange.messages.reasons import EdgeReason
+from exchange.messages.registry import ProjectDetails
 from exchange.settings import WAIT_MS
 from gateway.decimals import whole_number
 from gateway.refusal import Refused
@@ -107,11 +108,47 @@ async def get_reversals(call: Call) -> Reply:
     return Reply(ReversalList(rows[: limits.PAGE_MAX]))
 
 
+class ProjectRow(msgspec.Struct, frozen=True):
+    """A project whose reductions may be issued as credits."""
+
+    market: str
+    programme: str
+    project: int  # its number: what an issuance names
+    owner_account: int
+    details: ProjectDetails
+
+
+class ProjectList(msgspec.Struct, frozen=True):
+    """Projects of the programmes, by number."""
+
+    projects: list[ProjectRow]
+
+
+class ProjectQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`after`: the number of the last project of the page before."""
+
+    market: str = ""
+    after: int = 0
+
+
+async def get_projects(call: Call) -> Reply:
+    """Registered projects, PAGE_MAX at a time."""
+    rows = [
+        ProjectRow(view.market.code, item.programme, item.project, item.account_id, item.details)
+        for view in views(call.context, call.query.market)
+        for item in sorted(view.holdings.projects.values(), key=lambda item: item.project)
+        if item.project > call.query.after
+    ]
+    return Reply(ProjectList(rows[: limits.PAGE_MAX]))
+
+
 ROUTES: tuple[Route, ...] = (
     Route("POST", "/instructions", f"Instruct the registry (waits {WAIT_MS} ms by default)",
           post_instruction, InstructionReport, body=Instruction, query=Wait, budget="orders"),
     Route("GET", "/instructions/{id:int}", "Where an instruction stands", get_instruction,
           InstructionReport, query=MarketQuery),
+    Route("GET", "/projects", "Registered projects of credits", get_projects, ProjectList,
+          query=ProjectQuery),
     Route("GET", "/reversals", "Proposed reversals that wait for approval", get_reversals,
           ReversalList, query=MarketQuery),
 )  # fmt: skip

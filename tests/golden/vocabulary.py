@@ -6,6 +6,7 @@ first release `--remake` writes all anew.
 
 from __future__ import annotations
 
+import datetime as dt
 import importlib
 import json
 import pkgutil
@@ -46,6 +47,8 @@ def sample(kind: Any, place: int) -> Any:
         return 2**33 + place
     if kind is bool:
         return place % 2 == 0
+    if kind is dt.date:
+        return dt.date(2026, 1, 1 + place % 28)
     if kind is str:
         return f"{TEXT} {place}"
     if origin is typing.Literal:

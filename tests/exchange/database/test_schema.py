@@ -92,7 +92,7 @@ async def test_books_of_the_first_version_are_brought_up(
         await upgrade(database)
         async with database.reading() as connection:
             (row,) = (await connection.execute(select(tables.block))).all()
-        assert tuple(row) == (0, 5, "CEA", 100, 199, 12, 2024, 201, 2, 1, 77, 0)
+        assert tuple(row) == (0, 5, "CEA", 100, 199, 12, 2024, 201, 2, 1, 77, 0, 0, 0, 0)
         with pytest.raises(DBAPIError, match=OVERLAP):
             await add(database, tables.block, block_row(6, 199, 300))
         await add(database, tables.block, block_row(7, 200, 300))
@@ -150,6 +150,9 @@ def block_row(block_id: int, first: int, last: int, **other: Any) -> dict[str, A
         "state": 1,
         "acquired": 0,
         "lender": 0,
+        "project": 0,
+        "period_from": 0,
+        "period_to": 0,
     } | other
 
 
