@@ -10,7 +10,7 @@ import argparse
 import subprocess
 import sys
 
-MEASUREMENTS = ("engine", "peers", "settlement", "path")
+MEASUREMENTS = ("engine", "peers", "settlement", "registry", "path")
 KEPT = ("engine", "peers")
 
 

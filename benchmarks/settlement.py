@@ -218,7 +218,7 @@ def bare_sqlite(batches: list[Batch], path: str) -> float:
             f"CREATE TABLE bare_{table} ({columns}, PRIMARY KEY ({keys})) WITHOUT ROWID"
         )
         marks = ", ".join("?" * (len(names) - 1))
-        inserts[table] = f"INSERT INTO bare_{table} VALUES ({MARKET.partition}, {marks})"  # noqa: S608
+        inserts[table] = f"INSERT INTO bare_{table} VALUES ({MARKET.partition}, {marks})"
     begin = time.perf_counter()
     for batch in batches:
         connection.execute("BEGIN IMMEDIATE")

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, case, exists, func, select, text
+from sqlalchemy import Integer, Row, case, column, exists, func, select, text, tuple_, values
 
 from exchange.database import Database
 from exchange.database import schema as tables
@@ -344,26 +344,43 @@ async def tonnes_at(
 
     One search in an index for each instrument and position: O(instruments x log rows).
     """
-    table, found = tables.holding, []
+    table = tables.holding
+    places = [(item, int(at)) for item in sorted(instruments) for at in Position if at]
+    if not places:
+        return []
+    wanted = (
+        values(column("instrument_id", Integer), column("position", Integer)).data(places)
+    ).cte("wanted")
+    earlier = table.alias("earlier")
+    last = (
+        select(earlier.c.time_ns, earlier.c.settlement_number)
+        .where(
+            earlier.c.market == market,
+            earlier.c.account == account,
+            earlier.c.instrument_id == wanted.c.instrument_id,
+            earlier.c.position == wanted.c.position,
+            earlier.c.time_ns <= time_ns,
+        )
+        .order_by(earlier.c.time_ns.desc(), earlier.c.settlement_number.desc())
+        .limit(1)
+    )
+    query = (
+        select(*wanted.c, table.c.quantity, table.c.time_ns, table.c.settlement_number)
+        .select_from(wanted)
+        .join(
+            table,
+            (table.c.market == market)
+            & (table.c.account == account)
+            & (table.c.instrument_id == wanted.c.instrument_id)
+            & (table.c.position == wanted.c.position)
+            & (tuple_(table.c.time_ns, table.c.settlement_number) == last.scalar_subquery()),
+        )
+        .where(table.c.quantity > 0)
+    )
     async with database.reading() as connection:
-        for instrument in sorted(instruments):
-            for position in (p for p in Position if p != Position.NONE):
-                query = (
-                    select(table.c.quantity, table.c.time_ns, table.c.settlement_number)
-                    .where(
-                        table.c.market == market,
-                        table.c.account == account,
-                        table.c.instrument_id == instrument,
-                        table.c.position == int(position),
-                        table.c.time_ns <= time_ns,
-                    )
-                    .order_by(table.c.time_ns.desc(), table.c.settlement_number.desc())
-                    .limit(1)
-                )
-                row = (await connection.execute(query)).first()
-                if row is not None and row.quantity:
-                    found.append(Tonnes(instrument, position, *row))
-    return found
+        rows = (await connection.execute(query)).all()
+    found = [Tonnes(row[0], Position(row[1]), *row[2:]) for row in rows]
+    return sorted(found)
 
 
 class Duplicate(NamedTuple):
