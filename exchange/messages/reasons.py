@@ -77,6 +77,8 @@ class RegistryReason(IntEnum):
     PROJECT_EXISTS = 681
     PROJECT_INVALID = 682
     PROJECT_NOT_DELIVERABLE = 683
+    NOT_RETIRED = 684
+    RETIREMENT_UNDONE = 685
 
 
 class DayReason(IntEnum):
@@ -419,6 +421,11 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
     (RegistryReason.PROJECT_NOT_DELIVERABLE, 422, False,
      "Units of that project cannot be traded as this instrument (GET /instruments). Issue them as "
      "another instrument of the programme."),
+    (RegistryReason.NOT_RETIRED, 404, False,
+     "A certificate is of a surrender or a cancellation that was carried out. Name its "
+     "instruction id (GET /instructions)."),
+    (RegistryReason.RETIREMENT_UNDONE, 409, False,
+     "The surrender or cancellation was undone: its units live, so there is nothing to certify."),
     (DayReason.UNKNOWN_MARKET, 404, False, "The venue file has no such market."),
     (DayReason.INVALID_DAY, 422, False, "The day must be a date YYYY-MM-DD."),
     (DayReason.DAY_IN_THE_FUTURE, 422, False,

@@ -379,7 +379,7 @@ async def tonnes_at(
     )
     async with database.reading() as connection:
         rows = (await connection.execute(query)).all()
-    found = [Tonnes(row[0], Position(row[1]), *row[2:]) for row in rows]
+    found = [Tonnes(row[0], Position(row[1]), row[2], row[3], row[4]) for row in rows]
     return sorted(found)
 
 

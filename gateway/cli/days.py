@@ -6,6 +6,8 @@ Exit code 2: refused, and the number says why; nothing was written.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +16,7 @@ import typer
 from rich.console import Console
 
 from exchange.clock import SystemClock
-from exchange.database import upgrade
+from exchange.database import Database, upgrade
 from exchange.database.connection import SQLITE_FILE, DatabaseError, open_database
 from exchange.end_of_day import Closed, DayRefusedError, close_day, parse_day
 from exchange.end_of_day.names import Names
@@ -65,12 +67,7 @@ def end_of_day(
 async def _close(
     settings: Settings, venue: Venue, markets: list[Market], day: str, folder: Path
 ) -> list[Closed]:
-    if settings.database == "sqlite" and not (settings.data / SQLITE_FILE).is_file():
-        # Opening would make the file, and then there would be books of nothing.
-        raise ValueError(f"{settings.data}: no {SQLITE_FILE} there; --data names a venue's folder")
-    database = open_database(settings.database, settings.data)
-    try:
-        await upgrade(database)
+    async with opened_books(settings) as database:
         return [
             await close_day(
                 database,
@@ -81,6 +78,18 @@ async def _close(
             )
             for market in markets
         ]
+
+
+@asynccontextmanager
+async def opened_books(settings: Settings) -> AsyncIterator[Database]:
+    """The books of a venue, brought to the newest schema. ValueError when there are none."""
+    if settings.database == "sqlite" and not (settings.data / SQLITE_FILE).is_file():
+        # Opening would make the file, and then there would be books of nothing.
+        raise ValueError(f"{settings.data}: no {SQLITE_FILE} there; --data names a venue's folder")
+    database = open_database(settings.database, settings.data)
+    try:
+        await upgrade(database)
+        yield database
     finally:
         await database.close()
 
