@@ -14,9 +14,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.util import CommandError
 from sqlalchemy import Connection, event, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -138,6 +135,8 @@ async def upgrade(database: Database, revision: str = "head") -> None:
 
     Raises DatabaseError when the database cannot be reached or was made by a newer version.
     """
+    from alembic.util import CommandError  # here: it takes as long as all the rest of a command
+
     try:
         async with database.writing() as connection:
             if not database.is_sqlite:
@@ -154,6 +153,9 @@ async def upgrade(database: Database, revision: str = "head") -> None:
 
 
 def _run_migrations(connection: Connection, revision: str) -> None:
+    from alembic import command
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", "exchange.database:migrations")
     config.set_main_option("path_separator", "os")

@@ -8,20 +8,36 @@ is for members, `authority` for the authority, `days` and `certificates` for ope
 from __future__ import annotations
 
 import importlib
-import pkgutil
+import sys
 
 import typer
 
 from exchange import __version__
 
-GROUPS = (
-    "demo", "trading", "authority", "services", "proofs", "days", "certificates", "simulate",
-    "match", "rulebook",
-)  # fmt: skip
+GROUPS: dict[str, tuple[str, ...]] = {
+    "demo": ("demo",),
+    "trading": (
+        "cancel", "orders", "book", "trades", "instruments", "positions", "holdings",
+        "holdings-at", "deposit", "release", "transfer", "plan", "headroom", "surrender", "retire",
+        "pledge", "release-pledge", "enforce-pledge", "order",
+    ),
+    "authority": (
+        "register-project", "projects", "issue", "freeze", "unfreeze", "propose-reversal",
+        "approve-reversal", "reversals", "serial", "duplicates",
+    ),
+    "services": ("gateway", "engine", "settlement", "registry", "marketdata", "bootstrap"),
+    "proofs": ("verify", "replay", "reconcile", "rebuild"),
+    "days": ("end-of-day",),
+    "certificates": ("certificate",),
+    "simulate": ("simulate",),
+    "match": ("match",),
+    "rulebook": ("rulebook",),
+}  # fmt: skip
+"""Module -> its commands: one command is known without reading the modules of the others."""
 
 
-def build() -> typer.Typer:
-    """The program with every group's commands."""
+def build(command: str = "") -> typer.Typer:
+    """The program with the group of a command, or with every group when none has that name."""
     app = typer.Typer(
         name="exchange",
         help="An open exchange for carbon units, on one replayable log.",
@@ -29,10 +45,9 @@ def build() -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     app.callback()(_options)
-    present = {module.name for module in pkgutil.iter_modules(__path__)}
-    for name in GROUPS:
-        if name in present:
-            importlib.import_module(f"{__name__}.{name}").register(app)
+    named = [module for module, commands in GROUPS.items() if command in commands]
+    for module in named or GROUPS:
+        importlib.import_module(f"{__name__}.{module}").register(app)
     return app
 
 
@@ -52,4 +67,4 @@ def _options(
 
 def main() -> None:
     """Entry point of the command line."""
-    build()()
+    build(sys.argv[1] if len(sys.argv) > 1 else "")()
