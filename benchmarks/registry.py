@@ -41,6 +41,7 @@ from exchange.registry.blocks import HistoryKind, Position
 from exchange.registry.instructions import Registrar
 from exchange.registry.queries import holdings_of, serial_history, tonnes_at
 from exchange.registry.store import RegistryStore
+from exchange.registry.years import Figures as YearFigures
 from exchange.rulebook import load_rulebook
 from exchange.rulebook.selection import rules_in_force
 
@@ -248,7 +249,7 @@ async def surrender_large(database: Database, store: RegistryStore, shape: Shape
     registrar = Registrar(loaded.holdings, {CEA.id: CEA}, load_rulebook())
     position = loaded.position
     held = loaded.holdings.held(BIG, Position.REGISTRY, CEA.id)
-    loaded.holdings.set_obligation((BIG, CEA.scheme, YEAR), held)
+    loaded.holdings.set_year((BIG, CEA.scheme, YEAR), YearFigures(verified=held))
     number = position.settlement_number
     begin = time.perf_counter()
     said = registrar.apply(

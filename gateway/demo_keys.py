@@ -26,12 +26,13 @@ class Holder(NamedTuple):
 
 
 OPERATIONS = Holder("operations", 1, "operator", 1_000)
-COMPLIANCE = Holder("compliance", 1, "compliance", 1_001)
+AUTHORITY = Holder("authority", 1, "authority", 1_001)
 NORTHERN = Holder("northern", 2, "participant", 1_002)
 HUADONG = Holder("huadong", 3, "participant", 1_003)
 YANGTZE = Holder("yangtze", 4, "participant", 1_004)
 DESK = Holder("desk", 4, "participant", 1_010)  # for whoever tries the venue out
-HOLDERS = (OPERATIONS, COMPLIANCE, NORTHERN, HUADONG, YANGTZE, DESK)
+VERIFIER = Holder("verifier", 5, "verifier", 1_005)
+HOLDERS = (OPERATIONS, AUTHORITY, NORTHERN, HUADONG, YANGTZE, VERIFIER, DESK)
 
 
 def key_path(data: Path, holder: Holder) -> Path:

@@ -12,25 +12,36 @@ from functools import cache
 from typing import NamedTuple
 
 from exchange.messages.frames import Side
+from exchange.messages.registry import YearFigures
 from exchange.reference.venue import Instrument
 from exchange.rulebook import OffsetRule, Rulebook, load_rulebook, offset_cap, offset_rule
 from exchange.rulebook.eligibility import Credit, unfit
+from exchange.rulebook.offsets import group_units, wider_limits
+from exchange.rulebook.selection import rules_in_force
+from exchange.rulebook.year import bases
 from gateway.venue_view import MarketView
 
 
+def bases_of(figures: YearFigures | None) -> dict[str, int]:
+    """The amounts that caps name, of a compliance year as the registry tells it. O(1)."""
+    if figures is None:
+        return {}
+    initial = figures.final if figures.provisional is None else figures.provisional
+    annual = figures.provisional
+    if figures.final is not None:
+        annual = figures.final - figures.deducted
+    return bases(figures.verified, initial, annual)
+
+
 class YearRoom(NamedTuple):
-    """What the obligation of an emission year leaves of a credit, tonnes."""
+    """What an emission year leaves of a credit, tonnes: of its cap, and of those it shares."""
 
     year: int
     rule: OffsetRule
-    obligation: int
+    base: int
     cap: int
     used: int
-
-    @property
-    def left(self) -> int:
-        """Tonnes of the cap that are not used. O(1)."""
-        return max(0, self.cap - self.used)
+    left: int
 
 
 class Room(NamedTuple):
@@ -58,21 +69,34 @@ def offset_room(
 ) -> Room:  # fmt: skip
     """The room of an account for an offset on a day; `instruments` are those of the market.
 
-    O(obligations of the market + holdings + open orders of the account).
+    O(compliance years and surrenders of the market + holdings + open orders of the account).
     """
     years = []
-    for (owner, year), owed in sorted(view.holdings.obligations.items()):
-        rule = offset_rule(rulebook(), instrument.scheme, year, on, instrument.product)
-        if owner != account or rule is None or rule.cap_base != "surrender_obligation":
+    for (owner, scheme, year), figures in sorted(view.holdings.years.items()):
+        if (owner, scheme) != (account, instrument.scheme) or figures.shortfall is not None:
+            continue
+        rule = offset_rule(rulebook(), scheme, year, on, instrument.product)
+        amounts = bases_of(figures)
+        if rule is None or rule.cap_base not in amounts:
             continue
         if unfit(rule, Credit(instrument.product, 1, generation=instrument.generation), on):
             continue
-        used = sum(
-            view.holdings.surrendered.get((account, year, item.id), 0)
-            for item in instruments
-            if item.product in rule.credit_types
+        mine = [item for item in instruments if item.scheme == scheme]
+        alike = {item.id for item in mine if item.product in rule.credit_types}
+        units = group_units(rules_in_force(rulebook(), scheme, year, on), rule)
+        grouped = {item.id for item in mine if item.product in units}
+        used = view.holdings.given(account, year, alike)
+        wider = wider_limits(
+            rule,
+            year,
+            amounts,
+            view.holdings.given(account, year, grouped),
+            view.holdings.given_by_all(year, alike),
         )
-        years.append(YearRoom(year, rule, owed, offset_cap(rule, owed, year), used))
+        base = amounts[rule.cap_base]
+        cap = offset_cap(rule, base, year)
+        left = min([cap - used, *(limit.left_t for limit in wider)])
+        years.append(YearRoom(year, rule, base, cap, used, max(0, left)))
     alike = {item.id for item in instruments if item.product == instrument.product}
     held = sum(
         view.holdings.quantity(key)

@@ -7,22 +7,25 @@ joined. The position is REGISTRY, TRADING, FROZEN or, with the lender's account,
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 from exchange.messages.executions import UnitRange
 from exchange.messages.registry import (
+    AllocationReturned,
     EncumbranceChanged,
-    ObligationSet,
     ProjectRegistered,
     Range,
     RegistryItem,
     ReversalProposed,
+    UnitsAllocated,
     UnitsCancelled,
+    UnitsCarriedOver,
     UnitsIssued,
     UnitsMoved,
     UnitsReversed,
     UnitsSurrendered,
+    YearFigures,
 )
 from exchange.settings import REVERSAL_DAYS_MAX
 
@@ -115,7 +118,7 @@ class Holdings:
 
     def __init__(self) -> None:
         self._serials: dict[HoldingKey, dict[str, SerialSet]] = {}
-        self.obligations: dict[tuple[int, int], int] = {}  # (account, year) -> tonnes
+        self.years: dict[tuple[int, str, int], YearFigures] = {}  # (account, scheme, year)
         self.surrendered: dict[tuple[int, int, int], int] = {}  # (account, year, instrument)
         self.used: dict[tuple[int, int, int], dict[int, int]] = {}  # as surrendered, by project
         self.proposals: dict[int, ReversalProposed] = {}  # reversals not approved, by instruction
@@ -125,7 +128,10 @@ class Holdings:
     def apply(self, item: RegistryItem) -> None:
         """One item of a registry record; ValueError if it contradicts what came before."""
         if isinstance(item, UnitsIssued):
-            self._make(item)
+            self._note_made(item.ranges, Made(item.project, item.period_from))
+        elif isinstance(item, UnitsAllocated | UnitsCarriedOver):
+            self._note_made(item.ranges, Made(0, 0))
+        if isinstance(item, UnitsIssued | UnitsAllocated):
             self._put(HoldingKey(item.account_id, item.instrument_id, REGISTRY), item.ranges)
         elif isinstance(item, UnitsMoved):
             left, entered = MOVES[item.cause]
@@ -149,10 +155,25 @@ class Holdings:
             self._propose(item)
         elif isinstance(item, UnitsReversed):
             self._undo(item)
-        elif isinstance(item, UnitsCancelled):
+        elif isinstance(item, UnitsCancelled | AllocationReturned):
             self._take(HoldingKey(item.account_id, item.instrument_id, REGISTRY), item.ranges)
-        elif isinstance(item, ObligationSet):
-            self.obligations[item.account_id, item.year] = item.quantity
+        elif isinstance(item, UnitsCarriedOver):
+            self._take(HoldingKey(item.account_id, item.from_instrument, REGISTRY), item.cancelled)
+            self._put(HoldingKey(item.account_id, item.instrument_id, REGISTRY), item.ranges)
+        elif isinstance(item, YearFigures):
+            self.years[item.account_id, item.scheme, item.year] = item
+
+    def given(self, account: int, year: int, instruments: Iterable[int]) -> int:
+        """Tonnes of these instruments that an account surrendered for a year. O(instruments)."""
+        return sum(self.surrendered.get((account, year, item), 0) for item in instruments)
+
+    def given_by_all(self, year: int, instruments: Collection[int]) -> int:
+        """Tonnes of these instruments that all accounts surrendered for a year. O(surrenders)."""
+        return sum(
+            quantity
+            for (_, of_year, instrument), quantity in self.surrendered.items()
+            if of_year == year and instrument in instruments
+        )
 
     def _propose(self, item: ReversalProposed) -> None:
         """Takes up a proposal, and forgets those which nobody can approve any more."""
@@ -196,10 +217,9 @@ class Holdings:
                 first, at = last + 1, at + 1
         return found
 
-    def _make(self, item: UnitsIssued) -> None:
-        for serials in item.ranges:
+    def _note_made(self, ranges: tuple[Range, ...], told: Made) -> None:
+        for serials in ranges:
             firsts, made = self._made.setdefault(serials.programme, ([], []))
-            told = Made(item.project, item.period_from)
             if not made or made[-1] != told:  # serials are given out in rising order
                 firsts.append(serials.first)
                 made.append(told)

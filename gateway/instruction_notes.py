@@ -2,10 +2,13 @@
 
 A cancellation says its beneficiary and its reason; what freezes, pledges or undoes says the key
 that gave it and a reference or reason, so that the books name who it was: two lines each. What a
-project is, and of which project credits are, is JSON.
+project is, and of which project credits are, is JSON. The steps of a compliance year say the key,
+and what else they need as a name and a value a line.
 """
 
 from __future__ import annotations
+
+from typing import get_args
 
 import msgspec
 
@@ -13,16 +16,29 @@ from exchange.messages import orders as body
 from exchange.messages.frames import notes
 from exchange.messages.reasons import EdgeReason, RegistryReason
 from exchange.messages.registry import IssuanceDetails
-from exchange.reference.venue import Key
+from exchange.reference.venue import Key, Market
 from exchange.settings import NOTE_BYTES_MAX
+from gateway.decimals import INT64_MAX, to_minor
 from gateway.refusal import Refused
 
+YearStep = (
+    body.ReportEmissions
+    | body.VerifyEmissions
+    | body.AllocateUnits
+    | body.AssessYear
+    | body.ApplyCarryOver
+    | body.CarryOver
+)
+YEAR_STEPS = get_args(YearStep)
+ALLOCATION_WORDS = ("stage", "method", "sector", "base", "balance", "intensity")
 REFERENCE_NEEDED = (body.FreezeUnits, body.UnfreezeUnits, body.EnforcePledge)
 REFERENCE_ALLOWED = (body.PledgeUnits, body.ReleasePledge)
 
 
-def instruction_notes(key: Key, request: body.Instruction) -> list[bytes]:
+def instruction_notes(key: Key, request: body.Instruction, market: Market) -> list[bytes]:
     """The NOTE commands of a request, [] for most kinds; Refused when its text is no such text."""
+    if isinstance(request, YEAR_STEPS):
+        return _words(key, _words_of(key, request, market))
     if isinstance(request, body.CancelUnits):
         if not (request.beneficiary.strip() and request.reason.strip()):
             raise Refused(RegistryReason.BENEFICIARY_MISSING)
@@ -65,6 +81,40 @@ def _json(value: msgspec.Struct, name: str) -> list[bytes]:
             f"{name}: {len(data)} bytes as JSON, the limit is {NOTE_BYTES_MAX}",
         )
     return notes(data.decode())
+
+
+def _words_of(key: Key, request: YearStep, market: Market) -> dict[str, str]:
+    """What a step of a compliance year says besides its command."""
+    words: dict[str, str | int]
+    match request:
+        case body.ReportEmissions():
+            words = {"sector": request.sector}
+        case body.VerifyEmissions():
+            words = {"participant": key.participant}
+        case body.AllocateUnits():
+            words = {name: getattr(request, name) for name in ALLOCATION_WORDS}
+        case body.AssessYear():
+            price = to_minor(request.price, market.minor_digits) if request.price else 0
+            words = {"price": price, "due": request.due}
+        case _:
+            words = {}
+    for name, value in words.items():
+        if isinstance(value, int) and not 0 <= value <= INT64_MAX // 16:
+            raise Refused(EdgeReason.INVALID_FIELD, f"{name}: {value} is out of range")
+    return {name: str(value) for name, value in words.items() if value}
+
+
+def _words(key: Key, words: dict[str, str]) -> list[bytes]:
+    text = "\n".join([key.id, *(f"{name} {value}" for name, value in words.items())])
+    is_plain = all(line.isprintable() for line in text.split("\n"))
+    is_whole = text.count("\n") == len(words)
+    if not is_plain or not is_whole or len(text.encode()) > NOTE_BYTES_MAX:
+        raise Refused(
+            EdgeReason.INVALID_FIELD,
+            f"{', '.join(words)}: printable text of one line each, together at most "
+            f"{NOTE_BYTES_MAX} bytes",
+        )
+    return notes(text)
 
 
 def _two_lines(first: str, second: str, name: str) -> list[bytes]:

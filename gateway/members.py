@@ -24,10 +24,10 @@ from exchange.simulation.brokers import Pair, Product, run_brokers
 from exchange.simulation.scene import Cast, Scene, SceneError, lots, play
 from gateway.client import Client, VenueError, load_key
 from gateway.demo_keys import (
-    COMPLIANCE,
     HUADONG,
     NORTHERN,
     OPERATIONS,
+    VERIFIER,
     YANGTZE,
     Holder,
     key_path,
@@ -250,7 +250,7 @@ class Members:
             emitter_account=EMITTER_ACCOUNT,
             seller=SimulatedTrader(await self.client(NORTHERN)),
             seller_account=SELLER_ACCOUNT,
-            compliance=SimulatedTrader(await self.client(COMPLIANCE)),
+            verifier=SimulatedTrader(await self.client(VERIFIER)),
             operations=SimulatedOperations(operations),
             year=years[0],
             next_date=following.year * 10_000 + following.month * 100 + following.day,

@@ -57,7 +57,6 @@ INSTRUCTION = {
     body.TransferUnits: Instruction.TRANSFER,
     body.SurrenderUnits: Instruction.SURRENDER,
     body.CancelUnits: Instruction.CANCEL,
-    body.SetObligation: Instruction.SET_OBLIGATION,
     body.FreezeUnits: Instruction.FREEZE,
     body.UnfreezeUnits: Instruction.UNFREEZE,
     body.PledgeUnits: Instruction.PLEDGE,
@@ -66,8 +65,18 @@ INSTRUCTION = {
     body.ProposeReversal: Instruction.PROPOSE_REVERSAL,
     body.ApproveReversal: Instruction.APPROVE_REVERSAL,
     body.RegisterProject: Instruction.REGISTER_PROJECT,
+    body.ReportEmissions: Instruction.REPORT_EMISSIONS,
+    body.VerifyEmissions: Instruction.VERIFY_EMISSIONS,
+    body.AllocateUnits: Instruction.ALLOCATE,
+    body.AssessYear: Instruction.ASSESS,
+    body.ApplyCarryOver: Instruction.APPLY_CARRY_OVER,
+    body.CarryOver: Instruction.CARRY_OVER,
 }
-FOREIGN_ACCOUNTS_FOR = ("operator", "compliance")
+FOREIGN_ACCOUNTS_FOR = ("operator", "authority", "verifier")
+FOR_EMITTERS = (body.SurrenderUnits, body.ReportEmissions, body.ApplyCarryOver)
+NONE_ALLOWED = (
+    body.RegisterProject, body.ReportEmissions, body.VerifyEmissions, body.AllocateUnits,
+)  # fmt: skip
 
 _T = TypeVar("_T")
 
@@ -106,13 +115,6 @@ def decode(data: bytes, decoder: msgspec.json.Decoder[_T]) -> _T:
         raise Refused(reason, text) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Refused(EdgeReason.MALFORMED_JSON, str(error)) from None
-
-
-def _instructed(request: body.Instruction) -> int:
-    # A project need not say what it is expected to reduce.
-    if isinstance(request, body.RegisterProject) and request.quantity in (0, "0"):
-        return 0
-    return tonnes(request.quantity)
 
 
 def _check_depth(data: bytes) -> None:
@@ -306,10 +308,13 @@ class OrderEntry:
             if is_free
             else self.own_account(key, desk.market, request.account)
         )
-        if isinstance(request, body.SurrenderUnits) and account.type != "emitter":
+        if isinstance(request, FOR_EMITTERS) and account.type != "emitter":
             raise Refused(
                 RegistryReason.NO_OBLIGATION, f"account {account.id} is no emitter's account"
             )
+        if isinstance(request, body.VerifyEmissions) and key.participant == account.participant:
+            raise Refused(RegistryReason.VERIFIER_IS_EMITTER, f"account {account.id} is its own")
+        texts = instruction_notes(key, request, desk.market)
         is_release = isinstance(request, body.ReleaseUnits)
         command = pack_command(
             Command.UNITS_RELEASE if is_release else Command.INSTRUCTION,
@@ -318,12 +323,12 @@ class OrderEntry:
             account_id=request.account,
             session_id=key.session,
             ref=self._ref(request.ref),
-            quantity=_instructed(request),
+            quantity=_asked(request),
             price=self._argument(request, desk.market),
             order_id=self.transfer_id() if is_release else 0,
             client_order_id=label(request.client_order_id),
         )
-        return Prepared(desk, key.session, request.ref, [command, *instruction_notes(key, request)])
+        return Prepared(desk, key.session, request.ref, [command, *texts])
 
     def _argument(self, request: body.Instruction, market: Market) -> int:
         if isinstance(request, body.TransferUnits):
@@ -342,6 +347,8 @@ class OrderEntry:
             )
         if isinstance(request, body.RegisterProject):
             return request.project
+        if isinstance(request, body.CarryOver):
+            return instruction_id("application_id", request.application_id)
         year = getattr(request, "year", 0)
         if not 0 <= year <= YEAR_MAX:
             raise Refused(EdgeReason.INVALID_FIELD, f"year: {year} is no year")
@@ -527,6 +534,15 @@ def tonnes(value: int | str) -> int:
     if quantity > INT64_MAX:
         raise Refused(Reason.QUANTITY_ABOVE_MAX, f"quantity {quantity} does not fit 64 bits")
     return quantity
+
+
+def _asked(request: body.Instruction) -> int:
+    """The tonnes of an instruction; an assessment has none, and emissions may be none."""
+    if isinstance(request, body.AssessYear):
+        return 0
+    if isinstance(request, NONE_ALLOWED) and not to_tonnes(request.quantity):
+        return 0
+    return tonnes(request.quantity)
 
 
 def instruction_id(name: str, value: int) -> int:

@@ -1,8 +1,10 @@
 """Who may do what: one table of actions and roles. What has no row is allowed to nobody.
 
-`public` needs no signature. `participant` acts for its own accounts; `operator` runs the market and
-sees all accounts; `compliance` sets obligations, surrenders, and sees all accounts. Both carry out
-what a court or the authority decides about units: an owner can neither freeze nor unfreeze.
+`public` needs no signature. `participant` acts for its own accounts, an emitter's among them;
+`operator` runs the market and sees all accounts; `authority` allocates, assesses, surrenders, and
+sees all accounts. Both carry out what a court or the authority decides about units: an owner can
+neither freeze nor unfreeze. `verifier` verifies emissions and sees the compliance years of all
+accounts, nothing else of them.
 """
 
 from __future__ import annotations
@@ -14,10 +16,13 @@ from gateway.refusal import Refused
 PUBLIC = frozenset({"public"})
 TRADERS = frozenset({"participant"})
 OPERATORS = frozenset({"operator"})
-COMPLIANCE = frozenset({"compliance"})
-REGISTRANTS = TRADERS | COMPLIANCE
-AUTHORITIES = OPERATORS | COMPLIANCE
-EVERY_KEY = TRADERS | OPERATORS | COMPLIANCE
+AUTHORITY = frozenset({"authority"})
+VERIFIERS = frozenset({"verifier"})
+REGISTRANTS = TRADERS | AUTHORITY
+AUTHORITIES = OPERATORS | AUTHORITY
+HOLDERS = TRADERS | OPERATORS | AUTHORITY
+EVERY_KEY = HOLDERS | VERIFIERS
+STATEMENTS = frozenset({"REPORT_EMISSIONS", "VERIFY_EMISSIONS"})
 
 ROLES: dict[str, frozenset[str]] = {
     "GET /": PUBLIC,
@@ -33,19 +38,20 @@ ROLES: dict[str, frozenset[str]] = {
     "GET /bars": PUBLIC,
     "GET /limits": EVERY_KEY,
     "GET /session": EVERY_KEY,
-    "GET /orders": EVERY_KEY,
-    "GET /orders/{id:str}": EVERY_KEY,
-    "GET /executions": EVERY_KEY,
-    "GET /positions": EVERY_KEY,
-    "GET /holdings": EVERY_KEY,
+    "GET /orders": HOLDERS,
+    "GET /orders/{id:str}": HOLDERS,
+    "GET /executions": HOLDERS,
+    "GET /positions": HOLDERS,
+    "GET /holdings": HOLDERS,
     "GET /instructions/{id:int}": EVERY_KEY,
-    "GET /surrender-plan": EVERY_KEY,
-    "GET /offset-headroom": EVERY_KEY,
     "GET /projects": EVERY_KEY,
+    "GET /surrender-plan": HOLDERS,
+    "GET /offset-headroom": HOLDERS,
+    "GET /compliance-year": EVERY_KEY,
     "GET /reversals": AUTHORITIES,
     "GET /serials": AUTHORITIES,
     "GET /issuances/duplicates": AUTHORITIES,
-    "GET /holdings/at": EVERY_KEY,
+    "GET /holdings/at": HOLDERS,
     "POST /orders": TRADERS,
     "PUT /orders/{id:str}": TRADERS,
     "DELETE /orders/{id:str}": TRADERS,
@@ -64,7 +70,6 @@ ROLES: dict[str, frozenset[str]] = {
     "TransferUnits": TRADERS,
     "SurrenderUnits": REGISTRANTS,
     "CancelUnits": TRADERS,
-    "SetObligation": COMPLIANCE,
     "FreezeUnits": AUTHORITIES,
     "UnfreezeUnits": AUTHORITIES,
     "PledgeUnits": TRADERS,
@@ -73,6 +78,12 @@ ROLES: dict[str, frozenset[str]] = {
     "ProposeReversal": AUTHORITIES,
     "ApproveReversal": AUTHORITIES,
     "RegisterProject": AUTHORITIES,
+    "ReportEmissions": TRADERS,
+    "VerifyEmissions": VERIFIERS,
+    "AllocateUnits": AUTHORITY,
+    "AssessYear": AUTHORITY,
+    "ApplyCarryOver": TRADERS,
+    "CarryOver": AUTHORITY,
 }
 
 
@@ -87,5 +98,10 @@ def allow(key: Key, action: str) -> None:
 
 
 def sees_all_accounts(key: Key) -> bool:
-    """Market operations and compliance see every account; a participant sees its own."""
-    return key.role != "participant"
+    """Market operations and the authority see every account; others see their own."""
+    return key.role in AUTHORITIES
+
+
+def sees_instruction(key: Key, kind: str) -> bool:
+    """Whether a key sees instructions of a kind whosever they are: a verifier sees statements."""
+    return sees_all_accounts(key) or (key.role in VERIFIERS and kind in STATEMENTS)

@@ -161,7 +161,6 @@ cdef enum:  # Instruction
     TRANSFER = 3
     SURRENDER = 4
     CANCEL = 5
-    SET_OBLIGATION = 6
     FREEZE = 10
     UNFREEZE = 11
     PLEDGE = 12
@@ -170,6 +169,12 @@ cdef enum:  # Instruction
     PROPOSE_REVERSAL = 15
     APPROVE_REVERSAL = 16
     REGISTER_PROJECT = 17
+    REPORT_EMISSIONS = 20
+    VERIFY_EMISSIONS = 21
+    ALLOCATE = 22
+    ASSESS = 23
+    APPLY_CARRY_OVER = 24
+    CARRY_OVER = 25
 
 cdef enum:  # Command
     NEW_ORDER = 1

@@ -277,7 +277,6 @@ class Instruction(IntEnum):
     TRANSFER = 3  # between registry positions; price = receiving account
     SURRENDER = 4  # price = compliance year
     CANCEL = 5  # voluntary cancellation; notes: beneficiary, reason
-    SET_OBLIGATION = 6  # quantity t to surrender by account for year price
     FREEZE = 10  # by the authority, out of account's registry position; notes: who, reference
     UNFREEZE = 11  # back to the registry position
     PLEDGE = 12  # out of account's registry position; price = the lender's account
@@ -286,6 +285,12 @@ class Instruction(IntEnum):
     PROPOSE_REVERSAL = 15  # of a surrender or cancellation; price = its instruction id
     APPROVE_REVERSAL = 16  # by another person; price = the proposal's instruction id
     REGISTER_PROJECT = 17  # of credits, for account; price = its number; notes: what it is
+    REPORT_EMISSIONS = 20  # quantity t of account in year price; notes: who, sector
+    VERIFY_EMISSIONS = 21  # quantity t confirmed or corrected; notes: who, of which participant
+    ALLOCATE = 22  # quantity t for year price; notes: who, stage, method, sector, base
+    ASSESS = 23  # year price; notes: who, average price, last day for surrender
+    APPLY_CARRY_OVER = 24  # quantity t into the new vintage, of year price; notes: who
+    CARRY_OVER = 25  # price = the application's instruction id; notes: who
 
 
 class Command(IntEnum):

@@ -95,14 +95,20 @@ async def check(desk: Desk) -> None:
         assert totals.issued == sum(totals[1:])
 
 
-def set_obligation(account: int, year: int, quantity: int) -> bytes:
-    return instruction(
-        Instruction.SET_OBLIGATION,
-        account_id=account,
-        instrument_id=CEA_2024,
-        price=year,
-        quantity=quantity,
-    )
+def reported(account: int, year: int, quantity: int) -> list[bytes]:
+    """What an emitter reports."""
+    return act_of(Instruction.REPORT_EMISSIONS, account, CEA_2024, quantity, year, f"key-{account}")
+
+
+def verified(account: int, year: int, quantity: int) -> list[bytes]:
+    """What a verifier says of it."""
+    text = "verifier\nparticipant 5"
+    return act_of(Instruction.VERIFY_EMISSIONS, account, CEA_2024, quantity, year, text)
+
+
+def owed(account: int, year: int, quantity: int) -> list[bytes]:
+    """Emissions reported and verified: as much is owed."""
+    return reported(account, year, quantity) + verified(account, year, quantity)
 
 
 def act_of(

@@ -5,8 +5,9 @@ ids are positions in the log, so every row can be followed to its cause. The tab
 
     settlement   settlement_position, trade, transfer, posting, balance, settlement_outbox
     registry     registry_position, programme, registry_account, project, block, block_history,
-                 deposit, holding, obligation, surrender, surrender_credit, cancellation,
-                 encumbrance, reversal_proposal, reversal, refusal, registry_outbox
+                 deposit, holding, compliance_year, emissions, allocation, assessment, surrender,
+                 surrender_credit, carry_over_application, carry_over, cancellation, encumbrance,
+                 reversal_proposal, reversal, refusal, registry_outbox
     operations   reconciliation, opening_override: what people and watches found and did, which is
                  no function of the log
 """
@@ -49,6 +50,10 @@ def _key(name: str, kind: Any = BigInteger) -> Column[Any]:
 
 def _value(name: str, kind: Any = BigInteger) -> Column[Any]:
     return Column(name, kind, nullable=False)
+
+
+def _maybe(name: str) -> Column[Any]:
+    return Column(name, BigInteger, nullable=True)
 
 
 def _table(name: str, *parts: Any) -> Table:
@@ -240,14 +245,137 @@ deposit = _table(
     _value("confirmed", SmallInteger),  # 1 when the engine's deposit came back
 )
 
-obligation = _table(
-    "obligation",
+compliance_year = _table(
+    "compliance_year",
     _key("market", SmallInteger),
     _key("account"),
     _key("scheme", String(32)),
     _key("year", Integer),
+    _value("sector", Text),
+    _maybe("reported"),  # null: not yet
+    _value("reported_by", Text),  # a key
+    _maybe("verified"),
+    _maybe("provisional"),  # allocated first
+    _maybe("final"),  # allocated in the end, relief included
+    _value("deducted"),  # of it, for a shortfall of the year before
+    _value("carried_in"),  # owed from the year before
+    _value("added"),  # owed besides
+    _maybe("shortfall"),  # null: not assessed
+    _value("closed"),  # of what is owed: carried to the next year, or deducted there
+    _value("deduction"),  # still to come off the next year's allocation
+    _value("condition", Text),
+    CheckConstraint(
+        "reported >= 0 AND verified >= 0 AND provisional >= 0 AND final >= 0 AND shortfall >= 0",
+        name="figures",
+    ),
+    CheckConstraint(
+        "deducted >= 0 AND carried_in >= 0 AND added >= 0 AND closed >= 0 AND deduction >= 0",
+        name="not_negative",
+    ),
+    CheckConstraint("verified IS NULL OR reported IS NOT NULL", name="reported_first"),
+)
+
+emissions = _table(
+    "emissions",
+    _key("market", SmallInteger),
+    _key("instruction_id"),
+    _value("kind", SmallInteger),  # a `frames.Instruction`: reported or verified
+    _value("account"),
+    _value("scheme", String(32)),
+    _value("year", Integer),
     _value("quantity"),
+    _value("given_by", Text),  # a key
+    _value("participant"),  # a verifier's; 0: the emitter's own report
+    _value("is_late", SmallInteger),
+    _value("time_ns"),
     CheckConstraint("quantity >= 0", name="not_negative"),
+    Index(None, "market", "account", "scheme", "year"),
+)
+
+allocation = _table(
+    "allocation",
+    _key("market", SmallInteger),
+    _key("instruction_id"),
+    _value("account"),
+    _value("instrument_id", Integer),
+    _value("scheme", String(32)),
+    _value("year", Integer),
+    _value("stage", String(16)),
+    _value("method", String(32)),
+    _value("sector", Text),
+    _value("base"),  # of a provisional one; 0: the rules name none
+    _value("quantity"),  # as decided
+    _value("relief"),  # what a shortage adds
+    _value("deducted"),
+    _value("issued"),
+    _value("returned"),  # taken back of the provisional one
+    _value("added"),  # to be taken back, but gone: owed besides the emissions
+    _value("rule", String(64)),
+    _value("given_by", Text),
+    _value("is_late", SmallInteger),
+    _value("time_ns"),
+    CheckConstraint("quantity >= 0 AND issued >= 0 AND returned >= 0", name="not_negative"),
+    Index(None, "market", "account", "scheme", "year", "stage", unique=True),
+)
+
+assessment = _table(
+    "assessment",
+    _key("market", SmallInteger),
+    _key("instruction_id"),
+    _value("account"),
+    _value("scheme", String(32)),
+    _value("year", Integer),
+    _value("obligation"),
+    _value("surrendered"),
+    _value("shortfall"),
+    _value("average_price"),  # minor units; 0: the fine needs none
+    _value("fine_min"),  # minor units
+    _value("fine_max"),
+    _value("carried"),  # owed with the next year
+    _value("instruments_due"),
+    _value("forced"),  # surrendered by force
+    _value("deduction"),  # from the next allocation
+    _value("condition", Text),
+    _value("consequence", Text),
+    _value("due", String(10)),  # the last day for surrender, ISO
+    _value("rule", String(64)),
+    _value("given_by", Text),
+    _value("time_ns"),
+    CheckConstraint("shortfall >= 0 AND fine_min <= fine_max", name="sound"),
+    Index(None, "market", "account", "scheme", "year", unique=True),
+)
+
+carry_over_application = _table(
+    "carry_over_application",
+    _key("market", SmallInteger),
+    _key("instruction_id"),
+    _value("account"),
+    _value("instrument_id", Integer),  # of the new vintage
+    _value("quantity"),
+    _value("most"),  # what the rule allows, from:
+    _value("sold"),
+    _value("bought"),
+    _value("position"),  # at the rule's instant
+    _value("process_by", String(10)),
+    _value("rule", String(64)),
+    _value("given_by", Text),
+    _value("time_ns"),
+    CheckConstraint("quantity > 0 AND quantity <= most", name="within"),
+)
+
+carry_over = _table(
+    "carry_over",
+    _key("market", SmallInteger),
+    _key("instruction_id"),
+    _value("application_id"),
+    _value("account"),
+    _value("instrument_id", Integer),
+    _value("quantity"),
+    _value("given_by", Text),
+    _value("is_late", SmallInteger),
+    _value("time_ns"),
+    CheckConstraint("quantity > 0", name="positive"),
+    Index(None, "market", "application_id", unique=True),
 )
 
 surrender = _table(
@@ -261,6 +389,7 @@ surrender = _table(
     _value("rule", String(64)),  # "" for allowances
     _value("quantity"),
     _value("time_ns"),
+    _value("is_late", SmallInteger),  # after the last day for the year
     CheckConstraint("quantity > 0", name="positive"),
     Index(None, "market", "account", "scheme", "year"),
 )
@@ -383,8 +512,13 @@ APPEND_ONLY = (
     block_history,
     holding,
     project,
+    emissions,
+    allocation,
+    assessment,
     surrender,
     surrender_credit,
+    carry_over_application,
+    carry_over,
     cancellation,
     encumbrance,
     reversal_proposal,
@@ -404,9 +538,14 @@ REGISTRY_TABLES = (
     block_history,
     holding,
     deposit,
-    obligation,
+    compliance_year,
+    emissions,
+    allocation,
+    assessment,
     surrender,
     surrender_credit,
+    carry_over_application,
+    carry_over,
     cancellation,
     encumbrance,
     reversal_proposal,

@@ -22,6 +22,10 @@ TimeInForceWord = Literal["DAY", "GTC", "IOC", "FOK"]
 PhaseWord = Literal["CLOSED", "CONTINUOUS", "HALT"]
 
 
+StageWord = Literal["provisional", "final"]
+MethodWord = Literal["grandfathering", "benchmarking", "equal_to_emissions", "intensity"]
+
+
 class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=True, tag_field="type"):
     """What every request carries: `ref`, strictly increasing in the key's session."""
 
@@ -116,12 +120,6 @@ class CancelUnits(UnitsBody, frozen=True, kw_only=True):
     reason: str
 
 
-class SetObligation(UnitsBody, frozen=True, kw_only=True):
-    """What an account must surrender for a year (compliance). `symbol` names the scheme's unit."""
-
-    year: int
-
-
 class FreezeUnits(UnitsBody, frozen=True, kw_only=True):
     """The authority freezes units of an account's registry position; `reference`: the court's."""
 
@@ -180,6 +178,62 @@ class RegisterProject(UnitsBody, frozen=True, kw_only=True):
     details: ProjectAsked
 
 
+class ReportEmissions(UnitsBody, frozen=True, kw_only=True):
+    """An emitter's emissions of a year, tonnes. `symbol` names an allowance of the scheme."""
+
+    year: int
+    sector: str = ""  # as the scheme's rules name it
+
+
+class VerifyEmissions(UnitsBody, frozen=True, kw_only=True):
+    """Confirms or corrects what was reported (verifier, not of the emitter's participant)."""
+
+    year: int
+
+
+class AllocateUnits(UnitsBody, frozen=True, kw_only=True):
+    """Allowances of a year, issued into an account (authority): what is decided, tonnes.
+
+    `base` is the figure on which a provisional allocation rests, where the registry has none;
+    `balance` and `intensity`, millionths of a tonne a unit of output, are for the method intensity.
+    """
+
+    year: int
+    stage: StageWord
+    method: MethodWord
+    sector: str = ""
+    base: int = 0
+    balance: int = 0
+    intensity: int = 0
+
+
+class AssessYear(Body, frozen=True, kw_only=True):
+    """What was owed for a year, what was given, and what follows (authority), after its last day.
+
+    `price` is the average that the rule names as the base of its fine, in currency units; `due`
+    the last day for surrender, ISO, where the rulebook knows none.
+    """
+
+    symbol: str  # an allowance of the scheme; a forced surrender takes these
+    account: int
+    year: int
+    price: str = ""
+    due: str = ""
+    client_order_id: str = ""
+
+
+class ApplyCarryOver(UnitsBody, frozen=True, kw_only=True):
+    """Asks that old allowances become those of `symbol`, of the vintage `year`."""
+
+    year: int
+
+
+class CarryOver(UnitsBody, frozen=True, kw_only=True):
+    """Carries out what an account applied for (authority)."""
+
+    application_id: int  # instruction id of the application
+
+
 Instruction = (
     IssueUnits
     | DepositUnits
@@ -187,7 +241,6 @@ Instruction = (
     | TransferUnits
     | SurrenderUnits
     | CancelUnits
-    | SetObligation
     | FreezeUnits
     | UnfreezeUnits
     | PledgeUnits
@@ -196,6 +249,12 @@ Instruction = (
     | ProposeReversal
     | ApproveReversal
     | RegisterProject
+    | ReportEmissions
+    | VerifyEmissions
+    | AllocateUnits
+    | AssessYear
+    | ApplyCarryOver
+    | CarryOver
 )
 
 

@@ -79,6 +79,28 @@ class RegistryReason(IntEnum):
     PROJECT_NOT_DELIVERABLE = 683
     NOT_RETIRED = 684
     RETIREMENT_UNDONE = 685
+    EMISSIONS_NOT_REPORTED = 620
+    EMISSIONS_SETTLED = 621
+    VERIFIER_IS_EMITTER = 622
+    EMISSIONS_NOT_VERIFIED = 623
+    YEAR_ASSESSED = 624
+    YEAR_NOT_OVER = 625
+    ALLOCATED_ALREADY = 626
+    ALLOCATION_ABOVE_CAP = 627
+    ALLOCATION_ABOVE_PROVISIONAL = 628
+    ALLOCATION_BASE_UNKNOWN = 629
+    ALLOCATION_AGAINST_RULE = 630
+    NOT_ALLOWANCE_OF_YEAR = 631
+    DUE_DAY_NOT_OVER = 632
+    DUE_DAY_UNKNOWN = 633
+    AVERAGE_PRICE_MISSING = 634
+    NO_CARRY_OVER = 635
+    CARRY_OVER_CLOSED = 636
+    CARRY_OVER_ABOVE_LIMIT = 637
+    YEARS_NOT_SURRENDERED = 638
+    UNKNOWN_APPLICATION = 639
+    OFFSET_APPLICATION_CLOSED = 640
+    WORDS_NOT_READABLE = 641
 
 
 class DayReason(IntEnum):
@@ -369,7 +391,8 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
      "trading first."),
     (RegistryReason.UNKNOWN_REGISTRY_ACCOUNT, 404, False, "The registry has no such account."),
     (RegistryReason.NO_OBLIGATION, 409, False,
-     "No obligation is set for this account and year, so nothing can be surrendered."),
+     "Nothing is owed for this account and year: its emissions are not verified. Have them "
+     "verified first."),
     (RegistryReason.SURRENDER_ABOVE_OBLIGATION, 422, False,
      "The surrender is above what remains of the obligation. Surrender less."),
     (RegistryReason.UNIT_NOT_ELIGIBLE, 422, False,
@@ -426,6 +449,61 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
      "instruction id (GET /instructions)."),
     (RegistryReason.RETIREMENT_UNDONE, 409, False,
      "The surrender or cancellation was undone: its units live, so there is nothing to certify."),
+    (RegistryReason.EMISSIONS_NOT_REPORTED, 409, False,
+     "The account reported no emissions for the year, so there is nothing to verify. The emitter "
+     "reports first."),
+    (RegistryReason.EMISSIONS_SETTLED, 409, False,
+     "The figure stands: what was verified is not reported again, and what a final allocation "
+     "rests on is not corrected."),
+    (RegistryReason.VERIFIER_IS_EMITTER, 403, False,
+     "Who reported emissions, or belongs to the emitter, cannot verify them. Have a verifier of "
+     "another participant do it."),
+    (RegistryReason.EMISSIONS_NOT_VERIFIED, 409, False,
+     "The step rests on verified emissions, which the account does not have for the year yet."),
+    (RegistryReason.YEAR_ASSESSED, 409, False,
+     "The year was assessed: its figures stand."),
+    (RegistryReason.YEAR_NOT_OVER, 422, False,
+     "Emissions of a year are reported when it is over, by the scheme's own days."),
+    (RegistryReason.ALLOCATED_ALREADY, 409, False,
+     "The account has this allocation of the year, or the final one."),
+    (RegistryReason.ALLOCATION_ABOVE_CAP, 422, False,
+     "More allowances of the year would be given out than the scheme's rules let be. Allocate "
+     "less."),
+    (RegistryReason.ALLOCATION_ABOVE_PROVISIONAL, 422, False,
+     "The provisional allocation is above the share of its base that the rules give in advance. "
+     "Allocate less."),
+    (RegistryReason.ALLOCATION_BASE_UNKNOWN, 422, False,
+     "The base of the provisional allocation is neither in the registry nor given, or the two "
+     "differ. Give the base that the rules name."),
+    (RegistryReason.ALLOCATION_AGAINST_RULE, 422, False,
+     "The rules of the year do not give the sector such an allocation."),
+    (RegistryReason.NOT_ALLOWANCE_OF_YEAR, 422, False,
+     "The instrument is no allowance of the scheme and vintage that the year asks for."),
+    (RegistryReason.DUE_DAY_NOT_OVER, 409, True,
+     "A year is assessed after its last day for surrender. Wait until it is over."),
+    (RegistryReason.DUE_DAY_UNKNOWN, 422, False,
+     "The last day for surrender is not in the rulebook and not given, or the two differ. Give "
+     "the day of the authority's notice."),
+    (RegistryReason.AVERAGE_PRICE_MISSING, 422, False,
+     "The fine is a multiple of an average price, which the instruction does not give."),
+    (RegistryReason.NO_CARRY_OVER, 422, False,
+     "The scheme's rules carry no old allowances over into this vintage."),
+    (RegistryReason.CARRY_OVER_CLOSED, 409, False,
+     "Applications to carry allowances over are taken between the day after the position counts "
+     "and the last day of the rules."),
+    (RegistryReason.CARRY_OVER_ABOVE_LIMIT, 422, False,
+     "The application is above what the account's net sales and position let it carry over. Apply "
+     "for less."),
+    (RegistryReason.YEARS_NOT_SURRENDERED, 409, False,
+     "Only who surrendered in full for the years that the rules name carries allowances over."),
+    (RegistryReason.UNKNOWN_APPLICATION, 422, False,
+     "The account has no application of that number which waits, with the same allowances and "
+     "tonnes."),
+    (RegistryReason.OFFSET_APPLICATION_CLOSED, 409, False,
+     "The last day to apply for the use of offsets for the year is over. Surrender allowances."),
+    (RegistryReason.WORDS_NOT_READABLE, 400, False,
+     "The text of the instruction is not as the gateway writes it: the key that gave it, then a "
+     "name and a value a line."),
     (DayReason.UNKNOWN_MARKET, 404, False, "The venue file has no such market."),
     (DayReason.INVALID_DAY, 422, False, "The day must be a date YYYY-MM-DD."),
     (DayReason.DAY_IN_THE_FUTURE, 422, False,

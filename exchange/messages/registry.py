@@ -77,6 +77,7 @@ class UnitsSurrendered(msgspec.Struct, frozen=True, array_like=True, tag=3, tag_
     year: int
     quantity: int
     ranges: tuple[Range, ...]
+    is_late: bool = False  # after the last day for the year
 
 
 class UnitsCancelled(msgspec.Struct, frozen=True, array_like=True, tag=4, tag_field="k"):
@@ -89,15 +90,6 @@ class UnitsCancelled(msgspec.Struct, frozen=True, array_like=True, tag=4, tag_fi
     beneficiary: str
     reason: str
     ranges: tuple[Range, ...]
-
-
-class ObligationSet(msgspec.Struct, frozen=True, array_like=True, tag=5, tag_field="k"):
-    """What an account must surrender for a year, tonnes."""
-
-    instruction_id: int
-    account_id: int
-    year: int
-    quantity: int
 
 
 class InstructionRefused(msgspec.Struct, frozen=True, array_like=True, tag=6, tag_field="k"):
@@ -154,7 +146,7 @@ class UnitsReversed(msgspec.Struct, frozen=True, array_like=True, tag=9, tag_fie
     ranges: tuple[Range, ...]
 
 
-class ProjectRegistered(msgspec.Struct, frozen=True, array_like=True, tag=10, tag_field="k"):
+class ProjectRegistered(msgspec.Struct, frozen=True, array_like=True, tag=5, tag_field="k"):
     """A project whose reductions may be issued as credits of a programme."""
 
     instruction_id: int
@@ -164,17 +156,146 @@ class ProjectRegistered(msgspec.Struct, frozen=True, array_like=True, tag=10, ta
     details: ProjectDetails
 
 
+class YearFigures(msgspec.Struct, frozen=True, array_like=True, tag=10, tag_field="k"):
+    """An account's compliance year as it now is, tonnes; None = not yet."""
+
+    instruction_id: int  # that changed it
+    account_id: int
+    scheme: str
+    year: int
+    sector: str
+    reported: int | None
+    verified: int | None
+    provisional: int | None  # what was allocated first
+    final: int | None  # what was allocated in the end, relief included
+    deducted: int  # of the allocation, for a shortfall of the year before
+    carried_in: int  # owed from the year before
+    added: int  # owed besides: allocated too much and not given back, instruments of a penalty
+    obligation: int | None  # all that is owed for the year; None: nothing is known
+    closed: int  # of it, no longer asked for: carried to the next year or deducted there
+    shortfall: int | None  # when the year was assessed
+    deduction: int  # still to come off the next year's allocation
+
+
+class EmissionsStated(msgspec.Struct, frozen=True, array_like=True, tag=11, tag_field="k"):
+    """Emissions of a year: reported by the emitter, or verified by another."""
+
+    instruction_id: int
+    kind: str  # REPORT_EMISSIONS, VERIFY_EMISSIONS
+    account_id: int
+    scheme: str
+    year: int
+    quantity: int
+    given_by: str  # a key
+    is_late: bool
+
+
+class UnitsAllocated(msgspec.Struct, frozen=True, array_like=True, tag=12, tag_field="k"):
+    """Allowances of a year given to an account; `quantity` is what was decided, tonnes."""
+
+    instruction_id: int
+    account_id: int
+    instrument_id: int
+    scheme: str
+    year: int
+    stage: str  # provisional, final
+    method: str
+    quantity: int
+    relief: int  # what a shortage adds to it
+    deducted: int  # what a shortfall of the year before takes from it
+    issued: int
+    returned: int  # taken back of the provisional allocation
+    added: int  # to be taken back, but gone: owed besides the emissions
+    given_by: str
+    is_late: bool
+    ranges: tuple[Range, ...]  # issued
+
+
+class AllocationReturned(msgspec.Struct, frozen=True, array_like=True, tag=13, tag_field="k"):
+    """Units of a provisional allocation taken back, and cancelled."""
+
+    instruction_id: int
+    account_id: int
+    instrument_id: int
+    year: int
+    quantity: int
+    ranges: tuple[Range, ...]
+
+
+class YearAssessed(msgspec.Struct, frozen=True, array_like=True, tag=14, tag_field="k"):
+    """What was owed for a year and given, after its last day, and what follows. Minor units."""
+
+    instruction_id: int
+    account_id: int
+    scheme: str
+    year: int
+    obligation: int
+    surrendered: int
+    shortfall: int
+    average_price: int  # the rule's base of the fine; 0: it needs none
+    fine_min: int
+    fine_max: int
+    carried: int  # owed with the next year
+    instruments_due: int
+    forced: int  # surrendered by force
+    deduction: int  # from the next allocation
+    condition: str
+    consequence: str
+    due: str  # the last day, ISO
+    given_by: str
+    rule: str
+    source: str
+
+
+class CarryOverApplied(msgspec.Struct, frozen=True, array_like=True, tag=15, tag_field="k"):
+    """An account asks that old allowances become new ones; nothing moved yet. Tonnes."""
+
+    instruction_id: int
+    account_id: int
+    instrument_id: int  # the new ones
+    quantity: int
+    most: int  # what the rule allows
+    sold: int
+    bought: int
+    position: int  # at the rule's instant
+    process_by: str  # ISO
+    given_by: str
+    rule: str
+    source: str
+
+
+class UnitsCarriedOver(msgspec.Struct, frozen=True, array_like=True, tag=16, tag_field="k"):
+    """Old allowances cancelled, and as many new ones issued."""
+
+    instruction_id: int
+    application_id: int
+    account_id: int
+    from_instrument: int
+    instrument_id: int
+    quantity: int
+    given_by: str
+    is_late: bool
+    cancelled: tuple[Range, ...]
+    ranges: tuple[Range, ...]  # issued
+
+
 RegistryItem = (
     UnitsIssued
     | UnitsMoved
     | UnitsSurrendered
     | UnitsCancelled
-    | ObligationSet
     | InstructionRefused
     | EncumbranceChanged
     | ReversalProposed
     | UnitsReversed
     | ProjectRegistered
+    | YearFigures
+    | EmissionsStated
+    | UnitsAllocated
+    | AllocationReturned
+    | YearAssessed
+    | CarryOverApplied
+    | UnitsCarriedOver
 )
 
 

@@ -16,7 +16,7 @@ import msgspec
 VAT_CODES = frozenset({"", "S", "Z", "E", "AE", "K", "G", "O"})
 """Tax category codes of EN 16931 (UN/CEFACT 5305); AE is the reverse charge."""
 
-Role = Literal["participant", "operator", "compliance"]
+Role = Literal["participant", "operator", "authority", "verifier"]
 
 
 class Market(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -42,6 +42,8 @@ class HistoryKind(IntEnum):
     SURRENDERED = 4
     CANCELLED = 5
     REVERSED = 6  # a surrender or cancellation undone
+    RETURNED = 7  # allocated too much, and cancelled
+    CARRIED_OVER = 8  # cancelled for as many of a new vintage
 
 
 class Block(NamedTuple):

@@ -14,8 +14,15 @@ from typing import NamedTuple
 
 from exchange.messages.registry import ProjectDetails
 from exchange.registry.blocks import Block, HistoryKind, Position, State, split
-
-Account = tuple[int, str, int]  # account, scheme, year
+from exchange.registry.years import (
+    Account,
+    Allocation,
+    Application,
+    Assessment,
+    CarriedOver,
+    Emissions,
+    Figures,
+)
 
 
 class Place(NamedTuple):
@@ -62,6 +69,7 @@ class Surrender(NamedTuple):
     rule: str
     quantity: int
     time_ns: int
+    is_late: int = 0  # after the last day for the year
 
 
 class Encumbrance(NamedTuple):
@@ -147,7 +155,12 @@ class Changes:
         self.programmes: dict[str, int] = {}
         self.deposits: dict[int, Deposit] = {}
         self.confirmed: list[int] = []
-        self.obligations: dict[Account, int] = {}
+        self.years: dict[Account, Figures] = {}
+        self.emissions: list[Emissions] = []
+        self.allocations: list[Allocation] = []
+        self.assessments: list[Assessment] = []
+        self.applications: list[Application] = []
+        self.carried_over: list[CarriedOver] = []
         self.surrenders: list[Surrender] = []
         self.credits: list[tuple[int, int, int]] = []  # instruction, project, tonnes
         self.cancellations: list[tuple[int, int, int, int, str, str, int]] = []
@@ -175,15 +188,18 @@ class Holdings:
         self.deposit_ref = position.deposit_ref
         self.block_id = position.block_id
         self.sequence = position.sequence
-        self.accounts: set[int] = set()
+        self.accounts: dict[int, int] = {}  # account: participant
         self.next_serial: dict[str, int] = {}
         self.issued: dict[int, int] = defaultdict(int)  # instrument: tonnes ever
+        self._issued_of: dict[tuple[int, int], int] = defaultdict(int)  # instrument, vintage
         self.totals: dict[Place, int] = defaultdict(int)
         self.pending: dict[int, Deposit] = {}  # instruction id: not yet confirmed
-        self.obligations: dict[Account, int] = {}
+        self.years: dict[Account, Figures] = {}
+        self.applications: dict[int, Application] = {}  # by instruction id
+        self.carried_over: set[int] = set()  # applications that were carried out
         self.surrendered: dict[Account, int] = defaultdict(int)
         self.credits: dict[Account, dict[tuple[str, int], int]] = {}  # by product and project
-        self.scheme_credits: dict[tuple[str, int], int] = defaultdict(int)  # by scheme and year
+        self.scheme_offsets: dict[tuple[str, int, str], int] = defaultdict(int)  # of all accounts
         self.projects: dict[int, Project] = {}
         self.changes = Changes()
         self._queues: dict[Place, list[tuple[int, int, Block]]] = defaultdict(list)
@@ -203,9 +219,29 @@ class Holdings:
 
     def load_block(self, block: Block) -> None:
         """Takes up a block from the books. O(log blocks of the place)."""
-        self.issued[block.instrument_id] += block.quantity
+        self._count_issued(block)
         if block.state == State.HELD:
             self._push(block)
+
+    def _count_issued(self, block: Block) -> None:
+        self.issued[block.instrument_id] += block.quantity
+        self._issued_of[block.instrument_id, block.vintage] += block.quantity
+
+    def issued_of(self, instrument_id: int, vintage: int) -> int:
+        """Tonnes ever issued of a vintage. O(1)."""
+        return self._issued_of.get((instrument_id, vintage), 0)
+
+    def held_of(self, place: Place, vintages: frozenset[int]) -> int:
+        """Tonnes at a place that are of some vintages. O(its blocks)."""
+        queue = self._queues.get(place, ())
+        return sum(block.quantity for _, _, block in queue if block.vintage in vintages)
+
+    def vintages(self, place: Place) -> dict[int, int]:
+        """Tonnes at a place by vintage, rising. O(its blocks)."""
+        found: dict[int, int] = defaultdict(int)
+        for _, _, block in self._queues.get(place, ()):
+            found[block.vintage] += block.quantity
+        return dict(sorted(found.items()))
 
     def held(self, account: int, position: int, instrument_id: int, lender: int = 0) -> int:
         """Tonnes at a place. O(1)."""
@@ -244,7 +280,7 @@ class Holdings:
     def open_account(self, account: int, participant: int, settlement_number: int) -> None:
         """Opens a registry account; opening it again changes nothing. O(1)."""
         if account not in self.accounts:
-            self.accounts.add(account)
+            self.accounts[account] = participant
             self.changes.accounts.append((account, participant, settlement_number))
 
     def issue(
@@ -275,7 +311,7 @@ class Holdings:
             0,
             *made,
         )
-        self.issued[instrument_id] += quantity
+        self._count_issued(block)
         self.changes.new[block.block_id] = block
         self._arrive(block)
         self._note(HistoryKind.ISSUED, block, (0, Position.NONE), (account, block.position), cause)
@@ -315,18 +351,25 @@ class Holdings:
         state: State,
         quantity: int,
         cause: Cause,
+        *,
         chosen: Mapping[int, int] | None = None,
+        vintages: frozenset[int] | None = None,
+        kind: HistoryKind | None = None,
     ) -> list[Block]:
         """Surrenders or cancels the oldest `quantity` tonnes of a place, for good; like `move`.
 
-        With `chosen`, so many tonnes of each of these blocks, which make up the quantity.
+        With `chosen`, so many tonnes of each of these blocks, which make up the quantity;
+        `vintages` leaves others where they are; `kind` says more than the state does.
         """
-        kind = {
-            State.SURRENDERED: HistoryKind.SURRENDERED,
-            State.CANCELLED: HistoryKind.CANCELLED,
-        }[state]
+        kind = (
+            kind
+            or {
+                State.SURRENDERED: HistoryKind.SURRENDERED,
+                State.CANCELLED: HistoryKind.CANCELLED,
+            }[state]
+        )
         retired = []
-        for block in self._take(source, quantity, cause, chosen):
+        for block in self._take(source, quantity, cause, chosen, vintages):
             after = block._replace(
                 position=Position.NONE, state=state, acquired=cause.settlement_number
             )
@@ -366,9 +409,9 @@ class Holdings:
         else:
             self.changes.confirmed.append(deposit.ref)
 
-    def set_obligation(self, account: Account, quantity: int) -> None:
-        """What an account owes for a scheme and year. O(1)."""
-        self.obligations[account] = self.changes.obligations[account] = quantity
+    def set_year(self, account: Account, figures: Figures) -> None:
+        """The figures of a compliance year. O(1)."""
+        self.years[account] = self.changes.years[account] = figures
 
     def add_project(self, project: Project) -> None:
         """Takes up a project; the caller has made sure that its number is free. O(1)."""
@@ -404,7 +447,7 @@ class Holdings:
         used = self.credits.setdefault(account, {}) if by_project else {}
         for project, quantity in by_project.items():
             used[product, project] = used.get((product, project), 0) + sign * quantity
-            self.scheme_credits[account[1:]] += sign * quantity
+            self.scheme_offsets[account[1], account[2], product] += sign * quantity
 
     def used(self, account: Account, products: Iterable[str]) -> int:
         """Offset credits of these products surrendered by an account for a year, tonnes."""
@@ -416,15 +459,21 @@ class Holdings:
         """The blocks at a place, oldest first. O(n log n)."""
         return [block for _, _, block in sorted(self._queues.get(place, ()))]
 
+    def used_of_scheme(self, scheme: str, year: int, products: Iterable[str]) -> int:
+        """Offset credits of these products surrendered by all accounts for a year, tonnes."""
+        return sum(self.scheme_offsets.get((scheme, year, product), 0) for product in products)
+
     def _take(
         self,
         source: Place,
         quantity: int,
         cause: Cause,
         chosen: Mapping[int, int] | None = None,
+        vintages: frozenset[int] | None = None,
     ) -> list[Block]:
-        if not 0 < quantity <= self.totals.get(source, 0):
-            raise ValueError(f"{quantity} t are not at {source}, only {self.totals.get(source, 0)}")
+        held = self.totals.get(source, 0) if vintages is None else self.held_of(source, vintages)
+        if not 0 < quantity <= held:
+            raise ValueError(f"{quantity} t are not at {source}, only {held}")
         self._touch(source)
         queue, taken, missing = self._queues[source], [], quantity
         passed: list[tuple[int, int, Block]] = []
@@ -432,7 +481,7 @@ class Holdings:
             entry = heapq.heappop(queue)
             block = entry[2]
             wanted = missing if chosen is None else chosen.get(block.block_id, 0)
-            if not wanted:
+            if not wanted or (vintages is not None and block.vintage not in vintages):
                 passed.append(entry)
                 continue
             self._count -= 1

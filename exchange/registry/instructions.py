@@ -13,7 +13,6 @@ from exchange.messages.frames import Instruction
 from exchange.messages.reasons import RegistryReason
 from exchange.messages.registry import (
     InstructionRefused,
-    ObligationSet,
     ProjectRegistered,
     RegistryItem,
     UnitsCancelled,
@@ -30,16 +29,13 @@ from exchange.messages.settlement import (
     UnitsReleased,
 )
 from exchange.reference.venue import Instrument
+from exchange.registry.allocations import Allocations
 from exchange.registry.blocks import Block, Position, State, runs, tonnes
+from exchange.registry.carry_over import CarryOvers
+from exchange.registry.compliance_year import ComplianceYears
 from exchange.registry.encumbrances import Encumbrances
 from exchange.registry.holdings import Cause, Holdings, Place, Project, Surrender
-from exchange.registry.projects import (
-    choose,
-    credit_of,
-    issuance,
-    project_details,
-    project_wanted,
-)
+from exchange.registry.projects import issuance, project_details
 from exchange.registry.refusals import (
     RefusalError,
     RegistryBrokenError,
@@ -48,22 +44,20 @@ from exchange.registry.refusals import (
     require_year,
 )
 from exchange.registry.reversals import Reversals
-from exchange.rulebook import (
-    OffsetRule,
-    Rulebook,
-    Verdict,
-    check_surrender,
-    check_vintage,
-    offset_cap,
-    offset_rule,
-)
-from exchange.rulebook.eligibility import Credit
-from exchange.rulebook.selection import rules_in_force
+from exchange.registry.surrenders import SurrenderChecks
+from exchange.registry.years import Figures
+from exchange.rulebook import Rulebook, Verdict, check_surrender
 from exchange.settings import INSTRUCTION_QUANTITY_MAX, UNITS_ISSUED_MAX
 
-MAY_BE_ZERO = (Instruction.SET_OBLIGATION, Instruction.REGISTER_PROJECT)
-"""Kinds whose quantity (tonnes) may be zero."""
-
+_NONE_ALLOWED = frozenset(
+    {
+        Instruction.REGISTER_PROJECT,
+        Instruction.REPORT_EMISSIONS,
+        Instruction.VERIFY_EMISSIONS,
+        Instruction.ALLOCATE,
+        Instruction.ASSESS,
+    }
+)
 _STORED = 2**63 - 1  # ids given by others are 64 bits on the log and 63 in the books
 
 
@@ -78,6 +72,9 @@ class Registrar:
         self._rulebook = rulebook
         encumbrances = Encumbrances(holdings)
         self.reversals = Reversals(holdings, instruments)
+        self._checks = SurrenderChecks(holdings, instruments, rulebook)
+        years = ComplianceYears(holdings, rulebook, self._checks.check_fit)
+        self.carry_overs = CarryOvers(holdings, instruments, rulebook)
         self._do: dict[int, Callable[[InstructionPassed, Instrument, Cause], list[RegistryItem]]]
         self._do = {
             Instruction.ISSUE: self._issue,
@@ -85,7 +82,6 @@ class Registrar:
             Instruction.TRANSFER: self._transfer,
             Instruction.SURRENDER: self._surrender,
             Instruction.CANCEL: self._cancel,
-            Instruction.SET_OBLIGATION: self._set_obligation,
             Instruction.FREEZE: encumbrances.freeze,
             Instruction.UNFREEZE: encumbrances.unfreeze,
             Instruction.PLEDGE: encumbrances.pledge,
@@ -94,6 +90,12 @@ class Registrar:
             Instruction.PROPOSE_REVERSAL: self.reversals.propose,
             Instruction.APPROVE_REVERSAL: self.reversals.approve,
             Instruction.REGISTER_PROJECT: self._register_project,
+            Instruction.REPORT_EMISSIONS: years.report,
+            Instruction.VERIFY_EMISSIONS: years.verify,
+            Instruction.ALLOCATE: Allocations(holdings, rulebook).allocate,
+            Instruction.ASSESS: years.assess,
+            Instruction.APPLY_CARRY_OVER: self.carry_overs.apply,
+            Instruction.CARRY_OVER: self.carry_overs.carry_out,
         }
 
     def apply(self, item: SettlementItem, number: int, time_ns: int) -> list[RegistryItem]:
@@ -162,7 +164,7 @@ class Registrar:
                     RegistryReason.UNIT_NOT_ELIGIBLE,
                     f"instrument {item.instrument_id} is not in the venue's reference data",
                 )
-            low = 0 if item.kind in MAY_BE_ZERO else 1
+            low = 0 if item.kind in _NONE_ALLOWED else 1
             if not low <= item.quantity <= INSTRUCTION_QUANTITY_MAX:
                 raise RefusalError(
                     RegistryReason.QUANTITY_OUT_OF_RANGE,
@@ -277,170 +279,45 @@ class Registrar:
             for run in runs(blocks)
         ]
 
-    def _set_obligation(
-        self, item: InstructionPassed, instrument: Instrument, cause: Cause
-    ) -> list[RegistryItem]:
-        require_year("compliance year", item.argument, least=1)
-        require_account(self.holdings, item.account_id)
-        account = (item.account_id, instrument.scheme, item.argument)
-        surrendered = self.holdings.surrendered.get(account, 0)
-        if item.quantity < surrendered:
-            raise RefusalError(
-                RegistryReason.QUANTITY_OUT_OF_RANGE,
-                f"{surrendered} t are surrendered for {item.argument} already, more than "
-                f"{item.quantity} t",
-            )
-        self._check_offsets_fit(account, item.quantity, cause)
-        self.holdings.set_obligation(account, item.quantity)
-        return [ObligationSet(item.instruction_id, item.account_id, item.argument, item.quantity)]
-
-    def _check_offsets_fit(
-        self, account: tuple[int, str, int], quantity: int, cause: Cause
-    ) -> None:
-        """A lower obligation must not leave more offsets surrendered than its cap."""
-        for product in sorted({i.product for i in self._instruments.values()}):
-            rule = self._offset_rule(account, product, cause.time_ns)
-            if rule is None or not self.holdings.used(account, rule.credit_types):
-                continue
-            used = self.holdings.used(account, rule.credit_types)
-            cap = offset_cap(rule, quantity)
-            if used > cap:
-                raise RefusalError(
-                    RegistryReason.OFFSET_CAP_EXCEEDED,
-                    f"{used} t of {product} are surrendered already; with an obligation of "
-                    f"{quantity} t rule {rule.id} would cap them at {cap} t",
-                    rule.id,
-                    self._rulebook.citation(rule),
-                )
-
-    def _offset_rule(
-        self, account: tuple[int, str, int], product: str, time_ns: int
-    ) -> OffsetRule | None:
-        on = self._rulebook.local_date(account[1], time_ns)
-        return offset_rule(self._rulebook, account[1], account[2], on, product)
-
     def _surrender(
         self, item: InstructionPassed, instrument: Instrument, cause: Cause
     ) -> list[RegistryItem]:
         require_year("compliance year", item.argument, least=1)
         account = (item.account_id, instrument.scheme, item.argument)
-        obligation = self.holdings.obligations.get(account)
+        figures = self.holdings.years.get(account, Figures())
+        obligation = figures.obligation
         if obligation is None:
             raise RefusalError(
                 RegistryReason.NO_OBLIGATION,
                 f"account {item.account_id} has no obligation in {instrument.scheme} for "
                 f"{item.argument}",
             )
-        remaining = obligation - self.holdings.surrendered.get(account, 0)
+        remaining = figures.owed(self.holdings.surrendered.get(account, 0))
         if item.quantity > remaining:
             raise RefusalError(
                 RegistryReason.SURRENDER_ABOVE_OBLIGATION,
                 f"{item.quantity} t are more than the {remaining} t still owed of {obligation} t",
             )
-        rule, chosen = "", None
+        rule, chosen, vintages = "", None, None
         if instrument.kind == "offset":
-            rule, chosen = self._choose_offsets(item, instrument, cause, obligation)
+            rule, chosen = self._checks.choose_offsets(item, instrument, cause, figures)
         else:
-            self._check_vintage(item, instrument, cause)
+            vintages = self._checks.vintages(item, instrument, cause)
             require_free(self.holdings, item.account_id, instrument, item.quantity)
         source = Place(item.account_id, Position.REGISTRY, item.instrument_id)
-        blocks = self.holdings.retire(source, State.SURRENDERED, item.quantity, cause, chosen)
-        told = (item.instruction_id, item.account_id, item.instrument_id)
-        self.holdings.add_surrender(
-            Surrender(*told, instrument.scheme, item.argument, rule, item.quantity, cause.time_ns),
-            instrument.product,
-            blocks,
+        blocks = self.holdings.retire(
+            source, State.SURRENDERED, item.quantity, cause, chosen=chosen, vintages=vintages
         )
+        told = (item.instruction_id, item.account_id, item.instrument_id)
+        is_late = self._checks.is_late(account, cause)
+        row = (*told, instrument.scheme, item.argument, rule, item.quantity, cause.time_ns)
+        self.holdings.add_surrender(Surrender(*row, int(is_late)), instrument.product, blocks)
         return [
-            UnitsSurrendered(*told, item.argument, tonnes(run), tuple(block.range for block in run))
+            UnitsSurrendered(
+                *told, item.argument, tonnes(run), tuple(block.range for block in run), is_late
+            )
             for run in runs(blocks)
         ]
-
-    def _choose_offsets(
-        self, item: InstructionPassed, instrument: Instrument, cause: Cause, obligation: int
-    ) -> tuple[str, dict[int, int]]:
-        """The rule that takes the credits, and tonnes of each block, by id. O(blocks)."""
-        account = (item.account_id, instrument.scheme, item.argument)
-        rule = self._offset_rule(account, instrument.product, cause.time_ns)
-        on = self._rulebook.local_date(instrument.scheme, cause.time_ns)
-        rules = rules_in_force(self._rulebook, instrument.scheme, item.argument, on)
-        if rule is None or rules is None:
-            verdict = surrender_verdict(
-                self._rulebook, instrument, item.argument, cause.time_ns, item.quantity, 0, 0
-            )
-            raise RefusalError(
-                RegistryReason.UNIT_NOT_ELIGIBLE, verdict.refusal, verdict.rule_id, verdict.source
-            )
-        source = self._rulebook.citation(rule)
-        require_free(self.holdings, item.account_id, instrument, item.quantity)
-        place = Place(item.account_id, Position.REGISTRY, item.instrument_id)
-        wanted = project_wanted(item.notes)
-        lots = [
-            (block, self._credit(instrument, block.project, block.quantity, block.period_from))
-            for block in self.holdings.lying(place)
-            if wanted in (0, block.project)
-        ]
-        if tonnes(block for block, _ in lots) < item.quantity:
-            raise RefusalError(
-                RegistryReason.NOT_ENOUGH_UNITS,
-                f"account {item.account_id} has less than {item.quantity} t of project {wanted}",
-            )
-        try:
-            choice = choose(
-                rules,
-                lots,
-                item.quantity,
-                emission_year=item.argument,
-                on=on,
-                bases={"surrender_obligation": obligation},
-                used=self._used_credits(account),
-                scheme_used_t=self.holdings.scheme_credits[account[1:]],
-            )
-        except KeyError as error:
-            raise RefusalError(
-                RegistryReason.UNIT_NOT_ELIGIBLE,
-                f"rule {rule.id}: {error.args[0]}",
-                rule.id,
-                source,
-            ) from None
-        if choice.refusal:
-            reason = (
-                RegistryReason.OFFSET_CAP_EXCEEDED
-                if choice.is_eligible
-                else RegistryReason.UNIT_NOT_ELIGIBLE
-            )
-            raise RefusalError(reason, choice.refusal, choice.rule_id, source)
-        return choice.rule_id, choice.taken
-
-    def _credit(
-        self, instrument: Instrument, number: int, quantity: int, period_from: int = 0
-    ) -> Credit:
-        project = self.holdings.projects.get(number)
-        return credit_of(instrument, project.details if project else None, quantity, period_from)
-
-    def _used_credits(self, account: tuple[int, str, int]) -> list[Credit]:
-        by_product = {item.product: item for item in self._instruments.values()}
-        return [
-            self._credit(by_product[product], project, quantity)
-            for (product, project), quantity in self.holdings.credits.get(account, {}).items()
-            if quantity
-        ]
-
-    def _check_vintage(self, item: InstructionPassed, instrument: Instrument, cause: Cause) -> None:
-        verdict = check_vintage(
-            self._rulebook,
-            scheme_id=instrument.scheme,
-            emission_year=item.argument,
-            on=self._rulebook.local_date(instrument.scheme, cause.time_ns),
-            vintage=instrument.vintage,
-        )
-        if verdict.refusal:
-            raise RefusalError(
-                RegistryReason.UNIT_NOT_ELIGIBLE,
-                f"{item.quantity} t of {instrument.symbol} refused: {verdict.refusal}",
-                verdict.rule_id,
-                verdict.source,
-            )
 
 
 def surrender_verdict(
@@ -449,8 +326,11 @@ def surrender_verdict(
     year: int,
     time_ns: int,
     quantity: int,
-    obligation: int,
+    bases: Mapping[str, int],
     used: int,
+    *,
+    group_used_t: int = 0,
+    scheme_used_t: int = 0,
 ) -> Verdict:
     """`check_surrender` for an instrument, at an engine time (ns UTC). O(rules)."""
     return check_surrender(
@@ -461,8 +341,10 @@ def surrender_verdict(
         product=instrument.product,
         generation=instrument.generation,
         quantity_t=quantity,
-        bases={"surrender_obligation": obligation},
+        bases=bases,
         used_t=used,
+        group_used_t=group_used_t,
+        scheme_used_t=scheme_used_t,
     )
 
 

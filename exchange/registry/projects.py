@@ -21,7 +21,7 @@ from exchange.registry.blocks import Block, tonnes
 from exchange.registry.holdings import Issuance, Project
 from exchange.registry.refusals import RefusalError
 from exchange.rulebook.eligibility import Credit
-from exchange.rulebook.offsets import Bases, cap_text, offset_plan, rank
+from exchange.rulebook.offsets import Bases, cap_text, headroom, offset_plan, rank
 from exchange.rulebook.regions import is_within
 from exchange.rulebook.shapes import ComplianceRules
 from exchange.settings import PROJECT_NUMBER_MAX
@@ -212,7 +212,16 @@ def choose(
         spent = sum(credit.quantity_t for credit in used if credit.unit in rule.credit_types)
         text = cap_text(rule, unit, emission_year, bases.get(rule.cap_base, 0))
         text += f"; used {spent} t, headroom {quantity - missing} t"
-    elif missing < quantity:
-        text += f"; {quantity - missing} t would pass"
+    else:
+        left = headroom(
+            rules,
+            emission_year=emission_year,
+            bases=bases,
+            used=used,
+            scheme_used_t=scheme_used_t,
+        )
+        for limit in left if stopped.is_eligible else ():
+            if (limit.rule_id, limit.name) == (stopped.rule_id, stopped.reason):
+                text += f": {limit.limit_t} t, headroom {limit.left_t} t"
     text = f"{quantity} t of {unit} refused: {text}"
     return Choice({}, stopped.rule_id, text, stopped.is_eligible)

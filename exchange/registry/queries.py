@@ -15,6 +15,7 @@ from exchange.reference.venue import Instrument
 from exchange.registry.blocks import Block, HistoryKind, Position, State, tonnes, untiled
 from exchange.registry.holdings import Place, RegistryPosition, place_of
 from exchange.registry.instructions import surrender_verdict
+from exchange.registry.years import Figures
 from exchange.rulebook import Rulebook
 from exchange.settings import PAGE_MAX
 
@@ -42,6 +43,7 @@ class Compliance(NamedTuple):
     obligation: int
     surrendered: int
     offsets: int  # of these, offset credits
+    figures: Figures = Figures()
 
 
 class Headroom(NamedTuple):
@@ -183,7 +185,7 @@ async def compliance_of(
     database: Database, market: int, account: int | None = None
 ) -> list[Compliance]:
     """Obligations (of one account or all) and what stands surrendered for them. O(surrenders)."""
-    owed, given = tables.obligation, tables.surrender
+    owed, given = tables.compliance_year, tables.surrender
     key = (given.c.account, given.c.scheme, given.c.year)
     obligations = select(owed).where(owed.c.market == market)
     undone = tables.reversal
@@ -200,16 +202,14 @@ async def compliance_of(
         rows = (await connection.execute(obligations)).all()
         done = (await connection.execute(surrenders.group_by(*key))).all()
     sums = {tuple(row)[:3]: (int(row[3]), int(row[4])) for row in done}
-    return [
-        Compliance(
-            row.account,
-            row.scheme,
-            row.year,
-            row.quantity,
-            *sums.get((row.account, row.scheme, row.year), (0, 0)),
-        )
-        for row in sorted(rows, key=tuple)
-    ]
+    found = []
+    for row in sorted(rows, key=lambda row: tuple(row)[:4]):
+        figures = Figures(*tuple(row)[4:])
+        given_t = sums.get((row.account, row.scheme, row.year), (0, 0))
+        if figures.obligation is not None:
+            owed_t = figures.obligation
+            found.append(Compliance(row.account, row.scheme, row.year, owed_t, *given_t, figures))
+    return found
 
 
 def headroom_of(
@@ -223,7 +223,7 @@ def headroom_of(
         compliance.year,
         noon,
         0,
-        compliance.obligation,
+        compliance.figures.bases,
         compliance.offsets,
     )
     return Headroom(

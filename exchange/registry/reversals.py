@@ -20,9 +20,11 @@ from exchange.messages.registry import RegistryItem, ReversalProposed, UnitsReve
 from exchange.messages.settlement import InstructionPassed, SettlementItem
 from exchange.reference.venue import Instrument
 from exchange.registry.blocks import Block, State, runs, tonnes
+from exchange.registry.compliance_year import require_unassessed
 from exchange.registry.encumbrances import notes_of
 from exchange.registry.holdings import Cause, Holdings, Proposal, Reversal, Surrender
 from exchange.registry.refusals import RefusalError, RegistryBrokenError
+from exchange.registry.years import Figures
 from exchange.settings import REVERSAL_DAYS_MAX
 
 _DAY_NS = 86_400 * 1_000_000_000
@@ -117,12 +119,14 @@ class Reversals:
                 f"instruction {proposal.original} took {retirement.quantity} t, of which the books "
                 f"have {tonnes(taken)} t"
             )
-        del self.past.retirements[proposal.original]
         year = 0
         if retirement.surrender is not None:
+            account = (retirement.account, retirement.surrender.scheme, retirement.surrender.year)
+            require_unassessed(account, self._holdings.years.get(account, Figures()))
             year = retirement.surrender.year
             product = self._instruments[retirement.instrument_id].product
             self._holdings.undo_surrender(retirement.surrender, product, taken)
+        del self.past.retirements[proposal.original]
         blocks = self._holdings.restore(taken, cause)
         told = (item.instruction_id, proposal.original, proposal.instruction_id)
         whose = (retirement.account, retirement.instrument_id)

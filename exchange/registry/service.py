@@ -28,11 +28,14 @@ from exchange.messages.registry import (
 from exchange.messages.settlement import SettlementRecord
 from exchange.outbox import NumberedTopic, NumberedValue, OutboxGapError, pause
 from exchange.reference.venue import REGISTRY_SESSION, Market, Venue
+from exchange.registry.carry_over import Applicant, applicants, old_instruments
 from exchange.registry.holdings import Deposit, Holdings, RegistryPosition
 from exchange.registry.instructions import Registrar, surrender_verdict
 from exchange.registry.refusals import RegistryBrokenError
-from exchange.registry.reversals import named_by
+from exchange.registry.reversals import Named, named_by
 from exchange.registry.store import RegistryMovedError, RegistryStore
+from exchange.registry.year_queries import dealings_of
+from exchange.registry.years import Figures
 from exchange.rulebook import Rulebook, load_rulebook
 from exchange.settings import (
     READ_RECORDS_MAX,
@@ -76,6 +79,7 @@ class RegistryService:
         self._rulebook = rulebook or load_rulebook()
         self._instruments = {i.id: i for i in venue.instruments_of(market.code)}
         _check_products(venue, market)
+        self._database = database
         self._store = RegistryStore(database, market.partition, self._instruments)
         self._topic = NumberedTopic(log, topics.registry(market.partition))
         self._position = RegistryPosition()
@@ -172,12 +176,12 @@ class RegistryService:
                     f"settlements record {offset}: expected number {expected}, found "
                     f"{record.number}: records are missing"
                 )
-            named = named_by(record.items)
-            if named is not None:
+            named, applying = named_by(record.items), applicants(record.items)
+            if named is not None or applying:
                 if last is not None:  # what it names is looked up in the books
                     await self._book(last, offset, outbox, stop)
                     outbox, items = [], 0
-                self._registrar.reversals.past = await self._store.past(named)
+                await self._look_up(named, applying)
             expected, last = expected + 1, record
             items += len(record.items)
             outbox += self._apply(record, self._position.number + len(outbox))
@@ -187,6 +191,19 @@ class RegistryService:
                 await asyncio.sleep(0)
         if last is not None:
             await self._book(last, records[-1][0] + 1, outbox, stop)
+
+    async def _look_up(self, named: Named | None, applying: frozenset[Applicant]) -> None:
+        if named is not None:
+            self._registrar.reversals.past = await self._store.past(named)
+        found = {}
+        for account, instrument_id in applying:
+            rule = self._registrar.carry_overs.rule_of(self._instruments.get(instrument_id))
+            if rule is not None:
+                old = old_instruments(rule, self._instruments.values())
+                found[account, instrument_id] = await dealings_of(
+                    self._database, self._market.partition, account, rule, old
+                )
+        self._registrar.carry_overs.past = found
 
     @staticmethod
     def _decode(offset: int, value: bytes) -> SettlementRecord:
@@ -298,8 +315,10 @@ class RegistryService:
         account = (answer.account_id, instrument.scheme, answer.year)
         holdings = self._registrar.holdings
         used = holdings.used(account, (instrument.product,))
-        owed = holdings.obligations[account]
-        verdict = surrender_verdict(self._rulebook, instrument, answer.year, time_ns, 0, owed, used)
+        bases = holdings.years.get(account, Figures()).bases
+        verdict = surrender_verdict(
+            self._rulebook, instrument, answer.year, time_ns, 0, bases, used
+        )
         if verdict.cap_t:
             self._offset_use_bp = max(self._offset_use_bp, used * 10_000 // verdict.cap_t)
             use = metrics.REGISTRY_OFFSET_USE.labels(instrument.scheme)

@@ -29,6 +29,7 @@ from exchange.registry.holdings import (
     Surrender,
 )
 from exchange.registry.reversals import Named, Past, Retirement
+from exchange.registry.years import Application, Figures
 
 NumberedValue = tuple[int, bytes]
 _ROWS_AT_ONCE = 10_000
@@ -113,12 +114,15 @@ class RegistryStore:
         for programme, next_serial in (await connection.execute(programmes)).all():
             holdings.next_serial[programme] = next_serial
         for row in await self._rows(connection, tables.registry_account):
-            holdings.accounts.add(row[0])
+            holdings.accounts[row[0]] = row[1]
         for *told, details, time_ns in await self._rows(connection, tables.project):
             known = msgspec.json.decode(details, type=ProjectDetails)
             holdings.projects[told[0]] = Project._make((*told, known, time_ns))
-        for account, scheme, year, quantity in await self._rows(connection, tables.obligation):
-            holdings.obligations[account, scheme, year] = quantity
+        for account, scheme, year, *figures in await self._rows(connection, tables.compliance_year):
+            holdings.years[account, scheme, year] = Figures(*figures)
+        for row in await self._rows(connection, tables.carry_over_application):
+            holdings.applications[row[0]] = Application(*row)
+        holdings.carried_over |= {row[1] for row in await self._rows(connection, tables.carry_over)}
         by_project: dict[int, dict[int, int]] = defaultdict(dict)
         for instruction, project, quantity in await self._rows(connection, tables.surrender_credit):
             by_project[instruction][project] = quantity
@@ -258,12 +262,12 @@ class RegistryStore:
                 {"programme": programme},
                 {"market": self._market, "next_serial": next_serial},
             )
-        for (account, scheme, year), quantity in changes.obligations.items():
+        for (account, scheme, year), figures in changes.years.items():
             await self._put(
                 connection,
-                tables.obligation,
+                tables.compliance_year,
                 {"market": self._market, "account": account, "scheme": scheme, "year": year},
-                {"quantity": quantity},
+                figures._asdict(),
             )
         await self._add(connection, tables.registry_account, changes.accounts)
         await self._add(connection, tables.deposit, list(changes.deposits.values()))
@@ -275,8 +279,13 @@ class RegistryStore:
                 for project in changes.projects
             ],
         )
+        await self._add(connection, tables.emissions, changes.emissions)
+        await self._add(connection, tables.allocation, changes.allocations)
+        await self._add(connection, tables.assessment, changes.assessments)
         await self._add(connection, tables.surrender, changes.surrenders)
         await self._add(connection, tables.surrender_credit, changes.credits)
+        await self._add(connection, tables.carry_over_application, changes.applications)
+        await self._add(connection, tables.carry_over, changes.carried_over)
         await self._add(connection, tables.cancellation, changes.cancellations)
         await self._add(connection, tables.encumbrance, changes.encumbrances)
         await self._add(connection, tables.reversal_proposal, changes.proposals)

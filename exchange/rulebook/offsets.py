@@ -276,12 +276,16 @@ def check_surrender(
     quantity_t: int,
     bases: Bases,
     used_t: int,
+    group_used_t: int = 0,
+    scheme_used_t: int = 0,
 ) -> Verdict:
     """Whether `quantity_t` of a credit may be surrendered, and what stops the rest. O(rules).
 
     `bases` gives the amount (t) of each base that is known for the account and year; `used_t` is
-    what was surrendered before under the same rule. A rule whose base is not known refuses. Raises
-    ValueError for a negative quantity or use.
+    what was surrendered before under the same rule, `group_used_t` under all rules of its group,
+    `scheme_used_t` by all accounts for the year. A rule whose base is not known refuses. The cap
+    told is the rule's own; the headroom is what the tightest leaves. Raises ValueError for a
+    negative quantity or use.
     """
     if quantity_t < 0 or used_t < 0:
         raise ValueError(f"negative quantity {quantity_t} t or use {used_t} t")
@@ -292,6 +296,11 @@ def check_surrender(
     base_t = bases.get(rule.cap_base, 0)
     cap_t = offset_cap(rule, base_t, emission_year)
     headroom_t = max(0, cap_t - used_t)
+    wider = wider_limits(rule, emission_year, bases, group_used_t, scheme_used_t)
+    tightest = min(wider, key=lambda limit: limit.left_t, default=None)
+    is_wider = tightest is not None and tightest.left_t < headroom_t
+    if tightest is not None and is_wider:
+        headroom_t = tightest.left_t
     told = (rule.id, cap_t, rule.cap_base, base_t, used_t, headroom_t, source)
     refusal = unfit(rule, Credit(product, quantity_t, generation=generation), on)
     if not refusal and rule.cap_base not in bases:
@@ -299,7 +308,12 @@ def check_surrender(
     if refusal:
         return Verdict(0, *told, refusal, is_eligible=False)
     accepted_t = min(quantity_t, headroom_t)
-    if accepted_t < quantity_t:
+    if accepted_t < quantity_t and tightest is not None and is_wider:
+        refusal = (
+            f"{quantity_t} t of {product} refused: rule {rule.id}, {tightest.name}: "
+            f"{tightest.limit_t} t, headroom {headroom_t} t"
+        )
+    elif accepted_t < quantity_t:
         refusal = (
             f"{quantity_t} t of {product} refused: "
             + cap_text(rule, product, emission_year, base_t)
@@ -314,6 +328,29 @@ def cap_text(rule: OffsetRule, product: str, emission_year: int, base_t: int) ->
         f"rule {rule.id} caps {product} at {offset_cap(rule, base_t, emission_year)} t = "
         f"{cap_bp(rule, emission_year)} basis points of {rule.cap_base} {base_t} t, rounded down"
     )
+
+
+def group_units(rules: ComplianceRules | None, rule: OffsetRule) -> tuple[str, ...]:
+    """The credit types of all rules of a rule's group; () when it has none. O(rules)."""
+    others = rules.offset if rules is not None and rule.group else ()
+    return tuple(u for other in others if other.group == rule.group for u in other.credit_types)
+
+
+def wider_limits(
+    rule: OffsetRule, emission_year: int, bases: Bases, group_used_t: int, scheme_used_t: int
+) -> list[Limit]:
+    """The limits that a rule shares: with its group, and over all accounts. O(caps)."""
+    found = []
+    if rule.group_cap_bp is not None:
+        group_t = bases.get(rule.group_cap_base, 0) * rule.group_cap_bp // BP
+        left_t = max(0, group_t - group_used_t)
+        found.append(Limit(rule.id, "group", f"cap of group {rule.group}", group_t, left_t))
+    for wide in rule.scheme_wide_caps:
+        if wide.emission_year == emission_year:
+            name = f"cap of the scheme for {emission_year}"
+            left_t = max(0, wide.cap_t - scheme_used_t)
+            found.append(Limit(rule.id, "scheme", name, wide.cap_t, left_t))
+    return found
 
 
 def _without_rule(

@@ -74,17 +74,44 @@ def check_vintage(
 ) -> VintageVerdict:
     """Whether allowances of a vintage count for an emission year on the date of the act. O(rules).
 
-    Without a rule in force, or with one that names no vintages, every vintage counts.
+    Without a rule in force, or with one that names no vintages and forbids no banking, every
+    vintage counts; so does a vintage of 0, which is not known.
     """
     rules = rules_in_force(rulebook, scheme_id, emission_year, on)
-    labels = rules.usable_vintages if rules else ()
-    if rules is None or not labels or any(vintage in vintage_years(label) for label in labels):
-        return VintageVerdict(rules.id if rules else "", "", "")
+    if rules is None:
+        return VintageVerdict("", "", "")
+    labels = rules.usable_vintages
+    if not labels or any(vintage in vintage_years(label) for label in labels):
+        scheme = scheme_named(rulebook, scheme_id)
+        unbanked = _unbanked(scheme, rules, vintage) if vintage else None
+        if unbanked is None:
+            return VintageVerdict(rules.id, "", "")
+        barring, why = unbanked
+        text = f"rule {barring.id} {why}; these are of {vintage}, for {emission_year}"
+        return VintageVerdict(barring.id, rulebook.citation(barring), text)
     text = (
         f"rule {rules.id} takes allowances of vintage {', '.join(labels)} for {emission_year}; "
         f"these are of {vintage}"
     )
     return VintageVerdict(rules.id, rulebook.citation(rules), text)
+
+
+def _unbanked(
+    scheme: Scheme, rules: ComplianceRules, vintage: int
+) -> tuple[ComplianceRules, str] | None:
+    """The rules by which a vintage does not pass into the years of `rules`, and what they say."""
+    years = rules.emission_years
+    if not years:
+        return None
+    if vintage < min(years):
+        if rules.banking_in == "none":
+            return rules, f"takes no allowances of years before {min(years)}"
+        for earlier in scheme.rules:
+            if vintage in earlier.emission_years and earlier.banking_out == "not_allowed":
+                return earlier, f"lets no allowances be banked beyond {max(earlier.emission_years)}"
+    if vintage > max(years) and rules.borrowing == "within_phase_by_timing_only":
+        return rules, f"lets no allowances of years after {max(years)} be borrowed"
+    return None
 
 
 def surrender_deadline(rules: ComplianceRules, emission_year: int) -> dt.date:

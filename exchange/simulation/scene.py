@@ -1,10 +1,10 @@
 """The compliance scene: an emitter buys what it lacks on the venue and surrenders for its year.
 
-It owes 1,234,567 t. The scheme lets it surrender offset credits up to 5 percent of that, rounded
-down: 61,728 t. It buys one tonne more than that in credits and the rest in allowances, releases
-both to the registry (allowances bought today may leave the venue only after the day roll), is
-refused the tonne too many with rule, cap, base and source, is refused allowances of a vintage that
-no longer counts, and surrenders the rest.
+It reports 1,234,567 t, which a verifier confirms: so much it owes. The scheme lets it surrender
+offset credits up to 5 percent of that, rounded down: 61,728 t. It buys one tonne more than that in
+credits and the rest in allowances, releases both to the registry (allowances bought today may leave
+the venue only after the day roll), is refused the tonne too many with rule, cap, base and source,
+is refused allowances of a vintage that no longer counts, and surrenders the rest.
 """
 
 from __future__ import annotations
@@ -15,7 +15,12 @@ from typing import NamedTuple
 import msgspec
 
 from exchange.messages.executions import InstructionReport
-from exchange.messages.orders import ReleaseUnits, SetObligation, SurrenderUnits
+from exchange.messages.orders import (
+    ReleaseUnits,
+    ReportEmissions,
+    SurrenderUnits,
+    VerifyEmissions,
+)
 from exchange.simulation.trading import OperationsClient, TradingClient
 
 OBLIGATION_T = 1_234_567
@@ -44,7 +49,7 @@ class Cast(NamedTuple):
     emitter_account: int
     seller: TradingClient
     seller_account: int
-    compliance: TradingClient
+    verifier: TradingClient
     operations: OperationsClient
     year: int
     next_date: int  # YYYYMMDD
@@ -78,16 +83,16 @@ def lots(offset: tuple[str, int], allowances: tuple[tuple[str, int], ...]) -> tu
 async def play(cast: Cast, say: Callable[[str], None]) -> Scene:
     """Plays the scene; SceneError when a step does not end as the rules say."""
     allowance = cast.allowances[0].symbol
-    await _instruct(
-        cast.compliance,
-        SetObligation(
-            ref=0,
-            symbol=allowance,
-            account=cast.emitter_account,
-            quantity=OBLIGATION_T,
-            year=cast.year,
-        ),
+    account, year = cast.emitter_account, cast.year
+    reported = ReportEmissions(
+        ref=0, symbol=allowance, account=account, quantity=OBLIGATION_T, year=year
     )
+    verified = VerifyEmissions(
+        ref=0, symbol=allowance, account=account, quantity=OBLIGATION_T, year=year
+    )
+    await _instruct(cast.emitter, reported)
+    await _instruct(cast.verifier, verified)
+    say(f"emissions of account {cast.emitter_account} reported and verified")
     say(f"obligation of account {cast.emitter_account} for {cast.year}: {OBLIGATION_T:,} t")
     bought = {}
     for lot in (cast.offset, *cast.allowances):
@@ -127,7 +132,8 @@ def _surrender(cast: Cast, symbol: str, quantity: int) -> SurrenderUnits:
 
 
 async def _instruct(
-    client: TradingClient, instruction: SetObligation | SurrenderUnits | ReleaseUnits
+    client: TradingClient,
+    instruction: ReportEmissions | VerifyEmissions | SurrenderUnits | ReleaseUnits,
 ) -> InstructionReport:
     report = await client.instruct(instruction)
     if report.status != "DONE":

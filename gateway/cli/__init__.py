@@ -1,8 +1,9 @@
 """The command `exchange`: the composition root, where log, books and services are put together.
 
 Each module adds its commands with `register(app)`: `services` runs the venue's processes, `trading`
-is for members, `authority` for the authority, `days` and `certificates` for operations; `proofs`,
-`demo` and `simulate` show and check the whole, `match` the engine alone, `rulebook` the rules.
+is for members, `authority` for the authority, `years` for compliance years, `days` and
+`certificates` for operations; `proofs`, `demo` and `simulate` show and check the whole, `match` the
+engine alone, `rulebook` the rules.
 """
 
 from __future__ import annotations
@@ -24,6 +25,10 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "authority": (
         "register-project", "projects", "issue", "freeze", "unfreeze", "propose-reversal",
         "approve-reversal", "reversals", "serial", "duplicates",
+    ),
+    "years": (
+        "year", "report-emissions", "verify-emissions", "allocate", "assess", "apply-carry-over",
+        "carry-over",
     ),
     "services": ("gateway", "engine", "settlement", "registry", "marketdata", "bootstrap"),
     "proofs": ("verify", "replay", "reconcile", "rebuild"),

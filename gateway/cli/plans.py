@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from rich.console import Console
 
 from gateway.cli.options import make_table
 from gateway.routes.compliance import OffsetHeadroomReply, SurrenderPlanReply
+from gateway.routes.years import ComplianceYearReply
+
+YEAR_FIGURES = (
+    "reported", "verified", "provisional", "final", "deducted", "carried_in", "added",
+    "obligation", "surrendered", "offsets", "closed", "owed", "deduction",
+)  # fmt: skip
 
 
 def print_plan(out: Console, plan: SurrenderPlanReply) -> None:
@@ -50,14 +58,79 @@ def _project(number: int) -> str:
     return str(number) if number else ""
 
 
+def print_year(out: Console, found: ComplianceYearReply) -> None:
+    """Prints a compliance year: tables on a terminal, else a line for each row, tabs between."""
+    figures = [
+        (name, f"{value:,}") for name in YEAR_FIGURES if (value := getattr(found, name)) is not None
+    ]
+    steps = [
+        (
+            row.step,
+            row.status,
+            row.due,
+            "" if row.quantity is None else f"{row.quantity:,}",
+            f"{datetime.fromtimestamp(row.time_ns // 10**9, UTC):%Y-%m-%d}" if row.time_ns else "",
+            row.by,
+            row.detail,
+        )
+        for row in found.steps
+    ]
+    if not out.is_terminal:
+        lines = [(found.scheme, str(found.year), str(found.account)), *figures, *steps]
+        out.print("\n".join("\t".join(line) for line in lines), soft_wrap=True, markup=False)
+    else:
+        sector = f", {found.sector}" if found.sector else ""
+        title = f"{found.scheme}, emission year {found.year}, account {found.account}{sector}"
+        table = make_table(title, "figure", ">tonnes")
+        for figure in figures:
+            table.add_row(*figure)
+        out.print(table)
+        table = make_table("Steps", "step", "status", "due", ">tonnes", "done (UTC)", "by", "")
+        for step in steps:
+            table.add_row(*step)
+        out.print(table)
+    _print_assessment(out, found)
+    sources = dict.fromkeys(
+        text for text in (found.source, *(s.source for s in found.steps)) if text
+    )
+    for text in sources:
+        out.print(f"source: {text}", soft_wrap=True, style="dim", markup=False)
+
+
+def _print_assessment(out: Console, found: ComplianceYearReply) -> None:
+    row = found.assessment
+    if row is None:
+        return
+    parts = [f"assessed: shortfall {row.shortfall:,} t"]
+    if row.fine_max != row.fine_min:
+        parts.append(f"fine {row.fine_min} to {row.fine_max} {found.currency}")
+    elif row.shortfall:
+        parts.append(f"fine {row.fine_min} {found.currency}")
+    named = (
+        ("carried to the next year", row.carried),
+        ("instruments due", row.instruments_due),
+        ("surrendered by force", row.forced),
+        ("off the next allocation", row.deduction),
+    )
+    parts += [f"{name} {amount:,} t" for name, amount in named if amount]
+    parts += [text for text in (row.condition, row.consequence) if text]
+    out.print(", ".join(parts), soft_wrap=True, markup=False)
+
+
 def print_headroom(out: Console, found: OffsetHeadroomReply) -> None:
-    """Prints what the obligations of an account leave of an offset, year by year."""
+    """Prints what the years of an account leave of an offset."""
     table = make_table(
-        f"{found.symbol}, account {found.account}", ">year", ">obligation", ">cap", ">used", ">left"
+        f"{found.symbol}, account {found.account}",
+        ">year",
+        "base",
+        ">tonnes",
+        ">cap",
+        ">used",
+        ">left",
     )
     for row in found.years:
-        figures = (row.obligation, row.cap, row.used, row.left)
-        table.add_row(str(row.year), *(f"{figure:,}" for figure in figures))
+        figures = (row.base, row.cap, row.used, row.left)
+        table.add_row(str(row.year), row.base_name, *(f"{figure:,}" for figure in figures))
     out.print(table)
     enforced = "; a buy beyond it is refused" if found.is_enforced else ""
     out.print(

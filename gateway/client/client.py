@@ -48,6 +48,7 @@ from gateway.routes.compliance import OffsetHeadroomReply, SurrenderPlanReply
 from gateway.routes.market import BookReply, InstrumentList, PhaseList, TradeList
 from gateway.routes.registry import ProjectList, ReversalList
 from gateway.routes.trading import ExecutionList, OrderList
+from gateway.routes.years import ComplianceYearReply
 
 WAIT_S = 10.0  # for the engine's answer
 POLL_S = 0.05
@@ -412,6 +413,12 @@ class Client:
         named: dict[str, str | int] = {"scheme": scheme} if scheme else {}
         return await self.rest.get(
             "/surrender-plan", SurrenderPlanReply, account=account, year=year, **named
+        )
+
+    async def compliance_year(self, account: int, scheme: str, year: int) -> ComplianceYearReply:
+        """The figures of a compliance year, and every step with its day and source."""
+        return await self.rest.get(
+            "/compliance-year", ComplianceYearReply, account=account, scheme=scheme, year=year
         )
 
     async def instruments(self) -> InstrumentList:

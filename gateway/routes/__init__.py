@@ -15,9 +15,10 @@ from gateway.routes.operations import ROUTES as OPERATIONS
 from gateway.routes.registry import ROUTES as REGISTRY
 from gateway.routes.table import Call, Reply, Route
 from gateway.routes.trading import ROUTES as TRADING
+from gateway.routes.years import ROUTES as YEARS
 
 __all__ = ["ROUTES", "Call", "Reply", "Route"]
 
 ROUTES: tuple[Route, ...] = (
-    *MARKET, *TRADING, *ACCOUNTS, *REGISTRY, *BOOKS, *COMPLIANCE, *OPERATIONS,
+    *MARKET, *TRADING, *ACCOUNTS, *REGISTRY, *BOOKS, *COMPLIANCE, *YEARS, *OPERATIONS,
 )  # fmt: skip

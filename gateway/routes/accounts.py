@@ -67,6 +67,7 @@ class ObligationRow(msgspec.Struct, frozen=True):
 
     market: str
     account: int
+    scheme: str
     year: int
     obligation: int
     surrendered: dict[str, int]  # by symbol
@@ -133,7 +134,8 @@ async def get_holdings(call: Call) -> Reply:
     obligations: list[ObligationRow] = []
     for view in views(call.context, call.query.market):
         code = view.market.code
-        symbols = {item.id: item.symbol for item in call.context.venue.instruments_of(code)}
+        traded = {item.id: item for item in call.context.venue.instruments_of(code)}
+        symbols = {item.id: item.symbol for item in traded.values()}
         visible = call.context.visible_accounts(call.key, code)
         rows += [
             HoldingRow(
@@ -148,14 +150,15 @@ async def get_holdings(call: Call) -> Reply:
             for key in view.holdings.keys()  # noqa: SIM118 - no mapping
             if key.account in visible or key.lender in visible
         ]
-        for (account, year), quantity in sorted(view.holdings.obligations.items()):
-            if account in visible:
+        for (account, scheme, year), figures in sorted(view.holdings.years.items()):
+            if account in visible and figures.obligation is not None:
                 given = {
-                    symbols.get(instrument, str(instrument)): tonnes
+                    symbols[instrument]: tonnes
                     for (owner, of_year, instrument), tonnes in view.holdings.surrendered.items()
-                    if (owner, of_year) == (account, year)
+                    if (owner, of_year) == (account, year) and traded[instrument].scheme == scheme
                 }
-                obligations.append(ObligationRow(code, account, year, quantity, given))
+                owed = figures.obligation
+                obligations.append(ObligationRow(code, account, scheme, year, owed, given))
     return Reply(HoldingList(rows, obligations))
 
 

@@ -14,7 +14,7 @@ from exchange.rulebook.eligibility import Credit
 from exchange.rulebook.selection import rules_in_force, surrender_deadline
 from exchange.rulebook.shapes import ComplianceRules
 from exchange.settings import YEAR_MAX
-from gateway.headroom import offset_room, rulebook
+from gateway.headroom import bases_of, offset_room, rulebook
 from gateway.holdings import FROZEN, PLEDGED, REGISTRY, TRADING, Made
 from gateway.refusal import Refused
 from gateway.routes.table import Call, Reply, Route
@@ -93,8 +93,9 @@ async def get_surrender_plan(call: Call) -> Reply:
         raise Refused(EdgeReason.INVALID_FIELD, f"year: {query.year} is outside 1..{YEAR_MAX}")
     instruments = _instruments(call, view.market.code, query.scheme)
     scheme = instruments[0].scheme
-    obligation = view.holdings.obligations.get((query.account, query.year))
-    if obligation is None:
+    figures = view.holdings.years.get((query.account, scheme, query.year))
+    obligation = figures.obligation if figures is not None else None
+    if figures is None or obligation is None:
         what = f"an obligation of account {query.account} for {query.year}"
         raise Refused(EdgeReason.NOT_FOUND, what)
     on = rulebook().local_date(scheme, call.context.clock.now_ns())
@@ -106,38 +107,41 @@ async def get_surrender_plan(call: Call) -> Reply:
         for item in instruments
     }
     surrendered = sum(given.values())
-    offsets = [item for item in instruments if item.kind == "offset"]
+    credits_ = [item for item in instruments if item.kind == "offset"]
     used = [
         _credit(view, item, Made(project, 0), quantity)
-        for item in offsets
+        for item in credits_
         for project, quantity in view.holdings.used.get(
             (query.account, query.year, item.id), {}
         ).items()
         if quantity
     ]
-    wide = {item.id for item in offsets}
     lots = _lots(view, query.account, instruments)
     try:
         plan = plan_surrender(
             rules,
             lots,
-            owed_t=max(0, obligation - surrendered),
+            owed_t=max(0, obligation - figures.closed - surrendered),
             emission_year=query.year,
             on=on,
-            bases={"surrender_obligation": obligation},
+            bases=bases_of(figures),
             used=used,
-            scheme_used_t=sum(
-                quantity
-                for (_, year, instrument), quantity in view.holdings.surrendered.items()
-                if year == query.year and instrument in wide
-            ),
+            scheme_used_t=view.holdings.given_by_all(query.year, {i.id for i in credits_})
+            - sum(item.quantity_t for item in used),
         )
     except KeyError as error:
         raise Refused(EdgeReason.NOT_FOUND, f"a base: {error.args[0]}") from None
     except PlanError as error:
         raise Refused(EdgeReason.INVALID_FIELD, str(error)) from None
     return Reply(
-        _reply(view, query, rules, plan, (obligation, surrendered), {i.id: i for i in instruments})
+        _reply(
+            view,
+            query,
+            rules,
+            plan,
+            (obligation, surrendered, figures.closed),
+            {i.id: i for i in instruments},
+        )
     )
 
 
@@ -191,7 +195,7 @@ def _reply(
     query: PlanQuery,
     rules: ComplianceRules,
     plan: SurrenderPlan,
-    done: tuple[int, int],
+    done: tuple[int, int, int],
     instruments: dict[int, Instrument],
 ) -> SurrenderPlanReply:
     digits = view.market.minor_digits
@@ -209,7 +213,7 @@ def _reply(
         currency=view.market.currency,
         obligation=done[0],
         surrendered=done[1],
-        owed=max(0, done[0] - done[1]),
+        owed=max(0, done[0] - done[1] - done[2]),
         cost=from_minor(plan.cost_minor, digits),
         missing=plan.short_t,
         surrender=[
@@ -244,10 +248,11 @@ class HeadroomQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class YearRow(msgspec.Struct, frozen=True):
-    """What the obligation of an emission year leaves of the offset, tonnes."""
+    """What the base of an emission year leaves of the offset, tonnes."""
 
     year: int
-    obligation: int
+    base: int
+    base_name: str
     cap: int
     used: int
     left: int
@@ -282,7 +287,8 @@ async def get_offset_headroom(call: Call) -> Reply:
     rows = [
         YearRow(
             year.year,
-            year.obligation,
+            year.base,
+            year.rule.cap_base,
             year.cap,
             year.used,
             year.left,

@@ -14,7 +14,7 @@ from exchange.messages.registry import ProjectDetails
 from exchange.settings import WAIT_MS
 from gateway.decimals import whole_number
 from gateway.refusal import Refused
-from gateway.roles import sees_all_accounts
+from gateway.roles import sees_instruction
 from gateway.routes.accounts import MarketQuery, views
 from gateway.routes.table import Call, Reply, Route, Wait, wait_s
 from gateway.routes.trading import log_position, original, outcome
@@ -54,7 +54,9 @@ async def get_instruction(call: Call) -> Reply:
     for view in views:
         report = view.instructions.report(number)
         visible = call.context.visible_accounts(call.key, view.market.code)
-        if report is not None and (report.account in visible or sees_all_accounts(call.key)):
+        if report is not None and (
+            report.account in visible or sees_instruction(call.key, report.kind)
+        ):
             found.append(report)
     if not found:
         raise Refused(EdgeReason.NOT_FOUND, f"instruction {number}")

@@ -19,6 +19,7 @@ from exchange.log.embedded import EmbeddedLog
 from exchange.log.protocol import Log
 from exchange.marketdata.service import MarketDataService
 from exchange.messages.frames import Command, build_commands, command
+from exchange.messages.orders import ReportEmissions, VerifyEmissions
 from exchange.reference.venue import REGISTRY_SESSION, Key, Role, Venue, load_venue
 from exchange.service import Service
 from exchange.settings import Settings
@@ -28,7 +29,8 @@ from gateway.service import GatewayService
 ROOT = Path(__file__).parents[2]
 KEYS: tuple[tuple[str, int, Role], ...] = (
     ("operator", 1, "operator"),
-    ("compliance", 1, "compliance"),
+    ("authority", 1, "authority"),
+    ("verifier", 5, "verifier"),
     ("northern", 2, "participant"),
     ("huadong", 3, "participant"),
     ("yangtze", 4, "participant"),
@@ -44,6 +46,13 @@ def demo_venue(**changes: object) -> tuple[Venue, dict[str, SigningKey]]:
         for number, (name, participant, role) in enumerate(KEYS)
     )
     return msgspec.structs.replace(venue, key=keys, **changes), signing
+
+
+async def owe(emitter: Client, verifier: Client, year: int, quantity: int) -> None:
+    """Emissions of account 203 for a year, reported and verified: as much is owed."""
+    what = {"ref": 0, "symbol": "CEA-2025", "account": 203, "quantity": quantity, "year": year}
+    await emitter.instruct(msgspec.convert({"type": "ReportEmissions", **what}, ReportEmissions))
+    await verifier.instruct(msgspec.convert({"type": "VerifyEmissions", **what}, VerifyEmissions))
 
 
 class House:

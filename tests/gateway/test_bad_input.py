@@ -292,10 +292,14 @@ async def test_a_role_is_needed(house, raw: Raw) -> None:
     async with Unchanged(house):
         for key, path, body in (
             ("northern", "/operations/cash-deposit", cash),
-            ("compliance", "/operations/cash-deposit", cash),
+            ("authority", "/operations/cash-deposit", cash),
             ("operator", "/orders", ORDER),
             ("northern", "/instructions", issue),
-            ("operator", "/instructions", issue | {"type": "SetObligation"}),
+            (
+                "operator",
+                "/instructions",
+                issue | {"type": "AllocateUnits", "stage": "final", "method": "benchmarking"},
+            ),
         ):
             found = problem(await raw.send("POST", path, body, key=key))
             assert (found.reason, found.status) == (514, 403), (key, path)

@@ -32,8 +32,8 @@ async def whole(tmp_path: Path) -> AsyncIterator[House]:
 
 
 async def test_a_serial_number_is_followed(whole: House) -> None:
-    async with whole.client("compliance") as compliance, whole.client("northern") as northern:
-        found = await compliance.serial_history("EUA", 301)
+    async with whole.client("authority") as authority, whole.client("northern") as northern:
+        found = await authority.serial_history("EUA", 301)
         assert [(row.kind, row.cause) for row in found.events] == [
             ("ISSUED", "ISSUE"), ("SPLIT", "DEPOSIT"), ("SPLIT", "FREEZE"), ("MOVED", "FREEZE"),
         ]  # fmt: skip
@@ -42,15 +42,15 @@ async def test_a_serial_number_is_followed(whole: House) -> None:
             "REGISTRY", "FROZEN", 101,
         )  # fmt: skip
         assert (last.block.first, last.block.last) == (301, 500)
-        page = await compliance.serial_history("EUA", 301, before=last.sequence, limit=1)
+        page = await authority.serial_history("EUA", 301, before=last.sequence, limit=1)
         assert [row.kind for row in page.events] == ["SPLIT"]
         for programme, serial in (("EUA", 1_001), ("NONE", 1), ("a\0b", 1)):
             with pytest.raises(VenueError) as unknown:
-                await compliance.serial_history(programme, serial)
+                await authority.serial_history(programme, serial)
             assert unknown.value.reason == 523
         for limit, serial in ((0, 1), (10**6, 1), (1, -1)):
             with pytest.raises(BadRequestError):
-                await compliance.serial_history("EUA", serial, limit=limit)
+                await authority.serial_history("EUA", serial, limit=limit)
         with pytest.raises(PermissionDeniedError):
             await northern.serial_history("EUA", 301)
 

@@ -56,12 +56,12 @@ async def reason_of(client: Client, instruction: Instruction) -> int:
 async def test_units_are_frozen_pledged_released_and_enforced(whole: House) -> None:
     async with (
         whole.client("operator") as operator,
-        whole.client("compliance") as compliance,
+        whole.client("authority") as authority,
         whole.client("northern") as northern,
         whole.client("huadong") as huadong,
     ):
         await operator.instruct(IssueUnits(**UNITS, account=101, quantity=1_000, year=2024))
-        frozen = await compliance.instruct(FREEZE)
+        frozen = await authority.instruct(FREEZE)
         assert (frozen.kind, frozen.status) == ("FREEZE", "DONE")
         assert (frozen.ranges[0].first, frozen.ranges[0].last) == (1, 300)
         pledged = await northern.instruct(
@@ -101,11 +101,11 @@ async def test_each_kind_has_its_givers(whole: House) -> None:
         ("northern", thaw),
         ("huadong", pledge),  # not its account
         ("operator", pledge),
-        ("compliance", pledge),
+        ("authority", pledge),
         ("northern", release),  # the owner cannot release
         ("northern", enforce),
         ("operator", release),
-        ("compliance", enforce),
+        ("authority", enforce),
     )
     for name, instruction in refused:
         async with whole.client(name) as client:

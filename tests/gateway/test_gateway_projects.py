@@ -17,14 +17,13 @@ from exchange.messages.orders import (
     IssueUnits,
     ProjectAsked,
     RegisterProject,
-    SetObligation,
     SurrenderUnits,
 )
 from exchange.messages.reasons import RegistryReason
 from gateway.cli import build
 from gateway.cli.plans import print_plan
 from gateway.client import PermissionDeniedError, RefusedError, VenueError, save_key
-from tests.gateway.conftest import House
+from tests.gateway.conftest import House, owe
 from tests.gateway.test_gateway_registry import WHEN, ClockOnDay, whole_house
 
 WIND = ProjectAsked(name="Helan wind", project_type="wind", region="CN-NX")
@@ -49,19 +48,18 @@ def batch(project: int, quantity: int) -> IssueUnits:
 async def test_a_plan_names_the_project_and_leaves_what_no_rule_takes(whole: House) -> None:
     async with (
         whole.client("operator") as operator,
-        whole.client("compliance") as compliance,
+        whole.client("authority") as authority,
+        whole.client("verifier") as verifier,
         whole.client("yangtze") as yangtze,
     ):
         for number, details in ((7, WIND), (8, ROOF)):
-            await compliance.instruct(
+            await authority.instruct(
                 RegisterProject(ref=0, **CREDITS, project=number, details=details)
             )
         await operator.instruct(batch(8, 30))
         await operator.instruct(batch(7, 30))
         await operator.instruct(batch(8, 20))
-        await compliance.instruct(
-            SetObligation(ref=0, symbol="CEA-2025", account=203, quantity=1_000, year=2025)
-        )
+        await owe(yangtze, verifier, 2025, 1_000)
         plan = await yangtze.surrender_plan(203, 2025)
         assert [(row.symbol, row.quantity, row.project) for row in plan.surrender] == [
             ("CCER", 30, 7)

@@ -24,7 +24,6 @@ from exchange.messages.orders import (
     IssueUnits,
     PledgeUnits,
     ReleaseUnits,
-    SetObligation,
     SurrenderUnits,
     TransferUnits,
 )
@@ -41,9 +40,10 @@ from gateway.client import (
     RegistryRefusedError,
     save_key,
 )
-from tests.gateway.conftest import House, demo_venue
+from tests.gateway.conftest import House, demo_venue, owe
 
 WHEN = datetime(2026, 10, 15, 3, tzinfo=UTC)
+LATER = datetime(2027, 3, 15, 3, tzinfo=UTC)  # the emission year 2026 is over
 
 
 class ClockOnDay:
@@ -151,12 +151,11 @@ async def test_units_are_issued_deposited_sold_released_and_followed_by_serial(
 async def test_an_emitter_surrenders_and_is_refused_with_rule_and_source(whole: House) -> None:
     async with (
         whole.client("operator") as operator,
-        whole.client("compliance") as compliance,
+        whole.client("authority") as authority,
+        whole.client("verifier") as verifier,
         whole.client("yangtze") as yangtze,
     ):
-        await compliance.instruct(
-            SetObligation(ref=0, symbol="CEA-2025", account=203, quantity=1_000, year=2025)
-        )
+        await owe(yangtze, verifier, 2025, 1_000)
         for symbol, quantity in (("CEA-2025", 2_000), ("CCER", 100)):
             await operator.instruct(
                 IssueUnits(ref=0, symbol=symbol, account=203, quantity=quantity, year=2025)
@@ -172,7 +171,7 @@ async def test_an_emitter_surrenders_and_is_refused_with_rule_and_source(whole: 
         await yangtze.instruct(
             SurrenderUnits(ref=0, symbol="CCER", account=203, quantity=50, year=2025)
         )
-        await compliance.instruct(
+        await authority.instruct(
             SurrenderUnits(ref=0, symbol="CEA-2025", account=203, quantity=950, year=2025)
         )
         (row,) = (await yangtze.holdings()).obligations
@@ -187,14 +186,12 @@ async def test_an_emitter_surrenders_and_is_refused_with_rule_and_source(whole: 
 async def test_a_plan_says_what_to_surrender_and_why_the_rest_stays(whole: House) -> None:
     async with (
         whole.client("operator") as operator,
-        whole.client("compliance") as compliance,
+        whole.client("verifier") as verifier,
         whole.client("yangtze") as yangtze,
     ):
         with pytest.raises(OrderNotFoundError, match="obligation of account 203 for 2025"):
             await yangtze.surrender_plan(203, 2025)
-        await compliance.instruct(
-            SetObligation(ref=0, symbol="CEA-2025", account=203, quantity=1_000, year=2025)
-        )
+        await owe(yangtze, verifier, 2025, 1_000)
         for symbol, quantity in (("CEA-2024", 700), ("CEA-2025", 800), ("CCER", 100)):
             await operator.instruct(
                 IssueUnits(ref=0, symbol=symbol, account=203, quantity=quantity, year=0)
@@ -236,9 +233,7 @@ async def test_a_plan_says_what_to_surrender_and_why_the_rest_stays(whole: House
             await yangtze.surrender_plan(203, 2025, "eu-ets")
         with pytest.raises(BadRequestError, match="year: 0 is outside"):
             await yangtze.surrender_plan(203, 0)
-        await compliance.instruct(
-            SetObligation(ref=0, symbol="CEA-2025", account=203, quantity=5, year=2019)
-        )
+        await owe(yangtze, verifier, 2019, 5)
         with pytest.raises(OrderNotFoundError, match="a rule of cn-national for 2019"):
             await yangtze.surrender_plan(203, 2019)
     out = Console(file=StringIO(), width=100)
@@ -255,14 +250,14 @@ async def test_a_plan_says_what_to_surrender_and_why_the_rest_stays(whole: House
 async def test_headroom_of_an_offset_is_shown_and_enforced(
     tmp_path: Path, rule: Literal["show", "enforce"]
 ) -> None:
-    async with whole_house(tmp_path, ClockOnDay(WHEN), rule) as house:
+    async with whole_house(tmp_path, ClockOnDay(LATER), rule) as house:
         await check_headroom(house, is_enforced=rule == "enforce")
 
 
 async def check_headroom(house: House, *, is_enforced: bool) -> None:
     async with (
         house.client("operator") as operator,
-        house.client("compliance") as compliance,
+        house.client("verifier") as verifier,
         house.client("yangtze") as yangtze,
         house.client("huadong") as huadong,
     ):
@@ -272,9 +267,7 @@ async def check_headroom(house: House, *, is_enforced: bool) -> None:
         empty = await yangtze.offset_headroom(203, "CCER")
         assert (empty.years, empty.room, empty.is_enforced) == ([], 0, is_enforced)
         for year, owed in ((2025, 1_000), (2026, 410), (2019, 900)):
-            await compliance.instruct(
-                SetObligation(ref=0, symbol="CEA-2025", account=203, quantity=owed, year=year)
-            )
+            await owe(yangtze, verifier, year, owed)
         await operator.instruct(
             IssueUnits(ref=0, symbol="CCER", account=203, quantity=30, year=2025)
         )

@@ -16,7 +16,6 @@ from exchange.messages.orders import (
     Instruction,
     IssueUnits,
     ProposeReversal,
-    SetObligation,
     SurrenderUnits,
 )
 from gateway.cli import build
@@ -27,7 +26,7 @@ from gateway.client import (
     RegistryRefusedError,
     save_key,
 )
-from tests.gateway.conftest import House
+from tests.gateway.conftest import House, owe
 from tests.gateway.test_gateway_registry import WHEN, ClockOnDay, whole_house
 
 CEA = {"ref": 0, "symbol": "CEA-2025", "account": 203}
@@ -45,13 +44,14 @@ async def reason_of(client: Client, instruction: Instruction) -> int:
     return refused.value.reason
 
 
-async def test_a_surrender_is_undone_by_operator_and_compliance(whole: House) -> None:
+async def test_a_surrender_is_undone_by_operator_and_authority(whole: House) -> None:
     async with (
         whole.client("operator") as operator,
-        whole.client("compliance") as compliance,
+        whole.client("authority") as authority,
+        whole.client("verifier") as verifier,
         whole.client("yangtze") as yangtze,
     ):
-        await compliance.instruct(SetObligation(**CEA, quantity=1_000, year=2025))
+        await owe(yangtze, verifier, 2025, 1_000)
         await operator.instruct(IssueUnits(**CEA, quantity=600, year=2025))
         given = await yangtze.instruct(SurrenderUnits(**CEA, quantity=500, year=2025))
         proposal = await operator.instruct(
@@ -60,7 +60,7 @@ async def test_a_surrender_is_undone_by_operator_and_compliance(whole: House) ->
             )
         )
         assert (proposal.kind, proposal.status) == ("PROPOSE_REVERSAL", "DONE")
-        (row,) = (await compliance.reversals()).reversals
+        (row,) = (await authority.reversals()).reversals
         assert (row.proposal_id, row.original_id) == (proposal.instruction_id, given.instruction_id)
         assert (row.symbol, row.quantity, row.reason) == ("CEA-2025", 500, "wrong year")
         assert row.proposed_by == operator.key.id
@@ -70,14 +70,14 @@ async def test_a_surrender_is_undone_by_operator_and_compliance(whole: House) ->
             await yangtze.instruct(approval)
         with pytest.raises(PermissionDeniedError):
             await yangtze.reversals()
-        done = await compliance.instruct(approval)
+        done = await authority.instruct(approval)
         assert (done.kind, done.status) == ("APPROVE_REVERSAL", "DONE")
         assert done.ranges == given.ranges
-        assert (await compliance.reversals()).reversals == []
+        assert (await authority.reversals()).reversals == []
         found = await yangtze.holdings("CN")
         assert [(h.position, h.quantity) for h in found.holdings] == [("REGISTRY", 600)]
         assert found.obligations[0].surrendered == {"CEA-2025": 0}
-        assert await reason_of(compliance, approval) == 616
+        assert await reason_of(authority, approval) == 616
 
 
 async def test_what_the_edge_refuses(whole: House) -> None:
@@ -98,7 +98,7 @@ async def test_what_the_edge_refuses(whole: House) -> None:
 async def test_the_command_line_undoes_a_cancellation(tmp_path: Path) -> None:
     async with whole_house(tmp_path, SystemClock()) as house:
         files = {}
-        for name in ("operator", "compliance"):
+        for name in ("operator", "authority"):
             files[name] = str(tmp_path / f"{name}.key")
             save_key(Path(files[name]), house.keys[name]._replace(url=house.url))
         async with house.client("operator") as operator, house.client("northern") as northern:
@@ -120,7 +120,7 @@ async def test_the_command_line_undoes_a_cancellation(tmp_path: Path) -> None:
         said = await run("operator", "propose-reversal", *what, "--reason", "a slip")
         assert "DONE: PROPOSE_REVERSAL 30 t EUA" in said
         number = said.split("instruction ")[1].split()[0]
-        assert "a slip" in await run("compliance", "reversals")
+        assert "a slip" in await run("authority", "reversals")
         approve = ("approve-reversal", "EUA", "30", number, "--account", "101")
         assert "SAME_PERSON (618)" in await run("operator", *approve, code=1)
-        assert "DONE: APPROVE_REVERSAL 30 t EUA" in await run("compliance", *approve)
+        assert "DONE: APPROVE_REVERSAL 30 t EUA" in await run("authority", *approve)

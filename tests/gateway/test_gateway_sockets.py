@@ -137,7 +137,7 @@ async def test_without_a_logon_the_connection_ends_with_its_reason(
 
 
 async def test_a_logon_is_for_participants_and_once(house) -> None:
-    for name, reason in (("operator", 514), ("compliance", 514)):
+    for name, reason in (("operator", 514), ("authority", 514)):
         transport, wire = await connected(house.socket + "/orders")
         say(transport, logon(house, name))
         assert (await wire.next())["reason"] == reason

@@ -17,9 +17,9 @@ from exchange.messages.frames import Instruction, notes
 from exchange.messages.reasons import RegistryReason
 from exchange.messages.registry import ProjectDetails, UnitsCancelled, UnitsSurrendered
 from gateway.cli import build
-from tests.books_desk import CN, Desk, set_obligation
+from tests.books_desk import CN, Desk, owed
 from tests.books_venue import CCER, CEA_2024, MARKET, VENUE, YANGTZE, YEAR, instruction, issue
-from tests.exchange.registry.test_projects import WIND, obligation, register, surrender
+from tests.exchange.registry.test_projects import WIND, register, surrender
 from tests.exchange.registry.test_projects import issue as issue_of_project
 
 NAMES = Names(VENUE, MARKET)
@@ -90,7 +90,7 @@ async def test_a_surrender_names_year_and_rule_and_none_is_made_once_undone(
 ) -> None:
     await desk.act(*register(7, WIND))
     await desk.act(*issue_of_project(60, 7, "2025-01-01", "2025-12-31"))
-    await desk.act(obligation(1_000))
+    await desk.act(*owed(YANGTZE, YEAR, 1_000))
     done = (await desk.act(*surrender(50)))[0]
     assert isinstance(done, UnitsSurrendered)
     told = await certificate_of(desk.books, CN, done.instruction_id)
@@ -128,7 +128,6 @@ async def test_paper_leaves_many_runs_to_the_table(
     desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("exchange.certificates.paper.STATEMENT_LINES_MAX", 2)
-    await desk.act(set_obligation(YANGTZE, YEAR, 1_000))
     for _ in range(3):  # another's units lie between them
         await desk.act(issue(YANGTZE, CEA_2024, 10), issue(202, CEA_2024, 10))
     done = await cancel(desk, CEA_2024, 30)

@@ -321,7 +321,12 @@ INVERTED = "block_range|empty range|lower bound"
         (tables.block, {"lender": 0, "first_serial": 5, "last_serial": -5}, INVERTED),
         (tables.block, {"lender": 0, "position": Position.PLEDGED}, "block_pledged"),
         (tables.block, {"lender": 7, "position": Position.FROZEN}, "block_pledged"),
-        (tables.obligation, {"quantity": -1}, "obligation_not_negative"),
+        (tables.compliance_year, {"verified": -1}, "compliance_year_figures"),
+        (tables.compliance_year, {"added": -1}, "compliance_year_not_negative"),
+        (tables.compliance_year, {"reported": None}, "compliance_year_reported_first"),
+        (tables.allocation, {"issued": -1}, "allocation_not_negative"),
+        (tables.assessment, {"fine_min": 2, "fine_max": 1}, "assessment_sound"),
+        (tables.carry_over_application, {"quantity": 2, "most": 1}, "application_within"),
     ],
 )
 async def test_impossible_rows_are_refused(

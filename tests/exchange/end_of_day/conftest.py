@@ -17,7 +17,7 @@ from exchange.end_of_day import Closed, close_day, day_of
 from exchange.end_of_day.names import Names
 from exchange.messages.frames import Command, Instruction, Side, command, notes
 from exchange.reference.venue import Market, Venue
-from tests.books_desk import Desk, act_of, set_obligation, surrender
+from tests.books_desk import Desk, act_of, owed, surrender
 from tests.books_venue import (
     ACCOUNTS,
     CEA_2024,
@@ -92,7 +92,7 @@ class Days:
                 [*act_of(Instruction.ENFORCE_PLEDGE, account, item, some, other, text="a\nb")],
                 [command(Command.CASH_DEPOSIT, **money)],
                 [command(Command.CASH_WITHDRAW, **money)],
-                [set_obligation(account, 2025, 10_000), surrender(account, CEA_2024, some)],
+                [*owed(account, 2025, 10_000), surrender(account, CEA_2024, some)],
                 [
                     instruction(
                         Instruction.CANCEL, account_id=account, instrument_id=item, quantity=some

@@ -23,7 +23,7 @@ from exchange.messages.frames import Command, Instruction, command
 from exchange.messages.reasons import DayReason
 from exchange.messages.registry import ReversalProposed, UnitsSurrendered
 from exchange.settlement.queries import ledger_balances
-from tests.books_desk import act_of, set_obligation, surrender
+from tests.books_desk import act_of, owed, surrender
 from tests.books_venue import CCER, CEA_2024, HUADONG, MARKET, NORTHERN, cross, deposit, issue
 from tests.exchange.end_of_day.conftest import FIRST, LATER_NS, Days, closed, table
 
@@ -196,7 +196,7 @@ async def test_a_surrender_undone_the_next_day_is_on_both_days(
     days: Days = await make_days(0)
     first, second = (day_of(date, MARKET.time_zone) for date in (FIRST, FIRST + ONE_DAY))
     days.desk.pump.time_ns = first.begin_ns + 1
-    await days.desk.act(set_obligation(NORTHERN, 2025, 1_000))
+    await days.desk.act(*owed(NORTHERN, 2025, 1_000))
     (done,) = await days.desk.act(surrender(NORTHERN, CCER, 5))
     assert isinstance(done, UnitsSurrendered)
     reverse = (NORTHERN, CCER, 5, done.instruction_id)

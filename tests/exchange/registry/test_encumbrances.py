@@ -19,7 +19,7 @@ from exchange.messages.registry import (
 from exchange.registry import RegistryService
 from exchange.registry import queries as registry_queries
 from exchange.registry.blocks import Position
-from tests.books_desk import CN, Desk, act_of, check, set_obligation, surrender
+from tests.books_desk import CN, Desk, act_of, check, owed, surrender
 from tests.books_venue import (
     CCER,
     CEA_2024,
@@ -113,7 +113,7 @@ async def test_a_pledge_released_and_enforced_by_its_lender_alone(desk: Desk) ->
 async def test_what_is_bound_does_nothing(
     desk: Desk, kind: Instruction, argument: int, words: str
 ) -> None:
-    await desk.act(issue(NORTHERN, CEA_2024, 100), set_obligation(NORTHERN, YEAR, 1_000))
+    await desk.act(issue(NORTHERN, CEA_2024, 100), *owed(NORTHERN, YEAR, 1_000))
 
     def wanted(quantity: int) -> list[bytes]:
         return act_of(kind, NORTHERN, CEA_2024, quantity, argument, text=words)
@@ -196,7 +196,7 @@ async def test_every_act_stays_in_the_books_and_survives_a_restart(
 
 
 async def test_a_surrender_takes_the_free_units_only(desk: Desk) -> None:
-    await desk.act(issue(NORTHERN, CEA_2024, 100), set_obligation(NORTHERN, YEAR, 1_000))
+    await desk.act(issue(NORTHERN, CEA_2024, 100), *owed(NORTHERN, YEAR, 1_000))
     await desk.act(*act_of(FREEZE, NORTHERN, CEA_2024, 60, text=COURT))
     (done,) = await desk.act(surrender(NORTHERN, CEA_2024, 40))
     assert isinstance(done, UnitsSurrendered)

@@ -33,7 +33,7 @@ from exchange.rulebook.offsets import headroom, offset_plan
 from exchange.rulebook.selection import rules_in_force
 from exchange.rulebook.shapes import BASES, ComplianceRules
 from exchange.settings import PROJECT_NUMBER_MAX
-from tests.books_desk import CN, Desk
+from tests.books_desk import CN, Desk, owed
 from tests.books_venue import CCER, CEA_2024, VENUE, YANGTZE, YEAR, instruction
 
 WIND = ProjectDetails(name="Helan wind", project_type="wind", region="CN-NX", gas="CO2")
@@ -68,13 +68,6 @@ def surrender(quantity: int, project: int = 0) -> list[bytes]:
     ]
 
 
-def obligation(quantity: int) -> bytes:
-    return instruction(
-        Instruction.SET_OBLIGATION,
-        account_id=YANGTZE, instrument_id=CEA_2024, quantity=quantity, price=YEAR,
-    )  # fmt: skip
-
-
 async def test_credits_carry_their_project_and_the_rule_takes_those_that_fit(desk: Desk) -> None:
     said = await desk.act(*register(7, WIND))
     assert said == [ProjectRegistered(said[0].instruction_id, YANGTZE, "CCER", 7, WIND)]  # type: ignore[union-attr]
@@ -83,7 +76,7 @@ async def test_credits_carry_their_project_and_the_rule_takes_those_that_fit(des
     assert isinstance(issued, UnitsIssued)
     assert (issued.project, issued.period_from, issued.period_to) == (8, 20250101, 20251231)
     await desk.act(*issue(60, 7, "2025-03-01", "2025-09-30"))
-    await desk.act(obligation(1_000))
+    await desk.act(*owed(YANGTZE, YEAR, 1_000))
 
     inside = await desk.refused(*surrender(1, project=8))
     assert inside.reason == RegistryReason.UNIT_NOT_ELIGIBLE
@@ -119,7 +112,7 @@ async def test_credits_carry_their_project_and_the_rule_takes_those_that_fit(des
     loaded = (await RegistryStore(desk.books, CN, instruments).load()).holdings
     assert loaded.projects == desk.registry.holdings.projects
     assert loaded.credits == desk.registry.holdings.credits
-    assert loaded.scheme_credits == {("cn-national", YEAR): 30}
+    assert loaded.scheme_offsets == {("cn-national", YEAR, "CCER"): 30}
     whose = {"account_id": YANGTZE, "instrument_id": CCER, "quantity": 30}
     proposal = await desk.act(
         instruction(Instruction.PROPOSE_REVERSAL, price=done.instruction_id, **whose),
@@ -163,7 +156,7 @@ async def test_refusals_leave_the_books_as_they_were(
 ) -> None:
     await desk.act(*register(7, WIND))
     await desk.act(*issue(5, 7, "2025-01-01", "2025-12-31"))
-    await desk.act(obligation(1_000))
+    await desk.act(*owed(YANGTZE, YEAR, 1_000))
     refusal = await desk.refused(*records)
     assert refusal.reason == reason
     assert words in refusal.text

@@ -35,8 +35,9 @@ from tests.books_desk import (
     act_of,
     check,
     decode,
-    set_obligation,
+    owed,
     surrender,
+    verified,
 )
 from tests.books_venue import (
     ACCOUNTS,
@@ -78,7 +79,7 @@ async def test_random_days_keep_every_tonne_and_no_cap_is_exceeded(
     await desk.open()
     dice = random.Random(seed)
     await desk.act(*(issue(a, i, 5_000) for a in ACCOUNTS for i in INSTRUMENTS))
-    await desk.act(*(set_obligation(a, YEAR, dice.randrange(500, 4_000)) for a in ACCOUNTS))
+    await desk.act(*(r for a in ACCOUNTS for r in owed(a, YEAR, dice.randrange(500, 4_000))))
     surrendered: dict[tuple[int, int], int] = defaultdict(int)
     bound = undone = 0
     for _ in range(40):
@@ -136,7 +137,7 @@ def random_acts(dice: random.Random, count: int) -> list[bytes]:
     return [
         record
         for _ in range(count)
-        for record in (random_binding(dice) if dice.random() < 0.3 else [random_act(dice)])
+        for record in (random_binding(dice) if dice.random() < 0.3 else random_act(dice))
     ]
 
 
@@ -149,26 +150,26 @@ def random_binding(dice: random.Random) -> list[bytes]:
     )
 
 
-def random_act(dice: random.Random) -> bytes:
+def random_act(dice: random.Random) -> list[bytes]:
     account, instrument = dice.choice(ACCOUNTS), dice.choice(INSTRUMENTS)
     quantity = dice.randrange(1, 400)
     fields = {"account_id": account, "instrument_id": instrument, "quantity": quantity}
     match dice.randrange(9):
         case 0:
-            return issue(account, instrument, quantity)
+            return [issue(account, instrument, quantity)]
         case 1 | 2:
-            return deposit(account, instrument, quantity)
+            return [deposit(account, instrument, quantity)]
         case 3:
-            return release(account, instrument, quantity, dice.randrange(10**6))
+            return [release(account, instrument, quantity, dice.randrange(10**6))]
         case 4:
-            return instruction(Instruction.TRANSFER, price=dice.choice(ACCOUNTS), **fields)
+            return [instruction(Instruction.TRANSFER, price=dice.choice(ACCOUNTS), **fields)]
         case 5:
-            return surrender(account, instrument, dice.randrange(1, 60))
+            return [surrender(account, instrument, dice.randrange(1, 60))]
         case 6:
-            return set_obligation(account, YEAR, dice.randrange(500, 4_000))
+            return verified(account, YEAR, dice.randrange(500, 4_000))
         case _:
             side = dice.choice((Side.BUY, Side.SELL))
-            return order(account, instrument, side, quantity, dice.randrange(7_990, 8_011))
+            return [order(account, instrument, side, quantity, dice.randrange(7_990, 8_011))]
 
 
 async def test_both_databases_hold_the_same(market_log: Any, tmp_path: Any, postgres: Any) -> None:
@@ -183,7 +184,7 @@ async def test_both_databases_hold_the_same(market_log: Any, tmp_path: Any, post
         desk, dice = Desk(market_log, books), random.Random(11)
         await desk.open()
         await desk.act(*(issue(a, i, 5_000) for a in ACCOUNTS for i in INSTRUMENTS))
-        await desk.act(*(set_obligation(a, YEAR, 4_000) for a in ACCOUNTS))
+        await desk.act(*(r for a in ACCOUNTS for r in owed(a, YEAR, 4_000)))
         for _ in range(15):
             await desk.act(*random_acts(dice, 10))
         hashes.append(await table_hash(books, CN))
@@ -235,7 +236,7 @@ async def trading(pump: EnginePump) -> None:
     for seller, buyer in ((NORTHERN, HUADONG), (HUADONG, YANGTZE), (YANGTZE, NORTHERN)):
         await pump.send(*cross(seller, buyer, CCER, 100), *cross(seller, buyer, CEA_2023, 7))
     await pump.send(release(NORTHERN, CCER, 50, 1), deposit(NORTHERN, CCER, 10))
-    await pump.send(set_obligation(HUADONG, YEAR, 10_000))
+    await pump.send(*owed(HUADONG, YEAR, 10_000))
     offset = await pump.send(surrender(HUADONG, CCER, 120))
     told = (HUADONG, CCER, 120)
     asked = await pump.send(

@@ -11,11 +11,12 @@ from exchange.database import Database, table_hash
 from exchange.messages.frames import Command, Instruction, command, notes
 from exchange.messages.reasons import RegistryReason
 from exchange.messages.registry import (
-    ObligationSet,
+    EmissionsStated,
     UnitsCancelled,
     UnitsIssued,
     UnitsMoved,
     UnitsSurrendered,
+    YearFigures,
 )
 from exchange.reference.venue import REGISTRY_SESSION
 from exchange.registry import RegistryService
@@ -25,7 +26,7 @@ from exchange.registry.refusals import RegistryBrokenError
 from exchange.registry.service import SequenceBrokenError
 from exchange.registry.store import RegistryMovedError
 from exchange.rulebook import load_rulebook
-from tests.books_desk import CN, SETTLEMENTS, Desk, set_obligation, surrender
+from tests.books_desk import CN, SETTLEMENTS, Desk, owed, reported, surrender, verified
 from tests.books_venue import (
     ACT_NS,
     CAP,
@@ -54,7 +55,7 @@ async def test_from_issuance_to_a_surrendered_tonne(desk: Desk) -> None:
     assert isinstance(issued[0], UnitsIssued)
     assert (issued[0].ranges[0].first, issued[0].ranges[0].last) == (1, 100_000)
     await desk.act(deposit(NORTHERN, CCER, 80_000), deposit(HUADONG, CEA_2024, 1_500_000))
-    await desk.act(set_obligation(YANGTZE, YEAR, EMISSIONS))
+    await desk.act(*owed(YANGTZE, YEAR, EMISSIONS))
     moved = await desk.act(
         *cross(NORTHERN, YANGTZE, CCER, 61_729), *cross(HUADONG, YANGTZE, CEA_2024, 1_172_839)
     )
@@ -84,7 +85,7 @@ async def test_from_issuance_to_a_surrendered_tonne(desk: Desk) -> None:
 
 async def check_read_side(desk: Desk) -> None:
     (compliance,) = await registry_queries.compliance_of(desk.books, CN, YANGTZE)
-    assert compliance == (YANGTZE, "cn-national", YEAR, EMISSIONS, EMISSIONS, CAP)
+    assert compliance[:6] == (YANGTZE, "cn-national", YEAR, EMISSIONS, EMISSIONS, CAP)
     headroom = registry_queries.headroom_of(
         load_rulebook(),
         next(item for item in VENUE.instrument if item.id == CCER),
@@ -155,8 +156,8 @@ async def test_transfers_between_registry_positions(desk: Desk) -> None:
         ([deposit(NORTHERN, CCER, 1)], RegistryReason.NOT_ENOUGH_UNITS),
         ([surrender(YANGTZE, CCER, 1)], RegistryReason.NO_OBLIGATION),
         ([surrender(YANGTZE, CCER, 1, year=-7)], RegistryReason.QUANTITY_OUT_OF_RANGE),
-        ([set_obligation(YANGTZE, 10_000, 1)], RegistryReason.QUANTITY_OUT_OF_RANGE),
-        ([set_obligation(YANGTZE, YEAR, -1)], RegistryReason.QUANTITY_OUT_OF_RANGE),
+        (reported(YANGTZE, 10_000, 1), RegistryReason.QUANTITY_OUT_OF_RANGE),
+        (reported(YANGTZE, YEAR, -1), RegistryReason.QUANTITY_OUT_OF_RANGE),
     ],
 )
 async def test_refused_whole(desk: Desk, records: list[bytes], reason: RegistryReason) -> None:
@@ -169,7 +170,7 @@ async def test_refused_whole(desk: Desk, records: list[bytes], reason: RegistryR
 
 
 async def test_surrender_needs_what_is_owed_eligible_and_held(desk: Desk) -> None:
-    await desk.act(set_obligation(YANGTZE, YEAR, 1_000), set_obligation(YANGTZE, 2024, 1_000))
+    await desk.act(*owed(YANGTZE, YEAR, 1_000), *owed(YANGTZE, 2024, 1_000))
     for account in (YANGTZE, NORTHERN):
         await desk.act(issue(account, CCER, 100), issue(account, CEA_2024, 100))
     above = await desk.refused(surrender(YANGTZE, CEA_2024, 1_001))
@@ -195,17 +196,20 @@ async def test_surrender_needs_what_is_owed_eligible_and_held(desk: Desk) -> Non
 
 async def test_an_obligation_cannot_fall_below_what_was_done_for_it(desk: Desk) -> None:
     await desk.act(issue(YANGTZE, CCER, 100), issue(YANGTZE, CEA_2024, 100))
-    (done,) = await desk.act(set_obligation(YANGTZE, YEAR, 1_000))
-    assert done == ObligationSet(done.instruction_id, YANGTZE, YEAR, 1_000)
+    *_, figures, done = await desk.act(*owed(YANGTZE, YEAR, 1_000))
+    assert isinstance(figures, YearFigures)
+    assert (figures.verified, figures.obligation, figures.final) == (1_000, 1_000, None)
+    assert isinstance(done, EmissionsStated)
+    assert (done.kind, done.quantity, done.given_by) == ("VERIFY_EMISSIONS", 1_000, "verifier")
     await desk.act(surrender(YANGTZE, CCER, 50))
-    lower = await desk.refused(set_obligation(YANGTZE, YEAR, 49))
+    lower = await desk.refused(*verified(YANGTZE, YEAR, 49))
     assert lower.reason == RegistryReason.QUANTITY_OUT_OF_RANGE
-    capped = await desk.refused(set_obligation(YANGTZE, YEAR, 999))
+    capped = await desk.refused(*verified(YANGTZE, YEAR, 999))
     assert (capped.reason, capped.rule) == (
         RegistryReason.OFFSET_CAP_EXCEEDED,
         "cn-2025-2026-ccer",
     )
-    assert isinstance((await desk.act(set_obligation(YANGTZE, YEAR, 1_200)))[0], ObligationSet)
+    assert isinstance((await desk.act(*verified(YANGTZE, YEAR, 1_200)))[1], EmissionsStated)
     assert isinstance((await desk.act(surrender(YANGTZE, CCER, 10)))[0], UnitsSurrendered)
 
 
@@ -267,11 +271,11 @@ async def test_the_time_of_the_act_decides(market_log: Any, books: Database) -> 
     desk = Desk(market_log, books)
     desk.pump = EnginePump(market_log, time_ns=ACT_NS - 330 * 86_400 * 10**9)  # in 2025
     await desk.open()
-    await desk.act(issue(YANGTZE, CCER, 100), set_obligation(YANGTZE, 2024, 1_000))
+    await desk.act(issue(YANGTZE, CCER, 100), *owed(YANGTZE, 2024, 1_000))
     (done,) = await desk.act(surrender(YANGTZE, CCER, 50, year=2024))
     assert isinstance(done, UnitsSurrendered)
     desk.pump.time_ns = ACT_NS
-    await desk.act(set_obligation(YANGTZE, 2024, 4_000))
+    await desk.act(*verified(YANGTZE, 2024, 4_000))
     late = await desk.refused(surrender(YANGTZE, CCER, 1, year=2024))
     assert late.reason == RegistryReason.UNIT_NOT_ELIGIBLE
     await desk.close()

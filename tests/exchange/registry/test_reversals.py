@@ -25,7 +25,7 @@ from exchange.registry import queries as registry_queries
 from exchange.registry.blocks import HistoryKind, Position
 from exchange.registry.refusals import RegistryBrokenError
 from exchange.settings import REVERSAL_DAYS_MAX
-from tests.books_desk import CN, Desk, act_of, check, set_obligation, surrender
+from tests.books_desk import CN, Desk, act_of, check, owed, surrender
 from tests.books_venue import (
     ACT_NS,
     CCER,
@@ -57,7 +57,7 @@ def approve(proposal: int, quantity: int, words: str = "ben\n") -> list[bytes]:
 
 async def surrendered(desk: Desk, quantity: int = 40) -> int:
     """An offset surrendered in part of an obligation; the id of the instruction."""
-    await desk.act(issue(YANGTZE, CCER, 100), set_obligation(YANGTZE, YEAR, 1_000))
+    await desk.act(issue(YANGTZE, CCER, 100), *owed(YANGTZE, YEAR, 1_000))
     (done,) = await desk.act(surrender(YANGTZE, CCER, quantity))
     assert isinstance(done, UnitsSurrendered)
     return done.instruction_id
@@ -177,7 +177,7 @@ async def test_what_moved_on_comes_back_in_its_pieces(desk: Desk) -> None:
     """Units of many blocks, surrendered together, come back where they were."""
     for quantity in (5, 7, 11):
         await desk.act(issue(YANGTZE, CCER, quantity), issue(HUADONG, CCER, quantity))
-    await desk.act(set_obligation(YANGTZE, YEAR, 1_000))
+    await desk.act(*owed(YANGTZE, YEAR, 1_000))
     (done,) = await desk.act(surrender(YANGTZE, CCER, 20))
     assert isinstance(done, UnitsSurrendered)
     told = await proposed(desk, done.instruction_id, 20)

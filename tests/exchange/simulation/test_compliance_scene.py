@@ -17,7 +17,7 @@ from exchange.simulation.proof import prove
 from exchange.simulation.scene import OBLIGATION_T, OFFSET_CAP_T, Scene
 from gateway.cli.demo import TEMPLATE
 from gateway.client import RegistryRefusedError
-from gateway.demo_keys import COMPLIANCE, VENUE_FILE, YANGTZE
+from gateway.demo_keys import AUTHORITY, VENUE_FILE, YANGTZE
 from gateway.demonstration import Demonstration
 from gateway.members import EMITTER_ACCOUNT
 
@@ -94,8 +94,8 @@ async def test_emitter_buys_and_surrenders_and_the_tonne_above_the_cap_is_refuse
         assert scene.refused_vintage.reason == RegistryReason.UNIT_NOT_ELIGIBLE
         assert scene.refused_vintage.rule.startswith("cn-2025-2026")
         assert "these are of 2024" in scene.refused_vintage.text
-        compliance = await demo.client(COMPLIANCE)
-        (owed,) = (await compliance.holdings("CN")).obligations
+        authority = await demo.client(AUTHORITY)
+        (owed,) = (await authority.holdings("CN")).obligations
         assert (owed.account, owed.year, owed.obligation) == (EMITTER_ACCOUNT, 2025, OBLIGATION_T)
         assert sum(owed.surrendered.values()) == OBLIGATION_T
         assert owed.surrendered["CCER"] == OFFSET_CAP_T

@@ -1,0 +1,368 @@
+"""The compliance year as a process: reported, verified, and assessed after its last day.
+
+Who owes what follows from verified emissions. A step after its day is taken and marked late; what
+the rules do not let be done is refused. Instructions carry their words as lines of notes: the key
+that gave it, then a name and a value each.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Collection
+from typing import NamedTuple
+
+from exchange.messages.frames import Instruction
+from exchange.messages.reasons import RegistryReason
+from exchange.messages.registry import (
+    EmissionsStated,
+    RegistryItem,
+    UnitsSurrendered,
+    YearAssessed,
+    YearFigures,
+)
+from exchange.messages.settlement import InstructionPassed
+from exchange.reference.venue import Instrument
+from exchange.registry.blocks import Position, State, runs, tonnes
+from exchange.registry.encumbrances import notes_of
+from exchange.registry.holdings import Cause, Holdings, Place, Surrender
+from exchange.registry.refusals import RefusalError, require_account, require_year
+from exchange.registry.years import Account, Assessment, Emissions, Figures
+from exchange.rulebook import Rulebook
+from exchange.rulebook.penalties import Penalty, penalty
+from exchange.rulebook.shapes import ComplianceRules
+from exchange.rulebook.year import (
+    REPORT,
+    SURRENDER,
+    VERIFICATION,
+    due,
+    ends_ns,
+    rules_of_year,
+)
+
+
+class Given(NamedTuple):
+    """Who gave an instruction, and its words by name."""
+
+    by: str
+    words: dict[str, str]
+
+    def number(self, name: str) -> int:
+        """A word that is a whole number; 0 when it is not there. RefusalError for another."""
+        text = self.words.get(name, "0")
+        if not text.isascii() or not text.isdigit() or len(text) > 18:
+            raise RefusalError(
+                RegistryReason.WORDS_NOT_READABLE, f"{name} {text!r} is no whole number"
+            )
+        return int(text)
+
+
+def given(item: InstructionPassed, names: Collection[str]) -> Given:
+    """The words of an instruction's notes. RefusalError without a key, or for other names."""
+    by, text = notes_of(item)
+    words = {}
+    for line in text.splitlines():
+        name, _, value = line.partition(" ")
+        words[name] = value.strip()
+    if not by or not words.keys() <= set(names):
+        raise RefusalError(
+            RegistryReason.WORDS_NOT_READABLE,
+            f"{Instruction(item.kind).name} says its key, then any of {', '.join(names)}",
+        )
+    return Given(by, words)
+
+
+class ComplianceYears:
+    """What reports, verifications and assessments do to a market's holdings. Each O(blocks moved).
+
+    `check_fit` raises RefusalError when a figure of verified emissions leaves more offsets
+    surrendered than their caps.
+    """
+
+    def __init__(
+        self,
+        holdings: Holdings,
+        rulebook: Rulebook,
+        check_fit: Callable[[Account, Figures, Cause], None],
+    ) -> None:
+        self._holdings = holdings
+        self._rulebook = rulebook
+        self._check_fit = check_fit
+
+    def report(
+        self, item: InstructionPassed, instrument: Instrument, cause: Cause
+    ) -> list[RegistryItem]:
+        """REPORT_EMISSIONS of the year `argument`; again until they are verified."""
+        told = given(item, ("sector",))
+        account, figures, rules = self._year(item, instrument, cause)
+        on = self._rulebook.local_date(instrument.scheme, cause.time_ns)
+        if on.year <= item.argument:
+            raise RefusalError(
+                RegistryReason.YEAR_NOT_OVER,
+                f"emissions of {item.argument} are reported from {item.argument + 1}-01-01 on; "
+                f"it is {on}",
+            )
+        if figures.verified is not None:
+            raise RefusalError(
+                RegistryReason.EMISSIONS_SETTLED,
+                f"emissions of {item.argument} are verified already: {figures.verified} t",
+            )
+        sector = told.words.get("sector", figures.sector)
+        after = figures._replace(sector=sector, reported=item.quantity, reported_by=told.by)
+        is_late = self._is_late(account, rules, REPORT, sector, on)
+        return self._stated(item, account, after, told.by, 0, is_late, cause)
+
+    def verify(
+        self, item: InstructionPassed, instrument: Instrument, cause: Cause
+    ) -> list[RegistryItem]:
+        """VERIFY_EMISSIONS: confirms or corrects what was reported; this is what is owed.
+
+        A verifier may correct its figure until the year is assessed, or an allocation rests on it.
+        """
+        told = given(item, ("participant",))
+        account, figures, rules = self._year(item, instrument, cause)
+        if figures.reported is None:
+            raise RefusalError(
+                RegistryReason.EMISSIONS_NOT_REPORTED,
+                f"account {account[0]} reported no emissions of {item.argument}",
+            )
+        participant = told.number("participant")
+        owner = self._holdings.accounts[account[0]]
+        if told.by == figures.reported_by or participant in (0, owner):
+            raise RefusalError(
+                RegistryReason.VERIFIER_IS_EMITTER,
+                f"{told.by} of participant {participant} cannot verify what {figures.reported_by} "
+                f"reported for account {account[0]} of participant {owner}",
+            )
+        if figures.final is not None and rules is not None and rules.shortage_cap_bp_of_verified:
+            raise RefusalError(
+                RegistryReason.EMISSIONS_SETTLED,
+                f"the final allocation of {item.argument} rests on {figures.verified} t",
+                rules.id,
+                self._rulebook.citation(rules),
+            )
+        after = figures._replace(verified=item.quantity)
+        surrendered = self._holdings.surrendered.get(account, 0)
+        if (after.obligation or 0) < surrendered:
+            raise RefusalError(
+                RegistryReason.QUANTITY_OUT_OF_RANGE,
+                f"{surrendered} t are surrendered for {item.argument} already, more than "
+                f"{after.obligation} t",
+            )
+        self._check_fit(account, after, cause)
+        on = self._rulebook.local_date(instrument.scheme, cause.time_ns)
+        is_late = self._is_late(account, rules, VERIFICATION, figures.sector, on)
+        return self._stated(item, account, after, told.by, participant, is_late, cause)
+
+    def _stated(
+        self,
+        item: InstructionPassed,
+        account: Account,
+        after: Figures,
+        by: str,
+        participant: int,
+        is_late: bool,
+        cause: Cause,
+    ) -> list[RegistryItem]:
+        self._holdings.set_year(account, after)
+        row = (item.instruction_id, item.kind, *account, item.quantity, by, participant)
+        self._holdings.changes.emissions.append(Emissions(*row, int(is_late), cause.time_ns))
+        stated = EmissionsStated(
+            item.instruction_id, cause.name, *account, item.quantity, by, is_late
+        )
+        return [figures_item(item.instruction_id, account, after), stated]
+
+    def assess(
+        self, item: InstructionPassed, instrument: Instrument, cause: Cause
+    ) -> list[RegistryItem]:
+        """ASSESS the year `argument`: shortfall, penalty, and what goes on to the next year."""
+        told = given(item, ("price", "due"))
+        account, figures, rules = self._year(item, instrument, cause)
+        if figures.verified is None:
+            raise RefusalError(
+                RegistryReason.EMISSIONS_NOT_VERIFIED,
+                f"emissions of account {account[0]} for {item.argument} are not verified",
+            )
+        last = self._last_day(account, rules, told, cause)
+        before = self._holdings.surrendered.get(account, 0)
+        shortfall = figures.owed(before)
+        price = told.number("price")
+        on = self._rulebook.local_date(account[1], cause.time_ns)
+        found = self._penalty(rules, shortfall, account, instrument, price, on)
+        said = self._force(item, instrument, account, found.forced_deduction_t, cause)
+        after = figures._replace(
+            shortfall=shortfall,
+            closed=figures.closed + found.carried_obligation_t,
+            added=figures.added + max(0, found.instruments_due_t - shortfall),
+            deduction=figures.deduction + found.next_year_deduction_t,
+            condition=found.condition,
+        )
+        self._holdings.set_year(account, after)
+        items: list[RegistryItem] = [figures_item(item.instruction_id, account, after)]
+        if found.carried_obligation_t:
+            following = (account[0], account[1], account[2] + 1)
+            next_figures = self._holdings.years.get(following, Figures())
+            carried_in = next_figures.carried_in + found.carried_obligation_t
+            next_figures = next_figures._replace(carried_in=carried_in)
+            self._holdings.set_year(following, next_figures)
+            items.append(figures_item(item.instruction_id, following, next_figures))
+        row = Assessment(
+            item.instruction_id,
+            *account,
+            figures.obligation or 0,
+            before,
+            shortfall,
+            price,
+            found.fine_min_minor,
+            found.fine_max_minor,
+            found.carried_obligation_t,
+            found.instruments_due_t,
+            found.forced_deduction_t,
+            found.next_year_deduction_t,
+            found.condition,
+            found.consequence,
+            last.isoformat(),
+            rules.id if rules else "",
+            told.by,
+            cause.time_ns,
+        )
+        self._holdings.changes.assessments.append(row)
+        source = self._rulebook.citation(rules) if rules else ""
+        assessed = YearAssessed(*row[:17], told.by, row.rule, source)
+        return [*items, *said, assessed]
+
+    def _last_day(
+        self, account: Account, rules: ComplianceRules | None, told: Given, cause: Cause
+    ) -> dt.date:
+        """The last day for surrender, which must be over."""
+        _, scheme, year = account
+        known = due(self._rulebook, scheme, rules, year, SURRENDER).day
+        text = told.words.get("due", "")
+        try:
+            stated = dt.date.fromisoformat(text) if text else None
+        except ValueError:
+            raise RefusalError(RegistryReason.WORDS_NOT_READABLE, f"due {text!r}") from None
+        last = known or stated
+        if last is None or (stated is not None and stated != last):
+            raise RefusalError(
+                RegistryReason.DUE_DAY_UNKNOWN,
+                f"{scheme} {year}: the rulebook's last day is {known}, given is {stated}",
+                rules.id if rules else "",
+            )
+        if cause.time_ns < ends_ns(self._rulebook, scheme, rules, year, last):
+            raise RefusalError(
+                RegistryReason.DUE_DAY_NOT_OVER,
+                f"the last day to surrender for {year} in {scheme} is {last}",
+                rules.id if rules else "",
+            )
+        return last
+
+    def _penalty(
+        self,
+        rules: ComplianceRules | None,
+        shortfall: int,
+        account: Account,
+        instrument: Instrument,
+        price: int,
+        on: dt.date,
+    ) -> Penalty:
+        if rules is None or rules.penalty is None:
+            return Penalty(consequence="not known to the rulebook" if shortfall else "")
+        held = self._holdings.held(account[0], Position.REGISTRY, instrument.id)
+        try:
+            return penalty(
+                rules.penalty,
+                shortfall,
+                year=account[2],
+                average_price_minor=price,
+                held_t=held if instrument.kind == "allowance" else 0,
+                on=on,
+            )
+        except ValueError as error:
+            raise RefusalError(
+                RegistryReason.AVERAGE_PRICE_MISSING,
+                f"{shortfall} t short: {error}",
+                rules.id,
+                self._rulebook.citation(rules),
+            ) from None
+
+    def _force(
+        self,
+        item: InstructionPassed,
+        instrument: Instrument,
+        account: Account,
+        quantity: int,
+        cause: Cause,
+    ) -> list[RegistryItem]:
+        """Surrenders by force, late as it is, what the rule takes of the registry position."""
+        if not quantity:
+            return []
+        source = Place(account[0], Position.REGISTRY, instrument.id)
+        blocks = self._holdings.retire(source, State.SURRENDERED, quantity, cause)
+        told = (item.instruction_id, account[0], instrument.id)
+        row = Surrender(*told, account[1], account[2], "", quantity, cause.time_ns, 1)
+        self._holdings.add_surrender(row, instrument.product, blocks)
+        return [
+            UnitsSurrendered(
+                *told, account[2], tonnes(run), tuple(b.range for b in run), is_late=True
+            )
+            for run in runs(blocks)
+        ]
+
+    def _year(
+        self, item: InstructionPassed, instrument: Instrument, cause: Cause
+    ) -> tuple[Account, Figures, ComplianceRules | None]:
+        return open_year(self._holdings, self._rulebook, item, instrument, cause)
+
+    def _is_late(
+        self, account: Account, rules: ComplianceRules | None, step: str, sector: str, on: dt.date
+    ) -> bool:
+        last = due(self._rulebook, account[1], rules, account[2], step, sector).day
+        return last is not None and on > last
+
+
+def open_year(
+    holdings: Holdings,
+    rulebook: Rulebook,
+    item: InstructionPassed,
+    instrument: Instrument,
+    cause: Cause,
+) -> tuple[Account, Figures, ComplianceRules | None]:
+    """The year that an instruction names, its figures and rules. RefusalError once assessed."""
+    require_year("compliance year", item.argument, least=1)
+    require_account(holdings, item.account_id)
+    account = (item.account_id, instrument.scheme, item.argument)
+    figures = holdings.years.get(account, Figures())
+    on = rulebook.local_date(instrument.scheme, cause.time_ns)
+    rules = rules_of_year(rulebook, instrument.scheme, item.argument, on)
+    require_unassessed(account, figures)
+    return account, figures, rules
+
+
+def require_unassessed(account: Account, figures: Figures) -> None:
+    """RefusalError when a year was assessed. O(1)."""
+    if figures.shortfall is not None:
+        raise RefusalError(
+            RegistryReason.YEAR_ASSESSED,
+            f"{account[1]} {account[2]} of account {account[0]} was assessed: shortfall "
+            f"{figures.shortfall} t",
+        )
+
+
+def figures_item(instruction_id: int, account: Account, figures: Figures) -> YearFigures:
+    """A year's figures as the topic tells them. O(1)."""
+    return YearFigures(
+        instruction_id,
+        *account,
+        figures.sector,
+        figures.reported,
+        figures.verified,
+        figures.provisional,
+        figures.final,
+        figures.deducted,
+        figures.carried_in,
+        figures.added,
+        figures.obligation,
+        figures.closed,
+        figures.shortfall,
+        figures.deduction,
+    )

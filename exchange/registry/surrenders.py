@@ -1,0 +1,223 @@
+"""What a surrender for a compliance year is checked against: vintages, caps, days.
+
+Allowances go oldest first, those of vintages that do not count left where they are. A surrender
+after the last day is taken and marked late; offsets after the last day to apply for their use are
+refused where the rules name one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from exchange.messages.reasons import RegistryReason
+from exchange.messages.settlement import InstructionPassed
+from exchange.reference.venue import Instrument
+from exchange.registry.blocks import Block, Position, tonnes
+from exchange.registry.holdings import Cause, Holdings, Place
+from exchange.registry.projects import choose, credit_of, project_wanted
+from exchange.registry.refusals import RefusalError, require_free
+from exchange.registry.years import Account, Figures
+from exchange.rulebook import (
+    OffsetRule,
+    Rulebook,
+    check_surrender,
+    check_vintage,
+    offset_cap,
+    offset_rule,
+)
+from exchange.rulebook.eligibility import Credit
+from exchange.rulebook.selection import VintageVerdict, rules_in_force
+from exchange.rulebook.year import SURRENDER, due, ends_ns, rules_of_year
+
+
+class SurrenderChecks:
+    """What a surrender asks of the rulebook and of a market's holdings."""
+
+    def __init__(
+        self, holdings: Holdings, instruments: Mapping[int, Instrument], rulebook: Rulebook
+    ) -> None:
+        self._holdings = holdings
+        self._instruments = instruments
+        self._rulebook = rulebook
+
+    def check_fit(self, account: Account, figures: Figures, cause: Cause) -> None:
+        """RefusalError when a lower figure would leave more offsets surrendered than their cap."""
+        bases = figures.bases
+        for product in sorted({i.product for i in self._instruments.values()}):
+            rule = self.offset_rule(account, product, cause.time_ns)
+            used = self._holdings.used(account, rule.credit_types) if rule else 0
+            if rule is None or not used or rule.cap_base not in bases:
+                continue
+            cap = offset_cap(rule, bases[rule.cap_base], account[2])
+            if used > cap:
+                raise RefusalError(
+                    RegistryReason.OFFSET_CAP_EXCEEDED,
+                    f"{used} t of {product} are surrendered already; with {rule.cap_base} of "
+                    f"{bases[rule.cap_base]} t rule {rule.id} would cap them at {cap} t",
+                    rule.id,
+                    self._rulebook.citation(rule),
+                )
+
+    def choose_offsets(
+        self, item: InstructionPassed, instrument: Instrument, cause: Cause, figures: Figures
+    ) -> tuple[str, dict[int, int]]:
+        """The rule that takes the credits, and tonnes of each block, by id. O(blocks)."""
+        account = (item.account_id, instrument.scheme, item.argument)
+        self.check_application(account, cause)
+        on = self._rulebook.local_date(instrument.scheme, cause.time_ns)
+        rules = rules_in_force(self._rulebook, instrument.scheme, item.argument, on)
+        rule = self.offset_rule(account, instrument.product, cause.time_ns)
+        if rule is None or rules is None:
+            verdict = check_surrender(
+                self._rulebook,
+                scheme_id=instrument.scheme,
+                emission_year=item.argument,
+                on=on,
+                product=instrument.product,
+                generation=instrument.generation,
+                quantity_t=item.quantity,
+                bases={},
+                used_t=0,
+            )
+            raise RefusalError(
+                RegistryReason.UNIT_NOT_ELIGIBLE, verdict.refusal, verdict.rule_id, verdict.source
+            )
+        source = self._rulebook.citation(rule)
+        lots = self._lots(item, instrument)
+        used = self._used_credits(account)
+        own = sum(credit.quantity_t for credit in used if credit.unit in rule.credit_types)
+        by_all = self._holdings.used_of_scheme(account[1], account[2], rule.credit_types)
+        try:
+            choice = choose(
+                rules,
+                lots,
+                item.quantity,
+                emission_year=item.argument,
+                on=on,
+                bases=figures.bases,
+                used=used,
+                scheme_used_t=by_all - own,
+            )
+        except KeyError as error:
+            raise RefusalError(
+                RegistryReason.UNIT_NOT_ELIGIBLE,
+                f"rule {rule.id}: {error.args[0]}",
+                rule.id,
+                source,
+            ) from None
+        if choice.refusal:
+            reason = (
+                RegistryReason.OFFSET_CAP_EXCEEDED
+                if choice.is_eligible
+                else RegistryReason.UNIT_NOT_ELIGIBLE
+            )
+            raise RefusalError(reason, choice.refusal, choice.rule_id, source)
+        return choice.rule_id, choice.taken
+
+    def _lots(self, item: InstructionPassed, instrument: Instrument) -> list[tuple[Block, Credit]]:
+        """The blocks that may be taken, oldest first, as credits; RefusalError: too few."""
+        require_free(self._holdings, item.account_id, instrument, item.quantity)
+        wanted = project_wanted(item.notes)
+        lots = [
+            (block, self._credit(instrument, block.project, block.quantity, block.period_from))
+            for block in self._holdings.lying(
+                Place(item.account_id, Position.REGISTRY, instrument.id)
+            )
+            if wanted in (0, block.project)
+        ]
+        if tonnes(block for block, _ in lots) < item.quantity:
+            raise RefusalError(
+                RegistryReason.NOT_ENOUGH_UNITS,
+                f"account {item.account_id} has less than {item.quantity} t of project {wanted}",
+            )
+        return lots
+
+    def _credit(
+        self, instrument: Instrument, number: int, quantity: int, period_from: int = 0
+    ) -> Credit:
+        project = self._holdings.projects.get(number)
+        return credit_of(instrument, project.details if project else None, quantity, period_from)
+
+    def _used_credits(self, account: Account) -> list[Credit]:
+        by_product = {item.product: item for item in self._instruments.values()}
+        return [
+            self._credit(by_product[product], project, quantity)
+            for (product, project), quantity in self._holdings.credits.get(account, {}).items()
+            if quantity
+        ]
+
+    def offset_rule(self, account: Account, product: str, time_ns: int) -> OffsetRule | None:
+        """The rule for a credit at an engine time. O(rules)."""
+        on = self._rulebook.local_date(account[1], time_ns)
+        return offset_rule(self._rulebook, account[1], account[2], on, product)
+
+    def check_application(self, account: Account, cause: Cause) -> None:
+        """Offsets are applied for until a day, where the rules name one."""
+        on = self._rulebook.local_date(account[1], cause.time_ns)
+        rules = rules_in_force(self._rulebook, account[1], account[2], on)
+        last = rules.surrender.ccer_application_due if rules and rules.surrender else None
+        if rules is not None and last is not None and on > last:
+            raise RefusalError(
+                RegistryReason.OFFSET_APPLICATION_CLOSED,
+                f"the use of offsets for {account[2]} was to be applied for until {last}; it is "
+                f"{on}",
+                rules.id,
+                self._rulebook.citation(rules),
+            )
+
+    def vintages(
+        self, item: InstructionPassed, instrument: Instrument, cause: Cause
+    ) -> frozenset[int] | None:
+        """The vintages that count, None for an instrument of one vintage, which does."""
+        if instrument.vintage:
+            verdict = self._vintage_verdict(item, instrument, cause, instrument.vintage)
+            if verdict.refusal:
+                raise _not_eligible(item, instrument, verdict)
+            return None
+        place = Place(item.account_id, Position.REGISTRY, instrument.id)
+        counting, barred = set(), None
+        held = 0
+        for vintage, quantity in self._holdings.vintages(place).items():
+            verdict = self._vintage_verdict(item, instrument, cause, vintage)
+            if verdict.refusal:
+                barred = barred or verdict
+                continue
+            counting.add(vintage)
+            held += quantity
+        if barred is None:
+            return None
+        if held < item.quantity <= self._holdings.held(*place):
+            raise _not_eligible(item, instrument, barred)
+        return frozenset(counting)
+
+    def _vintage_verdict(
+        self, item: InstructionPassed, instrument: Instrument, cause: Cause, vintage: int
+    ) -> VintageVerdict:
+        return check_vintage(
+            self._rulebook,
+            scheme_id=instrument.scheme,
+            emission_year=item.argument,
+            on=self._rulebook.local_date(instrument.scheme, cause.time_ns),
+            vintage=vintage,
+        )
+
+    def is_late(self, account: Account, cause: Cause) -> bool:
+        """Whether the last day to surrender for a year is over. O(rules)."""
+        _, scheme, year = account
+        on = self._rulebook.local_date(scheme, cause.time_ns)
+        rules = rules_of_year(self._rulebook, scheme, year, on)
+        last = due(self._rulebook, scheme, rules, year, SURRENDER).day
+        return last is not None and cause.time_ns >= ends_ns(
+            self._rulebook, scheme, rules, year, last
+        )
+
+
+def _not_eligible(
+    item: InstructionPassed, instrument: Instrument, verdict: VintageVerdict
+) -> RefusalError:
+    return RefusalError(
+        RegistryReason.UNIT_NOT_ELIGIBLE,
+        f"{item.quantity} t of {instrument.symbol} refused: {verdict.refusal}",
+        verdict.rule_id,
+        verdict.source,
+    )
