@@ -2,7 +2,8 @@
 
 Each module adds its commands with `register(app)`: `services` runs the venue's processes, `trading`
 is for members, `authority` for the authority, `days` for operations; `proofs`, `demo` and
-`simulate` show and check the whole, `match` the engine alone, `rulebook` the rules.
+`simulate` show and check the whole, `match` the engine alone, `rulebook` the rules, `auctions` and
+`supply` what is auctioned.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from exchange import __version__
 
 GROUPS = (
     "demo", "trading", "authority", "services", "proofs", "days", "simulate", "match", "rulebook",
+    "auctions", "supply",
 )  # fmt: skip
 
 
