@@ -54,9 +54,10 @@ def reserve_on(
         raise RulebookError(f"reserve of {rule.format}: {known} basis points, not {chosen}")
     before = [day for day in days if day.date < on]
     if rule.kind == "share_of_close":
-        if not before or before[-1].close <= 0:
+        closes = [day.close for day in before if day.close > 0]
+        if not closes:
             raise RulebookError(f"reserve of {rule.format}: no close before {on}")
-        return half_up(before[-1].close * chosen, BP)
+        return half_up(closes[-1] * chosen, BP)
     begin = months_before(on, rule.months)
     counted = [day for day in before if day.date >= begin]
     return reserve_of_turnover(
