@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
+import numpy as np
 
 from exchange.messages.frames import (
     Event,
@@ -27,6 +28,7 @@ from exchange.rulebook.auction_calendar import AuctionCalendar, AuctionResult, w
 from exchange.settings import AUCTION_BIDS_MAX, AUCTIONS_KEPT_MAX, CLOSES_KEPT_MAX
 
 HUNDREDTHS = 100
+_DAYS = (Event.DAY_CLOSED, Event.DAY_STARTED)
 OPEN, CLEARED, CANCELLED = "OPEN", "CLEARED", "CANCELLED"
 
 
@@ -64,6 +66,34 @@ class AuctionReport(msgspec.Struct, frozen=True):
     median_bid: int = 0
     revenue: int = 0
     carried_t: tuple[int, ...] = ()
+
+
+class Told(Protocol):
+    """What a calendar takes of an auction: `AuctionReport`, or what the gateway says of one."""
+
+    @property
+    def auction_id(self) -> int:
+        """The venue's id."""
+
+    @property
+    def label(self) -> str:
+        """The calendar's id."""
+
+    @property
+    def state(self) -> str:
+        """OPEN, CLEARED or CANCELLED."""
+
+    @property
+    def ended_ns(self) -> int:
+        """When it ended, 0 = it has not."""
+
+    @property
+    def sold_t(self) -> int:
+        """Tonnes sold."""
+
+    @property
+    def carried_t(self) -> tuple[int, ...]:
+        """Tonnes that go to the next auctions in turn."""
 
 
 class DayClose(NamedTuple):
@@ -104,7 +134,14 @@ class Auctions:
 
     def apply(self, part: EventPart) -> None:
         """One accepted part of `events`. O(events), and bids log bids where an auction ends."""
-        for row in event_rows(part.events):
+        if self._running and not part.part:  # what an ended one still said stands in its record
+            self._running = {
+                key: item for key, item in self._running.items() if item.report.state == OPEN
+            }
+        kinds = part.events["kind"]
+        is_auction = bool(self._running) or bool((kinds == Event.AUCTION_OPENED).any())
+        events = part.events if is_auction else part.events[np.isin(kinds, _DAYS)]
+        for row in event_rows(events):
             if row.kind == Event.AUCTION_OPENED:
                 self._opened(row, part.time_ns)
             elif row.kind in (Event.AUCTION_CLEARED, Event.AUCTION_CANCELLED):
@@ -241,7 +278,7 @@ def _half_up(numerator: int, denominator: int) -> int:
 
 
 def calendar_now(
-    calendar: AuctionCalendar, reports: Iterable[AuctionReport], cap_bp: int = 0
+    calendar: AuctionCalendar, reports: Iterable[Told], cap_bp: int = 0
 ) -> AuctionCalendar:
     """The calendar after what the log says of its auctions, by their labels. O(reports x auctions).
 
@@ -264,9 +301,7 @@ class Act(NamedTuple):
     due_ns: int
 
 
-def next_act(
-    calendar: AuctionCalendar, reports: Iterable[AuctionReport], now_ns: int
-) -> Act | None:
+def next_act(calendar: AuctionCalendar, reports: Iterable[Told], now_ns: int) -> Act | None:
     """The next opening or closing, None when nothing is left. O(auctions).
 
     An auction that is open is closed at the end of its window, however late; one whose window has

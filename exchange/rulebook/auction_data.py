@@ -189,6 +189,9 @@ class Programme(Table, frozen=True, kw_only=True):
     symbol: str = ""
     holding_account: int = 0  # of the auctioneer in the registry (100-14)
     delivery_account: int = 0  # from which what is sold is delivered (100-13)
+    reserve_symbol: str = ""  # whose closes the reserve is taken from; "" = `symbol`
+    reserve_share_bp: int = 0  # one of the shares of the format's rule; 0 = the first
+    price_rise_bp: dict[str, int] = {}  # of consumer prices, by year
 
 
 def load_supply_data() -> SupplyData:

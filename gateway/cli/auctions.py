@@ -24,8 +24,10 @@ from exchange.rulebook.auction_data import (
     load_supply_data,
 )
 from exchange.rulebook.year_supply import programme_volumes
+from gateway.cli import auction_desk
 from gateway.cli.calendars import print_auction, print_calendar
-from gateway.cli.supply import USAGE_ERROR, Circulation, Gross, SchemeId, Year, supply_of
+from gateway.cli.programmes import programme_calendar
+from gateway.cli.supply import USAGE_ERROR, Circulation, Gross, SchemeId, Year
 
 SeriesId = Annotated[str, typer.Option("--series", help="One series; none: all of the scheme.")]
 ProgrammeFile = Annotated[
@@ -40,6 +42,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help="Primary auctions: calendar, bids, results.", no_args_is_help=True)
     group.command("calendar")(show_calendar)
     group.command("next")(show_next)
+    auction_desk.register(group)
     app.add_typer(group, name="auctions")
 
 
@@ -118,17 +121,6 @@ def _calendars(
     except (RulebookError, ValueError, OSError) as error:
         typer.echo(f"exchange: {error}", err=True)
         raise typer.Exit(USAGE_ERROR) from None
-
-
-def programme_calendar(
-    data: SupplyData, plan: Programme, tnac: list[str] | None = None, gross: int | None = None
-) -> AuctionCalendar:
-    """The calendar of a venue's programme; RulebookError, ValueError. O(days x auctioneers)."""
-    named = data.series_of(plan.series)
-    supply = None
-    if any(item.share_bp for item in plan.auctioneer):
-        supply = supply_of(data, named.scheme, plan.year.year, tnac, gross)
-    return plan_calendar(named, plan.year, programme_volumes(plan, named, supply))
 
 
 def _published(data: SupplyData, scheme: str, year: int, series: str) -> list[AuctionCalendar]:

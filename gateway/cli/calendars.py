@@ -11,6 +11,7 @@ from rich.console import Console
 
 from exchange.rulebook.auction_calendar import AuctionCalendar, ScheduledAuction
 from gateway.cli.options import make_table
+from gateway.routes.auctions import AuctionRow
 
 SECOND_NS = 1_000_000_000
 
@@ -86,3 +87,29 @@ def print_auction(out: Console, item: ScheduledAuction) -> None:
 
 def _time(moment_ns: int) -> str:
     return f"{dt.datetime.fromtimestamp(moment_ns // SECOND_NS, dt.UTC):%H:%M}"
+
+
+def print_result(out: Console, row: AuctionRow) -> None:
+    """Prints an auction's result in the fields in which results are published."""
+    rows = [
+        ("state", row.state if not row.reason else f"{row.state} ({row.reason})"),
+        ("offered t", f"{row.offered_t:,}"),
+        ("public reserve", row.public_reserve),
+    ]
+    if row.ended_ns:
+        rows += [
+            ("price", row.price),
+            ("sold t", f"{row.sold_t:,}"),
+            ("bid t", f"{row.bid_t:,}"),
+            ("cover ratio", row.cover_ratio),
+            ("lowest bid", row.min_bid),
+            ("highest bid", row.max_bid),
+            ("mean bid", row.mean_bid),
+            ("median bid", row.median_bid),
+            ("bids, successful", f"{row.bids}, {row.successful_bids}"),
+            ("bidders, successful", f"{row.bidders}, {row.successful_bidders}"),
+            ("revenue", row.revenue),
+            ("carried to the next", ", ".join(f"{piece:,}" for piece in row.carried_t)),
+        ]
+    title = f"{row.label}: {row.symbol}, {row.pricing}, {row.tie_break}"
+    print_rows(out, title, ("what", ">result"), [item for item in rows if item[1]])

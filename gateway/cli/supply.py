@@ -12,12 +12,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from exchange.rulebook import RulebookError, load_rulebook
+from exchange.rulebook import RulebookError
 from exchange.rulebook.auction_calendar import AuctionCalendar, plan_calendar
 from exchange.rulebook.auction_data import SupplyData, load_programme, load_supply_data
-from exchange.rulebook.year_supply import YearSupply, series_volumes, within, year_supply
+from exchange.rulebook.year_supply import YearSupply, series_volumes, within
 from gateway.cli.calendars import print_rows, print_volumes
 from gateway.cli.options import whole
+from gateway.cli.programmes import supply_of
 
 USAGE_ERROR = 2
 WHOLE_BP = 10_000
@@ -79,19 +80,6 @@ def _laid(
         raise RulebookError(f"series {series} is of {named.scheme}, not of {found.scheme}")
     rule = load_programme(programme).year if programme else named.year_of(found.year)
     return plan_calendar(named, rule, {series: series_volumes(named, rule, found, share_bp)})
-
-
-def supply_of(
-    data: SupplyData, scheme: str, year: int, tnac: list[str] | None, gross: int | None
-) -> YearSupply:
-    """The supply that the options describe; RulebookError, ValueError."""
-    given = dict(_circulation(text, year) for text in tnac or ())
-    return year_supply(load_rulebook(), data, scheme, year, tnac_t=given, gross_t=gross)
-
-
-def _circulation(text: str, year: int) -> tuple[int, int]:
-    named, _, amount = text.rpartition("=")
-    return (whole(named) if named else year - 1), whole(amount)
 
 
 def _print_supply(out: Console, found: YearSupply) -> None:

@@ -78,6 +78,13 @@ def test_a_programme_of_the_venue(tmp_path: Path) -> None:
     assert (code, "is of 2026, not of 2025" in err) == (2, True)
 
 
+def test_the_programme_of_the_demonstration() -> None:
+    path = str(Path(__file__).parents[2] / "deploy/venue/demo-auctions.toml")
+    code, out, _ = run("auctions", "calendar", "eu-ets", "2026", "--programme", path)
+    assert code == 0
+    assert "47 auctions, 5,250,000 t in all" in out
+
+
 def test_supply_says_what_the_reserve_takes_and_gives() -> None:
     code, out, _ = run("supply", "eu-ets", "2021", "--series", "eex-cap")
     assert code == 0
