@@ -18,7 +18,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from exchange.rulebook.allocation import BP
+from exchange.rulebook.allocation import BP, half_up
 from exchange.rulebook.auction_data import WEEKDAYS, Rest, Series, SeriesYear, VolumePeriod
 from exchange.rulebook.auctions import carried
 from exchange.rulebook.book import RulebookError
@@ -165,7 +165,7 @@ def weights(series: Series, days: Sequence[dt.date]) -> list[int]:
 def lay(volume_t: int, parts: Sequence[int], multiple_t: int, rest: Rest) -> list[int]:
     """A volume over auctions by weight, in multiples; what is below one multiple stays out. O(n).
 
-    `last`: each gets its weight's share of the same full volume, rounded down, the last one what
+    `last`: a full volume rounded down, a low one its share rounded half up, the last one what
     remains: so EEX does. `first`: equal weights only, the first ones take a multiple more.
     """
     whole = volume_t // multiple_t * multiple_t
@@ -174,7 +174,9 @@ def lay(volume_t: int, parts: Sequence[int], multiple_t: int, rest: Rest) -> lis
             raise RulebookError("a series whose first auctions take the rest has no low months")
         return spread(whole, len(parts), multiple_t)
     full = whole * BP // sum(parts) // multiple_t * multiple_t
-    laid = [full * part // BP // multiple_t * multiple_t for part in parts]
+    laid = [half_up(full * part, BP * multiple_t) * multiple_t for part in parts]
+    if sum(laid[:-1]) > whole:  # a few multiples for many low ones
+        laid = [full * part // BP // multiple_t * multiple_t for part in parts]
     laid[-1] += whole - sum(laid)
     return laid
 

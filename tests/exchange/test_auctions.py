@@ -34,6 +34,7 @@ class Venue:
     def __init__(self, kept_max: int = 10) -> None:
         self.engine, self.follower, self.chain = Engine(), EventFollower(), GENESIS
         self.auctions = Auctions(kept_max)
+        self.cut = 0  # where a record's events are parted in two
         self.say(command(Command.INSTRUMENT_OPEN, instrument_id=EUA))
         for account in (STATE, ANNE, BERT):
             self.say(
@@ -56,7 +57,12 @@ class Venue:
         for part in parts:
             accepted = self.follower.accept(offset, part)
             assert accepted is not None
-            self.auctions.apply(accepted)
+            events = accepted.events
+            self.auctions.apply(
+                accepted._replace(events=events[: self.cut or None], is_last=not self.cut)
+            )
+            if self.cut:
+                self.auctions.apply(accepted._replace(events=events[self.cut :], part=1))
         return offset << 16
 
     def open(self, label: str, offered: int, auction_format: str = "eu-primary") -> int:
@@ -169,6 +175,20 @@ def test_a_cancelled_auction_says_why_and_what_is_carried(
     assert report.carried_t == (500, 500, 500, 500)
     assert (report.revenue, report.successful_bids) == (0, 0)
     assert report.max_bid == (2_500 if bid else 0)
+
+
+@pytest.mark.parametrize("cut", range(12))
+def test_a_result_may_come_in_parts(cut: int) -> None:
+    """Cleared, two bids that win (four fills), one that does not, the rest, four pieces."""
+    venue = Venue()
+    auction = venue.open("one", 3_000, "uk-primary")
+    venue.bid(auction, ANNE, 1_000, 2_500)
+    venue.bid(auction, BERT, 500, 2_400)
+    venue.bid(auction, BERT, 500, 2_000)
+    venue.cut = cut
+    report = venue.clear(auction, 2_200)
+    assert (report.sold_t, report.revenue, report.successful_bids) == (1_500, 3_600_000, 2)
+    assert (report.bids, report.carried_t) == (3, (500, 500, 500, 0))
 
 
 def test_an_auction_called_off_is_cancelled_too() -> None:

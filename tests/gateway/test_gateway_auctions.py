@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from exchange.clock import SystemClock
 from exchange.database.connection import open_database, upgrade
+from exchange.messages.executions import ExecutionReport
 from exchange.messages.orders import (
     AuctionBid,
     AuctionCancel,
@@ -27,6 +28,7 @@ from exchange.settlement.service import SettlementService
 from gateway.cli import build
 from gateway.cli.auction_desk import look, step
 from gateway.client import Client, PermissionDeniedError, VenueError, save_key
+from gateway.routes.auctions import AuctionList
 from tests.gateway.conftest import House, demo_venue
 
 HOLDING, DELIVERY, BUYER = 104, 101, 102
@@ -130,6 +132,31 @@ async def test_bids_are_sealed_until_the_result_is_published(whole: House) -> No
         assert (await yangtze.closes("EUA")).closes == []
 
 
+async def test_a_bid_sent_twice_is_one_bid(whole: House) -> None:
+    await provided(whole)
+    async with whole.client("operator") as operator, whole.client("huadong") as huadong:
+        await operator.run_auction(opening())
+        auction = await only(huadong)
+
+        async def send(**changes: object) -> ExecutionReport:
+            return await huadong.rest.call(
+                "POST", "/auctions/bids", ExecutionReport, query={"wait_ms": 5_000},
+                body=msgspec.structs.replace(bid_of(auction), **({"ref": 77} | changes)),
+            )  # fmt: skip
+
+        first = await send()
+        again = await send()
+        assert (first.exec_type, again.exec_type) == ("NEW", "ORDER_STATUS")
+        assert again.order_id == first.order_id
+        assert await refused(send(quantity=1_000)) == EdgeReason.REF_REUSED
+        assert await refused(send(ref=78, quantity=501)) == Reason.QUANTITY_NOT_LOT
+        assert await refused(send(ref=78, quantity=501)) == Reason.QUANTITY_NOT_LOT
+        await operator.run_auction(AuctionClear(**EUA, auction_id=auction, seed=1))
+        assert (await send()).order_status == "FILLED"
+        (row,) = await operator.auctions("EUA")
+        assert (row.bids, row.bid_t) == (1, 500)
+
+
 async def test_what_is_refused_says_why(whole: House) -> None:
     await provided(whole)
     async with (
@@ -182,6 +209,18 @@ async def test_what_is_refused_says_why(whole: House) -> None:
         assert (row.state, row.reason) == ("CANCELLED", "AUCTION_CALLED_OFF")
         assert row.carried_t == (500, 500, 500, 500)
         assert await huadong.orders("EU") == []
+
+
+async def paged(house: House) -> None:
+    async with house.client("yangtze") as anyone:
+        rows = await anyone.auctions("EUA")
+        assert [row.label for row in rows] == [FIRST, SECOND, THIRD]
+        for after, left in ((0, rows), (rows[1].auction_id, rows[2:]), (rows[2].auction_id, [])):
+            page = await anyone.rest.get(
+                "/auctions", AuctionList, symbol="EUA", after=after, limit=1
+            )
+            assert (page.auctions, page.is_complete) == (left[:1], len(left) <= 1)
+        assert await anyone.auctions("CCER") == []
 
 
 async def test_a_year_of_auctions_from_the_command_line(whole: House, tmp_path: Path) -> None:
@@ -241,10 +280,12 @@ async def test_a_year_of_auctions_from_the_command_line(whole: House, tmp_path: 
     assert "no auction of EUA is open" in await run(
         "huadong", "bid", "EUA", "500", "@71", "--account", "102", code=2
     )
-    assert "the programme has no auction no" in await run("operator", "result", "no", code=2) or (
-        "has not been opened" in await run("operator", "result", "no", code=2)
+    assert "auction no has not been opened" in await run("operator", "result", "no", code=2)
+    assert "the programme has no auction no; it has" in await run(
+        "northern", "deliver", "no", code=2
     )
     assert "no auction is left" in await run("operator", "run")
+    await paged(whole)
     said = await run("operator", "now")
     assert "6,000 t in all; to the next year 3,500 t" in said
 

@@ -202,6 +202,13 @@ def test_a_volume_without_an_auction_and_an_auction_without_a_volume_are_refused
         plan_calendar(POLAND, rule, {"one": periods})
 
 
+def test_a_low_volume_is_rounded_half_up_while_there_is_enough() -> None:
+    assert lay(22_000, [10_000, 5_000, 5_000], 500, "last") == [11_000, 5_500, 5_500]
+    assert lay(22_500, [10_000, 5_000, 5_000, 5_000], 500, "last") == [9_000, 4_500, 4_500, 4_500]
+    assert lay(21_500, [10_000, 5_000, 5_000, 5_000], 500, "last") == [8_500, 4_500, 4_500, 4_000]
+    assert lay(1_000, [5_000] * 4, 500, "last") == [0, 0, 0, 1_000]
+
+
 def test_the_first_take_the_rest_only_without_low_months() -> None:
     assert lay(2_500, [10_000] * 2, 500, "first") == [1_500, 1_000]
     with pytest.raises(RulebookError, match="has no low months"):
