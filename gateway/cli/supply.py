@@ -12,9 +12,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from exchange.rulebook import RulebookError
+from exchange.rulebook import RulebookError, load_rulebook
 from exchange.rulebook.auction_calendar import AuctionCalendar, plan_calendar
 from exchange.rulebook.auction_data import SupplyData, load_programme, load_supply_data
+from exchange.rulebook.selection import scheme_named
+from exchange.rulebook.supply import invalidated, supply_control
 from exchange.rulebook.year_supply import YearSupply, series_volumes, within
 from gateway.cli.calendars import print_rows, print_volumes
 from gateway.cli.options import whole
@@ -57,19 +59,30 @@ def supply(
     programme: Annotated[
         Path | None, typer.Option(help="A venue's programme: the days of the series.")
     ] = None,
+    held: Annotated[
+        int | None, typer.Option(help="Tonnes in the reserve: what of them is void.", parser=whole)
+    ] = None,
 ) -> None:
     """Print what a scheme auctions in a year, and what its reserve takes and gives."""
     try:
         data = load_supply_data()
         found = supply_of(data, scheme, year, tnac, gross)
         laid = _laid(data, found, series, share_bp, programme) if series else None
+        void_t = None if held is None else _void(scheme, year, held)
     except (RulebookError, ValueError, OSError) as error:
         typer.echo(f"exchange: {error}", err=True)
         raise typer.Exit(USAGE_ERROR) from None
     out = Console(highlight=False, soft_wrap=True)
     _print_supply(out, found)
+    if void_t is not None:
+        out.print(f"void of {held:,} t in the reserve on {year}-01-01: {void_t:,} t")
     if laid is not None:
         print_volumes(out, laid)
+
+
+def _void(scheme: str, year: int, held: int) -> int:
+    rule = supply_control(scheme_named(load_rulebook(), scheme), dt.date(year, 1, 1))
+    return invalidated(rule, held)
 
 
 def _laid(

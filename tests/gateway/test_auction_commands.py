@@ -94,6 +94,9 @@ def test_supply_says_what_the_reserve_takes_and_gives() -> None:
     code, out, _ = run("supply", "eu-ets", "2027", "--gross", "600000000", "--tnac", "390000000")
     assert code == 0
     assert "release 100,000,000 t from 2027-09-01 to 2028-08-31\n" in out
+    for held, void in (("400000000", "0"), ("400000001", "1")):
+        code, out, _ = run("supply", "eu-ets", "2024", "--held", held)
+        assert f"void of {int(held):,} t in the reserve on 2024-01-01: {void} t\n" in out
     code, out, _ = run(
         "supply", "eu-ets", "2027", "--gross", "600000000", "--tnac", "2025=833000000",
         "--tnac", "2026=400000000",
@@ -109,6 +112,7 @@ def test_supply_says_what_the_reserve_takes_and_gives() -> None:
         (("eu-ets", "2021", "--series", "ca-qc"), "series ca-qc is of ca-qc, not of eu-ets"),
         (("eu-ets", "2027", "--tnac", "1e9"), "is no whole number"),
         (("no", "2021"), "knows no scheme no"),
+        (("eu-ets", "2018", "--held", "1"), "no supply_control in force on 2018-01-01"),
     ],
 )
 def test_supply_says_what_is_missing(words: tuple[str, ...], said: str) -> None:
