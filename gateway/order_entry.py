@@ -420,7 +420,9 @@ class OrderEntry:
         prepared.desk.submitter.submit(ticket)
         return ticket
 
-    def pending(self, request: body.OrderRequest, desk: Desk, position: int) -> ExecutionReport:
+    def pending(
+        self, request: body.OrderRequest | body.AuctionBid, desk: Desk, position: int
+    ) -> ExecutionReport:
         """The log has the request: its answer until the engine speaks.
 
         It names the order only where the ref was new: a resend's place is no order's id.
@@ -481,6 +483,10 @@ class OrderEntry:
             for account in self._accounts.values()
             if account.participant == key.participant and account.market == market.code
         )
+
+    def checked_ref(self, value: int) -> int:
+        """The ref of a request that is prepared elsewhere; Refused (INVALID_FIELD). O(1)."""
+        return self._ref(value)
 
     def _ref(self, value: int) -> int:
         """A ref a session can go on from; Refused (INVALID_FIELD).

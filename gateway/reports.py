@@ -38,7 +38,8 @@ from gateway.requests import Original
 SIDE_WORD = {side.value: side.name for side in Side}
 ORDER_TYPE_WORD = {kind.value: kind.name for kind in OrderType}
 TIME_IN_FORCE_WORD = {tif.value: tif.name for tif in TimeInForce}
-_ORDER_COMMANDS = (Command.NEW_ORDER, Command.CANCEL_ORDER, Command.REPLACE_ORDER)
+_NEW = (Command.NEW_ORDER, Command.AUCTION_BID)
+_ORDER_COMMANDS = (*_NEW, Command.CANCEL_ORDER, Command.REPLACE_ORDER)
 _BY_OWN_REQUEST = (
     Reason.CANCELLED_BY_REQUEST,
     Reason.IMMEDIATE_OR_CANCEL_REMAINDER,
@@ -262,7 +263,7 @@ class Reports:
     def _rejected(self, row: EventRow, at: Place) -> ExecutionReport | None:
         if row.order_type not in _ORDER_COMMANDS:
             return None
-        is_new = row.order_type == Command.NEW_ORDER
+        is_new = row.order_type in _NEW
         refused = OrderState(row, at.request_id if is_new else row.order_id, "REJECTED")
         refused.leaves = 0
         known = None if is_new else self.order(row.order_id)
@@ -286,7 +287,7 @@ class Reports:
             exec_type = "REJECTED" if heard.reason else exec_type
             reason = heard.reason
             order_id = heard.order_id
-            if not order_id and row.order_type == Command.NEW_ORDER:
+            if not order_id and row.order_type in _NEW:
                 order_id = heard.position
         elif original is not None and original.fault is not None:
             is_old = original.fault == EdgeReason.REF_FORGOTTEN
@@ -295,7 +296,7 @@ class Reports:
             if not (is_old and order_id):
                 exec_type = "ORDER_STATUS" if is_old else "REJECTED"
                 reason = original.fault
-        if not order_id and not reason and row.order_type != Command.NEW_ORDER:
+        if not order_id and not reason and row.order_type not in _NEW:
             order_id = self._labels.get((row.account_id, label_text(row.client_order_id)), 0)
         order = self.order(order_id) if order_id else None
         if order is None or order.account_id != row.account_id:

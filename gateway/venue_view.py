@@ -17,6 +17,7 @@ import msgspec
 import structlog
 
 from exchange import metrics, topics
+from exchange.auctions import Auctions
 from exchange.clock import Clock
 from exchange.log.protocol import Log, LogUnavailableError, Reader
 from exchange.messages.executions import ExecutionReport
@@ -89,6 +90,7 @@ class MarketView:
         self.market = market
         self.reports = Reports(venue, market.code)
         self.positions = Positions()
+        self.auctions = Auctions()
         self.holdings = Holdings()
         self.instructions = Instructions(venue, market.code, self._instruction_changed)
         self.requests = Requests()
@@ -237,6 +239,7 @@ class MarketView:
 
     def _apply(self, part: EventPart) -> None:
         self.positions.apply(part)
+        self.auctions.apply(part)
         resent = self.requests.answered(part)
         reported = self.reports.apply(part, resent)
         self.instructions.apply_events(part)

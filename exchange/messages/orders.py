@@ -297,3 +297,47 @@ class ReferencePrice(Body, frozen=True, kw_only=True):
 
 
 Operation = PhaseChange | DayRoll | CashDeposit | ReferencePrice
+
+
+class AuctionBid(Body, frozen=True, kw_only=True):
+    """A sealed bid in an auction that is open; changed and withdrawn like an order."""
+
+    symbol: str
+    account: int
+    auction_id: int
+    quantity: int | str
+    price: str
+    side: SideWord = "BUY"  # SELL where the auction buys
+    client_order_id: str = ""
+    valid_ms: int = RECEIVE_WINDOW_MS
+
+
+class AuctionOpen(Body, frozen=True, kw_only=True):
+    """Opens a sealed-bid auction for an account that offers (operator)."""
+
+    symbol: str
+    account: int
+    quantity: int | str
+    format: str  # an id of `auction_formats.toml`
+    label: str  # of the calendar, at most 16 characters
+    price: str = ""  # the public reserve, "" = none
+    pricing: str = ""  # "" = the usual one of the format
+
+
+class AuctionClear(Body, frozen=True, kw_only=True):
+    """Closes an auction: the best bids win (operator)."""
+
+    symbol: str
+    auction_id: int
+    seed: int  # draws between equal bids
+    reserve: str = ""  # the secret one, "" = none
+
+
+class AuctionCancel(Body, frozen=True, kw_only=True):
+    """Calls an auction off; nothing is sold (operator)."""
+
+    symbol: str
+    auction_id: int
+
+
+AuctionOperation = AuctionOpen | AuctionClear | AuctionCancel

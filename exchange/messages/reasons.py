@@ -1,8 +1,9 @@
 """Every refusal of the venue: one stable number, one text, what to do, may it be sent again.
 
 Numbers below 500 are the engine's (`matching.layout.Reason`); 5xx are the gateway's, 6xx the
-registry's and the rulebook's, 7xx those of the venue's day: its end and its opening. The table
-below makes the HTTP problem details, the client's exceptions and the documentation.
+registry's and the rulebook's, 7xx those of the venue's day: its end and its opening, from 750 on
+those of primary auctions. The table below makes the HTTP problem details, the client's exceptions
+and the documentation.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ __all__ = [
     "Reason",
     "ReasonText",
     "RegistryReason",
+    "SupplyReason",
     "reason_text",
 ]
 
@@ -116,6 +118,12 @@ class DayReason(IntEnum):
     RECONCILIATION_MISSING = 710
     RECONCILIATION_RED = 711
     BOOKS_NOT_READABLE = 712
+
+
+class SupplyReason(IntEnum):
+    """Refusals of primary auctions at the edge: nothing was opened."""
+
+    AUCTION_NOT_OF_FORMAT = 750
 
 
 class ReasonText(NamedTuple):
@@ -529,13 +537,16 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
     (DayReason.BOOKS_NOT_READABLE, 503, True,
      "The database with the last reconciliation cannot be reached. The market stays closed; try "
      "again."),
+    (SupplyReason.AUCTION_NOT_OF_FORMAT, 422, False,
+     "The format of auctions knows no such auction. Use one of its pricings, a multiple of its "
+     "tonnes, and a public reserve only where it has one."),
 )  # fmt: skip
 
 REASONS: dict[int, ReasonText] = {
     reason.value: ReasonText(reason.value, reason.name, text, status, may_retry)
     for reason, status, may_retry, text in _ROWS
 }
-"""Number -> row, for every member of Reason, EdgeReason, RegistryReason and DayReason."""
+"""Number -> row, for every member of Reason and of the four enumerations above."""
 
 
 def reason_text(number: int) -> ReasonText:

@@ -213,14 +213,14 @@ def choose(
         text = cap_text(rule, unit, emission_year, bases.get(rule.cap_base, 0))
         text += f"; used {spent} t, headroom {quantity - missing} t"
     else:
-        left = headroom(
+        limits = headroom(
             rules,
             emission_year=emission_year,
             bases=bases,
             used=used,
             scheme_used_t=scheme_used_t,
         )
-        for limit in left if stopped.is_eligible else ():
+        for limit in limits if stopped.is_eligible else ():
             if (limit.rule_id, limit.name) == (stopped.rule_id, stopped.reason):
                 text += f": {limit.limit_t} t, headroom {limit.left_t} t"
     text = f"{quantity} t of {unit} refused: {text}"

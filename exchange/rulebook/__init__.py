@@ -1,9 +1,10 @@
 """Rules as data and the pure functions that read them.
 
 `rulebook.toml` says what may be traded, held and surrendered, `auction_formats.toml` how auctions
-are held, `fees.toml` what venues charge, `vectors.toml` what must come out. It reads no topic and
-writes none: the registry and the command line ask it. A rule is chosen by scheme, then emission
-year, then the date of the act; a cap always names its base; a refusal names the rule that refused.
+are held, `auction_calendars.toml` when and of how much, `fees.toml` what venues charge,
+`vectors.toml` what must come out. It reads no topic and writes none: the registry and the command
+line ask it. A rule is chosen by scheme, then emission year, then the date of the act; a cap always
+names its base; a refusal names the rule that refused.
 
     shapes, catalogue     what the file may say
     book, loading,        the whole of it, reading it, and what types cannot check
@@ -14,8 +15,13 @@ year, then the date of the act; a cap always names its base; a refusal names the
     penalties             what a shortfall costs
     prices, registries    bands, closes, averages; hours and delays
     auctions, fees        formats of auctions; what venues charge
+    auction_data          series of auctions and all that `auction_calendars.toml` says
+    auction_calendar      their days and volumes, and what a cancelled one makes of them
+    year_supply, reserves a year's auctions after the reserve; lowest prices
+    revenue, shares       whose the money is; amounts by weights, to the last unit
     vectors,              cases of all these, and running them
-    vector_functions
+    vector_functions,
+    supply_functions
 """
 
 from exchange.rulebook.auctions import (

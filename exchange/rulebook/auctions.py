@@ -151,14 +151,24 @@ def terms(
 
 
 def carried(
-    pieces: Sequence[int], first_proposed: Sequence[int], cap_bp: int
+    pieces: Sequence[int],
+    first_proposed: Sequence[int],
+    cap_bp: int,
+    *,
+    now: Sequence[int] | None = None,
+    multiple_t: int = 1,
 ) -> tuple[list[int], int]:
     """What the next auctions take of the tonnes carried to them, and what none may take.
 
-    With `cap_bp` none grows beyond that share of what it first proposed; 0 = no limit. O(pieces).
+    With `cap_bp` none grows beyond that share of what it first proposed, in multiples; 0 = no
+    limit. `now` is what they offer already, None = what they first proposed. O(pieces).
     """
     if not cap_bp:
         return list(pieces), 0
-    room = [proposed * cap_bp // BP - proposed for proposed in first_proposed]
+    most = [proposed * cap_bp // BP for proposed in first_proposed]
+    offered = first_proposed if now is None else now
+    room = [
+        max(0, top - has) // multiple_t * multiple_t for top, has in zip(most, offered, strict=True)
+    ]
     added = [min(piece, free) for piece, free in zip(pieces, room, strict=True)]
     return added, sum(pieces) - sum(added)

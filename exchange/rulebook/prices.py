@@ -58,10 +58,15 @@ def reserve_price(trades: Sequence[Trade], share_bp: int) -> int:
     Sources: the Guangzhou exchange's PHCER notices (80 percent of three months), Shanghai 2024
     (120 percent of six months). RulebookError without a trade.
     """
-    average = average_price(trades)
-    if average is None:
+    value = sum(price * quantity for price, quantity in trades)
+    return reserve_of_turnover(value, sum(quantity for _, quantity in trades), share_bp)
+
+
+def reserve_of_turnover(value: int, volume: int, share_bp: int) -> int:
+    """`reserve_price` from what was traded: minor units for so many tonnes. O(1)."""
+    if not volume:
         raise RulebookError("no listed trade in the months that the reserve is taken from")
-    return half_up(average * share_bp, BP)
+    return half_up(half_up(value, volume) * share_bp, BP)
 
 
 def composite_price(rule: CompositePrice, on: dt.date, closes: Mapping[str, int]) -> int:

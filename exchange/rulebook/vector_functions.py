@@ -11,7 +11,14 @@ from typing import Any
 
 import msgspec
 
-from exchange.rulebook import allocation, penalties, prices, registries, supply
+from exchange.rulebook import (
+    allocation,
+    penalties,
+    prices,
+    registries,
+    supply,
+    supply_functions,
+)
 from exchange.rulebook.book import Rulebook, RulebookError
 from exchange.rulebook.eligibility import Credit
 from exchange.rulebook.fees import FeePart, FeeSide, amount_of, fees_of, load_fee_schedules
@@ -421,6 +428,7 @@ def _split_block(rulebook: Rulebook, serial_start: int, serial_end: int, take_t:
 
 
 FUNCTIONS: dict[str, Callable[..., Found]] = {
+    **supply_functions.FUNCTIONS,
     "borrowing": _borrowing,
     "calendar": _calendar,
     "carry_over": _carry_over,

@@ -3,7 +3,7 @@
 Each module adds its commands with `register(app)`: `services` runs the venue's processes, `trading`
 is for members, `authority` for the authority, `years` for compliance years, `days` and
 `certificates` for operations; `proofs`, `demo` and `simulate` show and check the whole, `match` the
-engine alone, `rulebook` the rules.
+engine alone, `rulebook` the rules, `auctions` and `supply` what is auctioned.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "simulate": ("simulate",),
     "match": ("match",),
     "rulebook": ("rulebook",),
+    "auctions": ("auctions",),
+    "supply": ("supply",),
 }  # fmt: skip
 """Module -> its commands: one command is known without reading the modules of the others."""
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from exchange.rulebook import Rulebook, RulebookError, load_auction_formats, load_rulebook
+from exchange.rulebook.auction_data import load_supply_data
 from exchange.rulebook.describe import Section, describe
 from exchange.rulebook.fees import load_fee_schedules
 from exchange.rulebook.vectors import read_vectors, run_vectors
@@ -49,6 +50,7 @@ def check(file: _File = None) -> None:
         if file is None:
             load_auction_formats()
             load_fee_schedules()
+            load_supply_data()
     except (RulebookError, UnicodeDecodeError) as error:
         typer.echo(f"exchange: {error}", err=True)
         raise typer.Exit(1) from None

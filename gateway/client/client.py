@@ -12,6 +12,11 @@ import msgspec
 from exchange.clock import Clock, SystemClock
 from exchange.messages.executions import ExecutionReport, InstructionReport, OperationReport
 from exchange.messages.orders import (
+    AuctionBid,
+    AuctionCancel,
+    AuctionClear,
+    AuctionOpen,
+    AuctionOperation,
     CashDeposit,
     DayRoll,
     Instruction,
@@ -43,6 +48,7 @@ from gateway.client.keys import SigningKey
 from gateway.client.rest import Rest
 from gateway.client.session import OrderStream, Waiting
 from gateway.routes.accounts import HoldingList, PositionList, SessionReply
+from gateway.routes.auctions import AuctionList, AuctionRow, CloseList
 from gateway.routes.books import DuplicateList, HoldingsAt, SerialHistory
 from gateway.routes.compliance import OffsetHeadroomReply, SurrenderPlanReply
 from gateway.routes.market import BookReply, InstrumentList, PhaseList, TradeList
@@ -56,6 +62,11 @@ NOTHING_DONE = (EdgeReason.REF_PASSED_OVER, EdgeReason.REF_REUSED)
 PAUSE_S = 0.1
 OPENING_PATIENCE_S = 60.0  # for the first reconciliation of a day
 OPENING_PAUSE_S = 0.5
+AUCTION_PATHS: dict[type[AuctionOperation], str] = {
+    AuctionOpen: "/operations/auction-open",
+    AuctionClear: "/operations/auction-clear",
+    AuctionCancel: "/operations/auction-cancel",
+}
 NUMBERS = 3  # tried for a request whose number turns out to be taken
 
 _T = TypeVar("_T", bound=msgspec.Struct)
@@ -297,6 +308,14 @@ class Client:
         body = ReferencePrice(ref=0, symbol=symbol, price=price)
         return await self._operate("/operations/reference-price", body)
 
+    async def bid(self, bid: AuctionBid) -> ExecutionReport:
+        """A sealed bid in an open auction (its `ref` is set here); raises what refuses it."""
+        return await self._numbered("/auctions/bids", bid, ExecutionReport, WAIT_MS_MAX)
+
+    async def run_auction(self, operation: AuctionOperation) -> OperationReport:
+        """Opens, closes or calls off an auction (operator; its `ref` is set here)."""
+        return await self._operate(AUCTION_PATHS[type(operation)], operation)
+
     async def _operate(self, path: str, body: msgspec.Struct) -> OperationReport:
         report = await self._numbered(path, body, OperationReport, WAIT_MS_MAX)
         if report.status == "PENDING":
@@ -432,6 +451,21 @@ class Client:
     async def book(self, symbol: str, limit: int = 10) -> BookReply:
         """The best levels."""
         return await self.rest.get("/book", BookReply, symbol=symbol, limit=limit)
+
+    async def auctions(self, symbol: str) -> list[AuctionRow]:
+        """Every auction of an instrument that the gateway remembers, by id."""
+        rows: list[AuctionRow] = []
+        is_complete = False
+        while not is_complete:
+            after = rows[-1].auction_id if rows else 0
+            page = await self.rest.get("/auctions", AuctionList, symbol=symbol, after=after)
+            rows += page.auctions
+            is_complete = page.is_complete
+        return rows
+
+    async def closes(self, symbol: str) -> CloseList:
+        """What the last days closed at."""
+        return await self.rest.get("/closes", CloseList, symbol=symbol)
 
     async def trades(self, symbol: str, limit: int = 20) -> TradeList:
         """The last trades, newest first."""

@@ -8,6 +8,7 @@ so that neither can know a route which the other does not.
 from __future__ import annotations
 
 from gateway.routes.accounts import ROUTES as ACCOUNTS
+from gateway.routes.auctions import ROUTES as AUCTIONS
 from gateway.routes.books import ROUTES as BOOKS
 from gateway.routes.compliance import ROUTES as COMPLIANCE
 from gateway.routes.market import ROUTES as MARKET
@@ -20,5 +21,5 @@ from gateway.routes.years import ROUTES as YEARS
 __all__ = ["ROUTES", "Call", "Reply", "Route"]
 
 ROUTES: tuple[Route, ...] = (
-    *MARKET, *TRADING, *ACCOUNTS, *REGISTRY, *BOOKS, *COMPLIANCE, *YEARS, *OPERATIONS,
+    *MARKET, *TRADING, *AUCTIONS, *ACCOUNTS, *REGISTRY, *BOOKS, *COMPLIANCE, *YEARS, *OPERATIONS,
 )  # fmt: skip

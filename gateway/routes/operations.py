@@ -6,6 +6,7 @@ from exchange.messages.executions import OperationReport
 from exchange.messages.frames import Event
 from exchange.messages.orders import CashDeposit, DayRoll, PhaseChange, ReferencePrice
 from exchange.messages.reasons import reason_text
+from gateway.order_entry import Prepared
 from gateway.routes.table import Call, Reply, Route, Wait, wait_s
 from gateway.routes.trading import log_position, original, outcome
 
@@ -16,6 +17,11 @@ async def post_operation(call: Call) -> Reply:
     if isinstance(call.body, PhaseChange):
         await _pass_gate(call, call.body)
     prepared = call.context.entry.prepare_operation(call.key, call.body)
+    return await operate(call, prepared, timeout_s)
+
+
+async def operate(call: Call, prepared: Prepared, timeout_s: float) -> Reply:
+    """Queues an operator's command and waits for what the engine made of it."""
     position = await log_position(call.context, prepared)
     answer = await outcome(prepared.desk.view, position, timeout_s)
     code = prepared.desk.market.code

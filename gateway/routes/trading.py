@@ -8,6 +8,7 @@ import msgspec
 
 from exchange.messages.executions import ExecutionReport
 from exchange.messages.orders import (
+    AuctionBid,
     NewOrderSingle,
     OrderCancelReplaceRequest,
     OrderCancelRequest,
@@ -107,6 +108,13 @@ async def enter(call: Call, request: OrderRequest, wait_ms: int) -> Reply:
     """Sends an order request and waits for what the engine makes of it."""
     timeout_s = wait_s(wait_ms)
     prepared = call.context.entry.prepare(call.key, request)
+    return await answered(call, prepared, request, timeout_s)
+
+
+async def answered(
+    call: Call, prepared: Prepared, request: OrderRequest | AuctionBid, timeout_s: float
+) -> Reply:
+    """Queues a request and waits for the last report that answers it."""
     position = await log_position(call.context, prepared)
     answer = await outcome(prepared.desk.view, position, timeout_s)
     if answer is None or not answer.reports:
@@ -115,7 +123,7 @@ async def enter(call: Call, request: OrderRequest, wait_ms: int) -> Reply:
     report = msgspec.structs.replace(last, ref=request.ref)
     if report.exec_type == "REJECTED" or report.reason == EdgeReason.REF_FORGOTTEN:
         return Reply(report, 422)
-    return Reply(report, 201 if isinstance(request, NewOrderSingle) else 200)
+    return Reply(report, 201 if isinstance(request, NewOrderSingle | AuctionBid) else 200)
 
 
 async def post_order(call: Call) -> Reply:

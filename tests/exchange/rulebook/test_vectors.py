@@ -57,7 +57,7 @@ def problem(function: str, given: dict[str, Any], expected: dict[str, Any]) -> s
 @pytest.mark.parametrize(
     ("function", "given", "expected", "words"),
     [
-        ("price_bend", BAND, {}, "unknown function price_bend; known: auction, borrowing"),
+        ("price_bend", BAND, {}, "unknown function price_bend; known: apportion, auction,"),
         ("price_band", {**BAND, "tik": 1}, {}, "unknown key tik in input; known: limit_bp"),
         ("price_band", {"limit_bp": 1}, {}, "missing key previous_close_minor, tick_minor"),
         ("price_band", BAND, {"low": 1}, "unknown key low in expected: it gives high_minor"),

@@ -1,0 +1,188 @@
+"""Primary auctions: what is open, results as they are published, bids; and closes of days."""
+
+from __future__ import annotations
+
+import msgspec
+
+from exchange.auctions import AuctionReport
+from exchange.decimals import from_minor
+from exchange.messages.executions import ExecutionReport, OperationReport
+from exchange.messages.frames import Pricing, Side, TieBreak
+from exchange.messages.orders import AuctionBid, AuctionCancel, AuctionClear, AuctionOpen
+from exchange.messages.reasons import reason_text
+from exchange.settings import PAGE_MAX
+from gateway.auction_entry import prepare_auction, prepare_bid
+from gateway.routes.operations import operate
+from gateway.routes.table import Call, Reply, Route, Wait, page_limit, wait_s
+from gateway.routes.trading import answered
+
+
+class AuctionsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Auctions of one instrument with a higher id than `after`, at most `limit`."""
+
+    symbol: str
+    after: int = 0
+    limit: int = PAGE_MAX
+
+
+class ClosesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The last `limit` days of an instrument."""
+
+    symbol: str
+    limit: int = PAGE_MAX
+
+
+class AuctionRow(msgspec.Struct, frozen=True):
+    """An auction; of an open one, its terms alone. Tonnes, decimal strings, ns UTC.
+
+    `mean_bid` and `median_bid` are of the tonnes bid; `cover_ratio` is tonnes bid for each offered;
+    `carried_t` goes to the next auctions in turn.
+    """
+
+    symbol: str
+    auction_id: int
+    label: str
+    state: str  # OPEN, CLEARED, CANCELLED
+    side: str
+    pricing: str
+    tie_break: str
+    offered_t: int
+    public_reserve: str
+    opened_ns: int
+    ended_ns: int
+    reason: str
+    price: str
+    sold_t: int
+    bid_t: int
+    cover_ratio: str
+    bids: int
+    successful_bids: int
+    bidders: int
+    successful_bidders: int
+    min_bid: str
+    max_bid: str
+    mean_bid: str
+    median_bid: str
+    revenue: str
+    carried_t: tuple[int, ...] = ()
+
+
+class AuctionList(msgspec.Struct, frozen=True):
+    """Auctions by id; if not complete, ask on with `after`."""
+
+    auctions: list[AuctionRow]
+    is_complete: bool
+
+
+class CloseRow(msgspec.Struct, frozen=True):
+    """A day: its date YYYYMMDD, close, and what the book traded."""
+
+    date: int
+    close: str
+    volume_t: int
+    turnover: str
+
+
+class CloseList(msgspec.Struct, frozen=True):
+    """Days of an instrument, oldest first."""
+
+    symbol: str
+    closes: list[CloseRow]
+
+
+async def get_auctions(call: Call) -> Reply:
+    """Auctions of an instrument, by id."""
+    query: AuctionsQuery = call.query
+    limit = page_limit(query.limit)
+    instrument = call.context.entry.instrument(query.symbol)
+    view = call.context.views[instrument.market]
+    found = sorted(
+        (
+            report
+            for report in view.auctions.reports()
+            if report.instrument_id == instrument.id and report.auction_id > query.after
+        ),
+        key=lambda report: report.auction_id,
+    )
+    digits = view.market.minor_digits
+    rows = [_row(report, query.symbol, digits) for report in found[:limit]]
+    return Reply(AuctionList(rows, is_complete=len(found) <= limit))
+
+
+async def get_closes(call: Call) -> Reply:
+    """What the last days of an instrument closed at."""
+    query: ClosesQuery = call.query
+    limit = page_limit(query.limit)
+    instrument = call.context.entry.instrument(query.symbol)
+    view = call.context.views[instrument.market]
+    digits = view.market.minor_digits
+    rows = [
+        CloseRow(
+            day.date, from_minor(day.price, digits), day.volume_t, from_minor(day.turnover, digits)
+        )
+        for day in view.auctions.closes(instrument.id)[-limit:]
+    ]
+    return Reply(CloseList(query.symbol, rows))
+
+
+async def post_bid(call: Call) -> Reply:
+    """A sealed bid."""
+    timeout_s = wait_s(call.query.wait_ms)
+    prepared = prepare_bid(call.context.entry, call.key, call.body)
+    return await answered(call, prepared, call.body, timeout_s)
+
+
+async def post_auction(call: Call) -> Reply:
+    """Opens, closes or calls off an auction, and waits for what the engine did."""
+    timeout_s = wait_s(call.query.wait_ms)
+    return await operate(call, prepare_auction(call.context.entry, call.key, call.body), timeout_s)
+
+
+def _row(report: AuctionReport, symbol: str, digits: int) -> AuctionRow:
+    def money(value: int) -> str:
+        return from_minor(value, digits) if value else ""
+
+    return AuctionRow(
+        symbol,
+        report.auction_id,
+        report.label,
+        report.state,
+        Side(report.side).name,
+        Pricing(report.pricing).name,
+        TieBreak(report.tie_break).name,
+        report.offered_t,
+        money(report.reserve),
+        report.opened_ns,
+        report.ended_ns,
+        reason_text(report.reason).name if report.reason else "",
+        money(report.price),
+        report.sold_t,
+        report.bid_t,
+        from_minor(report.cover_hundredths, 2) if report.ended_ns else "",
+        report.bids,
+        report.successful_bids,
+        report.bidders,
+        report.successful_bidders,
+        money(report.min_bid),
+        money(report.max_bid),
+        money(report.mean_bid),
+        money(report.median_bid),
+        money(report.revenue),
+        report.carried_t,
+    )
+
+
+ROUTES: tuple[Route, ...] = (
+    Route("GET", "/auctions", "Primary auctions and their results", get_auctions, AuctionList,
+          query=AuctionsQuery, budget="public"),
+    Route("GET", "/closes", "Closes of the last days", get_closes, CloseList,
+          query=ClosesQuery, budget="public"),
+    Route("POST", "/auctions/bids", "Bid in an auction", post_bid, ExecutionReport,
+          body=AuctionBid, query=Wait, budget="orders"),
+    Route("POST", "/operations/auction-open", "Open an auction", post_auction, OperationReport,
+          body=AuctionOpen, query=Wait, budget="orders"),
+    Route("POST", "/operations/auction-clear", "Close an auction", post_auction,
+          OperationReport, body=AuctionClear, query=Wait, budget="orders"),
+    Route("POST", "/operations/auction-cancel", "Call an auction off", post_auction,
+          OperationReport, body=AuctionCancel, query=Wait, budget="orders"),
+)  # fmt: skip
