@@ -11,7 +11,7 @@ year, then the date of the act; a cap always names its base; a refusal names the
     selection             which rules hold
     eligibility, offsets  which credits count, and how many
     allocation, supply    caps, allocation, carry-over; reserves and volumes carried on
-    penalties             what a shortfall costs
+    penalties, year       what a shortfall costs; days and bases of a compliance year
     prices, registries    bands, closes, averages; hours and delays
     auctions, fees        formats of auctions; what venues charge
     vectors,              cases of all these, and running them
