@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from functools import cache
 from typing import TypeVar
 
 import msgspec
@@ -61,11 +62,16 @@ def at(text: str, zone: str = "+00:00") -> int:
     return int(dt.datetime.fromisoformat(moment + zone).timestamp()) * 10**9
 
 
+@cache
+def _rulebook() -> Rulebook:
+    return load_rulebook()
+
+
 class Office:
     """A registrar, what it said last, and the day on which things happen."""
 
     def __init__(self, day: str = "2025-03-01", rulebook: Rulebook | None = None) -> None:
-        self.rulebook = rulebook or load_rulebook()
+        self.rulebook = rulebook or _rulebook()
         self.registrar = Registrar(Holdings(RegistryPosition()), INSTRUMENTS, self.rulebook)
         self.holdings = self.registrar.holdings
         self.number = 0
@@ -168,6 +174,7 @@ def bare(rule: OffsetRule) -> OffsetRule:
     )
 
 
+@cache
 def bare_pilots() -> Rulebook:
     """The rulebook with bare offset rules in the pilots."""
     book, replace = load_rulebook(), msgspec.structs.replace

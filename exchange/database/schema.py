@@ -263,13 +263,14 @@ compliance_year = _table(
     _maybe("shortfall"),  # null: not assessed
     _value("closed"),  # of what is owed: carried to the next year, or deducted there
     _value("deduction"),  # still to come off the next year's allocation
-    _value("condition", Text),
+    _value("conditional"),  # the same, but no more than what is not made good by then
     CheckConstraint(
         "reported >= 0 AND verified >= 0 AND provisional >= 0 AND final >= 0 AND shortfall >= 0",
         name="figures",
     ),
     CheckConstraint(
-        "deducted >= 0 AND carried_in >= 0 AND added >= 0 AND closed >= 0 AND deduction >= 0",
+        "deducted >= 0 AND carried_in >= 0 AND added >= 0 AND closed >= 0 AND deduction >= 0 "
+        "AND conditional >= 0",
         name="not_negative",
     ),
     CheckConstraint("verified IS NULL OR reported IS NOT NULL", name="reported_first"),

@@ -1,10 +1,11 @@
 """The registry: reads `settlements`, writes `registry`, and deposits as commands on `orders`.
 
 Units are ranges of serial numbers. In the order of the data: `blocks` is the arithmetic of ranges,
-`holdings` the state (who holds which block where, what must be surrendered), `instructions` what
+`holdings` the state (who holds which block where, what is owed), `instructions` what
 each settled item does to it (`encumbrances`: freezes and pledges; `reversals`: undone by two;
-`refusals`: why nothing is done), `store` one SQL transaction for a batch, `service` drives them,
-`queries` reads the books.
+`compliance_year`, `allocations`, `carry_over`: the steps of a year, `years` their figures and rows;
+`surrenders`: what a surrender is checked against; `refusals`: why nothing is done), `store` one SQL
+transaction for a batch, `service` drives them, `queries` and `year_queries` read the books.
 """
 
 from exchange.registry.blocks import serial_text

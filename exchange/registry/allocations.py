@@ -168,7 +168,8 @@ class Allocations:
             cap = scheme_cap(scheme_named(self._rulebook, scheme), year)
         except RulebookError:
             return
-        issued = self._holdings.issued_of(case.instrument.id, year) + effect.issued
+        vintage = case.instrument.vintage or year
+        issued = self._holdings.issued_of(case.instrument.id, vintage) + effect.issued
         self._refuse_above(case, "of the scheme", issued, cap)
         rules = case.rules
         if rules is None or not rules.auction_share_bp:
@@ -276,13 +277,14 @@ class Allocations:
         """For a shortfall of the year before: what is taken, what is left to take, its figures."""
         before = (case.account[0], case.account[1], case.account[2] - 1)
         previous = self._holdings.years.get(before)
-        if previous is None or not previous.deduction:
+        if previous is None or not previous.deduction + previous.conditional:
             return 0, 0, None
-        owed = previous.owed(self._holdings.surrendered.get(before, 0))
-        pending = min(previous.deduction, owed) if previous.condition else previous.deduction
+        surrendered = self._holdings.surrendered.get(before, 0)
+        pending = previous.deductible(surrendered)
         taken = min(pending, total)
-        settled = owed if pending else 0
-        after = previous._replace(deduction=0, closed=previous.closed + settled)
+        is_assessed = previous.shortfall is not None  # else this is left of an earlier year's
+        closed = previous.closed + previous.owed(surrendered) * is_assessed
+        after = previous._replace(deduction=0, conditional=0, closed=closed)
         return taken, pending - taken, after
 
     # -- carrying out -----------------------------------------------------------------------------

@@ -28,6 +28,7 @@ from exchange.registry.holdings import Cause, Holdings, Place, Surrender
 from exchange.registry.refusals import RefusalError, require_account, require_year
 from exchange.registry.years import Account, Assessment, Emissions, Figures
 from exchange.rulebook import Rulebook
+from exchange.rulebook.allocation import share
 from exchange.rulebook.penalties import Penalty, penalty
 from exchange.rulebook.shapes import ComplianceRules
 from exchange.rulebook.year import (
@@ -36,8 +37,12 @@ from exchange.rulebook.year import (
     VERIFICATION,
     due,
     ends_ns,
+    partial,
     rules_of_year,
 )
+
+DUE_YEARS_MAX = 20  # the last day of a year lies no later after it
+_STORED = 2**63 - 1
 
 
 class Given(NamedTuple):
@@ -184,27 +189,23 @@ class ComplianceYears:
             )
         last = self._last_day(account, rules, told, cause)
         before = self._holdings.surrendered.get(account, 0)
-        shortfall = figures.owed(before)
+        shortfall, rest, end = _due_part(figures, before, rules, item.argument)
         price = told.number("price")
         on = self._rulebook.local_date(account[1], cause.time_ns)
         found = self._penalty(rules, shortfall, account, instrument, price, on)
         said = self._force(item, instrument, account, found.forced_deduction_t, cause)
         after = figures._replace(
             shortfall=shortfall,
-            closed=figures.closed + found.carried_obligation_t,
+            closed=figures.closed + found.carried_obligation_t + rest,
             added=figures.added + max(0, found.instruments_due_t - shortfall),
-            deduction=figures.deduction + found.next_year_deduction_t,
-            condition=found.condition,
+            deduction=figures.deduction + found.next_year_deduction_t * (not found.condition),
+            conditional=found.next_year_deduction_t * bool(found.condition),
         )
         self._holdings.set_year(account, after)
         items: list[RegistryItem] = [figures_item(item.instruction_id, account, after)]
-        if found.carried_obligation_t:
-            following = (account[0], account[1], account[2] + 1)
-            next_figures = self._holdings.years.get(following, Figures())
-            carried_in = next_figures.carried_in + found.carried_obligation_t
-            next_figures = next_figures._replace(carried_in=carried_in)
-            self._holdings.set_year(following, next_figures)
-            items.append(figures_item(item.instruction_id, following, next_figures))
+        for year, carried in ((account[2] + 1, found.carried_obligation_t), (end, rest)):
+            if carried:
+                items.append(self._carry(item, (account[0], account[1], year), carried))
         row = Assessment(
             item.instruction_id,
             *account,
@@ -214,7 +215,7 @@ class ComplianceYears:
             price,
             found.fine_min_minor,
             found.fine_max_minor,
-            found.carried_obligation_t,
+            found.carried_obligation_t + rest,
             found.instruments_due_t,
             found.forced_deduction_t,
             found.next_year_deduction_t,
@@ -230,6 +231,13 @@ class ComplianceYears:
         assessed = YearAssessed(*row[:17], told.by, row.rule, source)
         return [*items, *said, assessed]
 
+    def _carry(self, item: InstructionPassed, account: Account, quantity: int) -> YearFigures:
+        """Makes tonnes owed with a later year."""
+        figures = self._holdings.years.get(account, Figures())
+        figures = figures._replace(carried_in=figures.carried_in + quantity)
+        self._holdings.set_year(account, figures)
+        return figures_item(item.instruction_id, account, figures)
+
     def _last_day(
         self, account: Account, rules: ComplianceRules | None, told: Given, cause: Cause
     ) -> dt.date:
@@ -242,7 +250,8 @@ class ComplianceYears:
         except ValueError:
             raise RefusalError(RegistryReason.WORDS_NOT_READABLE, f"due {text!r}") from None
         last = known or stated
-        if last is None or (stated is not None and stated != last):
+        is_near = last is not None and year <= last.year <= year + DUE_YEARS_MAX
+        if last is None or not is_near or (stated is not None and stated != last):
             raise RefusalError(
                 RegistryReason.DUE_DAY_UNKNOWN,
                 f"{scheme} {year}: the rulebook's last day is {known}, given is {stated}",
@@ -269,7 +278,7 @@ class ComplianceYears:
             return Penalty(consequence="not known to the rulebook" if shortfall else "")
         held = self._holdings.held(account[0], Position.REGISTRY, instrument.id)
         try:
-            return penalty(
+            found = penalty(
                 rules.penalty,
                 shortfall,
                 year=account[2],
@@ -284,6 +293,12 @@ class ComplianceYears:
                 rules.id,
                 self._rulebook.citation(rules),
             ) from None
+        if found.fine_max_minor > _STORED:
+            raise RefusalError(
+                RegistryReason.QUANTITY_OUT_OF_RANGE,
+                f"a fine for {shortfall} t at {price} a tonne does not fit 64 bits",
+            )
+        return found
 
     def _force(
         self,
@@ -318,6 +333,19 @@ class ComplianceYears:
     ) -> bool:
         last = due(self._rulebook, account[1], rules, account[2], step, sector).day
         return last is not None and on > last
+
+
+def _due_part(
+    figures: Figures, surrendered: int, rules: ComplianceRules | None, year: int
+) -> tuple[int, int, int]:
+    """What is missing, what is due later and for which year: of a period, a share each year."""
+    owed = figures.owed(surrendered)
+    part = partial(rules, year)
+    if part is None:
+        return owed, 0, 0
+    share_bp, end = part
+    shortfall = max(0, share(figures.obligation or 0, share_bp) - surrendered)
+    return shortfall, owed - shortfall, end
 
 
 def open_year(
@@ -364,5 +392,5 @@ def figures_item(instruction_id: int, account: Account, figures: Figures) -> Yea
         figures.obligation,
         figures.closed,
         figures.shortfall,
-        figures.deduction,
+        figures.deduction + figures.conditional,
     )

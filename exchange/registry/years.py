@@ -27,7 +27,7 @@ class Figures(NamedTuple):
     shortfall: int | None = None  # None: not assessed
     closed: int = 0  # of the obligation: carried to the next year, or deducted there
     deduction: int = 0  # still to come off the next year's allocation
-    condition: str = ""  # under which that is so; arrears made good lower it then
+    conditional: int = 0  # the same, but no more than what is not made good by then
 
     @property
     def obligation(self) -> int | None:
@@ -39,6 +39,10 @@ class Figures(NamedTuple):
     def owed(self, surrendered: int) -> int:
         """What is still asked for. O(1)."""
         return max(0, (self.obligation or 0) - self.closed - surrendered)
+
+    def deductible(self, surrendered: int) -> int:
+        """What comes off the next allocation as things stand. O(1)."""
+        return self.deduction + min(self.conditional, self.owed(surrendered))
 
     @property
     def initial(self) -> int | None:

@@ -31,6 +31,7 @@ from exchange.rulebook.selection import (
     surrender_deadline,
 )
 from exchange.rulebook.shapes import ComplianceRules, IntensityCoefficient, PenaltyRule
+from exchange.rulebook.year import STEPS, bases, due, rules_of_year
 
 Found = Mapping[str, Any]
 _INTENSITY = IntensityCoefficient(slope_bp=1_500, band_bp=2_000, max_bp=300, min_bp=-300)
@@ -57,6 +58,28 @@ def _credits(tables: list[dict[str, Any]]) -> list[Credit]:
     if unknown:
         raise RulebookError(f"unknown key {', '.join(unknown)} of a credit")
     return [Credit(**table) for table in tables]
+
+
+# -- the compliance year ---------------------------------------------------------------------------
+
+
+def _year_step(
+    rulebook: Rulebook, scheme: str, emission_year: int, step: str, on: dt.date, sector: str = ""
+) -> Found:
+    scheme_named(rulebook, scheme)
+    if step not in STEPS:
+        raise RulebookError(f"step {step}: known are {', '.join(STEPS)}")
+    rules = rules_of_year(rulebook, scheme, emission_year, on)
+    return {"due": due(rulebook, scheme, rules, emission_year, step, sector).day or ""}
+
+
+def _year_bases(
+    _rulebook: Rulebook,
+    verified_t: int | None = None,
+    initial_t: int | None = None,
+    annual_t: int | None = None,
+) -> Found:
+    return bases(verified_t, initial_t, annual_t)
 
 
 # -- offsets and vintages --------------------------------------------------------------------------
@@ -459,5 +482,7 @@ FUNCTIONS: dict[str, Callable[..., Found]] = {
     "trusted_list_effective": _trusted_list,
     "venue_fee": _venue_fee,
     "vintage": _vintage,
+    "year_bases": _year_bases,
+    "year_step": _year_step,
 }
 """By the word that a vector's `function` names."""

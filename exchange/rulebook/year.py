@@ -146,6 +146,19 @@ def ends_ns(
     return int(midnight.timestamp()) * 10**9
 
 
+def partial(rules: ComplianceRules | None, year: int) -> tuple[int, int] | None:
+    """The share (basis points) that is due for a year of a period, and the period's last year.
+
+    The rest is due with the last one. None where the whole is due each year, and for the last year
+    itself. O(periods).
+    """
+    share_bp = rules.surrender.annual_partial_bp if rules and rules.surrender else 0
+    for period in rules.compliance_periods if rules and share_bp else ():
+        if year in period.years and year != period.years[-1]:
+            return share_bp, period.years[-1]
+    return None
+
+
 def bases(verified_t: int | None, initial_t: int | None, annual_t: int | None) -> dict[str, int]:
     """The amounts (t) that caps name, as far as they are known. O(1).
 

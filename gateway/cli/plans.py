@@ -77,11 +77,12 @@ def print_year(out: Console, found: ComplianceYearReply) -> None:
     ]
     if not out.is_terminal:
         lines = [(found.scheme, str(found.year), str(found.account)), *figures, *steps]
-        out.print("\n".join("\t".join(line) for line in lines), soft_wrap=True, markup=False)
+        out.file.write("".join("\t".join(line) + "\n" for line in lines))
     else:
         sector = f", {found.sector}" if found.sector else ""
         title = f"{found.scheme}, emission year {found.year}, account {found.account}{sector}"
-        table = make_table(title, "figure", ">tonnes")
+        out.print(title, soft_wrap=True)
+        table = make_table("Figures", "figure", ">tonnes")
         for figure in figures:
             table.add_row(*figure)
         out.print(table)

@@ -155,7 +155,7 @@ def _reply(
         offsets=sum(row.quantity for row in books.surrenders if row.rule),
         closed=figures.closed,
         owed=figures.owed(given),
-        deduction=figures.deduction,
+        deduction=figures.deductible(given),
         bases=figures.bases,
         steps=_steps(query, books, rules, today),
         assessment=_assessment(market, books),

@@ -89,10 +89,24 @@ async def test_books_of_the_first_version_are_brought_up(
                     "VALUES (0, 5, 'CEA', 100, 199, 12, 2024, 201, 2, 1, 77)"
                 )
             )
+            await connection.execute(
+                text("INSERT INTO obligation VALUES (0, 203, 'cn-national', 2024, 9000)")
+            )
+            await connection.execute(
+                text("INSERT INTO surrender VALUES (0, 7, 203, 12, 'cn-national', 2024, '', 5, 1)")
+            )
         await upgrade(database)
         async with database.reading() as connection:
             (row,) = (await connection.execute(select(tables.block))).all()
+            (year,) = (await connection.execute(select(tables.compliance_year))).all()
+            (given,) = (await connection.execute(select(tables.surrender))).all()
         assert tuple(row) == (0, 5, "CEA", 100, 199, 12, 2024, 201, 2, 1, 77, 0, 0, 0, 0)
+        assert (year.account, year.scheme, year.year) == (203, "cn-national", 2024)
+        assert (year.reported, year.verified, year.shortfall) == (9_000, 9_000, None)
+        assert tuple(given) == (0, 7, 203, 12, "cn-national", 2024, "", 5, 1, 0)
+        with pytest.raises(DBAPIError, match="append-only"):
+            async with database.writing() as connection:
+                await connection.execute(text("UPDATE surrender SET is_late = 1"))
         with pytest.raises(DBAPIError, match=OVERLAP):
             await add(database, tables.block, block_row(6, 199, 300))
         await add(database, tables.block, block_row(7, 200, 300))

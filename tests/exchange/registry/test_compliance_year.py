@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from exchange.messages.frames import Instruction
 from exchange.messages.reasons import RegistryReason
@@ -30,8 +32,8 @@ A = "authority"
 
 def test_a_year_of_the_eu_with_a_shortfall_that_is_owed_with_the_next() -> None:
     office = Office("2024-06-28")
-    given = office.done(UnitsAllocated, ALLOCATE, "EUA", 700, 2024, allocation("final"))
-    assert (given.issued, given.is_late, given.ranges[0].last) == (700, False, 700)
+    granted = office.done(UnitsAllocated, ALLOCATE, "EUA", 700, 2024, allocation("final"))
+    assert (granted.issued, granted.is_late, granted.ranges[0].last) == (700, False, 700)
     office.on("2025-03-31")
     *_, stated = office.report("EUA", 1_000, 2024)
     assert isinstance(stated, EmissionsStated)
@@ -97,6 +99,14 @@ def test_a_year_of_china_with_relief_and_a_deduction_unless_made_good() -> None:
     office.on("2026-01-01T00:00:00", zone)
     unpriced = office.refused(ASSESS, "CEA-2024", 0, 2024, A)
     assert unpriced.reason == RegistryReason.AVERAGE_PRICE_MISSING
+    for text, reason in (
+        ("1" * 17, RegistryReason.QUANTITY_OUT_OF_RANGE),
+        ("1" * 19, RegistryReason.WORDS_NOT_READABLE),
+        ("-1", RegistryReason.WORDS_NOT_READABLE),
+        ("٣", RegistryReason.WORDS_NOT_READABLE),
+    ):
+        refusal = office.refused(ASSESS, "CEA-2024", 0, 2024, f"{A}\nprice {text}")
+        assert refusal.reason == reason
     found = office.done(YearAssessed, ASSESS, "CEA-2024", 0, 2024, f"{A}\nprice 7463")
     assert (found.shortfall, found.carried) == (1_800, 0)
     assert (found.fine_min, found.fine_max) == (1_800 * 7463 * 5, 1_800 * 7463 * 10)
@@ -131,17 +141,29 @@ def test_a_year_of_guangdong_with_a_fine_and_twice_the_shortfall_deducted() -> N
     office.done(UnitsSurrendered, SURRENDER, "GDEA", 800, 2023)
     unknown = office.on("2024-08-01").refused(ASSESS, "GDEA", 0, 2023, A)
     assert unknown.reason == RegistryReason.DUE_DAY_UNKNOWN
+    for text in ("9999-12-31", "0001-01-01", "2044-01-01", "2022-12-31"):
+        far = office.refused(ASSESS, "GDEA", 0, 2023, f"{A}\ndue {text}")
+        assert far.reason == RegistryReason.DUE_DAY_UNKNOWN
+    for text in ("soon", "2024-02-30"):
+        no_day = office.refused(ASSESS, "GDEA", 0, 2023, f"{A}\ndue {text}")
+        assert no_day.reason == RegistryReason.WORDS_NOT_READABLE
     early = office.refused(ASSESS, "GDEA", 0, 2023, f"{A}\ndue 2024-08-01")
     assert early.reason == RegistryReason.DUE_DAY_NOT_OVER
     found = office.done(YearAssessed, ASSESS, "GDEA", 0, 2023, f"{A}\ndue 2024-07-31")
     assert (found.shortfall, found.fine_min, found.fine_max) == (100, 5_000_000, 5_000_000)
     assert (found.deduction, found.condition) == (200, "")
     office.on("2025-02-01").owe("GDEA", 900, 2024)
-    given = office.done(UnitsAllocated, ALLOCATE, "GDEA", 150, 2024, allocation("final"))
-    assert (given.deducted, given.issued, given.ranges) == (150, 0, ())
+    granted = office.done(UnitsAllocated, ALLOCATE, "GDEA", 150, 2024, allocation("final"))
+    assert (granted.deducted, granted.issued, granted.ranges) == (150, 0, ())
     # What the allocation could not bear comes off the one after.
     assert office.figures("GDEA", 2024).deduction == 50
     assert office.figures("GDEA", 2023).deduction == 0
+    assert office.refused(SURRENDER, "GDEA", 1, 2023).reason == (
+        RegistryReason.SURRENDER_ABOVE_OBLIGATION
+    )
+    third = office.done(UnitsAllocated, ALLOCATE, "GDEA", 60, 2025, allocation("final"))
+    assert (third.deducted, third.issued) == (50, 10)
+    assert office.figures("GDEA", 2024).owed(0) == 900  # that year is not over yet
 
 
 def test_shenzhen_takes_by_force_what_is_held_and_the_rest_from_the_next_allocation() -> None:
@@ -161,15 +183,29 @@ def test_shenzhen_takes_by_force_what_is_held_and_the_rest_from_the_next_allocat
 
 
 def test_california_asks_for_four_instruments_for_each_that_is_missing() -> None:
-    office = Office("2024-03-01")
-    office.owe("CALIFORNIA", 1_000, 2022)
-    office.issue("CALIFORNIA", 5_000)
-    office.done(UnitsSurrendered, SURRENDER, "CALIFORNIA", 990, 2022)
+    office = Office("2023-03-01")
+    office.issue("CALIFORNIA", 9_000)
+    office.owe("CALIFORNIA", 1_000, 2022)  # 30 percent is due now, the rest with 2023
+    office.done(UnitsSurrendered, SURRENDER, "CALIFORNIA", 290, 2022)
+    office.on("2023-11-02")  # the evening of 1 November is over in California too
     found = office.done(YearAssessed, ASSESS, "CALIFORNIA", 0, 2022, A)
-    assert (found.shortfall, found.instruments_due) == (10, 40)
+    assert (found.shortfall, found.instruments_due, found.carried) == (10, 40, 700)
     assert office.refused(SURRENDER, "CALIFORNIA", 41, 2022).text.startswith("41 t are more than")
-    late = office.done(UnitsSurrendered, SURRENDER, "CALIFORNIA", 40, 2022)
-    assert late.is_late
+    assert office.done(UnitsSurrendered, SURRENDER, "CALIFORNIA", 40, 2022).is_late
+    office.on("2024-03-01").owe("CALIFORNIA", 500, 2023)
+    assert office.figures("CALIFORNIA", 2023).obligation == 1_200
+    office.done(UnitsSurrendered, SURRENDER, "CALIFORNIA", 1_199, 2023)
+    last = office.on("2024-11-02").done(YearAssessed, ASSESS, "CALIFORNIA", 0, 2023, A)
+    assert (last.shortfall, last.instruments_due, last.carried) == (1, 4, 0)
+
+
+def test_who_gave_the_share_of_a_year_lacks_nothing() -> None:
+    office = Office("2023-03-01")
+    office.issue("CALIFORNIA", 9_000)
+    office.owe("CALIFORNIA", 1_001, 2022)
+    office.done(UnitsSurrendered, SURRENDER, "CALIFORNIA", 300, 2022)
+    found = office.on("2023-12-01").done(YearAssessed, ASSESS, "CALIFORNIA", 0, 2022, A)
+    assert (found.shortfall, found.carried) == (0, 701)
 
 
 # -- reports and verification ---------------------------------------------------------------------
@@ -314,17 +350,17 @@ def test_sectors_get_what_the_rules_give_them() -> None:
         assert (refusal.reason, refusal.rule) == (
             RegistryReason.ALLOCATION_AGAINST_RULE, "cn-2024",
         )  # fmt: skip
-    given = office.on("2025-10-20").done(UnitsAllocated, ALLOCATE, "CEA-2024", 5_000, 2024, equal)
-    assert (given.issued, given.relief, given.is_late) == (5_000, 0, False)
+    granted = office.on("2025-10-20").done(UnitsAllocated, ALLOCATE, "CEA-2024", 5_000, 2024, equal)
+    assert (granted.issued, granted.relief, granted.is_late) == (5_000, 0, False)
 
 
 def test_gas_units_are_never_short() -> None:
     office = Office("2025-07-01")
     office.owe("CEA-2024", 5_000, 2024)
-    given = office.done(
+    granted = office.done(
         UnitsAllocated, ALLOCATE, "CEA-2024", 3_000, 2024, allocation("final", sector="gas")
     )
-    assert (given.relief, given.issued) == (2_000, 5_000)
+    assert (granted.relief, granted.issued) == (2_000, 5_000)
 
 
 def test_allocation_by_intensity_is_computed() -> None:
@@ -388,6 +424,41 @@ def test_what_was_too_much_is_taken_back_and_what_is_gone_is_owed(
     assert figures.bases["surrender_obligation"] == 5_000
     kinds = [row[3] for row in office.holdings.changes.history]
     assert (int(HistoryKind.RETURNED) in kinds) == bool(returned)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    emissions=st.tuples(st.integers(0, 9_000), st.integers(0, 9_000)),
+    decided=st.tuples(st.integers(1, 7_000), st.integers(0, 9_000), st.integers(0, 9_000)),
+    gone=st.integers(0, 7_000),
+    given_up=st.integers(0, 9_000),
+)
+def test_every_tonne_allocated_is_held_given_up_or_owed(
+    emissions: tuple[int, int], decided: tuple[int, int, int], gone: int, given_up: int
+) -> None:
+    office = Office("2024-08-01")
+    office.owe("GDEA", emissions[0], 2023)
+    first, final, following = decided
+    office.done(UnitsAllocated, ALLOCATE, "GDEA", first, 2023, allocation("provisional"))
+    if 0 < gone <= first:
+        office.act(Instruction.TRANSFER, "GDEA", gone, OTHER)
+    last = office.done(UnitsAllocated, ALLOCATE, "GDEA", final, 2023, allocation("final"))
+    assert first + last.issued - last.returned - last.added == final
+    assert last.added <= gone
+    assert office.figures("GDEA", 2023).obligation == emissions[0] + last.added
+    office.act(SURRENDER, "GDEA", given_up, 2023)  # or refused
+    found = office.done(YearAssessed, ASSESS, "GDEA", 0, 2023, f"{A}\ndue 2024-07-31")
+    assert found.shortfall == max(0, found.obligation - found.surrendered)
+    office.on("2025-03-01").owe("GDEA", emissions[1], 2024)
+    after = office.done(UnitsAllocated, ALLOCATE, "GDEA", following, 2024, allocation("final"))
+    left = office.figures("GDEA", 2024).deduction
+    assert after.deducted + left == 2 * found.shortfall
+    assert after.issued == following - after.deducted >= 0
+    holdings = office.holdings
+    issued = sum(holdings.issued.values())
+    assert issued == first + last.issued + after.issued
+    held = sum(holdings.totals.values())
+    assert issued == held + sum(holdings.surrendered.values()) + last.returned
 
 
 # -- bases of the pilots' caps --------------------------------------------------------------------

@@ -33,14 +33,15 @@ def upgrade() -> None:
         _maybe("shortfall"),
         _value("closed"),
         _value("deduction"),
-        _value("condition", sa.Text),
+        _value("conditional"),
         sa.CheckConstraint(
             "reported >= 0 AND verified >= 0 AND provisional >= 0 AND final >= 0 "
             "AND shortfall >= 0",
             name=op.f("compliance_year_figures"),
         ),
         sa.CheckConstraint(
-            "deducted >= 0 AND carried_in >= 0 AND added >= 0 AND closed >= 0 AND deduction >= 0",
+            "deducted >= 0 AND carried_in >= 0 AND added >= 0 AND closed >= 0 AND deduction >= 0 "
+            "AND conditional >= 0",
             name=op.f("compliance_year_not_negative"),
         ),
         sa.CheckConstraint(
@@ -52,8 +53,8 @@ def upgrade() -> None:
     )
     op.execute(
         "INSERT INTO compliance_year (market, account, scheme, year, sector, reported, "
-        "reported_by, verified, deducted, carried_in, added, closed, deduction, condition) "
-        "SELECT market, account, scheme, year, '', quantity, '', quantity, 0, 0, 0, 0, 0, '' "
+        "reported_by, verified, deducted, carried_in, added, closed, deduction, conditional) "
+        "SELECT market, account, scheme, year, '', quantity, '', quantity, 0, 0, 0, 0, 0, 0 "
         "FROM obligation"
     )
     op.drop_table("obligation")
