@@ -1,7 +1,7 @@
 """Who holds which serial numbers: a pure projection of `registry`.
 
 A holding is (account, instrument, position) and a set of serial ranges of one programme, neighbours
-joined. The position is REGISTRY, TRADING, FROZEN or, with the lender's account, PLEDGED.
+joined. The position is REGISTRY, TRADING, FROZEN, PENDING or, with the lender's account, PLEDGED.
 """
 
 from __future__ import annotations
@@ -11,11 +11,15 @@ from typing import Any, NamedTuple
 
 from exchange.messages.executions import UnitRange
 from exchange.messages.registry import (
+    CreditsHeld,
     EncumbranceChanged,
     ObligationSet,
+    OffsetSurrenderChanged,
     Range,
     RegistryItem,
     ReversalProposed,
+    TransferEnded,
+    TransferWaits,
     UnitsCancelled,
     UnitsIssued,
     UnitsMoved,
@@ -29,6 +33,7 @@ REGISTRY = "REGISTRY"
 TRADING = "TRADING"
 FROZEN = "FROZEN"
 PLEDGED = "PLEDGED"
+PENDING = "PENDING"
 
 MOVES: dict[str, tuple[str, str]] = {
     "TRADE": (TRADING, TRADING),
@@ -109,6 +114,7 @@ class Holdings:
         self.obligations: dict[tuple[int, int], int] = {}  # (account, year) -> tonnes
         self.surrendered: dict[tuple[int, int, int], int] = {}  # (account, year, instrument)
         self.proposals: dict[int, ReversalProposed] = {}  # reversals not approved, by instruction
+        self._counted: set[int] = set()  # open surrenders over two registries that count already
 
     def apply(self, item: RegistryItem) -> None:
         """One item of a registry record; ValueError if it contradicts what came before."""
@@ -137,6 +143,39 @@ class Holdings:
             self._take(HoldingKey(item.account_id, item.instrument_id, REGISTRY), item.ranges)
         elif isinstance(item, ObligationSet):
             self.obligations[item.account_id, item.year] = item.quantity
+        elif isinstance(item, TransferWaits | TransferEnded | CreditsHeld):
+            self._pend(item)
+        elif isinstance(item, OffsetSurrenderChanged):
+            self._count(item)
+
+    def _pend(self, item: TransferWaits | TransferEnded | CreditsHeld) -> None:
+        """Units go into the pending position, or out of it."""
+        free = HoldingKey(item.account_id, item.instrument_id, REGISTRY)
+        pending = free._replace(position=PENDING)
+        if isinstance(item, TransferWaits) or (
+            isinstance(item, CreditsHeld) and item.state == "FROZEN"
+        ):
+            self._take(free, item.ranges)
+            self._put(pending, item.ranges)
+            return
+        self._take(pending, item.ranges)
+        if isinstance(item, TransferEnded):
+            heir = item.to_account if item.outcome == "DONE" else item.account_id
+            self._put(free._replace(account=heir), item.ranges)
+        elif item.state == "RELEASED":
+            self._put(free, item.ranges)
+
+    def _count(self, item: OffsetSurrenderChanged) -> None:
+        """A surrender over two registries counts from now on, or no longer."""
+        was_counted = item.instruction_id in self._counted
+        key = (item.account_id, item.year, item.instrument_id)
+        change = item.quantity * (item.is_counted - was_counted)
+        if change:
+            self.surrendered[key] = self.surrendered.get(key, 0) + change
+        if item.is_counted and item.state != "DONE":
+            self._counted.add(item.instruction_id)
+        else:
+            self._counted.discard(item.instruction_id)
 
     def _propose(self, item: ReversalProposed) -> None:
         """Takes up a proposal, and forgets those which nobody can approve any more."""

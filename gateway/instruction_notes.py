@@ -1,7 +1,8 @@
 """The text of an instruction to the registry, as the NOTE commands that follow it.
 
 A cancellation says its beneficiary and its reason; what freezes, pledges or undoes says the key
-that gave it and a reference or reason, so that the books name who it was. Two lines each.
+that gave it and a reference or reason, so that the books name who it was. So do those about an
+account, and a transfer, which a second key may have to approve. Two lines each.
 """
 
 from __future__ import annotations
@@ -13,7 +14,21 @@ from exchange.reference.venue import Key
 from exchange.settings import NOTE_BYTES_MAX
 from gateway.refusal import Refused
 
-REFERENCE_NEEDED = (body.FreezeUnits, body.UnfreezeUnits, body.EnforcePledge)
+REFERENCE_NEEDED = (
+    body.FreezeUnits,
+    body.UnfreezeUnits,
+    body.EnforcePledge,
+    body.BlockAccount,
+    body.UnblockAccount,
+)
+KEY_ONLY = (
+    body.TransferUnits,
+    body.ProposeTrust,
+    body.ApproveTrust,
+    body.RemoveTrust,
+    body.ApproveTransfer,
+    body.CancelTransfer,
+)
 REFERENCE_ALLOWED = (body.PledgeUnits, body.ReleasePledge)
 
 
@@ -29,7 +44,13 @@ def instruction_notes(key: Key, request: body.Instruction) -> list[bytes]:
         if not request.reason.strip():
             raise Refused(RegistryReason.REFERENCE_MISSING)
         return _two_lines(key.id, request.reason, "reason")
-    if isinstance(request, body.ApproveReversal):
+    if isinstance(request, body.SetAccountType):
+        return _two_lines(key.id, request.account_type, "account_type")
+    if isinstance(request, body.AppointRepresentative | body.DismissRepresentative):
+        return _two_lines(key.id, request.representative, "representative")
+    if isinstance(request, body.BindAccount):
+        return _two_lines(key.id, request.bound_market, "bound_market")
+    if isinstance(request, (body.ApproveReversal, *KEY_ONLY)):
         return _two_lines(key.id, "", "key")
     if isinstance(request, REFERENCE_NEEDED + REFERENCE_ALLOWED):
         return _two_lines(key.id, request.reference, "reference")

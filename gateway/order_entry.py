@@ -64,6 +64,17 @@ INSTRUCTION = {
     body.EnforcePledge: Instruction.ENFORCE_PLEDGE,
     body.ProposeReversal: Instruction.PROPOSE_REVERSAL,
     body.ApproveReversal: Instruction.APPROVE_REVERSAL,
+    body.SetAccountType: Instruction.SET_ACCOUNT_TYPE,
+    body.AppointRepresentative: Instruction.APPOINT_REPRESENTATIVE,
+    body.DismissRepresentative: Instruction.DISMISS_REPRESENTATIVE,
+    body.BlockAccount: Instruction.BLOCK_ACCOUNT,
+    body.UnblockAccount: Instruction.UNBLOCK_ACCOUNT,
+    body.ProposeTrust: Instruction.PROPOSE_TRUST,
+    body.ApproveTrust: Instruction.APPROVE_TRUST,
+    body.RemoveTrust: Instruction.REMOVE_TRUST,
+    body.ApproveTransfer: Instruction.APPROVE_TRANSFER,
+    body.CancelTransfer: Instruction.CANCEL_TRANSFER,
+    body.BindAccount: Instruction.BIND_ACCOUNT,
 }
 FOREIGN_ACCOUNTS_FOR = ("operator", "compliance")
 
@@ -309,7 +320,7 @@ class OrderEntry:
             account_id=request.account,
             session_id=key.session,
             ref=self._ref(request.ref),
-            quantity=tonnes(request.quantity),
+            quantity=(0 if isinstance(request, body.AccountBody) else tonnes(request.quantity)),
             price=self._argument(request, desk.market),
             order_id=self.transfer_id() if is_release else 0,
             client_order_id=label(request.client_order_id),
@@ -327,10 +338,22 @@ class OrderEntry:
             return instruction_id("original_id", request.original_id)
         if isinstance(request, body.ApproveReversal):
             return instruction_id("proposal_id", request.proposal_id)
+        if isinstance(request, body.ApproveTransfer | body.CancelTransfer):
+            return instruction_id("transfer_id", request.transfer_id)
+        if isinstance(request, body.ProposeTrust | body.ApproveTrust | body.RemoveTrust):
+            return self.account(market, request.trusted_account).id
+        if isinstance(request, body.SetAccountType):
+            return int(request.needs_two)
+        if isinstance(request, body.BindAccount):
+            return self._bound(request)
         year = getattr(request, "year", 0)
         if not 0 <= year <= YEAR_MAX:
             raise Refused(EdgeReason.INVALID_FIELD, f"year: {year} is no year")
         return int(year)
+
+    def _bound(self, request: body.BindAccount) -> int:
+        desk = self.desk(request.bound_market)
+        return self.account(desk.market, request.bound_account).id if request.bound_account else 0
 
     def prepare_operation(self, key: Key, request: body.Operation) -> Prepared:
         """The command of an operator."""

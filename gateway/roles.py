@@ -42,6 +42,8 @@ ROLES: dict[str, frozenset[str]] = {
     "GET /surrender-plan": EVERY_KEY,
     "GET /offset-headroom": EVERY_KEY,
     "GET /reversals": AUTHORITIES,
+    "GET /accounts": EVERY_KEY,
+    "GET /transfers": EVERY_KEY,
     "GET /serials": AUTHORITIES,
     "GET /issuances/duplicates": AUTHORITIES,
     "GET /holdings/at": EVERY_KEY,
@@ -71,6 +73,17 @@ ROLES: dict[str, frozenset[str]] = {
     "EnforcePledge": TRADERS,
     "ProposeReversal": AUTHORITIES,
     "ApproveReversal": AUTHORITIES,
+    "SetAccountType": AUTHORITIES,
+    "AppointRepresentative": AUTHORITIES,
+    "DismissRepresentative": AUTHORITIES,
+    "BlockAccount": AUTHORITIES,
+    "UnblockAccount": AUTHORITIES,
+    "BindAccount": AUTHORITIES,
+    "ProposeTrust": TRADERS,
+    "ApproveTrust": TRADERS,
+    "RemoveTrust": TRADERS,
+    "ApproveTransfer": TRADERS,
+    "CancelTransfer": TRADERS,
 }
 
 

@@ -386,7 +386,9 @@ cdef int epoch_start(State* s, const CommandRecord* c) except -1 nogil:
 
 cdef int instruction(State* s, const CommandRecord* c, uint64_t position) except -1 nogil:
     if not (
-        ISSUE <= c.order_type <= SET_OBLIGATION or FREEZE <= c.order_type <= APPROVE_REVERSAL
+        ISSUE <= c.order_type <= SET_OBLIGATION
+        or FREEZE <= c.order_type <= APPROVE_REVERSAL
+        or SET_ACCOUNT_TYPE <= c.order_type <= OFFSET_ANSWER
     ):
         return UNKNOWN_INSTRUCTION
     emit_answer(s, INSTRUCTED, c).order_id = position

@@ -3,7 +3,9 @@
 Units are ranges of serial numbers. In the order of the data: `blocks` is the arithmetic of ranges,
 `holdings` the state (who holds which block where, what must be surrendered), `instructions` what
 each settled item does to it (`encumbrances`: freezes and pledges; `reversals`: undone by two;
-`refusals`: why nothing is done), `store` one SQL transaction for a batch, `service` drives them,
+`accounts`: types, trusted lists, blocks; `transfers`: those that wait, by the `calendar`; `saga`
+and `two_registries`: credits kept elsewhere; `standings`: the state of all these; `refusals`: why
+nothing is done), `store` one SQL transaction for a batch, `service` drives them,
 `queries` reads the books.
 """
 

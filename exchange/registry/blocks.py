@@ -23,6 +23,7 @@ class Position(IntEnum):
     TRADING = 2
     FROZEN = 3  # by the authority
     PLEDGED = 4  # to a lender
+    PENDING = 5  # on the way to another account, or to be surrendered in another registry
 
 
 class State(IntEnum):
@@ -57,7 +58,7 @@ class Block(NamedTuple):
     position: int
     state: int
     acquired: int  # settlement number at which it came to this place
-    lender: int = 0  # PLEDGED: the account to which
+    lender: int = 0  # PLEDGED: the account to which; PENDING: the instruction that holds it
 
     @property
     def quantity(self) -> int:

@@ -13,12 +13,21 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from exchange.registry.blocks import Block, HistoryKind, Position, State, split
+from exchange.registry.standings import (
+    Act,
+    CreditHold,
+    OffsetSurrender,
+    Outgoing,
+    Standings,
+    WaitingTransfer,
+)
 
 Account = tuple[int, str, int]  # account, scheme, year
 
 
 class Place(NamedTuple):
-    """Where units lie: whose, in which position, of what; PLEDGED ones also to whom."""
+    """Where units lie: whose, in which position, of what; PLEDGED ones also to whom, PENDING ones
+    held by which instruction."""
 
     account: int
     position: int
@@ -37,6 +46,8 @@ class RegistryPosition(NamedTuple):
     block_id: int = 0
     sequence: int = 0
     time_ns: int = 0
+    message_ref: int = 0  # last number given to a message to a registry
+    messages_sent: int = 0  # up to this number they are known to be on `orders`
 
 
 class Deposit(NamedTuple):
@@ -134,6 +145,11 @@ class Changes:
         self.reversals: list[Reversal] = []
         self.holdings: list[tuple[int, int, int, int, int, int]] = []
         self.refusals: list[tuple[int, int, int, str, str, str, int]] = []
+        self.acts: list[Act] = []
+        self.transfers: dict[int, WaitingTransfer] = {}
+        self.offsets: dict[int, OffsetSurrender] = {}
+        self.holds: dict[tuple[str, int], CreditHold] = {}
+        self.messages: list[Outgoing] = []
 
     def put(self, block: Block) -> None:
         """Notes a block as it is now."""
@@ -153,7 +169,9 @@ class Holdings:
         self.deposit_ref = position.deposit_ref
         self.block_id = position.block_id
         self.sequence = position.sequence
-        self.accounts: set[int] = set()
+        self.message_ref = position.message_ref
+        self.standings = Standings()
+        self.accounts: dict[int, int] = {}  # account: participant
         self.next_serial: dict[str, int] = {}
         self.issued: dict[int, int] = defaultdict(int)  # instrument: tonnes ever
         self.totals: dict[Place, int] = defaultdict(int)
@@ -163,7 +181,7 @@ class Holdings:
         self.offsets: dict[tuple[Account, str], int] = defaultdict(int)  # by product
         self.changes = Changes()
         self._queues: dict[Place, list[tuple[int, int, Block]]] = defaultdict(list)
-        self._lenders: dict[tuple[int, int], set[int]] = defaultdict(set)  # account, instrument
+        self._lenders: dict[tuple[int, int, int], set[int]] = defaultdict(set)  # of a place
         self._before: dict[tuple[int, int, int], int] = {}  # places touched by this record
         self._count = 0
 
@@ -188,10 +206,16 @@ class Holdings:
         return self.totals.get(Place(account, position, instrument_id, lender), 0)
 
     def pledges(self, account: int, instrument_id: int) -> list[Place]:
-        """Places with what an account has pledged, by lender. O(lenders it ever had)."""
-        lenders = sorted(self._lenders.get((account, instrument_id), ()))
-        places = (Place(account, Position.PLEDGED, instrument_id, lender) for lender in lenders)
-        return [place for place in places if place in self.totals]
+        """Places with what an account has pledged, by lender. O(lenders)."""
+        return self._places(account, Position.PLEDGED, instrument_id)
+
+    def pending_tonnes(self, account: int, instrument_id: int) -> int:
+        """Tonnes of an account that are on their way. O(instructions that hold them)."""
+        return self._of_all_lenders(account, Position.PENDING, instrument_id)
+
+    def _places(self, account: int, position: int, instrument_id: int) -> list[Place]:
+        lenders = sorted(self._lenders.get((account, position, instrument_id), ()))
+        return [Place(account, position, instrument_id, lender) for lender in lenders]
 
     def oldest(self, place: Place) -> Block:
         """The block which leaves a place first; IndexError when it is empty. O(1)."""
@@ -208,9 +232,9 @@ class Holdings:
         self._before.clear()
 
     def _of_all_lenders(self, account: int, position: int, instrument_id: int) -> int:
-        if position != Position.PLEDGED:
+        if position not in (Position.PLEDGED, Position.PENDING):
             return self.held(account, position, instrument_id)
-        return sum(self.totals[place] for place in self.pledges(account, instrument_id))
+        return sum(self.totals[place] for place in self._places(account, position, instrument_id))
 
     def _touch(self, place: Place) -> None:
         key = place[:3]
@@ -220,7 +244,7 @@ class Holdings:
     def open_account(self, account: int, participant: int, settlement_number: int) -> None:
         """Opens a registry account; opening it again changes nothing. O(1)."""
         if account not in self.accounts:
-            self.accounts.add(account)
+            self.accounts[account] = participant
             self.changes.accounts.append((account, participant, settlement_number))
 
     def issue(
@@ -291,7 +315,7 @@ class Holdings:
         retired = []
         for block in self._take(source, quantity, cause):
             after = block._replace(
-                position=Position.NONE, state=state, acquired=cause.settlement_number
+                position=Position.NONE, state=state, acquired=cause.settlement_number, lender=0
             )
             self.changes.put(after)
             self._note(kind, block, source[:2], (0, Position.NONE), cause)
@@ -352,6 +376,26 @@ class Holdings:
         if surrender.rule:
             self.offsets[account, product] -= surrender.quantity
 
+    def put_transfer(self, transfer: WaitingTransfer) -> None:
+        """Takes up a waiting transfer as it is now, to be written. O(log n)."""
+        self.standings.put_transfer(transfer)
+        self.changes.transfers[transfer.instruction_id] = transfer
+
+    def put_offset(self, surrender: OffsetSurrender) -> None:
+        """Takes up a surrender of another registry's credits as it is now. O(log n)."""
+        self.standings.put_surrender(surrender)
+        self.changes.offsets[surrender.instruction_id] = surrender
+
+    def put_hold(self, hold: CreditHold) -> None:
+        """Takes up what is held for another registry's surrender as it is now. O(1)."""
+        self.standings.put_hold(hold)
+        self.changes.holds[hold.origin, hold.surrender_id] = hold
+
+    def send(self, message: Outgoing) -> None:
+        """Numbers a message to a registry; it goes out when it is written. O(1)."""
+        self.message_ref += 1
+        self.changes.messages.append(message._replace(ref=self.message_ref))
+
     def used(self, account: Account, products: Iterable[str]) -> int:
         """Offset credits of these products surrendered by an account for a year, tonnes."""
         return sum(self.offsets.get((account, product), 0) for product in products)
@@ -371,6 +415,8 @@ class Holdings:
         self.totals[source] -= quantity
         if not self.totals[source]:
             del self.totals[source], self._queues[source]
+            if source.lender:
+                self._lenders[source[:3]].discard(source.lender)
         return taken
 
     def _split(self, block: Block, quantity: int, cause: Cause) -> Block:
@@ -392,7 +438,7 @@ class Holdings:
     def _push(self, block: Block) -> None:
         place = place_of(block)
         if block.lender:
-            self._lenders[block.account, block.instrument_id].add(block.lender)
+            self._lenders[place[:3]].add(block.lender)
         heapq.heappush(self._queues[place], (block.acquired, block.first_serial, block))
         self.totals[place] += block.quantity
         self._count += 1

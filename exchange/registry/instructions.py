@@ -28,8 +28,10 @@ from exchange.messages.settlement import (
     UnitsDeposited,
     UnitsReleased,
 )
-from exchange.reference.venue import Instrument
+from exchange.reference.venue import Instrument, Market, Venue
+from exchange.registry.accounts import WITHOUT_QUANTITY, Accounts
 from exchange.registry.blocks import Block, Position, State, runs, tonnes
+from exchange.registry.calendar import Calendar
 from exchange.registry.encumbrances import Encumbrances
 from exchange.registry.holdings import Cause, Holdings, Place, Surrender
 from exchange.registry.refusals import (
@@ -40,6 +42,8 @@ from exchange.registry.refusals import (
     require_year,
 )
 from exchange.registry.reversals import Reversals
+from exchange.registry.transfers import Transfers
+from exchange.registry.two_registries import TwoRegistries
 from exchange.rulebook import (
     OffsetRule,
     Rulebook,
@@ -58,18 +62,26 @@ class Registrar:
     """Applies settled items of one market to its holdings, by the rulebook."""
 
     def __init__(
-        self, holdings: Holdings, instruments: Mapping[int, Instrument], rulebook: Rulebook
+        self, holdings: Holdings, market: Market, venue: Venue, rulebook: Rulebook
     ) -> None:
         self.holdings = holdings
-        self._instruments = instruments
+        self._instruments = instruments = {i.id: i for i in venue.instruments_of(market.code)}
         self._rulebook = rulebook
+        calendar = Calendar(rulebook, market.registry_holidays)
+        self._accounts = accounts = Accounts(holdings, rulebook, _schemes(instruments), calendar)
+        self._transfers = transfers = Transfers(holdings, accounts, calendar)
+        self._two_registries = TwoRegistries(
+            holdings, accounts, instruments, market, venue, self._admit
+        )
         encumbrances = Encumbrances(holdings)
         self.reversals = Reversals(holdings, instruments)
         self._do: dict[int, Callable[[InstructionPassed, Instrument, Cause], list[RegistryItem]]]
         self._do = {
             Instruction.ISSUE: self._issue,
             Instruction.DEPOSIT: self._deposit,
-            Instruction.TRANSFER: self._transfer,
+            Instruction.TRANSFER: transfers.transfer,
+            Instruction.APPROVE_TRANSFER: transfers.approve,
+            Instruction.CANCEL_TRANSFER: transfers.cancel,
             Instruction.SURRENDER: self._surrender,
             Instruction.CANCEL: self._cancel,
             Instruction.SET_OBLIGATION: self._set_obligation,
@@ -80,7 +92,26 @@ class Registrar:
             Instruction.ENFORCE_PLEDGE: encumbrances.enforce,
             Instruction.PROPOSE_REVERSAL: self.reversals.propose,
             Instruction.APPROVE_REVERSAL: self.reversals.approve,
+            Instruction.CARRY_OUT: lambda item, instrument, cause: [],
+            Instruction.OFFSET_REQUEST: self._two_registries.request,
+            Instruction.OFFSET_ANSWER: self._two_registries.answer,
+            **accounts.instructions,
         }
+
+    def begin_record(self, number: int, time_ns: int) -> list[RegistryItem]:
+        """What is due by the time of settlement record `number`, to be done before its items.
+
+        O(log n) for each thing due, and O(1) when there is none.
+        """
+        said: list[RegistryItem] = []
+        standings = self.holdings.standings
+        while (due := standings.next_due()) is not None and due.time_ns <= time_ns:
+            cause = Cause(number, time_ns, Instruction.CARRY_OUT.name, due.number)
+            if due.kind == "TRANSFER":
+                said += self._transfers.come_due(due.number, cause)
+            else:
+                said += self._two_registries.come_due(due.number, cause)
+        return said
 
     def apply(self, item: SettlementItem, number: int, time_ns: int) -> list[RegistryItem]:
         """What the registry says to one item of settlement record `number`. O(blocks moved x log).
@@ -148,12 +179,13 @@ class Registrar:
                     RegistryReason.UNIT_NOT_ELIGIBLE,
                     f"instrument {item.instrument_id} is not in the venue's reference data",
                 )
-            low = 0 if item.kind == Instruction.SET_OBLIGATION else 1
+            low = 0 if item.kind in WITHOUT_QUANTITY else 1
             if not low <= item.quantity <= INSTRUCTION_QUANTITY_MAX:
                 raise RefusalError(
                     RegistryReason.QUANTITY_OUT_OF_RANGE,
                     f"quantity {item.quantity} t is outside {low}..{INSTRUCTION_QUANTITY_MAX} t",
                 )
+            self._accounts.check(item, instrument)
             name = Instruction(item.kind).name
             cause = Cause(number, time_ns, name, item.instruction_id)
             return self._do[item.kind](item, instrument, cause)
@@ -205,15 +237,6 @@ class Registrar:
             item.instruction_id, item.account_id, item.instrument_id, item.quantity
         )
         return _moves(cause, item.account_id, item.account_id, item.instrument_id, moved)
-
-    def _transfer(
-        self, item: InstructionPassed, instrument: Instrument, cause: Cause
-    ) -> list[RegistryItem]:
-        require_account(self.holdings, item.argument)
-        require_free(self.holdings, item.account_id, instrument, item.quantity)
-        source = Place(item.account_id, Position.REGISTRY, item.instrument_id)
-        moved = self.holdings.move(source, item.argument, Position.REGISTRY, item.quantity, cause)
-        return _moves(cause, item.account_id, item.argument, item.instrument_id, moved)
 
     def _cancel(
         self, item: InstructionPassed, instrument: Instrument, cause: Cause
@@ -280,9 +303,8 @@ class Registrar:
         on = self._rulebook.local_date(account[1], time_ns)
         return offset_rule(self._rulebook, account[1], account[2], on, product)
 
-    def _surrender(
-        self, item: InstructionPassed, instrument: Instrument, cause: Cause
-    ) -> list[RegistryItem]:
+    def _admit(self, item: InstructionPassed, instrument: Instrument, cause: Cause) -> str:
+        """The offset rule of a surrender that may be made, "" for allowances; or RefusalError."""
         require_year("compliance year", item.argument, least=1)
         account = (item.account_id, instrument.scheme, item.argument)
         obligation = self.holdings.obligations.get(account)
@@ -298,12 +320,17 @@ class Registrar:
                 RegistryReason.SURRENDER_ABOVE_OBLIGATION,
                 f"{item.quantity} t are more than the {remaining} t still owed of {obligation} t",
             )
-        is_offset = instrument.kind == "offset"
-        if is_offset:
-            rule = self._check_offset(item, instrument, cause, obligation)
-        else:
-            self._check_vintage(item, instrument, cause)
-            rule = ""
+        if instrument.kind == "offset":
+            return self._check_offset(item, instrument, cause, obligation)
+        self._check_vintage(item, instrument, cause)
+        return ""
+
+    def _surrender(
+        self, item: InstructionPassed, instrument: Instrument, cause: Cause
+    ) -> list[RegistryItem]:
+        rule = self._admit(item, instrument, cause)
+        if rule and (instrument.kept_by or self._is_of_two(item, instrument, cause)):
+            return self._two_registries.ask(item, instrument, rule, cause)
         require_free(self.holdings, item.account_id, instrument, item.quantity)
         source = Place(item.account_id, Position.REGISTRY, item.instrument_id)
         blocks = self.holdings.retire(source, State.SURRENDERED, item.quantity, cause)
@@ -316,6 +343,11 @@ class Registrar:
             UnitsSurrendered(*told, item.argument, tonnes(run), tuple(block.range for block in run))
             for run in runs(blocks)
         ]
+
+    def _is_of_two(self, item: InstructionPassed, instrument: Instrument, cause: Cause) -> bool:
+        account = (item.account_id, instrument.scheme, item.argument)
+        rule = self._offset_rule(account, instrument.product, cause.time_ns)
+        return rule is not None and rule.two_registry_flow
 
     def _check_offset(
         self, item: InstructionPassed, instrument: Instrument, cause: Cause, obligation: int
@@ -356,6 +388,14 @@ class Registrar:
                 verdict.rule_id,
                 verdict.source,
             )
+
+
+def _schemes(instruments: Mapping[int, Instrument]) -> frozenset[str]:
+    """Whose types of accounts a market has: of its schemes, and of credits where it has some."""
+    found = {item.scheme for item in instruments.values()} | {"venue"}
+    if any(item.kind == "offset" for item in instruments.values()):
+        found.add("cn-voluntary")
+    return frozenset(found)
 
 
 def surrender_verdict(

@@ -13,11 +13,12 @@ from gateway.routes.compliance import ROUTES as COMPLIANCE
 from gateway.routes.market import ROUTES as MARKET
 from gateway.routes.operations import ROUTES as OPERATIONS
 from gateway.routes.registry import ROUTES as REGISTRY
+from gateway.routes.standings import ROUTES as STANDINGS
 from gateway.routes.table import Call, Reply, Route
 from gateway.routes.trading import ROUTES as TRADING
 
 __all__ = ["ROUTES", "Call", "Reply", "Route"]
 
 ROUTES: tuple[Route, ...] = (
-    *MARKET, *TRADING, *ACCOUNTS, *REGISTRY, *BOOKS, *COMPLIANCE, *OPERATIONS,
+    *MARKET, *TRADING, *ACCOUNTS, *REGISTRY, *STANDINGS, *BOOKS, *COMPLIANCE, *OPERATIONS,
 )  # fmt: skip

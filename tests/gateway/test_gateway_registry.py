@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from exchange.clock import Clock
 from exchange.database.connection import open_database, upgrade
 from exchange.messages.orders import (
+    CancelTransfer,
     CancelUnits,
     DepositUnits,
     IssueUnits,
@@ -138,7 +139,19 @@ async def test_units_are_issued_deposited_sold_released_and_followed_by_serial(
         moved = await huadong.instruct(
             TransferUnits(ref=0, symbol="EUA", account=102, quantity=40, to_account=103)
         )
-        assert moved.status == "DONE"
+        assert moved.status == "PENDING"  # for a day and more: 103 is no trusted account
+        (waiting,) = (await huadong.transfers("EU")).transfers
+        assert (waiting.transfer_id, waiting.state) == (moved.instruction_id, "WAITING")
+        assert waiting.due_ns - moved.transact_time_ns > 20 * 3_600 * 10**9
+        pending = {r.position: r.quantity for r in (await huadong.holdings("EU")).holdings}
+        assert pending == {"REGISTRY": 60, "PENDING": 40, "TRADING": 150}
+        stopped = await huadong.instruct(
+            CancelTransfer(ref=0, symbol="EUA", account=102, transfer_id=moved.instruction_id)
+        )
+        assert (stopped.kind, stopped.status) == ("CANCEL_TRANSFER", "DONE")
+        ended = await huadong.instruction(moved.instruction_id, "EU")
+        assert (ended.status, ended.reason, ended.text) == ("REFUSED", 664, "CANCELLED")
+        assert (await huadong.transfers("EU")).transfers == []
         retired = await huadong.instruct(
             CancelUnits(ref=0, symbol="EUA", account=102, quantity=10, beneficiary="The air",
                         reason="for good")
