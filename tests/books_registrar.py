@@ -17,6 +17,7 @@ from exchange.registry.blocks import Position
 from exchange.registry.holdings import Holdings, RegistryPosition
 from exchange.registry.instructions import Registrar
 from exchange.rulebook import Rulebook, load_rulebook
+from gateway.holdings import Holdings as View
 from tests.books_venue import VENUE
 
 EUA = 1
@@ -51,6 +52,7 @@ class Books:
         self.holdings = Holdings(RegistryPosition())
         self.registrar = Registrar(self.holdings, own, venue, rulebook)
         self.number, self.time_ns = 0, time_ns
+        self._view = View()
         for account, participant in accounts.items():
             self.record(AccountOpened(account, participant))
 
@@ -62,6 +64,8 @@ class Books:
             said += self.registrar.apply(item, self.number, self.time_ns)
         self.holdings.end_record(self.number, self.time_ns)
         self.number += 1
+        for item in said:
+            self._view.apply(item)
         return said
 
     def tell(
@@ -88,6 +92,11 @@ class Books:
         assert isinstance(said, InstructionRefused), said
         assert dict(self.holdings.totals) == before
         return RegistryReason(said.reason)
+
+    def told(self) -> dict[tuple[int, int, str], int]:
+        """Tonnes by account, instrument and position, as `registry` told them to a gateway."""
+        view = self._view
+        return {key[:3]: view.quantity(key) for key in view.keys()}  # noqa: SIM118 - no mapping
 
     def tonnes(self, account: int, instrument: int = EUA) -> dict[str, int]:
         """Tonnes of an account by position, without zeros."""

@@ -22,9 +22,11 @@ from exchange.messages.frames import Command, Instruction, Phase, command, notes
 from exchange.messages.registry import RegistryItem
 from exchange.reference.venue import Instrument, Market, Venue, check_venue
 from exchange.registry import RegistryService
+from exchange.registry.blocks import Position
 from exchange.registry.saga import AllowanceState
 from exchange.rulebook import load_rulebook
 from exchange.settlement import SettlementService
+from gateway.holdings import Holdings as View
 from tests.books_desk import act_of, decode, set_obligation
 from tests.books_venue import CCER, CEA_2024, VENUE, YANGTZE, YEAR, EnginePump, issue
 from tests.books_venue import opening as opening_of_cn
@@ -264,6 +266,22 @@ class Two:
         assert holdings.offsets.get((account, "CCER"), 0) == sum(done.values())
         assert not holdings.standings.surrenders
         assert not self.credits.registry.holdings.standings.holds
+        for side in self.sides:
+            self._check_told(side)
+
+    @staticmethod
+    def _check_told(side: Side) -> None:
+        """What `registry` says gives the same holdings, and the same use, to whoever reads it."""
+        view, holdings = View(), side.registry.holdings
+        for item in side.said():
+            view.apply(item)
+        told = {key: view.quantity(key) for key in view.keys()}  # noqa: SIM118 - no mapping
+        assert told == {
+            (place.account, place.instrument_id, Position(place.position).name, 0): quantity
+            for place, quantity in holdings.totals.items()
+        }
+        given = sum(view.surrendered.values())
+        assert given == sum(holdings.surrendered.values())
 
 
 RULES = load_rulebook()

@@ -271,6 +271,11 @@ def test_transfers_in_hundreds_keep_every_tonne() -> None:
         assert sum(books.holdings.totals.values()) == 30_000
         found = sum(books.tonnes(account).get("PENDING", 0) for account in FIRMS)
         assert found == pending
+        assert books.told() == {
+            (account, EUA, position): quantity
+            for account in FIRMS
+            for position, quantity in books.tonnes(account).items()
+        }
     books.pass_time(books.time_ns + 40 * DAY_NS)
     assert not books.holdings.standings.transfers
     assert not any("PENDING" in books.tonnes(account) for account in FIRMS)

@@ -7,17 +7,20 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from exchange.database import table_hash
+from exchange.database import Database, table_hash
 from exchange.database.schema import REGISTRY_TABLES, refusal
 from exchange.messages.frames import Instruction
 from exchange.messages.reasons import RegistryReason
 from exchange.messages.registry import CreditsHeld, InstructionRefused, OffsetSurrenderChanged
 from exchange.rebuild import rebuild
+from exchange.registry import queries as registry_queries
 from exchange.registry.blocks import Position
 from exchange.registry.saga import AllowanceState
+from exchange.rulebook import Rulebook
 from exchange.settings import OFFSET_ANSWER_HOURS_MAX
-from tests.books_desk import act_of, set_obligation
+from tests.books_desk import Desk, act_of, check, set_obligation, surrender
 from tests.books_two import (
     HOLDING,
     KEPT,
@@ -29,7 +32,16 @@ from tests.books_two import (
     answer,
     request,
 )
-from tests.books_venue import CCER, CEA_2024, YANGTZE, YEAR, issue
+from tests.books_venue import (
+    CCER,
+    CEA_2024,
+    MARKET,
+    NORTHERN,
+    VENUE,
+    YANGTZE,
+    YEAR,
+    issue,
+)
 from tests.fixtures_postgres import MakeBooks
 
 SQLITE = pytest.mark.parametrize("make_books", ["sqlite"], indirect=True)
@@ -335,3 +347,58 @@ def holds(two: Two) -> list[CreditsHeld]:
 
 def refusals(side: Side) -> list[InstructionRefused]:
     return [item for item in side.said() if isinstance(item, InstructionRefused)]
+
+
+def of_two(rules: Rulebook) -> Rulebook:
+    """The rules with the two-registry flow for CCERs of 2025."""
+    schemes = []
+    for scheme in rules.scheme:
+        changed = []
+        for rule in scheme.rules:
+            offsets = tuple(
+                replace(offset, two_registry_flow=True)
+                if offset.id == "cn-2025-2026-ccer"
+                else offset
+                for offset in rule.offset
+            )
+            changed.append(replace(rule, offset=offsets))
+        schemes.append(replace(scheme, rules=tuple(changed)))
+    return replace(rules, scheme=tuple(schemes))
+
+
+async def test_both_registries_in_one_market(
+    market_log: Any, books: Database, make_books: MakeBooks
+) -> None:
+    rules = of_two(RULES)
+    desk = Desk(market_log, books, rulebook=rules)
+    await desk.open()
+    await desk.act(
+        issue(NORTHERN, CCER, 100),
+        set_obligation(YANGTZE, YEAR, 1_000),
+        *act_of(Instruction.SET_ACCOUNT_TYPE, NORTHERN, CCER, 0, 0, "office\nccer_general_holding"),
+    )
+    unbound = await desk.refused(surrender(YANGTZE, CCER, 10))
+    assert unbound.reason == RegistryReason.CREDITS_NOT_BOUND
+    await desk.act(
+        *act_of(Instruction.BIND_ACCOUNT, YANGTZE, CCER, 0, NORTHERN, "office\nCN"),
+        *act_of(Instruction.BIND_ACCOUNT, NORTHERN, CCER, 0, YANGTZE, "office\nCN"),
+    )
+    said = await desk.act(surrender(YANGTZE, CCER, 10))
+    assert [(type(item).__name__, getattr(item, "state", "")) for item in said] == [
+        ("OffsetSurrenderChanged", "ASKED"),
+        ("CreditsHeld", "FROZEN"),
+        ("OffsetSurrenderChanged", "BOOKED"),
+        ("CreditsHeld", "RETIRED"),
+        ("OffsetSurrenderChanged", "DONE"),
+    ]
+    too_many = await desk.act(surrender(YANGTZE, CCER, 50))
+    assert [item.reason for item in too_many if isinstance(item, InstructionRefused)] == [
+        RegistryReason.OFFSET_CAP_EXCEEDED  # 5 percent of 1,000 t, of which 10 t are used
+    ]
+    (row,) = await registry_queries.compliance_of(books, 1, YANGTZE)
+    assert (row.surrendered, row.offsets) == (10, 10)
+    await check(desk)
+    again = await make_books()
+    rebuilt = await rebuild(market_log, MARKET, VENUE, again, rulebook=rules)
+    assert rebuilt == await table_hash(books, 1)
+    await desk.close()
