@@ -24,7 +24,7 @@ from exchange.reference.venue import Instrument, Market, Venue, check_venue
 from exchange.registry import RegistryService
 from exchange.registry.blocks import Position
 from exchange.registry.saga import AllowanceState
-from exchange.rulebook import load_rulebook
+from exchange.rulebook import Rulebook, load_rulebook
 from exchange.settlement import SettlementService
 from gateway.holdings import Holdings as View
 from tests.books_desk import act_of, decode, set_obligation
@@ -316,3 +316,20 @@ def answer(word: str, number: int, quantity: int) -> list[bytes]:
         ),
         *notes(f"{word}\nCN\n{YANGTZE}\n{CCER}\n0\n"),
     ]
+
+
+def of_two(rules: Rulebook) -> Rulebook:
+    """The rules with the two-registry flow for CCERs of 2025."""
+    schemes = []
+    for scheme in rules.scheme:
+        changed = []
+        for rule in scheme.rules:
+            offsets = tuple(
+                msgspec.structs.replace(offset, two_registry_flow=True)
+                if offset.id == "cn-2025-2026-ccer"
+                else offset
+                for offset in rule.offset
+            )
+            changed.append(msgspec.structs.replace(rule, offset=offsets))
+        schemes.append(msgspec.structs.replace(scheme, rules=tuple(changed)))
+    return msgspec.structs.replace(rules, scheme=tuple(schemes))

@@ -16,13 +16,17 @@ from exchange.messages.orders import (
     ApproveTransfer,
     BindAccount,
     BlockAccount,
+    FreezeUnits,
     Instruction,
     IssueUnits,
     ProposeTrust,
     SetAccountType,
+    SetObligation,
+    SurrenderUnits,
     TransferUnits,
     UnblockAccount,
 )
+from exchange.rulebook import load_rulebook
 from gateway.cli import build
 from gateway.client import (
     BadRequestError,
@@ -32,6 +36,7 @@ from gateway.client import (
     RegistryRefusedError,
     save_key,
 )
+from tests.books_two import of_two
 from tests.gateway.conftest import House
 from tests.gateway.test_gateway_registry import ClockOnDay, whole_house
 
@@ -132,6 +137,41 @@ async def test_blocks_and_what_the_edge_refuses(whole: House) -> None:
         await operator.instruct(BindAccount(**EUA, bound_account=203, bound_market="CN"))
         (row,) = (await yangtze.accounts("EU")).accounts
         assert (row.bound_market, row.bound_account) == ("CN", 203)
+
+
+async def test_a_surrender_over_two_registries(tmp_path: Path) -> None:
+    ccer = {"ref": 0, "symbol": "CCER"}
+    rules = of_two(load_rulebook())
+    async with (
+        whole_house(tmp_path, ClockOnDay(WEDNESDAY), rulebook=rules) as house,
+        house.client("operator") as operator,
+        house.client("compliance") as compliance,
+        house.client("yangtze") as yangtze,
+    ):
+        await compliance.instruct(
+            SetObligation(ref=0, symbol="CEA-2025", account=203, quantity=1_000, year=2025)
+        )
+        surrender = SurrenderUnits(**ccer, account=203, quantity=10, year=2025)
+        assert await reason_of(yangtze, surrender) == 666
+        await operator.instruct(IssueUnits(**ccer, account=202, quantity=100, year=2025))
+        await operator.instruct(
+            SetAccountType(**ccer, account=202, account_type="ccer_general_holding")
+        )
+        for account, other in ((202, 203), (203, 202)):
+            await operator.instruct(
+                BindAccount(**ccer, account=account, bound_account=other, bound_market="CN")
+            )
+        done = await yangtze.instruct(surrender)
+        assert (done.kind, done.status, done.quantity) == ("SURRENDER", "DONE", 10)
+        (owed,) = (await yangtze.holdings()).obligations
+        assert owed.surrendered == {"CCER": 10}
+        held = {row.position: row.quantity for row in (await operator.holdings("CN")).holdings}
+        assert held == {"REGISTRY": 90}
+        too_many = SurrenderUnits(**ccer, account=203, quantity=40, year=2025)
+        await operator.instruct(FreezeUnits(**ccer, account=202, quantity=80, reference="(2026) 7"))
+        with pytest.raises(RegistryRefusedError, match="80 t are frozen") as refused:
+            await yangtze.instruct(too_many)
+        assert refused.value.reason == 610  # the reason of the other registry
 
 
 async def test_the_command_line(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from exchange.messages.orders import (
     TransferUnits,
 )
 from exchange.registry.service import RegistryService
+from exchange.rulebook import Rulebook
 from exchange.settlement.service import SettlementService
 from gateway.cli import build
 from gateway.cli.plans import print_headroom, print_plan
@@ -69,7 +70,10 @@ async def whole(tmp_path: Path) -> AsyncIterator[House]:
 
 @asynccontextmanager
 async def whole_house(
-    tmp_path: Path, clock: Clock, offset_headroom: Literal["show", "enforce"] = "show"
+    tmp_path: Path,
+    clock: Clock,
+    offset_headroom: Literal["show", "enforce"] = "show",
+    rulebook: Rulebook | None = None,
 ) -> AsyncIterator[House]:
     venue, keys = demo_venue()
     instruments = tuple(
@@ -83,7 +87,11 @@ async def whole_house(
     await house.start()
     for market in venue.market:
         house.run(SettlementService(house.log, market, database, clock=house.clock))
-        house.run(RegistryService(house.log, market, venue, database, clock=house.clock))
+        house.run(
+            RegistryService(
+                house.log, market, venue, database, clock=house.clock, rulebook=rulebook
+            )
+        )
     try:
         yield house
     finally:

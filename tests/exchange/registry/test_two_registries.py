@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 
 from exchange.database import Database, table_hash
 from exchange.database.schema import REGISTRY_TABLES, refusal
@@ -18,7 +17,6 @@ from exchange.rebuild import rebuild
 from exchange.registry import queries as registry_queries
 from exchange.registry.blocks import Position
 from exchange.registry.saga import AllowanceState
-from exchange.rulebook import Rulebook
 from exchange.settings import OFFSET_ANSWER_HOURS_MAX
 from tests.books_desk import Desk, act_of, check, set_obligation, surrender
 from tests.books_two import (
@@ -30,6 +28,7 @@ from tests.books_two import (
     Side,
     Two,
     answer,
+    of_two,
     request,
 )
 from tests.books_venue import (
@@ -156,6 +155,9 @@ async def tell(two: Two, story: Story, at: int) -> None:
     after = await two.states()
     (new,) = after.keys() - before.keys()
     assert after[new] == end, (story.__name__, at)
+    done = sum(state == DONE for state in after.values())
+    holdings = two.allowances.registry.holdings  # in memory, not only in the books
+    assert holdings.used((YANGTZE, "cn-national", YEAR), ("CCER",)) == 10 * done
     await two.restore_time()
 
 
@@ -347,23 +349,6 @@ def holds(two: Two) -> list[CreditsHeld]:
 
 def refusals(side: Side) -> list[InstructionRefused]:
     return [item for item in side.said() if isinstance(item, InstructionRefused)]
-
-
-def of_two(rules: Rulebook) -> Rulebook:
-    """The rules with the two-registry flow for CCERs of 2025."""
-    schemes = []
-    for scheme in rules.scheme:
-        changed = []
-        for rule in scheme.rules:
-            offsets = tuple(
-                replace(offset, two_registry_flow=True)
-                if offset.id == "cn-2025-2026-ccer"
-                else offset
-                for offset in rule.offset
-            )
-            changed.append(replace(rule, offset=offsets))
-        schemes.append(replace(scheme, rules=tuple(changed)))
-    return replace(rules, scheme=tuple(schemes))
 
 
 async def test_both_registries_in_one_market(
