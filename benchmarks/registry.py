@@ -36,7 +36,7 @@ from exchange.database import schema as tables
 from exchange.messages.frames import Instruction
 from exchange.messages.registry import UnitsSurrendered
 from exchange.messages.settlement import InstructionPassed
-from exchange.reference.venue import Instrument
+from exchange.reference.venue import Instrument, Market, Venue
 from exchange.registry.blocks import HistoryKind, Position
 from exchange.registry.instructions import Registrar
 from exchange.registry.queries import holdings_of, serial_history, tonnes_at
@@ -47,6 +47,8 @@ from exchange.rulebook.selection import rules_in_force
 
 MARKET = 1
 CEA = Instrument(12, "CN", "CEA-2025", "CEA", "cn-national", "allowance", vintage=2025)
+CHINA = Market("CN", MARKET, "CNY", time_zone="Asia/Shanghai")
+VENUE = Venue("benchmark", (CHINA,), (CEA,))
 BLOCK_T = 20
 BIG = 1  # the account with many blocks
 BIG_BLOCKS = 10_000
@@ -148,7 +150,7 @@ def statements(shape: Shape) -> list[str]:
         f"INSERT INTO programme VALUES ('CEA', {MARKET}, {accounts * each + 1})",
         f"INSERT INTO registry_position VALUES ({MARKET}, 0, {accounts * (splits + 1)}, 0, 0, 0, "
         f"{accounts * (2 * splits + 1)}, {accounts * (2 * splits + 1)}, "
-        f"{BEGIN_NS + accounts * (splits + 1) * STEP_NS})",
+        f"{BEGIN_NS + accounts * (splits + 1) * STEP_NS}, 0, 0)",
     ]
 
 
@@ -246,7 +248,7 @@ async def surrender_large(database: Database, store: RegistryStore, shape: Shape
     before, begin = _memory(), time.perf_counter()
     loaded = await store.load()
     load, memory = time.perf_counter() - begin, _memory() - before
-    registrar = Registrar(loaded.holdings, {CEA.id: CEA}, load_rulebook())
+    registrar = Registrar(loaded.holdings, CHINA, VENUE, load_rulebook())
     position = loaded.position
     held = loaded.holdings.held(BIG, Position.REGISTRY, CEA.id)
     loaded.holdings.set_year((BIG, CEA.scheme, YEAR), YearFigures(verified=held))

@@ -1,7 +1,7 @@
 """Who holds which serial numbers: a pure projection of `registry`.
 
 A holding is (account, instrument, position) and a set of serial ranges of one programme, neighbours
-joined. The position is REGISTRY, TRADING, FROZEN or, with the lender's account, PLEDGED.
+joined. The position is REGISTRY, TRADING, FROZEN, PENDING or, with the lender's account, PLEDGED.
 """
 
 from __future__ import annotations
@@ -13,11 +13,15 @@ from typing import Any, NamedTuple
 from exchange.messages.executions import UnitRange
 from exchange.messages.registry import (
     AllocationReturned,
+    CreditsHeld,
     EncumbranceChanged,
+    OffsetSurrenderChanged,
     ProjectRegistered,
     Range,
     RegistryItem,
     ReversalProposed,
+    TransferEnded,
+    TransferWaits,
     UnitsAllocated,
     UnitsCancelled,
     UnitsCarriedOver,
@@ -34,6 +38,7 @@ REGISTRY = "REGISTRY"
 TRADING = "TRADING"
 FROZEN = "FROZEN"
 PLEDGED = "PLEDGED"
+PENDING = "PENDING"
 
 MOVES: dict[str, tuple[str, str]] = {
     "TRADE": (TRADING, TRADING),
@@ -124,6 +129,7 @@ class Holdings:
         self.proposals: dict[int, ReversalProposed] = {}  # reversals not approved, by instruction
         self.projects: dict[int, ProjectRegistered] = {}
         self._made: dict[str, tuple[list[int], list[Made]]] = {}  # by first serial issued
+        self._counted: set[int] = set()  # open surrenders over two registries that count already
 
     def apply(self, item: RegistryItem) -> None:
         """One item of a registry record; ValueError if it contradicts what came before."""
@@ -162,6 +168,10 @@ class Holdings:
             self._put(HoldingKey(item.account_id, item.instrument_id, REGISTRY), item.ranges)
         elif isinstance(item, YearFigures):
             self.years[item.account_id, item.scheme, item.year] = item
+        elif isinstance(item, TransferWaits | TransferEnded | CreditsHeld):
+            self._pend(item)
+        elif isinstance(item, OffsetSurrenderChanged):
+            self._count(item)
 
     def given(self, account: int, year: int, instruments: Iterable[int]) -> int:
         """Tonnes of these instruments that an account surrendered for a year. O(instruments)."""
@@ -174,6 +184,37 @@ class Holdings:
             for (_, of_year, instrument), quantity in self.surrendered.items()
             if of_year == year and instrument in instruments
         )
+
+    def _pend(self, item: TransferWaits | TransferEnded | CreditsHeld) -> None:
+        """Units go into the pending position, or out of it."""
+        free = HoldingKey(item.account_id, item.instrument_id, REGISTRY)
+        pending = free._replace(position=PENDING)
+        if isinstance(item, TransferWaits) or (
+            isinstance(item, CreditsHeld) and item.state == "FROZEN"
+        ):
+            self._take(free, item.ranges)
+            self._put(pending, item.ranges)
+            return
+        self._take(pending, item.ranges)
+        if isinstance(item, TransferEnded):
+            heir = item.to_account if item.outcome == "DONE" else item.account_id
+            self._put(free._replace(account=heir), item.ranges)
+        elif item.state == "RELEASED":
+            self._put(free, item.ranges)
+
+    def _count(self, item: OffsetSurrenderChanged) -> None:
+        """A surrender over two registries counts from now on, or no longer."""
+        was_counted = item.instruction_id in self._counted
+        key = (item.account_id, item.year, item.instrument_id)
+        change = item.quantity * (item.is_counted - was_counted)
+        if change:
+            self.surrendered[key] = self.surrendered.get(key, 0) + change
+            used = self.used.setdefault(key, {})
+            used[0] = used.get(0, 0) + change
+        if item.is_counted and item.state != "DONE":
+            self._counted.add(item.instruction_id)
+        else:
+            self._counted.discard(item.instruction_id)
 
     def _propose(self, item: ReversalProposed) -> None:
         """Takes up a proposal, and forgets those which nobody can approve any more."""

@@ -1,9 +1,10 @@
 """The text of an instruction to the registry, as the NOTE commands that follow it.
 
 A cancellation says its beneficiary and its reason; what freezes, pledges or undoes says the key
-that gave it and a reference or reason, so that the books name who it was: two lines each. What a
-project is, and of which project credits are, is JSON. The steps of a compliance year say the key,
-and what else they need as a name and a value a line.
+that gave it and a reference or reason, so that the books name who it was. So do those about an
+account, and a transfer, which a second key may have to approve: two lines each. What a project is,
+and of which project credits are, is JSON. The steps of a compliance year say the key, and what else
+they need as a name and a value a line.
 """
 
 from __future__ import annotations
@@ -31,7 +32,21 @@ YearStep = (
 )
 YEAR_STEPS = get_args(YearStep)
 ALLOCATION_WORDS = ("stage", "method", "sector", "base", "balance", "intensity")
-REFERENCE_NEEDED = (body.FreezeUnits, body.UnfreezeUnits, body.EnforcePledge)
+REFERENCE_NEEDED = (
+    body.FreezeUnits,
+    body.UnfreezeUnits,
+    body.EnforcePledge,
+    body.BlockAccount,
+    body.UnblockAccount,
+)
+KEY_ONLY = (
+    body.TransferUnits,
+    body.ProposeTrust,
+    body.ApproveTrust,
+    body.RemoveTrust,
+    body.ApproveTransfer,
+    body.CancelTransfer,
+)
 REFERENCE_ALLOWED = (body.PledgeUnits, body.ReleasePledge)
 
 
@@ -49,7 +64,13 @@ def instruction_notes(key: Key, request: body.Instruction, market: Market) -> li
         if not request.reason.strip():
             raise Refused(RegistryReason.REFERENCE_MISSING)
         return _two_lines(key.id, request.reason, "reason")
-    if isinstance(request, body.ApproveReversal):
+    if isinstance(request, body.SetAccountType):
+        return _two_lines(key.id, request.account_type, "account_type")
+    if isinstance(request, body.AppointRepresentative | body.DismissRepresentative):
+        return _two_lines(key.id, request.representative, "representative")
+    if isinstance(request, body.BindAccount):
+        return _two_lines(key.id, request.bound_market, "bound_market")
+    if isinstance(request, (body.ApproveReversal, *KEY_ONLY)):
         return _two_lines(key.id, "", "key")
     if isinstance(request, body.RegisterProject):
         return _json(request.details, "details")

@@ -21,11 +21,15 @@ from exchange.messages.frames import (
     event_rows,
     order_id_of,
 )
-from exchange.messages.reasons import reason_text
+from exchange.messages.reasons import RegistryReason, reason_text
 from exchange.messages.registry import (
+    CreditsHeld,
     InstructionRefused,
+    OffsetSurrenderChanged,
     RegistryItem,
     RegistryRecord,
+    TransferEnded,
+    TransferWaits,
     UnitsMoved,
 )
 from exchange.reference.venue import Venue
@@ -35,6 +39,9 @@ from gateway.reports import label_text
 _WATCHED = np.zeros(256, np.bool_)
 _WATCHED[[Event.INSTRUCTED, Event.REJECTED, Event.UNITS_RELEASED, Event.UNITS_DEPOSITED]] = True
 RELEASE = "RELEASE"
+_OWN = (Instruction.CARRY_OUT, Instruction.OFFSET_REQUEST, Instruction.OFFSET_ANSWER)
+"""What registries say to each other and to themselves: nobody asks where it stands."""
+
 _KIND_WORD = {kind.value: kind.name for kind in Instruction}
 
 
@@ -62,11 +69,26 @@ class InstructionState:
     @property
     def status(self) -> str:
         """PENDING, DONE or REFUSED."""
-        if self.reason or isinstance(self.item, InstructionRefused):
+        if self.reason or isinstance(self.item, InstructionRefused) or self.text:
             return "REFUSED"
         if self.item is None or (self.kind == "DEPOSIT" and not self.has_arrived):
             return "PENDING"
-        return "DONE"
+        is_asked = isinstance(self.item, OffsetSurrenderChanged) and self.item.state != "DONE"
+        return "PENDING" if self.waits or is_asked else "DONE"
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is a transfer that waits for approval or for its time."""
+        item = self.item
+        return isinstance(item, TransferWaits) and item.instruction_id == self.instruction_id
+
+    @property
+    def text(self) -> str:
+        """How a transfer that did not come about ended, and why."""
+        item = self.item
+        if isinstance(item, TransferEnded) and item.instruction_id == self.instruction_id:
+            return "" if item.outcome == "DONE" else f"{item.outcome} {item.text}".strip()
+        return ""
 
 
 class Instructions:
@@ -83,6 +105,8 @@ class Instructions:
         """What the engine heard. O(events)."""
         for row in event_rows(part.events[_WATCHED[part.events["kind"]]]):
             position = order_id_of(part.input_offset, row.command_index)
+            if row.kind == Event.INSTRUCTED and row.order_type in _OWN:
+                continue
             if row.kind == Event.INSTRUCTED:
                 self._heard(self._state(position), position, row, part.time_ns)
             elif row.kind == Event.UNITS_DEPOSITED:
@@ -102,6 +126,12 @@ class Instructions:
     def apply_registry(self, record: RegistryRecord) -> None:
         """What the registry did. O(items)."""
         for item in record.items:
+            if isinstance(item, CreditsHeld):
+                continue
+            if isinstance(item, TransferEnded) and item.ended_by:
+                self._done(self._state(item.ended_by), item, record.time_ns)
+            if isinstance(item, TransferWaits) and item.approval_id:
+                self._done(self._state(item.approval_id), item, record.time_ns)
             if isinstance(item, UnitsMoved):
                 if item.cause == "TRADE":
                     continue
@@ -109,11 +139,21 @@ class Instructions:
                 state = self._release(item.cause_id) if is_release else self._state(item.cause_id)
             else:
                 state = self._state(item.instruction_id)
-            state.item = item
-            state.time_ns = record.time_ns
-            if state.instruction_id:
-                self._on_change(state.instruction_id)
+            self._done(state, item, record.time_ns)
         self._forget()
+
+    def _done(self, state: InstructionState, item: RegistryItem, time_ns: int) -> None:
+        state.item = item
+        state.time_ns = time_ns
+        if state.instruction_id:
+            self._on_change(state.instruction_id)
+
+    def is_answered(self, instruction_id: int) -> bool:
+        """Whether more than waiting for a long time is to come. O(1)."""
+        state = self._states.get(instruction_id)
+        if state is None or not state.kind:
+            return False
+        return state.status != "PENDING" or state.waits
 
     def report(self, instruction_id: int) -> InstructionReport | None:
         """Where an instruction stands; None if the engine has not heard it (yet)."""
@@ -121,7 +161,9 @@ class Instructions:
         if state is None or not state.kind:
             return None
         item = state.item
-        reason, text, rule, source = state.reason, "", "", ""
+        reason, text, rule, source = state.reason, state.text, "", ""
+        if text:
+            reason = RegistryReason.TRANSFER_STOPPED
         if isinstance(item, InstructionRefused):
             reason, text, rule, source = item.reason, item.text, item.rule, item.source
         row = reason_text(reason) if reason else None
@@ -144,6 +186,7 @@ class Instructions:
             text=text or (row.text if row else ""),
             rule=rule,
             source=source,
+            due_ns=item.due_ns if isinstance(item, TransferWaits) and state.waits else 0,
         )
 
     def _heard(self, state: InstructionState, position: int, row: EventRow, time_ns: int) -> None:

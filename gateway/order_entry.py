@@ -71,6 +71,17 @@ INSTRUCTION = {
     body.AssessYear: Instruction.ASSESS,
     body.ApplyCarryOver: Instruction.APPLY_CARRY_OVER,
     body.CarryOver: Instruction.CARRY_OVER,
+    body.SetAccountType: Instruction.SET_ACCOUNT_TYPE,
+    body.AppointRepresentative: Instruction.APPOINT_REPRESENTATIVE,
+    body.DismissRepresentative: Instruction.DISMISS_REPRESENTATIVE,
+    body.BlockAccount: Instruction.BLOCK_ACCOUNT,
+    body.UnblockAccount: Instruction.UNBLOCK_ACCOUNT,
+    body.ProposeTrust: Instruction.PROPOSE_TRUST,
+    body.ApproveTrust: Instruction.APPROVE_TRUST,
+    body.RemoveTrust: Instruction.REMOVE_TRUST,
+    body.ApproveTransfer: Instruction.APPROVE_TRANSFER,
+    body.CancelTransfer: Instruction.CANCEL_TRANSFER,
+    body.BindAccount: Instruction.BIND_ACCOUNT,
 }
 FOREIGN_ACCOUNTS_FOR = ("operator", "authority", "verifier")
 FOR_EMITTERS = (body.SurrenderUnits, body.ReportEmissions, body.ApplyCarryOver)
@@ -349,10 +360,22 @@ class OrderEntry:
             return request.project
         if isinstance(request, body.CarryOver):
             return instruction_id("application_id", request.application_id)
+        if isinstance(request, body.ApproveTransfer | body.CancelTransfer):
+            return instruction_id("transfer_id", request.transfer_id)
+        if isinstance(request, body.ProposeTrust | body.ApproveTrust | body.RemoveTrust):
+            return self.account(market, request.trusted_account).id
+        if isinstance(request, body.SetAccountType):
+            return int(request.needs_two)
+        if isinstance(request, body.BindAccount):
+            return self._bound(request)
         year = getattr(request, "year", 0)
         if not 0 <= year <= YEAR_MAX:
             raise Refused(EdgeReason.INVALID_FIELD, f"year: {year} is no year")
         return int(year)
+
+    def _bound(self, request: body.BindAccount) -> int:
+        desk = self.desk(request.bound_market)
+        return self.account(desk.market, request.bound_account).id if request.bound_account else 0
 
     def prepare_operation(self, key: Key, request: body.Operation) -> Prepared:
         """The command of an operator."""
@@ -543,8 +566,8 @@ def tonnes(value: int | str) -> int:
 
 
 def _asked(request: body.Instruction) -> int:
-    """The tonnes of an instruction; an assessment has none, and emissions may be none."""
-    if isinstance(request, body.AssessYear):
+    """The tonnes of an instruction: some have none, and emissions may be none."""
+    if isinstance(request, body.AssessYear | body.AccountBody):
         return 0
     if isinstance(request, NONE_ALLOWED) and not to_tonnes(request.quantity):
         return 0

@@ -51,6 +51,8 @@ ROLES: dict[str, frozenset[str]] = {
     "GET /offset-headroom": HOLDERS,
     "GET /compliance-year": EVERY_KEY,
     "GET /reversals": AUTHORITIES,
+    "GET /accounts": EVERY_KEY,
+    "GET /transfers": EVERY_KEY,
     "GET /serials": AUTHORITIES,
     "GET /issuances/duplicates": AUTHORITIES,
     "GET /holdings/at": HOLDERS,
@@ -90,6 +92,17 @@ ROLES: dict[str, frozenset[str]] = {
     "AssessYear": AUTHORITY,
     "ApplyCarryOver": TRADERS,
     "CarryOver": AUTHORITY,
+    "SetAccountType": AUTHORITIES,
+    "AppointRepresentative": AUTHORITIES,
+    "DismissRepresentative": AUTHORITIES,
+    "BlockAccount": AUTHORITIES,
+    "UnblockAccount": AUTHORITIES,
+    "BindAccount": AUTHORITIES,
+    "ProposeTrust": TRADERS,
+    "ApproveTrust": TRADERS,
+    "RemoveTrust": TRADERS,
+    "ApproveTransfer": TRADERS,
+    "CancelTransfer": TRADERS,
 }
 
 

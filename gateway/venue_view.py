@@ -39,6 +39,7 @@ from gateway.holdings import Holdings
 from gateway.instructions import Instructions
 from gateway.reports import Reported, Reports
 from gateway.requests import PARTICIPANT_SESSIONS, Original, Requests
+from gateway.standings import Standings
 
 SLICE_NS = 5_000_000  # the loop is given back at least this often while catching up
 READ_WAIT_S = 0.5
@@ -92,6 +93,7 @@ class MarketView:
         self.positions = Positions()
         self.auctions = Auctions()
         self.holdings = Holdings()
+        self.standings = Standings()
         self.instructions = Instructions(venue, market.code, self._instruction_changed)
         self.requests = Requests()
         self.last_ref: dict[int, int] = {}  # session -> highest ref on the log, answered or not
@@ -155,12 +157,15 @@ class MarketView:
             self._arrivals.setdefault(offset, []).append((interface, arrived_ns))
 
     async def wait_instruction(self, instruction_id: int, timeout_s: float) -> None:
-        """Returns when the instruction is no longer PENDING, or after the time."""
+        """Returns when the registry has answered the instruction, or after the time.
+
+        A transfer that waits for another day is answered; a surrender that waits for another
+        registry is not.
+        """
         deadline = asyncio.get_running_loop().time() + timeout_s
         while True:
-            report = self.instructions.report(instruction_id)
             rest = deadline - asyncio.get_running_loop().time()
-            if (report is not None and report.status != "PENDING") or rest <= 0:
+            if self.instructions.is_answered(instruction_id) or rest <= 0:
                 return
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             waiters = self._instruction_waiters.setdefault(instruction_id, [])
@@ -299,6 +304,7 @@ class MarketView:
         self._registry_number += 1
         for item in record.items:
             self.holdings.apply(item)
+            self.standings.apply(item)
         self.instructions.apply_registry(record)
 
     def _instruction_changed(self, instruction_id: int) -> None:

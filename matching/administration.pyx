@@ -389,6 +389,7 @@ cdef int instruction(State* s, const CommandRecord* c, uint64_t position) except
         ISSUE <= c.order_type <= CANCEL
         or FREEZE <= c.order_type <= REGISTER_PROJECT
         or REPORT_EMISSIONS <= c.order_type <= CARRY_OVER
+        or SET_ACCOUNT_TYPE <= c.order_type <= OFFSET_ANSWER
     ):
         return UNKNOWN_INSTRUCTION
     emit_answer(s, INSTRUCTED, c).order_id = position

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from exchange import topics
+from exchange.clock import Clock
 from exchange.database import Database, table_hash
 from exchange.ledger import CASH
 from exchange.messages.frames import Instruction, notes
@@ -18,6 +19,7 @@ from exchange.messages.registry import (
 )
 from exchange.registry import RegistryService
 from exchange.registry import queries as registry_queries
+from exchange.rulebook import Rulebook
 from exchange.settlement import SettlementService
 from exchange.settlement.queries import ledger_balances, prove_ledger
 from tests.books_venue import (
@@ -38,10 +40,17 @@ decode = msgspec.msgpack.Decoder(RegistryRecord).decode
 class Desk:
     """The whole way in steps: engine, settlement, registry, until nothing moves any more."""
 
-    def __init__(self, log: Any, books: Database) -> None:
+    def __init__(
+        self,
+        log: Any,
+        books: Database,
+        *,
+        rulebook: Rulebook | None = None,
+        clock: Clock | None = None,
+    ) -> None:
         self.log, self.books, self.pump = log, books, EnginePump(log)
         self.settlement = SettlementService(log, MARKET, books)
-        self.registry = RegistryService(log, MARKET, VENUE, books)
+        self.registry = RegistryService(log, MARKET, VENUE, books, rulebook=rulebook, clock=clock)
         self.stop = asyncio.Event()
 
     async def open(self) -> None:

@@ -40,10 +40,10 @@ CAP = 61_728
 class EnginePump:
     """Applies what stands on `orders` with the real engine and puts the answer on `events`."""
 
-    def __init__(self, log: Any, time_ns: int = ACT_NS) -> None:
+    def __init__(self, log: Any, time_ns: int = ACT_NS, market: Market = MARKET) -> None:
         self.log, self.engine, self.chain = log, Engine(), GENESIS
-        self.orders = topics.orders(MARKET.partition)
-        self.events = topics.events(MARKET.partition)
+        self.orders = topics.orders(market.partition)
+        self.events = topics.events(market.partition)
         self.time_ns = time_ns
         self.batch = 0
         self.sessions: dict[int, int] = {}

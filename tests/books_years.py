@@ -11,7 +11,7 @@ import msgspec
 from exchange.messages.frames import Instruction
 from exchange.messages.registry import InstructionRefused, RegistryItem, YearFigures
 from exchange.messages.settlement import AccountOpened, InstructionPassed
-from exchange.reference.venue import Instrument
+from exchange.reference.venue import Instrument, Market, Venue
 from exchange.registry.holdings import Holdings, RegistryPosition
 from exchange.registry.instructions import Registrar
 from exchange.registry.years import Figures
@@ -52,6 +52,8 @@ INSTRUMENTS = {
     at: Instrument(at, "X", symbol, product, scheme, kind, vintage, generation)  # type: ignore[arg-type]
     for at, (symbol, product, scheme, kind, vintage, generation) in enumerate(_NAMES, 1)
 }
+MARKET = Market("X", 1, "CNY")
+VENUE = Venue("years", (MARKET,), tuple(INSTRUMENTS.values()))
 BY_SYMBOL = {item.symbol: item for item in INSTRUMENTS.values()}
 _Item = TypeVar("_Item")
 
@@ -72,7 +74,7 @@ class Office:
 
     def __init__(self, day: str = "2025-03-01", rulebook: Rulebook | None = None) -> None:
         self.rulebook = rulebook or _rulebook()
-        self.registrar = Registrar(Holdings(RegistryPosition()), INSTRUMENTS, self.rulebook)
+        self.registrar = Registrar(Holdings(RegistryPosition()), MARKET, VENUE, self.rulebook)
         self.holdings = self.registrar.holdings
         self.number = 0
         self.time_ns = at(day)

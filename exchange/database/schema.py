@@ -7,7 +7,8 @@ ids are positions in the log, so every row can be followed to its cause. The tab
     registry     registry_position, programme, registry_account, project, block, block_history,
                  deposit, holding, compliance_year, emissions, allocation, assessment, surrender,
                  surrender_credit, carry_over_application, carry_over, cancellation, encumbrance,
-                 reversal_proposal, reversal, refusal, registry_outbox
+                 reversal_proposal, reversal, account_act, waiting_transfer, offset_surrender,
+                 credit_hold, refusal, registry_outbox, registry_message
     operations   reconciliation, opening_override: what people and watches found and did, which is
                  no function of the log
 """
@@ -147,6 +148,8 @@ registry_position = _table(
     _value("block_id"),  # last id given to a block
     _value("sequence"),  # last number given to a row of history
     _value("time_ns"),
+    _value("message_ref"),  # last number given to a message to a registry
+    _value("messages_sent"),  # up to this number they are known to be on `orders`
 )
 
 programme = _table(
@@ -177,12 +180,12 @@ block = _table(
     _value("position", SmallInteger),  # a `blocks.Position`
     _value("state", SmallInteger),  # a `blocks.State`
     _value("acquired"),  # settlement number at which it came to this place
-    _value("lender"),  # PLEDGED: the account to which; else 0
+    _value("lender"),  # PLEDGED: the account to which; PENDING: by which instruction; else 0
     _value("project", Integer),  # of credits: its number; 0 = not stated
     _value("period_from", Integer),  # YYYYMMDD, first day of the reductions; 0 = not stated
     _value("period_to", Integer),  # the last
     CheckConstraint("first_serial >= 1 AND first_serial <= last_serial", name="range"),
-    CheckConstraint("(position = 4) = (lender <> 0)", name="pledged"),
+    CheckConstraint("(position IN (4, 5)) = (lender <> 0)", name="pledged"),
     Index(None, "programme", "first_serial", unique=True),
 )
 
@@ -227,7 +230,9 @@ holding = _table(
     _key("market", SmallInteger),
     _key("account"),
     _key("instrument_id", Integer),
-    _key("position", SmallInteger),  # a `blocks.Position`; PLEDGED to whomever
+    _key(
+        "position", SmallInteger
+    ),  # a `blocks.Position`; PLEDGED to whomever, PENDING for whatever
     _key("time_ns"),  # never falls from one settlement record to the next
     _key("settlement_number"),
     _value("quantity"),  # tonnes there from this settlement record on, until the next row
@@ -462,6 +467,84 @@ reversal = _table(
     Index(None, "market", "original", unique=True),
 )
 
+account_act = _table(
+    "account_act",
+    _key("market", SmallInteger),
+    _key("instruction_id"),
+    _value("kind", SmallInteger),  # a `frames.Instruction`
+    _value("account"),
+    _value("other"),  # the trusted or bound account; of a type: 1 = transfers need two persons
+    _value("given_by", Text),  # the key
+    _value("text", Text),  # the type, the representative's key, the reference or the market
+    _value("eutl_code", String(16)),
+    _value("effective_ns"),
+    _value("time_ns"),
+)
+
+waiting_transfer = _table(
+    "waiting_transfer",
+    _key("market", SmallInteger),
+    _key("instruction_id"),
+    _value("account"),
+    _value("to_account"),
+    _value("instrument_id", Integer),
+    _value("quantity"),
+    _value("state", SmallInteger),  # a `standings.TransferState`
+    _value("given_by", Text),  # a key
+    _value("approved_by", Text),  # another one; "" = nobody had to
+    _value("due_ns"),  # carried out then, or forgotten when nobody approved it
+    _value("cancel_until_ns"),
+    _value("text", Text),  # why it was stopped
+    _value("time_ns"),
+    _value("ended_ns"),
+    CheckConstraint("quantity > 0", name="positive"),
+    CheckConstraint("approved_by = '' OR approved_by <> given_by", name="by_two"),
+    _some("state IN (1, 2)", "market"),
+)
+
+offset_surrender = _table(
+    "offset_surrender",
+    _key("market", SmallInteger),
+    _key("instruction_id"),
+    _value("account"),
+    _value("instrument_id", Integer),
+    _value("scheme", String(32)),
+    _value("year", Integer),
+    _value("rule", String(64)),
+    _value("quantity"),
+    _value("credit_market", Text),
+    _value("credit_account"),
+    _value("state", SmallInteger),  # a `saga.AllowanceState`
+    _value("is_counted", SmallInteger),  # 1: against the obligation and the cap
+    _value("reason", Integer),  # why it fails
+    _value("text", Text),
+    _value("deadline_ns"),
+    _value("time_ns"),
+    CheckConstraint("quantity > 0", name="positive"),
+    CheckConstraint(
+        "state = 3 OR is_counted = CASE WHEN state IN (2, 4) THEN 1 ELSE 0 END", name="counted"
+    ),
+    _some("state IN (1, 2, 3)", "market"),
+)
+
+credit_hold = _table(
+    "credit_hold",
+    _key("market", SmallInteger),
+    _key("origin", String(16)),  # market of the surrender
+    _key("surrender_id"),  # its instruction id there
+    _value("surrender_account"),
+    _value("surrender_instrument", Integer),
+    _value("account"),
+    _value("instrument_id", Integer),
+    _value("quantity"),
+    _value("state", SmallInteger),  # a `saga.CreditState`
+    _value("hold_id"),  # the request that froze the credits
+    _value("reason", Integer),
+    _value("text", Text),
+    _value("time_ns"),
+    _some("state = 1", "market"),
+)
+
 refusal = _table(
     "refusal",
     _key("market", SmallInteger),
@@ -479,6 +562,19 @@ registry_outbox = _table(
     _key("market", SmallInteger),
     _key("number"),
     _value("value", LargeBinary),
+)
+
+registry_message = _table(
+    "registry_message",
+    _key("market", SmallInteger),
+    _key("ref"),  # dense; `ref` of the command on `orders`
+    _value("target", SmallInteger),  # the market whose `orders`
+    _value("kind", SmallInteger),  # a `frames.Instruction`
+    _value("account"),
+    _value("instrument_id", Integer),
+    _value("quantity"),
+    _value("argument"),
+    _value("notes", Text),
 )
 
 reconciliation = _table(
@@ -524,6 +620,7 @@ APPEND_ONLY = (
     encumbrance,
     reversal_proposal,
     reversal,
+    account_act,
     refusal,
     reconciliation,
     opening_override,
@@ -551,5 +648,9 @@ REGISTRY_TABLES = (
     encumbrance,
     reversal_proposal,
     reversal,
+    account_act,
+    waiting_transfer,
+    offset_surrender,
+    credit_hold,
     refusal,
 )

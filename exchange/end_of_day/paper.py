@@ -26,6 +26,7 @@ _POSITIONS = {
     "REGISTRY": "registry position",
     "FROZEN": "frozen",
     "PLEDGED": "pledged",
+    "PENDING": "on their way",
 }
 
 
@@ -61,6 +62,7 @@ _COLUMNS = {
     "REGISTRY": _REGISTRY_COLUMNS,
     "FROZEN": _REGISTRY_COLUMNS,
     "PLEDGED": _REGISTRY_COLUMNS,
+    "PENDING": _REGISTRY_COLUMNS,
 }
 _HOLDING_COLUMNS = (
     Column("Instrument", 39),

@@ -84,6 +84,7 @@ class InstructionReport(
     text: str = ""
     rule: str = ""
     source: str = ""
+    due_ns: int = 0  # a transfer that waits: carried out then, or forgotten if nobody approves it
 
 
 class OperationReport(msgspec.Struct, frozen=True, tag=True, tag_field="type", omit_defaults=True):

@@ -234,6 +234,82 @@ class CarryOver(UnitsBody, frozen=True, kw_only=True):
     application_id: int  # instruction id of the application
 
 
+class AccountBody(Body, frozen=True, kw_only=True):
+    """An instruction about an account itself; `symbol`: any instrument of its market and scheme."""
+
+    symbol: str
+    account: int
+    client_order_id: str = ""
+
+
+class SetAccountType(AccountBody, frozen=True, kw_only=True):
+    """What kind of account it is (authority): a code of the rulebook, or the EUTL's."""
+
+    account_type: str
+    needs_two: bool = False  # a second representative has to approve each transfer
+
+
+class AppointRepresentative(AccountBody, frozen=True, kw_only=True):
+    """A key may act for the account in the registry (authority)."""
+
+    representative: str  # id of the key
+
+
+class DismissRepresentative(AccountBody, frozen=True, kw_only=True):
+    """A key may no longer act for the account in the registry (authority)."""
+
+    representative: str
+
+
+class BlockAccount(AccountBody, frozen=True, kw_only=True):
+    """Nothing leaves the account or comes to it by instruction (authority)."""
+
+    reference: str
+
+
+class UnblockAccount(AccountBody, frozen=True, kw_only=True):
+    """Ends a block (authority)."""
+
+    reference: str
+
+
+class ProposeTrust(AccountBody, frozen=True, kw_only=True):
+    """Asks to put an account on the trusted list; another representative has to approve it."""
+
+    trusted_account: int
+
+
+class ApproveTrust(AccountBody, frozen=True, kw_only=True):
+    """Puts a proposed account on the trusted list; it counts some working days later."""
+
+    trusted_account: int
+
+
+class RemoveTrust(AccountBody, frozen=True, kw_only=True):
+    """Takes an account off the trusted list, or a proposal back, at once."""
+
+    trusted_account: int
+
+
+class ApproveTransfer(UnitsBody, frozen=True, kw_only=True):
+    """Approves another representative's transfer, repeating its symbol and quantity."""
+
+    transfer_id: int  # instruction id of the transfer
+
+
+class CancelTransfer(AccountBody, frozen=True, kw_only=True):
+    """Cancels a transfer that waits."""
+
+    transfer_id: int
+
+
+class BindAccount(AccountBody, frozen=True, kw_only=True):
+    """Binds an account to the one of the other registry with which credits are surrendered."""
+
+    bound_account: int  # 0: ends the binding
+    bound_market: str
+
+
 Instruction = (
     IssueUnits
     | DepositUnits
@@ -255,6 +331,17 @@ Instruction = (
     | AssessYear
     | ApplyCarryOver
     | CarryOver
+    | SetAccountType
+    | AppointRepresentative
+    | DismissRepresentative
+    | BlockAccount
+    | UnblockAccount
+    | ProposeTrust
+    | ApproveTrust
+    | RemoveTrust
+    | ApproveTransfer
+    | CancelTransfer
+    | BindAccount
 )
 
 

@@ -103,6 +103,27 @@ class RegistryReason(IntEnum):
     UNKNOWN_APPLICATION = 639
     OFFSET_APPLICATION_CLOSED = 640
     WORDS_NOT_READABLE = 641
+    UNKNOWN_ACCOUNT_TYPE = 650
+    TYPE_HOLDS_NO_UNITS = 651
+    TYPE_MAY_NOT_SURRENDER = 652
+    ACCOUNT_NOT_TRUSTED = 653
+    ACCOUNT_BLOCKED = 654
+    ACCOUNT_NOT_BLOCKED = 655
+    TOO_FEW_REPRESENTATIVES = 656
+    NOT_A_REPRESENTATIVE = 657
+    UNITS_IN_ACCOUNT = 658
+    TRUST_NOT_PROPOSED = 659
+    TRUSTED_ALREADY = 660
+    NOT_ON_TRUSTED_LIST = 661
+    UNKNOWN_TRANSFER = 662
+    TRANSFER_PAST_CANCELLING = 663
+    TRANSFER_STOPPED = 664
+    REGISTRY_LIST_FULL = 665
+    CREDITS_NOT_BOUND = 666
+    ACCOUNT_BOUND_ALREADY = 667
+    OFFSET_NO_LONGER_FITS = 668
+    OFFSET_TIMED_OUT = 669
+    OFFSET_OUT_OF_STEP = 670
 
 
 class DayReason(IntEnum):
@@ -438,7 +459,8 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
      "An approval names a proposed reversal, with its account, symbol and quantity "
      "(GET /reversals)."),
     (RegistryReason.SAME_PERSON, 403, False,
-     "Who proposed a reversal cannot approve it. Have another key of the authority approve it."),
+     "Who proposed it cannot approve it. Have another key approve it: of the authority for a "
+     "reversal, of another representative for a transfer or a trusted account."),
     (RegistryReason.PROPOSAL_EXPIRED, 409, False,
      "The proposal is too old to be approved. Propose the reversal again."),
     (RegistryReason.PROJECT_UNKNOWN, 404, False,
@@ -512,6 +534,57 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
     (RegistryReason.WORDS_NOT_READABLE, 400, False,
      "The text of the instruction is not as the gateway writes it: the key that gave it, then a "
      "name and a value a line."),
+    (RegistryReason.UNKNOWN_ACCOUNT_TYPE, 422, False,
+     "The rulebook has no such type of account for a scheme of this market. Use a code of its "
+     "table account_type, or the EUTL's (100-7, 100-9, 100-12, ...)."),
+    (RegistryReason.TYPE_HOLDS_NO_UNITS, 422, False,
+     "Accounts of this type hold no units. Name another account."),
+    (RegistryReason.TYPE_MAY_NOT_SURRENDER, 422, False,
+     "Accounts of this type do not surrender. Transfer the units to the account that owes them."),
+    (RegistryReason.ACCOUNT_NOT_TRUSTED, 422, False,
+     "Accounts of this type transfer to trusted accounts only (GET /accounts). Put the receiver on "
+     "the trusted list first, and wait until it counts."),
+    (RegistryReason.ACCOUNT_BLOCKED, 409, True,
+     "The authority has blocked the account: nothing leaves it or comes to it by instruction; "
+     "what it owes can be surrendered. Ask the authority named in the reference."),
+    (RegistryReason.ACCOUNT_NOT_BLOCKED, 409, False, "The account is not blocked."),
+    (RegistryReason.TOO_FEW_REPRESENTATIVES, 409, True,
+     "The account has fewer representatives than its type needs, so nothing leaves it. Have the "
+     "authority appoint another one."),
+    (RegistryReason.NOT_A_REPRESENTATIVE, 403, False,
+     "The key is no representative of the account (GET /accounts)."),
+    (RegistryReason.UNITS_IN_ACCOUNT, 409, False,
+     "The account holds units, and accounts of the wanted type hold none. Move them away first."),
+    (RegistryReason.TRUST_NOT_PROPOSED, 404, False,
+     "Nobody has proposed to trust this account, or the proposal is approved or too old "
+     "(GET /accounts)."),
+    (RegistryReason.TRUSTED_ALREADY, 409, False,
+     "The account is trusted already: it is on the list, or of the same participant."),
+    (RegistryReason.NOT_ON_TRUSTED_LIST, 404, False,
+     "The account is not on the trusted list, nor proposed for it (GET /accounts)."),
+    (RegistryReason.UNKNOWN_TRANSFER, 404, False,
+     "No such transfer of this account waits (GET /transfers); an approval repeats its symbol and "
+     "quantity."),
+    (RegistryReason.TRANSFER_PAST_CANCELLING, 409, False,
+     "The transfer is so near that it can no longer be cancelled."),
+    (RegistryReason.TRANSFER_STOPPED, 409, False,
+     "The transfer was cancelled, was not approved in time, or could not be carried out because an "
+     "account of it is blocked. The units are back in the owner's registry position."),
+    (RegistryReason.REGISTRY_LIST_FULL, 503, True,
+     "The registry has as many of these as it takes. Remove one, or wait until one has ended."),
+    (RegistryReason.CREDITS_NOT_BOUND, 409, False,
+     "Credits of another registry count only from a general holding that is bound to the account "
+     "of the obligation, in both registries. Have the authority bind them."),
+    (RegistryReason.ACCOUNT_BOUND_ALREADY, 409, False,
+     "One of the accounts is bound to another one. Have the authority end that first."),
+    (RegistryReason.OFFSET_NO_LONGER_FITS, 409, True,
+     "While the credits were being frozen the obligation or the cap was used up by others. The "
+     "credits were released."),
+    (RegistryReason.OFFSET_TIMED_OUT, 504, True,
+     "The registry of the credits did not answer in time. The credits were released."),
+    (RegistryReason.OFFSET_OUT_OF_STEP, 409, False,
+     "A message between the registries names no surrender that waits for it, or does not fit its "
+     "step. Nothing was done; compare both registries' books."),
     (DayReason.UNKNOWN_MARKET, 404, False, "The venue file has no such market."),
     (DayReason.INVALID_DAY, 422, False, "The day must be a date YYYY-MM-DD."),
     (DayReason.DAY_IN_THE_FUTURE, 422, False,

@@ -279,6 +279,79 @@ class UnitsCarriedOver(msgspec.Struct, frozen=True, array_like=True, tag=16, tag
     ranges: tuple[Range, ...]  # issued
 
 
+class AccountChanged(msgspec.Struct, frozen=True, array_like=True, tag=20, tag_field="k"):
+    """What an account is, who represents it, whom it trusts, or to what it is bound."""
+
+    instruction_id: int
+    kind: str  # of the instruction
+    account_id: int
+    other_account: int  # trusted or bound; 0: none
+    given_by: str  # the key
+    text: str  # the type, the representative's key, the reference or the other registry's market
+    eutl_code: str  # of a type
+    effective_ns: int  # from when a trusted account counts; else when it was done
+    needs_two: bool = False  # of a type: a second representative approves transfers
+
+
+class TransferWaits(msgspec.Struct, frozen=True, array_like=True, tag=21, tag_field="k"):
+    """A transfer was proposed or approved; its units lie apart until it is carried out."""
+
+    instruction_id: int  # of the transfer
+    account_id: int
+    to_account: int
+    instrument_id: int
+    quantity: int
+    state: str  # PROPOSED: a second representative has to approve it; WAITING: for its time
+    given_by: str  # a key
+    approved_by: str
+    due_ns: int  # carried out then, or (PROPOSED) forgotten then
+    cancel_until_ns: int
+    approval_id: int  # the instruction that approved it; 0: none
+    ranges: tuple[Range, ...]  # which came into the pending position by this; () on approval
+
+
+class TransferEnded(msgspec.Struct, frozen=True, array_like=True, tag=22, tag_field="k"):
+    """The units left the pending position, to the receiver or back to the owner."""
+
+    instruction_id: int  # of the transfer
+    account_id: int
+    to_account: int
+    instrument_id: int
+    quantity: int
+    outcome: str  # DONE: to the receiver; CANCELLED, LAPSED, STOPPED: back to the owner
+    text: str  # why it was stopped
+    ended_by: int  # the instruction that ended it; 0: time
+    ranges: tuple[Range, ...]
+
+
+class OffsetSurrenderChanged(msgspec.Struct, frozen=True, array_like=True, tag=23, tag_field="k"):
+    """A surrender of another registry's credits came a step further, here where it is owed."""
+
+    instruction_id: int  # of the surrender
+    account_id: int
+    instrument_id: int
+    year: int
+    quantity: int
+    state: str  # ASKED, BOOKED, RELEASING, DONE, FAILED
+    credit_market: str
+    credit_account: int
+    is_counted: bool  # against the obligation and the cap
+    rule: str = ""
+
+
+class CreditsHeld(msgspec.Struct, frozen=True, array_like=True, tag=24, tag_field="k"):
+    """Credits were frozen, retired or released for a surrender in another registry."""
+
+    instruction_id: int  # the request
+    origin: str  # market of the surrender
+    surrender_id: int  # its instruction id there
+    account_id: int
+    instrument_id: int
+    quantity: int
+    state: str  # FROZEN, RETIRED, RELEASED, REFUSED
+    ranges: tuple[Range, ...]
+
+
 RegistryItem = (
     UnitsIssued
     | UnitsMoved
@@ -296,6 +369,11 @@ RegistryItem = (
     | YearAssessed
     | CarryOverApplied
     | UnitsCarriedOver
+    | AccountChanged
+    | TransferWaits
+    | TransferEnded
+    | OffsetSurrenderChanged
+    | CreditsHeld
 )
 
 

@@ -6,12 +6,15 @@ commands on `orders`; gateways take keys and roles from it; the registry takes u
 
 from __future__ import annotations
 
+import datetime as dt
 import tomllib
 import zoneinfo
 from pathlib import Path
 from typing import Literal
 
 import msgspec
+
+from exchange.settings import HOLIDAYS_MAX
 
 VAT_CODES = frozenset({"", "S", "Z", "E", "AE", "K", "G", "O"})
 """Tax category codes of EN 16931 (UN/CEFACT 5305); AE is the reverse charge."""
@@ -28,6 +31,7 @@ class Market(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     minor_digits: int = 2
     time_zone: str = "UTC"  # an IANA zone: its midnights part the venue's days
     fee_vat_code: str = ""  # UN/CEFACT 5305 code on fee lines: S, Z, E, AE, K, G, O; "" = none
+    registry_holidays: tuple[dt.date, ...] = ()  # its registry is closed; add days to come only
 
 
 class Instrument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,6 +51,7 @@ class Instrument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reference_price: int = 0
     parameters: dict[str, int] = {}  # frames.Parameter names in lower case
     offset_headroom: Literal["show", "enforce"] = "show"  # when an emitter buys the offset
+    kept_by: str = ""  # market whose registry keeps and issues the units; "" = its own
 
 
 class Participant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -100,6 +105,14 @@ class Venue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         own = (item for item in self.instrument if item.market == code)
         return tuple(sorted(own, key=lambda item: item.id))
 
+    def twin_of(self, instrument: Instrument) -> Instrument:
+        """The same unit in the market whose registry keeps it; KeyError without one."""
+        what = (instrument.product, instrument.generation, instrument.vintage)
+        for item in self.instruments_of(instrument.kept_by):
+            if (item.product, item.generation, item.vintage) == what and not item.kept_by:
+                return item
+        raise KeyError(f"{instrument.symbol}: no such unit in market {instrument.kept_by!r}")
+
     def accounts_of(self, code: str) -> tuple[Account, ...]:
         """Accounts of a market, by id."""
         own = (item for item in self.account if item.market == code)
@@ -108,6 +121,13 @@ class Venue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 REGISTRY_SESSION = 1
 """Session of the registry's deposits on `orders`; its `ref` is the number of the deposit."""
+
+
+MESSAGE_SESSION = 100
+"""Session of a registry's messages to others: this plus the partition of its own market."""
+
+PARTITION_MAX = 799
+"""So that the sessions of the registries' messages stay below those of members."""
 
 
 def load_venue(path: Path) -> Venue:
@@ -166,6 +186,7 @@ def check_venue(venue: Venue) -> list[str]:
         for i in venue.instrument
         if not 1 <= i.id <= 65_535
     ]
+    problems += _registry_problems(venue)
     problems += [
         f"account {a.id}: unknown market {a.market} or participant {a.participant}"
         for a in venue.account
@@ -182,6 +203,35 @@ def check_venue(venue: Venue) -> list[str]:
         if not 1_000 <= k.session < 2**32
     ]
     return problems
+
+
+def _registry_problems(venue: Venue) -> list[str]:
+    problems = [
+        f"instrument {i.symbol}: kept_by {i.kept_by!r} is no other market with the same unit"
+        for i in venue.instrument
+        if i.kept_by and not _has_twin(venue, i)
+    ]
+    problems += [
+        f"market {m.code}: {len(m.registry_holidays)} registry_holidays, at most {HOLIDAYS_MAX}"
+        for m in venue.market
+        if len(m.registry_holidays) > HOLIDAYS_MAX
+    ]
+    problems += [
+        f"market {m.code}: partition {m.partition} is outside 0..{PARTITION_MAX}"
+        for m in venue.market
+        if not 0 <= m.partition <= PARTITION_MAX
+    ]
+    return problems
+
+
+def _has_twin(venue: Venue, instrument: Instrument) -> bool:
+    if instrument.kept_by == instrument.market:
+        return False
+    try:
+        venue.twin_of(instrument)
+    except KeyError:
+        return False
+    return True
 
 
 def _is_zone(name: str) -> bool:

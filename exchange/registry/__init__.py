@@ -4,8 +4,11 @@ Units are ranges of serial numbers. In the order of the data: `blocks` is the ar
 `holdings` the state (who holds which block where, what is owed), `instructions` what
 each settled item does to it (`encumbrances`: freezes and pledges; `reversals`: undone by two;
 `compliance_year`, `allocations`, `carry_over`: the steps of a year, `years` their figures and rows;
-`surrenders`: what a surrender is checked against; `refusals`: why nothing is done), `store` one SQL
-transaction for a batch, `service` drives them, `queries` and `year_queries` read the books.
+`surrenders`: what a surrender is checked against, `projects`: which credits a rule takes;
+`accounts`: types, trusted lists, blocks; `transfers`: those that wait, by the `calendar`; `saga`
+and `two_registries`: credits kept elsewhere; `standings`: the state of all these; `refusals`: why
+nothing is done), `store` one SQL transaction for a batch, `service` drives them, `queries` and
+`year_queries` read the books.
 """
 
 from exchange.registry.blocks import serial_text

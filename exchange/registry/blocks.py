@@ -23,6 +23,7 @@ class Position(IntEnum):
     TRADING = 2
     FROZEN = 3  # by the authority
     PLEDGED = 4  # to a lender
+    PENDING = 5  # on the way to another account, or to be surrendered in another registry
 
 
 class State(IntEnum):
@@ -59,7 +60,7 @@ class Block(NamedTuple):
     position: int
     state: int
     acquired: int  # settlement number at which it came to this place
-    lender: int = 0  # PLEDGED: the account to which
+    lender: int = 0  # PLEDGED: the account to which; PENDING: the instruction that holds it
     project: int = 0  # of credits: its number; 0 = not stated
     period_from: int = 0  # YYYYMMDD, first and last day of the reductions; 0 = not stated
     period_to: int = 0

@@ -14,6 +14,14 @@ from typing import NamedTuple
 
 from exchange.messages.registry import ProjectDetails
 from exchange.registry.blocks import Block, HistoryKind, Position, State, split
+from exchange.registry.standings import (
+    Act,
+    CreditHold,
+    OffsetSurrender,
+    Outgoing,
+    Standings,
+    WaitingTransfer,
+)
 from exchange.registry.years import (
     Account,
     Allocation,
@@ -26,7 +34,8 @@ from exchange.registry.years import (
 
 
 class Place(NamedTuple):
-    """Where units lie: whose, in which position, of what; PLEDGED ones also to whom."""
+    """Where units lie: whose, in which position, of what; PLEDGED ones also to whom, PENDING ones
+    held by which instruction."""
 
     account: int
     position: int
@@ -45,6 +54,8 @@ class RegistryPosition(NamedTuple):
     block_id: int = 0
     sequence: int = 0
     time_ns: int = 0
+    message_ref: int = 0  # last number given to a message to a registry
+    messages_sent: int = 0  # up to this number they are known to be on `orders`
 
 
 class Deposit(NamedTuple):
@@ -169,6 +180,11 @@ class Changes:
         self.reversals: list[Reversal] = []
         self.holdings: list[tuple[int, int, int, int, int, int]] = []
         self.refusals: list[tuple[int, int, int, str, str, str, int]] = []
+        self.acts: list[Act] = []
+        self.transfers: dict[int, WaitingTransfer] = {}
+        self.offsets: dict[int, OffsetSurrender] = {}
+        self.holds: dict[tuple[str, int], CreditHold] = {}
+        self.messages: list[Outgoing] = []
 
     def put(self, block: Block) -> None:
         """Notes a block as it is now."""
@@ -188,6 +204,8 @@ class Holdings:
         self.deposit_ref = position.deposit_ref
         self.block_id = position.block_id
         self.sequence = position.sequence
+        self.message_ref = position.message_ref
+        self.standings = Standings()
         self.accounts: dict[int, int] = {}  # account: participant
         self.next_serial: dict[str, int] = {}
         self.issued: dict[int, int] = defaultdict(int)  # instrument: tonnes ever
@@ -203,7 +221,7 @@ class Holdings:
         self.projects: dict[int, Project] = {}
         self.changes = Changes()
         self._queues: dict[Place, list[tuple[int, int, Block]]] = defaultdict(list)
-        self._lenders: dict[tuple[int, int], set[int]] = defaultdict(set)  # account, instrument
+        self._lenders: dict[tuple[int, int, int], set[int]] = defaultdict(set)  # of a place
         self._before: dict[tuple[int, int, int], int] = {}  # places touched by this record
         self._count = 0
 
@@ -248,10 +266,16 @@ class Holdings:
         return self.totals.get(Place(account, position, instrument_id, lender), 0)
 
     def pledges(self, account: int, instrument_id: int) -> list[Place]:
-        """Places with what an account has pledged, by lender. O(lenders it ever had)."""
-        lenders = sorted(self._lenders.get((account, instrument_id), ()))
-        places = (Place(account, Position.PLEDGED, instrument_id, lender) for lender in lenders)
-        return [place for place in places if place in self.totals]
+        """Places with what an account has pledged, by lender. O(lenders)."""
+        return self._places(account, Position.PLEDGED, instrument_id)
+
+    def pending_tonnes(self, account: int, instrument_id: int) -> int:
+        """Tonnes of an account that are on their way. O(instructions that hold them)."""
+        return self._of_all_lenders(account, Position.PENDING, instrument_id)
+
+    def _places(self, account: int, position: int, instrument_id: int) -> list[Place]:
+        lenders = sorted(self._lenders.get((account, position, instrument_id), ()))
+        return [Place(account, position, instrument_id, lender) for lender in lenders]
 
     def oldest(self, place: Place) -> Block:
         """The block which leaves a place first; IndexError when it is empty. O(1)."""
@@ -268,9 +292,9 @@ class Holdings:
         self._before.clear()
 
     def _of_all_lenders(self, account: int, position: int, instrument_id: int) -> int:
-        if position != Position.PLEDGED:
+        if position not in (Position.PLEDGED, Position.PENDING):
             return self.held(account, position, instrument_id)
-        return sum(self.totals[place] for place in self.pledges(account, instrument_id))
+        return sum(self.totals[place] for place in self._places(account, position, instrument_id))
 
     def _touch(self, place: Place) -> None:
         key = place[:3]
@@ -371,7 +395,7 @@ class Holdings:
         retired = []
         for block in self._take(source, quantity, cause, chosen, vintages):
             after = block._replace(
-                position=Position.NONE, state=state, acquired=cause.settlement_number
+                position=Position.NONE, state=state, acquired=cause.settlement_number, lender=0
             )
             self.changes.put(after)
             self._note(kind, block, source[:2], (0, Position.NONE), cause)
@@ -436,7 +460,12 @@ class Holdings:
 
     def undo_surrender(self, surrender: Surrender, product: str, blocks: Iterable[Block]) -> None:
         """Takes a surrender off the obligation, and its offsets off their cap. O(blocks)."""
-        by_project = projects_of(blocks) if surrender.rule else {}
+        self.unload_surrender(surrender, product, projects_of(blocks) if surrender.rule else {})
+
+    def unload_surrender(
+        self, surrender: Surrender, product: str, by_project: Mapping[int, int]
+    ) -> None:
+        """The contrary of `load_surrender`. O(projects)."""
         self._count_surrender(surrender, product, by_project, -1)
 
     def _count_surrender(
@@ -448,6 +477,26 @@ class Holdings:
         for project, quantity in by_project.items():
             used[product, project] = used.get((product, project), 0) + sign * quantity
             self.scheme_offsets[account[1], account[2], product] += sign * quantity
+
+    def put_transfer(self, transfer: WaitingTransfer) -> None:
+        """Takes up a waiting transfer as it is now, to be written. O(log n)."""
+        self.standings.put_transfer(transfer)
+        self.changes.transfers[transfer.instruction_id] = transfer
+
+    def put_offset(self, surrender: OffsetSurrender) -> None:
+        """Takes up a surrender of another registry's credits as it is now. O(log n)."""
+        self.standings.put_surrender(surrender)
+        self.changes.offsets[surrender.instruction_id] = surrender
+
+    def put_hold(self, hold: CreditHold) -> None:
+        """Takes up what is held for another registry's surrender as it is now. O(1)."""
+        self.standings.put_hold(hold)
+        self.changes.holds[hold.origin, hold.surrender_id] = hold
+
+    def send(self, message: Outgoing) -> None:
+        """Numbers a message to a registry; it goes out when it is written. O(1)."""
+        self.message_ref += 1
+        self.changes.messages.append(message._replace(ref=self.message_ref))
 
     def used(self, account: Account, products: Iterable[str]) -> int:
         """Offset credits of these products surrendered by an account for a year, tonnes."""
@@ -494,6 +543,8 @@ class Holdings:
         self.totals[source] -= quantity
         if not self.totals[source]:
             del self.totals[source], self._queues[source]
+            if source.lender:
+                self._lenders[source[:3]].discard(source.lender)
         return taken
 
     def _split(self, block: Block, quantity: int, cause: Cause) -> Block:
@@ -515,7 +566,7 @@ class Holdings:
     def _push(self, block: Block) -> None:
         place = place_of(block)
         if block.lender:
-            self._lenders[block.account, block.instrument_id].add(block.lender)
+            self._lenders[place[:3]].add(block.lender)
         heapq.heappush(self._queues[place], (block.acquired, block.first_serial, block))
         self.totals[place] += block.quantity
         self._count += 1
@@ -549,6 +600,11 @@ class Holdings:
                 right,
             )
         )
+
+
+def counted(surrender: OffsetSurrender) -> Surrender:
+    """An open surrender of another registry's credits as it counts for its obligation. O(1)."""
+    return Surrender(*surrender[:7], surrender.time_ns)
 
 
 def projects_of(blocks: Iterable[Block]) -> dict[int, int]:

@@ -28,9 +28,11 @@ from exchange.messages.settlement import (
     UnitsDeposited,
     UnitsReleased,
 )
-from exchange.reference.venue import Instrument
+from exchange.reference.venue import Instrument, Market, Venue
+from exchange.registry.accounts import WITHOUT_QUANTITY, Accounts
 from exchange.registry.allocations import Allocations
 from exchange.registry.blocks import Block, Position, State, runs, tonnes
+from exchange.registry.calendar import Calendar
 from exchange.registry.carry_over import CarryOvers
 from exchange.registry.compliance_year import ComplianceYears
 from exchange.registry.encumbrances import Encumbrances
@@ -45,7 +47,9 @@ from exchange.registry.refusals import (
 )
 from exchange.registry.reversals import Reversals
 from exchange.registry.surrenders import SurrenderChecks
-from exchange.registry.years import Figures
+from exchange.registry.transfers import Transfers
+from exchange.registry.two_registries import TwoRegistries
+from exchange.registry.years import Account, Figures
 from exchange.rulebook import Rulebook, Verdict, check_surrender
 from exchange.settings import INSTRUCTION_QUANTITY_MAX, UNITS_ISSUED_MAX
 
@@ -65,21 +69,29 @@ class Registrar:
     """Applies settled items of one market to its holdings, by the rulebook."""
 
     def __init__(
-        self, holdings: Holdings, instruments: Mapping[int, Instrument], rulebook: Rulebook
+        self, holdings: Holdings, market: Market, venue: Venue, rulebook: Rulebook
     ) -> None:
         self.holdings = holdings
-        self._instruments = instruments
+        self._instruments = instruments = {i.id: i for i in venue.instruments_of(market.code)}
         self._rulebook = rulebook
+        calendar = Calendar(rulebook, market.registry_holidays)
+        self._accounts = accounts = Accounts(holdings, rulebook, _schemes(instruments), calendar)
+        self._transfers = transfers = Transfers(holdings, accounts, calendar)
+        self._checks = SurrenderChecks(holdings, instruments, rulebook)
+        self._two_registries = TwoRegistries(
+            holdings, accounts, instruments, market, venue, self._admit, self._checks.is_late
+        )
         encumbrances = Encumbrances(holdings)
         self.reversals = Reversals(holdings, instruments)
-        self._checks = SurrenderChecks(holdings, instruments, rulebook)
         years = ComplianceYears(holdings, rulebook, self._checks.check_fit)
         self.carry_overs = CarryOvers(holdings, instruments, rulebook)
         self._do: dict[int, Callable[[InstructionPassed, Instrument, Cause], list[RegistryItem]]]
         self._do = {
             Instruction.ISSUE: self._issue,
             Instruction.DEPOSIT: self._deposit,
-            Instruction.TRANSFER: self._transfer,
+            Instruction.TRANSFER: transfers.transfer,
+            Instruction.APPROVE_TRANSFER: transfers.approve,
+            Instruction.CANCEL_TRANSFER: transfers.cancel,
             Instruction.SURRENDER: self._surrender,
             Instruction.CANCEL: self._cancel,
             Instruction.FREEZE: encumbrances.freeze,
@@ -96,7 +108,26 @@ class Registrar:
             Instruction.ASSESS: years.assess,
             Instruction.APPLY_CARRY_OVER: self.carry_overs.apply,
             Instruction.CARRY_OVER: self.carry_overs.carry_out,
+            Instruction.CARRY_OUT: lambda item, instrument, cause: [],
+            Instruction.OFFSET_REQUEST: self._two_registries.request,
+            Instruction.OFFSET_ANSWER: self._two_registries.answer,
+            **accounts.instructions,
         }
+
+    def begin_record(self, number: int, time_ns: int) -> list[RegistryItem]:
+        """What is due by the time of settlement record `number`, to be done before its items.
+
+        O(log n) for each thing due, and O(1) when there is none.
+        """
+        said: list[RegistryItem] = []
+        standings = self.holdings.standings
+        while (due := standings.next_due()) is not None and due.time_ns <= time_ns:
+            cause = Cause(number, time_ns, Instruction.CARRY_OUT.name, due.number)
+            if due.kind == "TRANSFER":
+                said += self._transfers.come_due(due.number, cause)
+            else:
+                said += self._two_registries.come_due(due.number, cause)
+        return said
 
     def apply(self, item: SettlementItem, number: int, time_ns: int) -> list[RegistryItem]:
         """What the registry says to one item of settlement record `number`. O(blocks moved x log).
@@ -164,12 +195,13 @@ class Registrar:
                     RegistryReason.UNIT_NOT_ELIGIBLE,
                     f"instrument {item.instrument_id} is not in the venue's reference data",
                 )
-            low = 0 if item.kind in _NONE_ALLOWED else 1
+            low = 0 if item.kind in _NONE_ALLOWED | WITHOUT_QUANTITY else 1
             if not low <= item.quantity <= INSTRUCTION_QUANTITY_MAX:
                 raise RefusalError(
                     RegistryReason.QUANTITY_OUT_OF_RANGE,
                     f"quantity {item.quantity} t is outside {low}..{INSTRUCTION_QUANTITY_MAX} t",
                 )
+            self._accounts.check(item, instrument)
             name = Instruction(item.kind).name
             cause = Cause(number, time_ns, name, item.instruction_id)
             return self._do[item.kind](item, instrument, cause)
@@ -247,15 +279,6 @@ class Registrar:
         )
         return _moves(cause, item.account_id, item.account_id, item.instrument_id, moved)
 
-    def _transfer(
-        self, item: InstructionPassed, instrument: Instrument, cause: Cause
-    ) -> list[RegistryItem]:
-        require_account(self.holdings, item.argument)
-        require_free(self.holdings, item.account_id, instrument, item.quantity)
-        source = Place(item.account_id, Position.REGISTRY, item.instrument_id)
-        moved = self.holdings.move(source, item.argument, Position.REGISTRY, item.quantity, cause)
-        return _moves(cause, item.account_id, item.argument, item.instrument_id, moved)
-
     def _cancel(
         self, item: InstructionPassed, instrument: Instrument, cause: Cause
     ) -> list[RegistryItem]:
@@ -279,9 +302,8 @@ class Registrar:
             for run in runs(blocks)
         ]
 
-    def _surrender(
-        self, item: InstructionPassed, instrument: Instrument, cause: Cause
-    ) -> list[RegistryItem]:
+    def _owing(self, item: InstructionPassed, instrument: Instrument) -> tuple[Account, Figures]:
+        """The year for which a surrender is; RefusalError when it asks for less. O(1)."""
         require_year("compliance year", item.argument, least=1)
         account = (item.account_id, instrument.scheme, item.argument)
         figures = self.holdings.years.get(account, Figures())
@@ -298,7 +320,21 @@ class Registrar:
                 RegistryReason.SURRENDER_ABOVE_OBLIGATION,
                 f"{item.quantity} t are more than the {remaining} t still owed of {obligation} t",
             )
+        return account, figures
+
+    def _admit(self, item: InstructionPassed, instrument: Instrument, cause: Cause) -> str:
+        """The offset rule of a surrender of credits kept elsewhere; or RefusalError."""
+        _, figures = self._owing(item, instrument)
+        return self._checks.admit_offset(item, instrument, cause, figures)
+
+    def _surrender(
+        self, item: InstructionPassed, instrument: Instrument, cause: Cause
+    ) -> list[RegistryItem]:
+        account, figures = self._owing(item, instrument)
         rule, chosen, vintages = "", None, None
+        if instrument.kind == "offset" and self._is_of_two(account, instrument, cause):
+            rule = self._checks.admit_offset(item, instrument, cause, figures)
+            return self._two_registries.ask(item, instrument, rule, cause)
         if instrument.kind == "offset":
             rule, chosen = self._checks.choose_offsets(item, instrument, cause, figures)
         else:
@@ -318,6 +354,18 @@ class Registrar:
             )
             for run in runs(blocks)
         ]
+
+    def _is_of_two(self, account: Account, instrument: Instrument, cause: Cause) -> bool:
+        rule = self._checks.offset_rule(account, instrument.product, cause.time_ns)
+        return bool(instrument.kept_by) or (rule is not None and rule.two_registry_flow)
+
+
+def _schemes(instruments: Mapping[int, Instrument]) -> frozenset[str]:
+    """Whose types of accounts a market has: of its schemes, and of credits where it has some."""
+    found = {item.scheme for item in instruments.values()} | {"venue"}
+    if any(item.kind == "offset" for item in instruments.values()):
+        found.add("cn-voluntary")
+    return frozenset(found)
 
 
 def surrender_verdict(

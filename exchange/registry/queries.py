@@ -85,6 +85,7 @@ class UnitTotals(NamedTuple):
     pledged: int
     surrendered: int
     cancelled: int
+    pending: int
 
 
 async def position_of(database: Database, market: int) -> RegistryPosition:
@@ -138,6 +139,7 @@ async def unit_totals(database: Database, market: int) -> dict[int, UnitTotals]:
             at.get((State.HELD, Position.PLEDGED), 0),
             at.get((State.SURRENDERED, Position.NONE), 0),
             at.get((State.CANCELLED, Position.NONE), 0),
+            at.get((State.HELD, Position.PENDING), 0),
         )
         for instrument, at in sorted(found.items())
     }

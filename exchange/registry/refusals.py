@@ -55,6 +55,9 @@ def require_free(holdings: Holdings, account: int, instrument: Instrument, quant
         f"account {account} has {free} t of {instrument.symbol} in its registry position, not "
         f"{quantity} t"
     )
+    pending = holdings.pending_tonnes(account, instrument.id)
+    if pending:
+        text += f"; {pending} t are on their way"
     if free + frozen + pledged < quantity:
         raise RefusalError(RegistryReason.NOT_ENOUGH_UNITS, text)
     if frozen:

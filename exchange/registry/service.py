@@ -18,7 +18,14 @@ from exchange import metrics, topics
 from exchange.clock import Clock, SystemClock, random_id
 from exchange.database import Database
 from exchange.log.protocol import AppendUncertainError, Log, LogUnavailableError, Record
-from exchange.messages.frames import COUNT_MAX, Command, build_commands, command
+from exchange.messages.frames import (
+    COUNT_MAX,
+    Command,
+    Instruction,
+    build_commands,
+    command,
+    notes,
+)
 from exchange.messages.registry import (
     InstructionRefused,
     RegistryItem,
@@ -27,20 +34,24 @@ from exchange.messages.registry import (
 )
 from exchange.messages.settlement import SettlementRecord
 from exchange.outbox import NumberedTopic, NumberedValue, OutboxGapError, pause
-from exchange.reference.venue import REGISTRY_SESSION, Market, Venue
+from exchange.reference.venue import MESSAGE_SESSION, REGISTRY_SESSION, Market, Venue
 from exchange.registry.carry_over import Applicant, applicants, old_instruments
 from exchange.registry.holdings import Deposit, Holdings, RegistryPosition
 from exchange.registry.instructions import Registrar, surrender_verdict
 from exchange.registry.refusals import RegistryBrokenError
 from exchange.registry.reversals import Named, named_by
+from exchange.registry.standings import Outgoing
 from exchange.registry.store import RegistryMovedError, RegistryStore
+from exchange.registry.two_registries import surrenders_named
 from exchange.registry.year_queries import dealings_of
 from exchange.registry.years import Figures
 from exchange.rulebook import Rulebook, load_rulebook
 from exchange.settings import (
+    CARRY_OUT_EVERY_S,
     READ_RECORDS_MAX,
     READ_WAIT_MS,
     REGISTRY_BATCH_ITEMS_MAX,
+    REGISTRY_MESSAGES_MAX,
     REGISTRY_RECORD_BYTES_MAX,
 )
 
@@ -75,6 +86,7 @@ class RegistryService:
         self.name = f"registry-{market.code}"
         self._log = log
         self._market = market
+        self._venue = venue
         self._clock = clock or SystemClock()
         self._rulebook = rulebook or load_rulebook()
         self._instruments = {i.id: i for i in venue.instruments_of(market.code)}
@@ -83,8 +95,11 @@ class RegistryService:
         self._store = RegistryStore(database, market.partition, self._instruments)
         self._topic = NumberedTopic(log, topics.registry(market.partition))
         self._position = RegistryPosition()
-        self._registrar = Registrar(Holdings(self._position), self._instruments, self._rulebook)
+        self._registrar = Registrar(Holdings(self._position), market, venue, self._rulebook)
         self._deposits: list[Deposit] = []  # not acknowledged by the log to this process
+        self._messages: list[Outgoing] = []  # nor these
+        self._messages_sent = 0
+        self._said_due_ns = 0
         self._writer, self._batch = random_id(), 0
         self._ready = False
         self._lag_read_ns = 0
@@ -129,11 +144,16 @@ class RegistryService:
                 )
                 raise
 
-    async def _load_and_follow(self, stop: asyncio.Event) -> None:
+    async def take_up(self, stop: asyncio.Event) -> None:
+        """Loads the books, and says what was written and perhaps not said."""
         await self.load()
         await self._topic.look()
         await self._publish_left_over(stop)
         await self._send_deposits(stop)
+        await self._send_messages(stop)
+
+    async def _load_and_follow(self, stop: asyncio.Event) -> None:
+        await self.take_up(stop)
         settlements = topics.settlements(self._market.partition)
         target = await self._log.end(settlements)
         reader = await self._log.open_reader(settlements, self._position.topic_offset)
@@ -145,6 +165,7 @@ class RegistryService:
                 if records:
                     await self.register([(r.offset, r.value) for r in records], stop)
                     await self._show_lag(records[-1])
+                await self.say_time()
         finally:
             await reader.close()
 
@@ -152,8 +173,10 @@ class RegistryService:
         """Takes up the state in the books, forgetting what was not written."""
         loaded = await self._store.load()
         self._position = loaded.position
-        self._registrar = Registrar(loaded.holdings, self._instruments, self._rulebook)
+        self._registrar = Registrar(loaded.holdings, self._market, self._venue, self._rulebook)
         self._deposits = list(loaded.unconfirmed)
+        self._messages = list(loaded.unsent)
+        self._messages_sent = loaded.position.messages_sent
         self._topic.published = loaded.position.published
         return loaded.position
 
@@ -177,11 +200,12 @@ class RegistryService:
                     f"{record.number}: records are missing"
                 )
             named, applying = named_by(record.items), applicants(record.items)
-            if named is not None or applying:
+            surrenders = surrenders_named(record.items)
+            if named is not None or applying or surrenders:
                 if last is not None:  # what it names is looked up in the books
                     await self._book(last, offset, outbox, stop)
                     outbox, items = [], 0
-                await self._look_up(named, applying)
+                await self._look_up(named, applying, surrenders)
             expected, last = expected + 1, record
             items += len(record.items)
             outbox += self._apply(record, self._position.number + len(outbox))
@@ -192,9 +216,16 @@ class RegistryService:
         if last is not None:
             await self._book(last, records[-1][0] + 1, outbox, stop)
 
-    async def _look_up(self, named: Named | None, applying: frozenset[Applicant]) -> None:
+    async def _look_up(
+        self,
+        named: Named | None,
+        applying: frozenset[Applicant],
+        surrenders: frozenset[int],
+    ) -> None:
         if named is not None:
             self._registrar.reversals.past = await self._store.past(named)
+        if surrenders:
+            self.holdings.standings.recall(*await self._store.surrenders(surrenders))
         found = {}
         for account, instrument_id in applying:
             rule = self._registrar.carry_overs.rule_of(self._instruments.get(instrument_id))
@@ -213,7 +244,7 @@ class RegistryService:
             raise SequenceBrokenError(f"settlements record {offset}: {error}") from error
 
     def _apply(self, record: SettlementRecord, number: int) -> list[NumberedValue]:
-        said: list[RegistryItem] = []
+        said = self._registrar.begin_record(record.number, record.time_ns)
         for item in record.items:
             said += self._registrar.apply(item, record.number, record.time_ns)
         self._registrar.holdings.end_record(record.number, record.time_ns)
@@ -257,6 +288,8 @@ class RegistryService:
             holdings.block_id,
             holdings.sequence,
             last.time_ns,
+            holdings.message_ref,
+            self._messages_sent,
         )
         await self._store.write(self._position, after, changes, outbox)
         self._position = after
@@ -264,6 +297,8 @@ class RegistryService:
         if stop is not None:
             self._deposits += changes.deposits.values()
             await self._send_deposits(stop)
+            self._messages += changes.messages
+            await self._send_messages(stop)
             await self._topic.publish(outbox, stop)
 
     async def _publish_left_over(self, stop: asyncio.Event) -> None:
@@ -300,6 +335,65 @@ class RegistryService:
             except (LogUnavailableError, AppendUncertainError) as error:
                 self._logger.warning("deposit not acknowledged, sent again", error=str(error))
                 await pause(stop)
+
+    async def _send_messages(self, stop: asyncio.Event) -> None:
+        # In order and one frame at a time, like deposits, whichever market they go to.
+        while self._messages and not stop.is_set():
+            target = self._messages[0].target
+            run: list[Outgoing] = []
+            for message in self._messages[:REGISTRY_MESSAGES_MAX]:
+                if message.target != target:
+                    break
+                run.append(message)
+            self._batch += 1
+            session = MESSAGE_SESSION + self._market.partition
+            frame = build_commands(
+                [part for message in run for part in _message_commands(message, session)],
+                writer=self._writer,
+                batch=self._batch,
+                time_ns=self._clock.now_ns(),
+            )
+            try:
+                await self._log.append(topics.orders(target), [frame])
+                self._messages = self._messages[len(run) :]
+                self._messages_sent = run[-1].ref
+            except (LogUnavailableError, AppendUncertainError) as error:
+                self._logger.warning("message not acknowledged, sent again", error=str(error))
+                await pause(stop)
+
+    async def say_time(self) -> bool:
+        """Says CARRY_OUT on `orders` when something is due, so that the log's time comes here.
+
+        At most every CARRY_OUT_EVERY_S; whether it did. Nothing depends on when, or on how often:
+        what is done then is a function of the log. An append that fails is made up for later.
+        """
+        due, now_ns = self.holdings.standings.next_due(), self._clock.now_ns()
+        if due is None or now_ns < due.time_ns:
+            return False
+        if now_ns - self._said_due_ns < CARRY_OUT_EVERY_S * 1_000_000_000:
+            return False
+        self._said_due_ns = now_ns
+        self._batch += 1
+        account, instrument_id = self.holdings.standings.whose(due)
+        frame = build_commands(
+            [
+                command(
+                    Command.INSTRUCTION,
+                    order_type=Instruction.CARRY_OUT,
+                    account_id=account,
+                    instrument_id=instrument_id,
+                )
+            ],
+            writer=self._writer,
+            batch=self._batch,
+            time_ns=now_ns,
+        )
+        try:
+            await self._log.append(topics.orders(self._market.partition), [frame])
+        except (LogUnavailableError, AppendUncertainError) as error:
+            self._logger.warning("log unavailable, time not said", error=str(error))
+            return False
+        return True
 
     def _count(self, answer: RegistryItem, time_ns: int) -> None:
         match answer:
@@ -348,10 +442,26 @@ def _deposit_command(deposit: Deposit) -> bytes:
     )
 
 
+def _message_commands(message: Outgoing, session: int) -> list[bytes]:
+    return [
+        command(
+            Command.INSTRUCTION,
+            order_type=message.kind,
+            session_id=session,
+            ref=message.ref,
+            account_id=message.account,
+            instrument_id=message.instrument_id,
+            quantity=message.quantity,
+            price=message.argument,
+        ),
+        *notes(message.notes),
+    ]
+
+
 def _check_products(venue: Venue, market: Market) -> None:
-    own = {item.product for item in venue.instruments_of(market.code)}
+    own = {item.product for item in venue.instruments_of(market.code) if not item.kept_by}
     for item in venue.instrument:
-        if item.market != market.code and item.product in own:
+        if item.market != market.code and item.product in own and not item.kept_by:
             raise ValueError(
                 f"product {item.product} is in market {market.code} and in {item.market}: the "
                 "serial numbers of a programme are given out in one market"

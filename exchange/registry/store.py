@@ -7,7 +7,7 @@ A batch is one SQL transaction: what changed, the position in `settlements`, the
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -27,8 +27,18 @@ from exchange.registry.holdings import (
     Proposal,
     RegistryPosition,
     Surrender,
+    counted,
 )
 from exchange.registry.reversals import Named, Past, Retirement
+from exchange.registry.saga import AllowanceState, CreditState
+from exchange.registry.standings import (
+    TRANSFERS_OPEN,
+    Act,
+    CreditHold,
+    OffsetSurrender,
+    Outgoing,
+    WaitingTransfer,
+)
 from exchange.registry.years import Application, Figures
 
 NumberedValue = tuple[int, bytes]
@@ -40,11 +50,12 @@ class RegistryMovedError(Exception):
 
 
 class Loaded(NamedTuple):
-    """The state in the books, and the deposits not confirmed yet, by number."""
+    """The state in the books; deposits not confirmed and messages not sent yet, by number."""
 
     position: RegistryPosition
     holdings: Holdings
     unconfirmed: list[Deposit]
+    unsent: list[Outgoing]
 
 
 class RegistryStore:
@@ -67,7 +78,10 @@ class RegistryStore:
             waiting = await self._rows(connection, tables.deposit, confirmed=0)
             unconfirmed = sorted(Deposit(*row) for row in waiting)
             holdings.pending = {deposit.instruction_id: deposit for deposit in unconfirmed}
-        return Loaded(position, holdings, unconfirmed)
+            await self._load_standings(connection, holdings)
+            messages = await self._rows(connection, tables.registry_message)
+            unsent = sorted(Outgoing(*row) for row in messages)
+        return Loaded(position, holdings, unconfirmed, unsent)
 
     async def position(self) -> RegistryPosition:
         """How far the books are. O(1)."""
@@ -134,6 +148,48 @@ class RegistryStore:
                 credits_ = by_project.get(surrender.instruction_id, {})
                 holdings.load_surrender(surrender, product, credits_)
 
+    async def _load_standings(self, connection: AsyncConnection, holdings: Holdings) -> None:
+        standings = holdings.standings
+        for act in sorted(Act(*row) for row in await self._rows(connection, tables.account_act)):
+            standings.apply(act)
+        for row in await self._open(connection, tables.waiting_transfer, TRANSFERS_OPEN):
+            standings.put_transfer(WaitingTransfer(*row))
+        for row in await self._open(connection, tables.offset_surrender, _SURRENDERS_OPEN):
+            standings.put_surrender(surrender := OffsetSurrender(*row))
+            if surrender.is_counted:
+                product = self._instruments[surrender.instrument_id].product
+                holdings.load_surrender(counted(surrender), product, {0: surrender.quantity})
+        for row in await self._open(connection, tables.credit_hold, (CreditState.FROZEN,)):
+            standings.put_hold(CreditHold(*row))
+
+    async def _open(
+        self, connection: AsyncConnection, table: Table, states: Collection[int]
+    ) -> list[tuple[Any, ...]]:
+        """Rows of a table, without their market, that have not ended. O(them)."""
+        literal = ", ".join(str(int(state)) for state in sorted(states))
+        is_open = text(f"state IN ({literal})" if len(states) > 1 else f"state = {literal}")
+        query = select(table).where(table.c.market == self._market, is_open)
+        return [tuple(row)[1:] for row in (await connection.execute(query)).all()]
+
+    async def surrenders(
+        self, numbers: Collection[int]
+    ) -> tuple[list[OffsetSurrender], list[CreditHold]]:
+        """What messages about these surrenders name, ended or not. O(names x log)."""
+        async with self._database.reading() as connection:
+            surrenders = [
+                OffsetSurrender(*row)
+                for row in await self._among(
+                    connection, tables.offset_surrender, "instruction_id", numbers
+                )
+            ]
+            holds = [
+                CreditHold(*row)
+                for row in await self._among(
+                    connection, tables.credit_hold, "surrender_id", numbers
+                )
+            ]
+        return surrenders, holds
+
     async def past(self, named: Named) -> Past:
         """What proposals and approvals name, as the books have it. O(blocks of it x log)."""
         async with self._database.reading() as connection:
@@ -147,6 +203,9 @@ class RegistryStore:
             wanted = named.originals | approved
             done = await self._among(connection, tables.reversal, "original", wanted)
             wanted -= {row[1] for row in done}
+            elsewhere = tables.offset_surrender  # the units lie in another registry's books
+            gone = await self._among(connection, elsewhere, "instruction_id", wanted)
+            wanted -= {row[0] for row in gone}
             retirements = {}
             for row in await self._among(connection, tables.surrender, "instruction_id", wanted):
                 given = Surrender(*row)
@@ -212,6 +271,11 @@ class RegistryStore:
             gone = tables.registry_outbox
             await connection.execute(
                 delete(gone).where(gone.c.market == self._market, gone.c.number < after.published)
+            )
+            await self._add(connection, tables.registry_message, changes.messages)
+            said = tables.registry_message
+            await connection.execute(
+                delete(said).where(said.c.market == self._market, said.c.ref <= after.messages_sent)
             )
             table = tables.registry_position
             await connection.execute(
@@ -291,6 +355,10 @@ class RegistryStore:
         await self._add(connection, tables.reversal_proposal, changes.proposals)
         await self._add(connection, tables.reversal, changes.reversals)
         await self._add(connection, tables.refusal, changes.refusals)
+        await self._add(connection, tables.account_act, changes.acts)
+        await self._put_rows(connection, tables.waiting_transfer, changes.transfers.values())
+        await self._put_rows(connection, tables.offset_surrender, changes.offsets.values())
+        await self._put_rows(connection, tables.credit_hold, changes.holds.values())
         if changes.confirmed:
             table = tables.deposit
             await connection.execute(
@@ -299,6 +367,17 @@ class RegistryStore:
                 .values(confirmed=1),
                 [{"number": ref} for ref in changes.confirmed],
             )
+
+    async def _put_rows(
+        self, connection: AsyncConnection, table: Table, rows: Iterable[tuple[Any, ...]]
+    ) -> None:
+        """Writes rows as they are now, new or not."""
+        keys = [column.name for column in table.primary_key.columns]
+        names = [column.name for column in table.columns]
+        for row in rows:
+            values = dict(zip(names, (self._market, *row), strict=True))
+            key = {name: values.pop(name) for name in keys}
+            await self._put(connection, table, key, values)
 
     async def _put(
         self,
@@ -325,6 +404,7 @@ class RegistryStore:
             return [(row[0], row[1]) for row in (await connection.execute(query)).all()]
 
 
+_SURRENDERS_OPEN = (AllowanceState.ASKED, AllowanceState.BOOKED, AllowanceState.RELEASING)
 _same_block = tables.block.c.block_id == tables.block_history.c.block_id
 _MOVING = ("account", "position", "state", "acquired", "lender")
 

@@ -20,12 +20,14 @@ from exchange.registry.years import Account, Figures
 from exchange.rulebook import (
     OffsetRule,
     Rulebook,
+    Verdict,
     check_surrender,
     check_vintage,
     offset_cap,
     offset_rule,
 )
 from exchange.rulebook.eligibility import Credit
+from exchange.rulebook.offsets import group_units
 from exchange.rulebook.selection import VintageVerdict, rules_in_force
 from exchange.rulebook.year import SURRENDER, due, ends_ns, rules_of_year
 
@@ -58,6 +60,42 @@ class SurrenderChecks:
                     self._rulebook.citation(rule),
                 )
 
+    def admit_offset(
+        self, item: InstructionPassed, instrument: Instrument, cause: Cause, figures: Figures
+    ) -> str:
+        """The rule that takes credits which another registry keeps, or RefusalError. O(rules).
+
+        What is known of them is what the instrument says.
+        """
+        account = (item.account_id, instrument.scheme, item.argument)
+        self.check_application(account, cause)
+        verdict = self._verdict(item, instrument, cause, figures)
+        if verdict.refusal:
+            raise _refused(verdict)
+        return verdict.rule_id
+
+    def _verdict(
+        self, item: InstructionPassed, instrument: Instrument, cause: Cause, figures: Figures
+    ) -> Verdict:
+        account = (item.account_id, instrument.scheme, item.argument)
+        on = self._rulebook.local_date(instrument.scheme, cause.time_ns)
+        rules = rules_in_force(self._rulebook, instrument.scheme, item.argument, on)
+        rule = self.offset_rule(account, instrument.product, cause.time_ns)
+        units = rule.credit_types if rule else ()
+        return check_surrender(
+            self._rulebook,
+            scheme_id=instrument.scheme,
+            emission_year=item.argument,
+            on=on,
+            product=instrument.product,
+            generation=instrument.generation,
+            quantity_t=item.quantity,
+            bases=figures.bases,
+            used_t=self._holdings.used(account, units),
+            group_used_t=self._holdings.used(account, group_units(rules, rule)) if rule else 0,
+            scheme_used_t=self._holdings.used_of_scheme(account[1], account[2], units),
+        )
+
     def choose_offsets(
         self, item: InstructionPassed, instrument: Instrument, cause: Cause, figures: Figures
     ) -> tuple[str, dict[int, int]]:
@@ -68,20 +106,7 @@ class SurrenderChecks:
         rules = rules_in_force(self._rulebook, instrument.scheme, item.argument, on)
         rule = self.offset_rule(account, instrument.product, cause.time_ns)
         if rule is None or rules is None:
-            verdict = check_surrender(
-                self._rulebook,
-                scheme_id=instrument.scheme,
-                emission_year=item.argument,
-                on=on,
-                product=instrument.product,
-                generation=instrument.generation,
-                quantity_t=item.quantity,
-                bases={},
-                used_t=0,
-            )
-            raise RefusalError(
-                RegistryReason.UNIT_NOT_ELIGIBLE, verdict.refusal, verdict.rule_id, verdict.source
-            )
+            raise _refused(self._verdict(item, instrument, cause, figures))
         source = self._rulebook.citation(rule)
         lots = self._lots(item, instrument)
         used = self._used_credits(account)
@@ -210,6 +235,15 @@ class SurrenderChecks:
         return last is not None and cause.time_ns >= ends_ns(
             self._rulebook, scheme, rules, year, last
         )
+
+
+def _refused(verdict: Verdict) -> RefusalError:
+    reason = (
+        RegistryReason.OFFSET_CAP_EXCEEDED
+        if verdict.is_eligible
+        else RegistryReason.UNIT_NOT_ELIGIBLE
+    )
+    return RefusalError(reason, verdict.refusal, verdict.rule_id, verdict.source)
 
 
 def _not_eligible(

@@ -117,6 +117,7 @@ class RegistryRule(Rule, frozen=True, kw_only=True):
 
     id: str
     timezone: str
+    schemes: tuple[str, ...] = ()  # whose units it keeps
     working_days: tuple[str, ...] = ()
     open: dt.time | None = None
     close: dt.time | None = None

@@ -50,6 +50,11 @@ def problems_of(rulebook: Rulebook) -> list[str]:
         problems += _scheme(scheme)
     for registry in rulebook.registry_rule:
         problems += _zone(f"registry_rule {registry.id}", registry.timezone)
+        problems += [
+            f"registry_rule {registry.id}: schemes: unknown scheme {scheme}"
+            for scheme in registry.schemes
+            if rulebook.scheme_of(scheme) is None
+        ]
     for venue in rulebook.venue:
         problems += _zone(f"venue {venue.id}", venue.timezone)
     return problems
@@ -65,7 +70,10 @@ def _twice(rulebook: Rulebook) -> list[str]:
     units = Counter(unit.code for unit in rulebook.unit_type)
     markets = Counter(market.id for venue in rulebook.venue for market in venue.market)
     vectors = Counter(vector.id for vector in rulebook.vector)
-    every = (ids, rules, units, markets, vectors)
+    kept = Counter(
+        f"scheme {s} of registry_rule" for r in rulebook.registry_rule for s in r.schemes
+    )
+    every = (ids, rules, units, markets, vectors, kept)
     return sorted(item for counter in every for item, count in counter.items() if count > 1)
 
 

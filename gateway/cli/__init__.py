@@ -1,9 +1,10 @@
 """The command `exchange`: the composition root, where log, books and services are put together.
 
 Each module adds its commands with `register(app)`: `services` runs the venue's processes, `trading`
-is for members, `authority` for the authority, `years` for compliance years, `days` and
-`certificates` for operations; `proofs`, `demo` and `simulate` show and check the whole, `match` the
-engine alone, `rulebook` the rules, `auctions` and `supply` what is auctioned.
+is for members, `accounts` for what they are in the registry, `authority` for the authority, `years`
+for compliance years, `days` and `certificates` for operations; `proofs`, `demo` and `simulate` show
+and check the whole, `match` the engine alone, `rulebook` the rules, `auctions` and `supply` what is
+auctioned.
 """
 
 from __future__ import annotations
@@ -21,6 +22,10 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "cancel", "orders", "book", "trades", "instruments", "positions", "holdings",
         "holdings-at", "deposit", "release", "transfer", "plan", "headroom", "surrender", "retire",
         "pledge", "release-pledge", "enforce-pledge", "order",
+    ),
+    "accounts": (
+        "accounts", "block", "unblock", "transfers", "approve-transfer", "cancel-transfer",
+        "trust", "account",
     ),
     "authority": (
         "register-project", "projects", "issue", "freeze", "unfreeze", "propose-reversal",

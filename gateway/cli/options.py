@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +25,7 @@ from gateway.decimals import INT64_MAX, whole_number
 
 KEY_VARIABLE = "EXCHANGE_KEY_FILE"
 RANGES_SHOWN = 6
+SECOND_NS = 1_000_000_000
 
 KeyFile = Annotated[
     Path | None,
@@ -65,14 +67,21 @@ def instruct(key_file: Path | None, instruction: Instruction) -> None:
 
     async def work(client: Client) -> None:
         report = await client.instruct(instruction)
+        units = f" {report.quantity:,} t {report.symbol}" if report.quantity else ""
         Console(highlight=False).print(
-            f"[bold]{report.status}[/bold]: {report.kind} {report.quantity:,} t {report.symbol}, "
+            f"[bold]{report.status}[/bold]: {report.kind}{units}, "
             f"instruction {report.instruction_id}"
+            + (f", waits until {utc(report.due_ns)} UTC" if report.due_ns else "")
         )
         for item in report.ranges[:RANGES_SHOWN]:
             Console(highlight=False).print(f"  {item.programme} {item.first}-{item.last}")
 
     with_client(key_file, work)
+
+
+def utc(time_ns: int) -> str:
+    """A moment to the minute, UTC. O(1)."""
+    return f"{datetime.fromtimestamp(time_ns // SECOND_NS, UTC):%Y-%m-%d %H:%M}"
 
 
 def _key(key_file: Path | None) -> SigningKey:

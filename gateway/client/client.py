@@ -53,6 +53,7 @@ from gateway.routes.books import DuplicateList, HoldingsAt, SerialHistory
 from gateway.routes.compliance import OffsetHeadroomReply, SurrenderPlanReply
 from gateway.routes.market import BookReply, InstrumentList, PhaseList, TradeList
 from gateway.routes.registry import ProjectList, ReversalList
+from gateway.routes.standings import AccountList, TransferList
 from gateway.routes.trading import ExecutionList, OrderList
 from gateway.routes.years import ComplianceYearReply
 
@@ -244,12 +245,16 @@ class Client:
         """Sends an instruction (its `ref` is set here) and waits until DONE.
 
         Raises RegistryRefusedError and other VenueErrors; the last report says PENDING when the
-        time is over.
+        time is over, or, with `due_ns`, when a transfer waits for its own.
         """
         deadline = asyncio.get_running_loop().time() + wait_s
         wait_ms = min(int(wait_s * 1_000), WAIT_MS_MAX)
         report = await self._numbered("/instructions", instruction, InstructionReport, wait_ms)
-        while report.status == "PENDING" and asyncio.get_running_loop().time() < deadline:
+        while (
+            report.status == "PENDING"
+            and not report.due_ns
+            and asyncio.get_running_loop().time() < deadline
+        ):
             await asyncio.sleep(POLL_S)
             report = await self.instruction(report.instruction_id, report.market)
         if report.status == "REFUSED":
@@ -397,6 +402,14 @@ class Client:
         """Registered projects of credits, by number; `after`: the last one of the page before."""
         query: dict[str, str | int] = {**_market(market)}
         return await self.rest.get("/projects", ProjectList, **query, after=after)
+
+    async def accounts(self, market: str = "") -> AccountList:
+        """What the accounts are in the registry: types, trusted lists, blocks."""
+        return await self.rest.get("/accounts", AccountList, **_market(market))
+
+    async def transfers(self, market: str = "") -> TransferList:
+        """Transfers that wait for approval or for their time."""
+        return await self.rest.get("/transfers", TransferList, **_market(market))
 
     async def serial_history(
         self, programme: str, serial: int, *, before: int = 0, limit: int = PAGE_MAX

@@ -14,6 +14,7 @@ from gateway.routes.compliance import ROUTES as COMPLIANCE
 from gateway.routes.market import ROUTES as MARKET
 from gateway.routes.operations import ROUTES as OPERATIONS
 from gateway.routes.registry import ROUTES as REGISTRY
+from gateway.routes.standings import ROUTES as STANDINGS
 from gateway.routes.table import Call, Reply, Route
 from gateway.routes.trading import ROUTES as TRADING
 from gateway.routes.years import ROUTES as YEARS
@@ -21,5 +22,6 @@ from gateway.routes.years import ROUTES as YEARS
 __all__ = ["ROUTES", "Call", "Reply", "Route"]
 
 ROUTES: tuple[Route, ...] = (
-    *MARKET, *TRADING, *AUCTIONS, *ACCOUNTS, *REGISTRY, *BOOKS, *COMPLIANCE, *YEARS, *OPERATIONS,
+    *MARKET, *TRADING, *AUCTIONS, *ACCOUNTS, *REGISTRY, *STANDINGS, *BOOKS, *COMPLIANCE, *YEARS,
+    *OPERATIONS,
 )  # fmt: skip

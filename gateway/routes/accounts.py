@@ -56,7 +56,7 @@ class HoldingRow(msgspec.Struct, frozen=True):
     market: str
     account: int
     symbol: str
-    position: str  # REGISTRY, TRADING, FROZEN or PLEDGED
+    position: str  # REGISTRY, TRADING, FROZEN, PENDING or PLEDGED
     quantity: int
     ranges: tuple[UnitRange, ...]
     lender: int = 0  # PLEDGED: the account to which

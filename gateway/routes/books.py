@@ -45,7 +45,7 @@ class SerialEvent(msgspec.Struct, frozen=True):
     kind: str  # ISSUED, SPLIT, MOVED, SURRENDERED, CANCELLED, REVERSED, RETURNED, CARRIED_OVER
     block: UnitRange
     from_account: int
-    from_position: str  # NONE, REGISTRY, TRADING, FROZEN, PLEDGED
+    from_position: str  # NONE, REGISTRY, TRADING, FROZEN, PLEDGED, PENDING
     to_account: int
     to_position: str
     cause: str  # TRADE, RELEASE or the kind of an instruction

@@ -15,7 +15,7 @@ from exchange.rulebook.selection import rules_in_force, surrender_deadline
 from exchange.rulebook.shapes import ComplianceRules
 from exchange.settings import YEAR_MAX
 from gateway.headroom import bases_of, offset_room, rulebook
-from gateway.holdings import FROZEN, PLEDGED, REGISTRY, TRADING, Made
+from gateway.holdings import FROZEN, PENDING, PLEDGED, REGISTRY, TRADING, Made
 from gateway.refusal import Refused
 from gateway.routes.table import Call, Reply, Route
 from gateway.venue_view import MarketView
@@ -25,6 +25,7 @@ HELD = {
     TRADING: "in the trading position: release it first",
     FROZEN: "frozen by the authority",
     PLEDGED: "pledged to account {lender}: only the lender releases it",
+    PENDING: "on their way to another account or to be surrendered in another registry",
 }
 """Why units in a position cannot be surrendered; "" = they can."""
 

@@ -34,6 +34,7 @@ KEYS: tuple[tuple[str, int, Role], ...] = (
     ("northern", 2, "participant"),
     ("huadong", 3, "participant"),
     ("yangtze", 4, "participant"),
+    ("deputy", 4, "participant"),
 )
 
 

@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from exchange.clock import Clock
 from exchange.database.connection import open_database, upgrade
 from exchange.messages.orders import (
+    CancelTransfer,
     CancelUnits,
     DepositUnits,
     IssueUnits,
@@ -28,6 +29,7 @@ from exchange.messages.orders import (
     TransferUnits,
 )
 from exchange.registry.service import RegistryService
+from exchange.rulebook import Rulebook
 from exchange.settlement.service import SettlementService
 from gateway.cli import build
 from gateway.cli.plans import print_headroom, print_plan
@@ -68,7 +70,10 @@ async def whole(tmp_path: Path) -> AsyncIterator[House]:
 
 @asynccontextmanager
 async def whole_house(
-    tmp_path: Path, clock: Clock, offset_headroom: Literal["show", "enforce"] = "show"
+    tmp_path: Path,
+    clock: Clock,
+    offset_headroom: Literal["show", "enforce"] = "show",
+    rulebook: Rulebook | None = None,
 ) -> AsyncIterator[House]:
     venue, keys = demo_venue()
     instruments = tuple(
@@ -82,7 +87,11 @@ async def whole_house(
     await house.start()
     for market in venue.market:
         house.run(SettlementService(house.log, market, database, clock=house.clock))
-        house.run(RegistryService(house.log, market, venue, database, clock=house.clock))
+        house.run(
+            RegistryService(
+                house.log, market, venue, database, clock=house.clock, rulebook=rulebook
+            )
+        )
     try:
         yield house
     finally:
@@ -138,7 +147,19 @@ async def test_units_are_issued_deposited_sold_released_and_followed_by_serial(
         moved = await huadong.instruct(
             TransferUnits(ref=0, symbol="EUA", account=102, quantity=40, to_account=103)
         )
-        assert moved.status == "DONE"
+        assert moved.status == "PENDING"  # for a day and more: 103 is no trusted account
+        (waiting,) = (await huadong.transfers("EU")).transfers
+        assert (waiting.transfer_id, waiting.state) == (moved.instruction_id, "WAITING")
+        assert waiting.due_ns - moved.transact_time_ns > 20 * 3_600 * 10**9
+        pending = {r.position: r.quantity for r in (await huadong.holdings("EU")).holdings}
+        assert pending == {"REGISTRY": 60, "PENDING": 40, "TRADING": 150}
+        stopped = await huadong.instruct(
+            CancelTransfer(ref=0, symbol="EUA", account=102, transfer_id=moved.instruction_id)
+        )
+        assert (stopped.kind, stopped.status) == ("CANCEL_TRANSFER", "DONE")
+        ended = await huadong.instruction(moved.instruction_id, "EU")
+        assert (ended.status, ended.reason, ended.text) == ("REFUSED", 664, "CANCELLED")
+        assert (await huadong.transfers("EU")).transfers == []
         retired = await huadong.instruct(
             CancelUnits(ref=0, symbol="EUA", account=102, quantity=10, beneficiary="The air",
                         reason="for good")

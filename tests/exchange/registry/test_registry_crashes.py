@@ -25,6 +25,7 @@ from exchange.rebuild import rebuild
 from exchange.registry import RegistryService
 from exchange.registry import queries as registry_queries
 from exchange.registry.blocks import Position
+from exchange.rulebook import Rulebook
 from exchange.settlement import SettlementService
 from tests.books_desk import (
     CN,
@@ -206,10 +207,18 @@ async def running(*services: Any) -> AsyncIterator[None]:
         await asyncio.gather(*tasks)
 
 
-async def live(log: Any, books: Database, pump: EnginePump, registries: int = 1) -> None:
+async def live(
+    log: Any,
+    books: Database,
+    pump: EnginePump,
+    registries: int = 1,
+    rulebook: Rulebook | None = None,
+) -> None:
     """Runs engine, settlement and registry as services until nothing moves any more."""
     settlement = SettlementService(log, MARKET, books)
-    registry = [RegistryService(log, MARKET, VENUE, books) for _ in range(registries)]
+    registry = [
+        RegistryService(log, MARKET, VENUE, books, rulebook=rulebook) for _ in range(registries)
+    ]
     async with running(settlement, *registry):
         quiet = 0
         while quiet < 15:

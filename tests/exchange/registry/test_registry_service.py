@@ -107,7 +107,7 @@ async def check_read_side(desk: Desk) -> None:
     ]
     assert history[0].range.first == 1
     totals = await registry_queries.unit_totals(desk.books, CN)
-    assert totals[CCER] == (100_000, 100_000 - 61_729 + 1 - 18_271, 18_271, 0, 0, CAP, 0)
+    assert totals[CCER] == (100_000, 100_000 - 61_729 + 1 - 18_271, 18_271, 0, 0, CAP, 0, 0)
 
 
 async def test_cancelled_for_a_beneficiary_and_a_reason(desk: Desk) -> None:

@@ -65,17 +65,14 @@ def _remake_block() -> None:
         "SELECT type, name, sql FROM sqlite_master WHERE tbl_name = 'block' AND sql IS NOT NULL"
     )
     rows = connection.execute(parts).all()
-    for kind, name, _ in rows:
-        if kind != "table":
-            op.execute(f"DROP {kind} {name}")
+    (table,) = (made for kind, _, made in rows if kind == "table")
+    others = [(kind, name, made) for kind, name, made in rows if kind != "table"]
+    for kind, name, _ in others:
+        op.execute(f"DROP {kind} {name}")
     op.rename_table("block", "block_before")
     last = "lender BIGINT NOT NULL, "
-    for kind, _, made in rows:
-        if kind == "table":
-            wider = "".join(f"\n\t{name} INTEGER NOT NULL, " for name in COLUMNS)
-            op.execute(made.replace(last, last + wider))
-            op.execute("INSERT INTO block SELECT *, 0, 0, 0 FROM block_before")
-            op.drop_table("block_before")
-    for kind, _, made in rows:
-        if kind != "table":
-            connection.exec_driver_sql(made)
+    op.execute(table.replace(last, last + "".join(f"\n\t{n} INTEGER NOT NULL, " for n in COLUMNS)))
+    op.execute("INSERT INTO block SELECT *, 0, 0, 0 FROM block_before")
+    op.drop_table("block_before")
+    for _, _, made in others:
+        connection.exec_driver_sql(made)

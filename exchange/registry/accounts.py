@@ -1,0 +1,387 @@
+"""Accounts: their types, representatives, trusted lists, blocks and bindings.
+
+What a type may do is the rulebook's (`account_type`); that an account has it is told by an
+instruction. An account of which nothing was told may do what its participant may: the rules of the
+registry's hours hold for it, those of a type do not.
+
+A blocked account neither gives nor receives by instruction; nor does one whose type needs more
+representatives than it has. Two things go on: what is owed can be surrendered, and what was
+bought and sold on the venue is delivered, for a trade cannot be undone by one side's registry. To
+end trading as well, market operations suspend the account in the engine.
+
+Sources: Union Registry as the Swedish Energy Agency explains it (at least two representatives, the
+second one approves, own accounts are trusted); types and codes of the EUTL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from exchange.messages.frames import Instruction
+from exchange.messages.reasons import RegistryReason
+from exchange.messages.registry import AccountChanged, RegistryItem
+from exchange.messages.settlement import InstructionPassed
+from exchange.reference.venue import Instrument
+from exchange.registry.blocks import Position
+from exchange.registry.calendar import Calendar
+from exchange.registry.encumbrances import notes_of
+from exchange.registry.holdings import Cause, Holdings
+from exchange.registry.refusals import RefusalError, require_account
+from exchange.registry.standings import Act, Standing
+from exchange.rulebook import Rulebook
+from exchange.rulebook.catalogue import AccountType
+from exchange.settings import (
+    REPRESENTATIVES_MAX,
+    TRUST_APPROVAL_DAYS_MAX,
+    TRUSTED_ACCOUNTS_MAX,
+)
+
+CREDIT_HOLDING = "ccer_general_holding"
+_DAY_NS = 86_400 * 1_000_000_000
+_GIVING = (Instruction.DEPOSIT, Instruction.TRANSFER, Instruction.CANCEL, Instruction.PLEDGE)
+_RECEIVING = (Instruction.ISSUE, Instruction.ENFORCE_PLEDGE)
+WITHOUT_QUANTITY = frozenset(
+    {
+        Instruction.SET_ACCOUNT_TYPE,
+        Instruction.APPOINT_REPRESENTATIVE,
+        Instruction.DISMISS_REPRESENTATIVE,
+        Instruction.BLOCK_ACCOUNT,
+        Instruction.UNBLOCK_ACCOUNT,
+        Instruction.PROPOSE_TRUST,
+        Instruction.APPROVE_TRUST,
+        Instruction.REMOVE_TRUST,
+        Instruction.CANCEL_TRANSFER,
+        Instruction.BIND_ACCOUNT,
+        Instruction.CARRY_OUT,
+    }
+)
+"""Instructions whose quantity may be 0."""
+
+_Do = Callable[[InstructionPassed, Instrument, Cause], list[RegistryItem]]
+
+
+class Accounts:
+    """What instructions about accounts do, and what accounts may do. Each O(1) unless it says."""
+
+    def __init__(
+        self, holdings: Holdings, rulebook: Rulebook, schemes: frozenset[str], calendar: Calendar
+    ) -> None:
+        self._holdings = holdings
+        self._standings = holdings.standings
+        self._calendar = calendar
+        self._types = {
+            kind.code: kind
+            for kind in rulebook.account_type
+            if kind.scheme in schemes and not kind.terminal
+        }
+        self.instructions: dict[int, _Do] = {
+            Instruction.SET_ACCOUNT_TYPE: self._set_type,
+            Instruction.APPOINT_REPRESENTATIVE: self._appoint,
+            Instruction.DISMISS_REPRESENTATIVE: self._dismiss,
+            Instruction.BLOCK_ACCOUNT: self._block,
+            Instruction.UNBLOCK_ACCOUNT: self._unblock,
+            Instruction.PROPOSE_TRUST: self._propose_trust,
+            Instruction.APPROVE_TRUST: self._approve_trust,
+            Instruction.REMOVE_TRUST: self._remove_trust,
+            Instruction.BIND_ACCOUNT: self._bind,
+        }
+
+    def type_of(self, account: int) -> AccountType | None:
+        """The type of an account; None when nobody told it, or the rulebook lost it."""
+        return self._types.get(self._standings.of(account).kind)
+
+    def is_kyoto(self, account: int) -> bool:
+        """Whether an account is one of a national Kyoto registry, whose delays differ."""
+        kind, standing = self.type_of(account), self._standings.of(account)
+        return kind is not None and standing.eutl_code == (kind.eutl_code_kyoto or None)
+
+    def is_trusted(self, account: int, other: int, time_ns: int) -> bool:
+        """Whether `account` trusts `other` now: on its list and in force, or of one participant."""
+        if self._is_own(account, other):
+            return True
+        effective_ns = self._standings.of(account).trusted.get(other)
+        return effective_ns is not None and effective_ns <= time_ns
+
+    def check(self, item: InstructionPassed, instrument: Instrument) -> None:
+        """RefusalError when a type, a block or another registry forbids the instruction."""
+        kind = item.kind
+        if kind == Instruction.ISSUE and instrument.kept_by:
+            raise RefusalError(
+                RegistryReason.UNIT_NOT_ELIGIBLE,
+                f"{instrument.symbol} is kept by the registry of {instrument.kept_by}, and issued "
+                "there",
+            )
+        if kind in _GIVING:
+            self.require_unblocked(item.account_id)
+        if kind in _RECEIVING:
+            self.require_receiver(item.account_id)
+        if kind == Instruction.TRANSFER:
+            self.require_receiver(item.argument)
+        if kind == Instruction.SURRENDER:
+            known = self.type_of(item.account_id)
+            if known is not None and not known.can_surrender:
+                raise RefusalError(
+                    RegistryReason.TYPE_MAY_NOT_SURRENDER,
+                    f"account {item.account_id} is a {known.code}, which does not surrender",
+                )
+
+    def require_unblocked(self, account: int) -> None:
+        """RefusalError when an account is blocked, or has fewer representatives than it needs."""
+        standing, known = self._standings.of(account), self.type_of(account)
+        if standing.block:
+            raise RefusalError(
+                RegistryReason.ACCOUNT_BLOCKED, f"account {account} is blocked: {standing.block}"
+            )
+        least = (known.min_representatives or 0) if known is not None else 0
+        if len(standing.representatives) < least:
+            raise RefusalError(
+                RegistryReason.TOO_FEW_REPRESENTATIVES,
+                f"account {account} has {len(standing.representatives)} representatives; a "
+                f"{standing.kind} needs {least}",
+            )
+
+    def require_receiver(self, account: int) -> None:
+        """RefusalError when nothing may come to an account: blocked, or of a type without units."""
+        known = self.type_of(account)
+        if known is not None and not known.holds_units:
+            raise RefusalError(
+                RegistryReason.TYPE_HOLDS_NO_UNITS,
+                f"account {account} is a {known.code} ({known.eutl_code}), which holds no units",
+            )
+        self.require_unblocked(account)
+
+    def require_representative(self, account: int, key: str) -> None:
+        """RefusalError when an account has representatives and the key is none of them."""
+        standing = self._standings.of(account)
+        known = self.type_of(account)
+        is_needed = bool(standing.representatives) or (
+            known is not None and bool(known.min_representatives)
+        )
+        if is_needed and key not in standing.representatives:
+            raise RefusalError(
+                RegistryReason.NOT_A_REPRESENTATIVE,
+                f"key {key!r} is no representative of account {account}",
+            )
+
+    def standing(self, account: int) -> Standing:
+        """An account's standing, to be read."""
+        return self._standings.of(account)
+
+    # -- what the instructions do --------------------------------------------------------------
+
+    def _set_type(
+        self, item: InstructionPassed, instrument: Instrument, cause: Cause
+    ) -> list[RegistryItem]:
+        _, wanted = _notes(item)
+        require_account(self._holdings, item.account_id)
+        found = [
+            kind
+            for kind in self._types.values()
+            if wanted == kind.code or (wanted and wanted in (kind.eutl_code, kind.eutl_code_kyoto))
+        ]
+        if not found:
+            raise RefusalError(
+                RegistryReason.UNKNOWN_ACCOUNT_TYPE,
+                f"{wanted[:64]!r} is no type of account here; known are "
+                f"{', '.join(sorted(self._types))}",
+            )
+        kind = found[0]
+        if not kind.holds_units and self._holds(item.account_id):
+            raise RefusalError(
+                RegistryReason.UNITS_IN_ACCOUNT,
+                f"account {item.account_id} holds units, a {kind.code} does not",
+            )
+        code = wanted if wanted == kind.eutl_code_kyoto else kind.eutl_code
+        return self._act(item, cause, kind.code, other=int(item.argument == 1), eutl_code=code)
+
+    def _appoint(
+        self, item: InstructionPassed, instrument: Instrument, cause: Cause
+    ) -> list[RegistryItem]:
+        _, key = _notes(item)
+        require_account(self._holdings, item.account_id)
+        known = self._standings.of(item.account_id).representatives
+        if len(known) >= REPRESENTATIVES_MAX and key not in known:
+            raise RefusalError(
+                RegistryReason.REGISTRY_LIST_FULL,
+                f"account {item.account_id} has {len(known)} representatives",
+            )
+        return self._act(item, cause, key)
+
+    def _dismiss(
+        self, item: InstructionPassed, instrument: Instrument, cause: Cause
+    ) -> list[RegistryItem]:
+        _, key = _notes(item)
+        if key not in self._standings.of(item.account_id).representatives:
+            raise RefusalError(
+                RegistryReason.NOT_A_REPRESENTATIVE,
+                f"key {key!r} is no representative of account {item.account_id}",
+            )
+        return self._act(item, cause, key)
+
+    def _block(
+        self, item: InstructionPassed, instrument: Instrument, cause: Cause
+    ) -> list[RegistryItem]:
+        _, reference = _notes(item)
+        require_account(self._holdings, item.account_id)
+        return self._act(item, cause, reference)
+
+    def _unblock(
+        self, item: InstructionPassed, instrument: Instrument, cause: Cause
+    ) -> list[RegistryItem]:
+        _, reference = _notes(item)
+        if not self._standings.of(item.account_id).block:
+            raise RefusalError(
+                RegistryReason.ACCOUNT_NOT_BLOCKED, f"account {item.account_id} is not blocked"
+            )
+        return self._act(item, cause, reference)
+
+    def _propose_trust(
+        self, item: InstructionPassed, instrument: Instrument, cause: Cause
+    ) -> list[RegistryItem]:
+        account, other = item.account_id, item.argument
+        require_account(self._holdings, other)
+        standing = self._acting(item)
+        if self._is_own(account, other) or other in standing.trusted:
+            raise RefusalError(
+                RegistryReason.TRUSTED_ALREADY,
+                f"account {other} is of the same participant or on the list of {account} already",
+            )
+        listed = standing.trusted.keys() | standing.proposed.keys()
+        if len(listed) >= TRUSTED_ACCOUNTS_MAX and other not in listed:
+            raise RefusalError(
+                RegistryReason.REGISTRY_LIST_FULL,
+                f"account {account} has {len(listed)} trusted and proposed accounts",
+            )
+        return self._act(item, cause, other=other)
+
+    def _approve_trust(
+        self, item: InstructionPassed, instrument: Instrument, cause: Cause
+    ) -> list[RegistryItem]:
+        account, other = item.account_id, item.argument
+        proposal = self._acting(item).proposed.get(other)
+        oldest_ns = cause.time_ns - TRUST_APPROVAL_DAYS_MAX * _DAY_NS
+        if proposal is None or proposal.time_ns < oldest_ns:
+            raise RefusalError(
+                RegistryReason.TRUST_NOT_PROPOSED,
+                f"nobody proposed within {TRUST_APPROVAL_DAYS_MAX} days that account {account} "
+                f"trusts {other}",
+            )
+        approved_by, _ = notes_of(item)
+        if approved_by == proposal.given_by:
+            raise RefusalError(
+                RegistryReason.SAME_PERSON, f"{approved_by} proposed to trust {other} itself"
+            )
+        effective_ns = self._calendar.trusted_from(
+            instrument.scheme, cause.time_ns, is_kyoto=self.is_kyoto(account)
+        )
+        return self._act(item, cause, other=other, effective_ns=effective_ns)
+
+    def _remove_trust(
+        self, item: InstructionPassed, instrument: Instrument, cause: Cause
+    ) -> list[RegistryItem]:
+        account, other = item.account_id, item.argument
+        self.require_representative(account, _key(item))
+        standing = self._standings.of(account)
+        if other not in standing.trusted and other not in standing.proposed:
+            raise RefusalError(
+                RegistryReason.NOT_ON_TRUSTED_LIST,
+                f"account {other} is not on the trusted list of {account}",
+            )
+        return self._act(item, cause, other=other)
+
+    def _bind(
+        self, item: InstructionPassed, instrument: Instrument, cause: Cause
+    ) -> list[RegistryItem]:
+        _, market = _notes(item)
+        account, other = item.account_id, item.argument
+        require_account(self._holdings, account)
+        standing = self._standings.of(account)
+        if other and standing.bound_to not in (None, (market, other)):
+            raise RefusalError(
+                RegistryReason.ACCOUNT_BOUND_ALREADY,
+                f"account {account} is bound to account {standing.bound_to} already",
+            )
+        if not other and standing.bound_to is None:
+            raise RefusalError(
+                RegistryReason.CREDITS_NOT_BOUND, f"account {account} is bound to none"
+            )
+        return self._act(item, cause, market, other=other)
+
+    # -- the same for several ------------------------------------------------------------------
+
+    def _acting(self, item: InstructionPassed) -> Standing:
+        """The account's standing; RefusalError unless its representative may act for it."""
+        require_account(self._holdings, item.account_id)
+        self.require_unblocked(item.account_id)
+        self.require_representative(item.account_id, _key(item))
+        return self._standings.of(item.account_id)
+
+    def _is_own(self, account: int, other: int) -> bool:
+        participants = self._holdings.accounts
+        return account in participants and participants[account] == participants.get(other)
+
+    def _holds(self, account: int) -> bool:
+        """Whether any unit lies in any position of an account. O(places of the market)."""
+        return any(
+            place.account == account and place.position != Position.NONE
+            for place in self._holdings.totals
+        )
+
+    def _act(
+        self,
+        item: InstructionPassed,
+        cause: Cause,
+        text: str = "",
+        *,
+        other: int = 0,
+        eutl_code: str = "",
+        effective_ns: int = 0,
+    ) -> list[RegistryItem]:
+        act = Act(
+            item.instruction_id,
+            item.kind,
+            item.account_id,
+            other,
+            notes_of(item)[0],
+            text,
+            eutl_code,
+            effective_ns or cause.time_ns,
+            cause.time_ns,
+        )
+        self._standings.apply(act)
+        self._holdings.changes.acts.append(act)
+        is_type = item.kind == Instruction.SET_ACCOUNT_TYPE
+        return [
+            AccountChanged(
+                item.instruction_id,
+                cause.name,
+                item.account_id,
+                0 if is_type else other,
+                act.given_by,
+                text,
+                eutl_code,
+                act.effective_ns,
+                is_type and other == 1,
+            )
+        ]
+
+
+def _key(item: InstructionPassed) -> str:
+    key, _ = notes_of(item)
+    if not key:
+        raise RefusalError(
+            RegistryReason.REFERENCE_MISSING,
+            f"{Instruction(item.kind).name} needs the key that gave it",
+        )
+    return key
+
+
+def _notes(item: InstructionPassed) -> tuple[str, str]:
+    """The key that gave an instruction and what it says; RefusalError when either is missing."""
+    key, text = notes_of(item)
+    if not key or not text:
+        raise RefusalError(
+            RegistryReason.REFERENCE_MISSING,
+            f"{Instruction(item.kind).name} needs the key that gave it, and its reference or name",
+        )
+    return key, text

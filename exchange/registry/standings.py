@@ -1,0 +1,253 @@
+"""What the registry knows of accounts beside their units, and what waits for its time.
+
+An account's standing (type, representatives, trusted list, block, binding) is what its acts make of
+it, in the order of the log; each act is a row of `account_act` for good. Transfers and surrenders
+that are on their way are rows that change until they have ended; those that still wait lie in an
+agenda, by the moment when something is due.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable
+from enum import IntEnum
+from typing import NamedTuple
+
+from exchange.messages.frames import Instruction
+from exchange.registry.saga import AllowanceState, CreditState
+
+
+class Act(NamedTuple):
+    """A row of `account_act` after `market`."""
+
+    instruction_id: int
+    kind: int  # frames.Instruction
+    account: int
+    other: int  # the trusted or bound account; SET_ACCOUNT_TYPE: 1 = transfers need two persons
+    given_by: str  # the key
+    text: str  # the type, the representative's key, the reference, the other registry's market
+    eutl_code: str
+    effective_ns: int
+    time_ns: int
+
+
+class TransferState(IntEnum):
+    """Where a transfer stands that was not carried out at once."""
+
+    PROPOSED = 1  # a second representative has to approve it
+    WAITING = 2  # for its time
+    DONE = 3
+    CANCELLED = 4
+    LAPSED = 5  # nobody approved it
+    STOPPED = 6  # an account may no longer take part
+
+
+TRANSFERS_OPEN = (TransferState.PROPOSED, TransferState.WAITING)
+
+
+class WaitingTransfer(NamedTuple):
+    """A row of `waiting_transfer` after `market`."""
+
+    instruction_id: int
+    account: int
+    to_account: int
+    instrument_id: int
+    quantity: int
+    state: int
+    given_by: str
+    approved_by: str
+    due_ns: int  # WAITING: carried out then; PROPOSED: forgotten then
+    cancel_until_ns: int
+    text: str  # why it was stopped
+    time_ns: int  # of the proposal
+    ended_ns: int
+
+
+class OffsetSurrender(NamedTuple):
+    """A row of `offset_surrender` after `market`: a surrender of another registry's credits."""
+
+    instruction_id: int
+    account: int
+    instrument_id: int
+    scheme: str
+    year: int
+    rule: str
+    quantity: int
+    credit_market: str
+    credit_account: int
+    state: int  # saga.AllowanceState
+    is_counted: int  # 1: against the obligation and the cap
+    reason: int  # why it fails
+    text: str
+    deadline_ns: int
+    time_ns: int
+
+
+class CreditHold(NamedTuple):
+    """A row of `credit_hold` after `market`: credits held for a surrender elsewhere."""
+
+    origin: str  # market of the surrender
+    surrender_id: int
+    surrender_account: int
+    surrender_instrument: int
+    account: int
+    instrument_id: int
+    quantity: int
+    state: int  # saga.CreditState
+    hold_id: int  # the request that froze them
+    reason: int
+    text: str
+    time_ns: int
+
+
+class Outgoing(NamedTuple):
+    """A message to a registry; a row of `registry_message` after `market`."""
+
+    ref: int
+    target: int  # partition of its market
+    kind: int  # frames.Instruction
+    account: int
+    instrument_id: int
+    quantity: int
+    argument: int
+    notes: str
+
+
+class Due(NamedTuple):
+    """Something that happens by itself when its time has come."""
+
+    time_ns: int
+    number: int  # instruction id of the transfer or the surrender
+    kind: str  # TRANSFER or SURRENDER
+
+
+class Standing:
+    """What one account is, as of now."""
+
+    __slots__ = (
+        "block", "bound_to", "eutl_code", "kind", "needs_two", "proposed", "representatives",
+        "trusted",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.kind = ""  # a code of the rulebook's account_type; "" = never told
+        self.eutl_code = ""
+        self.needs_two = False
+        self.representatives: set[str] = set()  # their keys
+        self.trusted: dict[int, int] = {}  # account: from when it counts, ns UTC
+        self.proposed: dict[int, Act] = {}  # account: who proposed to trust it
+        self.block = ""  # reference of the block; "" = not blocked
+        self.bound_to: tuple[str, int] | None = None  # market and account in the other registry
+
+    def apply(self, act: Act) -> None:
+        """What an act makes of the account. O(1)."""
+        match act.kind:
+            case Instruction.SET_ACCOUNT_TYPE:
+                self.kind, self.eutl_code = act.text, act.eutl_code
+                self.needs_two = bool(act.other)
+            case Instruction.APPOINT_REPRESENTATIVE:
+                self.representatives.add(act.text)
+            case Instruction.DISMISS_REPRESENTATIVE:
+                self.representatives.discard(act.text)
+            case Instruction.BLOCK_ACCOUNT:
+                self.block = act.text
+            case Instruction.UNBLOCK_ACCOUNT:
+                self.block = ""
+            case Instruction.PROPOSE_TRUST:
+                self.proposed[act.other] = act
+            case Instruction.APPROVE_TRUST:
+                del self.proposed[act.other]
+                self.trusted[act.other] = act.effective_ns
+            case Instruction.REMOVE_TRUST:
+                self.trusted.pop(act.other, None)
+                self.proposed.pop(act.other, None)
+            case Instruction.BIND_ACCOUNT:
+                self.bound_to = (act.text, act.other) if act.other else None
+
+
+class Standings:
+    """Every account's standing, and what waits, of one market."""
+
+    def __init__(self) -> None:
+        self.transfers: dict[int, WaitingTransfer] = {}  # open ones
+        self.surrenders: dict[int, OffsetSurrender] = {}  # open ones
+        self.holds: dict[tuple[str, int], CreditHold] = {}  # open ones, by market and surrender
+        self.ended_surrenders: dict[int, OffsetSurrender] = {}  # which messages of a record name
+        self.ended_holds: dict[tuple[str, int], CreditHold] = {}
+        self._standings: dict[int, Standing] = {}
+        self._agenda: list[Due] = []
+
+    def of(self, account: int) -> Standing:
+        """An account's standing; that of one of which nothing was told is empty. O(1)."""
+        return self._standings.get(account) or Standing()
+
+    def apply(self, act: Act) -> None:
+        """Takes up an act. O(1)."""
+        self._standings.setdefault(act.account, Standing()).apply(act)
+
+    def put_transfer(self, transfer: WaitingTransfer) -> None:
+        """Takes up a transfer as it is now. O(log n)."""
+        if transfer.state in TRANSFERS_OPEN:
+            self.transfers[transfer.instruction_id] = transfer
+            self._note(transfer.due_ns, transfer.instruction_id, "TRANSFER")
+        else:
+            self.transfers.pop(transfer.instruction_id, None)
+
+    def put_surrender(self, surrender: OffsetSurrender) -> None:
+        """Takes up a surrender as it is now. O(log n)."""
+        number = surrender.instruction_id
+        if surrender.state in (AllowanceState.DONE, AllowanceState.FAILED):
+            self.surrenders.pop(number, None)
+            self.ended_surrenders[number] = surrender
+        else:
+            self.surrenders[number] = surrender
+            self._note(surrender.deadline_ns, number, "SURRENDER")
+
+    def put_hold(self, hold: CreditHold) -> None:
+        """Takes up what is held for another registry. O(1)."""
+        key = (hold.origin, hold.surrender_id)
+        if hold.state == CreditState.FROZEN:
+            self.holds[key] = hold
+        else:
+            self.holds.pop(key, None)
+            self.ended_holds[key] = hold
+
+    def surrender(self, number: int) -> OffsetSurrender | None:
+        """A surrender that is open, or that a message of this record names. O(1)."""
+        return self.surrenders.get(number) or self.ended_surrenders.get(number)
+
+    def hold(self, origin: str, number: int) -> CreditHold | None:
+        """What is, or was, held for a surrender of another registry, like `surrender`. O(1)."""
+        return self.holds.get((origin, number)) or self.ended_holds.get((origin, number))
+
+    def recall(self, surrenders: Iterable[OffsetSurrender], holds: Iterable[CreditHold]) -> None:
+        """Takes up, for one record, what its messages name and what may have ended. O(rows)."""
+        self.ended_surrenders = {row.instruction_id: row for row in surrenders}
+        self.ended_holds = {(row.origin, row.surrender_id): row for row in holds}
+
+    def whose(self, due: Due) -> tuple[int, int]:
+        """Account and instrument of what is due. O(1)."""
+        if due.kind == "TRANSFER":
+            transfer = self.transfers[due.number]
+            return transfer.account, transfer.instrument_id
+        surrender = self.surrenders[due.number]
+        return surrender.account, surrender.instrument_id
+
+    def next_due(self) -> Due | None:
+        """What is due first; None when nothing waits. Amortised O(log n)."""
+        while self._agenda:
+            due = self._agenda[0]
+            if self._stands(due):
+                return due
+            heapq.heappop(self._agenda)
+        return None
+
+    def _note(self, time_ns: int, number: int, kind: str) -> None:
+        heapq.heappush(self._agenda, Due(time_ns, number, kind))
+
+    def _stands(self, due: Due) -> bool:
+        if due.kind == "TRANSFER":
+            transfer = self.transfers.get(due.number)
+            return transfer is not None and transfer.due_ns == due.time_ns
+        surrender = self.surrenders.get(due.number)
+        return surrender is not None and surrender.deadline_ns == due.time_ns

@@ -1,0 +1,220 @@
+"""Transfers that wait: for a second representative, and for their time.
+
+Where the registry of the scheme has hours, a transfer to a trusted account is carried out at once
+within them, else at the next opening, and one to another account a working day or two later, so
+that a thief's transfer can be stopped. Until then its units lie in the owner's pending position,
+held by the transfer: they are the owner's but not free. It may be cancelled until two hours before.
+
+Time passes here with the records of `settlements`: what is due is done before the first record
+whose engine time is not earlier. So that such a record comes, the service puts CARRY_OUT on
+`orders` while something is due.
+
+Source: Union Registry as the Swedish Energy Agency explains it.
+"""
+
+from __future__ import annotations
+
+from exchange.messages.frames import Instruction
+from exchange.messages.reasons import RegistryReason
+from exchange.messages.registry import (
+    Range,
+    RegistryItem,
+    TransferEnded,
+    TransferWaits,
+    UnitsMoved,
+)
+from exchange.messages.settlement import InstructionPassed
+from exchange.reference.venue import Instrument
+from exchange.registry.accounts import Accounts
+from exchange.registry.blocks import Position, runs
+from exchange.registry.calendar import Calendar
+from exchange.registry.encumbrances import notes_of
+from exchange.registry.holdings import Cause, Holdings, Place
+from exchange.registry.refusals import RefusalError, require_account, require_free
+from exchange.registry.standings import TransferState, WaitingTransfer
+from exchange.settings import TRANSFER_APPROVAL_DAYS_MAX, TRANSFERS_WAITING_MAX
+
+_DAY_NS = 86_400 * 1_000_000_000
+
+
+class Transfers:
+    """What transfers and their ends do to a market's holdings. Each O(blocks x log)."""
+
+    def __init__(self, holdings: Holdings, accounts: Accounts, calendar: Calendar) -> None:
+        self._holdings = holdings
+        self._waiting = holdings.standings.transfers
+        self._accounts = accounts
+        self._calendar = calendar
+
+    def transfer(
+        self, item: InstructionPassed, instrument: Instrument, cause: Cause
+    ) -> list[RegistryItem]:
+        """TRANSFER to `argument`: at once, at its time, or when another has approved it."""
+        source, target = item.account_id, item.argument
+        require_account(self._holdings, target)
+        given_by, _ = notes_of(item)
+        self._accounts.require_representative(source, given_by)
+        self._require_trusted(source, target, cause)
+        require_free(self._holdings, source, instrument, item.quantity)
+        needs_two = self._accounts.standing(source).needs_two
+        due_ns = cancel_until_ns = cause.time_ns + TRANSFER_APPROVAL_DAYS_MAX * _DAY_NS
+        if not needs_two:
+            due_ns, cancel_until_ns = self._execution(source, target, instrument, cause)
+            if due_ns <= cause.time_ns:
+                return self._at_once(item, cause)
+        if len(self._waiting) >= TRANSFERS_WAITING_MAX:
+            raise RefusalError(
+                RegistryReason.REGISTRY_LIST_FULL, f"{len(self._waiting)} transfers wait"
+            )
+        state = TransferState.PROPOSED if needs_two else TransferState.WAITING
+        transfer = WaitingTransfer(
+            item.instruction_id, source, target, instrument.id, item.quantity, state, given_by,
+            "", due_ns, cancel_until_ns, "", cause.time_ns, 0,
+        )  # fmt: skip
+        place = Place(source, Position.REGISTRY, instrument.id)
+        blocks = self._holdings.move(
+            place, source, Position.PENDING, item.quantity, cause, lender=item.instruction_id
+        )
+        self._holdings.put_transfer(transfer)
+        return [_waits(transfer, 0, tuple(b.range for b in run)) for run in runs(blocks)]
+
+    def approve(
+        self, item: InstructionPassed, instrument: Instrument, cause: Cause
+    ) -> list[RegistryItem]:
+        """APPROVE_TRANSFER of the proposed transfer `argument`, by a second representative."""
+        transfer = self._open(item, TransferState.PROPOSED)
+        if transfer[3:5] != (instrument.id, item.quantity):
+            raise RefusalError(
+                RegistryReason.UNKNOWN_TRANSFER,
+                f"transfer {transfer.instruction_id} is of {transfer.quantity} t of instrument "
+                f"{transfer.instrument_id}, not {item.quantity} t of {instrument.symbol}",
+            )
+        approved_by, _ = notes_of(item)
+        if not approved_by:
+            raise RefusalError(
+                RegistryReason.REFERENCE_MISSING, "an approval needs the key that gave it"
+            )
+        if approved_by == transfer.given_by:
+            raise RefusalError(
+                RegistryReason.SAME_PERSON,
+                f"{approved_by} proposed transfer {transfer.instruction_id} itself",
+            )
+        self._accounts.require_unblocked(transfer.account)
+        self._accounts.require_receiver(transfer.to_account)
+        self._accounts.require_representative(transfer.account, approved_by)
+        self._require_trusted(transfer.account, transfer.to_account, cause)
+        due_ns, cancel_until_ns = self._execution(
+            transfer.account, transfer.to_account, instrument, cause
+        )
+        approved = transfer._replace(
+            state=TransferState.WAITING, approved_by=approved_by, due_ns=due_ns,
+            cancel_until_ns=cancel_until_ns,
+        )  # fmt: skip
+        said: list[RegistryItem] = [_waits(approved, item.instruction_id, ())]
+        if due_ns <= cause.time_ns:
+            return said + self._end(approved, TransferState.DONE, cause)
+        self._holdings.put_transfer(approved)
+        return said
+
+    def cancel(
+        self, item: InstructionPassed, instrument: Instrument, cause: Cause
+    ) -> list[RegistryItem]:
+        """CANCEL_TRANSFER of the transfer `argument`: its units are free again."""
+        transfer = self._open(item, *(TransferState.PROPOSED, TransferState.WAITING))
+        given_by, _ = notes_of(item)
+        self._accounts.require_representative(transfer.account, given_by)
+        is_late = cause.time_ns > transfer.cancel_until_ns
+        if transfer.state == TransferState.WAITING and is_late:
+            raise RefusalError(
+                RegistryReason.TRANSFER_PAST_CANCELLING,
+                f"transfer {transfer.instruction_id} is carried out at {transfer.due_ns} ns UTC; "
+                f"it could be cancelled until {transfer.cancel_until_ns} ns",
+            )
+        return self._end(transfer, TransferState.CANCELLED, cause, ended_by=item.instruction_id)
+
+    def come_due(self, number: int, cause: Cause) -> list[RegistryItem]:
+        """The time of the waiting transfer `number` has come: carried out, lapsed or stopped."""
+        transfer = self._waiting[number]
+        if transfer.state == TransferState.PROPOSED:
+            return self._end(transfer, TransferState.LAPSED, cause)
+        try:
+            self._accounts.require_unblocked(transfer.account)
+            self._accounts.require_receiver(transfer.to_account)
+        except RefusalError as refusal:
+            return self._end(transfer, TransferState.STOPPED, cause, text=refusal.text)
+        return self._end(transfer, TransferState.DONE, cause)
+
+    def _execution(
+        self, source: int, target: int, instrument: Instrument, cause: Cause
+    ) -> tuple[int, int]:
+        return self._calendar.execution(
+            instrument.scheme,
+            cause.time_ns,
+            is_trusted=self._accounts.is_trusted(source, target, cause.time_ns),
+            is_kyoto=self._accounts.is_kyoto(source),
+        )
+
+    def _require_trusted(self, source: int, target: int, cause: Cause) -> None:
+        kind = self._accounts.type_of(source)
+        if kind is None or not kind.transfer_only_to_trusted:
+            return
+        if not self._accounts.is_trusted(source, target, cause.time_ns):
+            raise RefusalError(
+                RegistryReason.ACCOUNT_NOT_TRUSTED,
+                f"account {source} is a {kind.code} and does not trust account {target} now",
+            )
+
+    def _open(self, item: InstructionPassed, *states: TransferState) -> WaitingTransfer:
+        transfer = self._waiting.get(item.argument)
+        if transfer is None or transfer.account != item.account_id or transfer.state not in states:
+            raise RefusalError(
+                RegistryReason.UNKNOWN_TRANSFER,
+                f"no transfer {item.argument} of account {item.account_id} waits for that",
+            )
+        return transfer
+
+    def _at_once(self, item: InstructionPassed, cause: Cause) -> list[RegistryItem]:
+        source = Place(item.account_id, Position.REGISTRY, item.instrument_id)
+        moved = self._holdings.move(source, item.argument, Position.REGISTRY, item.quantity, cause)
+        told = (item.account_id, item.argument, item.instrument_id)
+        return [
+            UnitsMoved(cause.name, cause.id, *told, tuple(block.range for block in run))
+            for run in runs(moved)
+        ]
+
+    def _end(
+        self,
+        transfer: WaitingTransfer,
+        state: TransferState,
+        cause: Cause,
+        *,
+        text: str = "",
+        ended_by: int = 0,
+    ) -> list[RegistryItem]:
+        heir = transfer.to_account if state == TransferState.DONE else transfer.account
+        number = transfer.instruction_id
+        place = Place(transfer.account, Position.PENDING, transfer.instrument_id, number)
+        why = cause._replace(name=Instruction.TRANSFER.name, id=number)
+        blocks = self._holdings.move(place, heir, Position.REGISTRY, transfer.quantity, why)
+        self._holdings.put_transfer(
+            transfer._replace(state=state, text=text, ended_ns=cause.time_ns)
+        )
+        return [
+            TransferEnded(
+                *transfer[:5], state.name, text, ended_by, tuple(block.range for block in run)
+            )
+            for run in runs(blocks)
+        ]
+
+
+def _waits(transfer: WaitingTransfer, approval_id: int, ranges: tuple[Range, ...]) -> TransferWaits:
+    return TransferWaits(
+        *transfer[:5],
+        TransferState(transfer.state).name,
+        transfer.given_by,
+        transfer.approved_by,
+        transfer.due_ns,
+        transfer.cancel_until_ns,
+        approval_id,
+        ranges,
+    )

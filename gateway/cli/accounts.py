@@ -1,0 +1,255 @@
+"""Accounts of the registry: types, trusted lists, blocks, and the transfers that wait."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from exchange.messages.orders import (
+    AppointRepresentative,
+    ApproveTransfer,
+    ApproveTrust,
+    BindAccount,
+    BlockAccount,
+    CancelTransfer,
+    DismissRepresentative,
+    ProposeTrust,
+    RemoveTrust,
+    SetAccountType,
+    UnblockAccount,
+)
+from gateway.cli.options import (
+    Account,
+    KeyFile,
+    Quantity,
+    Reference,
+    Symbol,
+    instruct,
+    make_table,
+    utc,
+    whole,
+    with_client,
+)
+from gateway.client import Client
+
+Trusted = Annotated[
+    int, typer.Argument(help="The account to trust.", parser=whole, metavar="trusted_account")
+]
+TransferId = Annotated[
+    int,
+    typer.Argument(help="Instruction id of the transfer.", parser=whole, metavar="transfer_id"),
+]
+KeyId = Annotated[str, typer.Argument(help="Id of the representative's key.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands to the program."""
+    trust = typer.Typer(help="The trusted list of an account.", no_args_is_help=True)
+    trust.command("propose")(trust_propose)
+    trust.command("approve")(trust_approve)
+    trust.command("remove")(trust_remove)
+    app.add_typer(trust, name="trust")
+    account = typer.Typer(help="What an account is in the registry.", no_args_is_help=True)
+    account.command("type")(account_type)
+    account.command("appoint")(account_appoint)
+    account.command("dismiss")(account_dismiss)
+    account.command("bind")(account_bind)
+    app.add_typer(account, name="account")
+    for command in (accounts, block, unblock, transfers, approve_transfer, cancel_transfer):
+        app.command()(command)
+
+
+def trust_propose(
+    symbol: Symbol, trusted_account: Trusted, account: Account, key_file: KeyFile = None
+) -> None:
+    """Ask to put an account on the trusted list; another representative has to approve it."""
+    instruct(
+        key_file,
+        ProposeTrust(ref=0, symbol=symbol, account=account, trusted_account=trusted_account),
+    )
+
+
+def trust_approve(
+    symbol: Symbol, trusted_account: Trusted, account: Account, key_file: KeyFile = None
+) -> None:
+    """Put an account that another representative proposed on the trusted list."""
+    instruct(
+        key_file,
+        ApproveTrust(ref=0, symbol=symbol, account=account, trusted_account=trusted_account),
+    )
+
+
+def trust_remove(
+    symbol: Symbol, trusted_account: Trusted, account: Account, key_file: KeyFile = None
+) -> None:
+    """Take an account off the trusted list, at once."""
+    instruct(
+        key_file,
+        RemoveTrust(ref=0, symbol=symbol, account=account, trusted_account=trusted_account),
+    )
+
+
+def account_type(
+    symbol: Symbol,
+    kind: Annotated[str, typer.Argument(help="Code of the rulebook or the EUTL, such as 100-12.")],
+    account: Account,
+    needs_two: Annotated[
+        bool, typer.Option("--needs-two", help="A second representative approves each transfer.")
+    ] = False,
+    key_file: KeyFile = None,
+) -> None:
+    """Say what kind of account it is (authority)."""
+    instruct(
+        key_file,
+        SetAccountType(
+            ref=0, symbol=symbol, account=account, account_type=kind, needs_two=needs_two
+        ),
+    )
+
+
+def account_appoint(
+    symbol: Symbol, representative: KeyId, account: Account, key_file: KeyFile = None
+) -> None:
+    """Let a key act for the account in the registry (authority)."""
+    instruct(
+        key_file,
+        AppointRepresentative(ref=0, symbol=symbol, account=account, representative=representative),
+    )
+
+
+def account_dismiss(
+    symbol: Symbol, representative: KeyId, account: Account, key_file: KeyFile = None
+) -> None:
+    """No longer let a key act for the account in the registry (authority)."""
+    instruct(
+        key_file,
+        DismissRepresentative(ref=0, symbol=symbol, account=account, representative=representative),
+    )
+
+
+def account_bind(
+    symbol: Symbol,
+    bound_account: Annotated[
+        int,
+        typer.Argument(
+            help="The account in the other registry; 0 ends it.",
+            parser=whole,
+            metavar="bound_account",
+        ),
+    ],
+    bound_market: Annotated[str, typer.Argument(help="Market of the other registry.")],
+    account: Account,
+    key_file: KeyFile = None,
+) -> None:
+    """Bind a general holding of credits and the account of an obligation (authority)."""
+    instruct(
+        key_file,
+        BindAccount(
+            ref=0,
+            symbol=symbol,
+            account=account,
+            bound_account=bound_account,
+            bound_market=bound_market,
+        ),
+    )
+
+
+def block(symbol: Symbol, account: Account, reference: Reference, key_file: KeyFile = None) -> None:
+    """Block an account in the registry (authority): nothing leaves it or comes to it."""
+    instruct(key_file, BlockAccount(ref=0, symbol=symbol, account=account, reference=reference))
+
+
+def unblock(
+    symbol: Symbol, account: Account, reference: Reference, key_file: KeyFile = None
+) -> None:
+    """End a block (authority)."""
+    instruct(key_file, UnblockAccount(ref=0, symbol=symbol, account=account, reference=reference))
+
+
+def approve_transfer(
+    symbol: Symbol,
+    quantity: Quantity,
+    transfer_id: TransferId,
+    account: Account,
+    key_file: KeyFile = None,
+) -> None:
+    """Approve a transfer that another representative proposed."""
+    instruct(
+        key_file,
+        ApproveTransfer(
+            ref=0, symbol=symbol, account=account, quantity=quantity, transfer_id=transfer_id
+        ),
+    )
+
+
+def cancel_transfer(
+    symbol: Symbol, transfer_id: TransferId, account: Account, key_file: KeyFile = None
+) -> None:
+    """Cancel a transfer that waits; its units are free again."""
+    instruct(
+        key_file,
+        CancelTransfer(ref=0, symbol=symbol, account=account, transfer_id=transfer_id),
+    )
+
+
+def accounts(
+    market: Annotated[str, typer.Option(help="One market, or all.")] = "",
+    key_file: KeyFile = None,
+) -> None:
+    """Show what the accounts are in the registry, and whom they trust."""
+
+    async def work(client: Client) -> None:
+        table = make_table(
+            "Accounts", "market", "account", "type", "EUTL", "two persons", "block",
+            "representatives", "trusts", "bound to",
+        )  # fmt: skip
+        for row in (await client.accounts(market)).accounts:
+            table.add_row(
+                row.market,
+                str(row.account),
+                row.account_type,
+                row.eutl_code,
+                "yes" if row.needs_two else "",
+                row.block,
+                ", ".join(row.representatives),
+                ", ".join(
+                    f"{item.account} from {utc(item.effective_ns)}"
+                    if item.effective_ns
+                    else f"{item.account} proposed by {item.proposed_by}"
+                    for item in row.trusted
+                ),
+                f"{row.bound_market} {row.bound_account}" if row.bound_account else "",
+            )
+        Console().print(table)
+
+    with_client(key_file, work)
+
+
+def transfers(
+    market: Annotated[str, typer.Option(help="One market, or all.")] = "",
+    key_file: KeyFile = None,
+) -> None:
+    """List the transfers that wait for approval or for their time."""
+
+    async def work(client: Client) -> None:
+        table = make_table(
+            "Transfers that wait", ">transfer", "from", "to", "symbol", ">tonnes", "state", "by",
+            "due (UTC)", "cancel until (UTC)",
+        )  # fmt: skip
+        for row in (await client.transfers(market)).transfers:
+            table.add_row(
+                str(row.transfer_id),
+                str(row.account),
+                str(row.to_account),
+                row.symbol,
+                f"{row.quantity:,}",
+                row.state,
+                row.given_by,
+                utc(row.due_ns),
+                utc(row.cancel_until_ns),
+            )
+        Console().print(table)
+
+    with_client(key_file, work)

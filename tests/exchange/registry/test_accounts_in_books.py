@@ -1,0 +1,190 @@
+"""Accounts and waiting transfers in the database: restarts, rebuilds, crashes, and time passing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import pytest
+from sqlalchemy import text
+
+from exchange.database import Database, table_hash
+from exchange.log.protocol import LogUnavailableError
+from exchange.messages.frames import Instruction
+from exchange.messages.registry import AccountChanged, TransferEnded, TransferWaits
+from exchange.rebuild import rebuild
+from exchange.registry import RegistryService
+from exchange.registry import queries as registry_queries
+from exchange.registry.blocks import Position
+from exchange.rulebook import load_rulebook
+from exchange.settings import CARRY_OUT_EVERY_S
+from tests.books_desk import CN, ORDERS, Desk, act_of, check
+from tests.books_venue import ACT_NS, CCER, HUADONG, MARKET, NORTHERN, VENUE, YANGTZE, issue
+from tests.exchange.registry.test_registry_crashes import allow_writes, live, refuse_writes
+from tests.fixtures_postgres import MakeBooks
+
+SECOND_NS = 10**9
+DAY_NS = 86_400 * SECOND_NS
+RULES = load_rulebook()
+WITH_HOURS = msgspec.structs.replace(
+    RULES,
+    registry_rule=tuple(
+        msgspec.structs.replace(rule, schemes=("cn-national",))
+        for rule in RULES.registry_rule
+        if rule.id == "union-registry"
+    ),
+)
+"""The Chinese market with the hours of the Union Registry: ACT_NS is a Wednesday, 12:06."""
+DUE_NS = ACT_NS + 2 * DAY_NS - 400 * SECOND_NS  # Friday, 12:00
+
+
+class StandingClock:
+    """A clock that stands where the test puts it."""
+
+    def __init__(self, time_ns: int) -> None:
+        self.time_ns = time_ns
+
+    def now_ns(self) -> int:
+        return self.time_ns
+
+    def monotonic_ns(self) -> int:
+        return self.time_ns
+
+
+@pytest.fixture
+async def desk(market_log: Any, books: Database) -> AsyncIterator[Desk]:
+    desk = Desk(market_log, books, rulebook=WITH_HOURS, clock=StandingClock(ACT_NS))
+    await desk.open()
+    await desk.act(issue(NORTHERN, CCER, 100))
+    yield desk
+    await check(desk)
+    await desk.close()
+
+
+def transfer(quantity: int, target: int = HUADONG) -> list[bytes]:
+    return act_of(Instruction.TRANSFER, NORTHERN, CCER, quantity, target, "ann\n")
+
+
+def story() -> list[list[bytes]]:
+    """Acts of every kind, each a frame."""
+    of_account = (NORTHERN, CCER, 0)
+    return [
+        act_of(Instruction.SET_ACCOUNT_TYPE, YANGTZE, CCER, 0, 1, "office\ncn_key_emitter"),
+        act_of(Instruction.APPOINT_REPRESENTATIVE, *of_account, text="office\nann"),
+        act_of(Instruction.APPOINT_REPRESENTATIVE, *of_account, text="office\nben"),
+        act_of(Instruction.APPOINT_REPRESENTATIVE, *of_account, text="office\ncy"),
+        act_of(Instruction.DISMISS_REPRESENTATIVE, *of_account, text="office\ncy"),
+        act_of(Instruction.PROPOSE_TRUST, *of_account, YANGTZE, "ann\n"),
+        act_of(Instruction.APPROVE_TRUST, *of_account, YANGTZE, "ben\n"),
+        act_of(Instruction.PROPOSE_TRUST, *of_account, HUADONG, "ann\n"),
+        act_of(Instruction.BLOCK_ACCOUNT, HUADONG, CCER, 0, text="office\nfile 7"),
+        act_of(Instruction.UNBLOCK_ACCOUNT, HUADONG, CCER, 0, text="office\nfile 8"),
+        act_of(Instruction.BIND_ACCOUNT, YANGTZE, CCER, 0, NORTHERN, "office\nCN"),
+        transfer(30),
+        transfer(20, YANGTZE),
+    ]
+
+
+async def test_a_restart_and_a_rebuild_know_the_same(
+    desk: Desk, market_log: Any, make_books: MakeBooks
+) -> None:
+    for frame in story():
+        (said,) = await desk.act(*frame)
+        assert isinstance(said, AccountChanged | TransferWaits), said
+    again = RegistryService(market_log, MARKET, VENUE, desk.books, rulebook=WITH_HOURS)
+    await again.load()
+    ours, theirs = desk.registry.holdings, again.holdings
+    for account in (NORTHERN, HUADONG, YANGTZE):
+        mine, other = ours.standings.of(account), theirs.standings.of(account)
+        for name in mine.__slots__:
+            assert getattr(mine, name) == getattr(other, name), name
+    assert theirs.standings.transfers == ours.standings.transfers
+    assert len(theirs.standings.transfers) == 2
+    assert theirs.standings.next_due() == ours.standings.next_due()
+    assert theirs.accounts == ours.accounts
+    assert theirs.totals == ours.totals
+    assert (await registry_queries.unit_totals(desk.books, CN))[CCER].pending == 50
+    rows = await registry_queries.holdings_of(desk.books, CN, NORTHERN)
+    assert [(r.position, r.quantity) for r in rows] == [
+        (Position.REGISTRY, 50), (Position.PENDING, 30), (Position.PENDING, 20)
+    ]  # fmt: skip
+    desk.pump.time_ns = DUE_NS
+    assert await desk.act(issue(YANGTZE, CCER, 1))
+    fresh = await make_books()
+    rebuilt = await rebuild(market_log, MARKET, VENUE, fresh, rulebook=WITH_HOURS)
+    assert rebuilt == await table_hash(desk.books, CN)
+    at_noon = await registry_queries.tonnes_at(desk.books, CN, NORTHERN, (CCER,), ACT_NS)
+    assert {row.position: row.quantity for row in at_noon} == {
+        Position.REGISTRY: 50, Position.PENDING: 50
+    }  # fmt: skip
+
+
+async def test_time_comes_by_the_log(desk: Desk, market_log: Any) -> None:
+    clock, log = desk.registry._clock, market_log
+    assert isinstance(clock, StandingClock)
+    assert not await desk.registry.say_time()  # nothing waits
+    clock.time_ns = DUE_NS
+    assert not await desk.registry.say_time()
+    (waiting,) = await desk.act(*transfer(30))
+    assert isinstance(waiting, TransferWaits)
+    assert waiting.due_ns == DUE_NS
+    clock.time_ns = DUE_NS - 1
+    assert not await desk.registry.say_time()
+    clock.time_ns = DUE_NS
+    assert await desk.registry.say_time()
+    assert await desk.act() == []  # the log's time has not come: nothing is done
+    assert not await desk.registry.say_time()  # not so soon again
+    clock.time_ns = DUE_NS + CARRY_OUT_EVERY_S * SECOND_NS
+    desk.pump.time_ns = DUE_NS
+
+    def fault(partition: Any, values: Any) -> tuple[int, Exception]:
+        return 0, LogUnavailableError("injected")
+
+    log.fault = fault
+    assert not await desk.registry.say_time()
+    log.fault = None
+    clock.time_ns += CARRY_OUT_EVERY_S * SECOND_NS
+    before = len(log.rows[ORDERS])
+    assert await desk.registry.say_time()
+    assert len(log.rows[ORDERS]) == before + 1
+    (done,) = await desk.act()
+    assert isinstance(done, TransferEnded)
+    assert (done.outcome, done.to_account, done.quantity) == ("DONE", HUADONG, 30)
+    clock.time_ns += CARRY_OUT_EVERY_S * SECOND_NS
+    assert not await desk.registry.say_time()
+
+
+@pytest.mark.parametrize("table", ["account_act", "waiting_transfer"])
+async def test_a_crash_between_effect_and_commit(
+    desk: Desk, market_log: Any, make_books: MakeBooks, table: str
+) -> None:
+    await refuse_writes(desk.books, table)
+    for frame in story():
+        await desk.pump.send(*frame)
+    with pytest.raises(Exception, match="injected"):
+        await desk.act()
+    await allow_writes(desk.books, table)
+    # as services, whose clock is the machine's: time comes by itself
+    desk.pump.time_ns = DUE_NS
+    await live(market_log, desk.books, desk.pump, rulebook=WITH_HOURS)
+    await desk.registry.load()
+    assert not desk.registry.holdings.standings.transfers
+    assert (await registry_queries.position_of(desk.books, CN)).settlement_number
+    held = await registry_queries.position_totals(desk.books, CN, Position.REGISTRY)
+    assert held == {(NORTHERN, CCER): 50, (HUADONG, CCER): 30, (YANGTZE, CCER): 20}
+    fresh = await make_books()
+    rebuilt = await rebuild(market_log, MARKET, VENUE, fresh, rulebook=WITH_HOURS)
+    assert rebuilt == await table_hash(desk.books, CN)
+
+
+async def test_acts_stay_as_they_are(desk: Desk) -> None:
+    for frame in story():
+        await desk.act(*frame)
+    for change in ("UPDATE account_act SET text = ''", "DELETE FROM account_act"):
+        with pytest.raises(Exception, match="append-only"):
+            async with desk.books.writing() as connection:
+                await connection.execute(text(change))
+    with pytest.raises(Exception, match="waiting_transfer_by_two"):
+        async with desk.books.writing() as connection:
+            await connection.execute(text("UPDATE waiting_transfer SET approved_by = given_by"))

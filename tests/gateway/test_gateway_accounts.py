@@ -1,0 +1,222 @@
+"""Types, trusted lists, blocks and waiting transfers over REST and the command line."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from exchange.clock import SystemClock
+from exchange.messages.orders import (
+    AppointRepresentative,
+    ApproveTransfer,
+    BindAccount,
+    BlockAccount,
+    FreezeUnits,
+    Instruction,
+    IssueUnits,
+    ProposeTrust,
+    SetAccountType,
+    SurrenderUnits,
+    TransferUnits,
+    UnblockAccount,
+)
+from exchange.rulebook import load_rulebook
+from gateway.cli import build
+from gateway.client import (
+    BadRequestError,
+    Client,
+    PermissionDeniedError,
+    RefusedError,
+    RegistryRefusedError,
+    save_key,
+)
+from tests.books_two import of_two
+from tests.gateway.conftest import House, owe
+from tests.gateway.test_gateway_registry import ClockOnDay, whole_house
+
+WEDNESDAY = datetime(2026, 10, 14, 12, tzinfo=UTC)  # 14:00 in Brussels
+HOUR_NS = 3_600 * 10**9
+EUA = {"ref": 0, "symbol": "EUA", "account": 103}
+
+
+@pytest.fixture
+async def whole(tmp_path: Path) -> AsyncIterator[House]:
+    async with whole_house(tmp_path, ClockOnDay(WEDNESDAY)) as house:
+        yield house
+
+
+async def reason_of(client: Client, instruction: Instruction) -> int:
+    with pytest.raises(RefusedError) as refused:
+        await client.instruct(instruction)
+    return refused.value.reason
+
+
+async def settle_account(operator: Client) -> None:
+    """Account 103 becomes an operator's, with two representatives and 1,000 t."""
+    await operator.instruct(SetAccountType(**EUA, account_type="100-7", needs_two=True))
+    for key in ("yangtze", "deputy"):
+        await operator.instruct(AppointRepresentative(**EUA, representative=key))
+    await operator.instruct(IssueUnits(**EUA, quantity=1_000, year=2025))
+
+
+async def test_two_representatives_trust_and_transfer(whole: House) -> None:
+    async with (
+        whole.client("operator") as operator,
+        whole.client("yangtze") as yangtze,
+        whole.client("deputy") as deputy,
+        whole.client("northern") as northern,
+    ):
+        await settle_account(operator)
+        (row,) = (await yangtze.accounts("EU")).accounts
+        assert (row.account, row.account_type, row.eutl_code) == (103, "operator_holding", "100-7")
+        assert (row.needs_two, row.representatives) == (True, ["deputy", "yangtze"])
+        move = TransferUnits(**EUA, quantity=400, to_account=101)
+        assert await reason_of(yangtze, move) == 653
+        await yangtze.instruct(ProposeTrust(**EUA, trusted_account=101))
+        (row,) = (await deputy.accounts("EU")).accounts
+        (proposed,) = row.trusted
+        assert (proposed.account, proposed.effective_ns, proposed.proposed_by) == (
+            101, 0, "yangtze"
+        )  # fmt: skip
+        with pytest.raises(PermissionDeniedError):
+            await northern.instruct(ProposeTrust(**EUA, trusted_account=101))
+        await operator.instruct(SetAccountType(**EUA, account_type="100-12", needs_two=True))
+        sent = await yangtze.instruct(move)
+        assert (sent.kind, sent.status, sent.due_ns > 0) == ("TRANSFER", "PENDING", True)
+        approval = ApproveTransfer(**EUA, quantity=400, transfer_id=sent.instruction_id)
+        assert await reason_of(yangtze, approval) == 618
+        approved = await deputy.instruct(approval)
+        assert (approved.kind, approved.status) == ("APPROVE_TRANSFER", "DONE")
+        (waiting,) = (await northern.transfers()).transfers  # the receiver sees it too
+        assert (waiting.state, waiting.given_by, waiting.approved_by) == (
+            "WAITING", "yangtze", "deputy"
+        )  # fmt: skip
+        noon = int(WEDNESDAY.timestamp()) * 10**9 - 2 * HOUR_NS  # 12:00 in Brussels
+        assert waiting.due_ns == noon + 48 * HOUR_NS
+        assert waiting.cancel_until_ns == noon + 46 * HOUR_NS
+        again = await yangtze.instruction(sent.instruction_id, "EU")
+        assert (again.status, again.due_ns) == ("PENDING", waiting.due_ns)
+
+
+async def test_blocks_and_what_the_edge_refuses(whole: House) -> None:
+    async with whole.client("operator") as operator, whole.client("yangtze") as yangtze:
+        await settle_account(operator)
+        before = await whole.ends()
+        assert await reason_of(operator, BlockAccount(**EUA, reference=" ")) == 615
+        for body in (
+            SetAccountType(**EUA, account_type="100-12"),
+            AppointRepresentative(**EUA, representative="yangtze"),
+            BlockAccount(**EUA, reference="x"),
+            UnblockAccount(**EUA, reference="x"),
+            BindAccount(**EUA, bound_account=0, bound_market="CN"),
+        ):
+            with pytest.raises(PermissionDeniedError):
+                await yangtze.instruct(body)
+        for wrong in (
+            ProposeTrust(**EUA, trusted_account=999),
+            ApproveTransfer(**EUA, quantity=1, transfer_id=-1),
+        ):
+            with pytest.raises((BadRequestError, RefusedError)):
+                await yangtze.instruct(wrong)
+        with pytest.raises(BadRequestError, match="none of"):
+            await operator.instruct(BindAccount(**EUA, bound_account=203, bound_market="XX"))
+        assert await whole.ends() == before
+        await operator.instruct(BlockAccount(**EUA, reference="file 7"))
+        (row,) = (await yangtze.accounts("EU")).accounts
+        assert row.block == "file 7"
+        move = TransferUnits(**EUA, quantity=1, to_account=101)
+        with pytest.raises(RegistryRefusedError, match="file 7") as refused:
+            await yangtze.instruct(move)
+        assert refused.value.reason == 654
+        await operator.instruct(BindAccount(**EUA, bound_account=203, bound_market="CN"))
+        (row,) = (await yangtze.accounts("EU")).accounts
+        assert (row.bound_market, row.bound_account) == ("CN", 203)
+
+
+async def test_a_surrender_over_two_registries(tmp_path: Path) -> None:
+    ccer = {"ref": 0, "symbol": "CCER"}
+    rules = of_two(load_rulebook())
+    async with (
+        whole_house(tmp_path, ClockOnDay(WEDNESDAY), rulebook=rules) as house,
+        house.client("operator") as operator,
+        house.client("verifier") as verifier,
+        house.client("yangtze") as yangtze,
+    ):
+        await owe(yangtze, verifier, 2025, 1_000)
+        surrender = SurrenderUnits(**ccer, account=203, quantity=10, year=2025)
+        assert await reason_of(yangtze, surrender) == 666
+        await operator.instruct(IssueUnits(**ccer, account=202, quantity=100, year=2025))
+        await operator.instruct(
+            SetAccountType(**ccer, account=202, account_type="ccer_general_holding")
+        )
+        for account, other in ((202, 203), (203, 202)):
+            await operator.instruct(
+                BindAccount(**ccer, account=account, bound_account=other, bound_market="CN")
+            )
+        done = await yangtze.instruct(surrender)
+        assert (done.kind, done.status, done.quantity) == ("SURRENDER", "DONE", 10)
+        (owed,) = (await yangtze.holdings()).obligations
+        assert owed.surrendered == {"CCER": 10}
+        held = {row.position: row.quantity for row in (await operator.holdings("CN")).holdings}
+        assert held == {"REGISTRY": 90}
+        too_many = SurrenderUnits(**ccer, account=203, quantity=40, year=2025)
+        await operator.instruct(FreezeUnits(**ccer, account=202, quantity=80, reference="(2026) 7"))
+        with pytest.raises(RegistryRefusedError, match="80 t are frozen") as refused:
+            await yangtze.instruct(too_many)
+        assert refused.value.reason == 610  # the reason of the other registry
+
+
+async def test_the_command_line(tmp_path: Path) -> None:
+    async with whole_house(tmp_path, SystemClock()) as house:
+        files = {}
+        for name in ("operator", "yangtze", "deputy"):
+            files[name] = str(tmp_path / f"{name}.key")
+            save_key(Path(files[name]), house.keys[name]._replace(url=house.url))
+
+        async def run(name: str, *arguments: str, code: int = 0) -> str:
+            given = [*arguments, "--key-file", files[name]]
+            done = await asyncio.to_thread(CliRunner(env={"COLUMNS": "240"}).invoke, build(), given)
+            assert done.exit_code == code, (arguments, done.output, done.exception)
+            return done.output
+
+        mine = ("--account", "103")
+        assert "DONE: SET_ACCOUNT_TYPE" in await run(
+            "operator", "account", "type", "EUA", "100-12", "--needs-two", *mine
+        )
+        for key in ("yangtze", "deputy"):
+            await run("operator", "account", "appoint", "EUA", key, *mine)
+        async with house.client("operator") as operator:
+            await operator.instruct(IssueUnits(**EUA, quantity=500, year=2025))
+        await run("yangtze", "trust", "propose", "EUA", "102", *mine)
+        assert "102 proposed by yangtze" in await run("deputy", "accounts", "--market", "EU")
+        assert "SAME_PERSON (618)" in await run(
+            "yangtze", "trust", "approve", "EUA", "102", *mine, code=1
+        )
+        await run("deputy", "trust", "approve", "EUA", "102", *mine)
+        assert "102 from 20" in await run("deputy", "accounts")
+        await run("yangtze", "trust", "remove", "EUA", "102", *mine)
+        said = await run("yangtze", "transfer", "EUA", "20", "101", *mine)
+        assert "PENDING: TRANSFER 20 t EUA" in said
+        assert "waits until" in said
+        number = said.split("instruction ")[1].split(",")[0]
+        listed = await run("yangtze", "transfers")
+        assert number in listed
+        assert "PROPOSED" in listed
+        await run("deputy", "approve-transfer", "EUA", "20", number, *mine)
+        assert "WAITING" in await run("yangtze", "transfers")
+        await run("operator", "block", "EUA", *mine, "--reference", "file 7")
+        assert "ACCOUNT_BLOCKED (654)" in await run(
+            "yangtze", "transfer", "EUA", "20", "101", *mine, code=1
+        )
+        await run("operator", "unblock", "EUA", *mine, "--reference", "file 8")
+        assert "DONE: CANCEL_TRANSFER" in await run(
+            "yangtze", "cancel-transfer", "EUA", number, *mine
+        )
+        await run("operator", "account", "bind", "EUA", "203", "CN", *mine)
+        await run("operator", "account", "dismiss", "EUA", "deputy", *mine)
+        assert "CN 203" in await run("yangtze", "accounts", "--market", "EU")
