@@ -251,7 +251,7 @@ async def surrender_large(database: Database, store: RegistryStore, shape: Shape
     registrar = Registrar(loaded.holdings, CHINA, VENUE, load_rulebook())
     position = loaded.position
     held = loaded.holdings.held(BIG, Position.REGISTRY, CEA.id)
-    loaded.holdings.set_year((BIG, CEA.scheme, YEAR), YearFigures(verified=held))
+    loaded.holdings.set_year((BIG, CEA.scheme, YEAR), YearFigures(reported=held, verified=held))
     number = position.settlement_number
     begin = time.perf_counter()
     said = registrar.apply(

@@ -9,14 +9,21 @@ from typing import TypeVar
 import msgspec
 
 from exchange.messages.frames import Instruction
-from exchange.messages.registry import InstructionRefused, RegistryItem, YearFigures
+from exchange.messages.registry import (
+    InstructionRefused,
+    IssuanceDetails,
+    ProjectDetails,
+    ProjectRegistered,
+    RegistryItem,
+    UnitsIssued,
+    YearFigures,
+)
 from exchange.messages.settlement import AccountOpened, InstructionPassed
 from exchange.reference.venue import Instrument, Market, Venue
 from exchange.registry.holdings import Holdings, RegistryPosition
 from exchange.registry.instructions import Registrar
 from exchange.registry.years import Figures
 from exchange.rulebook import Rulebook, load_rulebook
-from exchange.rulebook.shapes import OffsetRule
 
 NEW = "new_registered_from_2024-01-22"
 OLD = "old_filed_before_2017-03-14"
@@ -72,8 +79,8 @@ def _rulebook() -> Rulebook:
 class Office:
     """A registrar, what it said last, and the day on which things happen."""
 
-    def __init__(self, day: str = "2025-03-01", rulebook: Rulebook | None = None) -> None:
-        self.rulebook = rulebook or _rulebook()
+    def __init__(self, day: str = "2025-03-01") -> None:
+        self.rulebook = _rulebook()
         self.registrar = Registrar(Holdings(RegistryPosition()), MARKET, VENUE, self.rulebook)
         self.holdings = self.registrar.holdings
         self.number = 0
@@ -147,6 +154,20 @@ class Office:
         """Units from outside."""
         self.act(Instruction.ISSUE, symbol, quantity, vintage, account=account)
 
+    def credits(
+        self, symbol: str, quantity: int, region: str, year: int, account: int = EMITTER
+    ) -> None:
+        """Credits of a wind farm in a region, for reductions of a year."""
+        project = len(self.holdings.projects) + 1
+        details = ProjectDetails(
+            name=f"wind {project}", project_type="wind", gas="CO2", region=region
+        )
+        text = msgspec.json.encode(details).decode()
+        self.done(ProjectRegistered, Instruction.REGISTER_PROJECT, symbol, 0, project, text)
+        period = IssuanceDetails(project, dt.date(year, 1, 1), dt.date(year, 12, 31))
+        text = msgspec.json.encode(period).decode()
+        self.done(UnitsIssued, Instruction.ISSUE, symbol, quantity, year, text, account)
+
     def figures(self, symbol: str, year: int, account: int = EMITTER) -> Figures:
         """A year as it is."""
         return self.holdings.years[account, BY_SYMBOL[symbol].scheme, year]
@@ -156,41 +177,3 @@ def allocation(stage: str, method: str = "benchmarking", **words: object) -> str
     """The text of an ALLOCATE."""
     lines = {"stage": stage, "method": method, **words}
     return "\n".join(["authority", *(f"{name} {value}" for name, value in lines.items())])
-
-
-def bare(rule: OffsetRule) -> OffsetRule:
-    """A rule that asks nothing of the project: type, cap, base, group and scheme-wide caps."""
-    return OffsetRule(
-        id=rule.id,
-        credit_types=rule.credit_types,
-        cap_bp=rule.cap_bp,
-        cap_base=rule.cap_base,
-        cap_steps=rule.cap_steps,
-        group=rule.group,
-        group_cap_bp=rule.group_cap_bp,
-        group_cap_base=rule.group_cap_base,
-        scheme_wide_caps=rule.scheme_wide_caps,
-        confidence=rule.confidence,
-        basis=rule.basis,
-        sources=rule.sources,
-    )
-
-
-@cache
-def bare_pilots() -> Rulebook:
-    """The rulebook with bare offset rules in the pilots."""
-    book, replace = load_rulebook(), msgspec.structs.replace
-    return replace(
-        book,
-        scheme=tuple(
-            replace(
-                scheme,
-                rules=tuple(
-                    replace(rules, offset=tuple(map(bare, rules.offset))) for rules in scheme.rules
-                ),
-            )
-            if scheme.id.startswith("cn-pilot")
-            else scheme
-            for scheme in book.scheme
-        ),
-    )

@@ -376,9 +376,6 @@ def surrender_verdict(
     quantity: int,
     bases: Mapping[str, int],
     used: int,
-    *,
-    group_used_t: int = 0,
-    scheme_used_t: int = 0,
 ) -> Verdict:
     """`check_surrender` for an instrument, at an engine time (ns UTC). O(rules)."""
     return check_surrender(
@@ -391,8 +388,6 @@ def surrender_verdict(
         quantity_t=quantity,
         bases=bases,
         used_t=used,
-        group_used_t=group_used_t,
-        scheme_used_t=scheme_used_t,
     )
 
 

@@ -7,27 +7,26 @@ refused where the rules name one.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 
 from exchange.messages.reasons import RegistryReason
 from exchange.messages.settlement import InstructionPassed
 from exchange.reference.venue import Instrument
-from exchange.registry.blocks import Block, Position, tonnes
+from exchange.registry.blocks import Block, Position, State, tonnes
 from exchange.registry.holdings import Cause, Holdings, Place
-from exchange.registry.projects import choose, credit_of, project_wanted
+from exchange.registry.projects import Choice, choose, credit_of, project_wanted
 from exchange.registry.refusals import RefusalError, require_free
 from exchange.registry.years import Account, Figures
 from exchange.rulebook import (
     OffsetRule,
     Rulebook,
-    Verdict,
     check_surrender,
     check_vintage,
     offset_cap,
     offset_rule,
 )
 from exchange.rulebook.eligibility import Credit
-from exchange.rulebook.offsets import group_units
 from exchange.rulebook.selection import VintageVerdict, rules_in_force
 from exchange.rulebook.year import SURRENDER, due, ends_ns, rules_of_year
 
@@ -67,55 +66,43 @@ class SurrenderChecks:
 
         What is known of them is what the instrument says.
         """
-        account = (item.account_id, instrument.scheme, item.argument)
-        self.check_application(account, cause)
-        verdict = self._verdict(item, instrument, cause, figures)
-        if verdict.refusal:
-            raise _refused(verdict)
-        return verdict.rule_id
-
-    def _verdict(
-        self, item: InstructionPassed, instrument: Instrument, cause: Cause, figures: Figures
-    ) -> Verdict:
-        account = (item.account_id, instrument.scheme, item.argument)
-        on = self._rulebook.local_date(instrument.scheme, cause.time_ns)
-        rules = rules_in_force(self._rulebook, instrument.scheme, item.argument, on)
-        rule = self.offset_rule(account, instrument.product, cause.time_ns)
-        units = rule.credit_types if rule else ()
-        return check_surrender(
-            self._rulebook,
-            scheme_id=instrument.scheme,
-            emission_year=item.argument,
-            on=on,
-            product=instrument.product,
-            generation=instrument.generation,
-            quantity_t=item.quantity,
-            bases=figures.bases,
-            used_t=self._holdings.used(account, units),
-            group_used_t=self._holdings.used(account, group_units(rules, rule)) if rule else 0,
-            scheme_used_t=self._holdings.used_of_scheme(account[1], account[2], units),
-        )
+        asked = Block(
+            0, instrument.product, 1, item.quantity, instrument.id, 0, item.account_id,
+            Position.NONE, State.HELD, 0,
+        )  # fmt: skip
+        lots = [(asked, credit_of(instrument, None, item.quantity))]
+        return self._choose(item, instrument, cause, figures, lots).rule_id
 
     def choose_offsets(
         self, item: InstructionPassed, instrument: Instrument, cause: Cause, figures: Figures
     ) -> tuple[str, dict[int, int]]:
         """The rule that takes the credits, and tonnes of each block, by id. O(blocks)."""
+        choice = self._choose(item, instrument, cause, figures, None)
+        return choice.rule_id, choice.taken
+
+    def _choose(
+        self,
+        item: InstructionPassed,
+        instrument: Instrument,
+        cause: Cause,
+        figures: Figures,
+        lots: list[tuple[Block, Credit]] | None,  # None: what lies free in the account
+    ) -> Choice:
         account = (item.account_id, instrument.scheme, item.argument)
         self.check_application(account, cause)
         on = self._rulebook.local_date(instrument.scheme, cause.time_ns)
         rules = rules_in_force(self._rulebook, instrument.scheme, item.argument, on)
         rule = self.offset_rule(account, instrument.product, cause.time_ns)
         if rule is None or rules is None:
-            raise _refused(self._verdict(item, instrument, cause, figures))
+            raise self._no_rule(item, instrument, on)
         source = self._rulebook.citation(rule)
-        lots = self._lots(item, instrument)
         used = self._used_credits(account)
         own = sum(credit.quantity_t for credit in used if credit.unit in rule.credit_types)
         by_all = self._holdings.used_of_scheme(account[1], account[2], rule.credit_types)
         try:
             choice = choose(
                 rules,
-                lots,
+                self._lots(item, instrument) if lots is None else lots,
                 item.quantity,
                 emission_year=item.argument,
                 on=on,
@@ -137,7 +124,25 @@ class SurrenderChecks:
                 else RegistryReason.UNIT_NOT_ELIGIBLE
             )
             raise RefusalError(reason, choice.refusal, choice.rule_id, source)
-        return choice.rule_id, choice.taken
+        return choice
+
+    def _no_rule(
+        self, item: InstructionPassed, instrument: Instrument, on: dt.date
+    ) -> RefusalError:
+        verdict = check_surrender(
+            self._rulebook,
+            scheme_id=instrument.scheme,
+            emission_year=item.argument,
+            on=on,
+            product=instrument.product,
+            generation=instrument.generation,
+            quantity_t=item.quantity,
+            bases={},
+            used_t=0,
+        )
+        return RefusalError(
+            RegistryReason.UNIT_NOT_ELIGIBLE, verdict.refusal, verdict.rule_id, verdict.source
+        )
 
     def _lots(self, item: InstructionPassed, instrument: Instrument) -> list[tuple[Block, Credit]]:
         """The blocks that may be taken, oldest first, as credits; RefusalError: too few."""
@@ -235,15 +240,6 @@ class SurrenderChecks:
         return last is not None and cause.time_ns >= ends_ns(
             self._rulebook, scheme, rules, year, last
         )
-
-
-def _refused(verdict: Verdict) -> RefusalError:
-    reason = (
-        RegistryReason.OFFSET_CAP_EXCEEDED
-        if verdict.is_eligible
-        else RegistryReason.UNIT_NOT_ELIGIBLE
-    )
-    return RefusalError(reason, verdict.refusal, verdict.rule_id, verdict.source)
 
 
 def _not_eligible(

@@ -276,16 +276,12 @@ def check_surrender(
     quantity_t: int,
     bases: Bases,
     used_t: int,
-    group_used_t: int = 0,
-    scheme_used_t: int = 0,
 ) -> Verdict:
     """Whether `quantity_t` of a credit may be surrendered, and what stops the rest. O(rules).
 
     `bases` gives the amount (t) of each base that is known for the account and year; `used_t` is
-    what was surrendered before under the same rule, `group_used_t` under all rules of its group,
-    `scheme_used_t` by all accounts for the year. A rule whose base is not known refuses. The cap
-    told is the rule's own; the headroom is what the tightest leaves. Raises ValueError for a
-    negative quantity or use.
+    what was surrendered before under the same rule. A rule whose base is not known refuses; caps
+    that a rule shares are `offset_plan`'s. Raises ValueError for a negative quantity or use.
     """
     if quantity_t < 0 or used_t < 0:
         raise ValueError(f"negative quantity {quantity_t} t or use {used_t} t")
@@ -296,11 +292,6 @@ def check_surrender(
     base_t = bases.get(rule.cap_base, 0)
     cap_t = offset_cap(rule, base_t, emission_year)
     headroom_t = max(0, cap_t - used_t)
-    wider = wider_limits(rule, emission_year, bases, group_used_t, scheme_used_t)
-    tightest = min(wider, key=lambda limit: limit.left_t, default=None)
-    is_wider = tightest is not None and tightest.left_t < headroom_t
-    if tightest is not None and is_wider:
-        headroom_t = tightest.left_t
     told = (rule.id, cap_t, rule.cap_base, base_t, used_t, headroom_t, source)
     refusal = unfit(rule, Credit(product, quantity_t, generation=generation), on)
     if not refusal and rule.cap_base not in bases:
@@ -308,12 +299,7 @@ def check_surrender(
     if refusal:
         return Verdict(0, *told, refusal, is_eligible=False)
     accepted_t = min(quantity_t, headroom_t)
-    if accepted_t < quantity_t and tightest is not None and is_wider:
-        refusal = (
-            f"{quantity_t} t of {product} refused: rule {rule.id}, {tightest.name}: "
-            f"{tightest.limit_t} t, headroom {headroom_t} t"
-        )
-    elif accepted_t < quantity_t:
+    if accepted_t < quantity_t:
         refusal = (
             f"{quantity_t} t of {product} refused: "
             + cap_text(rule, product, emission_year, base_t)

@@ -11,15 +11,13 @@ from exchange.messages.reasons import RegistryReason
 from exchange.messages.registry import (
     AllocationReturned,
     EmissionsStated,
-    ProjectRegistered,
     UnitsAllocated,
-    UnitsIssued,
     UnitsSurrendered,
     YearAssessed,
     YearFigures,
 )
 from exchange.registry.blocks import HistoryKind, Position
-from tests.books_years import EMITTER, OTHER, VERIFIER, Office, allocation, bare_pilots
+from tests.books_years import EMITTER, OTHER, VERIFIER, Office, allocation
 
 ALLOCATE, ASSESS = Instruction.ALLOCATE, Instruction.ASSESS
 REPORT, VERIFY = Instruction.REPORT_EMISSIONS, Instruction.VERIFY_EMISSIONS
@@ -131,10 +129,7 @@ def test_a_year_of_guangdong_with_a_fine_and_twice_the_shortfall_deducted() -> N
     office.issue("GD-CCER", 1)
     elsewhere = office.refused(SURRENDER, "GD-CCER", 1, 2023)  # of no stated region
     assert "at least 70 percent local" in elsewhere.text
-    details = '{"name": "Zhanjiang wind", "project_type": "wind", "region": "CN-GD"}'
-    office.done(ProjectRegistered, Instruction.REGISTER_PROJECT, "GD-CCER", 0, 4, details)
-    made = '{"project": 4, "period_from": "2023-01-01", "period_to": "2023-12-31"}'
-    office.done(UnitsIssued, ISSUE, "GD-CCER", 101, 2023, made)
+    office.credits("GD-CCER", 101, "CN-GD", 2023)
     over = office.refused(SURRENDER, "GD-CCER", 101, 2023)
     assert (over.reason, over.rule) == (RegistryReason.OFFSET_CAP_EXCEEDED, "gd-offset")
     office.done(UnitsSurrendered, SURRENDER, "GD-CCER", 100, 2023)
@@ -480,9 +475,9 @@ def test_every_tonne_allocated_is_held_given_up_or_owed(
 def test_each_base_of_a_pilot_caps_at_its_tonne(
     code: str, day: str, year: int, base: str, cap: int
 ) -> None:
-    office = Office(day, bare_pilots())
+    office = Office(day)
     office.owe(f"{code}EA", 10_000, year)
-    office.issue(f"{code}-CCER", 5_000)
+    office.credits(f"{code}-CCER", 5_000, f"CN-{code}", year)
     if base not in ("surrender_obligation", "verified_emissions"):
         unknown = office.refused(SURRENDER, f"{code}-CCER", 1, year)
         assert unknown.reason == RegistryReason.UNIT_NOT_ELIGIBLE
@@ -502,10 +497,10 @@ def test_each_base_of_a_pilot_caps_at_its_tonne(
 
 
 def test_a_group_of_rules_shares_a_cap() -> None:
-    office = Office("2024-03-01", bare_pilots())
+    office = Office("2024-03-01")
     office.owe("FJEA", 10_000, 2023)
-    office.issue("FJ-CCER", 1_000)
-    office.issue("FFCER", 1_000)
+    office.credits("FJ-CCER", 1_000, "CN-FJ", 2023)
+    office.credits("FFCER", 1_000, "CN-FJ", 2023)
     office.done(UnitsSurrendered, SURRENDER, "FJ-CCER", 400, 2023)
     above = office.refused(SURRENDER, "FFCER", 601, 2023)
     assert (above.reason, above.rule) == (RegistryReason.OFFSET_CAP_EXCEEDED, "fj-offset-ffcer")
@@ -515,11 +510,12 @@ def test_a_group_of_rules_shares_a_cap() -> None:
 
 
 def test_the_cap_of_a_scheme_counts_all_accounts() -> None:
-    office = Office("2018-03-01", bare_pilots())
+    office = Office("2018-03-01")
     for account in (EMITTER, OTHER):
         office.owe("GDEA", 20_000_000, 2017, account)
-        office.issue("GD-CCER", 2_000_000, account=account)
-    office.done(UnitsSurrendered, SURRENDER, "GD-CCER", 1_000_000, 2017)
+        office.credits("GD-CCER", 2_000_000, "CN-GD", 2017, account)
+    for _ in range(2):  # what an account used itself counts once
+        office.done(UnitsSurrendered, SURRENDER, "GD-CCER", 500_000, 2017)
     above = office.refused(SURRENDER, "GD-CCER", 500_001, 2017, "", OTHER)
     assert above.reason == RegistryReason.OFFSET_CAP_EXCEEDED
     assert "cap of the scheme for 2017: 1500000 t, headroom 500000 t" in above.text
