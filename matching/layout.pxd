@@ -89,6 +89,16 @@ cdef enum:  # CloseRule
     VWAP = 2
     CALL_PRICE = 3
 
+cdef enum:  # Resale
+    AT_ONCE = 0
+    NEXT_DAY = 1
+    SETTLED = 2
+
+cdef enum:  # SettlementStep
+    DELIVER = 1
+    VOID = 2
+    REVERSE = 3
+
 cdef enum:  # Policy
     PRICE_TIME = 1
     LISTED = 2
@@ -169,6 +179,12 @@ cdef enum:  # Instruction
     ENFORCE_PLEDGE = 14
     PROPOSE_REVERSAL = 15
     APPROVE_REVERSAL = 16
+    FAIL_SETTLEMENT = 46
+    OBJECT_TO_TRADE = 47
+    RETRY_SETTLEMENT = 48
+    VOID_TRADE = 49
+    PROPOSE_TRADE_CANCEL = 50
+    APPROVE_TRADE_CANCEL = 51
 
 cdef enum:  # Command
     NEW_ORDER = 1
@@ -200,6 +216,7 @@ cdef enum:  # Command
     AUCTION_CANCEL = 33
     INSTRUCTION = 40
     NOTE = 41
+    SETTLE_TRADE = 42
 
 cdef enum:  # Event
     ACCEPTED = 1
@@ -237,6 +254,7 @@ cdef enum:  # Event
     AUCTION_CARRIED = 33
     INSTRUCTED = 40
     NOTED = 41
+    TRADE_SETTLED = 42
     FRAME_REFUSED = 50
 
 cdef enum:  # Reason
@@ -325,6 +343,7 @@ cdef enum:  # Reason
     EPOCH_STALE = 312
     UNKNOWN_INSTRUCTION = 313
     INVALID_AUCTION_TERMS = 314
+    UNITS_LOCKED = 315
     CANCELLED_BY_REQUEST = 401
     IMMEDIATE_OR_CANCEL_REMAINDER = 402
     FILL_OR_KILL_UNFILLED = 403

@@ -248,7 +248,8 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
      "(GET /positions). Deposit cash, cancel other buy orders, or send a smaller order."),
     (Reason.INSUFFICIENT_UNITS, 422, True,
      "The account has not enough units that may be sold or moved now (GET /positions). Units "
-     "bought today may be locked until the day roll; others may be held by open sell orders."),
+     "bought may be locked until the day roll or their settlement; others may be held by open sell "
+     "orders."),
     (Reason.ACCOUNT_EXISTS, 409, False, "The account is already open."),
     (Reason.ACCOUNTS_FULL, 503, False, "The market's table of accounts is full."),
     (Reason.INSTRUMENT_EXISTS, 409, False, "The instrument is already open."),
@@ -270,6 +271,9 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
     (Reason.INVALID_AUCTION_TERMS, 422, False,
      "The auction's terms are unknown or contradict each other. See the rules of sealed-bid "
      "auctions."),
+    (Reason.UNITS_LOCKED, 409, True,
+     "Units of the instrument are locked by the rule in force: change it when the day has rolled, "
+     "or every trade of it is settled."),
     (Reason.CANCELLED_BY_REQUEST, 200, False, "Cancelled as requested."),
     (Reason.IMMEDIATE_OR_CANCEL_REMAINDER, 200, False,
      "What an IOC order could not trade at once was cancelled."),
