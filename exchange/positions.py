@@ -351,7 +351,8 @@ class Positions:
         units = self._holding(row.account_id, row.instrument_id)
         if row.order_type == SettlementStep.REVERSE:
             seller.available -= row.price
-            units.available -= row.quantity
+            units.locked -= max(row.quantity - units.available, 0)
+            units.available -= min(row.quantity, units.available)
         else:
             seller.locked -= row.price
             units.locked -= row.quantity

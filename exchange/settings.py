@@ -58,6 +58,7 @@ SETTLEMENT_BATCH_TRADES_MAX = 20_000  # in one transaction, when there is a back
 SETTLEMENT_BATCH_PARTS_MAX = 1_024  # parts of `events` in one transaction
 REGISTRY_BATCH_ITEMS_MAX = 1_000  # items of `settlements` in one transaction
 REVERSAL_DAYS_MAX = 30  # how long a proposed reversal may be approved
+SETTLEMENT_PROPOSAL_DAYS_MAX = 7  # days within which a proposed cancellation may be approved
 INSTRUCTION_QUANTITY_MAX = 10**10  # tonnes of one instruction; the engine's limit of a command
 UNITS_ISSUED_MAX = 2**62  # tonnes of one programme; so the engine never refuses a deposit
 YEAR_MAX = 9_999

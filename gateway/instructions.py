@@ -35,6 +35,7 @@ from gateway.reports import label_text
 _WATCHED = np.zeros(256, np.bool_)
 _WATCHED[[Event.INSTRUCTED, Event.REJECTED, Event.UNITS_RELEASED, Event.UNITS_DEPOSITED]] = True
 RELEASE = "RELEASE"
+TRADES = frozenset({"TRADE", "TRADE_CANCEL"})
 _KIND_WORD = {kind.value: kind.name for kind in Instruction}
 
 
@@ -103,7 +104,7 @@ class Instructions:
         """What the registry did. O(items)."""
         for item in record.items:
             if isinstance(item, UnitsMoved):
-                if item.cause == "TRADE":
+                if item.cause in TRADES:
                     continue
                 is_release = item.cause == RELEASE
                 state = self._release(item.cause_id) if is_release else self._state(item.cause_id)

@@ -417,13 +417,14 @@ cdef int settle_trade(
         return INSUFFICIENT_CASH
     if c.order_type != DELIVER and terms.cash_to_buyer > c.price + s.fees:
         return INSUFFICIENT_CASH
-    if place == 0 or c.quantity > (holding.available if is_settled else holding.locked):
+    if place == 0 or c.quantity > units_of_step(i, holding, is_settled):
         return INSUFFICIENT_UNITS
     if c.price < 0 or terms.cash_to_buyer < 0:
         return PARAMETER_OUT_OF_RANGE
     if is_settled:
         payer.available -= c.price
-        holding.available -= c.quantity
+        holding.locked -= max(c.quantity - holding.available, 0)
+        holding.available -= min(c.quantity, holding.available)
     else:
         payer.locked -= c.price
         holding.locked -= c.quantity
@@ -434,6 +435,16 @@ cdef int settle_trade(
         give_back(s, i, buyer, seller, c, terms.cash_to_buyer)
     emit_answer(s, TRADE_SETTLED, c)
     return 0
+
+cdef int64_t units_of_step(
+    const Instrument* i, const Holding* holding, bint is_settled
+) noexcept nogil:
+    # What is locked until the day's end is the buyer's as well; what awaits settlement is not.
+    if not is_settled:
+        return holding.locked
+    if i.parameters[RESALE_NEXT_DAY] == SETTLED:
+        return holding.available
+    return holding.available + holding.locked
 
 cdef int give_back(
     State* s, Instrument* i, uint32_t buyer, uint32_t seller, const CommandRecord* c, int64_t cash

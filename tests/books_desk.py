@@ -40,7 +40,9 @@ class Desk:
 
     def __init__(self, log: Any, books: Database) -> None:
         self.log, self.books, self.pump = log, books, EnginePump(log)
-        self.settlement = SettlementService(log, MARKET, books)
+        self.settlement = SettlementService(
+            log, MARKET, books, instruments=VENUE.instruments_of(MARKET.code)
+        )
         self.registry = RegistryService(log, MARKET, VENUE, books)
         self.stop = asyncio.Event()
 

@@ -3,7 +3,9 @@
 `market` is the partition number of the market. Event numbers, settlement numbers and instruction
 ids are positions in the log, so every row can be followed to its cause. The tables fall in three:
 
-    settlement   settlement_position, trade, transfer, posting, balance, settlement_outbox
+    settlement   settlement_position, trade, transfer, posting, balance, settlement_outbox,
+                 settlement_instrument, trade_settlement, settlement_act, trade_cancel_proposal,
+                 trade_cancel_approval
     registry     registry_position, programme, registry_account, block, block_history, deposit,
                  holding, obligation, surrender, cancellation, encumbrance, reversal_proposal,
                  reversal, refusal, registry_outbox
@@ -129,6 +131,75 @@ settlement_outbox = _table(
     _key("market", SmallInteger),
     _key("number"),
     _value("value", LargeBinary),
+)
+
+settlement_instrument = _table(
+    "settlement_instrument",
+    _key("market", SmallInteger),
+    _key("instrument_id", Integer),
+    _value("resale", SmallInteger),  # a `frames.Resale`; SETTLED: its trades are settled later
+)
+
+trade_settlement = _table(
+    "trade_settlement",  # trades that are settled later, and those that somebody cancels
+    _key("market", SmallInteger),
+    _key("trade_id"),
+    _value("state", SmallInteger),  # a `cycle.TradeState`
+    _value("due_ns"),  # the cut-off; 0: settled with the fill
+    _value("is_late", SmallInteger),
+    _value("since_ns"),
+    _value("ref"),  # of its last step for the engine; 0 = none
+    _value("instruction_id"),  # whose answer waits for it; 0 = nobody's
+    _value("account"),  # in whose name it came
+    _value("acts", Integer),
+    CheckConstraint("ref <> 0 OR state NOT IN (2, 6, 8)", name="in_flight"),
+    _some("state IN (1, 2, 4, 6, 8)", "market", "state"),
+    Index(
+        None,
+        "market",
+        "ref",
+        unique=True,
+        sqlite_where=text("ref <> 0"),
+        postgresql_where=text("ref <> 0"),
+    ),
+)
+
+settlement_act = _table(
+    "settlement_act",
+    _key("market", SmallInteger),
+    _key("trade_id"),
+    _key("number", Integer),
+    _value("message", SmallInteger),  # a `cycle.Message`
+    _value("state_before", SmallInteger),
+    _value("state_after", SmallInteger),
+    _value("instruction_id"),  # 0: by time or by the engine
+    _value("given_by", Text),  # the key
+    _value("reason", Text),
+    _value("time_ns"),
+    Index(None, "market", "time_ns"),
+)
+
+trade_cancel_proposal = _table(
+    "trade_cancel_proposal",
+    _key("market", SmallInteger),
+    _key("instruction_id"),
+    _value("trade_id"),
+    _value("proposed_by", Text),  # a key
+    _value("reason", Text),
+    _value("time_ns"),
+)
+
+trade_cancel_approval = _table(
+    "trade_cancel_approval",
+    _key("market", SmallInteger),
+    _key("instruction_id"),
+    _value("trade_id"),
+    _value("proposal"),
+    _value("proposed_by", Text),
+    _value("approved_by", Text),
+    _value("reason", Text),
+    _value("time_ns"),
+    CheckConstraint("proposed_by <> approved_by", name="by_two"),
 )
 
 registry_position = _table(
@@ -357,6 +428,9 @@ APPEND_ONLY = (
     trade,
     transfer,
     posting,
+    settlement_act,
+    trade_cancel_proposal,
+    trade_cancel_approval,
     block_history,
     holding,
     surrender,
@@ -370,7 +444,17 @@ APPEND_ONLY = (
 )
 """Tables whose rows the database refuses to change or delete."""
 
-SETTLEMENT_TABLES = (trade, transfer, posting, balance)
+SETTLEMENT_TABLES = (
+    trade,
+    transfer,
+    posting,
+    balance,
+    settlement_instrument,
+    trade_settlement,
+    settlement_act,
+    trade_cancel_proposal,
+    trade_cancel_approval,
+)
 REGISTRY_TABLES = (
     programme,
     registry_account,

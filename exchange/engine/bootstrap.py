@@ -17,6 +17,7 @@ from exchange.messages.frames import (
     Command,
     Parameter,
     Phase,
+    Resale,
     build_commands,
     command,
 )
@@ -77,7 +78,7 @@ async def bootstrap(log: Log, venue: Venue, market: Market, clock: Clock) -> int
 def _instrument_commands(instrument: Instrument, positions: Positions) -> list[bytes]:
     known = positions.instruments.get(instrument.id)
     group = [] if known else [open_instrument(instrument.id)]
-    for name, value in instrument.parameters.items():
+    for name, value in parameters_of(instrument).items():
         if name.upper() not in Parameter.__members__:
             names = ", ".join(p.name.lower() for p in Parameter)
             raise ValueError(f"instrument {instrument.symbol}: parameter {name} is none of {names}")
@@ -87,6 +88,13 @@ def _instrument_commands(instrument: Instrument, positions: Positions) -> list[b
     if known is None and instrument.reference_price:
         group.append(set_reference_price(instrument.id, instrument.reference_price))
     return group
+
+
+def parameters_of(instrument: Instrument) -> dict[str, int]:
+    """The engine's parameters that the venue file means: its own, and those of its cycle. O(1)."""
+    if instrument.settlement_cycle == "T+0":
+        return instrument.parameters
+    return instrument.parameters | {"resale_next_day": int(Resale.SETTLED)}
 
 
 # -- one command each ------------------------------------------------------------------------------

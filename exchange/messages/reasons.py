@@ -1,8 +1,9 @@
 """Every refusal of the venue: one stable number, one text, what to do, may it be sent again.
 
 Numbers below 500 are the engine's (`matching.layout.Reason`); 5xx are the gateway's, 6xx the
-registry's and the rulebook's, 7xx those of the venue's day: its end and its opening. The table
-below makes the HTTP problem details, the client's exceptions and the documentation.
+registry's and the rulebook's, 7xx those of the venue's day (its end and its opening) and of
+settlement. The table below makes the HTTP problem details, the client's exceptions and the
+documentation.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ __all__ = [
     "Reason",
     "ReasonText",
     "RegistryReason",
+    "SettlementReason",
     "reason_text",
 ]
 
@@ -88,6 +90,23 @@ class DayReason(IntEnum):
     RECONCILIATION_MISSING = 710
     RECONCILIATION_RED = 711
     BOOKS_NOT_READABLE = 712
+
+
+class SettlementReason(IntEnum):
+    """Settlement's refusals: the trade stays as it is."""
+
+    UNKNOWN_TRADE = 720
+    TRADE_NOT_DUE = 721
+    TRADE_NOT_FAILED = 722
+    VOID_TOO_EARLY = 723
+    STEP_ON_ITS_WAY = 724
+    TRADE_ALREADY_CANCELLED = 725
+    WORDS_MISSING = 726
+    UNKNOWN_CANCEL_PROPOSAL = 727
+    SAME_PERSON_CANCELS = 728
+    CANCEL_PROPOSAL_EXPIRED = 729
+    BUYER_UNITS_GONE = 730
+    SELLER_CASH_GONE = 731
 
 
 class ReasonText(NamedTuple):
@@ -408,6 +427,32 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
      "Who proposed a reversal cannot approve it. Have another key of the authority approve it."),
     (RegistryReason.PROPOSAL_EXPIRED, 409, False,
      "The proposal is too old to be approved. Propose the reversal again."),
+    (SettlementReason.UNKNOWN_TRADE, 404, False,
+     "The books have no trade of that id with this account, instrument and quantity."),
+    (SettlementReason.TRADE_NOT_DUE, 409, False,
+     "Only a trade that is due can fail or be objected to, until its cut-off. Propose to cancel a "
+     "trade that is settled."),
+    (SettlementReason.TRADE_NOT_FAILED, 409, False,
+     "Only a trade whose settlement failed can be settled again or voided by one person."),
+    (SettlementReason.VOID_TOO_EARLY, 409, True,
+     "A failed trade is voided only after the instrument's days: settle it again, wait, or let two "
+     "persons cancel it."),
+    (SettlementReason.STEP_ON_ITS_WAY, 409, True,
+     "A step of this trade is on its way to the engine. Send it again when that is done."),
+    (SettlementReason.TRADE_ALREADY_CANCELLED, 409, False,
+     "The trade is void or cancelled already; that is done once."),
+    (SettlementReason.WORDS_MISSING, 422, False,
+     "What fails, objects or cancels says who and why."),
+    (SettlementReason.UNKNOWN_CANCEL_PROPOSAL, 404, False,
+     "There is no such proposal to cancel this trade. See GET /settlements."),
+    (SettlementReason.SAME_PERSON_CANCELS, 403, False,
+     "A cancellation takes two persons: another key than the proposer's has to approve it."),
+    (SettlementReason.CANCEL_PROPOSAL_EXPIRED, 409, False,
+     "The proposal is too old to be approved. Propose it again."),
+    (SettlementReason.BUYER_UNITS_GONE, 409, True,
+     "The buyer no longer has the units of the trade free: nothing moved. Try again when it has."),
+    (SettlementReason.SELLER_CASH_GONE, 409, True,
+     "The seller no longer has the cash of the trade free: nothing moved. Try again when it has."),
     (DayReason.UNKNOWN_MARKET, 404, False, "The venue file has no such market."),
     (DayReason.INVALID_DAY, 422, False, "The day must be a date YYYY-MM-DD."),
     (DayReason.DAY_IN_THE_FUTURE, 422, False,

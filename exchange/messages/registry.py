@@ -124,6 +124,15 @@ class UnitsReversed(msgspec.Struct, frozen=True, array_like=True, tag=9, tag_fie
     ranges: tuple[Range, ...]
 
 
+class SettlementActed(msgspec.Struct, frozen=True, array_like=True, tag=20, tag_field="k"):
+    """An instruction to settlement was carried out; what moved is told in items of its own."""
+
+    instruction_id: int
+    account_id: int
+    trade_id: int
+    state: int  # the trade's, a `settlement.cycle.TradeState`
+
+
 RegistryItem = (
     UnitsIssued
     | UnitsMoved
@@ -134,6 +143,7 @@ RegistryItem = (
     | EncumbranceChanged
     | ReversalProposed
     | UnitsReversed
+    | SettlementActed
 )
 
 

@@ -6,6 +6,7 @@ commands on `orders`; gateways take keys and roles from it; the registry takes u
 
 from __future__ import annotations
 
+import datetime as dt
 import tomllib
 import zoneinfo
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Literal
 
 import msgspec
 
+VOID_DAYS_MAX = 250  # business days: a year
 VAT_CODES = frozenset({"", "S", "Z", "E", "AE", "K", "G", "O"})
 """Tax category codes of EN 16931 (UN/CEFACT 5305); AE is the reverse charge."""
 
@@ -27,6 +29,7 @@ class Market(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     currency: str
     minor_digits: int = 2
     time_zone: str = "UTC"  # an IANA zone: its midnights part the venue's days
+    holidays: tuple[dt.date, ...] = ()  # no business days, beside Saturdays and Sundays
     fee_vat_code: str = ""  # UN/CEFACT 5305 code on fee lines: S, Z, E, AE, K, G, O; "" = none
 
 
@@ -44,6 +47,10 @@ class Instrument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str = ""
     reference_price: int = 0
     parameters: dict[str, int] = {}  # frames.Parameter names in lower case
+    settlement_cycle: Literal["T+0", "T+1"] = "T+0"  # T+1: both legs held until the cut-off
+    settlement_cutoff: str = "16:00"  # of the next business day, in the market's time zone
+    settlement_void_days: int = 0  # business days until one person may void what failed
+    cancelled_fees: Literal["return", "keep"] = "return"  # the buyer's, of a trade that goes back
     offset_headroom: Literal["show", "enforce"] = "show"  # when an emitter buys the offset
 
 
@@ -107,6 +114,12 @@ class Venue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 REGISTRY_SESSION = 1
 """Session of the registry's deposits on `orders`; its `ref` is the number of the deposit."""
 
+SETTLEMENT_SESSION = 2
+"""Session of settlement's steps on `orders`; its `ref` is the number of the step."""
+
+SETTLED_RESALE = 2
+"""The value of parameter `resale_next_day` of a T+1 instrument, `frames.Resale.SETTLED`."""
+
 
 def load_venue(path: Path) -> Venue:
     """Reads and checks a venue file; ValueError names the file, the table and the fault."""
@@ -164,6 +177,7 @@ def check_venue(venue: Venue) -> list[str]:
         for i in venue.instrument
         if not 1 <= i.id <= 65_535
     ]
+    problems += [problem for i in venue.instrument for problem in _cycle_problems(i)]
     problems += [
         f"account {a.id}: unknown market {a.market} or participant {a.participant}"
         for a in venue.account
@@ -179,6 +193,30 @@ def check_venue(venue: Venue) -> list[str]:
         for k in venue.key
         if not 1_000 <= k.session < 2**32
     ]
+    return problems
+
+
+def _cycle_problems(item: Instrument) -> list[str]:
+    problems = []
+    try:
+        dt.time.fromisoformat(item.settlement_cutoff)
+    except ValueError:
+        problems.append(
+            f"instrument {item.symbol}: settlement_cutoff {item.settlement_cutoff!r} is no HH:MM"
+        )
+    if not 0 <= item.settlement_void_days <= VOID_DAYS_MAX:
+        problems.append(
+            f"instrument {item.symbol}: settlement_void_days {item.settlement_void_days} is "
+            f"outside 0..{VOID_DAYS_MAX}"
+        )
+    is_later = item.settlement_cycle == "T+1"
+    if "resale_next_day" in item.parameters and (
+        is_later or item.parameters["resale_next_day"] == SETTLED_RESALE
+    ):
+        problems.append(
+            f"instrument {item.symbol}: resale_next_day of a T+1 instrument is set by "
+            "settlement_cycle, and by nothing else"
+        )
     return problems
 
 

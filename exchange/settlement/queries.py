@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, Select, cast, func, select
+from sqlalchemy import BigInteger, Select, and_, cast, func, select
 
 from exchange.database import Database
 from exchange.database import schema as tables
-from exchange.ledger import CASH, EXTERNAL_CASH, EXTERNAL_UNITS, FEE_INCOME, Leg
+from exchange.ledger import (
+    CASH,
+    EXTERNAL_CASH,
+    EXTERNAL_UNITS,
+    FEE_INCOME,
+    Leg,
+    held_settlement,
+)
+from exchange.settlement.cycle import UNSETTLED
 from exchange.settlement.store import Position
 
 
@@ -49,15 +57,37 @@ async def ledger_balances(database: Database, market: int) -> dict[tuple[int, in
 
 
 async def account_balances(database: Database, market: int, account: int) -> dict[int, int]:
-    """{asset: amount} of one account, without zeros. O(assets)."""
+    """{asset: amount} of one account, held for settlement or not, without zeros. O(assets)."""
     table = tables.balance
+    own = (account, held_settlement(account))
+    total = cast(func.sum(table.c.amount), BigInteger)
     query = (
-        select(table.c.asset, table.c.amount)
-        .where(table.c.market == market, table.c.account == account, table.c.amount != 0)
+        select(table.c.asset, total)
+        .where(table.c.market == market, table.c.account.in_(own), table.c.amount != 0)
+        .group_by(table.c.asset)
         .order_by(table.c.asset)
     )
     async with database.reading() as connection:
-        return {row.asset: row.amount for row in (await connection.execute(query)).all()}
+        rows = (await connection.execute(query)).all()
+    return {row[0]: row[1] for row in rows}
+
+
+def unsettled_legs(market: int) -> Select[Any]:
+    """Buyer, seller, instrument, tonnes and proceeds of what is not settled, summed. O(due)."""
+    trade, state = tables.trade, tables.trade_settlement
+    parties = (trade.c.buyer_account, trade.c.seller_account, trade.c.instrument_id)
+    proceeds = trade.c.price * trade.c.quantity - trade.c.seller_fee
+    return (
+        select(
+            *parties,
+            cast(func.sum(trade.c.quantity), BigInteger),
+            cast(func.sum(proceeds), BigInteger),
+        )
+        .join(state, and_(state.c.market == trade.c.market, state.c.trade_id == trade.c.trade_id))
+        .where(state.c.market == market, state.c.state.in_([int(item) for item in UNSETTLED]))
+        .group_by(*parties)
+        .order_by(*parties)
+    )
 
 
 async def asset_totals(database: Database, market: int) -> list[AssetTotals]:

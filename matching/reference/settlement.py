@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from struct import Struct
 
-from matching.layout import Event, Reason, SettlementStep
+from matching.layout import Event, Parameter, Reason, Resale, SettlementStep
+from matching.reference.accounts import Holding
+from matching.reference.instruments import Instrument
 from matching.reference.records import CommandRecord
 from matching.reference.state import State
 
@@ -29,7 +31,8 @@ def settle_trade(state: State, c: CommandRecord) -> Reason:
     bought = state.holding(c.account_id, c.instrument_id)
     if c.order_type == SettlementStep.REVERSE:
         seller.available -= c.price
-        bought.available -= c.quantity
+        bought.locked -= max(c.quantity - bought.available, 0)
+        bought.available -= min(c.quantity, bought.available)
     else:
         seller.locked -= c.price
         bought.locked -= c.quantity
@@ -45,6 +48,12 @@ def settle_trade(state: State, c: CommandRecord) -> Reason:
     return Reason.NONE
 
 
+def _locked_today(state: State, c: CommandRecord, holding: Holding) -> int:
+    """What is locked until the next DAY_ROLL, and not until its settlement. O(1)."""
+    instrument: Instrument = state.instruments[c.instrument_id]
+    return 0 if instrument[Parameter.RESALE_NEXT_DAY] == Resale.SETTLED else holding.locked
+
+
 def _refusal(state: State, c: CommandRecord) -> Reason:
     seller = state.accounts[c.order_id]
     bought = state.holding(c.account_id, c.instrument_id)
@@ -57,7 +66,8 @@ def _refusal(state: State, c: CommandRecord) -> Reason:
         return Reason.INSUFFICIENT_CASH
     if goes_back and cash > c.price + state.fees:
         return Reason.INSUFFICIENT_CASH
-    if c.quantity > (bought.available if is_settled else bought.locked):
+    units = bought.available + _locked_today(state, c, bought) if is_settled else bought.locked
+    if c.quantity > units:
         return Reason.INSUFFICIENT_UNITS
     if c.price < 0 or cash < 0:
         return Reason.PARAMETER_OUT_OF_RANGE
