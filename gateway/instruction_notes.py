@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from exchange.messages import orders as body
 from exchange.messages.frames import notes
-from exchange.messages.reasons import EdgeReason, RegistryReason
+from exchange.messages.reasons import EdgeReason, RegistryReason, SettlementReason
 from exchange.reference.venue import Key
 from exchange.settings import NOTE_BYTES_MAX
 from gateway.refusal import Refused
@@ -29,7 +29,12 @@ def instruction_notes(key: Key, request: body.Instruction) -> list[bytes]:
         if not request.reason.strip():
             raise Refused(RegistryReason.REFERENCE_MISSING)
         return _two_lines(key.id, request.reason, "reason")
-    if isinstance(request, body.ApproveReversal):
+    if isinstance(request, body.TradeBody):
+        reason: str = getattr(request, "reason", "")
+        if not reason.strip():
+            raise Refused(SettlementReason.WORDS_MISSING)
+        return _two_lines(key.id, reason, "reason")
+    if isinstance(request, body.ApproveReversal | body.ApproveTradeCancel):
         return _two_lines(key.id, "", "key")
     if isinstance(request, REFERENCE_NEEDED + REFERENCE_ALLOWED):
         return _two_lines(key.id, request.reference, "reference")

@@ -64,6 +64,12 @@ INSTRUCTION = {
     body.EnforcePledge: Instruction.ENFORCE_PLEDGE,
     body.ProposeReversal: Instruction.PROPOSE_REVERSAL,
     body.ApproveReversal: Instruction.APPROVE_REVERSAL,
+    body.FailSettlement: Instruction.FAIL_SETTLEMENT,
+    body.ObjectToTrade: Instruction.OBJECT_TO_TRADE,
+    body.RetrySettlement: Instruction.RETRY_SETTLEMENT,
+    body.VoidTrade: Instruction.VOID_TRADE,
+    body.ProposeTradeCancel: Instruction.PROPOSE_TRADE_CANCEL,
+    body.ApproveTradeCancel: Instruction.APPROVE_TRADE_CANCEL,
 }
 FOREIGN_ACCOUNTS_FOR = ("operator", "compliance")
 
@@ -325,7 +331,9 @@ class OrderEntry:
             return self.account(market, request.owner_account).id
         if isinstance(request, body.ProposeReversal):
             return instruction_id("original_id", request.original_id)
-        if isinstance(request, body.ApproveReversal):
+        if isinstance(request, body.TradeBody):
+            return instruction_id("trade_id", request.trade_id)
+        if isinstance(request, body.ApproveReversal | body.ApproveTradeCancel):
             return instruction_id("proposal_id", request.proposal_id)
         year = getattr(request, "year", 0)
         if not 0 <= year <= YEAR_MAX:

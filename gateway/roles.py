@@ -42,6 +42,7 @@ ROLES: dict[str, frozenset[str]] = {
     "GET /surrender-plan": EVERY_KEY,
     "GET /offset-headroom": EVERY_KEY,
     "GET /reversals": AUTHORITIES,
+    "GET /settlements": EVERY_KEY,
     "GET /serials": AUTHORITIES,
     "GET /issuances/duplicates": AUTHORITIES,
     "GET /holdings/at": EVERY_KEY,
@@ -71,6 +72,12 @@ ROLES: dict[str, frozenset[str]] = {
     "EnforcePledge": TRADERS,
     "ProposeReversal": AUTHORITIES,
     "ApproveReversal": AUTHORITIES,
+    "FailSettlement": AUTHORITIES,
+    "ObjectToTrade": TRADERS,
+    "RetrySettlement": AUTHORITIES,
+    "VoidTrade": AUTHORITIES,
+    "ProposeTradeCancel": AUTHORITIES,
+    "ApproveTradeCancel": AUTHORITIES,
 }
 
 

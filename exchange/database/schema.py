@@ -173,10 +173,12 @@ settlement_act = _table(
     _value("state_before", SmallInteger),
     _value("state_after", SmallInteger),
     _value("instruction_id"),  # 0: by time or by the engine
+    _value("event_number"),  # the engine's answer, the cause of the postings; else 0
     _value("given_by", Text),  # the key
     _value("reason", Text),
     _value("time_ns"),
     Index(None, "market", "time_ns"),
+    _some("event_number <> 0", "market", "event_number"),
 )
 
 trade_cancel_proposal = _table(

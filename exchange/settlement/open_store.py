@@ -27,7 +27,7 @@ _TERMS = ", ".join(f"t.{name}" for name in TradeTerms._fields)
 _STATE = ("state", "due_ns", "is_late", "since_ns", "ref", "instruction_id", "account", "acts")
 _STATES = ", ".join(f"s.{name}" for name in _STATE)
 _ACT = ("trade_id", "number", "message", "state_before", "state_after", "instruction_id",
-        "given_by", "reason", "time_ns")  # fmt: skip
+        "event_number", "given_by", "reason", "time_ns")  # fmt: skip
 
 Mark = Callable[[int], str]  # how a database writes its n-th parameter, from 1
 Statement = tuple[str, list[tuple[Any, ...]]]

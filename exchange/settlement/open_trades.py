@@ -92,6 +92,7 @@ class Act(NamedTuple):
     before: int
     after: int
     instruction_id: int  # 0: by time or by the engine
+    event_number: int  # the engine's answer, the cause of the postings; else 0
     given_by: str  # the key; "" for time and the engine
     reason: str
     time_ns: int
@@ -422,7 +423,7 @@ class OpenTrades:
         else:
             item = TradeCancelled(*told, seller, row.price, to_buyer)
             message = Message.REVERSED
-        moved = self._move(trade, message)
+        moved = self._move(trade, message, event_number=number)
         items: list[SettlementItem] = [item]
         if trade.instruction_id:
             told_to = (trade.instruction_id, trade.account, trade_id)
@@ -461,6 +462,7 @@ class OpenTrades:
         item: InstructionPassed | None = None,
         given_by: str = "",
         reason: str = "",
+        event_number: Number = 0,
     ) -> OpenTrade:
         before = TradeState(trade.state)
         move: Move = MOVES[before, message]
@@ -479,7 +481,8 @@ class OpenTrades:
         )
         self._changes.trades[trade_id] = moved
         self._changes.acts.append(Act(
-            trade_id, moved.acts, int(message), int(before), int(move.after), cause, given_by,
+            trade_id, moved.acts, int(message), int(before), int(move.after), cause, event_number,
+            given_by,
             reason, self._time_ns,
         ))  # fmt: skip
         if move.sends is not None:

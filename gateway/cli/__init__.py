@@ -1,8 +1,8 @@
 """The command `exchange`: the composition root, where log, books and services are put together.
 
 Each module adds its commands with `register(app)`: `services` runs the venue's processes, `trading`
-is for members, `authority` for the authority, `days` for operations; `proofs`, `demo` and
-`simulate` show and check the whole, `match` the engine alone, `rulebook` the rules.
+is for members, `authority` and `settlement` for the authority, `days` for operations; `proofs`,
+`demo` and `simulate` show and check the whole, `match` the engine alone, `rulebook` the rules.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import typer
 from exchange import __version__
 
 GROUPS = (
-    "demo", "trading", "authority", "services", "proofs", "days", "simulate", "match", "rulebook",
+    "demo", "trading", "authority", "settlement", "services", "proofs", "days", "simulate",
+    "match", "rulebook",
 )  # fmt: skip
 
 

@@ -47,6 +47,7 @@ from gateway.routes.books import DuplicateList, HoldingsAt, SerialHistory
 from gateway.routes.compliance import OffsetHeadroomReply, SurrenderPlanReply
 from gateway.routes.market import BookReply, InstrumentList, PhaseList, TradeList
 from gateway.routes.registry import ReversalList
+from gateway.routes.settlements import SettlementList
 from gateway.routes.trading import ExecutionList, OrderList
 
 WAIT_S = 10.0  # for the engine's answer
@@ -372,6 +373,17 @@ class Client:
     async def reversals(self, market: str = "") -> ReversalList:
         """Proposed reversals that wait for another key's approval (authority)."""
         return await self.rest.get("/reversals", ReversalList, **_market(market))
+
+    async def settlements(
+        self, market: str, *, state: str = "", before: int = 0, limit: int = PAGE_MAX
+    ) -> SettlementList:
+        """Trades that are settled later or were cancelled, the newest first."""
+        query: dict[str, str | int] = {"market": market, "limit": limit}
+        if state:
+            query["state"] = state
+        if before:
+            query["before"] = before
+        return await self.rest.get("/settlements", SettlementList, **query)
 
     async def serial_history(
         self, programme: str, serial: int, *, before: int = 0, limit: int = PAGE_MAX

@@ -13,6 +13,7 @@ from gateway.routes.compliance import ROUTES as COMPLIANCE
 from gateway.routes.market import ROUTES as MARKET
 from gateway.routes.operations import ROUTES as OPERATIONS
 from gateway.routes.registry import ROUTES as REGISTRY
+from gateway.routes.settlements import ROUTES as SETTLEMENTS
 from gateway.routes.table import Call, Reply, Route
 from gateway.routes.trading import ROUTES as TRADING
 
@@ -20,4 +21,5 @@ __all__ = ["ROUTES", "Call", "Reply", "Route"]
 
 ROUTES: tuple[Route, ...] = (
     *MARKET, *TRADING, *ACCOUNTS, *REGISTRY, *BOOKS, *COMPLIANCE, *OPERATIONS,
+    *SETTLEMENTS,
 )  # fmt: skip

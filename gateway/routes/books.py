@@ -116,7 +116,7 @@ async def get_serial(call: Call) -> Reply:
     for name, value in (("serial", query.serial), ("before", query.before)):
         if not 0 <= value <= INT64_MAX:
             raise Refused(EdgeReason.INVALID_FIELD, f"{name}: {value} is no such number")
-    rows = await _ask(
+    rows = await ask(
         call,
         lambda books: queries.serial_history(
             books, query.programme, query.serial, limit=limit, before=query.before
@@ -153,7 +153,7 @@ async def get_holdings_at(call: Call) -> Reply:
     if not 0 < time_ns <= INT64_MAX:
         raise Refused(EdgeReason.INVALID_FIELD, f"time_ns: {time_ns} is no time")
     symbols = {item.id: item.symbol for item in call.context.venue.instruments_of(market.code)}
-    rows = await _ask(
+    rows = await ask(
         call,
         lambda books: queries.tonnes_at(books, market.partition, query.account, symbols, time_ns),
     )
@@ -167,7 +167,7 @@ async def get_holdings_at(call: Call) -> Reply:
 async def get_duplicates(call: Call) -> Reply:
     """Issuances that overlap, of the whole venue."""
     codes = {market.partition: market.code for market in call.context.venue.market}
-    rows = await _ask(call, queries.duplicate_issuances)
+    rows = await ask(call, queries.duplicate_issuances)
 
     def issuance(market: int, instruction_id: int, block: Range) -> IssuanceRow:
         return IssuanceRow(codes.get(market, str(market)), instruction_id, _unit_range(block))
@@ -179,7 +179,7 @@ async def get_duplicates(call: Call) -> Reply:
     )
 
 
-async def _ask(call: Call, question: Callable[[Database], Awaitable[_T]]) -> _T:
+async def ask(call: Call, question: Callable[[Database], Awaitable[_T]]) -> _T:
     """The answer of the books; Refused (VENUE_BUSY) when they cannot be read now."""
     books = call.context.books
     if books is None:

@@ -319,6 +319,12 @@ INVERTED = "block_range|empty range|lower bound"
         (tables.block, {"lender": 0, "position": Position.PLEDGED}, "block_pledged"),
         (tables.block, {"lender": 7, "position": Position.FROZEN}, "block_pledged"),
         (tables.obligation, {"quantity": -1}, "obligation_not_negative"),
+        (tables.trade_settlement, {"state": 2, "ref": 0}, "trade_settlement_in_flight"),
+        (
+            tables.trade_cancel_approval,
+            {"proposed_by": "another"},
+            "trade_cancel_approval_by_two",
+        ),
     ],
 )
 async def test_impossible_rows_are_refused(

@@ -48,6 +48,11 @@ def upgrade() -> None:
         sqlite_where=sa.text("ref <> 0"),
         postgresql_where=sa.text("ref <> 0"),
     )
+    _kept()
+    _guard()
+
+
+def _kept() -> None:
     _create(
         "settlement_act",
         _key("trade_id"),
@@ -56,11 +61,19 @@ def upgrade() -> None:
         _value("state_before", sa.SmallInteger),
         _value("state_after", sa.SmallInteger),
         _value("instruction_id"),
+        _value("event_number"),
         _value("given_by", sa.Text),
         _value("reason", sa.Text),
         _value("time_ns"),
     )
     op.create_index(op.f("settlement_act_market_time_ns"), "settlement_act", ["market", "time_ns"])
+    op.create_index(
+        op.f("settlement_act_market_event_number"),
+        "settlement_act",
+        ["market", "event_number"],
+        sqlite_where=sa.text("event_number <> 0"),
+        postgresql_where=sa.text("event_number <> 0"),
+    )
     _create(
         "trade_cancel_proposal",
         _key("instruction_id"),
@@ -80,7 +93,6 @@ def upgrade() -> None:
         _value("time_ns"),
         sa.CheckConstraint("proposed_by <> approved_by", name=op.f("trade_cancel_approval_by_two")),
     )
-    _guard()
 
 
 def _key(name: str, kind: Any = sa.BigInteger) -> sa.Column[Any]:
