@@ -22,6 +22,7 @@ from exchange.messages.frames import (
     command,
 )
 from exchange.positions import Positions, project
+from exchange.reference.fees import fee_parameters, schedule_named, shipped
 from exchange.reference.venue import Instrument, Market, Venue
 
 
@@ -91,10 +92,14 @@ def _instrument_commands(instrument: Instrument, positions: Positions) -> list[b
 
 
 def parameters_of(instrument: Instrument) -> dict[str, int]:
-    """The engine's parameters that the venue file means: its own, and those of its cycle. O(1)."""
-    if instrument.settlement_cycle == "T+0":
-        return instrument.parameters
-    return instrument.parameters | {"resale_next_day": int(Resale.SETTLED)}
+    """The parameters that the venue file means: its own, of its fees and its cycle. O(1)."""
+    meant = dict(instrument.parameters)
+    if instrument.fee_schedule:
+        schedule = schedule_named(shipped(), instrument.fee_schedule)
+        meant |= fee_parameters(schedule, schedule.currency)
+    if instrument.settlement_cycle == "T+1":
+        meant["resale_next_day"] = int(Resale.SETTLED)
+    return meant
 
 
 # -- one command each ------------------------------------------------------------------------------

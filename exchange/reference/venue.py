@@ -14,6 +14,8 @@ from typing import Literal
 
 import msgspec
 
+from exchange.reference.fees import FEE_PARAMETERS, fee_parameters, schedule_named, shipped
+
 VOID_DAYS_MAX = 250  # business days: a year
 VAT_CODES = frozenset({"", "S", "Z", "E", "AE", "K", "G", "O"})
 """Tax category codes of EN 16931 (UN/CEFACT 5305); AE is the reverse charge."""
@@ -47,6 +49,7 @@ class Instrument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str = ""
     reference_price: int = 0
     parameters: dict[str, int] = {}  # frames.Parameter names in lower case
+    fee_schedule: str = ""  # id of a schedule of the rulebook's fees.toml, instead of *_fee_bp
     settlement_cycle: Literal["T+0", "T+1"] = "T+0"  # T+1: both legs held until the cut-off
     settlement_cutoff: str = "16:00"  # of the next business day, in the market's time zone
     settlement_void_days: int = 0  # business days until one person may void what failed
@@ -178,6 +181,8 @@ def check_venue(venue: Venue) -> list[str]:
         if not 1 <= i.id <= 65_535
     ]
     problems += [problem for i in venue.instrument for problem in _cycle_problems(i)]
+    currencies = {m.code: m.currency for m in venue.market}
+    problems += [p for i in venue.instrument for p in _fee_problems(i, currencies.get(i.market))]
     problems += [
         f"account {a.id}: unknown market {a.market} or participant {a.participant}"
         for a in venue.account
@@ -218,6 +223,19 @@ def _cycle_problems(item: Instrument) -> list[str]:
             "settlement_cycle, and by nothing else"
         )
     return problems
+
+
+def _fee_problems(item: Instrument, currency: str | None) -> list[str]:
+    if not item.fee_schedule or currency is None:
+        return []
+    own = sorted(set(FEE_PARAMETERS) & item.parameters.keys())
+    if own:
+        return [f"instrument {item.symbol}: fee_schedule and {', '.join(own)}: one of them"]
+    try:
+        fee_parameters(schedule_named(shipped(), item.fee_schedule), currency)
+    except ValueError as error:
+        return [f"instrument {item.symbol}: {error}"]
+    return []
 
 
 def _is_zone(name: str) -> bool:
