@@ -53,8 +53,8 @@ def settlements(
     async def work(client: Client) -> None:
         found = await client.settlements(market, state=state.upper(), limit=count)
         table = make_table(
-            f"Settlements of {found.market}", ">trade", "symbol", ">tonnes", ">price", "buyer",
-            "seller", "state", "due (UTC)", "since (UTC)",
+            f"Settlements of {found.market}", ">trade", "symbol", ">tonnes", ">price", "from, to",
+            "state", "due (UTC)",
         )  # fmt: skip
         for row in found.trades:
             table.add_row(
@@ -62,11 +62,9 @@ def settlements(
                 row.symbol,
                 f"{row.quantity:,}",
                 row.price,
-                str(row.buyer_account or ""),
-                str(row.seller_account or ""),
+                f"{row.seller_account or '?'}, {row.buyer_account or '?'}",
                 row.state,
                 _moment(row.due_ns),
-                _moment(row.since_ns),
             )
         Console().print(table)
         for item in found.proposals:

@@ -22,6 +22,7 @@ from exchange.messages.reasons import (
     EdgeReason,
     Reason,
     RegistryReason,
+    SettlementReason,
     reason_text,
 )
 from exchange.reference.venue import Market
@@ -65,7 +66,7 @@ class HandClock:
 # -- tables -------------------------------------------------------------------------------------
 
 
-EVERY_REASON = [*Reason, *EdgeReason, *RegistryReason, *DayReason]
+EVERY_REASON = [*Reason, *EdgeReason, *RegistryReason, *DayReason, *SettlementReason]
 
 
 @pytest.mark.parametrize("reason", EVERY_REASON, ids=lambda r: r.name)

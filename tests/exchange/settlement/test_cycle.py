@@ -8,10 +8,12 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from exchange.ledger import postings_of
 from exchange.messages.frames import (
     Command,
     Instruction,
@@ -28,6 +30,7 @@ from exchange.messages.settlement import (
     SettlementRefused,
     TradeCancelled,
     TradeDelivered,
+    TradeDue,
     TradeSettled,
     TradeVoided,
 )
@@ -42,6 +45,7 @@ from exchange.settlement.cycle import (
     refusal,
     table_rows,
 )
+from exchange.settlement.delivery import Trades, posting_columns
 from exchange.settlement.due_dates import due_ns, is_business_day, voidable_ns
 from exchange.settlement.open_trades import (
     Loaded,
@@ -316,6 +320,25 @@ def test_a_change_of_the_cycle_holds_from_the_next_trade_on() -> None:
     assert said == []
     assert (desk.state(first), desk.state(second)) == (TradeState.SETTLED, TradeState.DUE)
     desk.check()
+
+
+@given(st.lists(st.tuples(st.integers(1, 5), st.integers(1, 5), st.integers(1, 99), st.booleans())))
+def test_columns_of_held_trades_are_the_ledgers_postings(
+    drawn: list[tuple[int, int, int, bool]],
+) -> None:
+    rows = [
+        (number, EUA, quantity, 7_000, buyer, seller, quantity, 2 * quantity, 1, 2)
+        for number, (buyer, seller, quantity, _) in enumerate(drawn)
+    ]
+    table = np.array(rows, np.int64).reshape(len(rows), len(Trades._fields)).T
+    held = np.flatnonzero([is_later for *_, is_later in drawn])
+    columns = posting_columns(Trades(*table), [], held)
+    told = list(zip(*(column.tolist() for column in columns), strict=True))
+    expected = []
+    for row, (*_, is_later) in zip(rows, drawn, strict=True):
+        item = TradeDue(*row, due_ns=9) if is_later else TradeSettled(*row)
+        expected += [tuple(posting) for posting in postings_of(row[0], item)]
+    assert told == expected
 
 
 # -- what is not so is found -----------------------------------------------------------------------
