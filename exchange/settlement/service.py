@@ -59,6 +59,14 @@ _encode = msgspec.msgpack.Encoder().encode
 logger = structlog.get_logger(__name__)
 
 
+class _Mark(NamedTuple):
+    # How far `events` was accepted: the part of a position that the follower has.
+    input_offset: int
+    part: int
+    next_event: int
+    chain: bytes
+
+
 class _Writing(NamedTuple):
     # A batch on its way into the books.
     batch: Batch
@@ -188,6 +196,7 @@ class SettlementService:
         trades = accepted = 0
         carry = self._position.carry
         for record in records:
+            before = _mark(self._follower)
             part = self._follower.accept(record.offset, record.value)
             if part is None:
                 continue
@@ -196,7 +205,7 @@ class SettlementService:
             if settled.steps or not self._open_trades.is_idle(part.time_ns):
                 named = self._open_trades.named_by(settled.steps)
                 if named and parts:  # what they name is looked up in the books
-                    await self._book(parts, record.offset, stop)
+                    await self._book(parts, record.offset, before, stop)
                     parts, trades = [], 0
                 settled = await self._follow(part, settled, named, stop)
             parts.append((part, settled))
@@ -205,10 +214,10 @@ class SettlementService:
                 await asyncio.sleep(0)  # what is written goes on
             trades += len(settled.trades)
             if trades >= SETTLEMENT_BATCH_TRADES_MAX or len(parts) >= SETTLEMENT_BATCH_PARTS_MAX:
-                await self._book(parts, record.offset + 1, stop)
+                await self._book(parts, record.offset + 1, _mark(self._follower), stop)
                 parts, trades = [], 0
         if parts:
-            await self._book(parts, records[-1].offset + 1, stop)
+            await self._book(parts, records[-1].offset + 1, _mark(self._follower), stop)
         return accepted
 
     async def _follow(
@@ -225,16 +234,14 @@ class SettlementService:
         self,
         parts: list[tuple[EventPart, Settled]],
         topic_offset: int,
+        mark: _Mark,
         stop: asyncio.Event | None,
     ) -> None:
         outbox = self._records(parts)
         last, settled = parts[-1]
         after = Position(
             topic_offset,
-            self._follower.input_offset,
-            self._follower.part,
-            self._follower.next_event,
-            self._follower.chain,
+            *mark,
             settled.carry,
             self._position.number + len(outbox),
             max(self._position.published, self._topic.published),
@@ -247,8 +254,6 @@ class SettlementService:
         self._position = after
         task = asyncio.create_task(self._store.write(batch))
         self._writing = _Writing(batch, instructions, changes.steps, task)
-        for state, count in self._open_trades.counts(last.time_ns).items():
-            metrics.SETTLEMENT_OPEN.labels(self._market.code, state).set(count)
 
     async def _written(self, stop: asyncio.Event | None) -> None:
         """Waits until the batch before is booked, then publishes it."""
@@ -330,11 +335,17 @@ class SettlementService:
         if now - self._lag_read_ns < _LAG_EVERY_NS:
             return
         self._lag_read_ns = now
+        for state, count in self._open_trades.counts(self._position.time_ns).items():
+            metrics.SETTLEMENT_OPEN.labels(self._market.code, state).set(count)
         events = topics.events(self._market.partition)
         labels = (events.topic, self._market.code, "settlement")
         end = await self._log.end(events)
         metrics.LOG_LAG_RECORDS.labels(*labels).set(end - last.offset - 1)
         metrics.LOG_LAG_SECONDS.labels(*labels).set(max(0, now - last.append_ns) / 1_000_000_000)
+
+
+def _mark(follower: EventFollower) -> _Mark:
+    return _Mark(follower.input_offset, follower.part, follower.next_event, follower.chain)
 
 
 def _batch(

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from exchange import topics
+from exchange import metrics, topics
 from exchange.audit.reconciliation import breaks
 from exchange.audit.watch import compare, look
 from exchange.database import Database, table_hash
 from exchange.database import schema as tables
+from exchange.database.schema import SETTLEMENT_TABLES
 from exchange.messages.frames import Command, Instruction, Parameter, Resale, command
 from exchange.messages.reasons import SettlementReason
 from exchange.messages.registry import InstructionRefused, SettlementActed, UnitsMoved
@@ -237,6 +238,69 @@ async def test_an_error_of_the_database_takes_the_move_back(desk: Desk) -> None:
     await desk.act(command(Command.CLOCK_TICK))
     assert await state_of(desk, number) == TradeState.SETTLED
     await agree(desk)
+
+
+async def test_a_crash_between_what_was_before_and_an_instruction(
+    desk: Desk, make_books: MakeBooks
+) -> None:
+    number = await trade(desk, instrument=CCER)
+    kind = Instruction.PROPOSE_TRADE_CANCEL
+    await desk.pump.send(*cross(HUADONG, YANGTZE, CCER, 3))
+    await desk.pump.send(*act_of(kind, YANGTZE, CCER, 10, number, "ann\nwrong price"))
+    await desk.pump.send(*cross(HUADONG, YANGTZE, CCER, 4))
+    await desk.pump.pump()
+    rows = desk.log.rows[desk.pump.events][desk.settlement.position.topic_offset :]
+    assert len(rows) == 3
+
+    class Broken:
+        def __init__(self) -> None:
+            self.store = open_store(desk.books, CN)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.store, name)
+
+        async def trades(self, _trade_ids: Any) -> Any:
+            raise OSError("the connection is gone")
+
+    store: Any = Broken()
+    service = SettlementService(desk.log, MARKET, desk.books, store=store)
+    await service.load()
+    with pytest.raises(OSError, match="gone"):
+        await service.settle(rows)
+    await service.close()
+    position = await desk.settlement.load()  # what came before the instruction is booked
+    assert position.topic_offset == rows[1].offset
+    assert len(await queries.open_proposals(desk.books, CN, 0)) == 0
+    await desk.settlement.settle(desk.log.rows[desk.pump.events][position.topic_offset :])
+    assert len(await queries.open_proposals(desk.books, CN, 0)) == 1
+    async with desk.books.reading() as connection:
+        assert await connection.scalar(select(func.count()).select_from(tables.trade)) == 3
+    again = await make_books()
+    await rebuild(desk.log, MARKET, VENUE, again)
+    assert await table_hash(again, CN, SETTLEMENT_TABLES) == await table_hash(
+        desk.books, CN, SETTLEMENT_TABLES
+    )
+
+
+async def test_failed_and_overdue_trades_are_counted(desk: Desk) -> None:
+    number = await trade(desk)
+    await act(desk, Instruction.FAIL_SETTLEMENT, number)
+    await trade(desk)
+    record = desk.log.rows[desk.pump.events][-1]
+    code = MARKET.code
+
+    def shown() -> dict[str, float]:
+        return {
+            state: metrics.SETTLEMENT_OPEN.labels(code, state)._value.get()
+            for state in ("due", "failed", "overdue")
+        }
+
+    await desk.settlement._show_lag(record)
+    assert shown() == {"due": 1, "failed": 1, "overdue": 0}
+    await pass_days(desk)
+    desk.settlement._lag_read_ns = 0
+    await desk.settlement._show_lag(record)
+    assert shown() == {"due": 0, "failed": 1, "overdue": 1}
 
 
 async def test_the_files_of_the_days(desk: Desk, tmp_path: Path) -> None:
