@@ -62,6 +62,16 @@ def test_the_ends_of_the_days_are_allowed(days: int) -> None:
     assert check_venue(changed(settlement_void_days=days)) == []
 
 
+def test_holidays_are_dates_of_toml(tmp_path: Path) -> None:
+    text = DEMO.read_text("utf-8").replace(
+        'code = "CN"', 'code = "CN"\nholidays = [2026-10-01, 2026-10-02]', 1
+    )
+    path = tmp_path / "venue.toml"
+    path.write_text(text, "utf-8")
+    days = load_venue(path).market_of("CN").holidays
+    assert days == (dt.date(2026, 10, 1), dt.date(2026, 10, 2))
+
+
 def test_rules_come_from_the_file() -> None:
     venue = changed(settlement_cutoff="09:15", settlement_void_days=3, cancelled_fees="keep")
     holiday = dt.date(2026, 10, 1)
