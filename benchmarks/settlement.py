@@ -18,7 +18,7 @@ import sqlite3
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,6 +48,7 @@ from exchange.messages.frames import (
 from exchange.reference.venue import Market
 from exchange.settings import READ_RECORDS_MAX, SETTLEMENT_BATCH_TRADES_MAX
 from exchange.settlement import SettlementService
+from exchange.settlement.open_trades import Loaded, OpenTrade
 from exchange.settlement.queries import ledger_balances, prove_ledger
 from exchange.settlement.store import Batch, NumberedValue, Position, PostgresStore
 
@@ -158,6 +159,14 @@ class Recorder:
     async def load(self) -> Position:
         """The first position."""
         return Position()
+
+    async def open_trades(self, _position: Position) -> Loaded:
+        """None."""
+        return Loaded([], [], {})
+
+    async def trades(self, _trade_ids: Collection[int]) -> dict[int, OpenTrade]:
+        """None."""
+        return {}
 
     async def write(self, batch: Batch) -> None:
         """Keeps it."""

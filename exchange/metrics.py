@@ -50,6 +50,11 @@ LOG_LAG_SECONDS = Gauge(
 SNAPSHOT_AGE = Gauge("exchange_snapshot_age_seconds", "Since the last snapshot", ["service"])
 REPLAYED = Counter("exchange_replay_records_total", "Records replayed at start", ["service"])
 SETTLEMENT_TRADES = Counter("exchange_settlement_trades_total", "Trades settled", ["market"])
+SETTLEMENT_OPEN = Gauge(
+    "exchange_settlement_open_trades",
+    "Trades not settled: due, failed, past their cut-off",
+    ["market", "state"],
+)
 SETTLEMENT_INSTRUCTIONS = Gauge(
     "exchange_settlement_instructions", "Settlement instructions", ["market", "state"]
 )

@@ -24,10 +24,13 @@ from exchange.messages.frames import (
     Liquidity,
     Parameter,
     Phase,
+    Resale,
+    SettlementStep,
     Side,
     TradeMethod,
     event_rows,
     fill_tail,
+    settlement_terms,
 )
 from exchange.settings import POSITION_DIFFERENCES_MAX, READ_RECORDS_MAX
 
@@ -79,11 +82,12 @@ class CashPosition:
 
     available: int = 0
     held: int = 0
+    locked: int = 0  # proceeds of sales that are not settled
 
     @property
     def total(self) -> int:
-        """Available and held. O(1)."""
-        return self.available + self.held
+        """Available, held and locked. O(1)."""
+        return self.available + self.held + self.locked
 
 
 @dataclass(slots=True)
@@ -92,7 +96,7 @@ class UnitPosition:
 
     available: int = 0
     held: int = 0
-    locked: int = 0  # bought today, saleable from the next day
+    locked: int = 0  # bought, saleable from the next day or when settled
 
     @property
     def total(self) -> int:
@@ -215,7 +219,7 @@ class Positions:
         for account_id, account in self.accounts.items():
             if account.cash.held != cash_holds.get(account_id, 0):
                 wrong.append(f"account {account_id}: cash held is not that of its open orders")
-            if account.cash.available < 0:
+            if min(account.cash.available, account.cash.locked) < 0:
                 wrong.append(f"account {account_id}: negative cash")
             for instrument_id, units in account.units.items():
                 name = f"account {account_id}, instrument {instrument_id}"
@@ -329,7 +333,10 @@ class Positions:
         units = self._holding(order.account_id, order.instrument_id)
         if order.side == Side.SELL:
             units.held -= quantity
-            cash.available += value - fee
+            if instrument.parameters[Parameter.RESALE_NEXT_DAY] == Resale.SETTLED:
+                cash.locked += value - fee
+            else:
+                cash.available += value - fee
             return
         freed = old_hold - order.hold(instrument.fee_bp_max)
         cash.held -= freed
@@ -338,6 +345,25 @@ class Positions:
             units.locked += quantity
         else:
             units.available += quantity
+
+    def _trade_settled(self, row: EventRow) -> None:
+        seller = self.accounts[row.order_id].cash
+        units = self._holding(row.account_id, row.instrument_id)
+        if row.order_type == SettlementStep.REVERSE:
+            seller.available -= row.price
+            units.locked -= max(row.quantity - units.available, 0)
+            units.available -= min(row.quantity, units.available)
+        else:
+            seller.locked -= row.price
+            units.locked -= row.quantity
+        if row.order_type == SettlementStep.DELIVER:
+            seller.available += row.price
+            units.available += row.quantity
+            return
+        cash, _ = settlement_terms(row)
+        self.accounts[row.account_id].cash.available += cash
+        self.fees -= cash - row.price
+        self._holding(row.order_id, row.instrument_id).available += row.quantity
 
     def _account_opened(self, row: EventRow) -> None:
         self.accounts[row.account_id] = AccountPosition(row.account_id, row.order_id)
@@ -418,6 +444,7 @@ _HANDLERS: dict[int, Callable[[Positions, EventRow], None]] = {
     Event.PARAMETER_CHANGED: Positions._parameter_changed,
     Event.PHASE_CHANGED: Positions._phase_changed,
     Event.REFERENCE_CHANGED: Positions._reference_changed,
+    Event.TRADE_SETTLED: Positions._trade_settled,
     Event.DAY_CLOSED: Positions._day_closed,
     Event.DAY_STARTED: Positions._day_started,
     Event.EPOCH_STARTED: Positions._epoch_started,

@@ -35,7 +35,9 @@ async def rebuild(
     of this market already, LogError when the log ends early, and what the services raise.
     """
     await upgrade(database)
-    settlement = SettlementService(log, market, database)
+    settlement = SettlementService(
+        log, market, database, instruments=venue.instruments_of(market.code)
+    )
     registry = RegistryService(log, market, venue, database, rulebook=rulebook)
     try:
         if (await settlement.load()).input_offset or (await registry.load()).settlement_number:

@@ -72,6 +72,7 @@ OFFSET_SURRENDERS_OPEN_MAX = 10_000  # of a market, that wait for the other regi
 OFFSET_ANSWER_HOURS_MAX = 24  # then the registry of the allowances asks to release the credits
 CARRY_OUT_EVERY_S = 5  # how often a registry says that time has passed while something is due
 REGISTRY_MESSAGES_MAX = 64  # messages to another registry in one frame
+SETTLEMENT_PROPOSAL_DAYS_MAX = 7  # days within which a proposed cancellation may be approved
 INSTRUCTION_QUANTITY_MAX = 10**10  # tonnes of one instruction; the engine's limit of a command
 UNITS_ISSUED_MAX = 2**62  # tonnes of one programme; so the engine never refuses a deposit
 YEAR_MAX = 9_999

@@ -32,9 +32,9 @@ from exchange.settings import BODY_BYTES_MAX, BODY_TIMEOUT_S
 from gateway.console.files import FILES, PageFile
 from gateway.context import Context
 from gateway.decimals import whole_number
+from gateway.fields import decode
 from gateway.identity import Signed
 from gateway.openapi import describe
-from gateway.order_entry import decode
 from gateway.refusal import Refused
 from gateway.roles import PUBLIC, ROLES, allow
 from gateway.routes import ROUTES, Call, Reply, Route

@@ -14,8 +14,9 @@ from exchange.messages.reasons import EdgeReason, SupplyReason
 from exchange.reference.venue import Instrument, Key
 from exchange.rulebook import AuctionFormats, RulebookError, load_auction_formats, terms
 from gateway.decimals import INT64_MAX, to_minor
-from gateway.order_entry import SIDE, Desk, OrderEntry, Prepared, label, limit_price, tonnes
-from gateway.order_entry import valid_ms as checked_valid_ms
+from gateway.fields import label, limit_price, tonnes
+from gateway.fields import valid_ms as checked_valid_ms
+from gateway.order_entry import SIDE, Desk, OrderEntry, Prepared
 from gateway.refusal import Refused
 
 

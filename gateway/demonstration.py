@@ -43,7 +43,13 @@ def all_services(
     for market in venue.market:
         services += [
             EngineService(log, market, settings, clock),
-            SettlementService(log, market, database, clock=clock),
+            SettlementService(
+                log,
+                market,
+                database,
+                instruments=venue.instruments_of(market.code),
+                clock=clock,
+            ),
             RegistryService(log, market, venue, database, clock=clock),
             MarketDataService(log, market, clock),
             ReconciliationService(log, market, database, RECONCILE_S, clock=clock),

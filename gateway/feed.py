@@ -29,6 +29,7 @@ from exchange.messages.market_data import (
     IndicativeTick,
     MarketDataItem,
     PhaseTick,
+    TradeCancelledTick,
     TradeTick,
 )
 from exchange.messages.reasons import EdgeReason
@@ -40,7 +41,7 @@ from exchange.settings import (
     SUBSCRIPTIONS_MAX,
     TRADES_KEPT,
 )
-from gateway.order_entry import decode
+from gateway.fields import decode
 from gateway.refusal import Refused
 from gateway.sockets import Connection, Connections, encode
 from gateway.venue_view import MarketView
@@ -54,6 +55,7 @@ CHANNEL: dict[type, str] = {
     BookDelta: "book",
     BookSnapshot: "book",
     TradeTick: "trades",
+    TradeCancelledTick: "trades",
     PhaseTick: "phases",
     IndicativeTick: "indicative",
     DayTick: "day",
@@ -163,6 +165,9 @@ class Feed:
         if isinstance(item, TradeTick):
             kept.trades.append(item)
             kept.bars.apply(item)
+        elif isinstance(item, TradeCancelledTick):
+            left = [trade for trade in kept.trades if trade.trade_id != item.trade_id]
+            kept.trades = deque(left, maxlen=TRADES_KEPT)
         channel = CHANNEL[type(item)]
         subscribers = kept.subscribers[channel]
         if not subscribers:

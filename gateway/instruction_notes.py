@@ -15,7 +15,7 @@ import msgspec
 
 from exchange.messages import orders as body
 from exchange.messages.frames import notes
-from exchange.messages.reasons import EdgeReason, RegistryReason
+from exchange.messages.reasons import EdgeReason, RegistryReason, SettlementReason
 from exchange.messages.registry import IssuanceDetails
 from exchange.reference.venue import Key, Market
 from exchange.settings import NOTE_BYTES_MAX
@@ -70,7 +70,12 @@ def instruction_notes(key: Key, request: body.Instruction, market: Market) -> li
         return _two_lines(key.id, request.representative, "representative")
     if isinstance(request, body.BindAccount):
         return _two_lines(key.id, request.bound_market, "bound_market")
-    if isinstance(request, (body.ApproveReversal, *KEY_ONLY)):
+    if isinstance(request, body.TradeBody):
+        reason: str = getattr(request, "reason", "")
+        if not reason.strip():
+            raise Refused(SettlementReason.WORDS_MISSING)
+        return _two_lines(key.id, reason, "reason")
+    if isinstance(request, (body.ApproveReversal, body.ApproveTradeCancel, *KEY_ONLY)):
         return _two_lines(key.id, "", "key")
     if isinstance(request, body.RegisterProject):
         return _json(request.details, "details")

@@ -42,6 +42,7 @@ RELEASE = "RELEASE"
 _OWN = (Instruction.CARRY_OUT, Instruction.OFFSET_REQUEST, Instruction.OFFSET_ANSWER)
 """What registries say to each other and to themselves: nobody asks where it stands."""
 
+TRADES = frozenset({"TRADE", "TRADE_CANCEL"})
 _KIND_WORD = {kind.value: kind.name for kind in Instruction}
 
 
@@ -133,7 +134,7 @@ class Instructions:
             if isinstance(item, TransferWaits) and item.approval_id:
                 self._done(self._state(item.approval_id), item, record.time_ns)
             if isinstance(item, UnitsMoved):
-                if item.cause == "TRADE":
+                if item.cause in TRADES:
                     continue
                 is_release = item.cause == RELEASE
                 state = self._release(item.cause_id) if is_release else self._state(item.cause_id)

@@ -31,8 +31,9 @@ from exchange.messages.orders import (
 from exchange.messages.reasons import EdgeReason, Reason
 from exchange.settings import PAGE_MAX
 from gateway.context import Context
+from gateway.fields import decode
 from gateway.identity import Identities, Signed
-from gateway.order_entry import Prepared, decode
+from gateway.order_entry import Prepared
 from gateway.refusal import Refused
 from gateway.reports import Reported
 from gateway.roles import allow

@@ -132,7 +132,9 @@ class Members:
         """Gives accounts cash and, through the registry, units; only what is not there yet."""
         operations = await self.client(OPERATIONS)
         cash = {
-            row.account: minor_units(row.cash.available) + minor_units(row.cash.held)
+            row.account: sum(
+                minor_units(purse) for purse in (row.cash.available, row.cash.held, row.cash.locked)
+            )
             for row in (await operations.positions()).positions
         }
         for account in self.venue.account:

@@ -10,9 +10,7 @@ from __future__ import annotations
 import datetime as dt
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
-
-import msgspec
+from typing import NamedTuple
 
 from exchange.clock import Clock
 from exchange.messages import orders as body
@@ -29,15 +27,13 @@ from exchange.messages.frames import (
 from exchange.messages.reasons import EdgeReason, Reason, RegistryReason
 from exchange.reference.venue import Account, Instrument, Key, Market, Venue
 from exchange.settings import (
-    BODY_BYTES_MAX,
-    CLIENT_ORDER_ID_BYTES_MAX,
     CLOCK_AHEAD_MS_MAX,
     GATEWAY_QUEUE_MAX,
-    JSON_DEPTH_MAX,
     PROJECT_NUMBER_MAX,
     TRADING_DATE_AHEAD_DAYS_MAX,
 )
 from gateway.decimals import INT64_MAX, to_minor, to_tonnes
+from gateway.fields import instruction_id, label, limit_price, tonnes, valid_ms
 from gateway.headroom import offset_room, rulebook
 from gateway.instruction_notes import instruction_notes
 from gateway.refusal import Refused
@@ -49,7 +45,6 @@ from gateway.venue_view import MarketView
 SIDE = {side.name: side.value for side in Side}
 ORDER_TYPE = {kind.name: kind.value for kind in OrderType}
 TIME_IN_FORCE = {tif.name: tif.value for tif in TimeInForce}
-VALID_MS_MAX = 65_535
 YEAR_MAX = 9_999
 INSTRUCTION = {
     body.IssueUnits: Instruction.ISSUE,
@@ -82,14 +77,18 @@ INSTRUCTION = {
     body.ApproveTransfer: Instruction.APPROVE_TRANSFER,
     body.CancelTransfer: Instruction.CANCEL_TRANSFER,
     body.BindAccount: Instruction.BIND_ACCOUNT,
+    body.FailSettlement: Instruction.FAIL_SETTLEMENT,
+    body.ObjectToTrade: Instruction.OBJECT_TO_TRADE,
+    body.RetrySettlement: Instruction.RETRY_SETTLEMENT,
+    body.VoidTrade: Instruction.VOID_TRADE,
+    body.ProposeTradeCancel: Instruction.PROPOSE_TRADE_CANCEL,
+    body.ApproveTradeCancel: Instruction.APPROVE_TRADE_CANCEL,
 }
 FOREIGN_ACCOUNTS_FOR = ("operator", "authority", "verifier")
 FOR_EMITTERS = (body.SurrenderUnits, body.ReportEmissions, body.ApplyCarryOver)
 NONE_ALLOWED = (
     body.RegisterProject, body.ReportEmissions, body.VerifyEmissions, body.AllocateUnits,
 )  # fmt: skip
-
-_T = TypeVar("_T")
 
 
 class Desk(NamedTuple):
@@ -109,46 +108,6 @@ class Prepared(NamedTuple):
     commands: list[bytes]
     is_cancel: bool = False
     valid_ms: int = 0
-
-
-def decode(data: bytes, decoder: msgspec.json.Decoder[_T]) -> _T:
-    """A JSON message of the decoder's type; Refused with number, field and fault. O(bytes)."""
-    if len(data) > BODY_BYTES_MAX:
-        raise Refused(EdgeReason.BODY_TOO_LARGE, f"{len(data)} bytes")
-    if data.count(b"{") + data.count(b"[") > JSON_DEPTH_MAX:
-        _check_depth(data)
-    try:
-        return decoder.decode(data)
-    except msgspec.ValidationError as error:
-        text = str(error).replace("`", "")
-        is_unknown = "unknown field" in text
-        reason = EdgeReason.UNKNOWN_FIELD if is_unknown else EdgeReason.INVALID_FIELD
-        raise Refused(reason, text) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Refused(EdgeReason.MALFORMED_JSON, str(error)) from None
-
-
-def _check_depth(data: bytes) -> None:
-    depth = 0
-    is_text = is_escaped = False
-    for byte in data:
-        if is_text:
-            if is_escaped:
-                is_escaped = False
-            elif byte == 0x5C:
-                is_escaped = True
-            elif byte == 0x22:
-                is_text = False
-        elif byte == 0x22:
-            is_text = True
-        elif byte in b"{[":
-            depth += 1
-            if depth > JSON_DEPTH_MAX:
-                raise Refused(
-                    EdgeReason.MALFORMED_JSON, f"it is nested deeper than {JSON_DEPTH_MAX}"
-                )
-        elif byte in b"}]":
-            depth -= 1
 
 
 class OrderEntry:
@@ -350,7 +309,9 @@ class OrderEntry:
             return self.account(market, request.owner_account).id
         if isinstance(request, body.ProposeReversal):
             return instruction_id("original_id", request.original_id)
-        if isinstance(request, body.ApproveReversal):
+        if isinstance(request, body.TradeBody):
+            return instruction_id("trade_id", request.trade_id)
+        if isinstance(request, body.ApproveReversal | body.ApproveTradeCancel):
             return instruction_id("proposal_id", request.proposal_id)
         if not 0 <= getattr(request, "project", 0) <= PROJECT_NUMBER_MAX:
             raise Refused(
@@ -548,23 +509,6 @@ class OrderEntry:
         return self._transfer_id
 
 
-def valid_ms(value: int) -> int:
-    """A receive window that fits its field; Refused (INVALID_FIELD)."""
-    if not 0 <= value <= VALID_MS_MAX:
-        raise Refused(EdgeReason.INVALID_FIELD, f"valid_ms: {value} is outside 0..{VALID_MS_MAX}")
-    return value
-
-
-def tonnes(value: int | str) -> int:
-    """A quantity of at least one tonne that fits 64 bits; the instrument's limits are later."""
-    quantity = to_tonnes(value)
-    if quantity <= 0:
-        raise Refused(Reason.QUANTITY_NOT_POSITIVE, f"quantity {quantity}")
-    if quantity > INT64_MAX:
-        raise Refused(Reason.QUANTITY_ABOVE_MAX, f"quantity {quantity} does not fit 64 bits")
-    return quantity
-
-
 def _asked(request: body.Instruction) -> int:
     """The tonnes of an instruction: some have none, and emissions may be none."""
     if isinstance(request, body.AssessYear | body.AccountBody):
@@ -572,32 +516,3 @@ def _asked(request: body.Instruction) -> int:
     if isinstance(request, NONE_ALLOWED) and not to_tonnes(request.quantity):
         return 0
     return tonnes(request.quantity)
-
-
-def instruction_id(name: str, value: int) -> int:
-    """The id of an instruction; Refused (INVALID_FIELD)."""
-    if not 0 <= value <= INT64_MAX:
-        raise Refused(EdgeReason.INVALID_FIELD, f"{name}: {value} is no id of an instruction")
-    return value
-
-
-def limit_price(text: str, market: Market) -> int:
-    """A price above zero in minor units; the instrument's tick and band are later."""
-    if not text:
-        raise Refused(EdgeReason.INVALID_FIELD, "price: a LIMIT order needs one")
-    price = to_minor(text, market.minor_digits)
-    if price <= 0:
-        raise Refused(Reason.PRICE_NOT_POSITIVE, f"price {text}")
-    return price
-
-
-def label(text: str) -> bytes:
-    """A client order id as it stands in a command; Refused (INVALID_FIELD)."""
-    is_plain = text.isascii() and (text.isprintable() or not text)
-    if not is_plain or len(text) > CLIENT_ORDER_ID_BYTES_MAX:
-        raise Refused(
-            EdgeReason.INVALID_FIELD,
-            f"client_order_id: {text[:40]!r} is not printable ASCII of at most "
-            f"{CLIENT_ORDER_ID_BYTES_MAX} characters",
-        )
-    return text.encode()

@@ -53,6 +53,7 @@ ROLES: dict[str, frozenset[str]] = {
     "GET /reversals": AUTHORITIES,
     "GET /accounts": EVERY_KEY,
     "GET /transfers": EVERY_KEY,
+    "GET /settlements": EVERY_KEY,
     "GET /serials": AUTHORITIES,
     "GET /issuances/duplicates": AUTHORITIES,
     "GET /holdings/at": HOLDERS,
@@ -103,6 +104,12 @@ ROLES: dict[str, frozenset[str]] = {
     "RemoveTrust": TRADERS,
     "ApproveTransfer": TRADERS,
     "CancelTransfer": TRADERS,
+    "FailSettlement": AUTHORITIES,
+    "ObjectToTrade": TRADERS,
+    "RetrySettlement": AUTHORITIES,
+    "VoidTrade": AUTHORITIES,
+    "ProposeTradeCancel": AUTHORITIES,
+    "ApproveTradeCancel": AUTHORITIES,
 }
 
 

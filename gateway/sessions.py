@@ -33,8 +33,9 @@ from exchange.messages.reasons import EdgeReason
 from exchange.reference.venue import Key, Venue
 from exchange.settings import PAGE_MAX, SESSION_BATCH_MAX, SESSION_QUEUE_BYTES_MAX
 from gateway.context import Context
+from gateway.fields import decode
 from gateway.identity import Signed
-from gateway.order_entry import Prepared, decode
+from gateway.order_entry import Prepared
 from gateway.refusal import Refused
 from gateway.reports import Reported
 from gateway.roles import allow

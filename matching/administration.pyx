@@ -17,7 +17,7 @@ from matching.layout cimport *
 from matching.limits cimport account_parameter, participant_parameter
 from matching.memory cimport lines_of, raise_memory_error
 from matching.state cimport (
-    PARAMETERS, SIDES, BookSide, Holding, Instrument, Order, State,
+    PARAMETERS, SIDES, Account, BookSide, Holding, Instrument, Order, State,
     account_add, account_find, half_up, holding_find, holding_of, holding_total, is_outside_band,
     order_find,
 )
@@ -66,6 +66,8 @@ cdef int administer(
         return epoch_start(s, c)
     if c.kind == INSTRUCTION:
         return instruction(s, c, position)
+    if c.kind == SETTLE_TRADE:
+        return settle_trade(s, i, account, c)
     return clock_tick(s)
 
 # -- accounts ------------------------------------------------------------------------------------
@@ -131,7 +133,7 @@ cdef int units_release(
     return emit_transfer(s, UNITS_RELEASED, c, i.instrument_id, holding_total(holding))
 
 cdef int64_t cash_total(const State* s, uint32_t account) noexcept nogil:
-    return s.accounts[account].available + s.accounts[account].held
+    return s.accounts[account].available + s.accounts[account].held + s.accounts[account].locked
 
 cdef int emit_transfer(
     State* s, uint8_t kind, const CommandRecord* c, uint32_t instrument_id, int64_t total
@@ -212,6 +214,8 @@ cdef int instrument_parameter(State* s, Instrument* i, const CommandRecord* c) e
         return PARAMETER_OUT_OF_RANGE
     if allowed.needs_empty_book and not is_empty(i):
         return ORDERS_RESTING
+    if c.order_type == RESALE_NEXT_DAY and not may_lock(s, i, c.quantity):
+        return UNITS_LOCKED
     i.parameters[c.order_type] = c.quantity
     derive(i)
     e = emit(s, PARAMETER_CHANGED)
@@ -219,6 +223,16 @@ cdef int instrument_parameter(State* s, Instrument* i, const CommandRecord* c) e
     e.order_type = c.order_type
     e.quantity = c.quantity
     return 0
+
+cdef bint may_lock(const State* s, const Instrument* i, int64_t value) noexcept nogil:
+    # Whether what is locked of it now would still be unlocked by what locked it.
+    cdef uint32_t place
+    if (value == SETTLED) == (i.parameters[RESALE_NEXT_DAY] == SETTLED):
+        return True
+    for place in range(1, s.holding_pool.end):
+        if s.holdings[place].instrument_id == i.instrument_id and s.holdings[place].locked:
+            return False
+    return True
 
 cdef bint may_set(const Instrument* i, uint8_t parameter, int64_t value) noexcept nogil:
     # Whether each step of the tick table in force would still have its tick.
@@ -339,7 +353,7 @@ cdef int unlock(State* s) except -1 nogil:
     if found == NULL:
         return raise_memory_error()
     for place in range(1, s.holding_pool.end):
-        if s.holdings[place].locked:
+        if s.holdings[place].locked and is_of_the_day(s, &s.holdings[place]):
             found[count].key = (
                 <uint64_t>s.accounts[s.holdings[place].account].account_id << 16
                 | s.holdings[place].instrument_id
@@ -351,6 +365,10 @@ cdef int unlock(State* s) except -1 nogil:
         unlock_holding(s, &s.holdings[found[at].holding])
     free(found)
     return 0
+
+cdef bint is_of_the_day(const State* s, const Holding* holding) noexcept nogil:
+    # Whether the day's end unlocks it, not its settlement.
+    return s.instruments[holding.instrument_id].parameters[RESALE_NEXT_DAY] != SETTLED
 
 cdef int unlock_holding(State* s, Holding* holding) except -1 nogil:
     e = emit(s, UNITS_UNLOCKED)
@@ -372,6 +390,72 @@ cdef int forget(State* s) except -1 nogil:
     s.labels.pool.end = kept
     return labels_reindex(&s.labels)
 
+# -- settlement ----------------------------------------------------------------------------------
+
+cdef struct CashTerms:  # the last 16 bytes of a SETTLE_TRADE
+    int64_t cash_to_buyer
+    uint64_t trade_id
+
+cdef int settle_trade(
+    State* s, Instrument* i, uint32_t buyer, const CommandRecord* c
+) except -1 nogil:
+    # Between any two accounts and any amounts cash and units stay what they are together.
+    cdef const CashTerms* terms = <const CashTerms*>&c.client_order_id
+    cdef bint is_settled = c.order_type == REVERSE
+    cdef uint32_t seller, place = holding_find(s, buyer, i.instrument_id)
+    cdef Account* payer
+    cdef Holding* holding = &s.holdings[place]
+    if not DELIVER <= c.order_type <= REVERSE:
+        return INVALID_ORDER_TYPE
+    seller = account_find(s, <uint32_t>c.order_id) if c.order_id <= <uint64_t>0xFFFF_FFFF else 0
+    if seller == 0:
+        return UNKNOWN_COUNTERPARTY
+    payer = &s.accounts[seller]
+    if c.quantity <= 0:
+        return QUANTITY_NOT_POSITIVE
+    if c.price > (payer.available if is_settled else payer.locked):
+        return INSUFFICIENT_CASH
+    if c.order_type != DELIVER and terms.cash_to_buyer > c.price + s.fees:
+        return INSUFFICIENT_CASH
+    if place == 0 or c.quantity > units_of_step(i, holding, is_settled):
+        return INSUFFICIENT_UNITS
+    if c.price < 0 or terms.cash_to_buyer < 0:
+        return PARAMETER_OUT_OF_RANGE
+    if is_settled:
+        payer.available -= c.price
+        holding.locked -= max(c.quantity - holding.available, 0)
+        holding.available -= min(c.quantity, holding.available)
+    else:
+        payer.locked -= c.price
+        holding.locked -= c.quantity
+    if c.order_type == DELIVER:
+        payer.available += c.price
+        holding.available += c.quantity
+    else:
+        give_back(s, i, buyer, seller, c, terms.cash_to_buyer)
+    emit_answer(s, TRADE_SETTLED, c)
+    return 0
+
+cdef int64_t units_of_step(
+    const Instrument* i, const Holding* holding, bint is_settled
+) noexcept nogil:
+    # What is locked until the day's end is the buyer's as well; what awaits settlement is not.
+    if not is_settled:
+        return holding.locked
+    if i.parameters[RESALE_NEXT_DAY] == SETTLED:
+        return holding.available
+    return holding.available + holding.locked
+
+cdef int give_back(
+    State* s, Instrument* i, uint32_t buyer, uint32_t seller, const CommandRecord* c, int64_t cash
+) except -1 nogil:
+    s.accounts[buyer].available += cash
+    s.fees -= cash - c.price
+    s.holdings[holding_of(s, seller, i.instrument_id)].available += c.quantity
+    move_position(s, buyer, -c.quantity)
+    move_position(s, seller, c.quantity)
+    return 0
+
 # -- epochs, and what is passed on ---------------------------------------------------------------
 
 cdef int epoch_start(State* s, const CommandRecord* c) except -1 nogil:
@@ -390,6 +474,7 @@ cdef int instruction(State* s, const CommandRecord* c, uint64_t position) except
         or FREEZE <= c.order_type <= REGISTER_PROJECT
         or REPORT_EMISSIONS <= c.order_type <= CARRY_OVER
         or SET_ACCOUNT_TYPE <= c.order_type <= OFFSET_ANSWER
+        or FAIL_SETTLEMENT <= c.order_type <= APPROVE_TRADE_CANCEL
     ):
         return UNKNOWN_INSTRUCTION
     emit_answer(s, INSTRUCTED, c).order_id = position

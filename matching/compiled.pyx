@@ -167,6 +167,7 @@ cdef bint is_kind(uint8_t kind) noexcept nogil:
         or INSTRUMENT_OPEN <= kind <= EPOCH_START
         or AUCTION_OPEN <= kind <= AUCTION_CANCEL
         or kind == INSTRUCTION
+        or kind == SETTLE_TRADE
     )
 
 cdef bint needs_account(const CommandRecord* c) noexcept nogil:
@@ -177,6 +178,7 @@ cdef bint needs_account(const CommandRecord* c) noexcept nogil:
         or c.kind == QUOTE
         or CASH_DEPOSIT <= c.kind <= ACCOUNT_PARAMETER
         or c.kind == INSTRUCTION
+        or c.kind == SETTLE_TRADE
     )
 
 cdef inline bint is_of_orders(uint8_t kind) noexcept nogil:
@@ -204,6 +206,7 @@ cdef bint needs_instrument(const CommandRecord* c) noexcept nogil:
         or c.kind == INSTRUMENT_PARAMETER
         or c.kind == REFERENCE_PRICE
         or c.kind == INSTRUCTION
+        or c.kind == SETTLE_TRADE
     )
 
 cdef int is_numbered(State* s, const CommandRecord* c) except -1 nogil:

@@ -4,7 +4,7 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 
 from matching.controls cimport tonnes_add
-from matching.layout cimport BP, BUY, RESALE_NEXT_DAY
+from matching.layout cimport BP, BUY, RESALE_NEXT_DAY, SETTLED
 from matching.memory cimport pick, unlikely
 from matching.state cimport Account, Balance, Holding, Instrument, Order, State
 
@@ -52,7 +52,7 @@ cdef inline int64_t settle(
     # One side of a fill: pay or deliver, give back what the hold no longer needs; the fee.
     if o.side == BUY:
         return settle_buy(s, i, o, quantity, value, fee_bp)
-    return settle_sell(s, o, quantity, value, fee_bp)
+    return settle_sell(s, i, o, quantity, value, fee_bp)
 
 cdef inline int64_t settle_buy(
     State* s, const Instrument* i, Order* o, int64_t quantity, int64_t value, int64_t fee_bp
@@ -74,12 +74,15 @@ cdef inline int64_t settle_buy(
     return fee
 
 cdef inline int64_t settle_sell(
-    State* s, Order* o, int64_t quantity, int64_t value, int64_t fee_bp
+    State* s, const Instrument* i, Order* o, int64_t quantity, int64_t value, int64_t fee_bp
 ) noexcept nogil:
     cdef int64_t fee = charge(o, value, fee_bp)
     o.leaves -= quantity
     s.holdings[o.holding].held -= quantity
-    s.accounts[o.account].available += value - fee
+    if unlikely(i.parameters[RESALE_NEXT_DAY] == SETTLED):
+        s.accounts[o.account].locked += value - fee
+    else:
+        s.accounts[o.account].available += value - fee
     move_position(s, o.account, -quantity)
     s.fees += fee
     return fee

@@ -189,6 +189,7 @@ cdef object save_accounts(State* s):
         row.participant = s.owners[place].participant
         row.available = s.accounts[place].available
         row.held = s.accounts[place].held
+        row.locked = s.accounts[place].locked
         row.stp_group = s.owners[place].stp_group
         controls = &s.controls[s.accounts[place].controls]
         row.suspended = controls.suspended
@@ -402,6 +403,7 @@ cdef int load_accounts(State* s, bytes rows) except -1:
         place = account_add(s, row[at].account_id, row[at].participant)
         s.accounts[place].available = row[at].available
         s.accounts[place].held = row[at].held
+        s.accounts[place].locked = row[at].locked
         s.owners[place].stp_group = row[at].stp_group
         if row[at].suspended or row[at].position_max or row[at].order_rate or row[at].rate_second:
             load_controls(controls_of(s, place), &row[at])
@@ -717,7 +719,8 @@ cdef int check_money(const State* s, list wrong, const int64_t* cash_held) excep
         account = &s.accounts[place]
         total += account.available
         total += account.held
-        if account.available < 0:
+        total += account.locked
+        if min(account.available, account.locked) < 0:
             wrong.append(f"account {account.account_id}: cash is negative")
         if account.held != cash_held[place]:
             wrong.append(f"account {account.account_id}: cash held is not that of its orders")

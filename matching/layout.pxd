@@ -89,6 +89,16 @@ cdef enum:  # CloseRule
     VWAP = 2
     CALL_PRICE = 3
 
+cdef enum:  # Resale
+    AT_ONCE = 0
+    NEXT_DAY = 1
+    SETTLED = 2
+
+cdef enum:  # SettlementStep
+    DELIVER = 1
+    VOID = 2
+    REVERSE = 3
+
 cdef enum:  # Policy
     PRICE_TIME = 1
     LISTED = 2
@@ -189,6 +199,12 @@ cdef enum:  # Instruction
     CARRY_OUT = 41
     OFFSET_REQUEST = 42
     OFFSET_ANSWER = 43
+    FAIL_SETTLEMENT = 46
+    OBJECT_TO_TRADE = 47
+    RETRY_SETTLEMENT = 48
+    VOID_TRADE = 49
+    PROPOSE_TRADE_CANCEL = 50
+    APPROVE_TRADE_CANCEL = 51
 
 cdef enum:  # Command
     NEW_ORDER = 1
@@ -220,6 +236,7 @@ cdef enum:  # Command
     AUCTION_CANCEL = 33
     INSTRUCTION = 40
     NOTE = 41
+    SETTLE_TRADE = 42
 
 cdef enum:  # Event
     ACCEPTED = 1
@@ -257,6 +274,7 @@ cdef enum:  # Event
     AUCTION_CARRIED = 33
     INSTRUCTED = 40
     NOTED = 41
+    TRADE_SETTLED = 42
     FRAME_REFUSED = 50
 
 cdef enum:  # Reason
@@ -345,6 +363,7 @@ cdef enum:  # Reason
     EPOCH_STALE = 312
     UNKNOWN_INSTRUCTION = 313
     INVALID_AUCTION_TERMS = 314
+    UNITS_LOCKED = 315
     CANCELLED_BY_REQUEST = 401
     IMMEDIATE_OR_CANCEL_REMAINDER = 402
     FILL_OR_KILL_UNFILLED = 403

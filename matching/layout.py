@@ -182,6 +182,22 @@ class CloseRule(IntEnum):
     CALL_PRICE = 3  # of the closing call; without one the last trade
 
 
+class Resale(IntEnum):
+    """When a buyer may use what was bought: the value of RESALE_NEXT_DAY."""
+
+    AT_ONCE = 0
+    NEXT_DAY = 1  # bought units are locked until the next DAY_ROLL
+    SETTLED = 2  # bought units and the proceeds of the sale are locked until SETTLE_TRADE
+
+
+class SettlementStep(IntEnum):
+    """What SETTLE_TRADE does with a trade (`order_type`)."""
+
+    DELIVER = 1  # the buyer's units and the seller's cash are locked no longer
+    VOID = 2  # of an unsettled trade: out of the locks, both go back
+    REVERSE = 3  # of a settled trade: out of what is available, both go back
+
+
 class Policy(IntEnum):
     """How an instrument matches."""
 
@@ -236,7 +252,7 @@ class Parameter(IntEnum):
     PROTECTION_BP = 6  # how far a market order may walk from the best price, 0..10000
     MAKER_FEE_BP = 7  # 0..FEE_BP_LIMIT; needs an empty book
     TAKER_FEE_BP = 8  # 0..FEE_BP_LIMIT; needs an empty book
-    RESALE_NEXT_DAY = 9  # 0 or 1: bought units are locked until the next DAY_ROLL
+    RESALE_NEXT_DAY = 9  # a Resale; to and from SETTLED with no units locked only
     CLOSE_RULE = 10  # a CloseRule
     CLOSE_VOLUME_MIN = 11  # tonnes, 0..TOTAL_LIMIT: at or below it the close stays as it was
     POLICY = 12  # a Policy; needs an empty book
@@ -270,7 +286,7 @@ class AccountParameter(IntEnum):
 
 
 class Instruction(IntEnum):
-    """What a passed-on INSTRUCTION asks of the registry (`order_type`)."""
+    """What a passed-on INSTRUCTION asks (`order_type`): of the registry, from 46 of settlement."""
 
     ISSUE = 1  # quantity of instrument to account; price = vintage or monitoring year
     DEPOSIT = 2  # from the registry position to the trading position
@@ -305,6 +321,12 @@ class Instruction(IntEnum):
     CARRY_OUT = 41  # by the registry itself: time has passed, something is due
     OFFSET_REQUEST = 42  # between registries, to that of the credits; notes: see registry.saga
     OFFSET_ANSWER = 43  # and back to that of the allowances; price = the SURRENDER's id
+    FAIL_SETTLEMENT = 46  # price = the trade, account = a party; notes: who, reason
+    OBJECT_TO_TRADE = 47  # the same by a party, in time; notes: who, reason
+    RETRY_SETTLEMENT = 48  # of a failed trade
+    VOID_TRADE = 49  # failed too long: both legs go back
+    PROPOSE_TRADE_CANCEL = 50  # of a trade, settled or not; notes: who, reason
+    APPROVE_TRADE_CANCEL = 51  # by another person; price = the proposal's instruction id
 
 
 class Command(IntEnum):
@@ -341,6 +363,7 @@ class Command(IntEnum):
     AUCTION_CANCEL = 33
     INSTRUCTION = 40  # passed on to the registry in the order of the log
     NOTE = 41  # 40 bytes of text for the INSTRUCTION before it
+    SETTLE_TRADE = 42  # order_type = SettlementStep, order_id = seller, price = cash; see RULES.md
 
 
 class Event(IntEnum):
@@ -381,6 +404,7 @@ class Event(IntEnum):
     AUCTION_CARRIED = 33  # quantity goes to the value-th auction from here
     INSTRUCTED = 40  # an INSTRUCTION, as it came; value = ref, order_id = its log position
     NOTED = 41  # a NOTE, as it came
+    TRADE_SETTLED = 42  # a SETTLE_TRADE, as it came; value = ref
     FRAME_REFUSED = 50  # the whole record was undecodable; reason
 
 
@@ -475,6 +499,7 @@ class Reason(IntEnum):
     EPOCH_STALE = 312
     UNKNOWN_INSTRUCTION = 313
     INVALID_AUCTION_TERMS = 314
+    UNITS_LOCKED = 315
     # 4xx why an accepted order ended
     CANCELLED_BY_REQUEST = 401
     IMMEDIATE_OR_CANCEL_REMAINDER = 402

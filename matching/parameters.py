@@ -13,6 +13,7 @@ from matching.layout import (
     CloseRule,
     Parameter,
     Policy,
+    Resale,
 )
 
 DAY_MS = 86_400_000
@@ -26,7 +27,7 @@ PARAMETER_RANGE: dict[Parameter, tuple[int, int]] = {
     Parameter.PROTECTION_BP: (0, BP),
     Parameter.MAKER_FEE_BP: (0, FEE_BP_LIMIT),
     Parameter.TAKER_FEE_BP: (0, FEE_BP_LIMIT),
-    Parameter.RESALE_NEXT_DAY: (0, 1),
+    Parameter.RESALE_NEXT_DAY: (min(Resale), max(Resale)),
     Parameter.CLOSE_RULE: (min(CloseRule), max(CloseRule)),
     Parameter.CLOSE_VOLUME_MIN: (0, TOTAL_LIMIT),
     Parameter.POLICY: (min(Policy), max(Policy)),
@@ -59,7 +60,7 @@ PARAMETER_DEFAULT: dict[Parameter, int] = {
     Parameter.PROTECTION_BP: 500,
     Parameter.MAKER_FEE_BP: 0,
     Parameter.TAKER_FEE_BP: 0,
-    Parameter.RESALE_NEXT_DAY: 0,
+    Parameter.RESALE_NEXT_DAY: Resale.AT_ONCE,
     Parameter.CLOSE_RULE: CloseRule.VWAP,
     Parameter.CLOSE_VOLUME_MIN: 0,
     Parameter.POLICY: Policy.PRICE_TIME,

@@ -10,6 +10,7 @@ cdef packed struct AccountRow:
     uint64_t participant
     int64_t available
     int64_t held
+    int64_t locked
     int64_t stp_group
     int64_t position_max
     uint32_t order_rate

@@ -35,7 +35,7 @@ from matching.parameters import ACCOUNT_PARAMETER_RANGE, PARAMETER_RANGE
 from matching.protocol import Limits
 
 SNAPSHOT_MAGIC = 0x31535843  # "CXS1"
-SNAPSHOT_VERSION = 2
+SNAPSHOT_VERSION = 3
 HASH_SIZE = 32
 NS_PER_SECOND = 1_000_000_000
 
@@ -76,6 +76,7 @@ ACCOUNT_ROW = np.dtype(
         ("participant", "<u8"),
         ("available", "<i8"),
         ("held", "<i8"),
+        ("locked", "<i8"),  # proceeds of sales that are not settled
         ("stp_group", "<i8"),
         ("position_max", "<i8"),
         ("order_rate", "<u4"),

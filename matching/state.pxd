@@ -181,7 +181,7 @@ cdef struct Account:  # a line of memory
     uint32_t participant_controls  # the same of its participant
     uint32_t holdings  # the first of its own, in no order that shows
     Shelf shelf  # of the first four holdings
-    uint64_t unused
+    int64_t locked  # proceeds of sales that are not settled
 
 cdef struct Owner:  # of the account in the same place
     uint64_t participant

@@ -118,7 +118,7 @@ cdef inline int fill(State* s, Instrument* i, Order* maker, Order* taker) except
     count_trade(i, quantity, price, value)
     s.levels[maker.level].quantity -= quantity
     paid = settle_buy(s, i, buyer, quantity, value, buyer_bp)
-    received = settle_sell(s, seller, quantity, value, seller_bp)
+    received = settle_sell(s, i, seller, quantity, value, seller_bp)
     emit_fill(
         s, maker, taker, MAKER, BOOK_TRADE, quantity, price, choose_fee(is_buying, received, paid)
     )

@@ -49,7 +49,9 @@ class Desk:
         clock: Clock | None = None,
     ) -> None:
         self.log, self.books, self.pump = log, books, EnginePump(log)
-        self.settlement = SettlementService(log, MARKET, books)
+        self.settlement = SettlementService(
+            log, MARKET, books, instruments=VENUE.instruments_of(MARKET.code)
+        )
         self.registry = RegistryService(log, MARKET, VENUE, books, rulebook=rulebook, clock=clock)
         self.stop = asyncio.Event()
 

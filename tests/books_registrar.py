@@ -14,8 +14,9 @@ from exchange.messages.registry import InstructionRefused, RegistryItem
 from exchange.messages.settlement import AccountOpened, InstructionPassed, SettlementItem
 from exchange.reference.venue import Venue
 from exchange.registry.blocks import Position
-from exchange.registry.holdings import Holdings, RegistryPosition
+from exchange.registry.holdings import Holdings
 from exchange.registry.instructions import Registrar
+from exchange.registry.rows import RegistryPosition
 from exchange.registry.years import Figures
 from exchange.rulebook import Rulebook, load_rulebook
 from gateway.holdings import Holdings as View

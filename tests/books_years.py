@@ -20,8 +20,9 @@ from exchange.messages.registry import (
 )
 from exchange.messages.settlement import AccountOpened, InstructionPassed
 from exchange.reference.venue import Instrument, Market, Venue
-from exchange.registry.holdings import Holdings, RegistryPosition
+from exchange.registry.holdings import Holdings
 from exchange.registry.instructions import Registrar
+from exchange.registry.rows import RegistryPosition
 from exchange.registry.years import Figures
 from exchange.rulebook import Rulebook, load_rulebook
 

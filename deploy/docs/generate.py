@@ -41,6 +41,8 @@ ENUMS = (
     layout.Liquidity,
     layout.OrderStatus,
     layout.CloseRule,
+    layout.Resale,
+    layout.SettlementStep,
     layout.Parameter,
     layout.Instruction,
 )

@@ -220,7 +220,7 @@ def compare_positions(positions: Positions, snapshot: bytes) -> list[str]:
     if positions.next_input != state.next_offset:
         return [f"positions stand at input {positions.next_input}, engine at {state.next_offset}"]
     wrong = positions.self_check()
-    wrong += _differences("cash (available, held) of account", *_cash(positions, state))
+    wrong += _differences("cash (available, held, locked) of account", *_cash(positions, state))
     wrong += _differences("units (available, held, locked) of", *_units(positions, state))
     wrong += _differences("order (leaves, quantity, price, fees)", *_orders(positions, state))
     wrong += _differences("instrument", *_instruments(positions, state))
@@ -245,8 +245,9 @@ def _columns(rows: Any, *names: str) -> list[tuple[int, ...]]:
 
 
 def _cash(positions: Positions, state: Snapshot) -> _Pair:
-    ours = {k: (a.cash.available, a.cash.held) for k, a in positions.accounts.items()}
-    rows = _columns(state.accounts, "account_id", "available", "held")
+    purses = ("available", "held", "locked")
+    ours = {k: tuple(getattr(a.cash, p) for p in purses) for k, a in positions.accounts.items()}
+    rows = _columns(state.accounts, "account_id", *purses)
     return ours, {key: tuple(amounts) for key, *amounts in rows}
 
 

@@ -6,11 +6,19 @@ An asset is 0 for the market's cash (minor units) or an instrument's id (tonnes)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from exchange.audit.history import compare_positions
-from exchange.ledger import CASH, EXTERNAL_CASH, EXTERNAL_UNITS, FEE_INCOME
+from exchange.ledger import (
+    CASH,
+    EXTERNAL_CASH,
+    EXTERNAL_UNITS,
+    FEE_INCOME,
+    HELD_SETTLEMENT,
+    held_settlement,
+    owner_of,
+)
 from exchange.positions import Positions
 
 SHOWN_MAX = 5  # differences told in a check's text
@@ -20,13 +28,32 @@ AssetKey = tuple[int, int]  # account, asset
 HOLDS_CHECK = "holds equal open orders"
 LEDGER_CHECK = "engine equals ledger"
 REGISTRY_CHECK = "engine equals registry"
+HELD_CHECK = "held for settlement equals trades due"
 CASH_CHECK = "cash conserved"
 ISSUE_CHECK = "units conserved"
 VENUE_CHECK = "units on the venue equal deposits less releases"
 OPENING_CHECKS = frozenset(
-    {HOLDS_CHECK, LEDGER_CHECK, REGISTRY_CHECK, CASH_CHECK, ISSUE_CHECK, VENUE_CHECK}
+    {
+        HOLDS_CHECK,
+        LEDGER_CHECK,
+        HELD_CHECK,
+        REGISTRY_CHECK,
+        CASH_CHECK,
+        ISSUE_CHECK,
+        VENUE_CHECK,
+    }
 )
 """What must have been compared before a trading day opens."""
+
+
+class DueLegs(NamedTuple):
+    """What trades that are not settled hold, of one buyer, seller and instrument together."""
+
+    buyer_account: int
+    seller_account: int
+    instrument_id: int
+    quantity: int
+    proceeds: int  # the seller's, minor units
 
 
 class Books(NamedTuple):
@@ -40,6 +67,7 @@ class Books(NamedTuple):
     surrendered: Mapping[int, int]
     cancelled: Mapping[int, int]
     engine: bytes | None = None  # `Engine.snapshot()` at the same place, where there is one
+    due: Sequence[DueLegs] = ()  # trades that are not settled
 
 
 class Check(NamedTuple):
@@ -62,6 +90,7 @@ def reconcile(books: Books) -> list[Check]:
         *checks,
         _holds_equal_open_orders(books),
         _engine_equals_ledger(books),
+        _held_equals_due(books),
         _engine_equals_registry(books),
         _cash_conserved(books),
         _units_conserved(books),
@@ -136,7 +165,7 @@ def _engine_balances(positions: Positions) -> dict[AssetKey, int]:
 
 def _engine_equals_ledger(books: Books) -> Check:
     ours = _engine_balances(books.positions)
-    theirs = {key: amount for key, amount in books.ledger.items() if key[0] >= 0 and amount}
+    theirs = {key: amount for key, amount in _by_owner(books.ledger).items() if amount}
     wrong = _compare("engine", ours, "ledger", theirs)
     fees = books.ledger.get((FEE_INCOME, CASH), 0)
     if fees != books.positions.fees:
@@ -144,9 +173,47 @@ def _engine_equals_ledger(books: Books) -> Check:
     return _check(LEDGER_CHECK, wrong, f"{len(ours)} balances, fees {books.positions.fees}")
 
 
+def _by_owner(ledger: Mapping[AssetKey, int]) -> dict[AssetKey, int]:
+    """What members have, available and held for settlement together. O(balances)."""
+    sums: dict[AssetKey, int] = {}
+    for (account, asset), amount in ledger.items():
+        if account >= 0:
+            key = owner_of(account), asset
+            sums[key] = sums.get(key, 0) + amount
+    return sums
+
+
+def _held_equals_due(books: Books) -> Check:
+    needed: dict[AssetKey, int] = {}
+    for legs in books.due:
+        for key, amount in (
+            ((held_settlement(legs.seller_account), CASH), legs.proceeds),
+            ((held_settlement(legs.buyer_account), legs.instrument_id), legs.quantity),
+        ):
+            needed[key] = needed.get(key, 0) + amount
+    held = {key: amount for key, amount in books.ledger.items() if key[0] >= HELD_SETTLEMENT}
+    wrong = [
+        f"account {owner_of(account)} {_asset(asset)}: held {held.get((account, asset), 0)}, "
+        f"trades due need {needed.get((account, asset), 0)}"
+        for account, asset in sorted(held.keys() | needed.keys())
+        if held.get((account, asset), 0) != needed.get((account, asset), 0)
+    ]
+    tonnes = sum(legs.quantity for legs in books.due)
+    cash = sum(legs.proceeds for legs in books.due)
+    return _check(HELD_CHECK, wrong, f"{cash} minor units against {tonnes} t")
+
+
 def _engine_equals_registry(books: Books) -> Check:
+    """The registry moves the units of a trade when it is settled, the engine with the fill."""
     ours = dict(books.positions.unit_totals())
-    theirs = {key: amount for key, amount in books.trading_units.items() if amount}
+    then = dict(books.trading_units)
+    for legs in books.due:
+        bought, sold = (
+            (account, legs.instrument_id) for account in (legs.buyer_account, legs.seller_account)
+        )
+        then[bought] = then.get(bought, 0) + legs.quantity
+        then[sold] = then.get(sold, 0) - legs.quantity
+    theirs = {key: amount for key, amount in then.items() if amount}
     wrong = _compare("engine", ours, "registry", theirs)
     return _check(REGISTRY_CHECK, wrong, f"{sum(ours.values())} t in {len(ours)} holdings")
 

@@ -23,6 +23,7 @@ from exchange.audit.reconciliation import (
     AssetKey,
     Books,
     Check,
+    DueLegs,
     breaks,
     reconcile,
 )
@@ -37,6 +38,7 @@ from exchange.positions import Positions
 from exchange.reference.venue import Market
 from exchange.registry.blocks import Position, State
 from exchange.settings import RECONCILE_EVERY_S, RECONCILE_READ_RECORDS_MAX
+from exchange.settlement.queries import unsettled_legs
 
 READ_WAIT_S = 1.0
 RETRY_S = 0.2
@@ -52,6 +54,7 @@ class Look(NamedTuple):
     ledger: dict[AssetKey, int]
     trading_units: dict[AssetKey, int]  # less what is on its way to the engine
     units: dict[State, dict[int, int]]  # by instrument
+    due: list[DueLegs]  # trades that are not settled
 
 
 async def look(database: Database, market: int) -> Look:
@@ -73,6 +76,7 @@ async def look(database: Database, market: int) -> Look:
             )
         ).all()
         deposits = (await connection.execute(on_its_way)).all()
+        due = (await connection.execute(unsettled_legs(market))).all()
     trading: dict[AssetKey, int] = defaultdict(int)
     units: dict[State, dict[int, int]] = {state: defaultdict(int) for state in State}
     for account, instrument, position, state, quantity in blocks:
@@ -88,6 +92,7 @@ async def look(database: Database, market: int) -> Look:
         {(row.account, row.asset): int(row.amount) for row in balances},
         dict(trading),
         units,
+        [DueLegs(*map(int, row)) for row in due],
     )
 
 
@@ -267,6 +272,7 @@ def compare(found: Look, positions: Positions, issued: dict[int, int] | None = N
         held=found.units[State.HELD],
         surrendered=found.units[State.SURRENDERED],
         cancelled=found.units[State.CANCELLED],
+        due=found.due,
     )
     made = {ISSUE_CHECK: issued is not None, REGISTRY_CHECK: found.is_level}
     return [check for check in reconcile(books) if made.get(check.name, True)]

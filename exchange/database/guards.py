@@ -38,7 +38,7 @@ POSTGRESQL: tuple[str, ...] = (
     # Seven postings a trade: a key over all of them took two thirds of the time of writing them.
     # One of each cause is unique, and with it the cause; the others are found by block ranges.
     "ALTER TABLE posting DROP CONSTRAINT posting_key",
-    "CREATE UNIQUE INDEX posting_once ON posting (market, event_number) WHERE leg IN (0, 7)",
+    "CREATE UNIQUE INDEX posting_once ON posting (market, event_number) WHERE leg IN (0, 7, 9)",
     "CREATE INDEX posting_event ON posting USING brin (market, event_number)",
     # What waits to be published is read once and soon gone: not worth compressing.
     "ALTER TABLE settlement_outbox ALTER COLUMN value SET STORAGE EXTERNAL",

@@ -19,21 +19,36 @@ from exchange.end_of_day.files import CsvFile, FileDigest, whole_folder, write_w
 from exchange.end_of_day.fonts import cut_fonts
 from exchange.end_of_day.names import Names
 from exchange.end_of_day.paper import render
-from exchange.end_of_day.statements import Statement, statements
+from exchange.end_of_day.statements import (
+    CASH_HELD,
+    CASH_POSITION,
+    UNITS_HELD,
+    Statement,
+    statements,
+)
 from exchange.ledger import CASH
 from exchange.messages.reasons import DayReason
 from exchange.registry.blocks import HistoryKind, Position
+from exchange.settlement.cycle import Message, TradeState
 
 TRADE_COLUMNS = (
     "trade_id", "time_ns", "time_utc", "instrument_id", "instrument", "price", "quantity_t",
     "value", "currency", "buyer_account", "seller_account", "buyer_fee", "seller_fee",
-    "buyer_order_id", "seller_order_id", "delivery",
+    "buyer_order_id", "seller_order_id", "delivery", "state",
 )  # fmt: skip
 UNIT_COLUMNS = (
     "sequence", "time_ns", "time_utc", "event", "instrument_id", "instrument", "programme",
     "first_serial", "last_serial", "quantity_t", "from_account", "from_position", "to_account",
     "to_position", "cause", "cause_id", "block_id", "settlement_number",
 )  # fmt: skip
+ACT_COLUMNS = (
+    "trade_id", "number", "time_ns", "time_utc", "message", "state_before", "state_after",
+    "instrument_id", "instrument", "price", "quantity_t", "value", "currency", "buyer_account",
+    "seller_account", "buyer_fee", "seller_fee", "due_utc", "instruction_id", "given_by", "reason",
+)  # fmt: skip
+_DELIVERED_STATES = frozenset(
+    {TradeState.SETTLED, TradeState.LATE, TradeState.REVERSING, TradeState.CANCELLED}
+)
 DELIVERED, NOT_DELIVERED = "DELIVERED", "NOT_DELIVERED"
 
 
@@ -63,6 +78,7 @@ async def close_day(
             totals = _Totals(names, cut)
             digests = [
                 await _trade_file(connection, totals, draft / f"{prefix}-trades.csv"),
+                await _act_file(connection, totals, draft / f"{prefix}-settlements.csv"),
                 await _unit_file(connection, totals, draft / f"{prefix}-units.csv"),
             ]
             digests += await _statement_files(connection, totals, draft, prefix)
@@ -79,8 +95,9 @@ async def _trade_file(connection: AsyncConnection, totals: _Totals, path: Path) 
     )
     delivered = _Delivered(moved)
     with CsvFile(path, TRADE_COLUMNS) as file:
-        async for row in rows.trades(connection, market, totals.cut.events):
+        async for row in rows.trades(connection, market, totals.cut):
             totals.trade(row)
+            is_settled = row.state in _DELIVERED_STATES
             tonnes = await delivered.quantity(row.trade_id)
             if tonnes not in (0, row.quantity):
                 raise DayRefusedError(
@@ -105,7 +122,41 @@ async def _trade_file(connection: AsyncConnection, totals: _Totals, path: Path) 
                     names.money(row.seller_fee),
                     row.buyer_order_id,
                     row.seller_order_id,
-                    DELIVERED if tonnes else NOT_DELIVERED,
+                    DELIVERED if tonnes and is_settled else NOT_DELIVERED,
+                    TradeState(row.state).name,
+                )
+            )
+    return file.digest()
+
+
+async def _act_file(connection: AsyncConnection, totals: _Totals, path: Path) -> FileDigest:
+    names = totals.names
+    with CsvFile(path, ACT_COLUMNS) as file:
+        async for row in rows.acts(connection, names.market.partition, totals.cut):
+            totals.act(row)
+            file.row(
+                (
+                    row.trade_id,
+                    row.number,
+                    row.time_ns,
+                    utc_text(row.time_ns),
+                    Message(row.message).name,
+                    TradeState(row.state_before).name,
+                    TradeState(row.state_after).name,
+                    row.instrument_id,
+                    names.symbol(row.instrument_id),
+                    names.money(row.price),
+                    row.quantity,
+                    names.money(row.price * row.quantity),
+                    names.market.currency,
+                    row.buyer_account,
+                    row.seller_account,
+                    names.money(row.buyer_fee),
+                    names.money(row.seller_fee),
+                    utc_text(row.due_ns) if row.due_ns else "",
+                    row.instruction_id or "",
+                    row.given_by,
+                    row.reason,
                 )
             )
     return file.digest()
@@ -191,7 +242,12 @@ class _Totals:
         self._places: dict[tuple[int, str], list[int]] = defaultdict(lambda: [0, 0])
         self._causes: dict[int, dict[str, int]] = defaultdict(lambda: defaultdict(int))
         self._on_their_way: dict[int, int] = defaultdict(int)
+        self._acts: dict[str, int] = defaultdict(int)
         self._statements = 0
+
+    def act(self, row: rows.ActRow) -> None:
+        """Counts a move of a trade's settlement, by the state it led to. O(1)."""
+        self._acts[TradeState(row.state_after).name] += 1
 
     def trade(self, row: rows.TradeRow) -> None:
         """Counts a trade. O(1)."""
@@ -220,7 +276,8 @@ class _Totals:
         """The totals file."""
         names, day, cut = self.names, self.cut.day, self.cut
         money = names.money
-        cash = self._places.get((CASH, "CASH"), [0, 0])
+        cash = self._places.get((CASH, CASH_POSITION), [0, 0])
+        held = self._places.get((CASH, CASH_HELD), [0, 0])
         traded = [sum(column) for column in zip(*self._traded.values(), strict=True)] or [0] * 5
         return {
             "venue": names.venue.name,
@@ -233,13 +290,15 @@ class _Totals:
             "events": {"begin": cut.events.begin, "end": cut.events.end},
             "registry_history": {"begin": cut.history.begin, "end": cut.history.end},
             "trades": self._trade_sums(traded),
+            "settlement_moves": dict(sorted(self._acts.items())),
             "instruments": [self._instrument(item) for item in sorted(self._instruments())],
             "cash": {
-                "opening": money(cash[0]),
+                "opening": money(cash[0] + held[0]),
                 "movements": {
                     cause: money(amount) for cause, amount in sorted(self._causes[CASH].items())
                 },
-                "closing": money(cash[1]),
+                "closing": money(cash[1] + held[1]),
+                "held": {"opening": money(held[0]), "closing": money(held[1])},
             },
             "statements": self._statements,
             "files": {
@@ -275,6 +334,8 @@ class _Totals:
             for place in Position
             if place != Position.NONE
         }
+        held = self._places.get((item, UNITS_HELD), [0, 0])
+        positions["held"] = {"opening_t": held[0], "closing_t": held[1]}
         return {
             "instrument_id": item,
             "instrument": self.names.symbol(item),

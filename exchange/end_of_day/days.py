@@ -142,8 +142,9 @@ async def _require_finished(connection: AsyncConnection, market: int, day: Day) 
 
 
 async def _first_event(connection: AsyncConnection, market: int, time_ns: int) -> int:
-    trade, moved = tables.trade.c, tables.transfer.c
+    trade, moved, act = tables.trade.c, tables.transfer.c, tables.settlement_act.c
     return max(
+        await _first_at(connection, market, act.event_number, act.time_ns, time_ns),
         await _first_at(connection, market, trade.trade_id, trade.time_ns, time_ns),
         await _first_at(connection, market, moved.event_number, moved.time_ns, time_ns),
     )

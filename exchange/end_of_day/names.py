@@ -5,6 +5,7 @@ from __future__ import annotations
 from exchange.decimals import from_minor
 from exchange.ledger import CASH, Leg
 from exchange.reference.venue import Market, Venue
+from exchange.settlement.cycle import Message
 
 _CAUSES = {
     Leg.BUYER_CASH: "PAYMENT",
@@ -17,12 +18,16 @@ _CAUSES = {
 FEE = "FEE"
 
 
-def cause_of(leg: int, asset: int, amount: int) -> str:
+def cause_of(leg: int, asset: int, amount: int, message: int = 0) -> str:
     """The cause of a posting to a participant's account. O(1).
 
-    PAYMENT and DELIVERY are the two sides of a trade; FEE; DEPOSIT; WITHDRAWAL of cash; RELEASE of
-    units to the registry position.
+    PAYMENT and DELIVERY are the two sides of a trade; FEE; SETTLEMENT of a trade that was due;
+    TRADE_CANCEL of one that goes back; DEPOSIT; WITHDRAWAL of cash; RELEASE of units to the
+    registry position. `message` is the `cycle.Message` of a move of a trade, else 0.
     """
+    if message:
+        is_delivery = message in (Message.DELIVERED, Message.DELIVERED_LATE)
+        return "SETTLEMENT" if is_delivery else "TRADE_CANCEL"
     if leg != Leg.TRANSFER:
         return _CAUSES[Leg(leg)]
     if amount > 0:

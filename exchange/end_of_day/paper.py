@@ -7,7 +7,14 @@ from exchange.end_of_day.days import Day, local_text, utc_text
 from exchange.end_of_day.fonts import Fonts
 from exchange.end_of_day.names import Names
 from exchange.end_of_day.sheet import GREY, WIDTH, Column, Sheet, serials
-from exchange.end_of_day.statements import CASH_POSITION, Line, Section, Statement
+from exchange.end_of_day.statements import (
+    CASH_HELD,
+    CASH_POSITION,
+    UNITS_HELD,
+    Line,
+    Section,
+    Statement,
+)
 from exchange.ledger import CASH
 from exchange.registry.blocks import Position
 
@@ -22,7 +29,9 @@ _VAT_WORDS = {
 }
 _POSITIONS = {
     CASH_POSITION: "cash",
+    CASH_HELD: "cash of trades not settled",
     "TRADING": "trading position",
+    UNITS_HELD: "units of trades not settled",
     "REGISTRY": "registry position",
     "FROZEN": "frozen",
     "PLEDGED": "pledged",
@@ -58,6 +67,8 @@ _REGISTRY_COLUMNS = (
 )
 _COLUMNS = {
     CASH_POSITION: _CASH_COLUMNS,
+    CASH_HELD: _CASH_COLUMNS,
+    UNITS_HELD: _TRADING_COLUMNS,
     "TRADING": _TRADING_COLUMNS,
     "REGISTRY": _REGISTRY_COLUMNS,
     "FROZEN": _REGISTRY_COLUMNS,

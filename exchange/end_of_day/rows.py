@@ -14,7 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from exchange.database import schema as tables
 from exchange.end_of_day.days import Cut, Span
+from exchange.ledger import HELD_SETTLEMENT
 from exchange.registry.blocks import HistoryKind, Position, State
+from exchange.settlement.cycle import Message, TradeState
 
 ROWS_AT_ONCE = 1_000
 
@@ -35,6 +37,29 @@ class TradeRow(NamedTuple):
     buyer_order_id: int
     seller_order_id: int
     time_ns: int
+    state: int  # a `cycle.TradeState` at the end of the day
+
+
+class ActRow(NamedTuple):
+    """A move of a trade's settlement."""
+
+    trade_id: int
+    number: int
+    time_ns: int
+    message: int  # a `cycle.Message`
+    state_before: int
+    state_after: int
+    instruction_id: int
+    given_by: str
+    reason: str
+    instrument_id: int
+    price: int
+    quantity: int
+    buyer_account: int
+    seller_account: int
+    buyer_fee: int
+    seller_fee: int
+    due_ns: int
 
 
 class BlockRow(NamedTuple):
@@ -67,6 +92,7 @@ class LedgerBalance(NamedTuple):
 
     account: int
     asset: int
+    is_held: int  # 1: for trades that are not settled
     opening: int
     closing: int
     movements: int
@@ -77,6 +103,7 @@ class LedgerMovement(NamedTuple):
 
     account: int
     asset: int
+    is_held: int
     event_number: int
     leg: int
     amount: int
@@ -85,6 +112,16 @@ class LedgerMovement(NamedTuple):
     price: int
     transfer_id: int
     time_ns: int
+    trade_id: int  # 0: no trade's
+    message: int  # a `cycle.Message`; 0: a fill or a transfer
+
+
+class SoldRow(NamedTuple):
+    """Tonnes that an account sold, which lay in its place of the registry at the end of the day."""
+
+    account: int
+    instrument_id: int
+    quantity: int
 
 
 class UnitBalance(NamedTuple):
@@ -159,21 +196,84 @@ async def _stream(
             yield kind(*row)
 
 
-def trades(connection: AsyncConnection, market: int, span: Span) -> AsyncIterator[TradeRow]:
-    """The trades of a span of events, by id."""
-    table = tables.trade
+def trades(connection: AsyncConnection, market: int, cut: Cut) -> AsyncIterator[TradeRow]:
+    """The trades of the day, by id."""
+    table, act = tables.trade, tables.settlement_act
+    last: Select[tuple[int]] = (
+        select(act.c.state_after)
+        .where(
+            act.c.market == market,
+            act.c.trade_id == table.c.trade_id,
+            act.c.time_ns < cut.day.end_ns,
+        )
+        .order_by(act.c.number.desc())
+        .limit(1)
+    )
+    state = func.coalesce(last.correlate(table).scalar_subquery(), int(TradeState.SETTLED))
     query = (
-        select(*(table.c[name] for name in TradeRow._fields))
-        .where(table.c.market == market, _within(table.c.trade_id, span))
+        select(*(table.c[name] for name in TradeRow._fields[:-1]), state)
+        .where(table.c.market == market, _within(table.c.trade_id, cut.events))
         .order_by(table.c.trade_id)
     )
     return _stream(connection, query, TradeRow)
 
 
+def acts(connection: AsyncConnection, market: int, cut: Cut) -> AsyncIterator[ActRow]:
+    """The moves of trades' settlement on the day, by time, trade and number."""
+    act, trade, state = tables.settlement_act, tables.trade, tables.trade_settlement
+    of_trade = {*ActRow._fields[9:16]}
+    columns = [
+        (trade if name in of_trade else state if name == "due_ns" else act).c[name]
+        for name in ActRow._fields
+    ]
+    both = act.join(
+        trade, and_(trade.c.market == act.c.market, trade.c.trade_id == act.c.trade_id)
+    ).join(state, and_(state.c.market == act.c.market, state.c.trade_id == act.c.trade_id))
+    query = (
+        select(*columns)
+        .select_from(both)
+        .where(
+            act.c.market == market,
+            act.c.time_ns >= cut.day.begin_ns,
+            act.c.time_ns < cut.day.end_ns,
+        )
+        .order_by(act.c.time_ns, act.c.trade_id, act.c.number)
+    )
+    return _stream(connection, query, ActRow)
+
+
+def units_sold(connection: AsyncConnection, market: int, cut: Cut) -> AsyncIterator[SoldRow]:
+    """What was sold and not settled at the end of the day, by seller and instrument. O(acts)."""
+    act, trade = tables.settlement_act, tables.trade
+    ended: Select[tuple[int]] = select(act.c.trade_id).where(
+        act.c.market == market,
+        act.c.message.in_([int(Message.DELIVERED), int(Message.DELIVERED_LATE),
+                           int(Message.VOIDED)]),
+        act.c.time_ns < cut.day.end_ns,
+    )  # fmt: skip
+    key = (trade.c.seller_account, trade.c.instrument_id)
+    query = (
+        select(*key, cast(func.sum(trade.c.quantity), BigInteger))
+        .join(act, and_(act.c.market == trade.c.market, act.c.trade_id == trade.c.trade_id))
+        .where(
+            act.c.market == market,
+            act.c.message == int(Message.TRADED_LATER),
+            act.c.time_ns < cut.day.end_ns,
+            act.c.trade_id.not_in(ended),
+        )
+        .group_by(*key)
+        .order_by(*key)
+    )
+    return _stream(connection, query, SoldRow)
+
+
 def blocks_moved(
     connection: AsyncConnection, market: int, span: Span, *, only_trades: bool = False
 ) -> AsyncIterator[BlockRow]:
-    """What was issued, moved or retired, in the registry's order; splits move nothing."""
+    """What was issued, moved or retired, in the registry's order, of trades in that of their ids.
+
+    Splits move nothing.
+    """
     table = tables.block_history
     named = [table.c[name] for name in BlockRow._fields[:-1]]
     query = select(*named, _instrument_of(table)).where(
@@ -181,9 +281,10 @@ def blocks_moved(
         _within(table.c.sequence, span),
         table.c.kind != int(HistoryKind.SPLIT),
     )
-    if only_trades:
-        query = query.where(table.c.cause == "TRADE")
-    return _stream(connection, query.order_by(table.c.sequence), BlockRow)
+    if not only_trades:
+        return _stream(connection, query.order_by(table.c.sequence), BlockRow)
+    query = query.where(table.c.cause == "TRADE").order_by(table.c.cause_id, table.c.sequence)
+    return _stream(connection, query, BlockRow)
 
 
 def ledger_balances(
@@ -196,28 +297,22 @@ def ledger_balances(
     held, post, events = tables.balance, tables.posting, cut.events
     zero = literal(0, BigInteger)
     now = select(
-        held.c.account,
-        held.c.asset,
+        *_owner(held.c.account, held.c.asset),
         held.c.amount.label("opening"),
         held.c.amount.label("closing"),
         zero.label("movements"),
     ).where(held.c.market == market, held.c.account >= 0)
     is_later = post.c.event_number >= events.end
     since = select(
-        post.c.account,
-        post.c.asset,
+        *_owner(post.c.account, post.c.asset),
         -post.c.amount,
         case((is_later, -post.c.amount), else_=zero),
         case((is_later, zero), else_=literal(1, BigInteger)),
     ).where(post.c.market == market, post.c.event_number >= events.begin, post.c.account >= 0)
     rows = union_all(now, since).subquery()
-    sums = [cast(func.sum(rows.c[name]), BigInteger) for name in LedgerBalance._fields[2:]]
-    query = (
-        select(rows.c.account, rows.c.asset, *sums)
-        .group_by(rows.c.account, rows.c.asset)
-        .having(_any(sums))
-        .order_by(rows.c.account, rows.c.asset)
-    )
+    sums = [cast(func.sum(rows.c[name]), BigInteger) for name in LedgerBalance._fields[3:]]
+    key = [rows.c[name] for name in LedgerBalance._fields[:3]]
+    query = select(*key, *sums).group_by(*key).having(_any(sums)).order_by(*key)
     return _stream(connection, query, LedgerBalance)
 
 
@@ -225,15 +320,34 @@ def ledger_movements(
     connection: AsyncConnection, market: int, cut: Cut
 ) -> AsyncIterator[LedgerMovement]:
     """The postings of the day to participants' accounts, by account, asset, event and leg."""
-    post, trade, moved = tables.posting, tables.trade, tables.transfer
-    both = post.outerjoin(
-        trade,
-        and_(trade.c.market == post.c.market, trade.c.trade_id == post.c.event_number),
-    ).outerjoin(
-        moved,
-        and_(moved.c.market == post.c.market, moved.c.event_number == post.c.event_number),
+    post, trade, moved, act = (
+        tables.posting,
+        tables.trade,
+        tables.transfer,
+        tables.settlement_act,
     )
-    order = (post.c.account, post.c.asset, post.c.event_number, post.c.leg)
+    both = (
+        post.outerjoin(
+            act,
+            and_(
+                act.c.market == post.c.market,
+                act.c.event_number == post.c.event_number,
+                act.c.event_number != 0,
+            ),
+        )
+        .outerjoin(
+            trade,
+            and_(
+                trade.c.market == post.c.market,
+                trade.c.trade_id == func.coalesce(act.c.trade_id, post.c.event_number),
+            ),
+        )
+        .outerjoin(
+            moved,
+            and_(moved.c.market == post.c.market, moved.c.event_number == post.c.event_number),
+        )
+    )
+    order = (*_owner(post.c.account, post.c.asset), post.c.event_number, post.c.leg)
     query = (
         select(
             *order,
@@ -242,7 +356,9 @@ def ledger_movements(
             func.coalesce(trade.c.quantity, 0),
             func.coalesce(trade.c.price, 0),
             func.coalesce(moved.c.transfer_id, 0),
-            func.coalesce(trade.c.time_ns, moved.c.time_ns),
+            func.coalesce(act.c.time_ns, trade.c.time_ns, moved.c.time_ns),
+            func.coalesce(trade.c.trade_id, 0),
+            func.coalesce(act.c.message, 0),
         )
         .select_from(both)
         .where(
@@ -360,6 +476,13 @@ def blocks_held(connection: AsyncConnection, market: int, cut: Cut) -> AsyncIter
     rows = union_all(unmoved, moved).subquery()
     columns = [rows.c[name] for name in HeldBlock._fields]
     return _stream(connection, select(*columns).order_by(*columns), HeldBlock)
+
+
+def _owner(account: Any, asset: Any) -> tuple[Any, ...]:
+    """Whose, which asset, and whether held for settlement: accounts of the ledger as a key."""
+    is_held = case((account >= HELD_SETTLEMENT, 1), else_=0)
+    own = case((account >= HELD_SETTLEMENT, account - HELD_SETTLEMENT), else_=account)
+    return own.label("account"), asset, is_held.label("is_held")
 
 
 def _within(column: Any, span: Span) -> Any:

@@ -27,6 +27,7 @@ COLUMNS = (
     "first_serial", "last_serial", "vat_code",
 )  # fmt: skip
 CASH_POSITION = "CASH"
+CASH_HELD, UNITS_HELD = "CASH_HELD", "HELD"  # for trades that are not settled
 
 
 class Line(NamedTuple):
@@ -46,7 +47,7 @@ class Line(NamedTuple):
 
 
 class Section:
-    """One asset at one place: CASH and TRADING (the ledger), REGISTRY, FROZEN, PLEDGED."""
+    """One asset at one place: CASH, CASH_HELD, TRADING, HELD (the ledger), REGISTRY, ..."""
 
     def __init__(self, asset: int, position: str, opening: int) -> None:
         self.asset = asset
@@ -89,6 +90,7 @@ class _Books(NamedTuple):
     units: rows.ByAccount[rows.UnitBalance]
     unit_moves: rows.ByAccount[rows.UnitMovement]
     blocks: rows.ByAccount[rows.HeldBlock]
+    sold: rows.ByAccount[rows.SoldRow]
 
 
 async def statements(
@@ -106,6 +108,7 @@ async def statements(
         rows.ByAccount(rows.unit_balances(connection, market, cut)),
         rows.ByAccount(rows.unit_movements(connection, market, cut)),
         rows.ByAccount(rows.blocks_held(connection, market, cut)),
+        rows.ByAccount(rows.units_sold(connection, market, cut)),
     )
     while True:
         heads = [await stream.account() for stream in books]
@@ -135,11 +138,13 @@ class _Walk:
         async for balance in books.ledger.of(account):
             is_cash = balance.asset == CASH
             position = CASH_POSITION if is_cash else Position.TRADING.name
+            if balance.is_held:
+                position = CASH_HELD if is_cash else UNITS_HELD
             section = self._open(balance.asset, position, balance.opening)
-            async for move in books.ledger_moves.of(account, balance.asset):
+            async for move in books.ledger_moves.of(account, balance.asset, balance.is_held):
                 self._add(section, _ledger_line(section, move))
             self._close(section, balance.closing)
-            if not is_cash:
+            if not is_cash and not balance.is_held:
                 self._trading[balance.asset] -= balance.closing
 
     async def registry(self, books: _Books) -> None:
@@ -159,6 +164,8 @@ class _Walk:
                 )  # fmt: skip
                 self._add(section, line)
             self._close(section, balance.closing)
+        async for sold in books.sold.of(account):  # its serial numbers are with it until settled
+            self._trading[sold.instrument_id] -= sold.quantity
         for instrument, tonnes in sorted(self._trading.items()):
             if tonnes < 0:
                 self._differ(f"{self._names.symbol(instrument)}: {-tonnes} t of the trading "
@@ -235,8 +242,8 @@ def _ledger_line(section: Section, move: rows.LedgerMovement) -> Line:
     is_trade = move.quantity > 0
     return Line(
         move.time_ns,
-        cause_of(move.leg, move.asset, move.amount),
-        move.event_number if is_trade else move.transfer_id,
+        cause_of(move.leg, move.asset, move.amount, move.message),
+        move.trade_id if is_trade else move.transfer_id,
         move.amount,
         section.closing + move.amount,
         move.instrument_id if is_trade else 0,

@@ -17,10 +17,12 @@ from exchange.messages.frames import (
     Command,
     Parameter,
     Phase,
+    Resale,
     build_commands,
     command,
 )
 from exchange.positions import Positions, project
+from exchange.reference.fees import fee_parameters, schedule_named, shipped
 from exchange.reference.venue import Instrument, Market, Venue
 
 
@@ -77,7 +79,7 @@ async def bootstrap(log: Log, venue: Venue, market: Market, clock: Clock) -> int
 def _instrument_commands(instrument: Instrument, positions: Positions) -> list[bytes]:
     known = positions.instruments.get(instrument.id)
     group = [] if known else [open_instrument(instrument.id)]
-    for name, value in instrument.parameters.items():
+    for name, value in parameters_of(instrument).items():
         if name.upper() not in Parameter.__members__:
             names = ", ".join(p.name.lower() for p in Parameter)
             raise ValueError(f"instrument {instrument.symbol}: parameter {name} is none of {names}")
@@ -87,6 +89,17 @@ def _instrument_commands(instrument: Instrument, positions: Positions) -> list[b
     if known is None and instrument.reference_price:
         group.append(set_reference_price(instrument.id, instrument.reference_price))
     return group
+
+
+def parameters_of(instrument: Instrument) -> dict[str, int]:
+    """The parameters that the venue file means: its own, of its fees and its cycle. O(1)."""
+    meant = dict(instrument.parameters)
+    if instrument.fee_schedule:
+        schedule = schedule_named(shipped(), instrument.fee_schedule)
+        meant |= fee_parameters(schedule, schedule.currency)
+    if instrument.settlement_cycle == "T+1":
+        meant["resale_next_day"] = int(Resale.SETTLED)
+    return meant
 
 
 # -- one command each ------------------------------------------------------------------------------

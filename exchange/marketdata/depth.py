@@ -23,10 +23,12 @@ from exchange.messages.frames import (
     Liquidity,
     OrderType,
     Phase,
+    SettlementStep,
     Side,
     TimeInForce,
     TradeMethod,
     event_rows,
+    settlement_terms,
 )
 from exchange.messages.market_data import (
     BookDelta,
@@ -37,6 +39,7 @@ from exchange.messages.market_data import (
     MarketDataItem,
     MarketDataRecord,
     PhaseTick,
+    TradeCancelledTick,
     TradeTick,
 )
 from exchange.settings import FEED_DEPTH_LEVELS_MAX
@@ -241,6 +244,14 @@ class Depth:
             self._books[row.instrument_id].last_price = row.price
         self._ticks.append(tick)
 
+    def _trade_settled(self, row: EventRow) -> None:
+        if row.order_type == SettlementStep.DELIVER:
+            return
+        _, trade_id = settlement_terms(row)
+        self._ticks.append(
+            TradeCancelledTick(row.instrument_id, trade_id, row.quantity, self.time_ns)
+        )
+
     def _cancelled(self, row: EventRow) -> None:
         self._show(self._orders.pop(row.order_id), 0)
 
@@ -278,6 +289,7 @@ class Depth:
 _HANDLERS: dict[int, Callable[[Depth, EventRow], None]] = {
     Event.ACCEPTED: Depth._accepted,
     Event.FILL: Depth._fill,
+    Event.TRADE_SETTLED: Depth._trade_settled,
     Event.CANCELLED: Depth._cancelled,
     Event.REPLACED: Depth._replaced,
     Event.TERMS_SET: Depth._terms_set,

@@ -22,6 +22,7 @@ from matching.layout import (
     COMMAND,
     COUNT_MAX,
     EVENT,
+    FEE_BP_LIMIT,
     FILL,
     HEADER,
     HEADER_SIZE,
@@ -44,6 +45,8 @@ from matching.layout import (
     Phase,
     Pricing,
     Reason,
+    Resale,
+    SettlementStep,
     Side,
     TieBreak,
     TimeInForce,
@@ -56,6 +59,7 @@ __all__ = [
     "COMMAND",
     "COUNT_MAX",
     "EVENT",
+    "FEE_BP_LIMIT",
     "FILL",
     "HEADER_SIZE",
     "INDEX_BITS",
@@ -78,6 +82,8 @@ __all__ = [
     "Phase",
     "Pricing",
     "Reason",
+    "Resale",
+    "SettlementStep",
     "Side",
     "TieBreak",
     "TimeInForce",
@@ -93,6 +99,8 @@ __all__ = [
     "pack_command",
     "read_commands",
     "seal_events",
+    "settlement_tail",
+    "settlement_terms",
     "sound_commands",
 ]
 
@@ -148,6 +156,7 @@ class EventRow(NamedTuple):
 
 _EVENT_ROW = struct.Struct("<BBBBHHIIqqqQ16s")
 _FILL_TAIL = struct.Struct("<Qq")
+_SETTLEMENT_TAIL = struct.Struct("<qQ")
 
 
 def event_rows(events: NDArray[Any] | bytes) -> Iterator[EventRow]:
@@ -160,6 +169,17 @@ def fill_tail(row: EventRow) -> tuple[int, int]:
     """The contra order id and the fee (minor units) of a FILL."""
     contra, fee = _FILL_TAIL.unpack(row.client_order_id)
     return contra, fee
+
+
+def settlement_tail(cash_to_buyer: int, trade_id: int) -> bytes:
+    """The last 16 bytes of a SETTLE_TRADE; struct.error when a value does not fit."""
+    return _SETTLEMENT_TAIL.pack(cash_to_buyer, trade_id)
+
+
+def settlement_terms(row: EventRow) -> tuple[int, int]:
+    """The cash to the buyer (minor units) and the trade of a TRADE_SETTLED."""
+    cash_to_buyer, trade_id = _SETTLEMENT_TAIL.unpack(row.client_order_id)
+    return cash_to_buyer, trade_id
 
 
 def command(kind: Command, **fields: Any) -> bytes:

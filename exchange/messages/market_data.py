@@ -96,7 +96,18 @@ class DayTick(msgspec.Struct, frozen=True, tag="day", tag_field="type", gc=False
     time_ns: int
 
 
-MarketDataItem = BookDelta | TradeTick | IndicativeTick | PhaseTick | DayTick
+class TradeCancelledTick(
+    msgspec.Struct, frozen=True, tag="trade_cancelled", tag_field="type", gc=False
+):
+    """A trade told before was voided or taken back: leave it out. Day figures told stay as told."""
+
+    instrument_id: int
+    trade_id: int
+    quantity: int
+    time_ns: int
+
+
+MarketDataItem = BookDelta | TradeTick | IndicativeTick | PhaseTick | DayTick | TradeCancelledTick
 FeedMessage = BookSnapshot | MarketDataItem
 
 

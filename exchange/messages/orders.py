@@ -310,6 +310,48 @@ class BindAccount(AccountBody, frozen=True, kw_only=True):
     bound_market: str
 
 
+class TradeBody(UnitsBody, frozen=True, kw_only=True):
+    """About a trade: `account` is a party of it, `symbol` and `quantity` are its own."""
+
+    trade_id: int
+
+
+class FailSettlement(TradeBody, frozen=True, kw_only=True):
+    """A trade that is due cannot be settled (authority); both legs stay held."""
+
+    reason: str
+
+
+class ObjectToTrade(TradeBody, frozen=True, kw_only=True):
+    """A party objects to a trade before its cut-off; none is an acceptance."""
+
+    reason: str
+
+
+class RetrySettlement(TradeBody, frozen=True, kw_only=True):
+    """A failed trade is settled after all (authority)."""
+
+    reason: str
+
+
+class VoidTrade(TradeBody, frozen=True, kw_only=True):
+    """A trade that failed too long ago: both legs go back (authority)."""
+
+    reason: str
+
+
+class ProposeTradeCancel(TradeBody, frozen=True, kw_only=True):
+    """Cancel a trade, settled or not (authority); another key has to approve it."""
+
+    reason: str
+
+
+class ApproveTradeCancel(UnitsBody, frozen=True, kw_only=True):
+    """Carries out a proposed cancellation (authority; not the key that proposed it)."""
+
+    proposal_id: int  # instruction id of the proposal
+
+
 Instruction = (
     IssueUnits
     | DepositUnits
@@ -342,6 +384,12 @@ Instruction = (
     | ApproveTransfer
     | CancelTransfer
     | BindAccount
+    | FailSettlement
+    | ObjectToTrade
+    | RetrySettlement
+    | VoidTrade
+    | ProposeTradeCancel
+    | ApproveTradeCancel
 )
 
 

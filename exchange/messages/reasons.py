@@ -1,9 +1,9 @@
 """Every refusal of the venue: one stable number, one text, what to do, may it be sent again.
 
 Numbers below 500 are the engine's (`matching.layout.Reason`); 5xx are the gateway's, 6xx the
-registry's and the rulebook's, 7xx those of the venue's day: its end and its opening, from 750 on
-those of primary auctions. The table below makes the HTTP problem details, the client's exceptions
-and the documentation.
+registry's and the rulebook's, 7xx those of the venue's day (its end and its opening), of settlement
+(720) and of primary auctions (750). The table below makes the HTTP problem details, the client's
+exceptions and the documentation.
 """
 
 from __future__ import annotations
@@ -11,6 +11,13 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import NamedTuple
 
+from exchange.messages.reason_numbers import (
+    DayReason,
+    EdgeReason,
+    RegistryReason,
+    SettlementReason,
+    SupplyReason,
+)
 from matching.layout import Reason
 
 __all__ = [
@@ -20,131 +27,10 @@ __all__ = [
     "Reason",
     "ReasonText",
     "RegistryReason",
+    "SettlementReason",
     "SupplyReason",
     "reason_text",
 ]
-
-
-class EdgeReason(IntEnum):
-    """The gateway's refusals: nothing was done (but see STATUS_UNKNOWN and REF_FORGOTTEN)."""
-
-    BODY_TOO_LARGE = 501
-    MALFORMED_JSON = 502
-    INVALID_FIELD = 503
-    UNKNOWN_FIELD = 504
-    UNKNOWN_SYMBOL = 505
-    PRICE_TOO_FINE = 506
-    UNKNOWN_KEY = 510
-    BAD_SIGNATURE = 511
-    TIMESTAMP_OUTSIDE_WINDOW = 512
-    REPLAYED_REQUEST = 513
-    ROLE_NOT_ALLOWED = 514
-    NOT_OWN_ACCOUNT = 515
-    THROTTLED = 520
-    VENUE_BUSY = 521
-    STATUS_UNKNOWN = 522
-    NOT_FOUND = 523
-    SLOW_READER = 524
-    TOO_MANY_CONNECTIONS = 525
-    METHOD_NOT_ALLOWED = 526
-    REF_PASSED_OVER = 527
-    REF_REUSED = 528
-    REF_FORGOTTEN = 529
-    OFFSET_HEADROOM_EXCEEDED = 530
-
-
-class RegistryReason(IntEnum):
-    """The registry's refusals: nothing moved."""
-
-    NOT_ENOUGH_UNITS = 601
-    UNKNOWN_REGISTRY_ACCOUNT = 602
-    NO_OBLIGATION = 603
-    SURRENDER_ABOVE_OBLIGATION = 604
-    UNIT_NOT_ELIGIBLE = 605
-    OFFSET_CAP_EXCEEDED = 606
-    QUANTITY_OUT_OF_RANGE = 607
-    BENEFICIARY_MISSING = 608
-    SERIAL_OVERLAP = 609
-    UNITS_FROZEN = 610
-    UNITS_PLEDGED = 611
-    NOT_FROZEN = 612
-    NOT_PLEDGED = 613
-    LENDER_IS_OWNER = 614
-    REFERENCE_MISSING = 615
-    NOT_REVERSIBLE = 616
-    UNKNOWN_PROPOSAL = 617
-    SAME_PERSON = 618
-    PROPOSAL_EXPIRED = 619
-    PROJECT_UNKNOWN = 680
-    PROJECT_EXISTS = 681
-    PROJECT_INVALID = 682
-    PROJECT_NOT_DELIVERABLE = 683
-    NOT_RETIRED = 684
-    RETIREMENT_UNDONE = 685
-    EMISSIONS_NOT_REPORTED = 620
-    EMISSIONS_SETTLED = 621
-    VERIFIER_IS_EMITTER = 622
-    EMISSIONS_NOT_VERIFIED = 623
-    YEAR_ASSESSED = 624
-    YEAR_NOT_OVER = 625
-    ALLOCATED_ALREADY = 626
-    ALLOCATION_ABOVE_CAP = 627
-    ALLOCATION_ABOVE_PROVISIONAL = 628
-    ALLOCATION_BASE_UNKNOWN = 629
-    ALLOCATION_AGAINST_RULE = 630
-    NOT_ALLOWANCE_OF_YEAR = 631
-    DUE_DAY_NOT_OVER = 632
-    DUE_DAY_UNKNOWN = 633
-    AVERAGE_PRICE_MISSING = 634
-    NO_CARRY_OVER = 635
-    CARRY_OVER_CLOSED = 636
-    CARRY_OVER_ABOVE_LIMIT = 637
-    YEARS_NOT_SURRENDERED = 638
-    UNKNOWN_APPLICATION = 639
-    OFFSET_APPLICATION_CLOSED = 640
-    WORDS_NOT_READABLE = 641
-    UNKNOWN_ACCOUNT_TYPE = 650
-    TYPE_HOLDS_NO_UNITS = 651
-    TYPE_MAY_NOT_SURRENDER = 652
-    ACCOUNT_NOT_TRUSTED = 653
-    ACCOUNT_BLOCKED = 654
-    ACCOUNT_NOT_BLOCKED = 655
-    TOO_FEW_REPRESENTATIVES = 656
-    NOT_A_REPRESENTATIVE = 657
-    UNITS_IN_ACCOUNT = 658
-    TRUST_NOT_PROPOSED = 659
-    TRUSTED_ALREADY = 660
-    NOT_ON_TRUSTED_LIST = 661
-    UNKNOWN_TRANSFER = 662
-    TRANSFER_PAST_CANCELLING = 663
-    TRANSFER_STOPPED = 664
-    REGISTRY_LIST_FULL = 665
-    CREDITS_NOT_BOUND = 666
-    ACCOUNT_BOUND_ALREADY = 667
-    OFFSET_NO_LONGER_FITS = 668
-    OFFSET_TIMED_OUT = 669
-    OFFSET_OUT_OF_STEP = 670
-
-
-class DayReason(IntEnum):
-    """Refusals of the venue's day: no file was written, the market stays as it is."""
-
-    UNKNOWN_MARKET = 701
-    INVALID_DAY = 702
-    DAY_IN_THE_FUTURE = 703
-    DAY_NOT_FINISHED = 704
-    DIRECTORY_NOT_EMPTY = 705
-    TRANSFERS_MISSING = 706
-    BOOKS_DO_NOT_ADD_UP = 707
-    RECONCILIATION_MISSING = 710
-    RECONCILIATION_RED = 711
-    BOOKS_NOT_READABLE = 712
-
-
-class SupplyReason(IntEnum):
-    """Refusals of primary auctions at the edge: nothing was opened."""
-
-    AUCTION_NOT_OF_FORMAT = 750
 
 
 class ReasonText(NamedTuple):
@@ -305,7 +191,8 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
      "(GET /positions). Deposit cash, cancel other buy orders, or send a smaller order."),
     (Reason.INSUFFICIENT_UNITS, 422, True,
      "The account has not enough units that may be sold or moved now (GET /positions). Units "
-     "bought today may be locked until the day roll; others may be held by open sell orders."),
+     "bought may be locked until the day roll or their settlement; others may be held by open sell "
+     "orders."),
     (Reason.ACCOUNT_EXISTS, 409, False, "The account is already open."),
     (Reason.ACCOUNTS_FULL, 503, False, "The market's table of accounts is full."),
     (Reason.INSTRUMENT_EXISTS, 409, False, "The instrument is already open."),
@@ -327,6 +214,9 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
     (Reason.INVALID_AUCTION_TERMS, 422, False,
      "The auction's terms are unknown or contradict each other. See the rules of sealed-bid "
      "auctions."),
+    (Reason.UNITS_LOCKED, 409, True,
+     "Units of the instrument are locked by the rule in force: change it when the day has rolled, "
+     "or every trade of it is settled."),
     (Reason.CANCELLED_BY_REQUEST, 200, False, "Cancelled as requested."),
     (Reason.IMMEDIATE_OR_CANCEL_REMAINDER, 200, False,
      "What an IOC order could not trade at once was cancelled."),
@@ -585,6 +475,32 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
     (RegistryReason.OFFSET_OUT_OF_STEP, 409, False,
      "A message between the registries names no surrender that waits for it, or does not fit its "
      "step. Nothing was done; compare both registries' books."),
+    (SettlementReason.UNKNOWN_TRADE, 404, False,
+     "The books have no trade of that id with this account, instrument and quantity."),
+    (SettlementReason.TRADE_NOT_DUE, 409, False,
+     "Only a trade that is due can fail or be objected to, until its cut-off. Propose to cancel a "
+     "trade that is settled."),
+    (SettlementReason.TRADE_NOT_FAILED, 409, False,
+     "Only a trade whose settlement failed can be settled again or voided by one person."),
+    (SettlementReason.VOID_TOO_EARLY, 409, True,
+     "A failed trade is voided only after the instrument's days: settle it again, wait, or let two "
+     "persons cancel it."),
+    (SettlementReason.STEP_ON_ITS_WAY, 409, True,
+     "A step of this trade is on its way to the engine. Send it again when that is done."),
+    (SettlementReason.TRADE_ALREADY_CANCELLED, 409, False,
+     "The trade is void or cancelled already; that is done once."),
+    (SettlementReason.WORDS_MISSING, 422, False,
+     "What fails, objects or cancels says who and why."),
+    (SettlementReason.UNKNOWN_CANCEL_PROPOSAL, 404, False,
+     "There is no such proposal to cancel this trade. See GET /settlements."),
+    (SettlementReason.SAME_PERSON_CANCELS, 403, False,
+     "A cancellation takes two persons: another key than the proposer's has to approve it."),
+    (SettlementReason.CANCEL_PROPOSAL_EXPIRED, 409, False,
+     "The proposal is too old to be approved. Propose it again."),
+    (SettlementReason.BUYER_UNITS_GONE, 409, True,
+     "The buyer no longer has the units of the trade free: nothing moved. Try again when it has."),
+    (SettlementReason.SELLER_CASH_GONE, 409, True,
+     "The seller no longer has the cash of the trade free: nothing moved. Try again when it has."),
     (DayReason.UNKNOWN_MARKET, 404, False, "The venue file has no such market."),
     (DayReason.INVALID_DAY, 422, False, "The day must be a date YYYY-MM-DD."),
     (DayReason.DAY_IN_THE_FUTURE, 422, False,

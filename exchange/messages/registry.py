@@ -352,6 +352,15 @@ class CreditsHeld(msgspec.Struct, frozen=True, array_like=True, tag=24, tag_fiel
     ranges: tuple[Range, ...]
 
 
+class SettlementActed(msgspec.Struct, frozen=True, array_like=True, tag=30, tag_field="k"):
+    """An instruction to settlement was carried out; what moved is told in items of its own."""
+
+    instruction_id: int
+    account_id: int
+    trade_id: int
+    state: int  # the trade's, a `settlement.cycle.TradeState`
+
+
 RegistryItem = (
     UnitsIssued
     | UnitsMoved
@@ -374,6 +383,7 @@ RegistryItem = (
     | TransferEnded
     | OffsetSurrenderChanged
     | CreditsHeld
+    | SettlementActed
 )
 
 

@@ -76,6 +76,76 @@ class AccountOpened(msgspec.Struct, frozen=True, array_like=True, tag=7, tag_fie
     participant: int
 
 
+class TradeDue(msgspec.Struct, frozen=True, array_like=True, tag=8, tag_field="k", gc=False):
+    """A trade that is settled later: both legs are held. Money in minor units, tonnes."""
+
+    trade_id: int
+    instrument_id: int
+    quantity: int
+    price: int
+    buyer_account: int
+    seller_account: int
+    buyer_fee: int
+    seller_fee: int
+    buyer_order_id: int
+    seller_order_id: int
+    due_ns: int  # the cut-off at which it is delivered
+
+
+class TradeDelivered(msgspec.Struct, frozen=True, array_like=True, tag=9, tag_field="k", gc=False):
+    """A trade that was due is delivered against payment: both legs left the holds."""
+
+    trade_id: int
+    instrument_id: int
+    quantity: int
+    buyer_account: int
+    seller_account: int
+    cash: int  # the seller's proceeds, minor units
+    is_late: bool
+
+
+class TradeVoided(msgspec.Struct, frozen=True, array_like=True, tag=10, tag_field="k", gc=False):
+    """A trade that was not settled: both legs went back out of the holds."""
+
+    trade_id: int
+    instrument_id: int
+    quantity: int
+    buyer_account: int
+    seller_account: int
+    cash_from_seller: int
+    cash_to_buyer: int  # with the fees that are given back
+
+
+class TradeCancelled(msgspec.Struct, frozen=True, array_like=True, tag=11, tag_field="k", gc=False):
+    """A settled trade was taken back: units to the seller, cash to the buyer."""
+
+    trade_id: int
+    instrument_id: int
+    quantity: int
+    buyer_account: int
+    seller_account: int
+    cash_from_seller: int
+    cash_to_buyer: int
+
+
+class SettlementAnswered(msgspec.Struct, frozen=True, array_like=True, tag=12, tag_field="k"):
+    """An instruction to settlement was carried out."""
+
+    instruction_id: int
+    account_id: int
+    trade_id: int
+    state: int  # the trade's now, a `settlement.cycle.TradeState`
+
+
+class SettlementRefused(msgspec.Struct, frozen=True, array_like=True, tag=13, tag_field="k"):
+    """An instruction to settlement was refused: nothing moved."""
+
+    instruction_id: int
+    account_id: int
+    reason: int  # a `reasons.SettlementReason`
+    text: str
+
+
 SettlementItem = (
     TradeSettled
     | UnitsDeposited
@@ -84,6 +154,12 @@ SettlementItem = (
     | InstructionPassed
     | DayTurned
     | AccountOpened
+    | TradeDue
+    | TradeDelivered
+    | TradeVoided
+    | TradeCancelled
+    | SettlementAnswered
+    | SettlementRefused
 )
 
 

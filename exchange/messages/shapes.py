@@ -32,6 +32,7 @@ from matching.layout import (
     Pricing,
     Reason,
     SelfTrade,
+    SettlementStep,
     Side,
     TieBreak,
     TimeInForce,
@@ -52,6 +53,7 @@ WORDS: dict[str, Words] = {
     "liquidity": Names(Liquidity),
     "method": Names(TradeMethod),
     "order_status": Names(OrderStatus),
+    "settlement_step": Names(SettlementStep),
     "pricing": Names(Pricing),
     "tie_break": Names(TieBreak),
     "command": Names(Command),
@@ -72,12 +74,14 @@ def _cut(layout: Layout, slot: str, *parts: tuple[str, str]) -> Layout:
 
 
 _OTHER_SIDE = (("sell_quantity", "<i8"), ("sell_price", "<i8"))
+_CASH_AND_TRADE = (("cash_to_buyer", "<i8"), ("trade_id", "<u8"))
 _AUCTION = (("flags", "u1"), ("carry", "u1"), ("bid_max_bp", "<u2"), ("bid_multiple", "<u4"))
 _TEXT = ("text", "S40")  # takes the place of all that follows `ref` or `value`
 
 COMMAND_LAYOUTS: dict[Command, Layout] = {
     Command.QUOTE: _cut(COMMAND, "client_order_id", *_OTHER_SIDE),
     Command.AUCTION_OPEN: _cut(COMMAND, "order_id", *_AUCTION),
+    Command.SETTLE_TRADE: _cut(COMMAND, "client_order_id", *_CASH_AND_TRADE),
     Command.NOTE: np.dtype([*COMMAND.descr[:9], _TEXT]),
 }
 EVENT_LAYOUTS: dict[Event, Layout] = {
@@ -87,6 +91,7 @@ EVENT_LAYOUTS: dict[Event, Layout] = {
     ),
     Event.QUOTED: _cut(EVENT, "client_order_id", *_OTHER_SIDE),
     Event.AUCTION_OPENED: _cut(EVENT, "value", *_AUCTION),
+    Event.TRADE_SETTLED: _cut(EVENT, "client_order_id", *_CASH_AND_TRADE),
     Event.NOTED: np.dtype([*EVENT.descr[:9], _TEXT]),
 }
 """Kinds whose 64 bytes are not cut as COMMAND's or EVENT's."""
@@ -96,6 +101,10 @@ _TERMS = "account_id instrument_id side order_type time_in_force quantity price"
 _TRANSFER = "account_id quantity order_id=transfer_id"
 _TRANSFER_UNITS = "account_id instrument_id quantity order_id=transfer_id"
 _INSTRUCTION = "order_type=instruction account_id instrument_id quantity price"
+_SETTLEMENT = (
+    "order_type=settlement_step trade_id account_id=buyer_account order_id=seller_account "
+    "instrument_id quantity price=cash_from_seller cash_to_buyer"
+)
 _QUOTE = (
     "account_id instrument_id quantity=buy_quantity price=buy_price sell_quantity sell_price "
     "order_type=instructions?"
@@ -143,6 +152,7 @@ COMMAND_ROWS: dict[Command, str] = {
     Command.AUCTION_CANCEL: "instrument_id order_id=auction_id",
     Command.INSTRUCTION: _INSTRUCTION,
     Command.NOTE: "text",
+    Command.SETTLE_TRADE: _SETTLEMENT,
 }
 EVENT_ROWS: dict[Event, str] = {
     Event.ACCEPTED: f"{_TERMS} order_id client_order_id value=hold",
@@ -184,6 +194,7 @@ EVENT_ROWS: dict[Event, str] = {
     Event.AUCTION_CARRIED: "instrument_id order_id=auction_id quantity value=auctions_from_here",
     Event.INSTRUCTED: f"{_INSTRUCTION} order_id value=ref",
     Event.NOTED: "text",
+    Event.TRADE_SETTLED: f"{_SETTLEMENT} value=ref",
     Event.FRAME_REFUSED: "reason",
 }
 """The fields that mean something in a kind, in the order of JSON: `slot` or `slot=name`, with `?`

@@ -14,8 +14,10 @@ from typing import Literal
 
 import msgspec
 
+from exchange.reference.fees import FEE_PARAMETERS, fee_parameters, schedule_named, shipped
 from exchange.settings import HOLIDAYS_MAX
 
+VOID_DAYS_MAX = 250  # business days: a year
 VAT_CODES = frozenset({"", "S", "Z", "E", "AE", "K", "G", "O"})
 """Tax category codes of EN 16931 (UN/CEFACT 5305); AE is the reverse charge."""
 
@@ -30,6 +32,7 @@ class Market(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     currency: str
     minor_digits: int = 2
     time_zone: str = "UTC"  # an IANA zone: its midnights part the venue's days
+    holidays: tuple[dt.date, ...] = ()  # no business days, beside Saturdays and Sundays
     fee_vat_code: str = ""  # UN/CEFACT 5305 code on fee lines: S, Z, E, AE, K, G, O; "" = none
     registry_holidays: tuple[dt.date, ...] = ()  # its registry is closed; add days to come only
 
@@ -50,6 +53,11 @@ class Instrument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str = ""
     reference_price: int = 0
     parameters: dict[str, int] = {}  # frames.Parameter names in lower case
+    fee_schedule: str = ""  # id of a schedule of the rulebook's fees.toml, instead of *_fee_bp
+    settlement_cycle: Literal["T+0", "T+1"] = "T+0"  # T+1: both legs held until the cut-off
+    settlement_cutoff: str = "16:00"  # of the next business day, in the market's time zone
+    settlement_void_days: int = 0  # business days until one person may void what failed
+    cancelled_fees: Literal["return", "keep"] = "return"  # the buyer's, of a trade that goes back
     offset_headroom: Literal["show", "enforce"] = "show"  # when an emitter buys the offset
     kept_by: str = ""  # market whose registry keeps and issues the units; "" = its own
 
@@ -122,6 +130,11 @@ class Venue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 REGISTRY_SESSION = 1
 """Session of the registry's deposits on `orders`; its `ref` is the number of the deposit."""
 
+SETTLEMENT_SESSION = 2
+"""Session of settlement's steps on `orders`; its `ref` is the number of the step."""
+
+SETTLED_RESALE = 2
+"""The value of parameter `resale_next_day` of a T+1 instrument, `frames.Resale.SETTLED`."""
 
 MESSAGE_SESSION = 100
 """Session of a registry's messages to others: this plus the partition of its own market."""
@@ -187,6 +200,9 @@ def check_venue(venue: Venue) -> list[str]:
         if not 1 <= i.id <= 65_535
     ]
     problems += _registry_problems(venue)
+    problems += [problem for i in venue.instrument for problem in _cycle_problems(i)]
+    currencies = {m.code: m.currency for m in venue.market}
+    problems += [p for i in venue.instrument for p in _fee_problems(i, currencies.get(i.market))]
     problems += [
         f"account {a.id}: unknown market {a.market} or participant {a.participant}"
         for a in venue.account
@@ -232,6 +248,43 @@ def _has_twin(venue: Venue, instrument: Instrument) -> bool:
     except KeyError:
         return False
     return True
+
+
+def _cycle_problems(item: Instrument) -> list[str]:
+    problems = []
+    try:
+        dt.time.fromisoformat(item.settlement_cutoff)
+    except ValueError:
+        problems.append(
+            f"instrument {item.symbol}: settlement_cutoff {item.settlement_cutoff!r} is no HH:MM"
+        )
+    if not 0 <= item.settlement_void_days <= VOID_DAYS_MAX:
+        problems.append(
+            f"instrument {item.symbol}: settlement_void_days {item.settlement_void_days} is "
+            f"outside 0..{VOID_DAYS_MAX}"
+        )
+    is_later = item.settlement_cycle == "T+1"
+    if "resale_next_day" in item.parameters and (
+        is_later or item.parameters["resale_next_day"] == SETTLED_RESALE
+    ):
+        problems.append(
+            f"instrument {item.symbol}: resale_next_day of a T+1 instrument is set by "
+            "settlement_cycle, and by nothing else"
+        )
+    return problems
+
+
+def _fee_problems(item: Instrument, currency: str | None) -> list[str]:
+    if not item.fee_schedule or currency is None:
+        return []
+    own = sorted(set(FEE_PARAMETERS) & item.parameters.keys())
+    if own:
+        return [f"instrument {item.symbol}: fee_schedule and {', '.join(own)}: one of them"]
+    try:
+        fee_parameters(schedule_named(shipped(), item.fee_schedule), currency)
+    except ValueError as error:
+        return [f"instrument {item.symbol}: {error}"]
+    return []
 
 
 def _is_zone(name: str) -> bool:

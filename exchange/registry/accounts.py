@@ -25,8 +25,9 @@ from exchange.reference.venue import Instrument
 from exchange.registry.blocks import Position
 from exchange.registry.calendar import Calendar
 from exchange.registry.encumbrances import notes_of
-from exchange.registry.holdings import Cause, Holdings
+from exchange.registry.holdings import Holdings
 from exchange.registry.refusals import RefusalError, require_account
+from exchange.registry.rows import Cause
 from exchange.registry.standings import Act, Standing
 from exchange.rulebook import Rulebook
 from exchange.rulebook.catalogue import AccountType

@@ -17,8 +17,9 @@ from exchange.messages.settlement import InstructionPassed
 from exchange.reference.venue import Instrument
 from exchange.registry.blocks import Block, HistoryKind, Position, State, runs, tonnes
 from exchange.registry.compliance_year import Given, figures_item, given, open_year
-from exchange.registry.holdings import Cause, Holdings, Place
+from exchange.registry.holdings import Holdings
 from exchange.registry.refusals import RefusalError
+from exchange.registry.rows import Cause, Place
 from exchange.registry.years import Account, Allocation, Figures
 from exchange.rulebook import Rulebook, RulebookError
 from exchange.rulebook.allocation import (

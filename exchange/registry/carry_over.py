@@ -18,8 +18,9 @@ from exchange.messages.settlement import InstructionPassed, SettlementItem
 from exchange.reference.venue import Instrument
 from exchange.registry.blocks import HistoryKind, Position, State, runs, tonnes
 from exchange.registry.compliance_year import given
-from exchange.registry.holdings import Cause, Holdings, Place
+from exchange.registry.holdings import Holdings
 from exchange.registry.refusals import RefusalError, require_account
+from exchange.registry.rows import Cause, Place
 from exchange.registry.years import Application, CarriedOver
 from exchange.rulebook import Rulebook
 from exchange.rulebook.allocation import carry_over, carry_over_processed_by

@@ -24,8 +24,9 @@ from exchange.messages.settlement import InstructionPassed
 from exchange.reference.venue import Instrument
 from exchange.registry.blocks import Position, State, runs, tonnes
 from exchange.registry.encumbrances import notes_of
-from exchange.registry.holdings import Cause, Holdings, Place, Surrender
+from exchange.registry.holdings import Holdings
 from exchange.registry.refusals import RefusalError, require_account, require_year
+from exchange.registry.rows import Cause, Place, Surrender
 from exchange.registry.years import Account, Assessment, Emissions, Figures
 from exchange.rulebook import Rulebook
 from exchange.rulebook.allocation import share

@@ -14,8 +14,9 @@ from exchange.messages.registry import EncumbranceChanged, RegistryItem
 from exchange.messages.settlement import InstructionPassed
 from exchange.reference.venue import Instrument
 from exchange.registry.blocks import Position, runs, tonnes
-from exchange.registry.holdings import Cause, Encumbrance, Holdings, Place
+from exchange.registry.holdings import Holdings
 from exchange.registry.refusals import RefusalError, require_account, require_free
+from exchange.registry.rows import Cause, Encumbrance, Place
 
 
 class Encumbrances:

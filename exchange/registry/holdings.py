@@ -10,10 +10,20 @@ from __future__ import annotations
 import heapq
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
 
-from exchange.messages.registry import ProjectDetails
 from exchange.registry.blocks import Block, HistoryKind, Position, State, split
+from exchange.registry.rows import (
+    Cause,
+    Deposit,
+    Encumbrance,
+    Issuance,
+    Place,
+    Project,
+    Proposal,
+    RegistryPosition,
+    Reversal,
+    Surrender,
+)
 from exchange.registry.standings import (
     Act,
     CreditHold,
@@ -31,126 +41,6 @@ from exchange.registry.years import (
     Emissions,
     Figures,
 )
-
-
-class Place(NamedTuple):
-    """Where units lie: whose, in which position, of what; PLEDGED ones also to whom, PENDING ones
-    held by which instruction."""
-
-    account: int
-    position: int
-    instrument_id: int
-    lender: int = 0
-
-
-class RegistryPosition(NamedTuple):
-    """How far the registry came; the columns of `registry_position` after `market`."""
-
-    topic_offset: int = 0
-    settlement_number: int = 0
-    number: int = 0
-    published: int = 0
-    deposit_ref: int = 0
-    block_id: int = 0
-    sequence: int = 0
-    time_ns: int = 0
-    message_ref: int = 0  # last number given to a message to a registry
-    messages_sent: int = 0  # up to this number they are known to be on `orders`
-
-
-class Deposit(NamedTuple):
-    """Units on their way to the trading position; a row of `deposit` after `market`."""
-
-    ref: int
-    instruction_id: int
-    account: int
-    instrument_id: int
-    quantity: int
-    confirmed: int = 0
-
-
-class Surrender(NamedTuple):
-    """A row of `surrender` after `market`."""
-
-    instruction_id: int
-    account: int
-    instrument_id: int
-    scheme: str
-    year: int
-    rule: str
-    quantity: int
-    time_ns: int
-    is_late: int = 0  # after the last day for the year
-
-
-class Encumbrance(NamedTuple):
-    """Units frozen or pledged, or the end of it; a row of `encumbrance` after `market`."""
-
-    instruction_id: int
-    kind: int  # frames.Instruction
-    account: int  # the owner
-    lender: int  # 0: frozen, not pledged
-    instrument_id: int
-    quantity: int
-    given_by: str
-    reference: str
-    time_ns: int
-
-
-class Proposal(NamedTuple):
-    """A row of `reversal_proposal` after `market`."""
-
-    instruction_id: int
-    original: int  # the instruction to be reversed
-    account: int
-    instrument_id: int
-    quantity: int
-    proposed_by: str
-    reason: str
-    time_ns: int
-
-
-class Reversal(NamedTuple):
-    """A row of `reversal` after `market`."""
-
-    instruction_id: int  # of the approval
-    original: int
-    proposal: int
-    account: int
-    instrument_id: int
-    quantity: int
-    proposed_by: str
-    approved_by: str
-    reason: str
-    time_ns: int
-
-
-class Project(NamedTuple):
-    """A row of `project` after `market`, its details read."""
-
-    number: int
-    programme: str
-    account: int  # of its owner
-    instruction_id: int
-    details: ProjectDetails
-    time_ns: int
-
-
-class Issuance(NamedTuple):
-    """What an issuance says of its reductions; zeros where it says nothing."""
-
-    project: int = 0
-    period_from: int = 0  # YYYYMMDD
-    period_to: int = 0
-
-
-class Cause(NamedTuple):
-    """Why blocks change: what is noted beside each change."""
-
-    settlement_number: int
-    time_ns: int
-    name: str
-    id: int
 
 
 class Changes:

@@ -15,6 +15,7 @@ from exchange.messages.registry import (
     InstructionRefused,
     ProjectRegistered,
     RegistryItem,
+    SettlementActed,
     UnitsCancelled,
     UnitsIssued,
     UnitsMoved,
@@ -23,7 +24,11 @@ from exchange.messages.registry import (
 from exchange.messages.settlement import (
     AccountOpened,
     InstructionPassed,
+    SettlementAnswered,
     SettlementItem,
+    SettlementRefused,
+    TradeCancelled,
+    TradeDelivered,
     TradeSettled,
     UnitsDeposited,
     UnitsReleased,
@@ -36,7 +41,7 @@ from exchange.registry.calendar import Calendar
 from exchange.registry.carry_over import CarryOvers
 from exchange.registry.compliance_year import ComplianceYears
 from exchange.registry.encumbrances import Encumbrances
-from exchange.registry.holdings import Cause, Holdings, Place, Project, Surrender
+from exchange.registry.holdings import Holdings
 from exchange.registry.projects import issuance, project_details
 from exchange.registry.refusals import (
     RefusalError,
@@ -46,6 +51,7 @@ from exchange.registry.refusals import (
     require_year,
 )
 from exchange.registry.reversals import Reversals
+from exchange.registry.rows import Cause, Place, Project, Surrender
 from exchange.registry.surrenders import SurrenderChecks
 from exchange.registry.transfers import Transfers
 from exchange.registry.two_registries import TwoRegistries
@@ -135,8 +141,17 @@ class Registrar:
         Raises RegistryBrokenError when units which the engine moved are not in the books.
         """
         match item:
-            case TradeSettled():
+            case TradeSettled() | TradeDelivered():
                 return self._trade(item, Cause(number, time_ns, "TRADE", item.trade_id))
+            case TradeCancelled():
+                return self._take_back(item, Cause(number, time_ns, "TRADE_CANCEL", item.trade_id))
+            case SettlementRefused():
+                told = (item.instruction_id, item.account_id, item.reason, item.text, "", "")
+                self.holdings.changes.refusals.append((*told, time_ns))
+                return [InstructionRefused(*told)]
+            case SettlementAnswered():
+                answer = (item.instruction_id, item.account_id, item.trade_id, item.state)
+                return [SettlementActed(*answer)]
             case UnitsReleased():
                 return self._release(
                     item, Cause(number, time_ns, "RELEASE", item.transfer_id & _STORED)
@@ -152,7 +167,16 @@ class Registrar:
             case _:
                 return []
 
-    def _trade(self, item: TradeSettled, cause: Cause) -> list[RegistryItem]:
+    def _take_back(self, item: TradeCancelled, cause: Cause) -> list[RegistryItem]:
+        # Units of an instrument are alike: those go back that came first, as in every move.
+        source = Place(item.buyer_account, Position.TRADING, item.instrument_id)
+        self._require(source, item.quantity, cause)
+        moved = self.holdings.move(
+            source, item.seller_account, Position.TRADING, item.quantity, cause
+        )
+        return _moves(cause, item.buyer_account, item.seller_account, item.instrument_id, moved)
+
+    def _trade(self, item: TradeSettled | TradeDelivered, cause: Cause) -> list[RegistryItem]:
         source = Place(item.seller_account, Position.TRADING, item.instrument_id)
         self._require(source, item.quantity, cause)
         moved = self.holdings.move(

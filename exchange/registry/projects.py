@@ -18,8 +18,8 @@ from exchange.messages.reasons import RegistryReason
 from exchange.messages.registry import IssuanceDetails, ProjectDetails
 from exchange.reference.venue import Instrument
 from exchange.registry.blocks import Block, tonnes
-from exchange.registry.holdings import Issuance, Project
 from exchange.registry.refusals import RefusalError
+from exchange.registry.rows import Issuance, Project
 from exchange.rulebook.eligibility import Credit
 from exchange.rulebook.offsets import Bases, cap_text, headroom, offset_plan, rank
 from exchange.rulebook.regions import is_within

@@ -13,8 +13,9 @@ from exchange.database import schema as tables
 from exchange.messages.registry import Range
 from exchange.reference.venue import Instrument
 from exchange.registry.blocks import Block, HistoryKind, Position, State, tonnes, untiled
-from exchange.registry.holdings import Place, RegistryPosition, place_of
+from exchange.registry.holdings import place_of
 from exchange.registry.instructions import surrender_verdict
+from exchange.registry.rows import Place, RegistryPosition
 from exchange.registry.years import Figures
 from exchange.rulebook import Rulebook
 from exchange.settings import PAGE_MAX

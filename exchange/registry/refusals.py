@@ -5,7 +5,8 @@ from __future__ import annotations
 from exchange.messages.reasons import RegistryReason
 from exchange.reference.venue import Instrument
 from exchange.registry.blocks import Position, serial_text
-from exchange.registry.holdings import Holdings, Place
+from exchange.registry.holdings import Holdings
+from exchange.registry.rows import Place
 from exchange.settings import YEAR_MAX
 
 PLEDGES_NAMED = 3

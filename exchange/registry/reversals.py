@@ -22,8 +22,9 @@ from exchange.reference.venue import Instrument
 from exchange.registry.blocks import Block, State, runs, tonnes
 from exchange.registry.compliance_year import require_unassessed
 from exchange.registry.encumbrances import notes_of
-from exchange.registry.holdings import Cause, Holdings, Proposal, Reversal, Surrender
+from exchange.registry.holdings import Holdings
 from exchange.registry.refusals import RefusalError, RegistryBrokenError
+from exchange.registry.rows import Cause, Proposal, Reversal, Surrender
 from exchange.registry.years import Figures
 from exchange.settings import REVERSAL_DAYS_MAX
 

@@ -36,10 +36,11 @@ from exchange.messages.settlement import SettlementRecord
 from exchange.outbox import NumberedTopic, NumberedValue, OutboxGapError, pause
 from exchange.reference.venue import MESSAGE_SESSION, REGISTRY_SESSION, Market, Venue
 from exchange.registry.carry_over import Applicant, applicants, old_instruments
-from exchange.registry.holdings import Deposit, Holdings, RegistryPosition
+from exchange.registry.holdings import Holdings
 from exchange.registry.instructions import Registrar, surrender_verdict
 from exchange.registry.refusals import RegistryBrokenError
 from exchange.registry.reversals import Named, named_by
+from exchange.registry.rows import Deposit, RegistryPosition
 from exchange.registry.standings import Outgoing
 from exchange.registry.store import RegistryMovedError, RegistryStore
 from exchange.registry.two_registries import surrenders_named

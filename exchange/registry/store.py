@@ -19,17 +19,9 @@ from exchange.database import schema as tables
 from exchange.messages.registry import ProjectDetails
 from exchange.reference.venue import Instrument
 from exchange.registry.blocks import Block, State
-from exchange.registry.holdings import (
-    Changes,
-    Deposit,
-    Holdings,
-    Project,
-    Proposal,
-    RegistryPosition,
-    Surrender,
-    counted,
-)
+from exchange.registry.holdings import Changes, Holdings, counted
 from exchange.registry.reversals import Named, Past, Retirement
+from exchange.registry.rows import Deposit, Project, Proposal, RegistryPosition, Surrender
 from exchange.registry.saga import AllowanceState, CreditState
 from exchange.registry.standings import (
     TRANSFERS_OPEN,

@@ -14,9 +14,10 @@ from exchange.messages.reasons import RegistryReason
 from exchange.messages.settlement import InstructionPassed
 from exchange.reference.venue import Instrument
 from exchange.registry.blocks import Block, Position, State, tonnes
-from exchange.registry.holdings import Cause, Holdings, Place
+from exchange.registry.holdings import Holdings
 from exchange.registry.projects import Choice, choose, credit_of, project_wanted
 from exchange.registry.refusals import RefusalError, require_free
+from exchange.registry.rows import Cause, Place
 from exchange.registry.years import Account, Figures
 from exchange.rulebook import (
     OffsetRule,

@@ -29,8 +29,9 @@ from exchange.registry.accounts import Accounts
 from exchange.registry.blocks import Position, runs
 from exchange.registry.calendar import Calendar
 from exchange.registry.encumbrances import notes_of
-from exchange.registry.holdings import Cause, Holdings, Place
+from exchange.registry.holdings import Holdings
 from exchange.registry.refusals import RefusalError, require_account, require_free
+from exchange.registry.rows import Cause, Place
 from exchange.registry.standings import TransferState, WaitingTransfer
 from exchange.settings import TRANSFER_APPROVAL_DAYS_MAX, TRANSFERS_WAITING_MAX
 

@@ -25,8 +25,9 @@ from exchange.messages.settlement import InstructionPassed, SettlementItem
 from exchange.reference.venue import Instrument, Market, Venue
 from exchange.registry.accounts import CREDIT_HOLDING, Accounts
 from exchange.registry.blocks import Block, Position, State, runs
-from exchange.registry.holdings import Cause, Holdings, Place, counted
+from exchange.registry.holdings import Holdings, counted
 from exchange.registry.refusals import RefusalError, require_account, require_free
+from exchange.registry.rows import Cause, Place
 from exchange.registry.saga import (
     ALLOWANCE,
     ANSWERS,

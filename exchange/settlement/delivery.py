@@ -6,30 +6,46 @@ a group may end in the next part of the same output, so its beginning is carried
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from exchange.ledger import CASH, FEE_INCOME, Leg, Posting, postings_of
+from exchange.ledger import CASH, FEE_INCOME, HELD_SETTLEMENT, Leg, Posting, postings_of
 from exchange.messages import frames
-from exchange.messages.frames import RECORD_SIZE, Event, EventPart, Liquidity, Side
+from exchange.messages.frames import (
+    RECORD_SIZE,
+    Command,
+    Event,
+    EventPart,
+    EventRow,
+    Liquidity,
+    Parameter,
+    Side,
+)
 from exchange.messages.settlement import (
     AccountOpened,
     CashMoved,
     DayTurned,
     InstructionPassed,
     SettlementItem,
+    TradeDue,
     TradeSettled,
     UnitsDeposited,
     UnitsReleased,
 )
 from exchange.settings import NOTE_BYTES_MAX
+from exchange.settlement.cycle import INSTRUCTIONS
 
 Column = NDArray[np.int64]
 TRADE_LEGS = 7  # the first of `ledger.Leg`
 _ASSET_BITS = 16
 _STORED = 2**63 - 1  # ids given by others are 64 bits on the log and 63 in the books
+
+
+_NO_TRADES: Column = np.empty(0, np.int64)
+Numbered = tuple[int, EventRow | InstructionPassed]
 
 
 class DeliveryError(Exception):
@@ -73,6 +89,9 @@ class Settled(NamedTuple):
     transfers: list[Transfer]
     postings: list[Posting]  # of what is no trade
     carry: bytes  # events whose group ends in the next part
+    held: Column = _NO_TRADES  # which of the trades are settled later: their places
+    others: Sequence[tuple[int, SettlementItem]] = ()  # items that are no trade, by event number
+    steps: Sequence[Numbered] = ()  # what only `open_trades` understands, by event number
 
 
 def settle_part(part: EventPart, carry: bytes = b"") -> Settled:
@@ -87,7 +106,7 @@ def settle_part(part: EventPart, carry: bytes = b"") -> Settled:
     closed = len(events) - kept
     events = events[:closed]
     trades = _trades(np.frombuffer(data, frames.FILL)[:closed], first_event)
-    others, postings = _others(events, data, first_event)
+    others, postings, steps = _others(events, data, first_event)
     numbered: list[tuple[int, SettlementItem]] = list(
         zip(trades.trade_id.tolist(), trade_items(trades), strict=True)
     )
@@ -95,7 +114,34 @@ def settle_part(part: EventPart, carry: bytes = b"") -> Settled:
         numbered = sorted(numbered + others, key=lambda pair: pair[0])
     items = tuple(item for _, item in numbered)
     transfers = [found for number, item in others for found in transfers_of(number, item)]
-    return Settled(items, trades, transfers, postings, data[closed * RECORD_SIZE :])
+    carry = data[closed * RECORD_SIZE :]
+    return Settled(items, trades, transfers, postings, carry, others=others, steps=steps)
+
+
+def with_open_trades(
+    settled: Settled,
+    held: Column,
+    due: Sequence[int],
+    more: Sequence[tuple[int, SettlementItem]],
+    postings: Sequence[Posting],
+) -> Settled:
+    """The same with trades that are settled later, and what came of the steps. O(items).
+
+    `held` are the places of those trades, `due` their cut-offs; `more` are items by event number.
+    """
+    later = {
+        int(settled.trades.trade_id[place]): due_ns
+        for place, due_ns in zip(held.tolist(), due, strict=True)
+    }
+    numbered: list[tuple[int, SettlementItem]] = [*settled.others, *more]
+    for row in zip(*(column.tolist() for column in settled.trades), strict=True):
+        due_at = later.get(row[0])
+        numbered.append(
+            (row[0], TradeSettled(*row) if due_at is None else TradeDue(*[*row, due_at]))
+        )
+    numbered.sort(key=lambda pair: pair[0])
+    items = tuple(item for _, item in numbered)
+    return settled._replace(items=items, postings=[*settled.postings, *postings], held=held)
 
 
 def trade_items(trades: Trades) -> list[TradeSettled]:
@@ -181,24 +227,46 @@ _OTHER_KINDS = (
     Event.UNITS_RELEASED,
     Event.DAY_STARTED,
     Event.INSTRUCTED,
+    Event.TRADE_SETTLED,
+    Event.PARAMETER_CHANGED,
+    Event.REJECTED,
 )
+_IS_OTHER = np.zeros(256, np.bool_)
+_IS_OTHER[list(_OTHER_KINDS)] = True
+_STEP_KINDS = (Event.TRADE_SETTLED, Event.PARAMETER_CHANGED, Event.REJECTED)
 
 
 def _others(
     events: NDArray[Any], data: bytes, first_event: int
-) -> tuple[list[tuple[int, SettlementItem]], list[Posting]]:
-    """(event number, item) of what is no trade, and the postings."""
+) -> tuple[list[tuple[int, SettlementItem]], list[Posting], list[Numbered]]:
+    """(event number, item) of what is no trade, the postings, and the steps of trades."""
     numbered: list[tuple[int, SettlementItem]] = []
     postings: list[Posting] = []
-    for at in np.flatnonzero(np.isin(events["kind"], _OTHER_KINDS)).tolist():
+    steps: list[Numbered] = []
+    for at in np.flatnonzero(_are_others(events)).tolist():
         row = next(frames.event_rows(data[at * RECORD_SIZE : (at + 1) * RECORD_SIZE]))
+        if row.kind in _STEP_KINDS:
+            steps.append((first_event + at, row))
+            continue
         if row.kind == Event.INSTRUCTED:
-            item: SettlementItem = _instruction(row, _notes_after(events, data, at))
+            passed = _instruction(row, _notes_after(events, data, at))
+            if passed.kind in INSTRUCTIONS:
+                steps.append((first_event + at, passed))
+                continue
+            item: SettlementItem = passed
         else:
             item = _moved(row)
         numbered.append((first_event + at, item))
         postings += postings_of(first_event + at, item)
-    return numbered, postings
+    return numbered, postings, steps
+
+
+def _are_others(events: NDArray[Any]) -> NDArray[np.bool_]:
+    kinds, word = events["kind"], events["order_type"]
+    found: NDArray[np.bool_] = _IS_OTHER[kinds]
+    found &= (kinds != Event.REJECTED) | (word == Command.SETTLE_TRADE)
+    found &= (kinds != Event.PARAMETER_CHANGED) | (word == Parameter.RESALE_NEXT_DAY)
+    return found
 
 
 def _moved(row: frames.EventRow) -> SettlementItem:
@@ -253,8 +321,13 @@ class PostingColumns(NamedTuple):
     amount: Column
 
 
-def posting_columns(trades: Trades, others: list[Posting]) -> PostingColumns:
-    """The postings of trades (as `ledger.postings_of` gives them) and of the rest. O(postings)."""
+def posting_columns(
+    trades: Trades, others: list[Posting], held: Column = _NO_TRADES
+) -> PostingColumns:
+    """The postings of trades (as `ledger.postings_of` gives them) and of the rest. O(postings).
+
+    `held` are the places of trades that are settled later.
+    """
     count = len(trades)
     accounts = np.empty((count, TRADE_LEGS), np.int64)
     assets = np.full((count, TRADE_LEGS), CASH, np.int64)
@@ -263,6 +336,8 @@ def posting_columns(trades: Trades, others: list[Posting]) -> PostingColumns:
         accounts[:, leg] = trades.buyer_account
     for leg in (Leg.SELLER_CASH, Leg.SELLER_UNITS, Leg.SELLER_FEE):
         accounts[:, leg] = trades.seller_account
+    for leg in (Leg.SELLER_CASH, Leg.SELLER_FEE, Leg.BUYER_UNITS) if len(held) else ():
+        accounts[held, leg] += HELD_SETTLEMENT
     accounts[:, Leg.FEE_INCOME] = FEE_INCOME
     assets[:, Leg.SELLER_UNITS] = assets[:, Leg.BUYER_UNITS] = trades.instrument_id
     value = trades.price * trades.quantity

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Collection
+from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, Select, cast, func, select
+from sqlalchemy import BigInteger, Select, and_, cast, func, or_, select
 
 from exchange.database import Database
 from exchange.database import schema as tables
-from exchange.ledger import CASH, EXTERNAL_CASH, EXTERNAL_UNITS, FEE_INCOME, Leg
+from exchange.ledger import (
+    CASH,
+    EXTERNAL_CASH,
+    EXTERNAL_UNITS,
+    FEE_INCOME,
+    Leg,
+    held_settlement,
+)
+from exchange.settings import PAGE_MAX
+from exchange.settlement.cycle import UNSETTLED
+from exchange.settlement.open_trades import Proposal
 from exchange.settlement.store import Position
 
 
@@ -49,15 +60,104 @@ async def ledger_balances(database: Database, market: int) -> dict[tuple[int, in
 
 
 async def account_balances(database: Database, market: int, account: int) -> dict[int, int]:
-    """{asset: amount} of one account, without zeros. O(assets)."""
+    """{asset: amount} of one account, held for settlement or not, without zeros. O(assets)."""
     table = tables.balance
+    own = (account, held_settlement(account))
+    total = cast(func.sum(table.c.amount), BigInteger)
     query = (
-        select(table.c.asset, table.c.amount)
-        .where(table.c.market == market, table.c.account == account, table.c.amount != 0)
+        select(table.c.asset, total)
+        .where(table.c.market == market, table.c.account.in_(own), table.c.amount != 0)
+        .group_by(table.c.asset)
         .order_by(table.c.asset)
     )
     async with database.reading() as connection:
-        return {row.asset: row.amount for row in (await connection.execute(query)).all()}
+        rows = (await connection.execute(query)).all()
+    return {row[0]: row[1] for row in rows}
+
+
+def unsettled_legs(market: int) -> Select[Any]:
+    """Buyer, seller, instrument, tonnes and proceeds of what is not settled, summed. O(due)."""
+    trade, state = tables.trade, tables.trade_settlement
+    parties = (trade.c.buyer_account, trade.c.seller_account, trade.c.instrument_id)
+    proceeds = trade.c.price * trade.c.quantity - trade.c.seller_fee
+    return (
+        select(
+            *parties,
+            cast(func.sum(trade.c.quantity), BigInteger),
+            cast(func.sum(proceeds), BigInteger),
+        )
+        .join(state, and_(state.c.market == trade.c.market, state.c.trade_id == trade.c.trade_id))
+        .where(state.c.market == market, state.c.state.in_([int(item) for item in UNSETTLED]))
+        .group_by(*parties)
+        .order_by(*parties)
+    )
+
+
+class SettlementRow(NamedTuple):
+    """A trade that is settled later, or that somebody cancels, and where it stands."""
+
+    trade_id: int
+    instrument_id: int
+    quantity: int
+    price: int
+    buyer_account: int
+    seller_account: int
+    time_ns: int
+    state: int  # a `cycle.TradeState`
+    due_ns: int
+    since_ns: int
+
+
+async def settlements(
+    database: Database,
+    market: int,
+    *,
+    state: int | None = None,
+    accounts: Collection[int] | None = None,
+    before: int = 0,
+    limit: int,
+) -> list[SettlementRow]:
+    """Trades with a state of their own, the newest first, below the id `before` (0 = all).
+
+    `accounts`: only those in which one of them is a party. O(trades with a state), at most `limit`.
+    """
+    trade, known = tables.trade, tables.trade_settlement
+    of_trade = SettlementRow._fields[:7]
+    columns = [(trade if n in of_trade else known).c[n] for n in SettlementRow._fields]
+    query = (
+        select(*columns)
+        .join(known, and_(known.c.market == trade.c.market, known.c.trade_id == trade.c.trade_id))
+        .where(known.c.market == market)
+        .order_by(known.c.trade_id.desc())
+        .limit(limit)
+    )
+    if state is not None:
+        query = query.where(known.c.state == state)
+    if before:
+        query = query.where(known.c.trade_id < before)
+    if accounts is not None:
+        own = sorted(accounts)
+        query = query.where(or_(trade.c.buyer_account.in_(own), trade.c.seller_account.in_(own)))
+    async with database.reading() as connection:
+        return [SettlementRow(*row) for row in (await connection.execute(query)).all()]
+
+
+async def open_proposals(database: Database, market: int, since_ns: int) -> list[Proposal]:
+    """Proposals to cancel a trade from that time on which nobody approved, oldest first."""
+    proposal, approval = tables.trade_cancel_proposal, tables.trade_cancel_approval
+    approved: Select[tuple[int]] = select(approval.c.proposal).where(approval.c.market == market)
+    query = (
+        select(*(proposal.c[name] for name in Proposal._fields))
+        .where(
+            proposal.c.market == market,
+            proposal.c.time_ns >= since_ns,
+            proposal.c.instruction_id.not_in(approved),
+        )
+        .order_by(proposal.c.instruction_id)
+        .limit(PAGE_MAX)
+    )
+    async with database.reading() as connection:
+        return [Proposal(*row) for row in (await connection.execute(query)).all()]
 
 
 async def asset_totals(database: Database, market: int) -> list[AssetTotals]:

@@ -16,13 +16,19 @@ import numpy as np
 import structlog
 
 from exchange import metrics, topics
-from exchange.clock import Clock, SystemClock
+from exchange.clock import Clock, SystemClock, random_id
 from exchange.database import Database
-from exchange.log.protocol import Log, LogUnavailableError, Record
-from exchange.messages.frames import ChainBrokenError, EventFollower, EventPart
+from exchange.log.protocol import AppendUncertainError, Log, LogUnavailableError, Record
+from exchange.messages.frames import (
+    COUNT_MAX,
+    ChainBrokenError,
+    EventFollower,
+    EventPart,
+    build_commands,
+)
 from exchange.messages.settlement import InstructionPassed, SettlementRecord
 from exchange.outbox import NumberedTopic, NumberedValue, OutboxGapError, pause
-from exchange.reference.venue import Market
+from exchange.reference.venue import Instrument, Market
 from exchange.settings import (
     READ_RECORDS_MAX,
     READ_WAIT_MS,
@@ -37,6 +43,8 @@ from exchange.settlement.delivery import (
     posting_columns,
     settle_part,
 )
+from exchange.settlement.due_dates import rules_of
+from exchange.settlement.open_trades import OpenTrade, OpenTrades, SettlementBrokenError, Step
 from exchange.settlement.store import (
     Batch,
     Position,
@@ -51,15 +59,27 @@ _encode = msgspec.msgpack.Encoder().encode
 logger = structlog.get_logger(__name__)
 
 
+class _Mark(NamedTuple):
+    # How far `events` was accepted: the part of a position that the follower has.
+    input_offset: int
+    part: int
+    next_event: int
+    chain: bytes
+
+
 class _Writing(NamedTuple):
     # A batch on its way into the books.
     batch: Batch
     instructions: int
+    steps: list[Step]
     task: asyncio.Task[None]
 
 
 class SettlementService:
-    """Settles one market into `database`, whose schema must be up to date."""
+    """Settles one market into `database`, whose schema must be up to date.
+
+    `instruments` are the venue's: what is not among them is settled by the default rule.
+    """
 
     def __init__(
         self,
@@ -67,6 +87,7 @@ class SettlementService:
         market: Market,
         database: Database,
         *,
+        instruments: tuple[Instrument, ...] = (),
         clock: Clock | None = None,
         store: SettlementStore | None = None,
     ) -> None:
@@ -77,6 +98,9 @@ class SettlementService:
         self._store = store or open_store(database, market.partition)
         self._topic = NumberedTopic(log, topics.settlements(market.partition))
         self._position = Position()
+        self._open_trades = OpenTrades(rules_of(market, instruments), market.time_zone)
+        self._steps: list[Step] = []  # not acknowledged by the log to this process
+        self._writer, self._frames = random_id(), 0
         self._follower = EventFollower()
         self._writing: _Writing | None = None
         self._ready = False
@@ -96,7 +120,8 @@ class SettlementService:
     async def run(self, stop: asyncio.Event) -> None:
         """Settles until `stop` is set; see `Service.run`.
 
-        Raises ChainBrokenError, DeliveryError, OutboxGapError or the database's error.
+        Raises ChainBrokenError, DeliveryError, SettlementBrokenError, OutboxGapError or the
+        database's error.
         """
         try:
             while not stop.is_set():
@@ -107,7 +132,7 @@ class SettlementService:
                 except LogUnavailableError as error:
                     self._logger.warning("log unavailable, will retry", error=str(error))
                     await pause(stop)
-        except (ChainBrokenError, DeliveryError) as error:
+        except (ChainBrokenError, DeliveryError, SettlementBrokenError) as error:
             metrics.STATE_HASH_MISMATCH.labels("settlement").inc()
             self._logger.error(
                 "settlement stopped: events cannot be trusted",
@@ -128,6 +153,7 @@ class SettlementService:
         self._topic.published = self._position.published
         await self._topic.look()
         await self._publish_left_over(stop)
+        await self._send_steps(stop)
         events = topics.events(self._market.partition)
         target = await self._log.end(events)
         reader = await self._log.open_reader(events, self._position.topic_offset)
@@ -148,6 +174,7 @@ class SettlementService:
         self._follower = EventFollower(
             position.input_offset, position.part, position.next_event, position.chain
         )
+        self._steps = self._open_trades.load(await self._store.open_trades(position))
         return position
 
     async def settle(self, records: Sequence[Record], stop: asyncio.Event | None = None) -> int:
@@ -169,65 +196,103 @@ class SettlementService:
         trades = accepted = 0
         carry = self._position.carry
         for record in records:
+            before = _mark(self._follower)
             part = self._follower.accept(record.offset, record.value)
             if part is None:
                 continue
             settled = settle_part(part, carry)
             carry = settled.carry
+            if settled.steps or not self._open_trades.is_idle(part.time_ns):
+                named = self._open_trades.named_by(settled.steps)
+                if named and parts:  # what they name is looked up in the books
+                    await self._book(parts, record.offset, before, stop)
+                    parts, trades = [], 0
+                settled = await self._follow(part, settled, named, stop)
             parts.append((part, settled))
             accepted += 1
             if self._writing is not None:
                 await asyncio.sleep(0)  # what is written goes on
             trades += len(settled.trades)
             if trades >= SETTLEMENT_BATCH_TRADES_MAX or len(parts) >= SETTLEMENT_BATCH_PARTS_MAX:
-                await self._book(parts, record.offset + 1, stop)
+                await self._book(parts, record.offset + 1, _mark(self._follower), stop)
                 parts, trades = [], 0
         if parts:
-            await self._book(parts, records[-1].offset + 1, stop)
+            await self._book(parts, records[-1].offset + 1, _mark(self._follower), stop)
         return accepted
+
+    async def _follow(
+        self, part: EventPart, settled: Settled, named: set[int], stop: asyncio.Event | None
+    ) -> Settled:
+        """Settles what is not settled with the fill."""
+        past: dict[int, OpenTrade] = {}
+        if named:
+            await self._written(stop)
+            past = await self._store.trades(named)
+        return self._open_trades.follow(part.time_ns, settled, past)
 
     async def _book(
         self,
         parts: list[tuple[EventPart, Settled]],
         topic_offset: int,
+        mark: _Mark,
         stop: asyncio.Event | None,
     ) -> None:
         outbox = self._records(parts)
         last, settled = parts[-1]
         after = Position(
             topic_offset,
-            self._follower.input_offset,
-            self._follower.part,
-            self._follower.next_event,
-            self._follower.chain,
+            *mark,
             settled.carry,
             self._position.number + len(outbox),
             max(self._position.published, self._topic.published),
             last.time_ns,
         )
-        batch = _batch(self._position, after, parts, outbox)
+        changes = self._open_trades.take()
+        batch = _batch(self._position, after, parts, outbox)._replace(open_trades=changes)
         instructions = sum(isinstance(i, InstructionPassed) for _, s in parts for i in s.items)
         await self._written(stop)
         self._position = after
-        self._writing = _Writing(batch, instructions, asyncio.create_task(self._store.write(batch)))
+        task = asyncio.create_task(self._store.write(batch))
+        self._writing = _Writing(batch, instructions, changes.steps, task)
 
     async def _written(self, stop: asyncio.Event | None) -> None:
         """Waits until the batch before is booked, then publishes it."""
         if self._writing is None:
             return
-        batch, instructions, task = self._writing
+        batch, instructions, steps, task = self._writing
         await task
         self._writing = None
+        self._steps += steps
         metrics.SETTLEMENT_TRADES.labels(self._market.code).inc(len(batch.trades[0]))
         metrics.SETTLEMENT_INSTRUCTIONS.labels(self._market.code, "passed").inc(instructions)
         if stop is not None:
+            await self._send_steps(stop)
             await self._topic.publish(batch.outbox, stop)
+
+    async def _send_steps(self, stop: asyncio.Event) -> None:
+        # One frame at a time, in order: a later `ref` must never arrive before an earlier one. The
+        # engine knows each by its ref, so a repeat is harmless.
+        while self._steps and not stop.is_set():
+            run = self._steps[:COUNT_MAX]
+            self._frames += 1
+            frame = build_commands(
+                [step.command for step in run],
+                writer=self._writer,
+                batch=self._frames,
+                time_ns=self._clock.now_ns(),
+            )
+            try:
+                await self._log.append(topics.orders(self._market.partition), [frame])
+                self._steps = self._steps[len(run) :]
+            except (LogUnavailableError, AppendUncertainError) as error:
+                self._logger.warning("steps not acknowledged, sent again", error=str(error))
+                await pause(stop)
 
     async def _give_up(self) -> None:
         """Lets what is being written end, well or not, and goes back to what is known."""
         if self._writing is None:
             return
-        batch, _, task = self._writing
+        batch, task = self._writing.batch, self._writing.task
         self._writing = None
         self._position = batch.before
         task.cancel()
@@ -270,11 +335,17 @@ class SettlementService:
         if now - self._lag_read_ns < _LAG_EVERY_NS:
             return
         self._lag_read_ns = now
+        for state, count in self._open_trades.counts(self._position.time_ns).items():
+            metrics.SETTLEMENT_OPEN.labels(self._market.code, state).set(count)
         events = topics.events(self._market.partition)
         labels = (events.topic, self._market.code, "settlement")
         end = await self._log.end(events)
         metrics.LOG_LAG_RECORDS.labels(*labels).set(end - last.offset - 1)
         metrics.LOG_LAG_SECONDS.labels(*labels).set(max(0, now - last.append_ns) / 1_000_000_000)
+
+
+def _mark(follower: EventFollower) -> _Mark:
+    return _Mark(follower.input_offset, follower.part, follower.next_event, follower.chain)
 
 
 def _batch(
@@ -285,7 +356,9 @@ def _batch(
 ) -> Batch:
     trades = join_trades([settled.trades for _, settled in parts])
     others = [posting for _, settled in parts for posting in settled.postings]
-    postings = posting_columns(trades, others)
+    places = np.cumsum([0, *(len(settled.trades) for _, settled in parts)])
+    held = [settled.held + place for (_, settled), place in zip(parts, places[:-1], strict=True)]
+    postings = posting_columns(trades, others, np.concatenate(held))
     times = np.repeat(
         np.array([part.time_ns for part, _ in parts], np.int64),
         [len(settled.trades) for _, settled in parts],

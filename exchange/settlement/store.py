@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -18,9 +18,20 @@ from numpy.typing import NDArray
 
 from exchange.database.binary_copy import BIGINT, INTEGER, SMALLINT, binary_copy, binary_rows
 from exchange.database.connection import PRAGMAS, Database
-from exchange.ledger import CASH, FEE_INCOME, Leg, Posting
+from exchange.ledger import CASH, FEE_INCOME, HELD_SETTLEMENT, Leg, Posting
 from exchange.messages.frames import GENESIS
 from exchange.settlement.delivery import TRADE_LEGS
+from exchange.settlement.open_store import (
+    loaded_from,
+    open_query,
+    proposals_query,
+    ref_query,
+    resale_query,
+    statements,
+    trade_from,
+    trades_query,
+)
+from exchange.settlement.open_trades import Changes, Loaded, OpenTrade, no_changes
 
 T = TypeVar("T")
 Column = NDArray[np.int64]
@@ -56,6 +67,7 @@ class Batch(NamedTuple):
     others: list[Posting]  # of these, those of no trade
     changes: list[tuple[int, int, int]]  # (account, asset, amount)
     outbox: list[NumberedValue]
+    open_trades: Changes = no_changes()
 
 
 class SettlementStore(Protocol):
@@ -63,6 +75,12 @@ class SettlementStore(Protocol):
 
     async def load(self) -> Position:
         """The position in the books (the first one when there is none yet)."""
+
+    async def open_trades(self, position: Position) -> Loaded:
+        """The trades that are not settled, as the books are at `position`."""
+
+    async def trades(self, trade_ids: Collection[int]) -> dict[int, OpenTrade]:
+        """Trades by id, as far as there are any."""
 
     async def write(self, batch: Batch) -> None:
         """Books all of the batch or nothing.
@@ -122,6 +140,15 @@ class SqliteStore:
         """See SettlementStore."""
         return await self._call(self._load)
 
+    async def open_trades(self, position: Position) -> Loaded:
+        """See SettlementStore."""
+        return await self._call(self._open_trades, position)
+
+    async def trades(self, trade_ids: Collection[int]) -> dict[int, OpenTrade]:
+        """See SettlementStore."""
+        rows = await self._call(self._rows, trades_query(self._market, trade_ids))
+        return {row[0]: trade_from(row) for row in rows}
+
     async def write(self, batch: Batch) -> None:
         """See SettlementStore."""
         await self._call(self._write, batch)
@@ -146,6 +173,18 @@ class SqliteStore:
             for pragma in PRAGMAS:
                 self._connection.execute(pragma)
         return self._connection
+
+    def _rows(self, query: str) -> list[tuple[Any, ...]]:
+        return self._open().execute(query).fetchall()
+
+    def _open_trades(self, position: Position) -> Loaded:
+        market = self._market
+        return loaded_from(
+            self._rows(open_query(market)),
+            self._rows(proposals_query(market, position.time_ns)),
+            self._rows(resale_query(market)),
+            self._rows(ref_query(market)),
+        )
 
     def _load(self) -> Position:
         connection = self._open()
@@ -192,10 +231,14 @@ class SqliteStore:
             zip(*(column.tolist() for column in batch.trades), strict=True),
         )
         connection.executemany(_insert("transfer", _TRANSFER_COLUMNS, market), batch.transfers)
+        for statement, rows in statements(market, batch.open_trades, lambda _: "?"):
+            connection.executemany(statement, rows)
         trade_ids = batch.trades[0]
         if len(trade_ids):
             between = (market, int(trade_ids[0]), int(trade_ids[-1]))
-            connection.execute(_POSTINGS_OF_TRADES, between)
+            connection.execute(
+                _POSTINGS_OF_HELD if batch.open_trades.trades else _POSTINGS_OF_TRADES, between
+            )
         connection.executemany(_insert("posting", _POSTING_COLUMNS, market), batch.others)
         new = [(market, *key[:2]) for key in batch.changes if key[:2] not in self._known]
         connection.executemany("INSERT OR IGNORE INTO balance VALUES (?, ?, ?, 0)", new)
@@ -238,6 +281,20 @@ SELECT market, trade_id, leg, account, asset, amount FROM (
 """The postings of trades as `ledger.postings_of` gives them, made where the trades are: SQLite
 takes longer to be handed a row than to make it. A test and the benchmark prove them equal."""
 
+_IS_HELD = (
+    "EXISTS (SELECT 1 FROM trade_settlement AS held WHERE held.market = trade.market "
+    "AND held.trade_id = trade.trade_id)"
+)
+_POSTINGS_OF_HELD = _POSTINGS_OF_TRADES.replace(
+    f"WHEN {Leg.BUYER_CASH} THEN buyer_account WHEN {Leg.BUYER_UNITS} THEN buyer_account",
+    f"WHEN {Leg.BUYER_CASH} THEN buyer_account WHEN {Leg.SELLER_UNITS} THEN seller_account "
+    f"WHEN {Leg.BUYER_UNITS} THEN buyer_account + {HELD_SETTLEMENT} * {_IS_HELD}",
+).replace(
+    "ELSE seller_account END AS account",
+    f"ELSE seller_account + {HELD_SETTLEMENT} * {_IS_HELD} END AS account",
+)
+"""The same when some of the trades are settled later."""
+
 
 def _insert(table: str, columns: tuple[str, ...], market: int) -> str:
     marks = ", ".join("?" * (len(columns) - 1))
@@ -270,6 +327,21 @@ class PostgresStore:
             self._market,
         )
         return Position(*row)
+
+    async def open_trades(self, position: Position) -> Loaded:
+        """See SettlementStore."""
+        connection, market = await self._open(), self._market
+        return loaded_from(
+            await connection.fetch(open_query(market)),
+            await connection.fetch(proposals_query(market, position.time_ns)),
+            await connection.fetch(resale_query(market)),
+            await connection.fetch(ref_query(market)),
+        )
+
+    async def trades(self, trade_ids: Collection[int]) -> dict[int, OpenTrade]:
+        """See SettlementStore."""
+        rows = await (await self._open()).fetch(trades_query(self._market, trade_ids))
+        return {row[0]: trade_from(row) for row in rows}
 
     async def outbox(self, number: int, count: int) -> list[NumberedValue]:
         """See SettlementStore."""
@@ -331,6 +403,9 @@ class PostgresStore:
                 await connection.copy_records_to_table(
                     table, columns=columns, records=[(market, *row) for row in rows]
                 )
+        for statement, changed in statements(market, batch.open_trades, lambda at: f"${at}"):
+            if changed:
+                await connection.executemany(statement, changed)
         await self._add_to_balances(connection, batch.changes)
         await connection.execute(
             "DELETE FROM settlement_outbox WHERE market = $1 AND number < $2",

@@ -16,6 +16,7 @@ from sqlalchemy import func, select
 
 from exchange import topics
 from exchange.audit import Books, Check, Verification, reconcile, verify
+from exchange.audit.reconciliation import DueLegs
 from exchange.database.connection import Database
 from exchange.database.schema import balance, block
 from exchange.log.protocol import Log, Partition
@@ -25,6 +26,7 @@ from exchange.messages.registry import RegistryRecord, UnitsIssued
 from exchange.positions import Positions, project
 from exchange.registry.blocks import Position, State
 from exchange.settings import READ_RECORDS_MAX
+from exchange.settlement.queries import unsettled_legs
 from exchange.simulation.tape import RowResult
 from matching import Engine, EngineProtocol
 from matching.reference import Engine as ReferenceEngine
@@ -77,6 +79,9 @@ async def read_books(log: Log, database: Database, partition: int, positions: Po
         rows = await connection.execute(
             select(*place, tonnes).where(block.c.market == partition).group_by(*place)
         )
+        due = [
+            DueLegs(*map(int, row)) for row in await connection.execute(unsettled_legs(partition))
+        ]
         for account, instrument, position, state, quantity in rows:
             totals[state][instrument] += int(quantity)
             if state == State.HELD and position == Position.TRADING:
@@ -89,6 +94,7 @@ async def read_books(log: Log, database: Database, partition: int, positions: Po
         held=totals[State.HELD],
         surrendered=totals[State.SURRENDERED],
         cancelled=totals[State.CANCELLED],
+        due=due,
     )
 
 

@@ -103,7 +103,9 @@ async def _run(
     venue = venue_of(quotes, market)
     window = Window(log, quotes, venue, clock, seed)
     engine = EngineService(log, market, settings, clock)
-    settlement = SettlementService(log, market, database, clock=clock)
+    settlement = SettlementService(
+        log, market, database, instruments=venue.instruments_of(market.code), clock=clock
+    )
     registry = RegistryService(log, market, venue, database, clock=clock)
     readers: list[Service] = [settlement, registry, MarketDataService(log, market, clock)]
     stops = [asyncio.Event(), asyncio.Event()]

@@ -1,10 +1,10 @@
 """The command `exchange`: the composition root, where log, books and services are put together.
 
 Each module adds its commands with `register(app)`: `services` runs the venue's processes, `trading`
-is for members, `accounts` for what they are in the registry, `authority` for the authority, `years`
-for compliance years, `days` and `certificates` for operations; `proofs`, `demo` and `simulate` show
-and check the whole, `match` the engine alone, `rulebook` the rules, `auctions` and `supply` what is
-auctioned.
+is for members, `accounts` for what they are in the registry, `authority` and `settlement` for the
+authority, `years` for compliance years, `days` and `certificates` for operations; `proofs`, `demo`
+and `simulate` show and check the whole, `match` the engine alone, `rulebook` the rules, `auctions`
+and `supply` what is auctioned.
 """
 
 from __future__ import annotations
@@ -34,6 +34,10 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "years": (
         "year", "report-emissions", "verify-emissions", "allocate", "assess", "apply-carry-over",
         "carry-over",
+    ),
+    "settlement": (
+        "settlements", "fail-settlement", "object-to-trade", "retry-settlement", "void-trade",
+        "cancel-trade",
     ),
     "services": ("gateway", "engine", "settlement", "registry", "marketdata", "bootstrap"),
     "proofs": ("verify", "replay", "reconcile", "rebuild"),

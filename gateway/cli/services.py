@@ -88,7 +88,16 @@ def settlement(market: _MarketOption = None) -> None:
 
     async def compose(parts: Parts, stack: AsyncExitStack) -> list[Service]:
         database = await _database(parts.settings, stack)
-        return [SettlementService(parts.log, m, database, clock=parts.clock) for m in parts.markets]
+        return [
+            SettlementService(
+                parts.log,
+                m,
+                database,
+                instruments=parts.venue.instruments_of(m.code),
+                clock=parts.clock,
+            )
+            for m in parts.markets
+        ]
 
     _run("settlement", market, compose)
 

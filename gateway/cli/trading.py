@@ -243,7 +243,7 @@ def positions(key_file: KeyFile = None) -> None:
         )
         for row in (await client.positions()).positions:
             place = (row.market, str(row.account))
-            table.add_row(*place, row.currency, row.cash.available, row.cash.held, "")
+            table.add_row(*place, row.currency, row.cash.available, row.cash.held, row.cash.locked)
             for unit in row.units:
                 figures = (unit.available, unit.held, unit.locked)
                 table.add_row(*place, unit.symbol, *(f"{figure:,}" for figure in figures))

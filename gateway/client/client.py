@@ -53,6 +53,7 @@ from gateway.routes.books import DuplicateList, HoldingsAt, SerialHistory
 from gateway.routes.compliance import OffsetHeadroomReply, SurrenderPlanReply
 from gateway.routes.market import BookReply, InstrumentList, PhaseList, TradeList
 from gateway.routes.registry import ProjectList, ReversalList
+from gateway.routes.settlements import SettlementList
 from gateway.routes.standings import AccountList, TransferList
 from gateway.routes.trading import ExecutionList, OrderList
 from gateway.routes.years import ComplianceYearReply
@@ -410,6 +411,17 @@ class Client:
     async def transfers(self, market: str = "") -> TransferList:
         """Transfers that wait for approval or for their time."""
         return await self.rest.get("/transfers", TransferList, **_market(market))
+
+    async def settlements(
+        self, market: str, *, state: str = "", before: int = 0, limit: int = PAGE_MAX
+    ) -> SettlementList:
+        """Trades that are settled later or were cancelled, the newest first."""
+        query: dict[str, str | int] = {"market": market, "limit": limit}
+        if state:
+            query["state"] = state
+        if before:
+            query["before"] = before
+        return await self.rest.get("/settlements", SettlementList, **query)
 
     async def serial_history(
         self, programme: str, serial: int, *, before: int = 0, limit: int = PAGE_MAX

@@ -73,6 +73,10 @@ class RegistryRefusedError(RefusedError):
     """The registry or its rulebook refused: `report` names rule and source."""
 
 
+class SettlementRefusedError(RefusedError):
+    """Settlement refused what was asked about a trade."""
+
+
 class OperationFailedError(VenueError):
     """Nothing is wrong with the request itself: it may be sent again."""
 
@@ -121,6 +125,7 @@ _BY_RANGE: tuple[tuple[range, type[VenueError]], ...] = (
     (range(510, 516), AuthenticationError),
     (range(500, 600), BadRequestError),
     (range(600, 700), RegistryRefusedError),
+    (range(720, 750), SettlementRefusedError),
 )
 
 

@@ -18,6 +18,7 @@ from exchange.messages.market_data import (
     FeedMessage,
     IndicativeTick,
     PhaseTick,
+    TradeCancelledTick,
     TradeTick,
 )
 from exchange.settings import TRADES_KEPT
@@ -169,5 +170,8 @@ class BookFeed:
             self.phases[symbol] = message.phase
         elif isinstance(message, IndicativeTick):
             self.indicatives[symbol] = message
+        elif isinstance(message, TradeCancelledTick):
+            left = [t for t in self.trades.get(symbol, ()) if t.trade_id != message.trade_id]
+            self.trades[symbol] = deque(left, maxlen=TRADES_KEPT)
         else:
             self.days[symbol] = message

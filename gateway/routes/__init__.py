@@ -14,6 +14,7 @@ from gateway.routes.compliance import ROUTES as COMPLIANCE
 from gateway.routes.market import ROUTES as MARKET
 from gateway.routes.operations import ROUTES as OPERATIONS
 from gateway.routes.registry import ROUTES as REGISTRY
+from gateway.routes.settlements import ROUTES as SETTLEMENTS
 from gateway.routes.standings import ROUTES as STANDINGS
 from gateway.routes.table import Call, Reply, Route
 from gateway.routes.trading import ROUTES as TRADING
@@ -23,5 +24,5 @@ __all__ = ["ROUTES", "Call", "Reply", "Route"]
 
 ROUTES: tuple[Route, ...] = (
     *MARKET, *TRADING, *AUCTIONS, *ACCOUNTS, *REGISTRY, *STANDINGS, *BOOKS, *COMPLIANCE, *YEARS,
-    *OPERATIONS,
+    *OPERATIONS, *SETTLEMENTS,
 )  # fmt: skip

@@ -23,6 +23,7 @@ class CashRow(msgspec.Struct, frozen=True):
 
     available: str
     held: str
+    locked: str = "0"  # proceeds of sales that are not settled
 
 
 class UnitsRow(msgspec.Struct, frozen=True):
@@ -123,7 +124,8 @@ async def get_positions(call: Call) -> Reply:
                 if u.total
             ]
             digits = market.minor_digits
-            money = CashRow(from_minor(cash.available, digits), from_minor(cash.held, digits))
+            purses = (cash.available, cash.held, cash.locked)
+            money = CashRow(*(from_minor(purse, digits) for purse in purses))
             rows.append(AccountPosition(market.code, account, market.currency, money, units))
     return Reply(PositionList(rows))
 

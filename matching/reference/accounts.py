@@ -32,13 +32,14 @@ class Account:
     participant: int
     available: int = 0
     held: int = 0
+    locked: int = 0  # proceeds of sales that are not settled
     stp_group: int = 0
     controls: Controls = field(default_factory=Controls)
 
     @property
     def total(self) -> int:
         """All cash of the account. O(1)."""
-        return self.available + self.held
+        return self.available + self.held + self.locked
 
 
 @dataclass(slots=True)
@@ -47,7 +48,7 @@ class Holding:
 
     available: int = 0
     held: int = 0
-    locked: int = 0  # bought today, saleable from the next DAY_ROLL
+    locked: int = 0  # bought, saleable from the next DAY_ROLL or when settled
     holding_max: int = 0  # instead of the instrument's HOLDING_MAX; 0 = that one
 
     @property

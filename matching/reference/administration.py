@@ -13,6 +13,7 @@ from matching.layout import (
     Parameter,
     Phase,
     Reason,
+    Resale,
 )
 from matching.parameters import NEEDS_EMPTY_BOOK, PARAMETER_RANGE
 from matching.reference.accounts import Account
@@ -129,6 +130,8 @@ def instrument_parameter(state: State, c: CommandRecord) -> Reason:
         return Reason.PARAMETER_OUT_OF_RANGE
     if parameter in NEEDS_EMPTY_BOOK and not instrument.is_empty():
         return Reason.ORDERS_RESTING
+    if parameter == Parameter.RESALE_NEXT_DAY and not _may_lock(state, instrument, c.quantity):
+        return Reason.UNITS_LOCKED
     instrument.parameters[parameter] = c.quantity
     state.emit(
         Event.PARAMETER_CHANGED,
@@ -137,6 +140,18 @@ def instrument_parameter(state: State, c: CommandRecord) -> Reason:
         quantity=c.quantity,
     )
     return Reason.NONE
+
+
+def _may_lock(state: State, instrument: Instrument, value: int) -> bool:
+    """Whether what is locked of it now would still be unlocked by what locked it. O(holdings)."""
+    now = instrument[Parameter.RESALE_NEXT_DAY]
+    if (value == Resale.SETTLED) == (now == Resale.SETTLED):
+        return True
+    return not any(
+        holding.locked
+        for (_, instrument_id), holding in state.holdings.items()
+        if instrument_id == instrument.instrument_id
+    )
 
 
 def reference_price(state: State, c: CommandRecord) -> Reason:
@@ -184,7 +199,7 @@ def day_roll(state: State, c: CommandRecord) -> Reason:
 
 def _unlock(state: State) -> None:
     for (account_id, instrument_id), holding in sorted(state.holdings.items()):
-        if holding.locked:
+        if holding.locked and _is_of_the_day(state, instrument_id):
             unlocked, holding.locked = holding.locked, 0
             holding.available += unlocked
             state.emit(
@@ -194,6 +209,12 @@ def _unlock(state: State) -> None:
                 quantity=unlocked,
                 value=holding.total,
             )
+
+
+def _is_of_the_day(state: State, instrument_id: int) -> bool:
+    """Whether the day's end unlocks units of it, not their settlement. O(1)."""
+    instrument: Instrument = state.instruments[instrument_id]
+    return instrument[Parameter.RESALE_NEXT_DAY] != Resale.SETTLED
 
 
 def epoch_start(state: State, c: CommandRecord) -> Reason:

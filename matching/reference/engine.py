@@ -16,6 +16,7 @@ from matching.reference import (
     mass,
     phases,
     quotes,
+    settlement,
     trading,
 )
 from matching.reference.invariants import broken
@@ -47,6 +48,7 @@ HANDLERS: dict[int, Callable[[State, CommandRecord], Reason]] = {
     Command.DAY_ROLL: administration.day_roll,
     Command.CLOCK_TICK: phases.clock_tick,
     Command.EPOCH_START: administration.epoch_start,
+    Command.SETTLE_TRADE: settlement.settle_trade,
     Command.AUCTION_CLEAR: auctions.auction_clear,
     Command.AUCTION_CANCEL: auctions.auction_cancel,
 }
@@ -80,6 +82,7 @@ NEEDS_ACCOUNT = ORDER_COMMANDS | {
     Command.UNITS_RELEASE,
     Command.ACCOUNT_PARAMETER,
     Command.INSTRUCTION,
+    Command.SETTLE_TRADE,
 }
 
 NEEDS_INSTRUMENT = frozenset(
@@ -93,6 +96,7 @@ NEEDS_INSTRUMENT = frozenset(
         Command.INSTRUMENT_PARAMETER,
         Command.REFERENCE_PRICE,
         Command.INSTRUCTION,
+        Command.SETTLE_TRADE,
     }
 )
 """Cancels and replaces name an order, and so no instrument."""

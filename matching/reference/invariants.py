@@ -26,7 +26,7 @@ def _money(state: State) -> list[str]:
         if order.charged != half_up(order.accrued, BP):
             wrong.append(f"order {order.order_id}: charged is not the accrued fee")
     for account in state.accounts.values():
-        if account.available < 0:
+        if min(account.available, account.locked) < 0:
             wrong.append(f"account {account.account_id}: cash is negative")
         if account.held != held[account.account_id]:
             wrong.append(f"account {account.account_id}: cash held is not that of its orders")

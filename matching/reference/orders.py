@@ -9,6 +9,7 @@ from matching.layout import (
     Parameter,
     Queue,
     Reason,
+    Resale,
     Side,
     TradeMethod,
 )
@@ -78,7 +79,10 @@ def _settle(
     state.fees += fee
     if order.side == Side.SELL:
         holding.held -= quantity
-        account.available += value - fee
+        if instrument[Parameter.RESALE_NEXT_DAY] == Resale.SETTLED:
+            account.locked += value - fee
+        else:
+            account.available += value - fee
         return fee
     freed = old_hold - order.hold(instrument.fee_bp_max())
     account.held -= freed

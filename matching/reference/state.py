@@ -103,6 +103,7 @@ def to_snapshot(state: State) -> Snapshot:
                 a.participant,
                 a.available,
                 a.held,
+                a.locked,
                 a.stp_group,
                 *_control_columns(a.controls),
             )
@@ -168,9 +169,10 @@ def from_snapshot(s: Snapshot) -> State:
         s.fees,
         s.cash,
     )
-    for account_id, suspended, participant, available, held, group, *rest in s.accounts.tolist():
-        controls = Controls(suspended, *rest)
-        account = Account(account_id, participant, available, held, group, controls)
+    for account_id, suspended, participant, *rest in s.accounts.tolist():
+        available, held, locked, group, *counted = rest
+        controls = Controls(suspended, *counted)
+        account = Account(account_id, participant, available, held, locked, group, controls)
         state.accounts[account_id] = account
     for participant, suspended, *rest in s.participants.tolist():
         state.participants[participant] = Controls(suspended, *rest)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from exchange import audit, topics
-from exchange.audit.reconciliation import breaks
-from exchange.ledger import CASH, EXTERNAL_CASH, EXTERNAL_UNITS, FEE_INCOME
+from exchange.audit.reconciliation import DueLegs, breaks
+from exchange.ledger import CASH, EXTERNAL_CASH, EXTERNAL_UNITS, FEE_INCOME, held_settlement
 from exchange.messages.frames import GENESIS, HEADER_SIZE, seal_events
 from exchange.positions import Positions, project
 from matching import Engine, reference
@@ -173,9 +173,9 @@ async def test_reconcile_is_green_on_sound_books(books):
     checks = audit.reconcile(books)
     assert [check for check in checks if not check.ok] == []
     assert breaks(checks) == 0
-    assert len(checks) == 7
+    assert len(checks) == 8
     assert all(any(c.isdigit() for c in check.figures) for check in checks)
-    assert len(audit.reconcile(books._replace(engine=None))) == 6
+    assert len(audit.reconcile(books._replace(engine=None))) == 7
 
 
 LIES = [
@@ -183,6 +183,13 @@ LIES = [
     ("engine equals ledger", "ledger", (2, 3), -1, "account 2 units of instrument 3"),
     ("engine equals ledger", "ledger", (FEE_INCOME, CASH), 1, "fees"),
     ("engine equals ledger", "ledger", (404, CASH), 1, "account 404"),
+    (
+        "held for settlement equals trades due",
+        "ledger",
+        (held_settlement(1), CASH),
+        1,
+        "account 1 cash: held 1, trades due need 0",
+    ),
     ("engine equals registry", "trading_units", (3, 1), 1, "account 3 units of instrument 1"),
     ("units conserved", "issued", 1, 1, "instrument 1: issued"),
     ("units conserved", "surrendered", 2, -1, "instrument 2: issued"),
@@ -224,3 +231,16 @@ async def test_many_differences_are_counted_and_some_are_shown(books):
     )
     assert check.breaks > 10
     assert "more" in check.figures
+
+
+async def test_a_trade_that_is_due_is_held_and_not_in_the_registry_yet(books):
+    held = {(held_settlement(1), CASH): 500, (1, CASH): books.ledger.get((1, CASH), 0) - 500}
+    held |= {(held_settlement(2), 1): 7, (2, 1): books.ledger.get((2, 1), 0) - 7}
+    trading = dict(books.trading_units)
+    trading[2, 1] = trading.get((2, 1), 0) - 7
+    trading[1, 1] = trading.get((1, 1), 0) + 7
+    due = [DueLegs(2, 1, 1, 7, 500)]
+    moved = books._replace(ledger={**books.ledger, **held}, trading_units=trading, due=due)
+    assert [check for check in audit.reconcile(moved) if not check.ok] == []
+    failed = {c.name for c in audit.reconcile(moved._replace(due=())) if not c.ok}
+    assert failed == {"held for settlement equals trades due", "engine equals registry"}

@@ -22,6 +22,7 @@ from exchange.messages.reasons import (
     EdgeReason,
     Reason,
     RegistryReason,
+    SettlementReason,
     SupplyReason,
     reason_text,
 )
@@ -66,7 +67,9 @@ class HandClock:
 # -- tables -------------------------------------------------------------------------------------
 
 
-EVERY_REASON = [*Reason, *EdgeReason, *RegistryReason, *DayReason, *SupplyReason]
+EVERY_REASON = [
+    *Reason, *EdgeReason, *RegistryReason, *DayReason, *SettlementReason, *SupplyReason,
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("reason", EVERY_REASON, ids=lambda r: r.name)

@@ -22,6 +22,8 @@ from matching.layout import (
     Parameter,
     Phase,
     Reason,
+    Resale,
+    SettlementStep,
     Side,
 )
 from tests.matching.frames import command
@@ -106,6 +108,14 @@ FREE = 3
 """An instrument without rules of its own."""
 
 MARKET, ORDER = _market()
+
+
+def _limit_order(
+    account_id: int, side: Side, instrument_id: int, quantity: int, price: int
+) -> bytes:
+    fields = {"account_id": account_id, "side": side, "instrument_id": instrument_id}
+    fields |= {"quantity": quantity, "price": price, "client_order_id": b""}
+    return command(Command.NEW_ORDER, **(BASE | fields))
 
 
 def _sell_side(quantity: int, price: int) -> bytes:
@@ -231,6 +241,20 @@ QUOTE_FAULTS = {
 }
 """Of the buy side, but for the last: the sell side is looked at after it."""
 
+UNSETTLED = (
+    _parameter(FREE, Parameter.RESALE_NEXT_DAY, Resale.SETTLED),
+    command(Command.UNITS_DEPOSIT, account_id=1, instrument_id=FREE, quantity=5),
+    _limit_order(1, Side.SELL, FREE, 5, 100),
+    _limit_order(2, Side.BUY, FREE, 5, 100),
+)
+"""Account 2 bought 5 t of account 1 for 500, which is not settled."""
+
+LOCKED = (
+    _parameter(1, Parameter.RESALE_NEXT_DAY, Resale.NEXT_DAY),
+    _limit_order(4, Side.BUY, 1, 10, 7_200),
+)
+"""Account 4 bought units of instrument 1 that the day's end unlocks."""
+
 CASES: dict[str, Case] = {
     "order": Case(Command.NEW_ORDER, BASE, _new_order_faults()),
     "cancel": _case(
@@ -308,6 +332,29 @@ CASES: dict[str, Case] = {
             Reason.INSUFFICIENT_UNITS: Fault({"quantity": 100}),
         },
     ),
+    "trade": _case(
+        Command.SETTLE_TRADE,
+        {
+            "account_id": 2,
+            "instrument_id": FREE,
+            "order_type": SettlementStep.VOID,
+            "quantity": 5,
+            "price": 500,
+            "order_id": 1,
+            "client_order_id": _sell_side(500, 7),
+        },
+        {
+            **ACCOUNT,
+            **INSTRUMENT,
+            Reason.INVALID_ORDER_TYPE: Fault({"order_type": 0}),
+            Reason.UNKNOWN_COUNTERPARTY: Fault({"order_id": 99}),
+            **NOT_POSITIVE,
+            Reason.INSUFFICIENT_CASH: Fault({"price": 501}),
+            Reason.INSUFFICIENT_UNITS: Fault({"quantity": 6}),
+            Reason.PARAMETER_OUT_OF_RANGE: Fault({"client_order_id": _sell_side(-1, 7)}),
+        },
+        *UNSETTLED,
+    ),
     "account parameter": _case(
         Command.ACCOUNT_PARAMETER,
         {"account_id": 1, "order_type": AccountParameter.STP_GROUP, "quantity": 3},
@@ -331,7 +378,12 @@ CASES: dict[str, Case] = {
         {"instrument_id": 1, "order_type": Parameter.PROTECTION_BP, "quantity": 5},
         INSTRUMENT
         | PARAMETER
-        | {Reason.ORDERS_RESTING: Fault({"order_type": Parameter.TICK_SIZE})},
+        | {
+            Reason.ORDERS_RESTING: Fault({"order_type": Parameter.TICK_SIZE}),
+            Reason.UNITS_LOCKED: Fault(
+                {"order_type": Parameter.RESALE_NEXT_DAY, "quantity": Resale.SETTLED}, LOCKED
+            ),
+        },
     ),
     "phase": _case(
         Command.PHASE_CHANGE,

@@ -19,12 +19,14 @@ from matching.layout import (
     OrderType,
     Parameter,
     Phase,
+    Resale,
     Side,
     TimeInForce,
 )
 from matching.parameters import PARAMETER_RANGE
 from tests.matching.controls import control
 from tests.matching.flows_deals import auctions, deals
+from tests.matching.flows_settlement import settle, trades_in
 from tests.matching.frames import EventRow, command, events, frame, note_text
 
 Record = tuple[int, int, bytes]  # offset, append time, frame
@@ -63,6 +65,7 @@ class Flow:
         self.multiples: dict[int, int] = {}  # of auctions, by order id
         self.is_prepared = False  # for listings, blocks and auctions
         self.index = 0
+        self.trades: list[tuple[EventRow, EventRow]] = []  # the last ones: maker, taker
         self.behind: list[bytes] = []  # what must come right after the command
         self.queue: list[bytes] = []  # what `everything` says next
         self.mid = 7_000
@@ -131,7 +134,7 @@ class Flow:
                 (Parameter.PROTECTION_BP, (0, 10, 500, 10_000)),
                 (Parameter.MAKER_FEE_BP, (0, 5, 333, 1_000)),
                 (Parameter.TAKER_FEE_BP, (0, 7, 1_000)),
-                (Parameter.RESALE_NEXT_DAY, (0, 1)),
+                (Parameter.RESALE_NEXT_DAY, tuple(Resale)),
                 (Parameter.CLOSE_RULE, tuple(CloseRule)),
                 (Parameter.CLOSE_VOLUME_MIN, (0, 500)),
                 (Parameter.RANDOM_END_MS, (0, 5, 40)),
@@ -153,7 +156,9 @@ class Flow:
 
     def hear(self, output: bytes) -> None:
         """Learn from an engine which orders rest, so that cancels and replaces meet some."""
-        for e in events(output):
+        heard = events(output)
+        self.trades = (self.trades + trades_in(heard))[-20:]
+        for e in heard:
             if e.kind == Event.ACCEPTED:
                 self.live[e.order_id] = e
                 self.resting[e.order_id] = e.account_id
@@ -388,6 +393,7 @@ def everything(flow: Flow) -> bytes:
             flow.cancel,
             flow.replace,
             flow.money,
+            lambda: settle(flow),
             flow.parameter,
             lambda: control(flow),
             flow.phase,
@@ -395,7 +401,7 @@ def everything(flow: Flow) -> bytes:
             flow.noise,
             flow.end_of_day,
         ),
-        (60, 12, 16, 6, 3, 3, 3, 6, 3, 1),
+        (60, 12, 16, 6, 6, 3, 3, 3, 6, 3, 1),
     )[0]()
 
 

@@ -18,6 +18,7 @@ from matching.reference import (
     phases,
     quotes,
     self_trade,
+    settlement,
     stops,
     trading,
 )
@@ -145,6 +146,8 @@ MUTANTS: dict[str, Mutant] = {
     "labels not remembered": (trading, "_remember", _forgetful),
     "labels never full": (trading, "label_refusal", lambda state, c: Reason.NONE),
     "nothing unlocked": (administration, "_unlock", lambda state: None),
+    "the day unlocks what is not settled": (administration, "_is_of_the_day", lambda *asked: True),
+    "settled without a check": (settlement, "_refusal", lambda state, c: Reason.NONE),
     "close is the last price": (Instrument, "closing_price", lambda self: self.last_price),
     "nobody outside the band": (Instrument, "outside_band", lambda self, price: False),
     "calls take the highest price": (calls, "call_price", _highest_price),

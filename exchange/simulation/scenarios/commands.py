@@ -7,7 +7,9 @@ from exchange.messages.frames import (
     Command,
     Instruction,
     Phase,
+    SettlementStep,
     notes,
+    settlement_tail,
 )
 from exchange.simulation.scenarios.making import Maker, Said, options
 from exchange.simulation.scenarios.orders import Orders
@@ -60,6 +62,7 @@ class Administration(Maker):
             "roll": self._roll,
             "tick": self._tick,
             "epoch": self._epoch,
+            "settle": self._settle,
             "instruct": self._instruct,
             "note": self._note,
         }
@@ -143,6 +146,19 @@ class Administration(Maker):
 
     def _epoch(self, mode: Mode, epoch: str, node: str) -> list[bytes]:
         return [self.make(Command.EPOCH_START, mode, quantity=int(epoch), order_id=int(node))]
+
+    def _settle(
+        self, mode: Mode, step: str, buyer: str, seller: str, name: str, quantity: str,
+        from_seller: str, to_buyer: str, trade_id: str,
+    ) -> list[bytes]:  # fmt: skip
+        fields = {
+            "order_type": SettlementStep[step],
+            "quantity": int(quantity),
+            "price": minor_units(from_seller),
+            "order_id": self.names.accounts[seller],
+            "client_order_id": settlement_tail(minor_units(to_buyer), int(trade_id)),
+        }
+        return [self.make(Command.SETTLE_TRADE, mode, **fields, **self.named(buyer, name))]
 
     def _instruct(
         self, mode: Mode, kind: str, who: str, name: str, quantity: str, price: str

@@ -15,8 +15,10 @@ from exchange.messages.frames import (
     Parameter,
     Phase,
     Reason,
+    SettlementStep,
     Side,
     fill_tail,
+    settlement_terms,
 )
 from exchange.messages.shapes import WORDS
 from exchange.simulation.scenarios.words import Names, ScenarioError, decimal
@@ -142,6 +144,12 @@ def _call_details(names: Names, e: EventRow, what: str) -> str:
             sold, ask = fill_tail(e)
             bid = f"buy {e.quantity} @{decimal(e.price)}"
             return f"{names.account(e.account_id)} {what} {bid} sell {sold} @{decimal(ask)}"
+        case Event.TRADE_SETTLED:
+            to_buyer, trade_id = settlement_terms(e)
+            step = SettlementStep(e.order_type).name
+            parties = f"{names.account(e.account_id)} {names.account(e.order_id)} {what}"
+            cash_moved = f"{decimal(e.price)} {decimal(to_buyer)}"
+            return f"{step} {parties} {e.quantity} {cash_moved} trade {trade_id}"
         case Event.CALL_ENDING:
             return f"{what} {Phase(e.order_type).name}"
         case Event.INDICATIVE | Event.UNCROSSED:
@@ -182,7 +190,8 @@ def cash(names: Names, state: Snapshot, who: str) -> list[str]:
     """An account's cash."""
     rows = state.accounts
     row = rows[rows["account_id"] == names.accounts[who]][0]
-    return [f"available {decimal(int(row['available']))} held {decimal(int(row['held']))}"]
+    purses = ("available", "held", "locked") if row["locked"] else ("available", "held")
+    return [" ".join(f"{purse} {decimal(int(row[purse]))}" for purse in purses)]
 
 
 def units(names: Names, state: Snapshot, who: str, name: str) -> list[str]:

@@ -9,10 +9,11 @@ from typing import NamedTuple
 
 from exchange.messages.frames import Parameter
 from exchange.settings import SCENARIO_LINES_MAX
-from matching.layout import CloseRule, Policy
+from matching.layout import CloseRule, Policy, Resale
 
 VALUES: dict[Parameter, dict[str, int]] = {
     Parameter.CLOSE_RULE: {"LAST": CloseRule.LAST_TRADE, **CloseRule.__members__},
+    Parameter.RESALE_NEXT_DAY: dict(Resale.__members__),
     Parameter.POLICY: dict(Policy.__members__),
 }
 """Values of parameters that have names."""

@@ -341,6 +341,12 @@ INVERTED = "block_range|empty range|lower bound"
         (tables.allocation, {"issued": -1}, "allocation_not_negative"),
         (tables.assessment, {"fine_min": 2, "fine_max": 1}, "assessment_sound"),
         (tables.carry_over_application, {"quantity": 2, "most": 1}, "application_within"),
+        (tables.trade_settlement, {"state": 2, "ref": 0}, "trade_settlement_in_flight"),
+        (
+            tables.trade_cancel_approval,
+            {"proposed_by": "another"},
+            "trade_cancel_approval_by_two",
+        ),
     ],
 )
 async def test_impossible_rows_are_refused(

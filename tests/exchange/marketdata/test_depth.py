@@ -30,11 +30,16 @@ from exchange.messages.frames import (
     Command,
     EventFollower,
     OrderType,
+    Parameter,
     Phase,
+    Resale,
+    SettlementStep,
     Side,
     TimeInForce,
+    build_commands,
     command,
     seal_events,
+    settlement_tail,
 )
 from exchange.messages.market_data import (
     BookDelta,
@@ -42,6 +47,7 @@ from exchange.messages.market_data import (
     DayTick,
     MarketDataRecord,
     PhaseTick,
+    TradeCancelledTick,
     TradeTick,
 )
 from matching import Engine
@@ -283,3 +289,43 @@ def test_refusals_show_nothing(make_flow: Any) -> None:
     refused = command(Command.NEW_ORDER, account_id=77, instrument_id=1, side=1, quantity=1)
     assert shown.apply(flow.frame([refused])) == []
     assert shown.apply(b"not a frame") == []
+
+
+def test_a_trade_that_goes_back_is_told_and_a_delivery_is_not() -> None:
+    shown = Shown()
+    shown.apply(frame_of(
+        command(Command.INSTRUMENT_OPEN, instrument_id=1),
+        *(command(Command.ACCOUNT_OPEN, account_id=a, order_id=a) for a in (1, 2)),
+        command(Command.UNITS_DEPOSIT, account_id=1, instrument_id=1, quantity=9),
+        command(Command.CASH_DEPOSIT, account_id=2, quantity=900),
+        command(
+            Command.INSTRUMENT_PARAMETER, instrument_id=1, quantity=Resale.SETTLED,
+            order_type=Parameter.RESALE_NEXT_DAY,
+        ),
+        command(Command.PHASE_CHANGE, order_type=Phase.CONTINUOUS),
+    ))  # fmt: skip
+    (record,) = shown.apply(frame_of(*(
+        command(
+            Command.NEW_ORDER, account_id=a, instrument_id=1, side=side, order_type=2, quantity=4,
+            price=100,
+        )
+        for a, side in ((1, Side.SELL), (2, Side.BUY))
+    )))  # fmt: skip
+    (trade,) = (item for item in record.items if isinstance(item, TradeTick))
+
+    def step(which: SettlementStep, quantity: int) -> list[MarketDataRecord]:
+        cash = quantity * 100
+        return shown.apply(frame_of(command(
+            Command.SETTLE_TRADE, order_type=which, account_id=2, order_id=1, instrument_id=1,
+            quantity=quantity, price=cash, client_order_id=settlement_tail(cash, trade.trade_id),
+        )))  # fmt: skip
+
+    assert step(SettlementStep.DELIVER, 1) == []
+    for which, quantity in ((SettlementStep.VOID, 3), (SettlementStep.REVERSE, 1)):
+        (told,) = step(which, quantity)
+        (item,) = told.items
+        assert item == TradeCancelledTick(1, trade.trade_id, quantity, shown.engine.time_ns)
+
+
+def frame_of(*records: bytes) -> bytes:
+    return build_commands(records, writer=1, batch=1, time_ns=0)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from exchange.messages.registry import Range
 from exchange.registry import serial_text
 from exchange.registry.blocks import Block, HistoryKind, Position, State, split, untiled
-from exchange.registry.holdings import Cause, Holdings, Place, RegistryPosition, place_of
+from exchange.registry.holdings import Holdings, place_of
+from exchange.registry.rows import Cause, Place, RegistryPosition
 
 BLOCK = Block(1, "CEA", 101, 200, 11, 2024, 201, Position.REGISTRY, State.HELD, 0)
 

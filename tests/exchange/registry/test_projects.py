@@ -23,9 +23,9 @@ from exchange.messages.registry import (
 )
 from exchange.reference.venue import Instrument
 from exchange.registry.blocks import Block, Position, State
-from exchange.registry.holdings import Issuance, Project
 from exchange.registry.projects import choose, credit_of, issuance, project_details
 from exchange.registry.refusals import RefusalError
+from exchange.registry.rows import Issuance, Project
 from exchange.registry.store import RegistryStore
 from exchange.rulebook import load_rulebook
 from exchange.rulebook.eligibility import Credit

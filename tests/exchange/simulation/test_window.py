@@ -41,7 +41,7 @@ def failed(outcome: run.Outcome) -> list[Check]:
 async def test_window_on_the_embedded_log(tmp_path: Path) -> None:
     outcome = await trade(Settings(data=tmp_path))
     assert failed(outcome) == []
-    assert len(outcome.checks) == 13
+    assert len(outcome.checks) == 14
     rows = {(row.quote.day.day, row.quote.product): row for row in outcome.rows}
     assert len(rows) == 13
     busy = rows[4, "SZA2016"]
@@ -97,7 +97,7 @@ def test_command_prints_table_marks_rules_and_checks(tmp_path: Path) -> None:
     assert "outside the day's trades (1 rows)" in result.output
     assert "market 0" not in result.output
     assert "Guangdong: band 10 %" in result.output
-    assert result.output.count("\n  OK    ") == 13
+    assert result.output.count("\n  OK    ") == 14
     assert "all checks passed" in result.output
     assert (tmp_path / "kept" / "log.sqlite").exists()
 

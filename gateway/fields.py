@@ -1,0 +1,102 @@
+"""Reading fields of what comes in: JSON, tonnes, prices, labels; Refused names what is wrong."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from exchange.messages.reasons import EdgeReason, Reason
+from exchange.reference.venue import Market
+from exchange.settings import BODY_BYTES_MAX, CLIENT_ORDER_ID_BYTES_MAX, JSON_DEPTH_MAX
+from gateway.decimals import INT64_MAX, to_minor, to_tonnes
+from gateway.refusal import Refused
+
+VALID_MS_MAX = 65_535
+_T = TypeVar("_T")
+
+
+def decode(data: bytes, decoder: msgspec.json.Decoder[_T]) -> _T:
+    """A JSON message of the decoder's type; Refused with number, field and fault. O(bytes)."""
+    if len(data) > BODY_BYTES_MAX:
+        raise Refused(EdgeReason.BODY_TOO_LARGE, f"{len(data)} bytes")
+    if data.count(b"{") + data.count(b"[") > JSON_DEPTH_MAX:
+        _check_depth(data)
+    try:
+        return decoder.decode(data)
+    except msgspec.ValidationError as error:
+        text = str(error).replace("`", "")
+        is_unknown = "unknown field" in text
+        reason = EdgeReason.UNKNOWN_FIELD if is_unknown else EdgeReason.INVALID_FIELD
+        raise Refused(reason, text) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Refused(EdgeReason.MALFORMED_JSON, str(error)) from None
+
+
+def _check_depth(data: bytes) -> None:
+    depth = 0
+    is_text = is_escaped = False
+    for byte in data:
+        if is_text:
+            if is_escaped:
+                is_escaped = False
+            elif byte == 0x5C:
+                is_escaped = True
+            elif byte == 0x22:
+                is_text = False
+        elif byte == 0x22:
+            is_text = True
+        elif byte in b"{[":
+            depth += 1
+            if depth > JSON_DEPTH_MAX:
+                raise Refused(
+                    EdgeReason.MALFORMED_JSON, f"it is nested deeper than {JSON_DEPTH_MAX}"
+                )
+        elif byte in b"}]":
+            depth -= 1
+
+
+def valid_ms(value: int) -> int:
+    """A receive window that fits its field; Refused (INVALID_FIELD)."""
+    if not 0 <= value <= VALID_MS_MAX:
+        raise Refused(EdgeReason.INVALID_FIELD, f"valid_ms: {value} is outside 0..{VALID_MS_MAX}")
+    return value
+
+
+def tonnes(value: int | str) -> int:
+    """A quantity of at least one tonne that fits 64 bits; the instrument's limits are later."""
+    quantity = to_tonnes(value)
+    if quantity <= 0:
+        raise Refused(Reason.QUANTITY_NOT_POSITIVE, f"quantity {quantity}")
+    if quantity > INT64_MAX:
+        raise Refused(Reason.QUANTITY_ABOVE_MAX, f"quantity {quantity} does not fit 64 bits")
+    return quantity
+
+
+def instruction_id(name: str, value: int) -> int:
+    """The id of an instruction; Refused (INVALID_FIELD)."""
+    if not 0 <= value <= INT64_MAX:
+        raise Refused(EdgeReason.INVALID_FIELD, f"{name}: {value} is no id of an instruction")
+    return value
+
+
+def limit_price(text: str, market: Market) -> int:
+    """A price above zero in minor units; the instrument's tick and band are later."""
+    if not text:
+        raise Refused(EdgeReason.INVALID_FIELD, "price: a LIMIT order needs one")
+    price = to_minor(text, market.minor_digits)
+    if price <= 0:
+        raise Refused(Reason.PRICE_NOT_POSITIVE, f"price {text}")
+    return price
+
+
+def label(text: str) -> bytes:
+    """A client order id as it stands in a command; Refused (INVALID_FIELD)."""
+    is_plain = text.isascii() and (text.isprintable() or not text)
+    if not is_plain or len(text) > CLIENT_ORDER_ID_BYTES_MAX:
+        raise Refused(
+            EdgeReason.INVALID_FIELD,
+            f"client_order_id: {text[:40]!r} is not printable ASCII of at most "
+            f"{CLIENT_ORDER_ID_BYTES_MAX} characters",
+        )
+    return text.encode()
