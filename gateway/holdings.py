@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from exchange.messages.executions import UnitRange
 from exchange.messages.registry import (
     AllocationReturned,
+    CreditsExchanged,
     CreditsHeld,
     EncumbranceChanged,
     OffsetSurrenderChanged,
@@ -136,7 +137,7 @@ class Holdings:
         """One item of a registry record; ValueError if it contradicts what came before."""
         if isinstance(item, UnitsIssued):
             self._note_made(item.ranges, Made(item.project, item.period_from))
-        elif isinstance(item, UnitsAllocated | UnitsCarriedOver):
+        elif isinstance(item, UnitsAllocated | UnitsCarriedOver | CreditsExchanged):
             self._note_made(item.ranges, Made(0, 0))
         if isinstance(item, UnitsIssued | UnitsAllocated):
             self._put(HoldingKey(item.account_id, item.instrument_id, REGISTRY), item.ranges)
@@ -164,6 +165,9 @@ class Holdings:
             self._undo(item)
         elif isinstance(item, UnitsCancelled | AllocationReturned):
             self._take(HoldingKey(item.account_id, item.instrument_id, REGISTRY), item.ranges)
+        elif isinstance(item, CreditsExchanged):
+            self._take(HoldingKey(item.account_id, item.instrument_id, REGISTRY), item.cancelled)
+            self._put(HoldingKey(item.account_id, item.allowance_id, REGISTRY), item.ranges)
         elif isinstance(item, UnitsCarriedOver):
             self._take(HoldingKey(item.account_id, item.from_instrument, REGISTRY), item.cancelled)
             self._put(HoldingKey(item.account_id, item.instrument_id, REGISTRY), item.ranges)

@@ -28,6 +28,8 @@ YearStep = (
     | body.AllocateUnits
     | body.AssessYear
     | body.ApplyCarryOver
+    | body.ExchangeCredits
+    | body.SetEntitlement
     | body.CarryOver
 )
 YEAR_STEPS = get_args(YearStep)
@@ -115,6 +117,8 @@ def _words_of(key: Key, request: YearStep, market: Market) -> dict[str, str]:
     match request:
         case body.ReportEmissions():
             words = {"sector": request.sector}
+        case body.SetEntitlement():
+            words = {"group": request.group}
         case body.VerifyEmissions():
             words = {"participant": key.participant}
         case body.AllocateUnits():

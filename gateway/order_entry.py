@@ -60,6 +60,8 @@ INSTRUCTION = {
     body.ProposeReversal: Instruction.PROPOSE_REVERSAL,
     body.ApproveReversal: Instruction.APPROVE_REVERSAL,
     body.RegisterProject: Instruction.REGISTER_PROJECT,
+    body.ExchangeCredits: Instruction.EXCHANGE,
+    body.SetEntitlement: Instruction.SET_ENTITLEMENT,
     body.ReportEmissions: Instruction.REPORT_EMISSIONS,
     body.VerifyEmissions: Instruction.VERIFY_EMISSIONS,
     body.AllocateUnits: Instruction.ALLOCATE,
@@ -87,7 +89,8 @@ INSTRUCTION = {
 FOREIGN_ACCOUNTS_FOR = ("operator", "authority", "verifier")
 FOR_EMITTERS = (body.SurrenderUnits, body.ReportEmissions, body.ApplyCarryOver)
 NONE_ALLOWED = (
-    body.RegisterProject, body.ReportEmissions, body.VerifyEmissions, body.AllocateUnits,
+    body.RegisterProject, body.SetEntitlement, body.ReportEmissions, body.VerifyEmissions,
+    body.AllocateUnits,
 )  # fmt: skip
 
 
@@ -319,6 +322,8 @@ class OrderEntry:
             )
         if isinstance(request, body.RegisterProject):
             return request.project
+        if isinstance(request, body.ExchangeCredits):
+            return self.instrument(request.allowance).id
         if isinstance(request, body.CarryOver):
             return instruction_id("application_id", request.application_id)
         if isinstance(request, body.ApproveTransfer | body.CancelTransfer):

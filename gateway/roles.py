@@ -87,6 +87,8 @@ ROLES: dict[str, frozenset[str]] = {
     "ProposeReversal": AUTHORITIES,
     "ApproveReversal": AUTHORITIES,
     "RegisterProject": AUTHORITIES,
+    "ExchangeCredits": TRADERS,
+    "SetEntitlement": AUTHORITY,
     "ReportEmissions": TRADERS,
     "VerifyEmissions": VERIFIERS,
     "AllocateUnits": AUTHORITY,

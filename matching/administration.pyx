@@ -471,8 +471,7 @@ cdef int epoch_start(State* s, const CommandRecord* c) except -1 nogil:
 cdef int instruction(State* s, const CommandRecord* c, uint64_t position) except -1 nogil:
     if not (
         ISSUE <= c.order_type <= CANCEL
-        or FREEZE <= c.order_type <= REGISTER_PROJECT
-        or REPORT_EMISSIONS <= c.order_type <= CARRY_OVER
+        or FREEZE <= c.order_type <= CARRY_OVER
         or SET_ACCOUNT_TYPE <= c.order_type <= OFFSET_ANSWER
         or FAIL_SETTLEMENT <= c.order_type <= APPROVE_TRADE_CANCEL
     ):

@@ -301,6 +301,8 @@ class Instruction(IntEnum):
     PROPOSE_REVERSAL = 15  # of a surrender or cancellation; price = its instruction id
     APPROVE_REVERSAL = 16  # by another person; price = the proposal's instruction id
     REGISTER_PROJECT = 17  # of credits, for account; price = its number; notes: what it is
+    EXCHANGE = 18  # credits for allowances; price = the allowances' instrument; notes: who
+    SET_ENTITLEMENT = 19  # quantity = its base, t; notes: who, group
     REPORT_EMISSIONS = 20  # quantity t of account in year price; notes: who, sector
     VERIFY_EMISSIONS = 21  # quantity t confirmed or corrected; notes: who, of which participant
     ALLOCATE = 22  # quantity t for year price; notes: who, stage, method, sector, base

@@ -32,6 +32,7 @@ EMITTER, OTHER, VERIFIER = 203, 204, 5
 _NAMES = (
     # symbol, product, scheme, kind, vintage, generation
     ("EUA", "EUA", "eu-ets", "allowance", 0, ""),
+    ("CER", "CER", "eu-ets", "offset", 0, ""),
     ("CEA-2022", "CEA", "cn-national", "allowance", 2022, ""),
     ("CEA-2023", "CEA", "cn-national", "allowance", 2023, ""),
     ("CEA-2024", "CEA", "cn-national", "allowance", 2024, ""),

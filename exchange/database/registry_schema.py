@@ -288,6 +288,36 @@ surrender_credit = table(
     CheckConstraint("quantity > 0", name="positive"),
 )
 
+credit_entitlement = table(
+    "credit_entitlement",
+    key("market", SmallInteger),
+    key("instruction_id"),
+    value("account"),
+    value("scheme", String(32)),
+    value("applies_to", String(32)),  # the group of the rule
+    value("base"),
+    value("given_by", Text),
+    value("time_ns"),
+    CheckConstraint("base >= 0", name="not_negative"),
+)
+
+credit_exchange = table(
+    "credit_exchange",
+    key("market", SmallInteger),
+    key("instruction_id"),
+    key("project", Integer),  # 0 = not stated
+    value("account"),
+    value("scheme", String(32)),
+    value("instrument_id", Integer),  # the credits
+    value("allowance_id", Integer),  # what was issued for them
+    value("year", Integer),
+    value("quantity"),
+    value("rule", String(64)),
+    value("given_by", Text),
+    value("time_ns"),
+    CheckConstraint("quantity > 0", name="positive"),
+)
+
 cancellation = table(
     "cancellation",
     key("market", SmallInteger),

@@ -8,9 +8,10 @@ ids are positions in the log, so every row can be followed to its cause. The tab
                  trade_cancel_approval
     registry     registry_position, programme, registry_account, project, block, block_history,
                  deposit, holding, compliance_year, emissions, allocation, assessment, surrender,
-                 surrender_credit, carry_over_application, carry_over, cancellation, encumbrance,
-                 reversal_proposal, reversal, account_act, waiting_transfer, offset_surrender,
-                 credit_hold, refusal, registry_outbox, registry_message
+                 surrender_credit, credit_entitlement, credit_exchange, carry_over_application,
+                 carry_over, cancellation, encumbrance, reversal_proposal, reversal, account_act,
+                 waiting_transfer, offset_surrender, credit_hold, refusal, registry_outbox,
+                 registry_message
     operations   reconciliation, opening_override: what people and watches found and did, which is
                  no function of the log
 """
@@ -38,6 +39,8 @@ from exchange.database.registry_schema import cancellation as cancellation
 from exchange.database.registry_schema import carry_over as carry_over
 from exchange.database.registry_schema import carry_over_application as carry_over_application
 from exchange.database.registry_schema import compliance_year as compliance_year
+from exchange.database.registry_schema import credit_entitlement as credit_entitlement
+from exchange.database.registry_schema import credit_exchange as credit_exchange
 from exchange.database.registry_schema import credit_hold as credit_hold
 from exchange.database.registry_schema import deposit as deposit
 from exchange.database.registry_schema import emissions as emissions
@@ -240,6 +243,8 @@ APPEND_ONLY = (
     assessment,
     surrender,
     surrender_credit,
+    credit_entitlement,
+    credit_exchange,
     carry_over_application,
     carry_over,
     cancellation,
@@ -278,6 +283,8 @@ REGISTRY_TABLES = (
     assessment,
     surrender,
     surrender_credit,
+    credit_entitlement,
+    credit_exchange,
     carry_over_application,
     carry_over,
     cancellation,

@@ -22,6 +22,7 @@ TimeInForceWord = Literal["DAY", "GTC", "IOC", "FOK"]
 PhaseWord = Literal["CLOSED", "CONTINUOUS", "HALT"]
 
 
+GroupWord = Literal["stationary", "new_entrant", "aircraft"]
 StageWord = Literal["provisional", "final"]
 MethodWord = Literal["grandfathering", "benchmarking", "equal_to_emissions", "intensity"]
 
@@ -176,6 +177,22 @@ class RegisterProject(UnitsBody, frozen=True, kw_only=True):
     quantity: int | str = 0  # tonnes a year that it is expected to reduce
     project: int
     details: ProjectAsked
+
+
+class ExchangeCredits(UnitsBody, frozen=True, kw_only=True):
+    """Credits of `symbol` for as many allowances, where the scheme's rules exchange them."""
+
+    allowance: str  # the symbol of the allowances
+
+
+class SetEntitlement(UnitsBody, frozen=True, kw_only=True):
+    """The base of an account's entitlement to exchange credits (authority), tonnes.
+
+    `symbol` names an allowance of the scheme; emissions of the period need no base.
+    """
+
+    group: GroupWord
+    quantity: int | str = 0
 
 
 class ReportEmissions(UnitsBody, frozen=True, kw_only=True):
@@ -367,6 +384,8 @@ Instruction = (
     | ProposeReversal
     | ApproveReversal
     | RegisterProject
+    | ExchangeCredits
+    | SetEntitlement
     | ReportEmissions
     | VerifyEmissions
     | AllocateUnits

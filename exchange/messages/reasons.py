@@ -369,6 +369,9 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
      "instruction id (GET /instructions)."),
     (RegistryReason.RETIREMENT_UNDONE, 409, False,
      "The surrender or cancellation was undone: its units live, so there is nothing to certify."),
+    (RegistryReason.ENTITLEMENT_UNKNOWN, 409, False,
+     "The authority has not stated how many credits the account may exchange, or of which group it "
+     "is."),
     (RegistryReason.EMISSIONS_NOT_REPORTED, 409, False,
      "The account reported no emissions for the year, so there is nothing to verify. The emitter "
      "reports first."),

@@ -279,6 +279,31 @@ class UnitsCarriedOver(msgspec.Struct, frozen=True, array_like=True, tag=16, tag
     ranges: tuple[Range, ...]  # issued
 
 
+class EntitlementSet(msgspec.Struct, frozen=True, array_like=True, tag=17, tag_field="k"):
+    """How many credits an account may exchange for allowances, by its group's rule."""
+
+    instruction_id: int
+    account_id: int
+    scheme: str
+    group: str
+    base: int  # tonnes, of which the rule takes a share
+    given_by: str
+
+
+class CreditsExchanged(msgspec.Struct, frozen=True, array_like=True, tag=18, tag_field="k"):
+    """Credits given up for good, and as many allowances issued for them."""
+
+    instruction_id: int
+    account_id: int
+    instrument_id: int  # of the credits
+    allowance_id: int
+    quantity: int
+    rule: str
+    given_by: str
+    cancelled: tuple[Range, ...]
+    ranges: tuple[Range, ...]  # issued
+
+
 class AccountChanged(msgspec.Struct, frozen=True, array_like=True, tag=20, tag_field="k"):
     """What an account is, who represents it, whom it trusts, or to what it is bound."""
 
@@ -378,6 +403,8 @@ RegistryItem = (
     | YearAssessed
     | CarryOverApplied
     | UnitsCarriedOver
+    | EntitlementSet
+    | CreditsExchanged
     | AccountChanged
     | TransferWaits
     | TransferEnded

@@ -171,6 +171,7 @@ class Allocations:
             return
         vintage = case.instrument.vintage or year
         issued = self._holdings.issued_of(case.instrument.id, vintage) + effect.issued
+        issued -= self._holdings.beside_cap(scheme, vintage)
         self._refuse_above(case, "of the scheme", issued, cap)
         rules = case.rules
         if rules is None or not rules.auction_share_bp:

@@ -45,6 +45,7 @@ class HistoryKind(IntEnum):
     REVERSED = 6  # a surrender or cancellation undone
     RETURNED = 7  # allocated too much, and cancelled
     CARRIED_OVER = 8  # cancelled for as many of a new vintage
+    EXCHANGED = 9  # credits, cancelled for as many allowances
 
 
 class Block(NamedTuple):

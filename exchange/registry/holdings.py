@@ -14,8 +14,10 @@ from collections.abc import Iterable, Mapping
 from exchange.registry.blocks import Block, HistoryKind, Position, State, split
 from exchange.registry.rows import (
     Cause,
+    CreditExchange,
     Deposit,
     Encumbrance,
+    Entitlement,
     Issuance,
     Place,
     Project,
@@ -53,6 +55,8 @@ class Changes:
         self.history: list[tuple[int | str, ...]] = []
         self.accounts: list[tuple[int, int, int]] = []
         self.projects: list[Project] = []
+        self.entitlements: list[Entitlement] = []
+        self.exchanges: list[CreditExchange] = []
         self.programmes: dict[str, int] = {}
         self.deposits: dict[int, Deposit] = {}
         self.confirmed: list[int] = []
@@ -109,6 +113,9 @@ class Holdings:
         self.credits: dict[Account, dict[tuple[str, int], int]] = {}  # by product and project
         self.scheme_offsets: dict[tuple[str, int, str], int] = defaultdict(int)  # of all accounts
         self.projects: dict[int, Project] = {}
+        self.entitlements: dict[tuple[int, str], Entitlement] = {}  # by account and scheme
+        self._exchanges: dict[tuple[int, str], list[CreditExchange]] = defaultdict(list)
+        self._beside_cap: dict[tuple[str, int], int] = defaultdict(int)  # by scheme and year
         self.changes = Changes()
         self._queues: dict[Place, list[tuple[int, int, Block]]] = defaultdict(list)
         self._lenders: dict[tuple[int, int, int], set[int]] = defaultdict(set)  # of a place
@@ -331,6 +338,36 @@ class Holdings:
         """Takes up a project; the caller has made sure that its number is free. O(1)."""
         self.projects[project.number] = project
         self.changes.projects.append(project)
+
+    def add_entitlement(self, row: Entitlement) -> None:
+        """Takes up an entitlement in the place of an earlier one. O(1)."""
+        self.load_entitlement(row)
+        self.changes.entitlements.append(row)
+
+    def load_entitlement(self, row: Entitlement) -> None:
+        """Takes up an entitlement from the books, in their order. O(1)."""
+        self.entitlements[row.account, row.scheme] = row
+
+    def add_exchange(self, row: CreditExchange) -> None:
+        """Counts an exchange of credits. O(1)."""
+        self.load_exchange(row)
+        self.changes.exchanges.append(row)
+
+    def load_exchange(self, row: CreditExchange) -> None:
+        """Takes up an exchange from the books. O(1)."""
+        self._exchanges[row.account, row.scheme].append(row)
+        self._beside_cap[row.scheme, row.year] += row.quantity
+
+    def exchanged_by(self, account: int, scheme: str) -> dict[tuple[int, int], int]:
+        """Tonnes that an account exchanged, by instrument and project. O(its exchanges)."""
+        found: dict[tuple[int, int], int] = defaultdict(int)
+        for row in self._exchanges.get((account, scheme), ()):
+            found[row.instrument_id, row.project] += row.quantity
+        return dict(found)
+
+    def beside_cap(self, scheme: str, year: int) -> int:
+        """Allowances issued in a year for credits, which no cap counts, tonnes. O(1)."""
+        return self._beside_cap.get((scheme, year), 0)
 
     def add_surrender(self, surrender: Surrender, product: str, blocks: Iterable[Block]) -> None:
         """Counts a surrender against the obligation, and offsets against their cap. O(blocks)."""

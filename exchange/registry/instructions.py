@@ -41,6 +41,7 @@ from exchange.registry.calendar import Calendar
 from exchange.registry.carry_over import CarryOvers
 from exchange.registry.compliance_year import ComplianceYears
 from exchange.registry.encumbrances import Encumbrances
+from exchange.registry.exchanges import Exchanges
 from exchange.registry.holdings import Holdings
 from exchange.registry.projects import issuance, project_details
 from exchange.registry.refusals import (
@@ -62,6 +63,7 @@ from exchange.settings import INSTRUCTION_QUANTITY_MAX, UNITS_ISSUED_MAX
 _NONE_ALLOWED = frozenset(
     {
         Instruction.REGISTER_PROJECT,
+        Instruction.SET_ENTITLEMENT,
         Instruction.REPORT_EMISSIONS,
         Instruction.VERIFY_EMISSIONS,
         Instruction.ALLOCATE,
@@ -90,6 +92,7 @@ class Registrar:
         encumbrances = Encumbrances(holdings)
         self.reversals = Reversals(holdings, instruments)
         years = ComplianceYears(holdings, rulebook, self._checks.check_fit)
+        exchanges = Exchanges(holdings, instruments, rulebook)
         self.carry_overs = CarryOvers(holdings, instruments, rulebook)
         self._do: dict[int, Callable[[InstructionPassed, Instrument, Cause], list[RegistryItem]]]
         self._do = {
@@ -108,6 +111,8 @@ class Registrar:
             Instruction.PROPOSE_REVERSAL: self.reversals.propose,
             Instruction.APPROVE_REVERSAL: self.reversals.approve,
             Instruction.REGISTER_PROJECT: self._register_project,
+            Instruction.EXCHANGE: exchanges.exchange,
+            Instruction.SET_ENTITLEMENT: exchanges.entitle,
             Instruction.REPORT_EMISSIONS: years.report,
             Instruction.VERIFY_EMISSIONS: years.verify,
             Instruction.ALLOCATE: Allocations(holdings, rulebook).allocate,

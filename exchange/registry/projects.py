@@ -172,6 +172,7 @@ def choose(
     bases: Bases,
     used: Sequence[Credit],
     scheme_used_t: int,
+    applies_to: str = "",
 ) -> Choice:
     """Which blocks to surrender: `quantity` tonnes that the rules take, or why there are fewer.
 
@@ -182,7 +183,8 @@ def choose(
     piles: dict[Credit, list[Block]] = {}
     for block, credit in lots:
         piles.setdefault(credit._replace(quantity_t=0), []).append(block)
-    kinds = sorted(piles, key=lambda kind: rank(rules.offset, kind))
+    mine = [rule for rule in rules.offset if rule.applies_to == applies_to]
+    kinds = sorted(piles, key=lambda kind: rank(mine, kind))
     credits_ = [kind._replace(quantity_t=tonnes(piles[kind])) for kind in kinds]
     answers = offset_plan(
         rules,
@@ -192,6 +194,7 @@ def choose(
         bases=bases,
         used=used,
         scheme_used_t=scheme_used_t,
+        applies_to=applies_to,
     )
     taken: dict[int, int] = {}
     missing = quantity
@@ -219,6 +222,7 @@ def choose(
             bases=bases,
             used=used,
             scheme_used_t=scheme_used_t,
+            applies_to=applies_to,
         )
         for limit in limits if stopped.is_eligible else ():
             if (limit.rule_id, limit.name) == (stopped.rule_id, stopped.reason):

@@ -125,3 +125,31 @@ class Cause(NamedTuple):
     time_ns: int
     name: str
     id: int
+
+
+class Entitlement(NamedTuple):
+    """How many credits an account may exchange; a row of `credit_entitlement` after `market`."""
+
+    instruction_id: int
+    account: int
+    scheme: str
+    applies_to: str  # the group of the rule
+    base: int  # tonnes, of which the rule takes a share
+    given_by: str
+    time_ns: int
+
+
+class CreditExchange(NamedTuple):
+    """Credits of a project exchanged; a row of `credit_exchange` after `market`."""
+
+    instruction_id: int
+    project: int
+    account: int
+    scheme: str
+    instrument_id: int
+    allowance_id: int
+    year: int
+    quantity: int
+    rule: str
+    given_by: str
+    time_ns: int

@@ -21,7 +21,15 @@ from exchange.reference.venue import Instrument
 from exchange.registry.blocks import Block, State
 from exchange.registry.holdings import Changes, Holdings, counted
 from exchange.registry.reversals import Named, Past, Retirement
-from exchange.registry.rows import Deposit, Project, Proposal, RegistryPosition, Surrender
+from exchange.registry.rows import (
+    CreditExchange,
+    Deposit,
+    Entitlement,
+    Project,
+    Proposal,
+    RegistryPosition,
+    Surrender,
+)
 from exchange.registry.saga import AllowanceState, CreditState
 from exchange.registry.standings import (
     TRANSFERS_OPEN,
@@ -124,6 +132,10 @@ class RegistryStore:
         for *told, details, time_ns in await self._rows(connection, tables.project):
             known = msgspec.json.decode(details, type=ProjectDetails)
             holdings.projects[told[0]] = Project._make((*told, known, time_ns))
+        for row in sorted(await self._rows(connection, tables.credit_entitlement)):
+            holdings.load_entitlement(Entitlement(*row))
+        for row in await self._rows(connection, tables.credit_exchange):
+            holdings.load_exchange(CreditExchange(*row))
         for account, scheme, year, *figures in await self._rows(connection, tables.compliance_year):
             holdings.years[account, scheme, year] = Figures(*figures)
         for row in await self._rows(connection, tables.carry_over_application):
@@ -335,6 +347,8 @@ class RegistryStore:
                 for project in changes.projects
             ],
         )
+        await self._add(connection, tables.credit_entitlement, changes.entitlements)
+        await self._add(connection, tables.credit_exchange, changes.exchanges)
         await self._add(connection, tables.emissions, changes.emissions)
         await self._add(connection, tables.allocation, changes.allocations)
         await self._add(connection, tables.assessment, changes.assessments)

@@ -28,7 +28,7 @@ from exchange.rulebook import (
     offset_rule,
 )
 from exchange.rulebook.eligibility import Credit
-from exchange.rulebook.selection import VintageVerdict, rules_in_force
+from exchange.rulebook.selection import VintageVerdict, is_exchange, rules_in_force
 from exchange.rulebook.year import SURRENDER, due, ends_ns, rules_of_year
 
 
@@ -97,6 +97,14 @@ class SurrenderChecks:
         if rule is None or rules is None:
             raise self._no_rule(item, instrument, on)
         source = self._rulebook.citation(rule)
+        if is_exchange(rule):
+            raise RefusalError(
+                RegistryReason.UNIT_NOT_ELIGIBLE,
+                f"under rule {rule.id} {instrument.product} is exchanged for allowances, and not "
+                "surrendered",
+                rule.id,
+                source,
+            )
         used = self._used_credits(account)
         own = sum(credit.quantity_t for credit in used if credit.unit in rule.credit_types)
         by_all = self._holdings.used_of_scheme(account[1], account[2], rule.credit_types)

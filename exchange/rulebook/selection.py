@@ -69,6 +69,11 @@ def offset_rule(
     return next((rule for rule in offsets if product in rule.credit_types), None)
 
 
+def is_exchange(rule: OffsetRule) -> bool:
+    """Whether credits under the rule are exchanged for allowances, and never surrendered. O(1)."""
+    return rule.use_mode.startswith("exchange_for_allowances")
+
+
 def check_vintage(
     rulebook: Rulebook, *, scheme_id: str, emission_year: int, on: dt.date, vintage: int
 ) -> VintageVerdict:

@@ -33,7 +33,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "years": (
         "year", "report-emissions", "verify-emissions", "allocate", "assess", "apply-carry-over",
-        "carry-over",
+        "carry-over", "set-entitlement", "exchange-credits",
     ),
     "settlement": (
         "settlements", "fail-settlement", "object-to-trade", "retry-settlement", "void-trade",

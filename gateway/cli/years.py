@@ -13,7 +13,9 @@ from exchange.messages.orders import (
     ApplyCarryOver,
     AssessYear,
     CarryOver,
+    ExchangeCredits,
     ReportEmissions,
+    SetEntitlement,
     VerifyEmissions,
 )
 from gateway.cli.options import Account, KeyFile, Quantity, Symbol, instruct, whole, with_client
@@ -41,10 +43,19 @@ class Method(Enum):
     INTENSITY = "intensity"
 
 
+class Group(Enum):
+    """Of an account that exchanges credits."""
+
+    STATIONARY = "stationary"
+    NEW_ENTRANT = "new_entrant"
+    AIRCRAFT = "aircraft"
+
+
 def register(app: typer.Typer) -> None:
     """Adds the commands to the program."""
     for command in (
         year, report_emissions, verify_emissions, allocate, assess, apply_carry_over, carry_over,
+        set_entitlement, exchange_credits,
     ):  # fmt: skip
         app.command()(command)
 
@@ -184,5 +195,35 @@ def carry_over(
             account=account,
             quantity=quantity,
             application_id=application_id,
+        ),
+    )
+
+
+def set_entitlement(
+    symbol: Symbol,
+    base: Emitted,
+    group: Annotated[Group, typer.Argument(help="Whose rule it is.")],
+    account: Account,
+    key_file: KeyFile = None,
+) -> None:
+    """State of how many credits an account may exchange a share for allowances (authority)."""
+    instruct(
+        key_file,
+        SetEntitlement(ref=0, symbol=symbol, account=account, quantity=base, group=group.value),
+    )
+
+
+def exchange_credits(
+    symbol: Symbol,
+    quantity: Quantity,
+    allowance: Annotated[str, typer.Argument(help="Symbol of the allowances.")],
+    account: Account,
+    key_file: KeyFile = None,
+) -> None:
+    """Exchange credits for as many allowances, where the scheme's rules do so."""
+    instruct(
+        key_file,
+        ExchangeCredits(
+            ref=0, symbol=symbol, account=account, quantity=quantity, allowance=allowance
         ),
     )

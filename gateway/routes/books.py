@@ -42,7 +42,7 @@ class SerialEvent(msgspec.Struct, frozen=True):
     sequence: int
     settlement_number: int
     time_ns: int
-    kind: str  # ISSUED, SPLIT, MOVED, SURRENDERED, CANCELLED, REVERSED, RETURNED, CARRIED_OVER
+    kind: str  # as ISSUED, SPLIT, MOVED, SURRENDERED, CANCELLED: `registry.blocks.HistoryKind`
     block: UnitRange
     from_account: int
     from_position: str  # NONE, REGISTRY, TRADING, FROZEN, PLEDGED, PENDING
