@@ -228,19 +228,46 @@ def deliver(label: Label, programme: File, key_file: KeyFile = None, gross: Gros
         if missing <= 0:
             typer.echo(f"account {plan.delivery_account} has what {label} offers")
             return
-        if plan.holding_account:
-            await client.instruct(
-                TransferUnits(
-                    ref=0, symbol=plan.symbol, account=plan.holding_account, quantity=missing,
-                    to_account=plan.delivery_account,
-                )
-            )  # fmt: skip
+        if plan.holding_account and not await _is_moved(client, plan, missing):
+            return
         await client.instruct(
             DepositUnits(ref=0, symbol=plan.symbol, account=plan.delivery_account, quantity=missing)
         )
         typer.echo(f"{missing:,} t {plan.symbol} deposited by account {plan.delivery_account}")
 
     with_client(key_file, work)
+
+
+async def _is_moved(client: Client, plan: Programme, missing: int) -> bool:
+    """Whether the delivery account's registry position has the units; sends what it lacks."""
+    free = sum(
+        row.quantity
+        for row in (await client.holdings()).holdings
+        if (row.account, row.symbol, row.position)
+        == (plan.delivery_account, plan.symbol, "REGISTRY")
+    )
+    on_the_way = sum(
+        row.quantity
+        for row in (await client.transfers()).transfers
+        if (row.to_account, row.symbol) == (plan.delivery_account, plan.symbol)
+    )
+    lacking = missing - free - on_the_way
+    status = "DONE"
+    if lacking > 0:
+        report = await client.instruct(
+            TransferUnits(
+                ref=0, symbol=plan.symbol, account=plan.holding_account, quantity=lacking,
+                to_account=plan.delivery_account,
+            )
+        )  # fmt: skip
+        status = report.status
+    if on_the_way or status != "DONE":
+        typer.echo(
+            f"{missing - free:,} t {plan.symbol} wait on their way to account "
+            f"{plan.delivery_account} (exchange transfers): deliver again when they are there"
+        )
+        return False
+    return True
 
 
 def open_auction(

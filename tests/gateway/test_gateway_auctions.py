@@ -14,16 +14,20 @@ from exchange.clock import SystemClock
 from exchange.database.connection import open_database, upgrade
 from exchange.messages.executions import ExecutionReport
 from exchange.messages.orders import (
+    AppointRepresentative,
     AuctionBid,
     AuctionCancel,
     AuctionClear,
     AuctionOpen,
+    CancelTransfer,
     DepositUnits,
     IssueUnits,
+    SetAccountType,
 )
 from exchange.messages.reasons import EdgeReason, Reason, SupplyReason
 from exchange.reference.venue import Account
 from exchange.registry.service import RegistryService
+from exchange.rulebook import load_rulebook
 from exchange.settlement.service import SettlementService
 from gateway.cli import build
 from gateway.cli.auction_desk import look, step
@@ -32,6 +36,7 @@ from gateway.routes.auctions import AuctionList
 from tests.gateway.conftest import House, demo_venue
 
 HOLDING, DELIVERY, BUYER = 104, 101, 102
+ALWAYS_OPEN = msgspec.structs.replace(load_rulebook(), registry_rule=())
 WEEKS = ("2026-12-02", "2026-12-09", "2026-12-16")
 FIRST, SECOND, THIRD = (f"eex-pl-{day.replace('-', '')}" for day in WEEKS)
 PROGRAMME = f"""
@@ -65,7 +70,11 @@ async def whole(tmp_path: Path) -> AsyncIterator[House]:
     await house.start()
     for market in venue.market:
         house.run(SettlementService(house.log, market, database, clock=house.clock))
-        house.run(RegistryService(house.log, market, venue, database, clock=house.clock))
+        house.run(
+            RegistryService(
+                house.log, market, venue, database, clock=house.clock, rulebook=ALWAYS_OPEN
+            )
+        )
     async with house.client("operator") as operator:
         await operator.instruct(IssueUnits(**EUA, account=HOLDING, quantity=6_000, year=2026))
         await operator.deposit_cash("EU", BUYER, "1000000.00")
@@ -239,6 +248,22 @@ async def test_a_year_of_auctions_from_the_command_line(whole: House, tmp_path: 
         assert done.exit_code == code, (words, done.output, done.exception)
         return done.output
 
+    # what needs a second person, or waits for the registry's hours, is not there yet
+    kind = SetAccountType(**EUA, account=HOLDING, account_type="100-12", needs_two=True)
+    async with whole.client("operator") as operator:
+        for key in ("northern", "deputy"):
+            await operator.instruct(
+                AppointRepresentative(**EUA, account=HOLDING, representative=key)
+            )
+        await operator.instruct(kind)
+    for _ in range(2):
+        said = await run("northern", "deliver", FIRST)
+        assert "2,000 t EUA wait on their way to account 101" in said
+    async with whole.client("northern") as northern, whole.client("operator") as operator:
+        (waiting,) = (await northern.transfers("EU")).transfers
+        cancel = CancelTransfer(**EUA, account=HOLDING, transfer_id=waiting.transfer_id)
+        await northern.instruct(cancel)
+        await operator.instruct(msgspec.structs.replace(kind, needs_two=False))
     # cancelled: 1,500 t are bid for 2,000
     assert "2,000 t EUA deposited by account 101" in await run("northern", "deliver", FIRST)
     assert "account 101 has what" in await run("northern", "deliver", FIRST)

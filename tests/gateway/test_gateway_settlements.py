@@ -58,7 +58,7 @@ async def traded(house: House, operator: Client, northern: Client, huadong: Clie
 async def test_a_settled_trade_is_cancelled_by_two(whole: House, tmp_path: Path) -> None:
     async with (
         whole.client("operator") as operator,
-        whole.client("compliance") as compliance,
+        whole.client("authority") as authority,
         whole.client("northern") as northern,
         whole.client("huadong") as huadong,
     ):
@@ -75,11 +75,11 @@ async def test_a_settled_trade_is_cancelled_by_two(whole: House, tmp_path: Path)
         assert silent.value.reason == SettlementReason.WORDS_MISSING
         told = await operator.instruct(propose)
         assert (told.kind, told.status) == ("PROPOSE_TRADE_CANCEL", "DONE")
-        (row,) = (await compliance.settlements("EU")).proposals
+        (row,) = (await authority.settlements("EU")).proposals
         assert (row.trade_id, row.reason) == (trade, "wrong price")
         assert (await huadong.settlements("EU")).proposals == []
         files = {}
-        for name in ("operator", "compliance"):
+        for name in ("operator", "authority"):
             files[name] = str(tmp_path / f"{name}.key")
             save_key(Path(files[name]), whole.keys[name]._replace(url=whole.url))
 
@@ -92,7 +92,7 @@ async def test_a_settled_trade_is_cancelled_by_two(whole: House, tmp_path: Path)
         what = ("EUA", "250", str(row.proposal_id), "--account", "102")
         same = await run("operator", "cancel-trade", "approve", *what, code=1)
         assert "SAME_PERSON_CANCELS (728)" in same
-        done = await run("compliance", "cancel-trade", "approve", *what)
+        done = await run("authority", "cancel-trade", "approve", *what)
         assert "DONE: APPROVE_TRADE_CANCEL 250 t EUA" in done
         assert "CANCELL" in await run("operator", "settlements", "--market", "EU")
 
@@ -111,4 +111,4 @@ async def test_a_settled_trade_is_cancelled_by_two(whole: House, tmp_path: Path)
         with pytest.raises(BadRequestError, match="state"):
             await huadong.settlements("EU", state="GONE")
         with pytest.raises(BadRequestError, match="no id of an instruction"):
-            await compliance.instruct(ApproveTradeCancel(**EUA, proposal_id=-1))
+            await authority.instruct(ApproveTradeCancel(**EUA, proposal_id=-1))

@@ -44,7 +44,20 @@ async def fill(books: Database, count: int) -> None:
                 postings += [(MARKET, event, leg, *rest) for leg, rest in enumerate(legs)]
                 serial = (number + 1, "CEA", number + 1, number + 1)
                 blocks.append(
-                    (MARKET, *serial, UNITS, 2024, BUYER, Position.TRADING, State.HELD, 0, 0)
+                    (
+                        MARKET,
+                        *serial,
+                        UNITS,
+                        2024,
+                        BUYER,
+                        Position.TRADING,
+                        State.HELD,
+                        0,
+                        0,
+                        0,
+                        0,
+                        0,
+                    )
                 )
                 moved_by = (SELLER, Position.TRADING, BUYER, Position.TRADING, "TRADE", event, 0, 0)
                 history.append((MARKET, number, 0, time, HistoryKind.MOVED, *serial, *moved_by))
