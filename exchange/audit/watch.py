@@ -33,7 +33,7 @@ from exchange.database import Database
 from exchange.database import schema as tables
 from exchange.log.protocol import Log, LogUnavailableError, Reader, Record
 from exchange.messages.frames import ChainBrokenError, EventFollower
-from exchange.messages.registry import RegistryRecord, UnitsIssued
+from exchange.messages.registry import RegistryRecord, issued_by
 from exchange.positions import Positions
 from exchange.reference.venue import Market
 from exchange.registry.blocks import Position, State
@@ -111,8 +111,8 @@ async def issued_units(log: Log, partition: int) -> dict[int, int]:
                     continue  # said again after a restart
                 number += 1
                 for item in record.items:
-                    if isinstance(item, UnitsIssued):
-                        issued[item.instrument_id] += sum(r.last - r.first + 1 for r in item.ranges)
+                    if (made := issued_by(item)) is not None:
+                        issued[made[0]] += sum(r.last - r.first + 1 for r in made[1])
     finally:
         await reader.close()
     return issued

@@ -310,7 +310,7 @@ credit_exchange = table(
     value("scheme", String(32)),
     value("instrument_id", Integer),  # the credits
     value("allowance_id", Integer),  # what was issued for them
-    value("year", Integer),
+    value("vintage", Integer),
     value("quantity"),
     value("rule", String(64)),
     value("given_by", Text),

@@ -422,3 +422,17 @@ class RegistryRecord(msgspec.Struct, frozen=True, array_like=True):
     settlement_number: int
     time_ns: int
     items: tuple[RegistryItem, ...]
+
+
+def issued_by(item: RegistryItem) -> tuple[int, tuple[Range, ...]] | None:
+    """Instrument and serials of units that an item brought into being; None: it brought none. O(1).
+
+    Whoever proves that units are conserved counts these.
+    """
+    match item:
+        case UnitsIssued() | UnitsAllocated() | UnitsCarriedOver():
+            return item.instrument_id, item.ranges
+        case CreditsExchanged():
+            return item.allowance_id, item.ranges
+        case _:
+            return None

@@ -9,6 +9,7 @@ that it was not given, and one that must surrender as many more has none left ov
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 from exchange.messages.reasons import RegistryReason
@@ -70,7 +71,13 @@ class _Effect(NamedTuple):
 class Allocations:
     """What ALLOCATE does to a market's holdings. O(blocks x log + years of the market)."""
 
-    def __init__(self, holdings: Holdings, rulebook: Rulebook) -> None:
+    def __init__(
+        self,
+        holdings: Holdings,
+        rulebook: Rulebook,
+        check_fit: Callable[[Account, Figures, Cause], None],
+    ) -> None:
+        self._check_fit = check_fit
         self._holdings = holdings
         self._rulebook = rulebook
 
@@ -101,6 +108,7 @@ class Allocations:
             )
         effect = self._provisional(case) if stage == "provisional" else self._final(case)
         self._check_caps(case, effect)
+        self._check_fit(account, effect.after, cause)
         return self._carry_out(case, effect)
 
     # -- what may be decided ----------------------------------------------------------------------
@@ -171,7 +179,7 @@ class Allocations:
             return
         vintage = case.instrument.vintage or year
         issued = self._holdings.issued_of(case.instrument.id, vintage) + effect.issued
-        issued -= self._holdings.beside_cap(scheme, vintage)
+        issued -= self._holdings.beside_cap(case.instrument.id, vintage)
         self._refuse_above(case, "of the scheme", issued, cap)
         rules = case.rules
         if rules is None or not rules.auction_share_bp:

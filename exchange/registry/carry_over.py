@@ -156,6 +156,7 @@ class CarryOvers:
                 f"no application {item.argument} of account {item.account_id} for "
                 f"{item.quantity} t of {instrument.symbol} waits",
             )
+        self._check_surrendered(item.account_id, instrument.scheme, rule)
         old = old_instruments(rule, self._instruments.values())
         free = {i.id: self._holdings.held(row.account, Position.REGISTRY, i.id) for i in old}
         if sum(free.values()) < row.quantity:

@@ -359,6 +359,11 @@ def open_year(
     """The year that an instruction names, its figures and rules. RefusalError once assessed."""
     require_year("compliance year", item.argument, least=1)
     require_account(holdings, item.account_id)
+    if instrument.kind != "allowance":
+        raise RefusalError(
+            RegistryReason.NOT_ALLOWANCE_OF_YEAR,
+            f"{instrument.symbol} is no allowance: a year is named by one of its scheme",
+        )
     account = (item.account_id, instrument.scheme, item.argument)
     figures = holdings.years.get(account, Figures())
     on = rulebook.local_date(instrument.scheme, cause.time_ns)

@@ -18,7 +18,7 @@ from exchange.reference.venue import Instrument
 from exchange.registry.blocks import HistoryKind, Position, State, runs, tonnes
 from exchange.registry.compliance_year import given
 from exchange.registry.holdings import Holdings, projects_of
-from exchange.registry.projects import choose, credit_of
+from exchange.registry.projects import Choice, choose, credit_of
 from exchange.registry.refusals import RefusalError, require_account, require_free
 from exchange.registry.rows import Cause, CreditExchange, Entitlement, Place
 from exchange.rulebook import OffsetRule, Rulebook
@@ -87,12 +87,13 @@ class Exchanges:
             )
         require_free(self._holdings, item.account_id, instrument, item.quantity)
         place = Place(item.account_id, Position.REGISTRY, instrument.id)
+        lots = [
+            (block, self._credit(instrument, block.project, block.quantity, block.period_from))
+            for block in self._holdings.lying(place)
+        ]
         choice = choose(
             rules,
-            [
-                (block, self._credit(instrument, block.project, block.quantity, block.period_from))
-                for block in self._holdings.lying(place)
-            ],
+            lots,
             item.quantity,
             emission_year=on.year,
             on=on,
@@ -109,29 +110,41 @@ class Exchanges:
             )
             source = self._rulebook.citation(rule)
             raise RefusalError(reason, choice.refusal, choice.rule_id, source)
+        return self._carry_out(item, instrument, allowance, choice, told.by, cause)
+
+    def _carry_out(
+        self,
+        item: InstructionPassed,
+        instrument: Instrument,
+        allowance: Instrument,
+        choice: Choice,
+        by: str,
+        cause: Cause,
+    ) -> list[RegistryItem]:
+        place = Place(item.account_id, Position.REGISTRY, instrument.id)
         gone = self._holdings.retire(
             place, State.CANCELLED, item.quantity, cause,
             chosen=choice.taken, kind=HistoryKind.EXCHANGED,
         )  # fmt: skip
+        on = self._rulebook.local_date(instrument.scheme, cause.time_ns)
+        vintage = allowance.vintage or on.year
         for project, quantity in projects_of(gone).items():
             whose = (item.account_id, instrument.scheme, instrument.id, allowance.id)
             row = CreditExchange(
-                item.instruction_id, project, *whose, on.year, quantity, choice.rule_id, told.by,
+                item.instruction_id, project, *whose, vintage, quantity, choice.rule_id, by,
                 cause.time_ns,
             )  # fmt: skip
             self._holdings.add_exchange(row)
         items: list[RegistryItem] = []
         for run in runs(gone):
             block = self._holdings.issue(
-                allowance.product, allowance.id, allowance.vintage or on.year, item.account_id,
+                allowance.product, allowance.id, vintage, item.account_id,
                 tonnes(run), cause,
             )  # fmt: skip
             named = (item.instruction_id, item.account_id, instrument.id, allowance.id)
             ranges = tuple(each.range for each in run)
             items.append(
-                CreditsExchanged(
-                    *named, tonnes(run), choice.rule_id, told.by, ranges, (block.range,)
-                )
+                CreditsExchanged(*named, tonnes(run), choice.rule_id, by, ranges, (block.range,))
             )
         return items
 

@@ -115,7 +115,7 @@ class Holdings:
         self.projects: dict[int, Project] = {}
         self.entitlements: dict[tuple[int, str], Entitlement] = {}  # by account and scheme
         self._exchanges: dict[tuple[int, str], list[CreditExchange]] = defaultdict(list)
-        self._beside_cap: dict[tuple[str, int], int] = defaultdict(int)  # by scheme and year
+        self._beside_cap: dict[tuple[int, int], int] = defaultdict(int)  # instrument, vintage
         self.changes = Changes()
         self._queues: dict[Place, list[tuple[int, int, Block]]] = defaultdict(list)
         self._lenders: dict[tuple[int, int, int], set[int]] = defaultdict(set)  # of a place
@@ -356,7 +356,7 @@ class Holdings:
     def load_exchange(self, row: CreditExchange) -> None:
         """Takes up an exchange from the books. O(1)."""
         self._exchanges[row.account, row.scheme].append(row)
-        self._beside_cap[row.scheme, row.year] += row.quantity
+        self._beside_cap[row.allowance_id, row.vintage] += row.quantity
 
     def exchanged_by(self, account: int, scheme: str) -> dict[tuple[int, int], int]:
         """Tonnes that an account exchanged, by instrument and project. O(its exchanges)."""
@@ -365,9 +365,9 @@ class Holdings:
             found[row.instrument_id, row.project] += row.quantity
         return dict(found)
 
-    def beside_cap(self, scheme: str, year: int) -> int:
-        """Allowances issued in a year for credits, which no cap counts, tonnes. O(1)."""
-        return self._beside_cap.get((scheme, year), 0)
+    def beside_cap(self, instrument_id: int, vintage: int) -> int:
+        """Allowances issued for credits, which no cap counts, tonnes. O(1)."""
+        return self._beside_cap.get((instrument_id, vintage), 0)
 
     def add_surrender(self, surrender: Surrender, product: str, blocks: Iterable[Block]) -> None:
         """Counts a surrender against the obligation, and offsets against their cap. O(blocks)."""

@@ -90,7 +90,7 @@ class Registrar:
             holdings, accounts, instruments, market, venue, self._admit, self._checks.is_late
         )
         encumbrances = Encumbrances(holdings)
-        self.reversals = Reversals(holdings, instruments)
+        self.reversals = Reversals(holdings, instruments, self._checks.check_fit)
         years = ComplianceYears(holdings, rulebook, self._checks.check_fit)
         exchanges = Exchanges(holdings, instruments, rulebook)
         self.carry_overs = CarryOvers(holdings, instruments, rulebook)
@@ -115,7 +115,7 @@ class Registrar:
             Instruction.SET_ENTITLEMENT: exchanges.entitle,
             Instruction.REPORT_EMISSIONS: years.report,
             Instruction.VERIFY_EMISSIONS: years.verify,
-            Instruction.ALLOCATE: Allocations(holdings, rulebook).allocate,
+            Instruction.ALLOCATE: Allocations(holdings, rulebook, self._checks.check_fit).allocate,
             Instruction.ASSESS: years.assess,
             Instruction.APPLY_CARRY_OVER: self.carry_overs.apply,
             Instruction.CARRY_OVER: self.carry_overs.carry_out,
@@ -362,6 +362,12 @@ class Registrar:
         account, figures = self._owing(item, instrument)
         rule, chosen, vintages = "", None, None
         if instrument.kind == "offset" and self._is_of_two(account, instrument, cause):
+            if item.notes:
+                raise RefusalError(
+                    RegistryReason.UNIT_NOT_ELIGIBLE,
+                    f"another registry keeps {instrument.symbol} and takes the oldest: no project "
+                    "can be named",
+                )
             rule = self._checks.admit_offset(item, instrument, cause, figures)
             return self._two_registries.ask(item, instrument, rule, cause)
         if instrument.kind == "offset":

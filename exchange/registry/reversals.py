@@ -11,7 +11,7 @@ applied, the service looks up what they name, in the books as they stand before 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from exchange.messages.frames import Instruction
@@ -22,13 +22,17 @@ from exchange.reference.venue import Instrument
 from exchange.registry.blocks import Block, State, runs, tonnes
 from exchange.registry.compliance_year import require_unassessed
 from exchange.registry.encumbrances import notes_of
-from exchange.registry.holdings import Holdings
+from exchange.registry.holdings import Holdings, projects_of
 from exchange.registry.refusals import RefusalError, RegistryBrokenError
 from exchange.registry.rows import Cause, Proposal, Reversal, Surrender
-from exchange.registry.years import Figures
+from exchange.registry.years import Account, Figures
 from exchange.settings import REVERSAL_DAYS_MAX
 
 _DAY_NS = 86_400 * 1_000_000_000
+
+
+CheckFit = Callable[[Account, Figures, Cause, Mapping[tuple[str, int], int]], None]
+"""RefusalError when what is undone leaves other offsets beyond their limits."""
 
 
 class Retirement(NamedTuple):
@@ -76,7 +80,10 @@ def named_by(items: Iterable[SettlementItem]) -> Named | None:
 class Reversals:
     """What proposals and approvals do to a market's holdings."""
 
-    def __init__(self, holdings: Holdings, instruments: Mapping[int, Instrument]) -> None:
+    def __init__(
+        self, holdings: Holdings, instruments: Mapping[int, Instrument], check_fit: CheckFit
+    ) -> None:
+        self._check_fit = check_fit
         self.past = Past({}, {}, {})  # set before each record that names something
         self._holdings = holdings
         self._instruments = instruments
@@ -126,6 +133,10 @@ class Reversals:
             require_unassessed(account, self._holdings.years.get(account, Figures()))
             year = retirement.surrender.year
             product = self._instruments[retirement.instrument_id].product
+            figures = self._holdings.years.get(account, Figures())
+            by_project = projects_of(taken) if retirement.surrender.rule else {}
+            undone = {(product, project): tonnes_ for project, tonnes_ in by_project.items()}
+            self._check_fit(account, figures, cause, undone)
             self._holdings.undo_surrender(retirement.surrender, product, taken)
         del self.past.retirements[proposal.original]
         blocks = self._holdings.restore(taken, cause)

@@ -148,7 +148,7 @@ class CreditExchange(NamedTuple):
     scheme: str
     instrument_id: int
     allowance_id: int
-    year: int
+    vintage: int  # of the allowances
     quantity: int
     rule: str
     given_by: str

@@ -24,10 +24,10 @@ from exchange.rulebook import (
     Rulebook,
     check_surrender,
     check_vintage,
-    offset_cap,
     offset_rule,
 )
 from exchange.rulebook.eligibility import Credit
+from exchange.rulebook.offsets import exceeded
 from exchange.rulebook.selection import VintageVerdict, is_exchange, rules_in_force
 from exchange.rulebook.year import SURRENDER, due, ends_ns, rules_of_year
 
@@ -42,23 +42,40 @@ class SurrenderChecks:
         self._instruments = instruments
         self._rulebook = rulebook
 
-    def check_fit(self, account: Account, figures: Figures, cause: Cause) -> None:
-        """RefusalError when a lower figure would leave more offsets surrendered than their cap."""
-        bases = figures.bases
-        for product in sorted({i.product for i in self._instruments.values()}):
-            rule = self.offset_rule(account, product, cause.time_ns)
-            used = self._holdings.used(account, rule.credit_types) if rule else 0
-            if rule is None or not used or rule.cap_base not in bases:
-                continue
-            cap = offset_cap(rule, bases[rule.cap_base], account[2])
-            if used > cap:
-                raise RefusalError(
-                    RegistryReason.OFFSET_CAP_EXCEEDED,
-                    f"{used} t of {product} are surrendered already; with {rule.cap_base} of "
-                    f"{bases[rule.cap_base]} t rule {rule.id} would cap them at {cap} t",
-                    rule.id,
-                    self._rulebook.citation(rule),
+    def check_fit(
+        self,
+        account: Account,
+        figures: Figures,
+        cause: Cause,
+        undone: Mapping[tuple[str, int], int] | None = None,
+    ) -> None:
+        """RefusalError when figures, or what is undone, leave more offsets than the limits let.
+
+        `undone` is what would be given back, by product and project. O(rules + credits used).
+        """
+        on = self._rulebook.local_date(account[1], cause.time_ns)
+        rules = rules_in_force(self._rulebook, account[1], account[2], on)
+        used = self._used_credits(account, undone or {})
+        if rules is None or not used:
+            return
+        try:
+            over = exceeded(rules, emission_year=account[2], bases=figures.bases, used=used)
+        except KeyError:  # a base that is not known yet: nothing can be said
+            return
+        for limit in over:
+            rule = next(rule for rule in rules.offset if rule.id == limit.rule_id)
+            text = f"{limit.name} would be {limit.limit_t} t, {-limit.left_t} t less than is used"
+            if limit.kind == "rule":
+                text = (
+                    f"with {rule.cap_base} of {figures.bases[rule.cap_base]} t rule {rule.id} "
+                    f"would cap them at {limit.limit_t} t"
                 )
+            raise RefusalError(
+                RegistryReason.OFFSET_CAP_EXCEEDED,
+                f"offsets are surrendered already for {account[2]}; {text}",
+                rule.id,
+                self._rulebook.citation(rule),
+            )
 
     def admit_offset(
         self, item: InstructionPassed, instrument: Instrument, cause: Cause, figures: Figures
@@ -177,12 +194,15 @@ class SurrenderChecks:
         project = self._holdings.projects.get(number)
         return credit_of(instrument, project.details if project else None, quantity, period_from)
 
-    def _used_credits(self, account: Account) -> list[Credit]:
+    def _used_credits(
+        self, account: Account, undone: Mapping[tuple[str, int], int] | None = None
+    ) -> list[Credit]:
         by_product = {item.product: item for item in self._instruments.values()}
+        less = undone or {}
         return [
-            self._credit(by_product[product], project, quantity)
+            self._credit(by_product[product], project, quantity - less.get((product, project), 0))
             for (product, project), quantity in self._holdings.credits.get(account, {}).items()
-            if quantity
+            if quantity > less.get((product, project), 0)
         ]
 
     def offset_rule(self, account: Account, product: str, time_ns: int) -> OffsetRule | None:

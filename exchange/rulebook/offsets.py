@@ -141,6 +141,29 @@ def headroom(
     return [limit for rule in plan.rules for limit in plan.limits(rule)]
 
 
+def exceeded(
+    rules: ComplianceRules,
+    *,
+    emission_year: int,
+    bases: Bases,
+    used: Sequence[Credit],
+    applies_to: str = "",
+) -> list[Limit]:
+    """The limits of an account's own that what it used passes; what is left is below zero.
+
+    KeyError for a base that is not given. O(rules + used).
+    """
+    plan = _Plan(rules, emission_year, bases, 0, applies_to)
+    for credit in used:
+        plan.count(plan.rule_of(credit), credit, credit.quantity_t)
+    return [
+        limit
+        for rule in plan.rules
+        for limit in plan.limits_as_they_are(rule)
+        if limit.left_t < 0 and limit.kind != "scheme"
+    ]
+
+
 class _Plan:
     def __init__(
         self,
@@ -188,6 +211,10 @@ class _Plan:
         return Accepted(wanted, rule.id, reason)
 
     def limits(self, rule: OffsetRule, credit: Credit | None = None) -> list[Limit]:
+        found = self.limits_as_they_are(rule, credit)
+        return [limit._replace(left_t=max(0, limit.left_t)) for limit in found]
+
+    def limits_as_they_are(self, rule: OffsetRule, credit: Credit | None = None) -> list[Limit]:
         # Without a credit all of them, else those that it must pass.
         cap_t = self._cap(rule)
         left_t = cap_t - self._total[rule.id]
@@ -203,7 +230,7 @@ class _Plan:
                 name = f"cap of the scheme for {wide.emission_year}"
                 left_t = wide.cap_t - self._scheme_used_t
                 limits.append(Limit(rule.id, "scheme", name, wide.cap_t, left_t))
-        return [limit._replace(left_t=max(0, limit.left_t)) for limit in limits]
+        return limits
 
     def _locality(
         self, rule: OffsetRule, item: Locality, cap_t: int, credit: Credit | None

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from exchange.settings import SETTLEMENT_PROPOSAL_DAYS_MAX
 from exchange.settlement.cycle import OPEN, TradeState
 from exchange.settlement.open_trades import (
     Act,
@@ -67,12 +66,11 @@ def trades_query(market: int, trade_ids: Iterable[int]) -> str:
     )
 
 
-def proposals_query(market: int, time_ns: int) -> str:
-    """The proposals that may still be approved at that time."""
-    since = int(time_ns) - SETTLEMENT_PROPOSAL_DAYS_MAX * _DAY_NS
+def proposals_query(market: int) -> str:
+    """Every proposal: whoever starts anew refuses an old one as who ran on does."""
     return (
         f"SELECT {', '.join(Proposal._fields)} FROM trade_cancel_proposal "  # noqa: S608
-        f"WHERE market = {int(market)} AND time_ns >= {since} ORDER BY instruction_id"
+        f"WHERE market = {int(market)} ORDER BY instruction_id"
     )
 
 

@@ -181,7 +181,7 @@ class SqliteStore:
         market = self._market
         return loaded_from(
             self._rows(open_query(market)),
-            self._rows(proposals_query(market, position.time_ns)),
+            self._rows(proposals_query(market)),
             self._rows(resale_query(market)),
             self._rows(ref_query(market)),
         )
@@ -333,7 +333,7 @@ class PostgresStore:
         connection, market = await self._open(), self._market
         return loaded_from(
             await connection.fetch(open_query(market)),
-            await connection.fetch(proposals_query(market, position.time_ns)),
+            await connection.fetch(proposals_query(market)),
             await connection.fetch(resale_query(market)),
             await connection.fetch(ref_query(market)),
         )

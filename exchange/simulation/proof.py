@@ -22,7 +22,7 @@ from exchange.database.schema import balance, block
 from exchange.log.protocol import Log, Partition
 from exchange.marketdata.book import BookError, MarketBooks
 from exchange.messages.frames import Command, Side, read_commands
-from exchange.messages.registry import RegistryRecord, UnitsIssued
+from exchange.messages.registry import RegistryRecord, issued_by
 from exchange.positions import Positions, project
 from exchange.registry.blocks import Position, State
 from exchange.settings import READ_RECORDS_MAX
@@ -109,8 +109,8 @@ async def _issued(log: Log, partition: int) -> dict[int, int]:
             continue  # said again after a restart
         number += 1
         for item in record.items:
-            if isinstance(item, UnitsIssued):
-                issued[item.instrument_id] += sum(r.last - r.first + 1 for r in item.ranges)
+            if (made := issued_by(item)) is not None:
+                issued[made[0]] += sum(r.last - r.first + 1 for r in made[1])
     return issued
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import msgspec
@@ -232,6 +232,25 @@ async def paged(house: House) -> None:
         assert await anyone.auctions("CCER") == []
 
 
+async def held_up(whole: House, run: Callable[..., Awaitable[str]]) -> None:
+    """What needs a second person, or waits for the registry's hours, is not there yet."""
+    kind = SetAccountType(**EUA, account=HOLDING, account_type="100-12", needs_two=True)
+    async with whole.client("operator") as operator:
+        for key in ("northern", "deputy"):
+            await operator.instruct(
+                AppointRepresentative(**EUA, account=HOLDING, representative=key)
+            )
+        await operator.instruct(kind)
+    for _ in range(2):
+        said = await run("northern", "deliver", FIRST)
+        assert "2,000 t EUA wait on their way to account 101" in said
+    async with whole.client("northern") as northern, whole.client("operator") as operator:
+        (waiting,) = (await northern.transfers("EU")).transfers
+        cancel = CancelTransfer(**EUA, account=HOLDING, transfer_id=waiting.transfer_id)
+        await northern.instruct(cancel)
+        await operator.instruct(msgspec.structs.replace(kind, needs_two=False))
+
+
 async def test_a_year_of_auctions_from_the_command_line(whole: House, tmp_path: Path) -> None:
     files = {}
     for name in ("operator", "northern", "huadong"):
@@ -248,22 +267,7 @@ async def test_a_year_of_auctions_from_the_command_line(whole: House, tmp_path: 
         assert done.exit_code == code, (words, done.output, done.exception)
         return done.output
 
-    # what needs a second person, or waits for the registry's hours, is not there yet
-    kind = SetAccountType(**EUA, account=HOLDING, account_type="100-12", needs_two=True)
-    async with whole.client("operator") as operator:
-        for key in ("northern", "deputy"):
-            await operator.instruct(
-                AppointRepresentative(**EUA, account=HOLDING, representative=key)
-            )
-        await operator.instruct(kind)
-    for _ in range(2):
-        said = await run("northern", "deliver", FIRST)
-        assert "2,000 t EUA wait on their way to account 101" in said
-    async with whole.client("northern") as northern, whole.client("operator") as operator:
-        (waiting,) = (await northern.transfers("EU")).transfers
-        cancel = CancelTransfer(**EUA, account=HOLDING, transfer_id=waiting.transfer_id)
-        await northern.instruct(cancel)
-        await operator.instruct(msgspec.structs.replace(kind, needs_two=False))
+    await held_up(whole, run)
     # cancelled: 1,500 t are bid for 2,000
     assert "2,000 t EUA deposited by account 101" in await run("northern", "deliver", FIRST)
     assert "account 101 has what" in await run("northern", "deliver", FIRST)

@@ -134,7 +134,7 @@ def test_allowances_for_credits_are_beside_the_cap() -> None:
     office = entitled("2014-03-01")
     office.done(CreditsExchanged, EXCHANGE, "CER", 1_000, EUA, "emitter")
     assert office.holdings.issued_of(EUA, 2014) == 1_000
-    assert office.holdings.beside_cap("eu-ets", 2014) == 1_000
+    assert office.holdings.beside_cap(EUA, 2014) == 1_000
     office.done(UnitsAllocated, Instruction.ALLOCATE, "EUA", 500, 2014, allocation("final"))
 
 
@@ -152,4 +152,4 @@ async def test_entitlements_and_exchanges_come_back_from_the_books(desk: Desk) -
     loaded = (await store.load()).holdings
     assert loaded.entitlements == changes.entitlements
     assert loaded.exchanged_by(EMITTER, "eu-ets") == {(BY_SYMBOL["CER"].id, 1): 700}
-    assert loaded.beside_cap("eu-ets", 2014) == 700
+    assert loaded.beside_cap(EUA, 2014) == 700

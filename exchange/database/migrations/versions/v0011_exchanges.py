@@ -44,7 +44,7 @@ def upgrade() -> None:
         _value("scheme", sa.String(32)),
         _value("instrument_id", sa.Integer),
         _value("allowance_id", sa.Integer),
-        _value("year", sa.Integer),
+        _value("vintage", sa.Integer),
         _value("quantity"),
         _value("rule", sa.String(64)),
         _value("given_by", sa.Text),
