@@ -373,6 +373,10 @@ class Registrar:
         if instrument.kind == "offset":
             rule, chosen = self._checks.choose_offsets(item, instrument, cause, figures)
         else:
+            if item.notes:
+                raise RefusalError(
+                    RegistryReason.PROJECT_INVALID, f"{instrument.symbol} is no credit of a project"
+                )
             vintages = self._checks.vintages(item, instrument, cause)
             require_free(self.holdings, item.account_id, instrument, item.quantity)
         source = Place(item.account_id, Position.REGISTRY, item.instrument_id)

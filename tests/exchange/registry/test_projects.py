@@ -149,6 +149,11 @@ async def test_credits_carry_their_project_and_the_rule_takes_those_that_fit(des
         (
             [surrender(1)[0], *notes("seven")], RegistryReason.PROJECT_INVALID, "seven",
         ),
+        (
+            [instruction(Instruction.SURRENDER, account_id=YANGTZE, instrument_id=CEA_2024,
+                         quantity=1, price=YEAR), *notes("7")],
+            RegistryReason.PROJECT_INVALID, "no credit of a project",
+        ),
     ],
 )  # fmt: skip
 async def test_refusals_leave_the_books_as_they_were(
