@@ -20,7 +20,6 @@ from exchange.settlement.open_trades import (
     TradeTerms,
 )
 
-_DAY_NS = 86_400 * 1_000_000_000
 _OPEN_STATES = ", ".join(str(int(state)) for state in sorted(OPEN))
 _TERMS = ", ".join(f"t.{name}" for name in TradeTerms._fields)
 _STATE = ("state", "due_ns", "is_late", "since_ns", "ref", "instruction_id", "account", "acts")

@@ -2,7 +2,8 @@
 
 A pure function of `events` and of the venue file: the same events give the same rows, the same
 items and the same steps for the engine, however they are cut into batches. Memory: the trades that
-are not settled, of a day or two, and the proposals of SETTLEMENT_PROPOSAL_DAYS_MAX days.
+are not settled, of a day or two, and every proposal to cancel: one that was forgotten would be
+refused otherwise by who starts anew.
 """
 
 from __future__ import annotations
@@ -338,10 +339,6 @@ class OpenTrades:
         return Message.VOID
 
     def _propose(self, proposal: Proposal) -> None:
-        expired = self._time_ns - SETTLEMENT_PROPOSAL_DAYS_MAX * _DAY_NS
-        gone = [key for key, known in self._proposals.items() if known.time_ns < expired]
-        for key in gone:
-            del self._proposals[key]
         self._proposals[proposal.instruction_id] = proposal
         self._changes.proposals.append(proposal)
 
@@ -350,8 +347,7 @@ class OpenTrades:
         if proposal is None:
             raise _RefusalError(
                 SettlementReason.UNKNOWN_CANCEL_PROPOSAL,
-                f"there is no proposal {item.argument} of the last "
-                f"{SETTLEMENT_PROPOSAL_DAYS_MAX} days",
+                f"there is no proposal {item.argument}",
             )
         trade = self._named(item, proposal.trade_id)
         if not approved_by:
