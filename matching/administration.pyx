@@ -5,7 +5,7 @@
 The same as `matching.reference.administration`, command for command.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, qsort
 from libc.string cimport memcpy, memmove
 
@@ -77,7 +77,7 @@ cdef int account_open(State* s, const CommandRecord* c) except -1 nogil:
         return UNKNOWN_ACCOUNT
     if account_find(s, c.account_id):
         return ACCOUNT_EXISTS
-    if <int64_t>s.account_places.count >= s.accounts_max:
+    if s.accounts_count >= s.accounts_max:
         return ACCOUNTS_FULL
     account_add(s, c.account_id, c.order_id)
     e = emit(s, ACCOUNT_OPENED)
@@ -194,10 +194,19 @@ cdef void derive(Instrument* i) noexcept nogil:
     cdef int64_t width = i.parameters[BAND_BP]
     i.has_steps = i.parameters[TICK_FROM_2] != 0 or i.parameters[TICK_FROM_3] != 0
     i.is_listed = i.parameters[POLICY] == LISTED
-    i.fee_bp_max = max(
+    i.fee_bp_max = <int32_t>max(
         i.parameters[MAKER_FEE_BP], i.parameters[TAKER_FEE_BP],
         i.parameters[BLOCK_FEE_BP], i.parameters[AUCTION_FEE_BP],
     )
+    i.tick_size = <uint32_t>i.parameters[TICK_SIZE]
+    i.lot_size = i.parameters[LOT_SIZE]
+    i.quantity_min = i.parameters[QUANTITY_MIN]
+    i.quantity_max = i.parameters[QUANTITY_MAX]
+    i.value_max = i.parameters[VALUE_MAX]
+    i.maker_fee_bp = <int32_t>i.parameters[MAKER_FEE_BP]
+    i.taker_fee_bp = <int32_t>i.parameters[TAKER_FEE_BP]
+    i.volatility_bp = <int32_t>i.parameters[VOLATILITY_BP]
+    i.resale = <int32_t>i.parameters[RESALE_NEXT_DAY]
     i.has_limits = i.parameters[COLLAR_BP] != 0 or i.parameters[HOLDING_MAX] != 0
     i.band_low = 0
     i.band_high = -1

@@ -9,16 +9,16 @@ if it is not the right one or has changed since. So nothing here can change what
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from matching.ladder cimport KEY_MAX, WAY_MASK, key_of, ladder_find, leaf_known, leaf_of
+from matching.ladder cimport KEY_MAX, WAY_MASK, key_of, ladder_find, leaf_likely
 from matching.layout cimport (
-    BUY, CANCEL_ORDER, NEW_ORDER, QUANTITY_MIN, SELL, VALUE_MAX, ClientOrderId, CommandRecord,
+    BUY, CANCEL_ORDER, NEW_ORDER, SELL, ClientOrderId, CommandRecord,
 )
-from matching.memory cimport likely, pick, prefetch, unlikely
+from matching.memory cimport likely, pick, prefetch, seat_of, unlikely
 from matching.state cimport (
     APART, LOOKS, LOOKS_KEPT, BookSide, Instrument, Level, Link, Look, Order, State,
     shelf_find,
 )
-from matching.tables cimport index_await, index_guess, label_tag, direct_of, tag_of
+from matching.tables cimport index_await, index_guess, label_tag, tag_of
 
 cdef inline void look(
     State* s, const CommandRecord* c, uint32_t count, uint32_t index, uint64_t position
@@ -59,7 +59,7 @@ cdef inline Look* look_of(State* s, uint32_t index) noexcept nogil:
 
 cdef inline bint is_far(const State* s) noexcept nogil:
     # Whether more is kept than stays near: else the last steps cost more than they save.
-    return s.orders_count + s.account_pool.end + <int64_t>s.holding_pool.end > s.near
+    return s.orders_count + s.accounts_count + <int64_t>s.holding_pool.end > s.near
 
 cdef inline void look_alone(State* s, const CommandRecord* c, uint64_t position) noexcept nogil:
     # Nothing is gained ahead of a single command.
@@ -74,23 +74,19 @@ cdef inline void look_up(
     cdef ClientOrderId label = c.client_order_id
     look.label_tag = label_tag(&s.labels, c.account_id, &label)
     index_await(&s.labels.places, look.label_tag)
-    prefetch(direct_of(&s.sessions_direct, c.session_id))
-    prefetch(direct_of(&s.accounts_direct, c.account_id))
+    prefetch(&s.sessions[seat_of(c.session_id)])
+    prefetch(&s.accounts[seat_of(c.account_id)])
     index_await(&s.order_places, tag_of(pick(c.kind == NEW_ORDER, position, c.order_id)))
     prefetch(&s.instruments[c.instrument_id])
 
 cdef inline void look_at(State* s, const CommandRecord* c, Look* look) noexcept nogil:
     # What they will most likely answer.
-    look.session = direct_of(&s.sessions_direct, c.session_id)[0]
-    prefetch(&s.sessions[look.session])
-    look.account = direct_of(&s.accounts_direct, c.account_id)[0]
-    prefetch(&s.accounts[look.account])
     look.order = index_guess(&s.order_places, tag_of(c.order_id))
     await_resting(s, look.order)
 
 cdef inline void look_at_holding(State* s, const CommandRecord* c, const Look* look) noexcept nogil:
     # The holding, if it is among the first of the account.
-    cdef uint32_t holding = shelf_find(&s.accounts[look.account].shelf, c.instrument_id)
+    cdef uint32_t holding = shelf_find(&s.accounts[seat_of(c.account_id)].shelf, c.instrument_id)
     prefetch(&s.holdings[holding])
 
 cdef inline void look_at_far(State* s, const CommandRecord* c) noexcept nogil:
@@ -99,11 +95,9 @@ cdef inline void look_at_far(State* s, const CommandRecord* c) noexcept nogil:
     await_resting(s, s.order_pool.end + 5 * APART)
     if likely(i != NULL):
         prefetch(i)
-        prefetch(&i.parameters[VALUE_MAX])
-        prefetch(&i.parameters[QUANTITY_MIN])
-        prefetch(&i.sides[BUY].best)
-        prefetch(&i.sides[SELL].best)
-        prefetch(leaf_of(<BookSide*>&i.sides[side_of(c)], key_of(i, c.side, c.price)))
+        prefetch(&i.volume)
+        prefetch(&i.sides[BUY])
+        prefetch(&i.sides[SELL])
 
 cdef inline void look_into(State* s, const CommandRecord* c, Look* look) noexcept nogil:
     # The holding; the best of both sides and the ladder where it would rest, or all that the order
@@ -151,7 +145,7 @@ cdef inline void look_for_trade(
 
 cdef inline void look_beside(State* s, const CommandRecord* c, const Look* look) noexcept nogil:
     # Who stands beside it: at its price, among the orders of its holding, or in its way.
-    cdef uint32_t holding = shelf_find(&s.accounts[look.account].shelf, c.instrument_id)
+    cdef uint32_t holding = shelf_find(&s.accounts[seat_of(c.account_id)].shelf, c.instrument_id)
     prefetch(&s.links[s.levels[look.level].tail])
     prefetch(&s.links[s.holdings[holding].orders])
     if look.best:
@@ -174,7 +168,7 @@ cdef inline void await_resting(State* s, uint32_t place) noexcept nogil:
 
 cdef inline void await_node(State* s, const BookSide* side, uint32_t key) noexcept nogil:
     # Where the ladder holds the level of the key, if its last node is remembered.
-    cdef uint32_t node = leaf_known(side, key)
+    cdef uint32_t node = leaf_likely(side, key)
     prefetch(&s.nodes[node].present)
     prefetch(&s.nodes[node].child[key & WAY_MASK])
 

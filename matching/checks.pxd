@@ -79,13 +79,13 @@ cdef inline uint16_t quantity_refusal(
 ) noexcept nogil:
     if quantity <= 0:
         return QUANTITY_NOT_POSITIVE
-    if quantity > i.parameters[QUANTITY_MAX]:
+    if quantity > i.quantity_max:
         return QUANTITY_ABOVE_MAX
-    if i.parameters[LOT_SIZE] != 1 and quantity % i.parameters[LOT_SIZE]:
+    if i.lot_size != 1 and quantity % i.lot_size:
         return QUANTITY_NOT_LOT
     if quantity <= executed:
         return QUANTITY_NOT_ABOVE_EXECUTED
-    if quantity < i.parameters[QUANTITY_MIN]:
+    if quantity < i.quantity_min:
         return QUANTITY_BELOW_MIN
     return NONE
 
@@ -93,7 +93,7 @@ cdef inline bint is_value_above(
     const Instrument* i, int64_t price, int64_t quantity
 ) noexcept nogil:
     # The largest price times the largest quantity passes 63 bits, but not 64.
-    return <uint64_t>price * <uint64_t>quantity > <uint64_t>i.parameters[VALUE_MAX]
+    return <uint64_t>price * <uint64_t>quantity > <uint64_t>i.value_max
 
 cdef inline bint is_listing(
     uint8_t order_type, uint8_t time_in_force, const Asked* asked
@@ -113,7 +113,7 @@ cdef inline bint is_on_tick(const Instrument* i, int64_t price) noexcept nogil:
     return is_price(price) and price % tick_at(i, price) == 0
 
 cdef inline uint16_t price_refusal(const Instrument* i, int64_t price) noexcept nogil:
-    cdef int64_t tick = i.parameters[TICK_SIZE]
+    cdef int64_t tick = i.tick_size
     if price <= 0:
         return PRICE_NOT_POSITIVE
     if price > PRICE_LIMIT:

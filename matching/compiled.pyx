@@ -101,11 +101,9 @@ cdef int obey(
     if c.valid_ms and s.time_ns - c.valid_ms * <int64_t>NS_PER_MS > sent_ns:
         return EXPIRED
     if likely(is_common) or needs_account(c):
-        account = s.look.account
-        if unlikely(s.accounts[account].account_id != c.account_id or account == 0):
-            account = account_find(s, c.account_id)
-            if account == 0:
-                return UNKNOWN_ACCOUNT
+        account = account_find(s, c.account_id)
+        if unlikely(account == 0):
+            return UNKNOWN_ACCOUNT
     if c.kind == CANCEL_ORDER:
         return cancel_order(s, account, c)
     if c.kind == REPLACE_ORDER:
@@ -212,9 +210,7 @@ cdef bint needs_instrument(const CommandRecord* c) noexcept nogil:
 cdef int is_numbered(State* s, const CommandRecord* c) except -1 nogil:
     # Whether the command is new in its session; answered here if not.
     cdef ClientOrderIdRow* known = NULL
-    cdef uint32_t place = s.look.session
-    if unlikely(s.sessions[place].session_id != c.session_id):
-        place = session_find(s, c.session_id)
+    cdef uint32_t place = session_find(s, c.session_id)
     if unlikely(c.ref <= s.sessions[place].ref):
         if is_of_orders(c.kind):
             known = remembered(s, c)
@@ -223,7 +219,7 @@ cdef int is_numbered(State* s, const CommandRecord* c) except -1 nogil:
     if likely(place):
         s.sessions[place].ref = c.ref
         return 1
-    if <int64_t>s.session_places.count >= s.sessions_max:
+    if s.sessions_count >= s.sessions_max:
         reject(s, c, SESSIONS_FULL)
         return 0
     session_add(s, c.session_id, c.ref)

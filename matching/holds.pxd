@@ -4,7 +4,7 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 
 from matching.controls cimport tonnes_add
-from matching.layout cimport BP, BUY, RESALE_NEXT_DAY, SETTLED
+from matching.layout cimport BP, BUY, SETTLED
 from matching.memory cimport pick, unlikely
 from matching.state cimport Account, Balance, Holding, Instrument, Order, State
 
@@ -66,7 +66,7 @@ cdef inline int64_t settle_buy(
     account.held -= freed
     account.available += freed - value - fee
     holding.buying -= quantity
-    if unlikely(i.parameters[RESALE_NEXT_DAY] != 0):
+    if unlikely(i.resale != 0):
         holding.locked += quantity
     else:
         holding.available += quantity
@@ -79,7 +79,7 @@ cdef inline int64_t settle_sell(
     cdef int64_t fee = charge(o, value, fee_bp)
     o.leaves -= quantity
     s.holdings[o.holding].held -= quantity
-    if unlikely(i.parameters[RESALE_NEXT_DAY] == SETTLED):
+    if unlikely(i.resale == SETTLED):
         s.accounts[o.account].locked += value - fee
     else:
         s.accounts[o.account].available += value - fee

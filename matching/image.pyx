@@ -23,7 +23,7 @@ from matching.layout cimport (
 )
 from matching.limits cimport check_positions, count_positions
 from matching.memory cimport (
-    pool_close, pool_grow, pool_open, pool_reserve, raise_memory_error,
+    pool_close, pool_grow, pool_open, pool_reserve, raise_memory_error, seats_open,
 )
 from matching.quotes cimport SELL_BIT
 from matching.snapshot cimport (
@@ -33,12 +33,12 @@ from matching.snapshot cimport (
 from matching.state cimport (
     INSTRUMENTS, NEAR, ORDERS_KEPT, ORDERS_OF_LEVEL, ORDERS_OF_NODE, SIDES, Account, BookSide,
     Holding, Instrument, Level, Link, Node, Order, Owner, Session, State, Terms,
-    account_add, account_find, controls_of, holding_of, holding_total, order_find, order_new,
-    participant_add, session_add, terms_new,
+    account_add, account_after, account_find, controls_of, holding_of, holding_total, order_find,
+    order_new, participant_add, session_add, session_after, terms_new,
 )
 from matching.tables cimport (
     INDEX_BITS_AT_FIRST,
-    direct_close, direct_open, index_bits, index_close, index_empty, index_open, index_reserve,
+    index_bits, index_close, index_empty, index_open, index_reserve,
     labels_close, labels_count, labels_open, labels_reindex, labels_reserve,
 )
 
@@ -61,8 +61,6 @@ cdef int state_open(State* s, object limits) except -1:
     index_open(&s.holding_places, INDEX_BITS_AT_FIRST)
     index_open(&s.session_places, INDEX_BITS_AT_FIRST)
     index_open(&s.participant_places, INDEX_BITS_AT_FIRST)
-    direct_open(&s.accounts_direct)
-    direct_open(&s.sessions_direct)
     labels_open(&s.labels, s.client_order_ids_max)
     s.instruments = <Instrument**>calloc(INSTRUMENTS, sizeof(Instrument*))
     s.instrument_ids = <uint16_t*>calloc(INSTRUMENTS, sizeof(uint16_t))
@@ -98,10 +96,10 @@ cdef int pools_open(State* s) except -1:
     pool_open(&s.link_pool, sizeof(Link), s.orders_max)
     pool_open(&s.level_pool, sizeof(Level), s.orders_max)
     pool_open(&s.node_pool, sizeof(Node), NODES_OF_LEVEL * s.orders_max + 2 * INSTRUMENTS)
-    pool_open(&s.account_pool, sizeof(Account), s.accounts_max)
-    pool_open(&s.owner_pool, sizeof(Owner), s.accounts_max)
+    seats_open(&s.account_pool, sizeof(Account), s.accounts_max)
+    seats_open(&s.owner_pool, sizeof(Owner), s.accounts_max)
     pool_open(&s.holding_pool, sizeof(Holding), HOLDINGS_MAX)
-    pool_open(&s.session_pool, sizeof(Session), s.sessions_max)
+    seats_open(&s.session_pool, sizeof(Session), s.sessions_max)
     pool_open(&s.terms_pool, sizeof(Terms), s.orders_max)
     pool_open(&s.control_pool, sizeof(Controls), 2 * s.accounts_max)
     s.orders = <Order*>s.order_pool.base
@@ -125,8 +123,6 @@ cdef void state_close(State* s) noexcept:
     index_close(&s.holding_places)
     index_close(&s.session_places)
     index_close(&s.participant_places)
-    direct_close(&s.accounts_direct)
-    direct_close(&s.sessions_direct)
     labels_close(&s.labels)
     pool_close(&s.order_pool)
     pool_close(&s.link_pool)
@@ -180,11 +176,12 @@ cdef char* address(object rows) except? NULL:
     return <char*><size_t>rows.ctypes.data
 
 cdef object save_accounts(State* s):
-    rows = np.zeros(s.account_pool.end - 1, SECTIONS["accounts"])
+    rows = np.zeros(s.accounts_count, SECTIONS["accounts"])
     cdef AccountRow* row = <AccountRow*>address(rows)
     cdef Controls* controls
     cdef uint32_t place
-    for place in range(1, s.account_pool.end):
+    place = account_after(s, 0)
+    while place:
         row.account_id = s.accounts[place].account_id
         row.participant = s.owners[place].participant
         row.available = s.accounts[place].available
@@ -198,6 +195,7 @@ cdef object save_accounts(State* s):
         row.rate_count = controls.rate_count
         row.rate_second = controls.rate_second
         row += 1
+        place = account_after(s, place)
     return rows[np.argsort(rows["account_id"])]
 
 cdef object save_participants(State* s):
@@ -356,13 +354,15 @@ cdef bint has_something(const Terms* terms) noexcept nogil:
     )
 
 cdef object save_sessions(State* s):
-    rows = np.zeros(s.session_pool.end - 1, SECTIONS["sessions"])
+    rows = np.zeros(s.sessions_count, SECTIONS["sessions"])
     cdef SessionRow* row = <SessionRow*>address(rows)
     cdef uint32_t place
-    for place in range(1, s.session_pool.end):
+    place = session_after(s, 0)
+    while place:
         row.session_id = s.sessions[place].session_id
         row.ref = s.sessions[place].ref
         row += 1
+        place = session_after(s, place)
     return rows[np.argsort(rows["session_id"])]
 
 cdef object save_client_order_ids(State* s):
@@ -715,7 +715,8 @@ cdef int check_money(const State* s, list wrong, const int64_t* cash_held) excep
     cdef uint32_t place
     cdef const Account* account
     cdef object total = s.fees
-    for place in range(1, s.account_pool.end):
+    place = account_after(s, 0)
+    while place:
         account = &s.accounts[place]
         total += account.available
         total += account.held
@@ -724,6 +725,7 @@ cdef int check_money(const State* s, list wrong, const int64_t* cash_held) excep
             wrong.append(f"account {account.account_id}: cash is negative")
         if account.held != cash_held[place]:
             wrong.append(f"account {account.account_id}: cash held is not that of its orders")
+        place = account_after(s, place)
     if total != s.cash:
         wrong.append("cash of the accounts and fees are not the cash of the market")
     return 0
@@ -758,13 +760,15 @@ cdef int check_own(const State* s, list wrong) except -1:
     # Every live order is in the list of its holding, every holding in that of its account.
     cdef uint32_t place, holding, order, previous
     cdef int64_t orders = 0, holdings = 0, buying
-    for place in range(1, s.account_pool.end):
+    place = account_after(s, 0)
+    while place:
         holding = s.accounts[place].holdings
         while holding:
             holdings += 1
             if s.holdings[holding].account != place:
                 wrong.append(f"account {s.accounts[place].account_id}: has another's holding")
             holding = s.holdings[holding].next
+        place = account_after(s, place)
     for place in range(1, s.holding_pool.end):
         order = s.holdings[place].orders
         previous = 0
@@ -787,8 +791,8 @@ cdef int check_bounds(const State* s, list wrong) except -1:
     for name, count, bound in (
         ("orders", s.orders_count, s.orders_max),
         ("client order ids", labels_count(&s.labels), s.client_order_ids_max),
-        ("accounts", s.account_places.count, s.accounts_max),
-        ("sessions", s.session_places.count, s.sessions_max),
+        ("accounts", s.accounts_count, s.accounts_max),
+        ("sessions", s.sessions_count, s.sessions_max),
     ):
         if count > bound:
             wrong.append(f"more {name} than their limit")

@@ -14,7 +14,7 @@ from matching.holds cimport hold_of, move_hold
 from matching.layout cimport BIDS, BOOK, BUY, CANCELLED, SELL, STOPS, TICK_SIZE
 from matching.memory cimport likely, pick_place, unlikely
 from matching.state cimport (
-    BRANCHES, LEAVES, BookSide, Instrument, Leaf, Level, Order, State,
+    BRANCHES, LEAVES, BookSide, Instrument, Level, Order, State,
     level_free, level_new, line_of, node_free, node_new, order_free, own_add, own_remove,
     terms_free,
 )
@@ -33,25 +33,26 @@ cdef inline uint32_t key_of(const Instrument* i, uint8_t side, int64_t price) no
     # Most ticks are 1, and no division is as dear as one of 64 bits. Sides come as they like, so
     # there is no branch on them: KEY_MAX is all ones, and what is taken from it is its complement.
     cdef uint32_t ticks = <uint32_t>price
-    if unlikely(i.parameters[TICK_SIZE] != 1):
-        ticks //= <uint32_t>i.parameters[TICK_SIZE]
+    if unlikely(i.tick_size != 1):
+        ticks //= i.tick_size
     return ticks ^ (<uint32_t>KEY_MAX & (0 - <uint32_t>(side == BUY)))
 
 # -- ladder --------------------------------------------------------------------------------------
 
-cdef inline Leaf* leaf_of(BookSide* side, uint32_t key) noexcept nogil:
-    # Where the node of the key's last step is remembered, if it is.
-    return &side.leaves[(key >> WAY_BITS) % LEAVES]
+cdef inline uint32_t leaf_likely(const BookSide* side, uint32_t key) noexcept nogil:
+    # The node of the key's last step, or another like it, or 0.
+    return side.leaves[(key >> WAY_BITS) % LEAVES]
 
-cdef inline uint32_t leaf_known(const BookSide* side, uint32_t key) noexcept nogil:
-    cdef const Leaf* leaf = &side.leaves[(key >> WAY_BITS) % LEAVES]
-    return leaf.node if likely(leaf.prefix == key >> WAY_BITS) else 0
+cdef inline uint32_t leaf_known(const State* s, const BookSide* side, uint32_t key) noexcept nogil:
+    # The node of the key's last step, if it is remembered, else 0.
+    cdef uint32_t node = leaf_likely(side, key)
+    return node if likely(s.nodes[node].prefix == key >> WAY_BITS) else 0
 
 cdef inline uint32_t ladder_find(const State* s, BookSide* side, uint32_t key) noexcept nogil:
     # The level at the key, 0 if there is none.
-    cdef uint32_t node = leaf_known(side, key)
+    cdef uint32_t node = leaf_known(s, side, key)
     if node == 0:
-        node = branch_known(side, key)
+        node = branch_known(s, side, key)
         if node == 0:
             node = branch_find(s, side, key)
         node = step(s, node, (key >> WAY_BITS) & WAY_MASK)
@@ -75,25 +76,20 @@ cdef inline uint32_t branch_find(const State* s, BookSide* side, uint32_t key) n
     return node
 
 cdef inline void remember_leaf(BookSide* side, uint32_t key, uint32_t node) noexcept nogil:
-    cdef Leaf* leaf = leaf_of(side, key)
-    leaf.prefix = key >> WAY_BITS
-    leaf.node = node
+    side.leaves[(key >> WAY_BITS) % LEAVES] = node
 
-cdef inline Leaf* branch_of(BookSide* side, uint32_t key) noexcept nogil:
+cdef inline uint32_t branch_known(
+    const State* s, const BookSide* side, uint32_t key
+) noexcept nogil:
     # The same for the last step but one.
-    return &side.branches[(key >> 2 * WAY_BITS) % BRANCHES]
-
-cdef inline uint32_t branch_known(const BookSide* side, uint32_t key) noexcept nogil:
-    cdef const Leaf* branch = &side.branches[(key >> 2 * WAY_BITS) % BRANCHES]
-    return branch.node if likely(branch.prefix == key >> 2 * WAY_BITS) else 0
+    cdef uint32_t node = side.branches[(key >> 2 * WAY_BITS) % BRANCHES]
+    return node if likely(s.nodes[node].prefix == key >> 2 * WAY_BITS) else 0
 
 cdef inline void remember_branch(BookSide* side, uint32_t key, uint32_t node) noexcept nogil:
-    cdef Leaf* branch = branch_of(side, key)
-    branch.prefix = key >> 2 * WAY_BITS
-    branch.node = node
+    side.branches[(key >> 2 * WAY_BITS) % BRANCHES] = node
 
 cdef inline uint32_t ladder_leaf(State* s, BookSide* side, uint32_t key) except 0 nogil:
-    cdef uint32_t node = branch_known(side, key), child, way
+    cdef uint32_t node = branch_known(s, side, key), child, way
     cdef int shift = WAY_BITS
     if node == 0:
         shift = TOP_SHIFT
@@ -106,6 +102,7 @@ cdef inline uint32_t ladder_leaf(State* s, BookSide* side, uint32_t key) except 
             child = s.nodes[node].child[way]
         else:
             child = node_new(s)
+            s.nodes[child].prefix = key >> shift
             s.nodes[node].present |= <uint64_t>1 << way
             s.nodes[node].child[way] = child
         node = child
@@ -117,7 +114,7 @@ cdef inline uint32_t ladder_leaf(State* s, BookSide* side, uint32_t key) except 
 
 cdef inline uint32_t ladder_level(State* s, BookSide* side, uint32_t key) except 0 nogil:
     # The level at the key, made at need.
-    cdef uint32_t node = leaf_known(side, key), place, way = key & WAY_MASK
+    cdef uint32_t node = leaf_known(s, side, key), place, way = key & WAY_MASK
     if node == 0:
         node = ladder_leaf(s, side, key)
     if s.nodes[node].present >> way & 1:
@@ -141,7 +138,7 @@ cdef inline uint32_t ladder_lowest(const State* s, uint32_t node, int shift) noe
 cdef inline uint32_t ladder_next(const State* s, const BookSide* side, uint32_t key) noexcept nogil:
     # The level after the one at the key, which must be there; 0 after the last.
     cdef uint32_t path[5]
-    cdef uint32_t node = leaf_known(side, key)
+    cdef uint32_t node = leaf_known(s, side, key)
     cdef uint64_t behind
     cdef int shift = TOP_SHIFT, depth = 0
     if node:
@@ -167,7 +164,7 @@ cdef inline uint32_t ladder_next(const State* s, const BookSide* side, uint32_t 
 cdef inline void ladder_remove(State* s, BookSide* side, uint32_t place) noexcept nogil:
     cdef uint32_t key = s.levels[place].key
     cdef uint32_t path[5]
-    cdef uint32_t node = leaf_known(side, key)
+    cdef uint32_t node = leaf_known(s, side, key)
     cdef int shift = TOP_SHIFT, depth = 0
     if side.best == place:
         side.best = ladder_next(s, side, key)
@@ -187,10 +184,10 @@ cdef inline void ladder_remove(State* s, BookSide* side, uint32_t place) noexcep
         s.nodes[path[depth]].present &= ~(<uint64_t>1 << ((key >> shift) & WAY_MASK))
         if s.nodes[path[depth]].present:
             return
-        if shift == 0 and leaf_known(side, key):
-            leaf_of(side, key).node = 0
-        if shift == WAY_BITS and branch_known(side, key):
-            branch_of(side, key).node = 0
+        if shift == 0 and leaf_known(s, side, key):
+            remember_leaf(side, key, 0)
+        if shift == WAY_BITS and branch_known(s, side, key):
+            remember_branch(side, key, 0)
         node_free(s, path[depth])
         depth -= 1
         shift += WAY_BITS

@@ -14,7 +14,7 @@ from matching.events cimport emit
 from matching.layout cimport *
 from matching.state cimport (
     Account, Holding, Instrument, State,
-    controls_of, holding_find, holding_of, holding_total, participant_add, participant_find,
+    account_after, controls_of, holding_find, holding_of, holding_total, participant_add, participant_find,
 )
 
 cdef enum:
@@ -74,18 +74,22 @@ cdef int participant_parameter(State* s, const CommandRecord* c) except -1 nogil
 
 cdef bint has_account(const State* s, uint64_t participant) noexcept nogil:
     cdef uint32_t place
-    for place in range(1, s.account_pool.end):
+    place = account_after(s, 0)
+    while place:
         if s.owners[place].participant == participant:
             return True
+        place = account_after(s, place)
     return False
 
 cdef void take_accounts(State* s, uint32_t controls) noexcept nogil:
     # The controls hold for all accounts of the participant there are; others come with them.
     cdef uint32_t place
-    for place in range(1, s.account_pool.end):
+    place = account_after(s, 0)
+    while place:
         if s.owners[place].participant == s.controls[controls].participant:
             s.accounts[place].participant_controls = controls
             add_position(s, place, &s.controls[controls].position)
+        place = account_after(s, place)
 
 cdef uint16_t parameter_refusal(const CommandRecord* c) noexcept nogil:
     if not SUSPENDED <= c.order_type <= INSTRUMENT_HOLDING_MAX:
@@ -176,12 +180,14 @@ cdef void count_positions(State* s) noexcept nogil:
     # Of a state that was loaded: before, no position was counted.
     cdef const Account* account
     cdef uint32_t place
-    for place in range(1, s.account_pool.end):
+    place = account_after(s, 0)
+    while place:
         account = &s.accounts[place]
         if account.controls:
             add_position(s, place, &s.controls[account.controls].position)
         if account.participant_controls:
             add_position(s, place, &s.controls[account.participant_controls].position)
+        place = account_after(s, place)
 
 cdef list check_positions(const State* s):
     cdef list wrong = []
@@ -189,9 +195,11 @@ cdef list check_positions(const State* s):
     cdef uint32_t place
     if found == NULL:
         raise MemoryError("the engine is out of memory")
-    for place in range(1, s.account_pool.end):
+    place = account_after(s, 0)
+    while place:
         add_position(s, place, &found[s.accounts[place].controls])
         add_position(s, place, &found[s.accounts[place].participant_controls])
+        place = account_after(s, place)
     for place in range(1, s.control_pool.end):
         if tonnes_differ(&found[place], &s.controls[place].position):
             wrong.append(f"controls {place}: the position is not that of the accounts")

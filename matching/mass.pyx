@@ -13,7 +13,7 @@ from matching.events cimport emit_answer
 from matching.ladder cimport end_resting, ladder_next
 from matching.layout cimport *
 from matching.memory cimport raise_memory_error
-from matching.state cimport Instrument, Order, State
+from matching.state cimport Instrument, Order, State, account_after
 
 cdef enum:
     ROOM_AT_FIRST = 64
@@ -46,8 +46,10 @@ cdef int mass_cancel(State* s, uint32_t account, const CommandRecord* c) except 
     elif c.instrument_id and c.order_id == 0:
         find_of_instrument(s, s.instruments[c.instrument_id], c, &found)
     else:
-        for account in range(1, s.account_pool.end):
+        account = account_after(s, 0)
+        while account:
             find_of_account(s, account, c, &found)
+            account = account_after(s, account)
     qsort(found.rows, found.count, sizeof(Found), compare_found)
     for at in range(found.count):
         o = &s.orders[found.rows[at].place]

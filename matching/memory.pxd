@@ -96,6 +96,7 @@ cdef enum:
     HUGE_PAGE = 0x20_0000
     PLACES_AT_FIRST = 1024
     PLACES_MAX = 0x7FFF_FFFF
+    SEATS = 0x2_0000  # places kept for numbers, of pools which have seats
 
 cdef inline int raise_memory_error() except -1 nogil:
     with gil:
@@ -109,6 +110,7 @@ cdef struct Pool:
     uint32_t end  # the first place that was never handed out
     uint32_t ready  # places that can be written
     uint32_t places  # that address space is kept for
+    uint32_t seats_end  # the first seat behind all that were taken
 
 cdef inline int pool_open(Pool* p, size_t row, uint64_t places) except -1 nogil:
     # Place 0 is nobody and all zeros. (Of controls, what nobody holds is counted, and never asked.)
@@ -119,6 +121,30 @@ cdef inline int pool_open(Pool* p, size_t row, uint64_t places) except -1 nogil:
     if p.base == NULL:
         return raise_memory_error()
     return pool_grow(p, PLACES_AT_FIRST)
+
+cdef inline int seats_open(Pool* p, size_t row, uint64_t places) except -1 nogil:
+    # A pool whose first places are seats: each is for the numbers that end like it, and the first
+    # of them takes it. Whoever finds it taken gets a place behind the seats.
+    pool_open(p, row, places + SEATS)
+    pool_grow(p, SEATS + 1)
+    p.end = SEATS
+    p.seats_end = 1
+    return 0
+
+cdef inline uint32_t seat_of(uint32_t number) noexcept nogil:
+    # Seat 0 is nobody's.
+    return number % SEATS
+
+cdef inline void seat_take(Pool* p, uint32_t seat) noexcept nogil:
+    p.seats_end = max(p.seats_end, seat + 1)
+
+cdef inline uint32_t seat_after(const Pool* p, uint32_t place) noexcept nogil:
+    # The next place that may be in use; 0 after the last.
+    place += 1
+    if place < p.seats_end:
+        return place
+    place = max(place, <uint32_t>SEATS)
+    return place if place < p.end else 0
 
 cdef inline void pool_close(Pool* p) noexcept nogil:
     release(p.base, p.places * p.row)

@@ -14,10 +14,13 @@ from matching.layout cimport (
     BOOK, TOTAL_LIMIT,
     ClientOrderId, CommandRecord, EventRecord,
 )
-from matching.memory cimport Pool, likely, pick_place, pool_empty, pool_next, unlikely
+from matching.memory cimport (
+    Pool,
+    likely, pick_place, pool_empty, pool_next, seat_after, seat_of, seat_take, unlikely,
+)
 from matching.tables cimport (
-    Direct, Index, Labels,
-    direct_of, index_add, index_begin, index_bits, index_empty, index_next, tag_of,
+    Index, Labels,
+    index_add, index_begin, index_bits, index_empty, index_next, tag_of,
 )
 
 cdef enum:
@@ -25,8 +28,8 @@ cdef enum:
     PARAMETERS = 29
     SIDES = 12  # of all queues: 2 x (queue - 1) + side, so that those of the book are BUY and SELL
     INSTRUMENTS = 65536
-    LEAVES = 16
-    BRANCHES = 8
+    LEAVES = 8
+    BRANCHES = 6
     LOOKS = 4  # commands that are looked at together, when nothing is far
     APART = 2  # commands from one step of looking far to the next
     LOOKS_KEPT = 16  # enough for both
@@ -120,17 +123,14 @@ cdef struct Level:
 
 cdef struct Node:  # of a ladder: 64 ways, on the last step to levels, else to nodes
     uint64_t present
+    uint32_t prefix  # what of a key leads to it, on the last two steps
     uint32_t child[64]
 
-cdef struct Leaf:
-    uint32_t prefix  # what of a key leads to it
-    uint32_t node  # 0 = not known
-
-cdef struct BookSide:
+cdef struct BookSide:  # a line of memory
     uint32_t root
     uint32_t best  # level
-    Leaf leaves[LEAVES]  # nodes of the last step, by the low bits of their prefix
-    Leaf branches[BRANCHES]  # those of the last but one
+    uint32_t leaves[LEAVES]  # nodes of the last step, by the low bits of their prefix; 0 = not known
+    uint32_t branches[BRANCHES]  # those of the last but one
 
 cdef struct CallPrice:  # at which price a call ends, or would end now
     int64_t price
@@ -154,20 +154,30 @@ cdef struct Instrument:
     uint8_t is_listed  # by POLICY
     uint8_t has_stops  # or had them, when they were last asked for
     uint8_t has_limits  # a collar, or how much an account may hold
-    int64_t fee_bp_max
     int64_t band_low
     int64_t band_high  # -1 = no band
-    int64_t parameters[PARAMETERS + 1]  # by Parameter; place 0 is free
-    int64_t reference
-    int64_t volume
+    uint32_t tick_size  # from here on parameters again, so that an order needs this line only
+    int32_t fee_bp_max
+    int64_t lot_size
+    int64_t quantity_min
+    int64_t quantity_max
+    int64_t value_max
+    int64_t volume  # a second line, for trades
     int64_t turnover
     int64_t last_price
+    int32_t maker_fee_bp
+    int32_t taker_fee_bp
+    int32_t volatility_bp
+    int32_t resale
+    uint64_t unused[3]
+    BookSide sides[SIDES + 1]
+    int64_t parameters[PARAMETERS + 1]  # by Parameter; place 0 is free
+    int64_t reference
     int64_t units
     int64_t call_price  # of the day's last closing call
     int64_t change_at_ns  # when a call ends by itself, 0 = it does not
     CallPrice indicative  # as last said
     Auction auction
-    BookSide sides[SIDES + 1]
 
 cdef struct Balance:  # as accounts and holdings begin
     int64_t available
@@ -204,8 +214,6 @@ cdef struct Session:
     uint32_t session_id
 
 cdef struct Look:  # what a command will need, or so it seems; 0 = not found
-    uint32_t session
-    uint32_t account
     uint32_t order
     uint32_t level
     uint32_t best  # level of the other side
@@ -226,11 +234,9 @@ cdef struct State:
     int64_t sessions_max
     # tables
     Index order_places
-    Index account_places
+    Index account_places  # of those without a seat, as of sessions
     Index holding_places  # by place of the account and instrument
     Index session_places
-    Direct accounts_direct
-    Direct sessions_direct
     Index participant_places  # of the controls
     Labels labels
     Instrument** instruments  # by id, NULL = not open
@@ -262,6 +268,8 @@ cdef struct State:
     uint32_t nodes_free
     uint32_t terms_free
     int64_t orders_count
+    int64_t accounts_count
+    int64_t sessions_count
     uint32_t nobody  # written where a place has no neighbour
     int64_t orders_kept  # places of an empty book that stay in memory
     int64_t orders_reserved  # and those that memory was taken for beforehand
@@ -358,21 +366,37 @@ cdef inline uint32_t order_find(const State* s, uint64_t order_id) noexcept nogi
     return place
 
 cdef inline uint32_t account_find(const State* s, uint32_t account_id) noexcept nogil:
-    cdef uint32_t tag = tag_of(account_id)
-    cdef uint64_t at = index_begin(&s.account_places, tag)
-    cdef uint32_t place = index_next(&s.account_places, tag, &at)
+    cdef uint32_t place = seat_of(account_id), tag
+    cdef uint64_t at
+    if likely(s.accounts[place].account_id == account_id and place != 0):
+        return place
+    tag = tag_of(account_id)
+    at = index_begin(&s.account_places, tag)
+    place = index_next(&s.account_places, tag, &at)
     while place and s.accounts[place].account_id != account_id:
         place = index_next(&s.account_places, tag, &at)
+    return place
+
+cdef inline uint32_t account_after(const State* s, uint32_t place) noexcept nogil:
+    # The next one, in no order that shows; 0 after the last.
+    place = seat_after(&s.account_pool, place)
+    while place and s.accounts[place].account_id == 0:
+        place = seat_after(&s.account_pool, place)
     return place
 
 cdef inline uint32_t account_add(
     State* s, uint32_t account_id, uint64_t participant
 ) except 0 nogil:
-    cdef uint32_t place = pool_next(&s.account_pool)
-    index_add(&s.account_places, tag_of(account_id), place)
-    direct_of(&s.accounts_direct, account_id)[0] = place
+    cdef uint32_t place = seat_of(account_id)
+    if place != 0 and s.accounts[place].account_id == 0:
+        seat_take(&s.account_pool, place)
+    else:
+        place = pool_next(&s.account_pool)
+        pool_next(&s.owner_pool)
+        index_add(&s.account_places, tag_of(account_id), place)
+    s.accounts_count += 1
     s.accounts[place].account_id = account_id
-    s.owners[pool_next(&s.owner_pool)].participant = participant
+    s.owners[place].participant = participant
     s.accounts[place].participant_controls = participant_find(s, participant)
     return place
 
@@ -393,17 +417,32 @@ cdef inline uint32_t participant_add(State* s, uint64_t participant) except 0 no
     return place
 
 cdef inline uint32_t session_find(const State* s, uint32_t session_id) noexcept nogil:
-    cdef uint32_t tag = tag_of(session_id)
-    cdef uint64_t at = index_begin(&s.session_places, tag)
-    cdef uint32_t place = index_next(&s.session_places, tag, &at)
+    cdef uint32_t place = seat_of(session_id), tag
+    cdef uint64_t at
+    if likely(s.sessions[place].session_id == session_id and place != 0):
+        return place
+    tag = tag_of(session_id)
+    at = index_begin(&s.session_places, tag)
+    place = index_next(&s.session_places, tag, &at)
     while place and s.sessions[place].session_id != session_id:
         place = index_next(&s.session_places, tag, &at)
     return place
 
+cdef inline uint32_t session_after(const State* s, uint32_t place) noexcept nogil:
+    # The next one, in no order that shows; 0 after the last.
+    place = seat_after(&s.session_pool, place)
+    while place and s.sessions[place].session_id == 0:
+        place = seat_after(&s.session_pool, place)
+    return place
+
 cdef inline uint32_t session_add(State* s, uint32_t session_id, int64_t ref) except 0 nogil:
-    cdef uint32_t place = pool_next(&s.session_pool)
-    index_add(&s.session_places, tag_of(session_id), place)
-    direct_of(&s.sessions_direct, session_id)[0] = place
+    cdef uint32_t place = seat_of(session_id)
+    if place != 0 and s.sessions[place].session_id == 0:
+        seat_take(&s.session_pool, place)
+    else:
+        place = pool_next(&s.session_pool)
+        index_add(&s.session_places, tag_of(session_id), place)
+    s.sessions_count += 1
     s.sessions[place].session_id = session_id
     s.sessions[place].ref = ref
     return place

@@ -30,8 +30,6 @@ cdef extern from *:
 cdef enum:
     INDEX_BITS_AT_FIRST = 10
     SMALL_BITS = 16  # of an index that stays near
-    DIRECT_MASK = 0x1_FFFF
-    DIRECT_SIZE = 0x8_0000
     ROWS_AHEAD = 16  # that are fetched before their turn
 
 # -- places by key -------------------------------------------------------------------------------
@@ -42,9 +40,6 @@ cdef struct Index:
     uint64_t count
     uint64_t room  # for so many, before it grows
     int shift  # of a tag, to where its search begins
-
-cdef struct Direct:  # in front of an index whose keys are mostly small numbers
-    uint32_t* places
 
 cdef inline uint32_t tag_of(uint64_t key) noexcept nogil:
     return <uint32_t>((key * <uint64_t>0x9E3779B97F4A7C15) >> 32)
@@ -162,21 +157,6 @@ cdef inline void index_remove(Index* x, uint32_t tag, uint32_t place) noexcept n
             gap = at
     x.slots[gap] = 0
     x.count -= 1
-
-# -- places of small numbers ---------------------------------------------------------------------
-
-cdef inline int direct_open(Direct* d) except -1 nogil:
-    d.places = <uint32_t*>reserve(DIRECT_SIZE)
-    if d.places == NULL or take(<char*>d.places, DIRECT_SIZE, DIRECT_SIZE):
-        return raise_memory_error()
-    return 0
-
-cdef inline void direct_close(Direct* d) noexcept nogil:
-    release(<char*>d.places, DIRECT_SIZE)
-
-cdef inline uint32_t* direct_of(const Direct* d, uint32_t number) noexcept nogil:
-    # The place last added under the number, or under another like it: the caller looks at its key.
-    return &d.places[number & DIRECT_MASK]
 
 # -- client order ids ----------------------------------------------------------------------------
 

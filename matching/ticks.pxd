@@ -15,7 +15,7 @@ from matching.state cimport Instrument
 cdef inline int64_t tick_at(const Instrument* i, int64_t price) noexcept nogil:
     # The tick that holds at the price.
     if likely(not i.has_steps):
-        return i.parameters[TICK_SIZE]
+        return i.tick_size
     if 0 < i.parameters[TICK_FROM_3] <= price:
         return i.parameters[TICK_SIZE_3]
     if 0 < i.parameters[TICK_FROM_2] <= price:

@@ -45,7 +45,7 @@ cdef inline int trade(State* s, Instrument* i, uint32_t own, int64_t minimum) ex
     cdef uint64_t order_id
     if unlikely(i.phase != CONTINUOUS or i.is_listed):
         return rest(s, i, own)
-    if unlikely(i.parameters[VOLATILITY_BP] != 0):
+    if unlikely(i.volatility_bp != 0):
         limit = reach(s, i, taker.side, whole)
     if taker.time_in_force == FOK and not is_fillable(s, others, limit, taker, taker.leaves):
         return end_unseen(s, i, own, FILL_OR_KILL_UNFILLED)
@@ -107,8 +107,8 @@ cdef inline int fill(State* s, Instrument* i, Order* maker, Order* taker) except
     cdef bint is_buying = taker.side == BUY
     cdef Order* buyer = choose_order(is_buying, taker, maker)
     cdef Order* seller = choose_order(is_buying, maker, taker)
-    cdef int64_t buyer_bp = i.parameters[MAKER_FEE_BP + is_buying * (TAKER_FEE_BP - MAKER_FEE_BP)]
-    cdef int64_t seller_bp = i.parameters[TAKER_FEE_BP - is_buying * (TAKER_FEE_BP - MAKER_FEE_BP)]
+    cdef int64_t buyer_bp = i.maker_fee_bp + is_buying * (i.taker_fee_bp - i.maker_fee_bp)
+    cdef int64_t seller_bp = i.taker_fee_bp - is_buying * (i.taker_fee_bp - i.maker_fee_bp)
     cdef int64_t quantity = min(maker.leaves, taker.leaves)
     cdef int64_t price = maker.price
     cdef int64_t value, paid, received
