@@ -393,7 +393,7 @@ cdef int forget(State* s) except -1 nogil:
     # Labels of orders that still rest stay.
     cdef uint32_t row, kept = 1
     for row in range(1, s.labels.pool.end):
-        if order_find(s, s.labels.rows[row].order_id):
+        if order_find(s, s.labels.rows[row].row.order_id):
             s.labels.rows[kept] = s.labels.rows[row]
             kept += 1
     s.labels.pool.end = kept

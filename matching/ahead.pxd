@@ -29,11 +29,10 @@ cdef inline void look(
     if unlikely(s.is_far):
         look_far(s, c, count, index, position)
         return
-    for at in range(index + LOOKS if index else 0, min(count, index + 2 * LOOKS)):
+    for at in range(index + 2 * LOOKS if index else 0, min(count, index + 3 * LOOKS)):
         look_up(s, &c[at], position | at, look_of(s, at))
-    for at in range(index, min(count, index + LOOKS)):
+    for at in range(index + LOOKS if index else 0, min(count, index + 2 * LOOKS)):
         look_at(s, &c[at], look_of(s, at))
-    for at in range(index, min(count, index + LOOKS)):
         look_at_holding(s, &c[at], look_of(s, at))
 
 cdef inline void look_far(

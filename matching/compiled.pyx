@@ -25,6 +25,7 @@ from matching.checks cimport (
 )
 from matching.deals cimport block_confirm, block_propose, pick_order
 from matching.events cimport (
+    INSTRUCTIONS_SHIFT, OF_AN_EVENT,
     duplicate, emit, emit_answer, emit_order, events_begin, events_lend, reject,
 )
 from matching.holds cimport balance_of, hold_of, move_hold
@@ -278,12 +279,10 @@ cdef inline int accept(
     o.size.uncharged = o.charged = 0
     o.account = account
     o.holding = holding_find(s, account, c.instrument_id)
-    o.queue = queue_for(i, c)
-    o.side = c.side
-    o.order_type = c.order_type
-    o.time_in_force = c.time_in_force
-    o.instrument_id = c.instrument_id
-    o.instructions = asked.instructions
+    (<uint64_t*>&o.queue)[0] = (
+        (<const uint64_t*>c)[0] & OF_AN_EVENT | queue_for(i, c)
+        | <uint64_t>asked.instructions << INSTRUCTIONS_SHIFT
+    )
     o.terms = 0
     o.session_id = c.session_id
     s.links[place].client_order_id = c.client_order_id

@@ -20,6 +20,7 @@ cdef enum:  # the first eight bytes of an order and of an event, on a little-end
     LIQUIDITY_SHIFT = 16
     STATUS_SHIFT = 24
     REASON_SHIFT = 48
+    INSTRUCTIONS_SHIFT = 48  # of an order
 
 # -- records -------------------------------------------------------------------------------------
 

@@ -366,10 +366,11 @@ cdef object save_sessions(State* s):
     return rows[np.argsort(rows["session_id"])]
 
 cdef object save_client_order_ids(State* s):
-    cdef uint64_t count = labels_count(&s.labels)
+    cdef uint64_t count = labels_count(&s.labels), at
     rows = np.zeros(count, SECTIONS["client_order_ids"])
     if count:
-        memcpy(address(rows), &s.labels.rows[1], count * sizeof(ClientOrderIdRow))
+        for at in range(count):
+            (<ClientOrderIdRow*>address(rows))[at] = s.labels.rows[at + 1].row
     return rows[client_order_id_order(rows)]
 
 # -- loaded --------------------------------------------------------------------------------------
@@ -552,9 +553,10 @@ cdef int load_sessions(State* s, bytes rows) except -1:
     return 0
 
 cdef int load_client_order_ids(State* s, bytes rows) except -1:
-    cdef uint64_t count = len(rows) // sizeof(ClientOrderIdRow)
+    cdef uint64_t count = len(rows) // sizeof(ClientOrderIdRow), at
     pool_grow(&s.labels.pool, count + 1)
-    memcpy(&s.labels.rows[1], PyBytes_AS_STRING(rows), len(rows))
+    for at in range(count):
+        s.labels.rows[at + 1].row = (<const ClientOrderIdRow*>PyBytes_AS_STRING(rows))[at]
     s.labels.pool.end = <uint32_t>count + 1
     return labels_reindex(&s.labels)
 

@@ -1,8 +1,7 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
 """What is remembered under the client order id of the command at hand."""
 
-from libc.stdint cimport int64_t, uint16_t, uint32_t
-from libc.string cimport memset
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 
 from matching.layout cimport (
     CLIENT_ORDER_IDS_FULL, CLIENT_ORDER_ID_REUSED_INSTRUMENT, CLIENT_ORDER_ID_REUSED_ORDER_TYPE,
@@ -12,6 +11,7 @@ from matching.layout cimport (
 )
 from matching.snapshot cimport ClientOrderIdRow
 from matching.state cimport Order, State
+from matching.memory cimport write_past
 from matching.tables cimport labels_add, labels_count, labels_find
 
 cdef inline ClientOrderIdRow* remembered(State* s, const CommandRecord* c) noexcept nogil:
@@ -24,19 +24,19 @@ cdef inline int remember(
     State* s, const CommandRecord* c, const Order* o, uint32_t digest
 ) except -1 nogil:
     cdef ClientOrderId label = c.client_order_id
-    cdef ClientOrderIdRow* row
+    cdef uint64_t* row
+    cdef uint64_t head = (<const uint64_t*>&o.queue)[0]
     if not (label.head or label.tail):
         return 0
-    row = labels_add(&s.labels, c.account_id, &label, s.look.label_tag)
-    row.order_id = o.order_id
-    row.instrument_id = o.instrument_id
-    row.side = o.side
-    row.order_type = o.order_type
-    row.time_in_force = o.time_in_force
-    memset(row.zero, 0, sizeof(row.zero))
-    row.terms = digest
-    row.quantity = c.quantity
-    row.price = c.price
+    row = labels_add(&s.labels, s.look.label_tag)
+    write_past(row, label.head)
+    write_past(row + 1, label.tail)
+    write_past(row + 2, c.account_id | head & <uint64_t>0xFFFF_0000_0000 | (head & <uint64_t>0xFFFF00) << 40)
+    write_past(row + 3, (head >> 24 & <uint64_t>0xFF) | <uint64_t>digest << 32)
+    write_past(row + 4, o.order_id)
+    write_past(row + 5, <uint64_t>c.quantity)
+    write_past(row + 6, <uint64_t>c.price)
+    write_past(row + 7, 0)
     return 0
 
 cdef inline uint16_t label_refusal(const State* s, const CommandRecord* c) noexcept nogil:

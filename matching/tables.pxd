@@ -160,8 +160,12 @@ cdef inline void index_remove(Index* x, uint32_t tag, uint32_t place) noexcept n
 
 # -- client order ids ----------------------------------------------------------------------------
 
+cdef struct LabelRow:  # a line of memory, written past the caches
+    ClientOrderIdRow row
+    uint64_t unused
+
 cdef struct Labels:
-    ClientOrderIdRow* rows  # from 1, in no order; forgotten only all at once
+    LabelRow* rows  # from 1, in no order; forgotten only all at once
     Pool pool  # of the rows
     Index places
     uint64_t seed
@@ -180,9 +184,9 @@ cdef inline uint32_t label_tag(
     return <uint32_t>(fold(mixed ^ account_id, t.seed ^ <uint64_t>0xE7037ED1A0B428DB) >> 32)
 
 cdef inline int labels_open(Labels* t, uint64_t places) except -1 nogil:
-    pool_open(&t.pool, sizeof(ClientOrderIdRow), places)
+    pool_open(&t.pool, sizeof(LabelRow), places)
     index_open(&t.places, INDEX_BITS_AT_FIRST)
-    t.rows = <ClientOrderIdRow*>t.pool.base
+    t.rows = <LabelRow*>t.pool.base
     # Clients choose labels, so they must not know where they fall: an address will do as a
     # seed, since the order of the table shows nowhere.
     t.seed = fold(<uint64_t><uintptr_t>t.rows, <uint64_t>0x9E3779B97F4A7C15)
@@ -199,7 +203,7 @@ cdef inline int labels_reindex(Labels* t) except -1 nogil:
     for row in range(1, t.pool.end):
         index_add(
             &t.places,
-            label_tag(t, t.rows[row].account_id, &t.rows[row].client_order_id),
+            label_tag(t, t.rows[row].row.account_id, &t.rows[row].row.client_order_id),
             row,
         )
     return 0
@@ -217,7 +221,7 @@ cdef inline ClientOrderIdRow* labels_find(
     cdef uint32_t place = index_next(&t.places, tag, &at)
     cdef ClientOrderIdRow* row
     while place:
-        row = &t.rows[place]
+        row = &t.rows[place].row
         if (
             row.account_id == account_id
             and row.client_order_id.head == label.head
@@ -230,19 +234,13 @@ cdef inline ClientOrderIdRow* labels_find(
     t.missed_count = t.places.count
     return NULL
 
-cdef inline ClientOrderIdRow* labels_add(
-    Labels* t, uint32_t account_id, const ClientOrderId* label, uint32_t tag
-) except NULL nogil:
-    # The label must be absent; the caller fills the rest of the row.
+cdef inline uint64_t* labels_add(Labels* t, uint32_t tag) except NULL nogil:
+    # The label must be absent; the caller writes the row.
     cdef uint32_t place = pool_next(&t.pool)
-    cdef ClientOrderIdRow* row = &t.rows[place]
     cdef Index* x = &t.places
-    prefetch(&t.rows[place + ROWS_AHEAD])
     if likely(t.missed_tag == tag and t.missed_count == x.count and x.count < x.room):
         x.slots[t.missed_at] = <uint64_t>tag << 32 | place
         x.count += 1
     else:
         index_add(x, tag, place)
-    row.account_id = account_id
-    row.client_order_id = label[0]
-    return row
+    return <uint64_t*>&t.rows[place]
