@@ -205,7 +205,7 @@ cdef void derive(Instrument* i) noexcept nogil:
     i.value_max = i.parameters[VALUE_MAX]
     i.maker_fee_bp = <int32_t>i.parameters[MAKER_FEE_BP]
     i.taker_fee_bp = <int32_t>i.parameters[TAKER_FEE_BP]
-    i.volatility_bp = <int32_t>i.parameters[VOLATILITY_BP]
+    i.has_volatility = i.parameters[VOLATILITY_BP] != 0
     i.resale = <int32_t>i.parameters[RESALE_NEXT_DAY]
     i.has_limits = i.parameters[COLLAR_BP] != 0 or i.parameters[HOLDING_MAX] != 0
     i.band_low = 0

@@ -33,24 +33,39 @@ cdef inline void look(
         look_up(s, &c[at], position | at, look_of(s, at))
     for at in range(index + LOOKS if index else 0, min(count, index + 2 * LOOKS)):
         look_at(s, &c[at], look_of(s, at))
-        look_at_holding(s, &c[at], look_of(s, at))
 
 cdef inline void look_far(
     State* s, const CommandRecord* c, uint32_t count, uint32_t index, uint64_t position
 ) noexcept nogil:
     # Before each command: each step for one further on than the step after it, so that what it
     # asked for has come.
-    cdef uint32_t at
-    for at in range(index + 5 * APART if index else 0, min(count, index + 5 * APART + 1)):
-        look_up(s, &c[at], position | at, look_of(s, at))
-    for at in range(index + 4 * APART if index else 0, min(count, index + 4 * APART + 1)):
-        look_at(s, &c[at], look_of(s, at))
-        look_at_far(s, &c[at])
-    for at in range(index + 3 * APART if index else 0, min(count, index + 3 * APART + 1)):
-        look_into(s, &c[at], look_of(s, at))
-    for at in range(index + 2 * APART if index else 0, min(count, index + 2 * APART + 1)):
+    cdef uint32_t at = index + 4 * APART
+    if unlikely(index == 0):
+        look_first(s, c, count, position)
+    if likely(at < count):
+        look_up_far(s, &c[at], position | at, look_of(s, at))
+    at = index + 3 * APART
+    if likely(at < count):
+        look_at_far(s, &c[at], look_of(s, at))
+    at = index + 2 * APART
+    if likely(at < count):
         look_behind(s, &c[at], look_of(s, at))
-    for at in range(index + APART if index else 0, min(count, index + APART + 1)):
+    at = index + APART
+    if likely(at < count):
+        look_beside(s, &c[at], look_of(s, at))
+
+cdef inline void look_first(
+    State* s, const CommandRecord* c, uint32_t count, uint64_t position
+) noexcept nogil:
+    # What would have been looked at before the commands in front, if there were any.
+    cdef uint32_t at
+    for at in range(min(count, 4 * APART)):
+        look_up_far(s, &c[at], position | at, look_of(s, at))
+    for at in range(min(count, 3 * APART)):
+        look_at_far(s, &c[at], look_of(s, at))
+    for at in range(min(count, 2 * APART)):
+        look_behind(s, &c[at], look_of(s, at))
+    for at in range(min(count, APART)):
         look_beside(s, &c[at], look_of(s, at))
 
 cdef inline Look* look_of(State* s, uint32_t index) noexcept nogil:
@@ -64,7 +79,6 @@ cdef inline void look_alone(State* s, const CommandRecord* c, uint64_t position)
     # Nothing is gained ahead of a single command.
     look_up(s, c, position, &s.looks[0])
     look_at(s, c, &s.looks[0])
-    look_at_holding(s, c, &s.looks[0])
 
 cdef inline void look_up(
     State* s, const CommandRecord* c, uint64_t position, Look* look
@@ -76,60 +90,48 @@ cdef inline void look_up(
     prefetch(&s.sessions[seat_of(c.session_id)])
     prefetch(&s.accounts[seat_of(c.account_id)])
     index_await(&s.order_places, tag_of(pick(c.kind == NEW_ORDER, position, c.order_id)))
-    prefetch(&s.instruments[c.instrument_id])
+
+cdef inline void look_up_far(
+    State* s, const CommandRecord* c, uint64_t position, Look* look
+) noexcept nogil:
+    # The instrument as well.
+    cdef const Instrument* i = s.instruments[c.instrument_id]
+    look_up(s, c, position, look)
+    prefetch(i)
+    prefetch(&i.sides[BUY])
+    prefetch(&i.sides[SELL])
 
 cdef inline void look_at(State* s, const CommandRecord* c, Look* look) noexcept nogil:
-    # What they will most likely answer.
+    # What they will most likely answer, and the holding, if it is among the first of its account.
     look.order = index_guess(&s.order_places, tag_of(c.order_id))
     await_resting(s, look.order)
+    look.holding = shelf_find(&s.accounts[seat_of(c.account_id)].shelf, c.instrument_id)
+    prefetch(&s.holdings[look.holding])
 
-cdef inline void look_at_holding(State* s, const CommandRecord* c, const Look* look) noexcept nogil:
-    # The holding, if it is among the first of the account.
-    cdef uint32_t holding = shelf_find(&s.accounts[seat_of(c.account_id)].shelf, c.instrument_id)
-    prefetch(&s.holdings[holding])
-
-cdef inline void look_at_far(State* s, const CommandRecord* c) noexcept nogil:
-    # The book, and the place of a new order when none was given back.
-    cdef const Instrument* i = s.instruments[c.instrument_id]
-    await_resting(s, s.order_pool.end + 5 * APART)
-    if likely(i != NULL):
-        prefetch(i)
-        prefetch(&i.volume)
-        prefetch(&i.sides[BUY])
-        prefetch(&i.sides[SELL])
-
-cdef inline void look_into(State* s, const CommandRecord* c, Look* look) noexcept nogil:
-    # The holding; the best of both sides and the ladder where it would rest, or all that the order
-    # it names touches.
+cdef inline void look_at_far(State* s, const CommandRecord* c, Look* look) noexcept nogil:
+    # The best of both sides as well, and the ladder where it would rest.
     cdef const Instrument* i = s.instruments[c.instrument_id]
     cdef uint8_t side = side_of(c)
-    look_at_holding(s, c, look)
+    look_at(s, c, look)
     look.best = 0
-    if c.kind == CANCEL_ORDER:
-        await_order(s, look.order)
-    elif likely(i != NULL):
-        await_node(s, &i.sides[side], key_of(i, side, c.price) & KEY_MAX)
+    if likely(i != NULL):
         look.best = i.sides[BUY + SELL - side].best
+        prefetch(&s.levels[look.best])
         prefetch(&s.levels[i.sides[side].best])
-    prefetch(&s.levels[look.best])
+        await_node(s, &i.sides[side], key_of(i, side, c.price) & KEY_MAX)
 
 cdef inline void look_behind(State* s, const CommandRecord* c, Look* look) noexcept nogil:
-    # The level where it would rest, and whom it would meet first; the ladder that an order which
-    # goes leaves.
-    cdef uint8_t side = side_of(c)
-    cdef const Order* o = &s.orders[look.order]
-    cdef Instrument* i
+    # The level where it would rest, and whom it would meet first; or all that an order which goes
+    # leaves.
+    cdef Instrument* i = s.instruments[c.instrument_id]
     look.level = 0
     if c.kind == CANCEL_ORDER:
-        i = s.instruments[o.instrument_id]
-        if likely(i != NULL):
-            await_node(s, &i.sides[o.side], key_of(i, o.side, o.price) & KEY_MAX)
-        return
-    i = s.instruments[c.instrument_id]
-    if likely(i != NULL):
-        look.level = ladder_find(s, &i.sides[side], key_of(i, side, c.price) & KEY_MAX)
+        look.best = 0
+        await_leaving(s, look.order)
+    elif likely(i != NULL):
+        look.level = ladder_find(s, &i.sides[side_of(c)], key_of(i, c.side, c.price) & KEY_MAX)
         prefetch(&s.levels[look.level])
-        look_for_trade(s, i, BUY + SELL - side, c.price, look)
+        look_for_trade(s, i, BUY + SELL - side_of(c), c.price, look)
 
 cdef inline void look_for_trade(
     State* s, const Instrument* i, uint8_t side, int64_t price, Look* look
@@ -137,6 +139,7 @@ cdef inline void look_for_trade(
     # Keeps the best level of that side only if it would be met.
     cdef const Level* best = &s.levels[look.best]
     if look.best and best.key <= key_of(i, side, price):
+        prefetch(&i.volume)
         await_resting(s, best.head)
         await_node(s, &i.sides[side], best.key)
     else:
@@ -144,9 +147,8 @@ cdef inline void look_for_trade(
 
 cdef inline void look_beside(State* s, const CommandRecord* c, const Look* look) noexcept nogil:
     # Who stands beside it: at its price, among the orders of its holding, or in its way.
-    cdef uint32_t holding = shelf_find(&s.accounts[seat_of(c.account_id)].shelf, c.instrument_id)
     prefetch(&s.links[s.levels[look.level].tail])
-    prefetch(&s.links[s.holdings[holding].orders])
+    prefetch(&s.links[s.holdings[look.holding].orders])
     if look.best:
         await_order(s, s.levels[look.best].head)
 
@@ -174,12 +176,26 @@ cdef inline void await_node(State* s, const BookSide* side, uint32_t key) noexce
 cdef inline void await_order(State* s, uint32_t place) noexcept nogil:
     # All that its end will touch. Its own memory should be there.
     cdef const Order* o = &s.orders[place]
-    cdef const Link* link = &s.links[place]
     index_await(&s.order_places, tag_of(o.order_id))
     prefetch(&s.accounts[o.account])
     prefetch(&s.holdings[o.holding])
     prefetch(&s.levels[o.level])
-    await_resting(s, link.next)
+    prefetch(&s.orders[s.links[place].next])
+    await_neighbours(s, place)
+
+cdef inline void await_leaving(State* s, uint32_t place) noexcept nogil:
+    # The same of one that its account cancels.
+    cdef const Order* o = &s.orders[place]
+    cdef const Instrument* i = s.instruments[o.instrument_id]
+    prefetch(&s.holdings[o.holding])
+    prefetch(&s.levels[o.level])
+    await_neighbours(s, place)
+    if likely(i != NULL):
+        await_node(s, &i.sides[o.side], key_of(i, o.side, o.price) & KEY_MAX)
+
+cdef inline void await_neighbours(State* s, uint32_t place) noexcept nogil:
+    cdef const Link* link = &s.links[place]
+    prefetch(&s.links[link.next])
     prefetch(&s.links[link.previous])
     prefetch(&s.links[link.own_next])
     prefetch(&s.links[link.own_previous])

@@ -278,7 +278,9 @@ cdef inline int accept(
     o.leaves = o.size.quantity = c.quantity
     o.size.uncharged = o.charged = 0
     o.account = account
-    o.holding = holding_find(s, account, c.instrument_id)
+    o.holding = s.look.holding
+    if unlikely(o.holding == 0 or s.holdings[o.holding].account != account):
+        o.holding = holding_find(s, account, c.instrument_id)
     (<uint64_t*>&o.queue)[0] = (
         (<const uint64_t*>c)[0] & OF_AN_EVENT | queue_for(i, c)
         | <uint64_t>asked.instructions << INSTRUCTIONS_SHIFT

@@ -16,7 +16,7 @@ from matching.layout cimport (
 )
 from matching.memory cimport (
     Pool,
-    likely, pick_place, pool_empty, pool_next, seat_after, seat_of, seat_take, unlikely,
+    likely, pick_place, pool_empty, pool_next, prefetch, seat_after, seat_of, seat_take, unlikely,
 )
 from matching.tables cimport (
     Index, Labels,
@@ -31,6 +31,7 @@ cdef enum:
     LEAVES = 8
     BRANCHES = 6
     LOOKS = 4  # commands that are looked at together, when nothing is far
+    ORDERS_AHEAD = 8  # places that are fetched before their turn
     APART = 2  # commands from one step of looking far to the next
     LOOKS_KEPT = 16  # enough for both
     NEAR = 32768  # orders, accounts and holdings that stay near a processor of today
@@ -149,7 +150,7 @@ cdef struct Auction:  # of sealed bids; its offer is an order
 cdef struct Instrument:
     uint16_t instrument_id
     uint8_t phase
-    uint8_t change_to  # the Phase that a pending change leads to
+    uint8_t has_volatility  # a call when prices move too far
     uint8_t has_steps  # of the tick table
     uint8_t is_listed  # by POLICY
     uint8_t has_stops  # or had them, when they were last asked for
@@ -167,8 +168,8 @@ cdef struct Instrument:
     int64_t last_price
     int32_t maker_fee_bp
     int32_t taker_fee_bp
-    int32_t volatility_bp
     int32_t resale
+    uint8_t change_to  # the Phase that a pending change leads to
     uint64_t unused[3]
     BookSide sides[SIDES + 1]
     int64_t parameters[PARAMETERS + 1]  # by Parameter; place 0 is free
@@ -214,10 +215,12 @@ cdef struct Session:
     uint32_t session_id
 
 cdef struct Look:  # what a command will need, or so it seems; 0 = not found
+    uint32_t label_tag
     uint32_t order
+    uint32_t holding
     uint32_t level
     uint32_t best  # level of the other side
-    uint32_t label_tag
+    uint32_t unused[3]
 
 cdef struct State:
     int64_t next_offset
@@ -296,6 +299,8 @@ cdef inline uint32_t order_new(State* s) except 0 nogil:
     else:
         place = pool_next(&s.order_pool)
         pool_next(&s.link_pool)
+        prefetch(&s.orders[place + ORDERS_AHEAD])
+        prefetch(&s.links[place + ORDERS_AHEAD])
     s.orders_count += 1
     return place
 

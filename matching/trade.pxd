@@ -45,7 +45,7 @@ cdef inline int trade(State* s, Instrument* i, uint32_t own, int64_t minimum) ex
     cdef uint64_t order_id
     if unlikely(i.phase != CONTINUOUS or i.is_listed):
         return rest(s, i, own)
-    if unlikely(i.volatility_bp != 0):
+    if unlikely(i.has_volatility):
         limit = reach(s, i, taker.side, whole)
     if taker.time_in_force == FOK and not is_fillable(s, others, limit, taker, taker.leaves):
         return end_unseen(s, i, own, FILL_OR_KILL_UNFILLED)
