@@ -37,8 +37,8 @@ from matching.state cimport (
     order_new, participant_add, session_add, session_after, terms_new,
 )
 from matching.tables cimport (
-    INDEX_BITS_AT_FIRST,
-    index_bits, index_close, index_empty, index_open, index_reserve,
+    ROOM_AT_FIRST,
+    index_close, index_empty, index_open, index_reserve,
     labels_close, labels_count, labels_open, labels_reindex, labels_reserve,
 )
 
@@ -56,11 +56,11 @@ cdef enum:
 cdef int state_open(State* s, object limits) except -1:
     memset(s, 0, sizeof(State))
     read_limits(s, limits)
-    index_open(&s.order_places, INDEX_BITS_AT_FIRST)
-    index_open(&s.account_places, INDEX_BITS_AT_FIRST)
-    index_open(&s.holding_places, INDEX_BITS_AT_FIRST)
-    index_open(&s.session_places, INDEX_BITS_AT_FIRST)
-    index_open(&s.participant_places, INDEX_BITS_AT_FIRST)
+    index_open(&s.order_places, ROOM_AT_FIRST)
+    index_open(&s.account_places, ROOM_AT_FIRST)
+    index_open(&s.holding_places, ROOM_AT_FIRST)
+    index_open(&s.session_places, ROOM_AT_FIRST)
+    index_open(&s.participant_places, ROOM_AT_FIRST)
     labels_open(&s.labels, s.client_order_ids_max)
     s.instruments = <Instrument**>calloc(INSTRUMENTS, sizeof(Instrument*))
     s.instrument_ids = <uint16_t*>calloc(INSTRUMENTS, sizeof(uint16_t))
@@ -493,7 +493,7 @@ cdef int load_orders(State* s, bytes rows, bytes terms) except -1:
     cdef Instrument* i
     cdef uint32_t place
     cdef Order* o
-    index_empty(&s.order_places, index_bits(len(rows) // sizeof(OrderRow)))
+    index_empty(&s.order_places, len(rows) // sizeof(OrderRow))
     for at in range(len(rows) // sizeof(OrderRow)):
         place = order_new(s)
         o = &s.orders[place]

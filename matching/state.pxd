@@ -19,8 +19,8 @@ from matching.memory cimport (
     likely, pick_place, pool_empty, pool_next, prefetch, seat_after, seat_of, seat_take, unlikely,
 )
 from matching.tables cimport (
-    Index, Labels,
-    index_add, index_begin, index_bits, index_empty, index_next, tag_of,
+    Index, Labels, Probe,
+    index_add, index_emptied, index_first, index_next, tag_of,
 )
 
 cdef enum:
@@ -356,7 +356,7 @@ cdef inline int books_emptied(State* s) except -1 nogil:
     pool_empty(&s.link_pool, s.orders_reserved)
     pool_empty(&s.level_pool, s.orders_reserved // ORDERS_OF_LEVEL)
     pool_empty(&s.node_pool, s.orders_reserved // ORDERS_OF_NODE)
-    index_empty(&s.order_places, index_bits(s.orders_reserved))
+    index_emptied(&s.order_places, s.orders_reserved)
     s.orders_free = s.levels_free = s.nodes_free = 0
     return 0
 
@@ -364,22 +364,21 @@ cdef inline int books_emptied(State* s) except -1 nogil:
 
 cdef inline uint32_t order_find(const State* s, uint64_t order_id) noexcept nogil:
     cdef uint32_t tag = tag_of(order_id)
-    cdef uint64_t at = index_begin(&s.order_places, tag)
-    cdef uint32_t place = index_next(&s.order_places, tag, &at)
+    cdef Probe probe
+    cdef uint32_t place = index_first(&s.order_places, tag, &probe)
     while place and s.orders[place].order_id != order_id:
-        place = index_next(&s.order_places, tag, &at)
+        place = index_next(&s.order_places, tag, &probe)
     return place
 
 cdef inline uint32_t account_find(const State* s, uint32_t account_id) noexcept nogil:
     cdef uint32_t place = seat_of(account_id), tag
-    cdef uint64_t at
+    cdef Probe probe
     if likely(s.accounts[place].account_id == account_id and place != 0):
         return place
     tag = tag_of(account_id)
-    at = index_begin(&s.account_places, tag)
-    place = index_next(&s.account_places, tag, &at)
+    place = index_first(&s.account_places, tag, &probe)
     while place and s.accounts[place].account_id != account_id:
-        place = index_next(&s.account_places, tag, &at)
+        place = index_next(&s.account_places, tag, &probe)
     return place
 
 cdef inline uint32_t account_after(const State* s, uint32_t place) noexcept nogil:
@@ -408,10 +407,10 @@ cdef inline uint32_t account_add(
 cdef inline uint32_t participant_find(const State* s, uint64_t participant) noexcept nogil:
     # The controls of its accounts together, 0 when nothing was ever set.
     cdef uint32_t tag = tag_of(participant)
-    cdef uint64_t at = index_begin(&s.participant_places, tag)
-    cdef uint32_t place = index_next(&s.participant_places, tag, &at)
+    cdef Probe probe
+    cdef uint32_t place = index_first(&s.participant_places, tag, &probe)
     while place and s.controls[place].participant != participant:
-        place = index_next(&s.participant_places, tag, &at)
+        place = index_next(&s.participant_places, tag, &probe)
     return place
 
 cdef inline uint32_t participant_add(State* s, uint64_t participant) except 0 nogil:
@@ -423,14 +422,13 @@ cdef inline uint32_t participant_add(State* s, uint64_t participant) except 0 no
 
 cdef inline uint32_t session_find(const State* s, uint32_t session_id) noexcept nogil:
     cdef uint32_t place = seat_of(session_id), tag
-    cdef uint64_t at
+    cdef Probe probe
     if likely(s.sessions[place].session_id == session_id and place != 0):
         return place
     tag = tag_of(session_id)
-    at = index_begin(&s.session_places, tag)
-    place = index_next(&s.session_places, tag, &at)
+    place = index_first(&s.session_places, tag, &probe)
     while place and s.sessions[place].session_id != session_id:
-        place = index_next(&s.session_places, tag, &at)
+        place = index_next(&s.session_places, tag, &probe)
     return place
 
 cdef inline uint32_t session_after(const State* s, uint32_t place) noexcept nogil:
@@ -459,16 +457,15 @@ cdef inline uint32_t holding_find(
     const State* s, uint32_t account, uint16_t instrument_id
 ) noexcept nogil:
     cdef uint32_t tag, place = shelf_find(&s.accounts[account].shelf, instrument_id)
-    cdef uint64_t at
+    cdef Probe probe
     if likely(place != 0):
         return place
     tag = tag_of(holding_key(account, instrument_id))
-    at = index_begin(&s.holding_places, tag)
-    place = index_next(&s.holding_places, tag, &at)
+    place = index_first(&s.holding_places, tag, &probe)
     while place and (
         s.holdings[place].account != account or s.holdings[place].instrument_id != instrument_id
     ):
-        place = index_next(&s.holding_places, tag, &at)
+        place = index_next(&s.holding_places, tag, &probe)
     return place
 
 cdef inline uint32_t holding_of(

@@ -1,10 +1,11 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True
-"""Hash tables of the compiled engine: open addressing, no Python object, no scan.
+"""Hash tables of the compiled engine: no Python object, no scan, mostly one line of memory.
 
-An `Index` finds places of a pool: a slot is 32 bits of the key's hash, the tag, and the place; the
-key itself stands in the pool only, and the caller compares it. `Labels` holds what is remembered
-under a client order id; its rows are those of the snapshot. No table has an order that anyone can
-see.
+An `Index` finds places of a pool. It is made of buckets, each a line of memory with seven places
+and the tags that lead to them, 32 bits of the hash of a key; the key itself stands in the pool only,
+and the caller compares it. What a full bucket would have held is in the next one that has room, and
+each that was passed counts it. `Labels` holds what is remembered under a client order id. No table
+has an order that anyone can see.
 """
 
 from libc.stdint cimport uint32_t, uint64_t, uintptr_t
@@ -12,7 +13,7 @@ from libc.stdint cimport uint32_t, uint64_t, uintptr_t
 from matching.layout cimport ClientOrderId
 from matching.memory cimport (
     HUGE_PAGE,
-    Pool, likely, pick, pool_close, pool_next, pool_open, pool_reserve, prefetch,
+    Pool, likely, pool_close, pool_next, pool_open, pool_reserve, prefetch,
     raise_memory_error, release, reserve, take, touch, unlikely,
 )
 from matching.snapshot cimport ClientOrderIdRow
@@ -20,107 +21,147 @@ from matching.snapshot cimport ClientOrderIdRow
 cdef extern from *:
     """
     #include <stdint.h>
+    #ifdef __SSE2__
+    #include <emmintrin.h>
+    #endif
     static inline uint64_t fold(uint64_t a, uint64_t b) {
         unsigned __int128 product = (unsigned __int128)a * b;
         return (uint64_t)product ^ (uint64_t)(product >> 64);
     }
+    typedef struct {  /* a line of memory */
+        uint32_t tags[7];  /* 0 = free */
+        uint32_t passed;  /* places behind it that belong here or in front */
+        uint32_t places[8];  /* the last is nobody */
+    } cx_bucket;
+    static inline uint32_t cx_tagged(const cx_bucket *bucket, uint32_t tag) {
+        /* A bit for each place which has the tag; with 0, for each free one. */
+    #ifdef __SSE2__
+        const __m128i same = _mm_set1_epi32((int)tag);
+        const __m128i low = _mm_loadu_si128((const __m128i *)bucket->tags);
+        const __m128i high = _mm_loadu_si128((const __m128i *)(bucket->tags + 3));
+        return (uint32_t)_mm_movemask_ps(_mm_castsi128_ps(_mm_cmpeq_epi32(low, same)))
+            | (uint32_t)_mm_movemask_ps(_mm_castsi128_ps(_mm_cmpeq_epi32(high, same))) << 3;
+    #else
+        uint32_t found = 0;
+        for (int at = 0; at < 7; at++)
+            found |= (uint32_t)(bucket->tags[at] == tag) << at;
+        return found;
+    #endif
+    }
+    static inline uint32_t cx_lowest(uint32_t word) { return (uint32_t)__builtin_ctz(word); }
     """
     uint64_t fold(uint64_t a, uint64_t b) noexcept nogil
+    ctypedef struct Bucket "cx_bucket":
+        uint32_t* tags
+        uint32_t passed
+        uint32_t* places
+    uint32_t tagged "cx_tagged"(const Bucket* bucket, uint32_t tag) noexcept nogil
+    uint32_t lowest "cx_lowest"(uint32_t word) noexcept nogil
 
 cdef enum:
-    INDEX_BITS_AT_FIRST = 10
-    SMALL_BITS = 16  # of an index that stays near
-    ROWS_AHEAD = 16  # that are fetched before their turn
+    PLACES_OF_BUCKET = 7
+    FILLED = 4  # of them on average, before an index grows
+    NOBODY = 1 << PLACES_OF_BUCKET  # the bit of the place that is none
+    ROOM_AT_FIRST = 256
 
 # -- places by key -------------------------------------------------------------------------------
 
 cdef struct Index:
-    uint64_t* slots  # tag << 32 | place; 0 = free
-    uint64_t mask
+    Bucket* buckets
+    uint64_t size  # buckets
     uint64_t count
     uint64_t room  # for so many, before it grows
-    int shift  # of a tag, to where its search begins
+
+cdef struct Probe:  # a search
+    Bucket* bucket
+    uint32_t found  # places there that were not asked for yet
 
 cdef inline uint32_t tag_of(uint64_t key) noexcept nogil:
-    return <uint32_t>((key * <uint64_t>0x9E3779B97F4A7C15) >> 32)
+    return <uint32_t>((key * <uint64_t>0x9E3779B97F4A7C15) >> 32) | 1
 
-cdef inline uint64_t index_room(int bits) noexcept nogil:
-    # A quarter of a small one, so that nearly every search ends at its first slot; half of others.
-    return (<uint64_t>1 << bits) >> (2 if bits <= SMALL_BITS else 1)
+cdef inline uint64_t index_room(uint64_t count) noexcept nogil:
+    # Of an index that as many places do not make grow.
+    return (max(count, <uint64_t>ROOM_AT_FIRST) // FILLED + 1) * FILLED
 
-cdef inline int index_open(Index* x, int bits) except -1 nogil:
-    cdef size_t size = sizeof(uint64_t) << bits
-    x.slots = <uint64_t*>reserve(size)
-    if x.slots == NULL or take(<char*>x.slots, size, 0 if size >= HUGE_PAGE else size):
-        return raise_memory_error()
-    x.mask = (<uint64_t>1 << bits) - 1
+cdef inline int index_open(Index* x, uint64_t room) except -1 nogil:
+    cdef size_t size
+    x.room = index_room(room)
+    x.size = x.room // FILLED
     x.count = 0
-    x.room = index_room(bits)
-    x.shift = 32 - bits
+    size = x.size * sizeof(Bucket)
+    x.buckets = <Bucket*>reserve(size)
+    if x.buckets == NULL or take(<char*>x.buckets, size, 0 if size >= HUGE_PAGE else size):
+        return raise_memory_error()
     return 0
 
 cdef inline void index_close(Index* x) noexcept nogil:
-    release(<char*>x.slots, (x.mask + 1) * sizeof(uint64_t))
+    release(<char*>x.buckets, x.size * sizeof(Bucket))
 
-cdef inline int index_empty(Index* x, int bits) except -1 nogil:
+cdef inline int index_empty(Index* x, uint64_t room) except -1 nogil:
     index_close(x)
-    x.slots = NULL
-    return index_open(x, bits)
+    x.buckets = NULL
+    return index_open(x, room)
 
-cdef inline int index_bits(uint64_t count) noexcept nogil:
-    # Of an index that as many places do not make grow.
-    cdef int bits = INDEX_BITS_AT_FIRST
-    while index_room(bits) < count:
-        bits += 1
-    return bits
+cdef inline Bucket* index_home(const Index* x, uint32_t tag) noexcept nogil:
+    # Where a search for the tag begins.
+    return &x.buckets[tag * x.size >> 32]
+
+cdef inline Bucket* index_behind(const Index* x, Bucket* bucket) noexcept nogil:
+    bucket += 1
+    return x.buckets if unlikely(bucket == &x.buckets[x.size]) else bucket
 
 cdef inline void index_await(const Index* x, uint32_t tag) noexcept nogil:
-    # Has the slot fetched where a search for the tag will begin.
-    prefetch(&x.slots[tag >> x.shift])
+    # Has the bucket fetched where a search for the tag begins.
+    prefetch(index_home(x, tag))
 
-cdef inline uint64_t index_begin(const Index* x, uint32_t tag) noexcept nogil:
-    return tag >> x.shift
+cdef inline uint32_t index_first(const Index* x, uint32_t tag, Probe* probe) noexcept nogil:
+    # A place with the tag, whose key is most likely the one; 0 when there is none.
+    probe.bucket = index_home(x, tag)
+    probe.found = tagged(probe.bucket, tag)
+    return index_next(x, tag, probe)
 
-cdef inline uint32_t index_next(const Index* x, uint32_t tag, uint64_t* at) noexcept nogil:
-    # The next place with the tag, whose key is most likely the one; 0 when there is none.
-    cdef uint64_t slot = x.slots[at[0]]
-    while slot:
-        at[0] = (at[0] + 1) & x.mask
-        if slot >> 32 == tag:
-            return <uint32_t>slot
-        slot = x.slots[at[0]]
-    return 0
+cdef inline uint32_t index_next(const Index* x, uint32_t tag, Probe* probe) noexcept nogil:
+    # The next one.
+    cdef uint32_t at
+    while unlikely(probe.found == 0):
+        if likely(probe.bucket.passed == 0):
+            return 0
+        probe.bucket = index_behind(x, probe.bucket)
+        probe.found = tagged(probe.bucket, tag)
+    at = lowest(probe.found)
+    probe.found &= probe.found - 1
+    return probe.bucket.places[at]
 
 cdef inline uint32_t index_guess(const Index* x, uint32_t tag) noexcept nogil:
-    # The place which the tag most likely stands for: the caller looks at its key. Two slots and no
-    # branch, because this is asked ahead of time.
-    cdef uint64_t at = index_begin(x, tag)
-    cdef uint64_t first = x.slots[at], second = x.slots[(at + 1) & x.mask]
-    return <uint32_t>pick(<uint32_t>(first >> 32) == tag, first, second)
+    # The place which the tag most likely stands for: the caller looks at its key. Only its own
+    # bucket and no branch, because this is asked ahead of time.
+    cdef const Bucket* bucket = index_home(x, tag)
+    return bucket.places[lowest(tagged(bucket, tag) | NOBODY)]
 
-cdef inline void index_place(Index* x, uint64_t slot) noexcept nogil:
-    cdef uint64_t at = index_begin(x, <uint32_t>(slot >> 32))
-    while x.slots[at] != 0:
-        at = (at + 1) & x.mask
-    x.slots[at] = slot
+cdef inline void index_place(Index* x, uint32_t tag, uint32_t place) noexcept nogil:
+    cdef Bucket* bucket = index_home(x, tag)
+    cdef uint32_t free = tagged(bucket, 0), at
+    while unlikely(free == 0):
+        bucket.passed += 1
+        bucket = index_behind(x, bucket)
+        free = tagged(bucket, 0)
+    at = lowest(free)
+    bucket.tags[at] = tag
+    bucket.places[at] = place
     x.count += 1
 
-cdef inline int index_grow(Index* x) except -1 nogil:
-    # Slots stand in order of their tags, so both tables are passed from one end to the other.
-    return index_widen(x, 33 - x.shift)
-
-cdef inline int index_widen(Index* x, int bits) except -1 nogil:
+cdef inline int index_widen(Index* x, uint64_t room) except -1 nogil:
+    # Buckets stand in order of their tags, so both tables are passed from one end to the other.
     cdef Index wider
-    cdef uint64_t full[64]
-    cdef uint64_t at, some = 0, place
-    index_open(&wider, bits)
-    for at in range(x.mask + 1):
-        full[some] = x.slots[at]
-        some += x.slots[at] != 0
-        if some == 64 or at == x.mask:
-            for place in range(some):
-                index_place(&wider, full[place])
-            some = 0
+    cdef const Bucket* bucket
+    cdef uint64_t at
+    cdef int nth
+    index_open(&wider, room)
+    for at in range(x.size):
+        bucket = &x.buckets[at]
+        for nth in range(PLACES_OF_BUCKET):
+            if bucket.tags[nth]:
+                index_place(&wider, bucket.tags[nth], bucket.places[nth])
     index_close(x)
     x[0] = wider
     return 0
@@ -128,34 +169,34 @@ cdef inline int index_widen(Index* x, int bits) except -1 nogil:
 cdef inline int index_reserve(Index* x, uint64_t count) except -1 nogil:
     # Room for as many, and the memory for it now.
     if count > x.room:
-        index_widen(x, index_bits(count))
-    touch(<char*>x.slots, (x.mask + 1) * sizeof(uint64_t))
+        index_widen(x, count)
+    touch(<char*>x.buckets, x.size * sizeof(Bucket))
     return 0
+
+cdef inline int index_emptied(Index* x, uint64_t reserved) except -1 nogil:
+    # Nothing is in it any more: what it has beyond the room that was reserved goes back.
+    if x.room > index_room(reserved):
+        index_empty(x, reserved)
+    return index_reserve(x, reserved) if reserved else 0
 
 cdef inline int index_add(Index* x, uint32_t tag, uint32_t place) except -1 nogil:
     # The place must be absent.
     if unlikely(x.count == x.room):
-        index_grow(x)
-    index_place(x, <uint64_t>tag << 32 | place)
+        index_widen(x, 2 * x.room)
+    index_place(x, tag, place)
     return 0
 
 cdef inline void index_remove(Index* x, uint32_t tag, uint32_t place) noexcept nogil:
-    # Backward shift: what follows moves up, so there are no tombstones to pass. The place must
-    # be there.
-    cdef uint64_t slot = <uint64_t>tag << 32 | place
-    cdef uint64_t gap = index_begin(x, tag), at
-    while x.slots[gap] != slot:
-        gap = (gap + 1) & x.mask
-    at = gap
-    while True:
-        at = (at + 1) & x.mask
-        slot = x.slots[at]
-        if slot == 0:
-            break
-        if ((at - (slot >> 32 >> x.shift)) & x.mask) >= ((at - gap) & x.mask):
-            x.slots[gap] = slot
-            gap = at
-    x.slots[gap] = 0
+    # The place must be there.
+    cdef Bucket* bucket = index_home(x, tag)
+    cdef uint32_t found = tagged(bucket, tag)
+    while unlikely(bucket.places[lowest(found | NOBODY)] != place):
+        found &= found - 1
+        if found == 0:
+            bucket.passed -= 1
+            bucket = index_behind(x, bucket)
+            found = tagged(bucket, tag)
+    bucket.tags[lowest(found)] = 0
     x.count -= 1
 
 # -- client order ids ----------------------------------------------------------------------------
@@ -169,9 +210,6 @@ cdef struct Labels:
     Pool pool  # of the rows
     Index places
     uint64_t seed
-    uint64_t missed_at  # where the last search that found nothing ended, for which tag, and when
-    uint64_t missed_count
-    uint32_t missed_tag
     uint64_t reserved  # rows that memory was taken for
 
 cdef inline uint64_t labels_count(const Labels* t) noexcept nogil:
@@ -181,11 +219,11 @@ cdef inline uint32_t label_tag(
     const Labels* t, uint32_t account_id, const ClientOrderId* label
 ) noexcept nogil:
     cdef uint64_t mixed = fold(label.head ^ t.seed, label.tail ^ <uint64_t>0xA0761D6478BD642F)
-    return <uint32_t>(fold(mixed ^ account_id, t.seed ^ <uint64_t>0xE7037ED1A0B428DB) >> 32)
+    return <uint32_t>(fold(mixed ^ account_id, t.seed ^ <uint64_t>0xE7037ED1A0B428DB) >> 32) | 1
 
 cdef inline int labels_open(Labels* t, uint64_t places) except -1 nogil:
     pool_open(&t.pool, sizeof(LabelRow), places)
-    index_open(&t.places, INDEX_BITS_AT_FIRST)
+    index_open(&t.places, ROOM_AT_FIRST)
     t.rows = <LabelRow*>t.pool.base
     # Clients choose labels, so they must not know where they fall: an address will do as a
     # seed, since the order of the table shows nowhere.
@@ -198,8 +236,7 @@ cdef inline void labels_close(Labels* t) noexcept nogil:
 
 cdef inline int labels_reindex(Labels* t) except -1 nogil:
     cdef uint32_t row
-    index_empty(&t.places, index_bits(max(labels_count(t), t.reserved)))
-    t.missed_count = 0
+    index_empty(&t.places, max(labels_count(t), t.reserved))
     for row in range(1, t.pool.end):
         index_add(
             &t.places,
@@ -217,8 +254,8 @@ cdef inline int labels_reserve(Labels* t, uint64_t count) except -1 nogil:
 cdef inline ClientOrderIdRow* labels_find(
     Labels* t, uint32_t account_id, const ClientOrderId* label, uint32_t tag
 ) noexcept nogil:
-    cdef uint64_t at = index_begin(&t.places, tag)
-    cdef uint32_t place = index_next(&t.places, tag, &at)
+    cdef Probe probe
+    cdef uint32_t place = index_first(&t.places, tag, &probe)
     cdef ClientOrderIdRow* row
     while place:
         row = &t.rows[place].row
@@ -228,19 +265,11 @@ cdef inline ClientOrderIdRow* labels_find(
             and row.client_order_id.tail == label.tail
         ):
             return row
-        place = index_next(&t.places, tag, &at)
-    t.missed_at = at
-    t.missed_tag = tag
-    t.missed_count = t.places.count
+        place = index_next(&t.places, tag, &probe)
     return NULL
 
 cdef inline uint64_t* labels_add(Labels* t, uint32_t tag) except NULL nogil:
     # The label must be absent; the caller writes the row.
     cdef uint32_t place = pool_next(&t.pool)
-    cdef Index* x = &t.places
-    if likely(t.missed_tag == tag and t.missed_count == x.count and x.count < x.room):
-        x.slots[t.missed_at] = <uint64_t>tag << 32 | place
-        x.count += 1
-    else:
-        index_add(x, tag, place)
+    index_add(&t.places, tag, place)
     return <uint64_t*>&t.rows[place]
