@@ -15,7 +15,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.object cimport PyObject
 
 from matching.administration cimport administer
-from matching.ahead cimport is_far, look, look_alone, look_of
+from matching.ahead cimport is_far, look, look_alone, look_at, look_of, look_up
 from matching.auctions cimport (
     auction_bid, auction_cancel, auction_clear, auction_open, is_irrevocable, replaced_bid_refusal,
 )
@@ -719,10 +719,9 @@ cdef class Engine:
         return self.answer
 
     def apply_one(
-        self, int64_t append_ns, uint8_t kind, uint32_t account_id, uint16_t instrument_id=0,
-        uint8_t side=0, uint8_t order_type=0, uint8_t time_in_force=0, int64_t quantity=0,
-        int64_t price=0, uint64_t order_id=0, uint32_t session_id=0, int64_t ref=0,
-        bytes client_order_id=b"",
+        self, append_ns, uint8_t kind, uint32_t account_id, uint16_t instrument_id=0,
+        side=0, order_type=0, time_in_force=0, quantity=0, price=0, uint64_t order_id=0,
+        uint32_t session_id=0, ref=0, bytes client_order_id=b"",
     ):
         """Apply one command as the next record: the first reason refused and the taker's fills.
 
@@ -730,29 +729,32 @@ cdef class Engine:
         order has the id `next_offset << INDEX_BITS`, as `next_offset` was before. O(log(levels) +
         fills); ValueError if the label is longer than 16 bytes.
         """
+        cdef State* s = &self.state
         cdef CommandRecord c
+        cdef uint64_t position = <uint64_t>s.next_offset << INDEX_BITS
         if len(client_order_id) > <Py_ssize_t>sizeof(ClientOrderId):
             raise ValueError("a client order id has at most 16 bytes")
         c.client_order_id.head = c.client_order_id.tail = 0
         memcpy(&c.client_order_id, PyBytes_AS_STRING(client_order_id), len(client_order_id))
         c.kind = kind
-        c.side = side
-        c.order_type = order_type
-        c.time_in_force = time_in_force
         c.instrument_id = instrument_id
         c.valid_ms = 0
         c.account_id = account_id
         c.session_id = session_id
+        c.order_id = order_id
+        look_up(s, &c, position, look_of(s, 0))  # it comes while the rest is read
+        c.side = side
+        c.order_type = order_type
+        c.time_in_force = time_in_force
         c.ref = ref
         c.quantity = quantity
         c.price = price
-        c.order_id = order_id
+        look_at(s, &c, look_of(s, 0))
         self.begin_record(append_ns)
-        apply_commands(
-            &self.state, &c, 1, append_ns, <uint64_t>self.state.next_offset << INDEX_BITS
-        )
+        begin_commands(s)
+        apply_seen(s, &c, 1, 0, append_ns, position)
         self.end_record()
-        return answer_of(&self.state)
+        return answer_of(s)
 
     @property
     def said(self):
