@@ -97,9 +97,10 @@ cdef inline void look_up_far(
     # The instrument as well.
     cdef const Instrument* i = s.instruments[c.instrument_id]
     look_up(s, c, position, look)
-    prefetch(i)
-    prefetch(&i.sides[BUY])
-    prefetch(&i.sides[SELL])
+    if likely(i != NULL):
+        prefetch(i)
+        prefetch(&i.sides[BUY])
+        prefetch(&i.sides[SELL])
 
 cdef inline void look_at(State* s, const CommandRecord* c, Look* look) noexcept nogil:
     # What they will most likely answer, and the holding, if it is among the first of its account.

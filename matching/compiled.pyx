@@ -3,8 +3,8 @@
 """The fast body of the matching engine; `matching.reference` says the same for reading.
 
 One frame is one call without the GIL and without a Python object per order. Read `command` first
-(who is heard), then `new_order`, `cancel_order`, `replace_order`, and `trade` in `trade.pxd`. The
-state is in `state.pxd`, the book in `ladder.pxd`; other commands are in `quotes`, `mass`, `deals`,
+(who is heard), then `new_order`, `cancel_order`, and `trade` in `trade.pxd`. The state is in
+`state.pxd`, the book in `ladder.pxd`; other commands are in `replaces`, `quotes`, `mass`, `deals`,
 `auctions`, `calls` and `administration`.
 """
 
@@ -17,36 +17,34 @@ from cpython.object cimport PyObject
 from matching.administration cimport administer
 from matching.ahead cimport is_far, look, look_alone, look_at, look_of, look_up
 from matching.auctions cimport (
-    auction_bid, auction_cancel, auction_clear, auction_open, is_irrevocable, replaced_bid_refusal,
+    auction_bid, auction_cancel, auction_clear, auction_open, is_irrevocable,
 )
-from matching.calls cimport phase_refusal
 from matching.checks cimport (
     band_edge, is_plain_market, is_stop, plain_refusal, protected, protection_price, refusal,
 )
 from matching.deals cimport block_confirm, block_propose, pick_order
 from matching.events cimport (
-    INSTRUCTIONS_SHIFT, OF_AN_EVENT,
-    duplicate, emit, emit_answer, emit_order, events_begin, events_lend, reject,
+    INSTRUCTIONS_SHIFT, OF_AN_EVENT, duplicate, emit, emit_answer, emit_order, events_begin,
+    events_lend, reject,
 )
 from matching.holds cimport balance_of, hold_of, move_hold
 from matching.image cimport check, load, save, state_close, state_open, state_reserve
 from matching.labels cimport difference, label_refusal, remember, remembered
-from matching.ladder cimport book_take, end_resting
+from matching.ladder cimport end_resting
 from matching.layout cimport *
 from matching.limits cimport holding_refusal, sender_refusal
 from matching.mass cimport mass_cancel
 from matching.memory cimport likely, unlikely
 from matching.quotes cimport quote
+from matching.replaces cimport replace_order
 from matching.snapshot cimport ClientOrderIdRow
 from matching.state cimport (
-    LOOKS, NS_PER_MS, Asked, Instrument, Order, State,
-    account_find, holding_find, holding_of, order_find, order_free, order_new, session_add,
-    session_find,
+    LOOKS, NS_PER_MS, Asked, Instrument, Order, State, account_find, holding_find, holding_of,
+    order_free, order_named, order_new, session_add, session_find,
 )
 from matching.stops cimport heard
 from matching.terms cimport (
-    asked_refusal, instructions_refusal, is_same_place, price_behind, read_asked, say_terms,
-    set_terms, show_less,
+    asked_refusal, instructions_refusal, price_behind, read_asked, say_terms, set_terms,
 )
 from matching.trade cimport enter_order
 
@@ -372,95 +370,6 @@ cdef int cancel_dealt(
         return BID_IRREVOCABLE
     return end_resting(s, i, place, CANCELLED_BY_REQUEST)
 
-cdef int replace_order(State* s, uint32_t account, const CommandRecord* c) except -1 nogil:
-    cdef ClientOrderIdRow* known = remembered(s, c)
-    cdef uint32_t place
-    cdef Instrument* i
-    cdef Order changed
-    cdef int64_t executed, price = c.price, more
-    cdef uint16_t reason
-    cdef bint is_kept
-    cdef Asked asked = PLAIN
-    if unlikely(s.order_terms != NULL):
-        read_asked(s, 0, &asked)
-    if known != NULL and is_same_replace(c, known, asked.digest):
-        return duplicate(s, c, known.order_id)
-    place = order_named(s, c.order_id)
-    if place == 0 or s.orders[place].account != account:
-        return UNKNOWN_ORDER
-    changed = s.orders[place]
-    if unlikely(changed.queue == OFFERS):
-        return UNKNOWN_ORDER
-    asked.instructions = changed.instructions
-    if unlikely(changed.order_type == STOP and c.price != 0):
-        return MARKET_ORDER_HAS_PRICE
-    if likely(not asked.has_terms):
-        asked.stop_price = s.terms[changed.terms].stop_price
-    else:
-        reason = asked_refusal(s, changed.order_type, changed.time_in_force, &asked)
-        if reason:
-            return reason
-    if known != NULL:
-        return reused_by_replace(c, known)
-    reason = sender_refusal(s, account)
-    if reason:
-        return reason
-    executed = changed.size.quantity - changed.leaves
-    i = s.instruments[changed.instrument_id]
-    if unlikely(changed.order_type == STOP):
-        price = protected(i, changed.side, asked.stop_price)
-    elif unlikely(changed.instructions & POST_ONLY_REPRICE):
-        price = price_behind(s, i, changed.side, price)
-    reason = replace_refusal(s, i, c, &changed, price, executed, &asked)
-    if not reason:
-        reason = holding_refusal(s, i, account, changed.side, c.quantity - changed.size.quantity)
-    if reason:
-        return reason
-    is_kept = (
-        price == changed.price
-        and c.quantity < changed.size.quantity
-        and (not asked.has_terms or is_same_place(s, &changed, &asked))
-    )
-    more = -hold_of(&changed, i.fee_bp_max)
-    changed.price = <int32_t>price
-    changed.size.quantity = c.quantity
-    changed.leaves = c.quantity - executed
-    more += hold_of(&changed, i.fee_bp_max)
-    if more > balance_of(s, &changed).available:
-        return INSUFFICIENT_CASH if changed.side == BUY else INSUFFICIENT_UNITS
-    move_hold(s, &changed, more, changed.leaves - s.orders[place].leaves)
-    if c.client_order_id.head or c.client_order_id.tail:
-        s.links[place].client_order_id = c.client_order_id
-    remember(s, c, &changed, asked.digest)
-    return put_changed(s, i, place, &changed, &asked, is_kept)
-
-cdef int put_changed(
-    State* s, Instrument* i, uint32_t place, const Order* changed, const Asked* asked, bint is_kept
-) except -1 nogil:
-    # What was accepted stays where it stands, or enters anew.
-    cdef Order* o = &s.orders[place]
-    if is_kept:
-        s.levels[o.level].quantity += changed.leaves - o.leaves
-    else:
-        book_take(s, i, place)
-    o[0] = changed[0]
-    emit_order(s, REPLACED, o, NONE, hold_of(o, i.fee_bp_max), o.leaves).order_type = is_kept
-    if unlikely(asked.has_terms):
-        set_terms(s, o, asked)
-        say_terms(s, o, asked)
-    if not is_kept:
-        enter_order(s, i, place, asked.minimum)
-        return heard(s, i)
-    if unlikely(o.terms != 0):
-        show_less(s, o)
-    return 0
-
-cdef uint32_t order_named(const State* s, uint64_t order_id) noexcept nogil:
-    # That of the command at hand, or one its label stands for.
-    if likely(s.look.order != 0 and s.orders[s.look.order].order_id == order_id):
-        return s.look.order
-    return order_find(s, order_id)
-
 # -- checks, in order of Reason ------------------------------------------------------------------
 
 cdef uint16_t form_refusal(const CommandRecord* c) noexcept nogil:
@@ -484,20 +393,6 @@ cdef uint16_t form_refusal(const CommandRecord* c) noexcept nogil:
 
 cdef bint is_for_call(uint8_t time_in_force) noexcept nogil:
     return time_in_force == AT_THE_OPENING or time_in_force == AT_THE_CLOSE
-
-cdef uint16_t replace_refusal(
-    const State* s, const Instrument* i, const CommandRecord* c, const Order* o, int64_t price,
-    int64_t executed, const Asked* asked,
-) noexcept nogil:
-    # As of a new order; what only its own command may change, none.
-    cdef uint16_t reason
-    if unlikely(o.queue == BIDS):
-        return replaced_bid_refusal(s, i, c, o)
-    if unlikely(o.instructions & FROM_QUOTE or o.order_type == MARKET or o.queue == BLOCKS):
-        reason = phase_refusal(i.phase, o.time_in_force, False)
-        return reason if reason else NOT_ALLOWED_BY_POLICY
-    reason = refusal(s, i, c, o.side, o.order_type, o.time_in_force, price, executed, asked)
-    return reason if reason else label_refusal(s, c)
 
 cdef uint8_t queue_for(const Instrument* i, const CommandRecord* c) noexcept nogil:
     # Where a new order stands when it comes.
@@ -529,27 +424,6 @@ cdef int answer_known(
     asked.terms = digest
     reason = difference(known, &asked)
     return reason if reason else duplicate(s, c, known.order_id)
-
-cdef bint is_same_replace(
-    const CommandRecord* c, const ClientOrderIdRow* known, uint32_t digest
-) noexcept nogil:
-    return (
-        c.order_id == known.order_id
-        and c.quantity == known.quantity
-        and c.price == known.price
-        and digest == known.terms
-    )
-
-cdef uint16_t reused_by_replace(
-    const CommandRecord* c, const ClientOrderIdRow* known
-) noexcept nogil:
-    if c.order_id != known.order_id:
-        return CLIENT_ORDER_ID_REUSED_ORDER
-    if c.quantity != known.quantity:
-        return CLIENT_ORDER_ID_REUSED_QUANTITY
-    if c.price != known.price:
-        return CLIENT_ORDER_ID_REUSED_PRICE
-    return CLIENT_ORDER_ID_REUSED_TERMS
 
 # -- records -------------------------------------------------------------------------------------
 

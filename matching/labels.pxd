@@ -14,6 +14,11 @@ from matching.state cimport Order, State
 from matching.memory cimport write_past
 from matching.tables cimport labels_add, labels_count, labels_find
 
+cdef enum:  # wider than int, and so unsigned in C
+    OF_INSTRUMENT = 0xFFFF_0000_0000  # of the first eight bytes of an order
+    OF_SIDE_AND_TYPE = 0xFFFF00
+    OF_TIME_IN_FORCE = 0xFF
+
 cdef inline ClientOrderIdRow* remembered(State* s, const CommandRecord* c) noexcept nogil:
     cdef ClientOrderId label = c.client_order_id
     if not (label.head or label.tail):
@@ -24,15 +29,15 @@ cdef inline int remember(
     State* s, const CommandRecord* c, const Order* o, uint32_t digest
 ) except -1 nogil:
     cdef ClientOrderId label = c.client_order_id
-    cdef uint64_t* row
-    cdef uint64_t head = (<const uint64_t*>&o.queue)[0]
+    cdef uint64_t* row  # eight words, in the order of ClientOrderIdRow
+    cdef uint64_t head = (<const uint64_t*>&o.queue)[0]  # queue, side, order type and so on
     if not (label.head or label.tail):
         return 0
     row = labels_add(&s.labels, s.look.label_tag)
     write_past(row, label.head)
     write_past(row + 1, label.tail)
-    write_past(row + 2, c.account_id | head & <uint64_t>0xFFFF_0000_0000 | (head & <uint64_t>0xFFFF00) << 40)
-    write_past(row + 3, (head >> 24 & <uint64_t>0xFF) | <uint64_t>digest << 32)
+    write_past(row + 2, c.account_id | head & OF_INSTRUMENT | (head & OF_SIDE_AND_TYPE) << 40)
+    write_past(row + 3, head >> 24 & OF_TIME_IN_FORCE | <uint64_t>digest << 32)
     write_past(row + 4, o.order_id)
     write_past(row + 5, <uint64_t>c.quantity)
     write_past(row + 6, <uint64_t>c.price)

@@ -14,7 +14,8 @@ from matching.events cimport emit
 from matching.layout cimport *
 from matching.state cimport (
     Account, Holding, Instrument, State,
-    account_after, controls_of, holding_find, holding_of, holding_total, participant_add, participant_find,
+    account_after, controls_of, holding_find, holding_of, holding_total, participant_add,
+    participant_find,
 )
 
 cdef enum:

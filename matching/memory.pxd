@@ -15,6 +15,9 @@ cdef extern from *:
     #include <stdlib.h>
     #include <string.h>
     #include <sys/mman.h>
+    #ifdef __SSE2__
+    #include <emmintrin.h>
+    #endif
     #ifndef MAP_NORESERVE
     #define MAP_NORESERVE 0
     #endif
@@ -67,17 +70,17 @@ cdef extern from *:
             *page = *page;
     }
     static inline void cx_prefetch(const void *at) {
-        __builtin_prefetch(at, 0, 2);  /* into the second cache: the first takes 20 at once and drops others */
+        /* Into the second cache: the first waits for some twenty lines and drops the next. */
+        __builtin_prefetch(at, 0, 2);
         __asm__ volatile("");  /* else gcc drops calls of what does nothing but this */
     }
-    #ifdef __SSE2__
-    #include <emmintrin.h>
     static inline void cx_write_past(uint64_t *at, uint64_t word) {
+    #ifdef __SSE2__
         _mm_stream_si64((long long *)at, (long long)word);
-    }
     #else
-    static inline void cx_write_past(uint64_t *at, uint64_t word) { *at = word; }
+        *at = word;
     #endif
+    }
     static inline void cx_release(char *base, size_t size) {
         if (base != NULL)
             munmap(base, CX_WHOLE(size));
@@ -98,6 +101,7 @@ cdef extern from *:
     bint give_back "cx_give_back"(char* base, size_t size) noexcept nogil
     void touch "cx_touch"(char* at, size_t size) noexcept nogil
     void release "cx_release"(char* base, size_t size) noexcept nogil
+    # Past the caches: for whole lines that nobody will read soon.
     void write_past "cx_write_past"(uint64_t* at, uint64_t word) noexcept nogil
     void prefetch "cx_prefetch"(const void* at) noexcept nogil
 

@@ -130,7 +130,7 @@ cdef struct Node:  # of a ladder: 64 ways, on the last step to levels, else to n
 cdef struct BookSide:  # a line of memory
     uint32_t root
     uint32_t best  # level
-    uint32_t leaves[LEAVES]  # nodes of the last step, by the low bits of their prefix; 0 = not known
+    uint32_t leaves[LEAVES]  # nodes of the last step, by the low bits of their prefix, or 0
     uint32_t branches[BRANCHES]  # those of the last but one
 
 cdef struct CallPrice:  # at which price a call ends, or would end now
@@ -369,6 +369,12 @@ cdef inline uint32_t order_find(const State* s, uint64_t order_id) noexcept nogi
     while place and s.orders[place].order_id != order_id:
         place = index_next(&s.order_places, tag, &probe)
     return place
+
+cdef inline uint32_t order_named(const State* s, uint64_t order_id) noexcept nogil:
+    # That of the command at hand, or one its label stands for.
+    if likely(s.look.order != 0 and s.orders[s.look.order].order_id == order_id):
+        return s.look.order
+    return order_find(s, order_id)
 
 cdef inline uint32_t account_find(const State* s, uint32_t account_id) noexcept nogil:
     cdef uint32_t place = seat_of(account_id), tag

@@ -2,10 +2,10 @@
 """Hash tables of the compiled engine: no Python object, no scan, mostly one line of memory.
 
 An `Index` finds places of a pool. It is made of buckets, each a line of memory with seven places
-and the tags that lead to them, 32 bits of the hash of a key; the key itself stands in the pool only,
-and the caller compares it. What a full bucket would have held is in the next one that has room, and
-each that was passed counts it. `Labels` holds what is remembered under a client order id. No table
-has an order that anyone can see.
+and the tags that lead to them, 32 bits of the hash of a key; the key itself stands in the pool
+only, and the caller compares it. What a full bucket would have held is in the next one that has
+room, and each that was passed counts it. `Labels` holds what is remembered under a client order id.
+No table has an order that anyone can see.
 """
 
 from libc.stdint cimport uint32_t, uint64_t, uintptr_t
@@ -77,6 +77,7 @@ cdef struct Probe:  # a search
     uint32_t found  # places there that were not asked for yet
 
 cdef inline uint32_t tag_of(uint64_t key) noexcept nogil:
+    # Never 0, which is the tag of what is free.
     return <uint32_t>((key * <uint64_t>0x9E3779B97F4A7C15) >> 32) | 1
 
 cdef inline uint64_t index_room(uint64_t count) noexcept nogil:

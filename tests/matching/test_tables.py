@@ -1,4 +1,6 @@
-"""The inside of the compiled engine's tables: keys with one tag, and a book that becomes empty."""
+"""The inside of the compiled engine's tables: keys with one seat or one tag, full buckets, and a
+book that becomes empty.
+"""
 
 from __future__ import annotations
 
@@ -36,13 +38,14 @@ ASK = {
 }
 
 
+SEATS = 1 << 17
 APART, ORDERS_APART = 2_971_215_073, 317_360 << INDEX_BITS | 551
 """Keys this far apart often have one tag; nearer ones hardly ever have."""
 
 
 def tag_of(key: int) -> int:
     """As in `tables.pxd`."""
-    return (key * 0x9E3779B97F4A7C15 & 2**64 - 1) >> 32
+    return (key * 0x9E3779B97F4A7C15 & 2**64 - 1) >> 32 | 1
 
 
 def with_one_tag(first: Iterable[int], apart: int) -> tuple[int, int]:
@@ -58,37 +61,84 @@ def opened() -> tuple[Twin, Flow]:
     return twin, flow
 
 
-def test_accounts_and_sessions_with_one_tag() -> None:
+def used(account_id: int) -> list[bytes]:
+    """An account and its session, each command's number seen once, and one that comes again."""
+    named = {"account_id": account_id, "session_id": account_id}
+    return [
+        command(Command.ACCOUNT_OPEN, ref=1, order_id=7, **named),
+        command(Command.CASH_WITHDRAW, ref=1, quantity=1, **named),
+        command(Command.CASH_DEPOSIT, ref=2, quantity=7, **named),
+        command(Command.CASH_WITHDRAW, ref=3, quantity=7, **named),
+        command(Command.UNITS_DEPOSIT, ref=4, quantity=9, instrument_id=1, **named),
+        command(Command.NEW_ORDER, ref=5, **ASK | named),
+    ]
+
+
+@pytest.mark.parametrize(
+    "accounts",
+    [
+        (100, 100 + SEATS, 100 + 2 * SEATS),  # of one seat
+        (SEATS, 3 * SEATS, 2**32 - SEATS),  # of the seat that is nobody's
+        (SEATS - 1, 2**32 - 1, 1_000),  # of the last one
+    ],
+)
+def test_accounts_and_sessions_of_one_seat(accounts: tuple[int, ...]) -> None:
     twin, flow = opened()
-    commands = []
-    for account_id in with_one_tag(range(100, 1_000), APART):
-        named = {"account_id": account_id, "session_id": account_id}
-        commands += [
-            command(Command.ACCOUNT_OPEN, ref=1, **named),
-            command(Command.CASH_WITHDRAW, ref=1, quantity=1, **named),
-            command(Command.CASH_DEPOSIT, ref=2, quantity=7, **named),
-            command(Command.CASH_WITHDRAW, ref=3, quantity=7, **named),
-        ]
+    twin.apply(flow.record(frame([line for one in accounts for line in used(one)])))
+    assert twin.heard[Event.CASH_WITHDRAWN, 0] == twin.heard[Event.DUPLICATE, 0] == len(accounts)
+    twin.swap()
+    again = [line for one in reversed(accounts) for line in used(one)]
+    stopped = command(
+        Command.PARTICIPANT_PARAMETER,
+        order_id=7,
+        order_type=AccountParameter.SUSPENDED,
+        quantity=1,
+    )
+    refused = [command(Command.NEW_ORDER, **ASK | {"account_id": one}) for one in accounts]
+    gone = command(Command.MASS_CANCEL, order_id=7)
+    twin.apply(flow.record(frame([*again, stopped, *refused, gone])))
+    assert twin.heard[Event.REJECTED, Reason.ACCOUNT_SUSPENDED] == len(accounts)
+    assert twin.heard[Event.CANCELLED, Reason.CANCELLED_IN_MASS] == len(accounts)
+    twin.check()
+
+
+def test_accounts_and_sessions_with_one_tag() -> None:
+    """Their seats are taken, so that they are found by their tags."""
+    twin, flow = opened()
+    accounts = list(with_one_tag(range(100 + SEATS, 1_000 + SEATS), APART))
+    first = [one % SEATS for one in accounts]
+    twin.apply(flow.record(frame([line for one in (*first, *accounts) for line in used(one)])))
+    assert twin.heard[Event.CASH_WITHDRAWN, 0] == twin.heard[Event.DUPLICATE, 0] == 4
+    twin.swap()
+
+
+def test_many_accounts_without_a_seat() -> None:
+    """More than a bucket holds: the index grows, and what was full is passed."""
+    twin, flow = opened()
+    accounts = [SEATS * at for at in range(1, 1_500)]
+    commands = [command(Command.ACCOUNT_OPEN, account_id=one) for one in accounts]
+    commands += [command(Command.CASH_DEPOSIT, account_id=one, quantity=1) for one in accounts]
+    before = twin.heard[Event.CASH_DEPOSITED, 0]
     twin.apply(flow.record(frame(commands)))
-    assert twin.heard[Event.CASH_WITHDRAWN, 0] == twin.heard[Event.DUPLICATE, 0] == 2
+    assert twin.heard[Event.CASH_DEPOSITED, 0] == before + len(accounts)
     twin.swap()
 
 
 def test_holdings_with_one_tag() -> None:
-    """Their key is the place of the account, from 1 as they were opened, and the instrument.
+    """Their key is the seat of the account, which is its number here, and the instrument.
 
     Four others come first, since those are found in the account itself.
     """
     twin, flow = opened()
     keys = with_one_tag(((8 << 16) + instrument for instrument in range(3, 9_000)), APART)
     places = [key >> 16 for key in keys]
-    accounts = range(1_000, 1_001 + max(places))
-    commands = [command(Command.ACCOUNT_OPEN, account_id=account_id) for account_id in accounts]
+    assert max(places) < SEATS
+    commands = [command(Command.ACCOUNT_OPEN, account_id=account_id) for account_id in places]
     first = [at << 16 | instrument for at in places for instrument in range(60_001, 60_005)]
     for instrument_id in {key & 0xFFFF for key in (*keys, *first)}:
         commands.append(command(Command.INSTRUMENT_OPEN, instrument_id=instrument_id))
     for key in (*first, *keys, *reversed(keys)):
-        named = {"account_id": accounts[(key >> 16) - 7], "instrument_id": key & 0xFFFF}
+        named = {"account_id": key >> 16, "instrument_id": key & 0xFFFF}
         commands.append(command(Command.UNITS_DEPOSIT, quantity=5, **named))
     for at in range(0, len(commands), COUNT_MAX):
         twin.apply(flow.record(frame(commands[at : at + COUNT_MAX])))
