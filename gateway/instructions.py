@@ -25,6 +25,7 @@ from exchange.messages.reasons import RegistryReason, reason_text
 from exchange.messages.registry import (
     CreditsHeld,
     InstructionRefused,
+    OffsetReversalChanged,
     OffsetSurrenderChanged,
     RegistryItem,
     RegistryRecord,
@@ -74,7 +75,11 @@ class InstructionState:
             return "REFUSED"
         if self.item is None or (self.kind == "DEPOSIT" and not self.has_arrived):
             return "PENDING"
-        is_asked = isinstance(self.item, OffsetSurrenderChanged) and self.item.state != "DONE"
+        item = self.item
+        is_asked = (
+            isinstance(item, OffsetSurrenderChanged | OffsetReversalChanged)
+            and item.state != "DONE"
+        )
         return "PENDING" if self.waits or is_asked else "DONE"
 
     @property

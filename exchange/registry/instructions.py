@@ -7,7 +7,7 @@ engine and cannot be refused: if the registry cannot follow, its books are wrong
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from exchange.messages.frames import Instruction
 from exchange.messages.reasons import RegistryReason
@@ -51,13 +51,18 @@ from exchange.registry.refusals import (
     require_free,
     require_year,
 )
+from exchange.registry.registry_post import Post
 from exchange.registry.reversals import Reversals
 from exchange.registry.rows import Cause, Place, Project, Surrender
+from exchange.registry.saga_texts import flags_named
 from exchange.registry.surrenders import SurrenderChecks
 from exchange.registry.transfers import Transfers
 from exchange.registry.two_registries import TwoRegistries
+from exchange.registry.two_reversals import TwoReversals, is_of_reversal
 from exchange.registry.years import Account, Figures
 from exchange.rulebook import Rulebook, Verdict, check_surrender
+from exchange.rulebook.eligibility import Credit
+from exchange.rulebook.selection import lives_elsewhere
 from exchange.settings import INSTRUCTION_QUANTITY_MAX, UNITS_ISSUED_MAX
 
 _NONE_ALLOWED = frozenset(
@@ -86,11 +91,16 @@ class Registrar:
         self._accounts = accounts = Accounts(holdings, rulebook, _schemes(instruments), calendar)
         self._transfers = transfers = Transfers(holdings, accounts, calendar)
         self._checks = SurrenderChecks(holdings, instruments, rulebook)
+        self._market = market
+        post = Post(holdings, market, venue)
         self._two_registries = TwoRegistries(
-            holdings, accounts, instruments, market, venue, self._admit, self._checks.is_late
-        )
+            holdings, accounts, instruments, market, post, self._admit, self._checks.is_late,
+            self._checks.choose_held, flags_named(rulebook),
+        )  # fmt: skip
+        check_fit = self._checks.check_fit
+        self._two_reversals = TwoReversals(holdings, instruments, market, post, check_fit)
         encumbrances = Encumbrances(holdings)
-        self.reversals = Reversals(holdings, instruments, self._checks.check_fit)
+        self.reversals = Reversals(holdings, instruments, check_fit, self._two_reversals.ask)
         years = ComplianceYears(holdings, rulebook, self._checks.check_fit)
         exchanges = Exchanges(holdings, instruments, rulebook)
         self.carry_overs = CarryOvers(holdings, instruments, rulebook)
@@ -120,8 +130,8 @@ class Registrar:
             Instruction.APPLY_CARRY_OVER: self.carry_overs.apply,
             Instruction.CARRY_OVER: self.carry_overs.carry_out,
             Instruction.CARRY_OUT: lambda item, instrument, cause: [],
-            Instruction.OFFSET_REQUEST: self._two_registries.request,
-            Instruction.OFFSET_ANSWER: self._two_registries.answer,
+            Instruction.OFFSET_REQUEST: self._request,
+            Instruction.OFFSET_ANSWER: self._answer,
             **accounts.instructions,
         }
 
@@ -136,6 +146,8 @@ class Registrar:
             cause = Cause(number, time_ns, Instruction.CARRY_OUT.name, due.number)
             if due.kind == "TRANSFER":
                 said += self._transfers.come_due(due.number, cause)
+            elif due.kind == "REVERSAL":
+                said += self._two_reversals.come_due(due.number, cause)
             else:
                 said += self._two_registries.come_due(due.number, cause)
         return said
@@ -284,6 +296,12 @@ class Registrar:
                 RegistryReason.PROJECT_INVALID,
                 f"{instrument.symbol} is no credit: only credits have projects",
             )
+        if instrument.kept_by:
+            raise RefusalError(
+                RegistryReason.PROJECT_INVALID,
+                f"{instrument.symbol} is kept by the registry of {instrument.kept_by}, which has "
+                "its projects",
+            )
         if known is not None:
             raise RefusalError(
                 RegistryReason.PROJECT_EXISTS,
@@ -351,23 +369,36 @@ class Registrar:
             )
         return account, figures
 
-    def _admit(self, item: InstructionPassed, instrument: Instrument, cause: Cause) -> str:
+    def _admit(
+        self,
+        item: InstructionPassed,
+        instrument: Instrument,
+        cause: Cause,
+        held: Sequence[Credit] = (),
+    ) -> str:
         """The offset rule of a surrender of credits kept elsewhere; or RefusalError."""
         _, figures = self._owing(item, instrument)
-        return self._checks.admit_offset(item, instrument, cause, figures)
+        return self._checks.admit_offset(item, instrument, cause, figures, held)
+
+    def _request(
+        self, item: InstructionPassed, instrument: Instrument, cause: Cause
+    ) -> list[RegistryItem]:
+        saga = self._two_reversals if is_of_reversal(item) else self._two_registries
+        return saga.request(item, instrument, cause)
+
+    def _answer(
+        self, item: InstructionPassed, instrument: Instrument, cause: Cause
+    ) -> list[RegistryItem]:
+        is_known = self.holdings.standings.reversal(item.argument) is not None
+        saga = self._two_reversals if is_known else self._two_registries
+        return saga.answer(item, instrument, cause)
 
     def _surrender(
         self, item: InstructionPassed, instrument: Instrument, cause: Cause
     ) -> list[RegistryItem]:
         account, figures = self._owing(item, instrument)
         rule, chosen, vintages = "", None, None
-        if instrument.kind == "offset" and self._is_of_two(account, instrument, cause):
-            if item.notes:
-                raise RefusalError(
-                    RegistryReason.UNIT_NOT_ELIGIBLE,
-                    f"another registry keeps {instrument.symbol} and takes the oldest: no project "
-                    "can be named",
-                )
+        if instrument.kind == "offset" and self._is_of_two(item.account_id, instrument):
             rule = self._checks.admit_offset(item, instrument, cause, figures)
             return self._two_registries.ask(item, instrument, rule, cause)
         if instrument.kind == "offset":
@@ -394,9 +425,14 @@ class Registrar:
             for run in runs(blocks)
         ]
 
-    def _is_of_two(self, account: Account, instrument: Instrument, cause: Cause) -> bool:
-        rule = self._checks.offset_rule(account, instrument.product, cause.time_ns)
-        return bool(instrument.kept_by) or (rule is not None and rule.two_registry_flow)
+    def _is_of_two(self, account: int, instrument: Instrument) -> bool:
+        """Whether the credits lie in a general holding: elsewhere, or here in another account."""
+        if instrument.kept_by:
+            return True
+        bound = self.holdings.standings.of(account).bound_to
+        if bound is None or bound[0] != self._market.code:
+            return False
+        return lives_elsewhere(self._rulebook, instrument.scheme, instrument.product)
 
 
 def _schemes(instruments: Mapping[int, Instrument]) -> frozenset[str]:

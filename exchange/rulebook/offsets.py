@@ -147,20 +147,22 @@ def exceeded(
     emission_year: int,
     bases: Bases,
     used: Sequence[Credit],
+    scheme_used_t: int | None = None,
     applies_to: str = "",
 ) -> list[Limit]:
-    """The limits of an account's own that what it used passes; what is left is below zero.
+    """The limits that what an account used passes; what is left is below zero.
 
-    KeyError for a base that is not given. O(rules + used).
+    Those of the scheme only where it is told what the other accounts used. KeyError for a base that
+    is not given. O(rules + used).
     """
-    plan = _Plan(rules, emission_year, bases, 0, applies_to)
+    plan = _Plan(rules, emission_year, bases, scheme_used_t or 0, applies_to)
     for credit in used:
         plan.count(plan.rule_of(credit), credit, credit.quantity_t)
     return [
         limit
         for rule in plan.rules
         for limit in plan.limits_as_they_are(rule)
-        if limit.left_t < 0 and limit.kind != "scheme"
+        if limit.left_t < 0 and (limit.kind != "scheme" or scheme_used_t is not None)
     ]
 
 
