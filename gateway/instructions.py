@@ -132,8 +132,8 @@ class Instructions:
     def apply_registry(self, record: RegistryRecord) -> None:
         """What the registry did. O(items)."""
         for item in record.items:
-            if isinstance(item, CreditsHeld):
-                continue
+            if isinstance(item, CreditsHeld) or not getattr(item, "instruction_id", 1):
+                continue  # of another registry, or by time
             if isinstance(item, TransferEnded) and item.ended_by:
                 self._done(self._state(item.ended_by), item, record.time_ns)
             if isinstance(item, TransferWaits) and item.approval_id:

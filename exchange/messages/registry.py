@@ -159,7 +159,7 @@ class ProjectRegistered(msgspec.Struct, frozen=True, array_like=True, tag=5, tag
 class YearFigures(msgspec.Struct, frozen=True, array_like=True, tag=10, tag_field="k"):
     """An account's compliance year as it now is, tonnes; None = not yet."""
 
-    instruction_id: int  # that changed it
+    instruction_id: int  # that changed it; 0: the end of the last day for surrender
     account_id: int
     scheme: str
     year: int
@@ -225,7 +225,7 @@ class AllocationReturned(msgspec.Struct, frozen=True, array_like=True, tag=13, t
 class YearAssessed(msgspec.Struct, frozen=True, array_like=True, tag=14, tag_field="k"):
     """What was owed for a year and given, after its last day, and what follows. Minor units."""
 
-    instruction_id: int
+    instruction_id: int  # 0: by itself, when the last day was over
     account_id: int
     scheme: str
     year: int
@@ -242,7 +242,7 @@ class YearAssessed(msgspec.Struct, frozen=True, array_like=True, tag=14, tag_fie
     condition: str
     consequence: str
     due: str  # the last day, ISO
-    given_by: str
+    given_by: str  # a key; "": by itself
     rule: str
     source: str
 

@@ -106,6 +106,8 @@ class Holdings:
         self.block_id = position.block_id
         self.sequence = position.sequence
         self.message_ref = position.message_ref
+        self.loaded_ns = position.time_ns  # of the last record in the books
+        self.assessed_by_time = 0  # lowest number given to an assessment without an instruction
         self.standings = Standings()
         self.accounts: dict[int, int] = {}  # account: participant
         self.next_serial: dict[str, int] = {}

@@ -55,6 +55,7 @@ from exchange.registry.registry_post import Post
 from exchange.registry.reversals import Reversals
 from exchange.registry.rows import Cause, Place, Project, Surrender
 from exchange.registry.saga_texts import flags_named
+from exchange.registry.standings import OffsetReversal, OffsetSurrender
 from exchange.registry.surrenders import SurrenderChecks
 from exchange.registry.transfers import Transfers
 from exchange.registry.two_registries import TwoRegistries
@@ -95,13 +96,15 @@ class Registrar:
         post = Post(holdings, market, venue)
         self._two_registries = TwoRegistries(
             holdings, accounts, instruments, market, post, self._admit, self._checks.is_late,
-            self._checks.choose_held, flags_named(rulebook),
+            self._checks.choose_held, flags_named(rulebook), self._saga_ended,
         )  # fmt: skip
         check_fit = self._checks.check_fit
-        self._two_reversals = TwoReversals(holdings, instruments, market, post, check_fit)
+        self._two_reversals = TwoReversals(
+            holdings, instruments, market, post, check_fit, self._saga_ended
+        )
         encumbrances = Encumbrances(holdings)
         self.reversals = Reversals(holdings, instruments, check_fit, self._two_reversals.ask)
-        years = ComplianceYears(holdings, rulebook, self._checks.check_fit)
+        self._years = years = ComplianceYears(holdings, instruments, rulebook, check_fit)
         exchanges = Exchanges(holdings, instruments, rulebook)
         self.carry_overs = CarryOvers(holdings, instruments, rulebook)
         self._do: dict[int, Callable[[InstructionPassed, Instrument, Cause], list[RegistryItem]]]
@@ -148,6 +151,9 @@ class Registrar:
                 said += self._transfers.come_due(due.number, cause)
             elif due.kind == "REVERSAL":
                 said += self._two_reversals.come_due(due.number, cause)
+            elif due.kind == "YEAR":
+                standings.drop_year(due)
+                said += self._years.come_due((due.number, due.scheme, due.year), cause)
             else:
                 said += self._two_registries.come_due(due.number, cause)
         return said
@@ -392,6 +398,12 @@ class Registrar:
         is_known = self.holdings.standings.reversal(item.argument) is not None
         saga = self._two_reversals if is_known else self._two_registries
         return saga.answer(item, instrument, cause)
+
+    def _saga_ended(
+        self, row: OffsetSurrender | OffsetReversal, cause: Cause
+    ) -> list[RegistryItem]:
+        """What waited until another registry had answered: the end of the year."""
+        return self._years.saga_ended((row.account, row.scheme, row.year), row.time_ns, cause)
 
     def _surrender(
         self, item: InstructionPassed, instrument: Instrument, cause: Cause

@@ -174,8 +174,11 @@ class Due(NamedTuple):
     """Something that happens by itself when its time has come."""
 
     time_ns: int
-    number: int  # instruction id of the transfer, the surrender or the reversal
-    kind: str  # TRANSFER, SURRENDER or REVERSAL
+    number: int  # instruction id of the transfer, the surrender or the reversal; YEAR: the account
+    kind: str  # TRANSFER, SURRENDER, REVERSAL or YEAR
+    scheme: str = ""  # YEAR: of an account and a scheme
+    year: int = 0
+    instrument_id: int = 0
 
 
 class Standing:
@@ -238,6 +241,7 @@ class Standings:
         self.retired: dict[int, list[Block]] = {}  # by the request that retired them
         self._standings: dict[int, Standing] = {}
         self._agenda: list[Due] = []
+        self._waiting: dict[tuple[int, str, int], set[int]] = {}  # by year: sagas that are open
 
     def of(self, account: int) -> Standing:
         """An account's standing; that of one of which nothing was told is empty. O(1)."""
@@ -258,7 +262,9 @@ class Standings:
     def put_surrender(self, surrender: OffsetSurrender) -> None:
         """Takes up a surrender as it is now. O(log n)."""
         number = surrender.instruction_id
-        if surrender.state in (AllowanceState.DONE, AllowanceState.FAILED):
+        is_over = surrender.state in (AllowanceState.DONE, AllowanceState.FAILED)
+        self._wait(surrender, is_open=not is_over)
+        if is_over:
             self.surrenders.pop(number, None)
             self.ended_surrenders[number] = surrender
         else:
@@ -277,7 +283,9 @@ class Standings:
     def put_reversal(self, reversal: OffsetReversal) -> None:
         """Takes up a reversal over two registries as it is now. O(log n)."""
         number = reversal.instruction_id
-        if reversal.state in (UndoState.DONE, UndoState.FAILED):
+        is_over = reversal.state in (UndoState.DONE, UndoState.FAILED)
+        self._wait(reversal, is_open=not is_over)
+        if is_over:
             self.reversals.pop(number, None)
             self.ended_reversals[number] = reversal
         else:
@@ -317,13 +325,32 @@ class Standings:
         self.ended_returns = {(row.origin, row.reversal_id): row for row in told.returns}
         self.retired = dict(told.retired)
 
+    def note_year(self, time_ns: int, account: tuple[int, str, int], instrument_id: int) -> None:
+        """The last day to surrender for a year ends then. O(log n)."""
+        number, scheme, year = account
+        heapq.heappush(self._agenda, Due(time_ns, number, "YEAR", scheme, year, instrument_id))
+
+    def drop_year(self, due: Due) -> None:
+        """Takes the end of a year off the agenda, of which it is first. O(log n)."""
+        if self._agenda[0] == due:
+            heapq.heappop(self._agenda)
+
+    def waits_for_other(self, account: tuple[int, str, int]) -> bool:
+        """Whether another registry still has to answer something about a year. O(1)."""
+        return bool(self._waiting.get(account))
+
     def whose(self, due: Due) -> tuple[int, int]:
         """Account and instrument of what is due. O(1)."""
         if due.kind == "TRANSFER":
             transfer = self.transfers[due.number]
             return transfer.account, transfer.instrument_id
-        row = (self.reversals if due.kind == "REVERSAL" else self.surrenders)[due.number]
-        return row.account, row.instrument_id
+        if due.kind == "YEAR":
+            return due.number, due.instrument_id
+        if due.kind == "REVERSAL":
+            reversal = self.reversals[due.number]
+            return reversal.account, reversal.instrument_id
+        surrender = self.surrenders[due.number]
+        return surrender.account, surrender.instrument_id
 
     def next_due(self) -> Due | None:
         """What is due first; None when nothing waits. Amortised O(log n)."""
@@ -334,6 +361,16 @@ class Standings:
             heapq.heappop(self._agenda)
         return None
 
+    def _wait(self, row: OffsetSurrender | OffsetReversal, *, is_open: bool) -> None:
+        account = (row.account, row.scheme, row.year)
+        waiting = self._waiting.setdefault(account, set())
+        if is_open:
+            waiting.add(row.instruction_id)
+            return
+        waiting.discard(row.instruction_id)
+        if not waiting:
+            del self._waiting[account]
+
     def _note(self, time_ns: int, number: int, kind: str) -> None:
         heapq.heappush(self._agenda, Due(time_ns, number, kind))
 
@@ -341,5 +378,10 @@ class Standings:
         if due.kind == "TRANSFER":
             transfer = self.transfers.get(due.number)
             return transfer is not None and transfer.due_ns == due.time_ns
-        row = (self.reversals if due.kind == "REVERSAL" else self.surrenders).get(due.number)
-        return row is not None and row.deadline_ns == due.time_ns
+        if due.kind == "YEAR":
+            return True
+        if due.kind == "REVERSAL":
+            reversal = self.reversals.get(due.number)
+            return reversal is not None and reversal.deadline_ns == due.time_ns
+        surrender = self.surrenders.get(due.number)
+        return surrender is not None and surrender.deadline_ns == due.time_ns

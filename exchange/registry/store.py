@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Table, bindparam, delete, insert, select, text, update
+from sqlalchemy import Table, bindparam, delete, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from exchange.database import Database
@@ -145,6 +145,10 @@ class RegistryStore:
             holdings.load_exchange(CreditExchange(*row))
         for account, scheme, year, *figures in await self._rows(connection, tables.compliance_year):
             holdings.years[account, scheme, year] = Figures(*figures)
+        first = select(func.min(tables.assessment.c.instruction_id)).where(
+            tables.assessment.c.market == self._market
+        )
+        holdings.assessed_by_time = min(0, await connection.scalar(first) or 0)
         for row in await self._rows(connection, tables.carry_over_application):
             holdings.applications[row[0]] = Application(*row)
         holdings.carried_over |= {row[1] for row in await self._rows(connection, tables.carry_over)}

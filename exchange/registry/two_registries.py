@@ -63,6 +63,8 @@ _WAIT_NS = OFFSET_ANSWER_HOURS_MAX * 3_600 * 1_000_000_000
 Admit = Callable[[InstructionPassed, Instrument, Cause, Sequence[Credit]], str]
 """The rule for a surrender, of credits that are held there already or of none yet."""
 IsLate = Callable[[Account, Cause], bool]
+Ended = Callable[[OffsetSurrender, Cause], list[RegistryItem]]
+"""What follows when a surrender is done or failed."""
 Choose = Callable[[Wanted, int, Instrument, int], dict[int, int]]
 """Tonnes of each block of an account that fit what is wanted."""
 
@@ -81,6 +83,7 @@ class TwoRegistries:
         is_late: IsLate,
         choose: Choose,
         flags: frozenset[str],
+        ended: Ended,
     ) -> None:
         self._holdings = holdings
         self._standings = holdings.standings
@@ -92,6 +95,7 @@ class TwoRegistries:
         self._is_late = is_late
         self._choose = choose
         self._flags = flags  # by which the rules count credits
+        self._ended = ended
 
     # -- the registry of the allowances ----------------------------------------------------------
 
@@ -202,6 +206,8 @@ class TwoRegistries:
             ]
         if step.state == AllowanceState.FAILED:
             said.append(self._refuse(after, cause))
+        if step.state in (AllowanceState.DONE, AllowanceState.FAILED):
+            said += self._ended(after, cause)
         return said
 
     def _misfit(self, surrender: OffsetSurrender, cause: Cause) -> RefusalError | None:

@@ -49,6 +49,8 @@ from exchange.settings import OFFSET_ANSWER_HOURS_MAX, OFFSET_SURRENDERS_OPEN_MA
 _WAIT_NS = OFFSET_ANSWER_HOURS_MAX * 3_600 * 1_000_000_000
 CheckFit = Callable[[Account, Figures, Cause, Mapping[tuple[str, int], int]], None]
 """RefusalError when what is undone leaves other offsets beyond their limits."""
+Ended = Callable[[OffsetReversal, Cause], list[RegistryItem]]
+"""What follows when a reversal is done or failed."""
 
 
 class TwoReversals:
@@ -61,6 +63,7 @@ class TwoReversals:
         market: Market,
         post: Post,
         check_fit: CheckFit,
+        ended: Ended,
     ) -> None:
         self._holdings = holdings
         self._standings = holdings.standings
@@ -68,6 +71,7 @@ class TwoReversals:
         self._market = market
         self._post = post
         self._check_fit = check_fit
+        self._ended = ended
 
     # -- the registry of the allowances ----------------------------------------------------------
 
@@ -153,6 +157,8 @@ class TwoReversals:
         said: list[RegistryItem] = [_changed(after)] if step.state != state else []
         if step.state == UndoState.FAILED:
             said.append(self._refuse(after, cause))
+        if step.state in (UndoState.DONE, UndoState.FAILED):
+            said += self._ended(after, cause)
         return said
 
     def _undo(self, reversal: OffsetReversal, cause: Cause) -> None:
