@@ -108,7 +108,6 @@ class RegistryReason(IntEnum):
     TOO_MANY_PROJECTS = 671
     TRANSFER_TO_ITSELF = 672
     UNKNOWN_SECTOR = 673
-    ISSUE_ABOVE_CAP = 674
 
 
 class DayReason(IntEnum):

@@ -390,7 +390,7 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
     (RegistryReason.ALLOCATED_ALREADY, 409, False,
      "The account has this allocation of the year, or the final one."),
     (RegistryReason.ALLOCATION_ABOVE_CAP, 422, False,
-     "More allowances of the year would be given out than the scheme's rules let be. Allocate "
+     "More allowances of the year would be given out than the scheme's rules let be. Give out "
      "less."),
     (RegistryReason.ALLOCATION_ABOVE_PROVISIONAL, 422, False,
      "The provisional allocation is above the share of its base that the rules give in advance. "
@@ -486,8 +486,6 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
      "A transfer is to another account. Name the receiver's."),
     (RegistryReason.UNKNOWN_SECTOR, 422, False,
      "The rules of the year know no such sector. Use one of those that the text names, or none."),
-    (RegistryReason.ISSUE_ABOVE_CAP, 422, False,
-     "More allowances of the year would be issued than the cap of the scheme. Issue less."),
     (SettlementReason.UNKNOWN_TRADE, 404, False,
      "The books have no trade of that id with this account, instrument and quantity."),
     (SettlementReason.TRADE_NOT_DUE, 409, False,

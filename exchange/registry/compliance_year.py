@@ -40,6 +40,7 @@ from exchange.rulebook.year import (
     ends_ns,
     partial,
     rules_of_year,
+    sectors_of,
 )
 
 DUE_YEARS_MAX = 20  # the last day of a year lies no later after it
@@ -131,6 +132,7 @@ class ComplianceYears:
                 f"emissions of {item.argument} are verified already: {figures.verified} t",
             )
         sector = told.words.get("sector", figures.sector)
+        require_sector(self._rulebook, account, rules, sector)
         after = figures._replace(sector=sector, reported=item.quantity, reported_by=told.by)
         is_late = self._is_late(account, rules, REPORT, sector, on)
         return self._stated(item, account, after, told.by, 0, is_late, cause)
@@ -446,6 +448,20 @@ def open_year(
     rules = rules_of_year(rulebook, instrument.scheme, item.argument, on)
     require_unassessed(account, figures)
     return account, figures, rules
+
+
+def require_sector(
+    rulebook: Rulebook, account: Account, rules: ComplianceRules | None, sector: str
+) -> None:
+    """RefusalError for a sector that the rules of the year do not know, which has no days. O(1)."""
+    known = sectors_of(rulebook, account[1], rules, account[2])
+    if sector and known and sector not in known:
+        raise RefusalError(
+            RegistryReason.UNKNOWN_SECTOR,
+            f"{account[1]} {account[2]} knows no sector {sector[:40]!r}; known are "
+            f"{', '.join(known)}",
+            rules.id if rules is not None else "",
+        )
 
 
 def require_unassessed(account: Account, figures: Figures) -> None:

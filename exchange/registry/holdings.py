@@ -124,7 +124,7 @@ class Holdings:
         self.projects: dict[int, Project] = {}
         self.foreign: dict[tuple[str, int], ProjectDetails] = {}  # of registries that keep credits
         self.entitlements: dict[tuple[int, str], Entitlement] = {}  # by account and scheme
-        self._exchanges: dict[tuple[int, str], list[CreditExchange]] = defaultdict(list)
+        self._exchanged: dict[tuple[int, str], dict[tuple[int, int], int]] = {}
         self._beside_cap: dict[tuple[int, int], int] = defaultdict(int)  # instrument, vintage
         self.changes = Changes()
         self._queues: dict[Place, list[tuple[int, int, Block]]] = defaultdict(list)
@@ -376,15 +376,14 @@ class Holdings:
 
     def load_exchange(self, row: CreditExchange) -> None:
         """Takes up an exchange from the books. O(1)."""
-        self._exchanges[row.account, row.scheme].append(row)
+        mine = self._exchanged.setdefault((row.account, row.scheme), {})
+        what = (row.instrument_id, row.project)
+        mine[what] = mine.get(what, 0) + row.quantity
         self._beside_cap[row.allowance_id, row.vintage] += row.quantity
 
-    def exchanged_by(self, account: int, scheme: str) -> dict[tuple[int, int], int]:
-        """Tonnes that an account exchanged, by instrument and project. O(its exchanges)."""
-        found: dict[tuple[int, int], int] = defaultdict(int)
-        for row in self._exchanges.get((account, scheme), ()):
-            found[row.instrument_id, row.project] += row.quantity
-        return dict(found)
+    def exchanged_by(self, account: int, scheme: str) -> Mapping[tuple[int, int], int]:
+        """Tonnes that an account exchanged, by instrument and project. O(1)."""
+        return self._exchanged.get((account, scheme), {})
 
     def beside_cap(self, instrument_id: int, vintage: int) -> int:
         """Allowances issued for credits, which no cap counts, tonnes. O(1)."""

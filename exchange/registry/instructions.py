@@ -35,7 +35,7 @@ from exchange.messages.settlement import (
 )
 from exchange.reference.venue import Instrument, Market, Venue
 from exchange.registry.accounts import WITHOUT_QUANTITY, Accounts
-from exchange.registry.allocations import Allocations
+from exchange.registry.allocations import Allocations, check_cap
 from exchange.registry.blocks import Block, Position, State, runs, tonnes
 from exchange.registry.calendar import Calendar
 from exchange.registry.carry_over import CarryOvers
@@ -104,8 +104,10 @@ class Registrar:
         )
         encumbrances = Encumbrances(holdings)
         self.reversals = Reversals(holdings, instruments, check_fit, self._two_reversals.ask)
-        self._years = years = ComplianceYears(holdings, instruments, rulebook, check_fit)
-        exchanges = Exchanges(holdings, instruments, rulebook)
+        exchanges = Exchanges(holdings, instruments, rulebook, check_fit)
+        self._years = years = ComplianceYears(
+            holdings, instruments, rulebook, exchanges.check_verified
+        )
         self.carry_overs = CarryOvers(holdings, instruments, rulebook)
         self._do: dict[int, Callable[[InstructionPassed, Instrument, Cause], list[RegistryItem]]]
         self._do = {
@@ -278,6 +280,10 @@ class Registrar:
                 f"{UNITS_ISSUED_MAX} t",
             )
         require_account(self.holdings, item.account_id)
+        if instrument.kind == "allowance":  # those of no stated vintage count together
+            vintage = item.argument or instrument.vintage
+            year = vintage or self._rulebook.local_date(instrument.scheme, cause.time_ns).year
+            check_cap(self.holdings, self._rulebook, instrument, vintage, year, item.quantity)
         made = issuance(instrument, self.holdings.projects, item.argument, item.notes)
         block = self.holdings.issue(
             instrument.product,
