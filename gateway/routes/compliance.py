@@ -259,6 +259,7 @@ class YearRow(msgspec.Struct, frozen=True):
     left: int
     rule: str
     source: str
+    elsewhere: int | None = None  # left of credits from elsewhere, if the offset has no others
 
 
 class OffsetHeadroomReply(msgspec.Struct, frozen=True):
@@ -295,6 +296,7 @@ async def get_offset_headroom(call: Call) -> Reply:
             year.left,
             year.rule.id,
             rulebook().citation(year.rule),
+            year.elsewhere,
         )
         for year in found.years
     ]
