@@ -10,6 +10,9 @@ import msgspec
 import pytest
 
 from exchange.messages.registry import (
+    CreditLot,
+    OffsetReversalChanged,
+    OffsetSurrenderChanged,
     ProjectDetails,
     ProjectRegistered,
     Range,
@@ -19,7 +22,8 @@ from exchange.messages.registry import (
 )
 from exchange.reference.venue import Instrument
 from gateway.headroom import offset_room
-from gateway.holdings import Holdings
+from gateway.holdings import Holdings, Made
+from gateway.routes.compliance import _credit
 from tests.books_years import BY_SYMBOL, INSTRUMENTS
 
 MINE, OTHER = 203, 204
@@ -170,3 +174,23 @@ def test_types_that_count_from_some_regions_only() -> None:
         )
         owed = view(year(credit.scheme, 2015, verified=10_000))
         assert offset_room(owed, [*INSTRUMENTS.values(), credit], credit, MINE, on).room == room
+
+
+def test_credits_that_another_registry_keeps_are_known_by_what_it_said() -> None:
+    kept = listed(901, kept_by="CV", regions=("CN-HE", "CN-TJ"))
+    lots = (CreditLot(7, 100, "wind", "CN-HE"), CreditLot(8, 40, "wind", "CN-BJ", ("partner",)))
+    given = OffsetSurrenderChanged(
+        5, MINE, kept.id, 2014, 140, "BOOKED", "CV", 301, True, "bj-offset", lots
+    )  # fmt: skip
+    seen = view(OWED, given)
+    found = _credit(seen, kept, Made(8, 0), 40)
+    assert (found.project_type, found.region, found.flags) == ("wind", "CN-BJ", ("partner",))
+    assert _credit(seen, kept, Made(9, 0), 40).region == ""
+    assert offset_room(seen, [kept], kept, MINE, IN_2015).room == 150  # 250 t less 100 t
+    undone = OffsetReversalChanged(
+        9, 5, 8, MINE, kept.id, 2014, 140, "UNDONE", "ann", "ben", "why", lots
+    )  # fmt: skip
+    for state in ("ASKED", "UNDONE", "DONE"):
+        seen.holdings.apply(msgspec.structs.replace(undone, state=state))
+        room = 150 if state == "ASKED" else 250
+        assert offset_room(seen, [kept], kept, MINE, IN_2015).room == room
