@@ -7,7 +7,7 @@ instrument) a buy of an emitter that goes beyond it is refused before it reaches
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -15,8 +15,14 @@ from exchange.messages.frames import Side
 from exchange.messages.registry import YearFigures
 from exchange.reference.venue import Instrument
 from exchange.rulebook import OffsetRule, Rulebook, load_rulebook, offset_cap, offset_rule
-from exchange.rulebook.eligibility import Credit, unfit
-from exchange.rulebook.offsets import group_units, wider_limits
+from exchange.rulebook.eligibility import Credit, unfit_all
+from exchange.rulebook.offsets import (
+    group_units,
+    is_nonlocal,
+    most_from_elsewhere,
+    never_local,
+    wider_limits,
+)
 from exchange.rulebook.selection import rules_in_force
 from exchange.rulebook.year import bases
 from gateway.venue_view import MarketView
@@ -42,19 +48,28 @@ class YearRoom(NamedTuple):
     cap: int
     used: int
     left: int
+    elsewhere: int | None = None  # of credits from elsewhere, where the instrument has no others
 
 
 class Room(NamedTuple):
-    """Years with an obligation, units that are held or being bought, and what remains, tonnes."""
+    """Years with an obligation, units that are held or being bought, and what remains, tonnes.
+
+    `alike` are those units which, like the instrument's, a limit on credits from elsewhere counts.
+    """
 
     years: list[YearRoom]
     held: int
     buying: int
+    alike: int = 0
 
     @property
     def room(self) -> int:
         """How much more could be used. O(years)."""
-        return max(0, sum(year.left for year in self.years) - self.held - self.buying)
+        left = sum(year.left for year in self.years) - self.held - self.buying
+        if any(year.elsewhere is not None for year in self.years):
+            most = [y.left if y.elsewhere is None else y.elsewhere for y in self.years]
+            left = min(left, sum(most) - self.alike)
+        return max(0, left)
 
 
 @cache
@@ -69,6 +84,8 @@ def offset_room(
 ) -> Room:  # fmt: skip
     """The room of an account for an offset on a day; `instruments` are those of the market.
 
+    By what the instrument says of its units: one that takes only types or regions which a rule
+    takes not has none, and one of credits from elsewhere no more than these.
     O(compliance years and surrenders of the market + holdings + open orders of the account).
     """
     years = []
@@ -79,7 +96,7 @@ def offset_room(
         amounts = bases_of(figures)
         if rule is None or rule.cap_base not in amounts:
             continue
-        if unfit(rule, Credit(instrument.product, 1, generation=instrument.generation), on):
+        if _unfit(rule, instrument, on):
             continue
         mine = [item for item in instruments if item.scheme == scheme]
         alike = {item.id for item in mine if item.product in rule.credit_types}
@@ -96,16 +113,58 @@ def offset_room(
         base = amounts[rule.cap_base]
         cap = offset_cap(rule, base, year)
         left = min([cap - used, *(limit.left_t for limit in wider)])
-        years.append(YearRoom(year, rule, base, cap, used, max(0, left)))
+        elsewhere = None
+        if never_local(rule, instrument.regions):
+            given = _used_from_elsewhere(view, rule, account, year, alike)
+            elsewhere = most_from_elsewhere(rule, year, amounts, given)
+        years.append(YearRoom(year, rule, base, cap, used, max(0, left), elsewhere))
     alike = {item.id for item in instruments if item.product == instrument.product}
-    held = sum(
+    same = {i.id for i in instruments if i.id in alike and _is_from_elsewhere(years, i)}
+    held, buying = _held(view, account, alike), _bought(view, account, alike)
+    return Room(years, held, buying, _held(view, account, same) + _bought(view, account, same))
+
+
+def _unfit(rule: OffsetRule, instrument: Instrument, on: dt.date) -> str:
+    return unfit_all(
+        rule,
+        instrument.product,
+        on,
+        generation=instrument.generation,
+        project_types=instrument.project_types,
+        regions=instrument.regions,
+    )
+
+
+def _is_from_elsewhere(years: Sequence[YearRoom], instrument: Instrument) -> bool:
+    return any(never_local(year.rule, instrument.regions) for year in years)
+
+
+def _used_from_elsewhere(
+    view: MarketView, rule: OffsetRule, account: int, year: int, alike: Iterable[int]
+) -> int:
+    """Tonnes from elsewhere that an account surrendered, or from where nobody knows."""
+    holdings, found = view.holdings, 0
+    for instrument in alike:
+        for number, quantity in holdings.used.get((account, year, instrument), {}).items():
+            known, lot = holdings.projects.get(number), holdings.foreign.get((instrument, number))
+            region = known.details.region if known is not None else ""
+            if lot is not None:
+                region = lot.region
+            found += quantity * is_nonlocal(rule, Credit("", quantity, region=region))
+    return found
+
+
+def _held(view: MarketView, account: int, instruments: Collection[int]) -> int:
+    return sum(
         view.holdings.quantity(key)
         for key in view.holdings.keys()  # noqa: SIM118 - no mapping
-        if key.account == account and key.instrument_id in alike
+        if key.account == account and key.instrument_id in instruments
     )
-    buying = sum(
+
+
+def _bought(view: MarketView, account: int, instruments: Collection[int]) -> int:
+    return sum(
         order.leaves
         for order in view.positions.open_orders(account)
-        if order.instrument_id in alike and order.side == Side.BUY
+        if order.instrument_id in instruments and order.side == Side.BUY
     )
-    return Room(years, held, buying)

@@ -13,9 +13,11 @@ from typing import Any, NamedTuple
 from exchange.messages.executions import UnitRange
 from exchange.messages.registry import (
     AllocationReturned,
+    CreditLot,
     CreditsExchanged,
     CreditsHeld,
     EncumbranceChanged,
+    OffsetReversalChanged,
     OffsetSurrenderChanged,
     ProjectRegistered,
     Range,
@@ -131,7 +133,9 @@ class Holdings:
         self.proposals: dict[int, ReversalProposed] = {}  # reversals not approved, by instruction
         self.projects: dict[int, ProjectRegistered] = {}
         self._made: dict[str, tuple[list[int], list[Made]]] = {}  # by first serial issued
+        self.foreign: dict[tuple[int, int], CreditLot] = {}  # projects elsewhere, by instrument
         self._counted: set[int] = set()  # open surrenders over two registries that count already
+        self._undone: set[int] = set()  # those whose reversal is not over yet
 
     def apply(self, item: RegistryItem) -> None:
         """One item of a registry record; ValueError if it contradicts what came before."""
@@ -177,6 +181,8 @@ class Holdings:
             self._pend(item)
         elif isinstance(item, OffsetSurrenderChanged):
             self._count(item)
+        elif isinstance(item, OffsetReversalChanged):
+            self._uncount(item)
 
     def given(self, account: int, year: int, instruments: Iterable[int]) -> int:
         """Tonnes of these instruments that an account surrendered for a year. O(instruments)."""
@@ -194,17 +200,19 @@ class Holdings:
         """Units go into the pending position, or out of it."""
         free = HoldingKey(item.account_id, item.instrument_id, REGISTRY)
         pending = free._replace(position=PENDING)
-        if isinstance(item, TransferWaits) or (
-            isinstance(item, CreditsHeld) and item.state == "FROZEN"
-        ):
+        state = item.state if isinstance(item, CreditsHeld) else ""
+        if isinstance(item, TransferWaits) or state == "FROZEN":
             self._take(free, item.ranges)
+            self._put(pending, item.ranges)
+            return
+        if state == "RESTORED":
             self._put(pending, item.ranges)
             return
         self._take(pending, item.ranges)
         if isinstance(item, TransferEnded):
             heir = item.to_account if item.outcome == "DONE" else item.account_id
             self._put(free._replace(account=heir), item.ranges)
-        elif item.state == "RELEASED":
+        elif state in ("RELEASED", "RETURNED"):
             self._put(free, item.ranges)
 
     def _count(self, item: OffsetSurrenderChanged) -> None:
@@ -213,13 +221,35 @@ class Holdings:
         key = (item.account_id, item.year, item.instrument_id)
         change = item.quantity * (item.is_counted - was_counted)
         if change:
-            self.surrendered[key] = self.surrendered.get(key, 0) + change
-            used = self.used.setdefault(key, {})
-            used[0] = used.get(0, 0) + change
+            self._use_lots(key, item.credits, item.is_counted - was_counted)
         if item.is_counted and item.state != "DONE":
             self._counted.add(item.instruction_id)
         else:
             self._counted.discard(item.instruction_id)
+
+    def _uncount(self, item: OffsetReversalChanged) -> None:
+        """A surrender over two registries is undone: it counts no longer, and nobody can again."""
+        is_undone = item.original_id in self._undone
+        if item.state == "UNDONE":
+            self._undone.add(item.original_id)
+        else:
+            self._undone.discard(item.original_id)
+        if is_undone or item.state not in ("UNDONE", "DONE"):
+            return
+        self._use_lots((item.account_id, item.year, item.instrument_id), item.credits, -1)
+        self._forget_proposals(item.original_id)
+
+    def _use_lots(self, key: tuple[int, int, int], lots: tuple[CreditLot, ...], sign: int) -> None:
+        used = self.used.setdefault(key, {})
+        for lot in lots:
+            self.foreign.setdefault((key[2], lot.project), lot)
+            used[lot.project] = used.get(lot.project, 0) + sign * lot.quantity
+            self.surrendered[key] = self.surrendered.get(key, 0) + sign * lot.quantity
+
+    def _forget_proposals(self, original_id: int) -> None:
+        for proposal in list(self.proposals.values()):
+            if proposal.original_id == original_id:
+                del self.proposals[proposal.instruction_id]
 
     def _propose(self, item: ReversalProposed) -> None:
         """Takes up a proposal, and forgets those which nobody can approve any more."""
@@ -233,9 +263,7 @@ class Holdings:
             key = (item.account_id, item.year, item.instrument_id)
             self.surrendered[key] -= item.quantity
             self._use(key, item.ranges, -1)
-        for proposal in list(self.proposals.values()):
-            if proposal.original_id == item.original_id:
-                del self.proposals[proposal.instruction_id]
+        self._forget_proposals(item.original_id)
 
     def quantity(self, key: HoldingKey) -> int:
         """Tonnes of a holding. O(programmes)."""

@@ -25,6 +25,7 @@ from exchange.messages.reasons import RegistryReason, reason_text
 from exchange.messages.registry import (
     CreditsHeld,
     InstructionRefused,
+    OffsetReversalChanged,
     OffsetSurrenderChanged,
     RegistryItem,
     RegistryRecord,
@@ -74,7 +75,11 @@ class InstructionState:
             return "REFUSED"
         if self.item is None or (self.kind == "DEPOSIT" and not self.has_arrived):
             return "PENDING"
-        is_asked = isinstance(self.item, OffsetSurrenderChanged) and self.item.state != "DONE"
+        item = self.item
+        is_asked = (
+            isinstance(item, OffsetSurrenderChanged | OffsetReversalChanged)
+            and item.state != "DONE"
+        )
         return "PENDING" if self.waits or is_asked else "DONE"
 
     @property
@@ -127,8 +132,8 @@ class Instructions:
     def apply_registry(self, record: RegistryRecord) -> None:
         """What the registry did. O(items)."""
         for item in record.items:
-            if isinstance(item, CreditsHeld):
-                continue
+            if isinstance(item, CreditsHeld) or not getattr(item, "instruction_id", 1):
+                continue  # of another registry, or by time
             if isinstance(item, TransferEnded) and item.ended_by:
                 self._done(self._state(item.ended_by), item, record.time_ns)
             if isinstance(item, TransferWaits) and item.approval_id:

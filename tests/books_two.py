@@ -23,17 +23,18 @@ from exchange.messages.registry import RegistryItem
 from exchange.reference.venue import Instrument, Market, Venue, check_venue
 from exchange.registry import RegistryService
 from exchange.registry.blocks import Position
-from exchange.registry.saga import AllowanceState
-from exchange.rulebook import Rulebook, load_rulebook
+from exchange.registry.saga import AllowanceState, ReturnState, UndoState
+from exchange.rulebook import load_rulebook
 from exchange.settlement import SettlementService
 from gateway.holdings import Holdings as View
 from tests.books_desk import act_of, decode, owed
-from tests.books_venue import CCER, CEA_2024, VENUE, YANGTZE, YEAR, EnginePump, issue
+from tests.books_venue import ACT_NS, CCER, CEA_2024, VENUE, YANGTZE, YEAR, EnginePump, issue
 from tests.books_venue import opening as opening_of_cn
 
 CREDITS = Market("CV", 5, "CNY")
 KEPT, HOLDING, STRANGER = 77, 301, 302  # the CCER there, and two accounts of it
 HOUR_NS = 3_600 * 10**9
+WANTED = f"cn-national {YEAR} {ACT_NS} 0"  # what FREEZE says it is for
 
 
 def _venue() -> Venue:
@@ -215,6 +216,16 @@ class Two:
             quantity=quantity,
         )
 
+    async def approve_reversal(self, original: int, quantity: int) -> int:
+        """Proposes to undo a surrender, and approves it with another key; the approval's id."""
+        told = {"account_id": YANGTZE, "instrument_id": CCER, "quantity": quantity}
+        pump = self.allowances.pump
+        proposal = await pump.instruct(
+            Instruction.PROPOSE_REVERSAL, "ann\nwrong year", price=original, **told
+        )
+        await self.quiet(self.allowances)
+        return await pump.instruct(Instruction.APPROVE_REVERSAL, "ben\n", price=proposal, **told)
+
     async def pass_time(self, side: Side, hours: int) -> None:
         """Lets the time of a side's log go on, with a record that says so."""
         side.pump.time_ns += hours * HOUR_NS
@@ -247,11 +258,14 @@ class Two:
         rows = await self._rows(self.credits, tables.credit_hold)
         held = {row["surrender_id"]: row for row in rows}
         done = {n: r["quantity"] for n, r in asked.items() if r["state"] == AllowanceState.DONE}
+        undone = await self.check_reversals()
         failed = {n for n, row in asked.items() if row["state"] == AllowanceState.FAILED}
         assert done.keys() | failed == asked.keys()
         assert done == counted
-        assert done == {n: row["quantity"] for n, row in held.items() if row["state"] == 2}
-        assert all(row["state"] in (2, 3, 4) for row in held.values())
+        assert done == {n: row["quantity"] for n, row in held.items() if row["state"] in (2, 5)}
+        assert undone == {n for n, row in held.items() if row["state"] == 5}
+        assert all(row["state"] in (2, 3, 4, 5) for row in held.values())
+        done = {n: quantity for n, quantity in done.items() if n not in undone}
         blocks = await self._rows(self.credits, tables.block)
         retired = sum(b["last_serial"] - b["first_serial"] + 1 for b in blocks if b["state"] == 2)
         free = sum(
@@ -268,6 +282,22 @@ class Two:
         assert not self.credits.registry.holdings.standings.holds
         for side in self.sides:
             self._check_told(side)
+
+    async def check_reversals(self) -> set[int]:
+        """What must hold of reversals: returned and undone, or neither; the surrenders undone."""
+        rows = await self._rows(self.allowances, tables.offset_reversal)
+        asked = {row["instruction_id"]: row for row in rows}
+        assert all(row["state"] in (UndoState.DONE, UndoState.FAILED) for row in rows)
+        rows = await self._rows(self.credits, tables.credit_return)
+        back = {row["reversal_id"]: row for row in rows}
+        assert all(row["state"] != ReturnState.RESTORED for row in rows)
+        done = {n for n, row in asked.items() if row["state"] == UndoState.DONE}
+        assert done == {n for n, row in back.items() if row["state"] == ReturnState.RETURNED}
+        rows = await self._rows(self.allowances, tables.reversal)
+        assert done == {row["instruction_id"] for row in rows}
+        assert not self.allowances.registry.holdings.standings.reversals
+        assert not self.credits.registry.holdings.standings.returns
+        return {asked[n]["original"] for n in done}
 
     @staticmethod
     def _check_told(side: Side) -> None:
@@ -288,7 +318,9 @@ RULES = load_rulebook()
 """The shipped rules: that the unit is kept elsewhere is enough for the two-registry flow."""
 
 
-def request(word: str, number: int, quantity: int, account: int = HOLDING) -> list[bytes]:
+def request(
+    word: str, number: int, quantity: int, account: int = HOLDING, text: str = WANTED
+) -> list[bytes]:
     """A message to the registry of the credits, as an outside system could repeat it."""
     return [
         command(
@@ -299,7 +331,7 @@ def request(word: str, number: int, quantity: int, account: int = HOLDING) -> li
             quantity=quantity,
             price=number,
         ),
-        *notes(f"{word}\nCN\n{YANGTZE}\n{CCER}\n0\n"),
+        *notes(f"{word}\nCN\n{YANGTZE}\n{CCER}\n0\n{text}"),
     ]
 
 
@@ -316,20 +348,3 @@ def answer(word: str, number: int, quantity: int) -> list[bytes]:
         ),
         *notes(f"{word}\nCN\n{YANGTZE}\n{CCER}\n0\n"),
     ]
-
-
-def of_two(rules: Rulebook) -> Rulebook:
-    """The rules with the two-registry flow for CCERs of 2025."""
-    schemes = []
-    for scheme in rules.scheme:
-        changed = []
-        for rule in scheme.rules:
-            offsets = tuple(
-                msgspec.structs.replace(offset, two_registry_flow=True)
-                if offset.id == "cn-2025-2026-ccer"
-                else offset
-                for offset in rule.offset
-            )
-            changed.append(msgspec.structs.replace(rule, offset=offsets))
-        schemes.append(msgspec.structs.replace(scheme, rules=tuple(changed)))
-    return msgspec.structs.replace(rules, scheme=tuple(schemes))

@@ -429,6 +429,8 @@ offset_surrender = table(
     value("text", Text),
     value("deadline_ns"),
     value("time_ns"),
+    value("project", Integer),  # of which credits are wanted; 0 = of any
+    value("credits", Text),  # what is held there by project, as the message says it
     CheckConstraint("quantity > 0", name="positive"),
     CheckConstraint(
         "state = 3 OR is_counted = CASE WHEN state IN (2, 4) THEN 1 ELSE 0 END", name="counted"
@@ -451,7 +453,65 @@ credit_hold = table(
     value("reason", Integer),
     value("text", Text),
     value("time_ns"),
+    value("retired_id"),  # the request that retired them, last; 0 = none
+    value("credits", Text),  # of which projects, as the answer says it
     some("state = 1", "market"),
+)
+
+offset_reversal = table(
+    "offset_reversal",
+    key("market", SmallInteger),
+    key("instruction_id"),  # of the approval
+    value("original"),  # the surrender over two registries
+    value("proposal"),
+    value("account"),
+    value("instrument_id", Integer),
+    value("scheme", String(32)),
+    value("year", Integer),
+    value("quantity"),
+    value("credit_market", Text),
+    value("credit_account"),
+    value("credits", Text),
+    value("proposed_by", Text),
+    value("approved_by", Text),
+    value("why", Text),
+    value("state", SmallInteger),  # a `saga.UndoState`
+    value("reason", Integer),  # why it fails
+    value("text", Text),
+    value("deadline_ns"),
+    value("time_ns"),
+    CheckConstraint("quantity > 0", name="positive"),
+    CheckConstraint("proposed_by <> approved_by", name="by_two"),
+    some("state IN (1, 2, 3)", "market"),
+)
+
+credit_return = table(
+    "credit_return",
+    key("market", SmallInteger),
+    key("origin", String(16)),  # market of the surrender
+    key("reversal_id"),  # the approval's instruction id there
+    value("surrender_id"),
+    value("surrender_account"),
+    value("surrender_instrument", Integer),
+    value("account"),
+    value("instrument_id", Integer),
+    value("quantity"),
+    value("state", SmallInteger),  # a `saga.ReturnState`
+    value("hold_id"),  # the request that restored the credits
+    value("reason", Integer),
+    value("text", Text),
+    value("time_ns"),
+    some("state = 1", "market"),
+)
+
+foreign_project = table(
+    "foreign_project",
+    key("market", SmallInteger),
+    key("programme", String(16)),
+    key("project", Integer),  # its number in the registry that keeps its credits
+    value("project_type", Text),
+    value("region", Text),
+    value("flags", Text),  # by commas: those by which the rules count credits
 )
 
 refusal = table(

@@ -10,8 +10,8 @@ ids are positions in the log, so every row can be followed to its cause. The tab
                  deposit, holding, compliance_year, emissions, allocation, assessment, surrender,
                  surrender_credit, credit_entitlement, credit_exchange, carry_over_application,
                  carry_over, cancellation, encumbrance, reversal_proposal, reversal, account_act,
-                 waiting_transfer, offset_surrender, credit_hold, refusal, registry_outbox,
-                 registry_message
+                 waiting_transfer, offset_surrender, credit_hold, offset_reversal, credit_return,
+                 foreign_project, refusal, registry_outbox, registry_message
     operations   reconciliation, opening_override: what people and watches found and did, which is
                  no function of the log
 """
@@ -42,10 +42,13 @@ from exchange.database.registry_schema import compliance_year as compliance_year
 from exchange.database.registry_schema import credit_entitlement as credit_entitlement
 from exchange.database.registry_schema import credit_exchange as credit_exchange
 from exchange.database.registry_schema import credit_hold as credit_hold
+from exchange.database.registry_schema import credit_return as credit_return
 from exchange.database.registry_schema import deposit as deposit
 from exchange.database.registry_schema import emissions as emissions
 from exchange.database.registry_schema import encumbrance as encumbrance
+from exchange.database.registry_schema import foreign_project as foreign_project
 from exchange.database.registry_schema import holding as holding
+from exchange.database.registry_schema import offset_reversal as offset_reversal
 from exchange.database.registry_schema import offset_surrender as offset_surrender
 from exchange.database.registry_schema import programme as programme
 from exchange.database.registry_schema import project as project
@@ -252,6 +255,7 @@ APPEND_ONLY = (
     reversal_proposal,
     reversal,
     account_act,
+    foreign_project,
     refusal,
     reconciliation,
     opening_override,
@@ -295,5 +299,8 @@ REGISTRY_TABLES = (
     waiting_transfer,
     offset_surrender,
     credit_hold,
+    offset_reversal,
+    credit_return,
+    foreign_project,
     refusal,
 )

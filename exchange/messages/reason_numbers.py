@@ -105,6 +105,9 @@ class RegistryReason(IntEnum):
     OFFSET_NO_LONGER_FITS = 668
     OFFSET_TIMED_OUT = 669
     OFFSET_OUT_OF_STEP = 670
+    TOO_MANY_PROJECTS = 671
+    TRANSFER_TO_ITSELF = 672
+    UNKNOWN_SECTOR = 673
 
 
 class DayReason(IntEnum):

@@ -390,7 +390,7 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
     (RegistryReason.ALLOCATED_ALREADY, 409, False,
      "The account has this allocation of the year, or the final one."),
     (RegistryReason.ALLOCATION_ABOVE_CAP, 422, False,
-     "More allowances of the year would be given out than the scheme's rules let be. Allocate "
+     "More allowances of the year would be given out than the scheme's rules let be. Give out "
      "less."),
     (RegistryReason.ALLOCATION_ABOVE_PROVISIONAL, 422, False,
      "The provisional allocation is above the share of its base that the rules give in advance. "
@@ -471,13 +471,21 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
     (RegistryReason.ACCOUNT_BOUND_ALREADY, 409, False,
      "One of the accounts is bound to another one. Have the authority end that first."),
     (RegistryReason.OFFSET_NO_LONGER_FITS, 409, True,
-     "While the credits were being frozen the obligation or the cap was used up by others. The "
-     "credits were released."),
+     "What was asked of the other registry fits no more: meanwhile the obligation or the cap was "
+     "used up, the year was assessed, or its credits are of projects beyond a limit. They stay "
+     "as they were."),
     (RegistryReason.OFFSET_TIMED_OUT, 504, True,
      "The registry of the credits did not answer in time. The credits were released."),
     (RegistryReason.OFFSET_OUT_OF_STEP, 409, False,
      "A message between the registries names no surrender that waits for it, or does not fit its "
      "step. Nothing was done; compare both registries' books."),
+    (RegistryReason.TOO_MANY_PROJECTS, 422, False,
+     "The credits would be of more projects than one message between the registries names. Name "
+     "one of them, or surrender fewer tonnes at a time."),
+    (RegistryReason.TRANSFER_TO_ITSELF, 422, False,
+     "A transfer is to another account. Name the receiver's."),
+    (RegistryReason.UNKNOWN_SECTOR, 422, False,
+     "The rules of the year know no such sector. Use one of those that the text names, or none."),
     (SettlementReason.UNKNOWN_TRADE, 404, False,
      "The books have no trade of that id with this account, instrument and quantity."),
     (SettlementReason.TRADE_NOT_DUE, 409, False,

@@ -159,7 +159,7 @@ class ProjectRegistered(msgspec.Struct, frozen=True, array_like=True, tag=5, tag
 class YearFigures(msgspec.Struct, frozen=True, array_like=True, tag=10, tag_field="k"):
     """An account's compliance year as it now is, tonnes; None = not yet."""
 
-    instruction_id: int  # that changed it
+    instruction_id: int  # that changed it; 0: the end of the last day for surrender
     account_id: int
     scheme: str
     year: int
@@ -225,7 +225,7 @@ class AllocationReturned(msgspec.Struct, frozen=True, array_like=True, tag=13, t
 class YearAssessed(msgspec.Struct, frozen=True, array_like=True, tag=14, tag_field="k"):
     """What was owed for a year and given, after its last day, and what follows. Minor units."""
 
-    instruction_id: int
+    instruction_id: int  # 0: by itself, when the last day was over
     account_id: int
     scheme: str
     year: int
@@ -242,7 +242,7 @@ class YearAssessed(msgspec.Struct, frozen=True, array_like=True, tag=14, tag_fie
     condition: str
     consequence: str
     due: str  # the last day, ISO
-    given_by: str
+    given_by: str  # a key; "": by itself
     rule: str
     source: str
 
@@ -349,6 +349,16 @@ class TransferEnded(msgspec.Struct, frozen=True, array_like=True, tag=22, tag_fi
     ranges: tuple[Range, ...]
 
 
+class CreditLot(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Tonnes of credits of one project, and what the rules ask of them; "" = not stated."""
+
+    project: int  # its number in the registry that keeps it; 0 = not stated
+    quantity: int
+    project_type: str = ""
+    region: str = ""
+    flags: tuple[str, ...] = ()
+
+
 class OffsetSurrenderChanged(msgspec.Struct, frozen=True, array_like=True, tag=23, tag_field="k"):
     """A surrender of another registry's credits came a step further, here where it is owed."""
 
@@ -362,10 +372,14 @@ class OffsetSurrenderChanged(msgspec.Struct, frozen=True, array_like=True, tag=2
     credit_account: int
     is_counted: bool  # against the obligation and the cap
     rule: str = ""
+    credits: tuple[CreditLot, ...] = ()  # once they are held there
 
 
 class CreditsHeld(msgspec.Struct, frozen=True, array_like=True, tag=24, tag_field="k"):
-    """Credits were frozen, retired or released for a surrender in another registry."""
+    """Credits were frozen, retired or released for a surrender in another registry, or come back.
+
+    When it is undone they are restored, and then returned, or kept as they were: retired.
+    """
 
     instruction_id: int  # the request
     origin: str  # market of the surrender
@@ -373,8 +387,25 @@ class CreditsHeld(msgspec.Struct, frozen=True, array_like=True, tag=24, tag_fiel
     account_id: int
     instrument_id: int
     quantity: int
-    state: str  # FROZEN, RETIRED, RELEASED, REFUSED
+    state: str  # FROZEN, RETIRED, RELEASED, REFUSED; RESTORED, RETURNED, KEPT
     ranges: tuple[Range, ...]
+
+
+class OffsetReversalChanged(msgspec.Struct, frozen=True, array_like=True, tag=25, tag_field="k"):
+    """Undoing a surrender of another registry's credits came a step further, where it counted."""
+
+    instruction_id: int  # of the approval
+    original_id: int  # the surrender
+    proposal_id: int
+    account_id: int
+    instrument_id: int
+    year: int
+    quantity: int
+    state: str  # ASKED, UNDONE, KEEPING, DONE, FAILED
+    proposed_by: str
+    approved_by: str  # another key
+    reason: str
+    credits: tuple[CreditLot, ...] = ()
 
 
 class SettlementActed(msgspec.Struct, frozen=True, array_like=True, tag=30, tag_field="k"):
@@ -410,6 +441,7 @@ RegistryItem = (
     | TransferEnded
     | OffsetSurrenderChanged
     | CreditsHeld
+    | OffsetReversalChanged
     | SettlementActed
 )
 

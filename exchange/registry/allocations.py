@@ -17,7 +17,7 @@ from exchange.messages.registry import AllocationReturned, Range, RegistryItem, 
 from exchange.messages.settlement import InstructionPassed
 from exchange.reference.venue import Instrument
 from exchange.registry.blocks import Block, HistoryKind, Position, State, runs, tonnes
-from exchange.registry.compliance_year import Given, figures_item, given, open_year
+from exchange.registry.compliance_year import Given, figures_item, given, open_year, require_sector
 from exchange.registry.holdings import Holdings
 from exchange.registry.refusals import RefusalError
 from exchange.registry.rows import Cause, Place
@@ -33,13 +33,12 @@ from exchange.rulebook.allocation import (
 from exchange.rulebook.selection import scheme_named
 from exchange.rulebook.shapes import ComplianceRules
 from exchange.rulebook.vintages import vintage_years
-from exchange.rulebook.year import FINAL, PROVISIONAL, due, has_sector, is_new_sector
+from exchange.rulebook.year import FINAL, GAS, PROVISIONAL, due, has_sector, is_new_sector
 from exchange.settings import UNITS_ISSUED_MAX
 
 WORDS = ("stage", "method", "sector", "base", "balance", "intensity")
 STAGES = {"provisional": PROVISIONAL, "final": FINAL}
 METHODS = ("grandfathering", "benchmarking", "equal_to_emissions", "intensity")
-GAS = "gas"  # the sector whose units the rules may exempt from any shortage
 _YEAR_NAMED = re.compile(r"^(\d{4}) verified emissions")
 
 
@@ -95,6 +94,7 @@ class Allocations:
                 f"{', '.join(METHODS)}",
             )
         sector = told.words.get("sector", "") or figures.sector
+        require_sector(self._rulebook, account, rules, sector)
         case = _Case(item, instrument, cause, told, account, figures, rules, stage, method, sector)
         self._check_allowance(case)
         self._check_sector(case)
@@ -173,16 +173,11 @@ class Allocations:
                 f"{serial} t of {case.instrument.product} would have been issued; the limit is "
                 f"{UNITS_ISSUED_MAX} t",
             )
-        try:
-            cap = scheme_cap(scheme_named(self._rulebook, scheme), year)
-        except RulebookError:
-            return
+        cap = cap_of(self._rulebook, scheme, year)
         vintage = case.instrument.vintage or year
-        issued = self._holdings.issued_of(case.instrument.id, vintage) + effect.issued
-        issued -= self._holdings.beside_cap(case.instrument.id, vintage)
-        self._refuse_above(case, "of the scheme", issued, cap)
+        check_cap(self._holdings, self._rulebook, case.instrument, vintage, year, effect.issued)
         rules = case.rules
-        if rules is None or not rules.auction_share_bp:
+        if cap is None or rules is None or not rules.auction_share_bp:
             return
         free = sum(
             figures.annual or 0
@@ -371,6 +366,36 @@ class Allocations:
         on = self._rulebook.local_date(scheme, case.cause.time_ns)
         last = due(self._rulebook, scheme, case.rules, year, STAGES[case.stage], case.sector).day
         return last is not None and on > last
+
+
+def cap_of(rulebook: Rulebook, scheme: str, year: int) -> int | None:
+    """How many allowances a scheme issues for a year, tonnes; None: not known. O(rules)."""
+    try:
+        return scheme_cap(scheme_named(rulebook, scheme), year)
+    except RulebookError:
+        return None
+
+
+def check_cap(
+    holdings: Holdings,
+    rulebook: Rulebook,
+    instrument: Instrument,
+    vintage: int,
+    year: int,
+    quantity: int,
+) -> None:
+    """RefusalError when allowances of a vintage would be more than the scheme's cap of a year.
+
+    Over all that was ever issued of the vintage, except for credits given up. O(rules).
+    """
+    cap = cap_of(rulebook, instrument.scheme, year)
+    issued = holdings.issued_of(instrument.id, vintage) + quantity
+    issued -= holdings.beside_cap(instrument.id, vintage)
+    if cap is not None and issued > cap and quantity:
+        raise RefusalError(
+            RegistryReason.ALLOCATION_ABOVE_CAP,
+            f"{issued} t of {year} would be above the cap of the scheme, {cap} t",
+        )
 
 
 def _told(row: Allocation, ranges: tuple[Range, ...]) -> UnitsAllocated:

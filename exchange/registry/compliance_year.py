@@ -8,7 +8,7 @@ that gave it, then a name and a value each.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
 from exchange.messages.frames import Instruction
@@ -40,6 +40,7 @@ from exchange.rulebook.year import (
     ends_ns,
     partial,
     rules_of_year,
+    sectors_of,
 )
 
 DUE_YEARS_MAX = 20  # the last day of a year lies no later after it
@@ -77,6 +78,15 @@ def given(item: InstructionPassed, names: Collection[str]) -> Given:
     return Given(by, words)
 
 
+class _Act(NamedTuple):
+    # An assessment: as messages number it, as the books do, by whom, at what price, and why.
+    number: int
+    row_id: int
+    by: str
+    price: int
+    cause: Cause
+
+
 class ComplianceYears:
     """What reports, verifications and assessments do to a market's holdings. Each O(blocks moved).
 
@@ -87,12 +97,21 @@ class ComplianceYears:
     def __init__(
         self,
         holdings: Holdings,
+        instruments: Mapping[int, Instrument],
         rulebook: Rulebook,
         check_fit: Callable[[Account, Figures, Cause], None],
     ) -> None:
         self._holdings = holdings
         self._rulebook = rulebook
         self._check_fit = check_fit
+        self._ends: dict[tuple[str, int], int | None] = {}
+        self._allowances: dict[str, Instrument] = {}  # the first of each scheme
+        for instrument in sorted(instruments.values(), key=lambda item: item.id):
+            if instrument.kind == "allowance":
+                self._allowances.setdefault(instrument.scheme, instrument)
+        for account, figures in holdings.years.items():
+            if figures.verified is not None and figures.shortfall is None:
+                self._watch(account, holdings.loaded_ns)
 
     def report(
         self, item: InstructionPassed, instrument: Instrument, cause: Cause
@@ -113,6 +132,7 @@ class ComplianceYears:
                 f"emissions of {item.argument} are verified already: {figures.verified} t",
             )
         sector = told.words.get("sector", figures.sector)
+        require_sector(self._rulebook, account, rules, sector)
         after = figures._replace(sector=sector, reported=item.quantity, reported_by=told.by)
         is_late = self._is_late(account, rules, REPORT, sector, on)
         return self._stated(item, account, after, told.by, 0, is_late, cause)
@@ -157,6 +177,7 @@ class ComplianceYears:
         self._check_fit(account, after, cause)
         on = self._rulebook.local_date(instrument.scheme, cause.time_ns)
         is_late = self._is_late(account, rules, VERIFICATION, figures.sector, on)
+        self._watch(account, cause.time_ns)
         return self._stated(item, account, after, told.by, participant, is_late, cause)
 
     def _stated(
@@ -186,15 +207,76 @@ class ComplianceYears:
         if figures.verified is None:
             raise RefusalError(
                 RegistryReason.EMISSIONS_NOT_VERIFIED,
-                f"emissions of account {account[0]} for {item.argument} are not verified",
+                f"emissions of account {account[0]} for {account[2]} are not verified",
             )
         last = self._last_day(account, rules, told, cause)
-        before = self._holdings.surrendered.get(account, 0)
-        shortfall, rest, end = _due_part(figures, before, rules, item.argument)
-        price = told.number("price")
+        act = _Act(item.instruction_id, item.instruction_id, told.by, told.number("price"), cause)
+        return self._assess(act, instrument, account, figures, rules, last)
+
+    def come_due(self, account: Account, cause: Cause) -> list[RegistryItem]:
+        """The last day to surrender for a year is over: what ASSESS does, by itself. O(rules).
+
+        Nothing where it was done, or takes an authority: for a price, or while a surrender asked in
+        time or a reversal waits for another registry; when the last of these ends, it is done then.
+        """
+        figures = self._holdings.years.get(account, Figures())
+        allowance = self._allowances.get(account[1])
+        is_open = figures.verified is not None and figures.shortfall is None
+        if allowance is None or not is_open or self._holdings.standings.waits_for_other(account):
+            return []
         on = self._rulebook.local_date(account[1], cause.time_ns)
-        found = self._penalty(rules, shortfall, account, instrument, price, on)
-        said = self._force(item, instrument, account, found.forced_deduction_t, cause)
+        rules = rules_of_year(self._rulebook, account[1], account[2], on)
+        act = _Act(0, self._holdings.assessed_by_time - 1, "", 0, cause)
+        try:
+            last = self._last_day(account, rules, Given("", {}), cause)
+            said = self._assess(act, allowance, account, figures, rules, last)
+        except RefusalError:
+            return []
+        self._holdings.assessed_by_time = act.row_id
+        return said
+
+    def saga_ended(self, account: Account, asked_ns: int, cause: Cause) -> list[RegistryItem]:
+        """A surrender or reversal over two registries ended; the year may have waited for it."""
+        end_ns = self._end_ns(account)
+        if end_ns is None or not asked_ns < end_ns <= cause.time_ns:
+            return []
+        return self.come_due(account, cause)
+
+    def _watch(self, account: Account, time_ns: int) -> None:
+        """Puts the end of a year, if it is to come, on the agenda. O(log n)."""
+        end_ns, allowance = self._end_ns(account), self._allowances.get(account[1])
+        if end_ns is not None and end_ns > time_ns and allowance is not None:
+            self._holdings.standings.note_year(end_ns, account, allowance.id)
+
+    def _end_ns(self, account: Account) -> int | None:
+        """The first instant after the last day to surrender for a year; None: not known.
+
+        By the last rules that name the year, so that it does not depend on when it is asked. O(1)
+        but for the first of a year.
+        """
+        _, scheme, year = account
+        if (scheme, year) not in self._ends:
+            rules = rules_of_year(self._rulebook, scheme, year, dt.date.max)
+            last = due(self._rulebook, scheme, rules, year, SURRENDER).day
+            self._ends[scheme, year] = (
+                None if last is None else ends_ns(self._rulebook, scheme, rules, year, last)
+            )
+        return self._ends[scheme, year]
+
+    def _assess(
+        self,
+        act: _Act,
+        instrument: Instrument,
+        account: Account,
+        figures: Figures,
+        rules: ComplianceRules | None,
+        last: dt.date,
+    ) -> list[RegistryItem]:
+        before = self._holdings.surrendered.get(account, 0)
+        shortfall, rest, end = _due_part(figures, before, rules, account[2])
+        on = self._rulebook.local_date(account[1], act.cause.time_ns)
+        found = self._penalty(rules, shortfall, account, instrument, act.price, on)
+        said = self._force(act, instrument, account, found.forced_deduction_t)
         after = figures._replace(
             shortfall=shortfall,
             closed=figures.closed + found.carried_obligation_t + rest,
@@ -203,17 +285,17 @@ class ComplianceYears:
             conditional=found.next_year_deduction_t * bool(found.condition),
         )
         self._holdings.set_year(account, after)
-        items: list[RegistryItem] = [figures_item(item.instruction_id, account, after)]
+        items: list[RegistryItem] = [figures_item(act.number, account, after)]
         for year, carried in ((account[2] + 1, found.carried_obligation_t), (end, rest)):
             if carried:
-                items.append(self._carry(item, (account[0], account[1], year), carried))
+                items.append(self._carry(act, (account[0], account[1], year), carried))
         row = Assessment(
-            item.instruction_id,
+            act.row_id,
             *account,
             figures.obligation or 0,
             before,
             shortfall,
-            price,
+            act.price,
             found.fine_min_minor,
             found.fine_max_minor,
             found.carried_obligation_t + rest,
@@ -224,20 +306,20 @@ class ComplianceYears:
             found.consequence,
             last.isoformat(),
             rules.id if rules else "",
-            told.by,
-            cause.time_ns,
+            act.by,
+            act.cause.time_ns,
         )
         self._holdings.changes.assessments.append(row)
         source = self._rulebook.citation(rules) if rules else ""
-        assessed = YearAssessed(*row[:17], told.by, row.rule, source)
+        assessed = YearAssessed(act.number, *row[1:17], act.by, row.rule, source)
         return [*items, *said, assessed]
 
-    def _carry(self, item: InstructionPassed, account: Account, quantity: int) -> YearFigures:
+    def _carry(self, act: _Act, account: Account, quantity: int) -> YearFigures:
         """Makes tonnes owed with a later year."""
         figures = self._holdings.years.get(account, Figures())
         figures = figures._replace(carried_in=figures.carried_in + quantity)
         self._holdings.set_year(account, figures)
-        return figures_item(item.instruction_id, account, figures)
+        return figures_item(act.number, account, figures)
 
     def _last_day(
         self, account: Account, rules: ComplianceRules | None, told: Given, cause: Cause
@@ -302,19 +384,15 @@ class ComplianceYears:
         return found
 
     def _force(
-        self,
-        item: InstructionPassed,
-        instrument: Instrument,
-        account: Account,
-        quantity: int,
-        cause: Cause,
+        self, act: _Act, instrument: Instrument, account: Account, quantity: int
     ) -> list[RegistryItem]:
         """Surrenders by force, late as it is, what the rule takes of the registry position."""
         if not quantity:
             return []
+        cause = act.cause
         source = Place(account[0], Position.REGISTRY, instrument.id)
         blocks = self._holdings.retire(source, State.SURRENDERED, quantity, cause)
-        told = (item.instruction_id, account[0], instrument.id)
+        told = (act.number, account[0], instrument.id)
         row = Surrender(*told, account[1], account[2], "", quantity, cause.time_ns, 1)
         self._holdings.add_surrender(row, instrument.product, blocks)
         return [
@@ -370,6 +448,20 @@ def open_year(
     rules = rules_of_year(rulebook, instrument.scheme, item.argument, on)
     require_unassessed(account, figures)
     return account, figures, rules
+
+
+def require_sector(
+    rulebook: Rulebook, account: Account, rules: ComplianceRules | None, sector: str
+) -> None:
+    """RefusalError for a sector that the rules of the year do not know, which has no days. O(1)."""
+    known = sectors_of(rulebook, account[1], rules, account[2])
+    if sector and known and sector not in known:
+        raise RefusalError(
+            RegistryReason.UNKNOWN_SECTOR,
+            f"{account[1]} {account[2]} knows no sector {sector[:40]!r}; known are "
+            f"{', '.join(known)}",
+            rules.id if rules is not None else "",
+        )
 
 
 def require_unassessed(account: Account, figures: Figures) -> None:

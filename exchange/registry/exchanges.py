@@ -9,7 +9,7 @@ Sources: Directive 2003/87/EC Article 11a; Regulation (EU) 389/2013 on the trans
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from exchange.messages.reasons import RegistryReason
 from exchange.messages.registry import CreditsExchanged, EntitlementSet, RegistryItem
@@ -21,10 +21,13 @@ from exchange.registry.holdings import Holdings, projects_of
 from exchange.registry.projects import Choice, choose, credit_of
 from exchange.registry.refusals import RefusalError, require_account, require_free
 from exchange.registry.rows import Cause, CreditExchange, Entitlement, Place
+from exchange.registry.years import Account, Figures
 from exchange.rulebook import OffsetRule, Rulebook
 from exchange.rulebook.eligibility import Credit
+from exchange.rulebook.offsets import exceeded
 from exchange.rulebook.selection import is_exchange, rules_in_force
 from exchange.rulebook.shapes import ComplianceRules
+from exchange.rulebook.year import rules_of_year
 
 GROUPS = ("stationary", "new_entrant", "aircraft")
 ENTITLEMENT = "phase2_free_allocation_or_phase2_entitlement"
@@ -36,8 +39,13 @@ class Exchanges:
     """What entitlements and exchanges do to a market's holdings."""
 
     def __init__(
-        self, holdings: Holdings, instruments: Mapping[int, Instrument], rulebook: Rulebook
+        self,
+        holdings: Holdings,
+        instruments: Mapping[int, Instrument],
+        rulebook: Rulebook,
+        check_fit: Callable[[Account, Figures, Cause], None],
     ) -> None:
+        self._check_fit = check_fit
         self._holdings = holdings
         self._instruments = instruments
         self._rulebook = rulebook
@@ -112,6 +120,40 @@ class Exchanges:
             raise RefusalError(reason, choice.refusal, choice.rule_id, source)
         return self._carry_out(item, instrument, allowance, choice, told.by, cause)
 
+    def check_verified(self, account: Account, figures: Figures, cause: Cause) -> None:
+        """RefusalError when verified emissions leave too much surrendered, or exchanged.
+
+        O(rules + years of the period + credits used).
+        """
+        self._check_fit(account, figures, cause)
+        number, scheme, year = account
+        entitlement = self._holdings.entitlements.get((number, scheme))
+        used = self._used(number, scheme)
+        if year not in _PERIOD or entitlement is None or not used:
+            return
+        on = self._rulebook.local_date(scheme, cause.time_ns)
+        rules = rules_of_year(self._rulebook, scheme, year, on)
+        if rules is None:
+            return
+        bases = self._bases(number, entitlement, {year: figures})
+        try:
+            over = exceeded(
+                rules, emission_year=year, bases=bases, used=used,
+                applies_to=entitlement.applies_to,
+            )  # fmt: skip
+        except KeyError:  # a base that the rules of a group do not name
+            return
+        for limit in over:
+            rule = next(rule for rule in rules.offset if rule.id == limit.rule_id)
+            raise RefusalError(
+                RegistryReason.OFFSET_CAP_EXCEEDED,
+                f"credits are exchanged already; with {rule.cap_base} of "
+                f"{bases[rule.cap_base]} t {limit.name} would be {limit.limit_t} t, "
+                f"{-limit.left_t} t less than were",
+                rule.id,
+                self._rulebook.citation(rule),
+            )
+
     def _carry_out(
         self,
         item: InstructionPassed,
@@ -159,9 +201,15 @@ class Exchanges:
             )
         return found
 
-    def _bases(self, account: int, entitlement: Entitlement) -> dict[str, int]:
-        years = (self._holdings.years.get((account, entitlement.scheme, year)) for year in _PERIOD)
-        emitted = sum(figures.verified or 0 for figures in years if figures is not None)
+    def _bases(
+        self, account: int, entitlement: Entitlement, changed: Mapping[int, Figures] = {}
+    ) -> dict[str, int]:
+        """The amounts that caps name, with the figures of some years as they would be."""
+        emitted = 0
+        for year in _PERIOD:
+            key = (account, entitlement.scheme, year)
+            figures = changed.get(year) or self._holdings.years.get(key, Figures())
+            emitted += figures.verified or 0
         return {ENTITLEMENT: entitlement.base, EMITTED: emitted}
 
     def _used(self, account: int, scheme: str) -> list[Credit]:

@@ -11,6 +11,7 @@ import heapq
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
+from exchange.messages.registry import ProjectDetails
 from exchange.registry.blocks import Block, HistoryKind, Position, State, split
 from exchange.registry.rows import (
     Cause,
@@ -18,6 +19,7 @@ from exchange.registry.rows import (
     Deposit,
     Encumbrance,
     Entitlement,
+    ForeignProject,
     Issuance,
     Place,
     Project,
@@ -29,6 +31,8 @@ from exchange.registry.rows import (
 from exchange.registry.standings import (
     Act,
     CreditHold,
+    CreditReturn,
+    OffsetReversal,
     OffsetSurrender,
     Outgoing,
     Standings,
@@ -78,6 +82,9 @@ class Changes:
         self.transfers: dict[int, WaitingTransfer] = {}
         self.offsets: dict[int, OffsetSurrender] = {}
         self.holds: dict[tuple[str, int], CreditHold] = {}
+        self.undoing: dict[int, OffsetReversal] = {}
+        self.returns: dict[tuple[str, int], CreditReturn] = {}
+        self.foreign: list[ForeignProject] = []
         self.messages: list[Outgoing] = []
 
     def put(self, block: Block) -> None:
@@ -99,6 +106,8 @@ class Holdings:
         self.block_id = position.block_id
         self.sequence = position.sequence
         self.message_ref = position.message_ref
+        self.loaded_ns = position.time_ns  # of the last record in the books
+        self.assessed_by_time = 0  # lowest number given to an assessment without an instruction
         self.standings = Standings()
         self.accounts: dict[int, int] = {}  # account: participant
         self.next_serial: dict[str, int] = {}
@@ -113,8 +122,9 @@ class Holdings:
         self.credits: dict[Account, dict[tuple[str, int], int]] = {}  # by product and project
         self.scheme_offsets: dict[tuple[str, int, str], int] = defaultdict(int)  # of all accounts
         self.projects: dict[int, Project] = {}
+        self.foreign: dict[tuple[str, int], ProjectDetails] = {}  # of registries that keep credits
         self.entitlements: dict[tuple[int, str], Entitlement] = {}  # by account and scheme
-        self._exchanges: dict[tuple[int, str], list[CreditExchange]] = defaultdict(list)
+        self._exchanged: dict[tuple[int, str], dict[tuple[int, int], int]] = {}
         self._beside_cap: dict[tuple[int, int], int] = defaultdict(int)  # instrument, vintage
         self.changes = Changes()
         self._queues: dict[Place, list[tuple[int, int, Block]]] = defaultdict(list)
@@ -247,13 +257,15 @@ class Holdings:
         cause: Cause,
         *,
         lender: int = 0,
+        chosen: Mapping[int, int] | None = None,
     ) -> list[Block]:
         """Moves the oldest `quantity` tonnes of a place to another. O(blocks x log blocks).
 
-        The caller has made sure that they are there (ValueError).
+        The caller has made sure that they are there (ValueError). With `chosen`, so many tonnes of
+        each of these blocks, which make up the quantity.
         """
         moved = []
-        for block in self._take(source, quantity, cause):
+        for block in self._take(source, quantity, cause, chosen):
             after = block._replace(
                 account=account,
                 position=position,
@@ -299,12 +311,21 @@ class Holdings:
             retired.append(after)
         return retired
 
-    def restore(self, blocks: Iterable[Block], cause: Cause) -> list[Block]:
-        """Brings retired blocks back to their accounts' registry positions. O(blocks x log)."""
+    def restore(
+        self,
+        blocks: Iterable[Block],
+        cause: Cause,
+        position: int = Position.REGISTRY,
+        lender: int = 0,
+    ) -> list[Block]:
+        """Brings retired blocks back to a position of their accounts. O(blocks x log)."""
         restored = []
         for block in blocks:
             after = block._replace(
-                position=Position.REGISTRY, state=State.HELD, acquired=cause.settlement_number
+                position=position,
+                state=State.HELD,
+                acquired=cause.settlement_number,
+                lender=lender,
             )
             self.changes.put(after)
             self._arrive(after)
@@ -355,15 +376,14 @@ class Holdings:
 
     def load_exchange(self, row: CreditExchange) -> None:
         """Takes up an exchange from the books. O(1)."""
-        self._exchanges[row.account, row.scheme].append(row)
+        mine = self._exchanged.setdefault((row.account, row.scheme), {})
+        what = (row.instrument_id, row.project)
+        mine[what] = mine.get(what, 0) + row.quantity
         self._beside_cap[row.allowance_id, row.vintage] += row.quantity
 
-    def exchanged_by(self, account: int, scheme: str) -> dict[tuple[int, int], int]:
-        """Tonnes that an account exchanged, by instrument and project. O(its exchanges)."""
-        found: dict[tuple[int, int], int] = defaultdict(int)
-        for row in self._exchanges.get((account, scheme), ()):
-            found[row.instrument_id, row.project] += row.quantity
-        return dict(found)
+    def exchanged_by(self, account: int, scheme: str) -> Mapping[tuple[int, int], int]:
+        """Tonnes that an account exchanged, by instrument and project. O(1)."""
+        return self._exchanged.get((account, scheme), {})
 
     def beside_cap(self, instrument_id: int, vintage: int) -> int:
         """Allowances issued for credits, which no cap counts, tonnes. O(1)."""
@@ -414,6 +434,29 @@ class Holdings:
         """Takes up a surrender of another registry's credits as it is now. O(log n)."""
         self.standings.put_surrender(surrender)
         self.changes.offsets[surrender.instruction_id] = surrender
+
+    def put_reversal(self, reversal: OffsetReversal) -> None:
+        """Takes up a reversal over two registries as it is now. O(log n)."""
+        self.standings.put_reversal(reversal)
+        self.changes.undoing[reversal.instruction_id] = reversal
+
+    def put_return(self, row: CreditReturn) -> None:
+        """Takes up what comes back for another registry's reversal as it is now. O(1)."""
+        self.standings.put_return(row)
+        self.changes.returns[row.origin, row.reversal_id] = row
+
+    def meet_project(self, project: ForeignProject) -> None:
+        """Takes up what another registry told of a project, the first time. O(1)."""
+        if (project.programme, project.project) not in self.foreign:
+            self.load_foreign(project)
+            self.changes.foreign.append(project)
+
+    def load_foreign(self, project: ForeignProject) -> None:
+        """Takes up a project of another registry from the books. O(flags)."""
+        flags = tuple(project.flags.split(",")) if project.flags else ()
+        self.foreign[project.programme, project.project] = ProjectDetails(
+            name="", project_type=project.project_type, region=project.region, flags=flags
+        )
 
     def put_hold(self, hold: CreditHold) -> None:
         """Takes up what is held for another registry's surrender as it is now. O(1)."""

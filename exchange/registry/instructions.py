@@ -7,7 +7,7 @@ engine and cannot be refused: if the registry cannot follow, its books are wrong
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from exchange.messages.frames import Instruction
 from exchange.messages.reasons import RegistryReason
@@ -35,7 +35,7 @@ from exchange.messages.settlement import (
 )
 from exchange.reference.venue import Instrument, Market, Venue
 from exchange.registry.accounts import WITHOUT_QUANTITY, Accounts
-from exchange.registry.allocations import Allocations
+from exchange.registry.allocations import Allocations, check_cap
 from exchange.registry.blocks import Block, Position, State, runs, tonnes
 from exchange.registry.calendar import Calendar
 from exchange.registry.carry_over import CarryOvers
@@ -51,13 +51,19 @@ from exchange.registry.refusals import (
     require_free,
     require_year,
 )
+from exchange.registry.registry_post import Post
 from exchange.registry.reversals import Reversals
 from exchange.registry.rows import Cause, Place, Project, Surrender
+from exchange.registry.saga_texts import flags_named
+from exchange.registry.standings import OffsetReversal, OffsetSurrender
 from exchange.registry.surrenders import SurrenderChecks
 from exchange.registry.transfers import Transfers
 from exchange.registry.two_registries import TwoRegistries
+from exchange.registry.two_reversals import TwoReversals, is_of_reversal
 from exchange.registry.years import Account, Figures
 from exchange.rulebook import Rulebook, Verdict, check_surrender
+from exchange.rulebook.eligibility import Credit
+from exchange.rulebook.selection import lives_elsewhere
 from exchange.settings import INSTRUCTION_QUANTITY_MAX, UNITS_ISSUED_MAX
 
 _NONE_ALLOWED = frozenset(
@@ -86,13 +92,22 @@ class Registrar:
         self._accounts = accounts = Accounts(holdings, rulebook, _schemes(instruments), calendar)
         self._transfers = transfers = Transfers(holdings, accounts, calendar)
         self._checks = SurrenderChecks(holdings, instruments, rulebook)
+        self._market = market
+        post = Post(holdings, market, venue)
         self._two_registries = TwoRegistries(
-            holdings, accounts, instruments, market, venue, self._admit, self._checks.is_late
+            holdings, accounts, instruments, market, post, self._admit, self._checks.is_late,
+            self._checks.choose_held, flags_named(rulebook), self._saga_ended,
+        )  # fmt: skip
+        check_fit = self._checks.check_fit
+        self._two_reversals = TwoReversals(
+            holdings, instruments, market, post, check_fit, self._saga_ended
         )
         encumbrances = Encumbrances(holdings)
-        self.reversals = Reversals(holdings, instruments, self._checks.check_fit)
-        years = ComplianceYears(holdings, rulebook, self._checks.check_fit)
-        exchanges = Exchanges(holdings, instruments, rulebook)
+        self.reversals = Reversals(holdings, instruments, check_fit, self._two_reversals.ask)
+        exchanges = Exchanges(holdings, instruments, rulebook, check_fit)
+        self._years = years = ComplianceYears(
+            holdings, instruments, rulebook, exchanges.check_verified
+        )
         self.carry_overs = CarryOvers(holdings, instruments, rulebook)
         self._do: dict[int, Callable[[InstructionPassed, Instrument, Cause], list[RegistryItem]]]
         self._do = {
@@ -120,8 +135,8 @@ class Registrar:
             Instruction.APPLY_CARRY_OVER: self.carry_overs.apply,
             Instruction.CARRY_OVER: self.carry_overs.carry_out,
             Instruction.CARRY_OUT: lambda item, instrument, cause: [],
-            Instruction.OFFSET_REQUEST: self._two_registries.request,
-            Instruction.OFFSET_ANSWER: self._two_registries.answer,
+            Instruction.OFFSET_REQUEST: self._request,
+            Instruction.OFFSET_ANSWER: self._answer,
             **accounts.instructions,
         }
 
@@ -136,6 +151,11 @@ class Registrar:
             cause = Cause(number, time_ns, Instruction.CARRY_OUT.name, due.number)
             if due.kind == "TRANSFER":
                 said += self._transfers.come_due(due.number, cause)
+            elif due.kind == "REVERSAL":
+                said += self._two_reversals.come_due(due.number, cause)
+            elif due.kind == "YEAR":
+                standings.drop_year(due)
+                said += self._years.come_due((due.number, due.scheme, due.year), cause)
             else:
                 said += self._two_registries.come_due(due.number, cause)
         return said
@@ -260,6 +280,10 @@ class Registrar:
                 f"{UNITS_ISSUED_MAX} t",
             )
         require_account(self.holdings, item.account_id)
+        if instrument.kind == "allowance":  # those of no stated vintage count together
+            vintage = item.argument or instrument.vintage
+            year = vintage or self._rulebook.local_date(instrument.scheme, cause.time_ns).year
+            check_cap(self.holdings, self._rulebook, instrument, vintage, year, item.quantity)
         made = issuance(instrument, self.holdings.projects, item.argument, item.notes)
         block = self.holdings.issue(
             instrument.product,
@@ -283,6 +307,12 @@ class Registrar:
             raise RefusalError(
                 RegistryReason.PROJECT_INVALID,
                 f"{instrument.symbol} is no credit: only credits have projects",
+            )
+        if instrument.kept_by:
+            raise RefusalError(
+                RegistryReason.PROJECT_INVALID,
+                f"{instrument.symbol} is kept by the registry of {instrument.kept_by}, which has "
+                "its projects",
             )
         if known is not None:
             raise RefusalError(
@@ -351,23 +381,42 @@ class Registrar:
             )
         return account, figures
 
-    def _admit(self, item: InstructionPassed, instrument: Instrument, cause: Cause) -> str:
+    def _admit(
+        self,
+        item: InstructionPassed,
+        instrument: Instrument,
+        cause: Cause,
+        held: Sequence[Credit] = (),
+    ) -> str:
         """The offset rule of a surrender of credits kept elsewhere; or RefusalError."""
         _, figures = self._owing(item, instrument)
-        return self._checks.admit_offset(item, instrument, cause, figures)
+        return self._checks.admit_offset(item, instrument, cause, figures, held)
+
+    def _request(
+        self, item: InstructionPassed, instrument: Instrument, cause: Cause
+    ) -> list[RegistryItem]:
+        saga = self._two_reversals if is_of_reversal(item) else self._two_registries
+        return saga.request(item, instrument, cause)
+
+    def _answer(
+        self, item: InstructionPassed, instrument: Instrument, cause: Cause
+    ) -> list[RegistryItem]:
+        is_known = self.holdings.standings.reversal(item.argument) is not None
+        saga = self._two_reversals if is_known else self._two_registries
+        return saga.answer(item, instrument, cause)
+
+    def _saga_ended(
+        self, row: OffsetSurrender | OffsetReversal, cause: Cause
+    ) -> list[RegistryItem]:
+        """What waited until another registry had answered: the end of the year."""
+        return self._years.saga_ended((row.account, row.scheme, row.year), row.time_ns, cause)
 
     def _surrender(
         self, item: InstructionPassed, instrument: Instrument, cause: Cause
     ) -> list[RegistryItem]:
         account, figures = self._owing(item, instrument)
         rule, chosen, vintages = "", None, None
-        if instrument.kind == "offset" and self._is_of_two(account, instrument, cause):
-            if item.notes:
-                raise RefusalError(
-                    RegistryReason.UNIT_NOT_ELIGIBLE,
-                    f"another registry keeps {instrument.symbol} and takes the oldest: no project "
-                    "can be named",
-                )
+        if instrument.kind == "offset" and self._is_of_two(item.account_id, instrument):
             rule = self._checks.admit_offset(item, instrument, cause, figures)
             return self._two_registries.ask(item, instrument, rule, cause)
         if instrument.kind == "offset":
@@ -394,9 +443,14 @@ class Registrar:
             for run in runs(blocks)
         ]
 
-    def _is_of_two(self, account: Account, instrument: Instrument, cause: Cause) -> bool:
-        rule = self._checks.offset_rule(account, instrument.product, cause.time_ns)
-        return bool(instrument.kept_by) or (rule is not None and rule.two_registry_flow)
+    def _is_of_two(self, account: int, instrument: Instrument) -> bool:
+        """Whether the credits lie in a general holding: elsewhere, or here in another account."""
+        if instrument.kept_by:
+            return True
+        bound = self.holdings.standings.of(account).bound_to
+        if bound is None or bound[0] != self._market.code:
+            return False
+        return lives_elsewhere(self._rulebook, instrument.scheme, instrument.product)
 
 
 def _schemes(instruments: Mapping[int, Instrument]) -> frozenset[str]:

@@ -20,10 +20,10 @@ from exchange.reference.venue import Instrument
 from exchange.registry.blocks import Block, tonnes
 from exchange.registry.refusals import RefusalError
 from exchange.registry.rows import Issuance, Project
-from exchange.rulebook.eligibility import Credit
-from exchange.rulebook.offsets import Bases, cap_text, headroom, offset_plan, rank
+from exchange.rulebook.eligibility import Credit, unfit
+from exchange.rulebook.offsets import Bases, cap_text, headroom, offset_plan, rank, usable
 from exchange.rulebook.regions import is_within
-from exchange.rulebook.shapes import ComplianceRules
+from exchange.rulebook.shapes import ComplianceRules, OffsetRule
 from exchange.settings import PROJECT_NUMBER_MAX
 
 _WORD = re.compile(r"[A-Za-z0-9_]{0,40}")
@@ -180,11 +180,9 @@ def choose(
     with a flag first), the oldest blocks go first. Raises KeyError for a base that is not given.
     O(blocks + kinds log kinds).
     """
-    piles: dict[Credit, list[Block]] = {}
-    for block, credit in lots:
-        piles.setdefault(credit._replace(quantity_t=0), []).append(block)
     mine = [rule for rule in rules.offset if rule.applies_to == applies_to]
-    kinds = sorted(piles, key=lambda kind: rank(mine, kind))
+    piles = _piles(mine, lots)
+    kinds = list(piles)
     credits_ = [kind._replace(quantity_t=tonnes(piles[kind])) for kind in kinds]
     answers = offset_plan(
         rules,
@@ -196,16 +194,7 @@ def choose(
         scheme_used_t=scheme_used_t,
         applies_to=applies_to,
     )
-    taken: dict[int, int] = {}
-    missing = quantity
-    for kind, answer in zip(kinds, answers, strict=True):
-        left = min(missing, answer.accepted_t)
-        missing -= left
-        for block in piles[kind]:
-            if not left:
-                break
-            taken[block.block_id] = min(left, block.quantity)
-            left -= taken[block.block_id]
+    taken, missing = _prefix(piles, [answer.accepted_t for answer in answers], quantity)
     if not missing:
         return Choice(taken, answers[0].rule_id, "", is_eligible=True)
     stopped = min(answers, key=lambda answer: (not answer.reason, not answer.is_eligible))
@@ -229,3 +218,59 @@ def choose(
                 text += f": {limit.limit_t} t, headroom {limit.left_t} t"
     text = f"{quantity} t of {unit} refused: {text}"
     return Choice({}, stopped.rule_id, text, stopped.is_eligible)
+
+
+def choose_eligible(
+    rules: ComplianceRules,
+    lots: Sequence[tuple[Block, Credit]],
+    quantity: int,
+    on: dt.date,
+) -> Choice:
+    """Which blocks the rules take for what they are, whatever their shares, like `choose`.
+
+    For the registry of the credits, which does not know what else was used: it gives those first
+    that pass the most limits, so that if they do not pass none would. O(blocks + kinds log kinds).
+    """
+    mine = [rule for rule in rules.offset if not rule.applies_to]
+    piles = _piles(mine, lots)
+    accepted, refusal, rule_id = [], "", rules.id
+    for kind, blocks in piles.items():
+        credit = kind._replace(quantity_t=tonnes(blocks))
+        rule = next((rule for rule in mine if kind.unit in rule.credit_types), None)
+        why = f"{kind.unit} is not taken as an offset" if rule is None else unfit(rule, credit, on)
+        refusal = refusal or why
+        rule_id = rule.id if rule is not None else rule_id
+        accepted.append(usable(rule, credit) if rule is not None and not why else 0)
+    taken, missing = _prefix(piles, accepted, quantity)
+    if not missing:
+        return Choice(taken, rule_id, "", is_eligible=True)
+    why = refusal or "the usable share of unregistered reductions"
+    text = f"{quantity} t refused: {sum(accepted)} t are eligible; {why}"
+    return Choice({}, rule_id, text, is_eligible=False)
+
+
+def _piles(
+    rules: Sequence[OffsetRule], lots: Sequence[tuple[Block, Credit]]
+) -> dict[Credit, list[Block]]:
+    """Blocks by what they are to the rules, in the order in which these rank them."""
+    piles: dict[Credit, list[Block]] = {}
+    for block, credit in lots:
+        piles.setdefault(credit._replace(quantity_t=0), []).append(block)
+    return {kind: piles[kind] for kind in sorted(piles, key=lambda kind: rank(rules, kind))}
+
+
+def _prefix(
+    piles: Mapping[Credit, Sequence[Block]], accepted: Sequence[int], quantity: int
+) -> tuple[dict[int, int], int]:
+    """Tonnes to take of each block, of each pile no more than accepted; and what is missing."""
+    taken: dict[int, int] = {}
+    missing = quantity
+    for blocks, most in zip(piles.values(), accepted, strict=True):
+        left = min(missing, most)
+        missing -= left
+        for block in blocks:
+            if not left:
+                break
+            taken[block.block_id] = min(left, block.quantity)
+            left -= taken[block.block_id]
+    return taken, missing

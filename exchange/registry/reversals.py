@@ -25,14 +25,16 @@ from exchange.registry.encumbrances import notes_of
 from exchange.registry.holdings import Holdings, projects_of
 from exchange.registry.refusals import RefusalError, RegistryBrokenError
 from exchange.registry.rows import Cause, Proposal, Reversal, Surrender
-from exchange.registry.years import Account, Figures
+from exchange.registry.standings import OffsetSurrender
+from exchange.registry.two_reversals import CheckFit
+from exchange.registry.years import Figures
 from exchange.settings import REVERSAL_DAYS_MAX
 
 _DAY_NS = 86_400 * 1_000_000_000
 
 
-CheckFit = Callable[[Account, Figures, Cause, Mapping[tuple[str, int], int]], None]
-"""RefusalError when what is undone leaves other offsets beyond their limits."""
+Elsewhere = Callable[[InstructionPassed, OffsetSurrender, Proposal, str, Cause], list[RegistryItem]]
+"""Begins to undo a surrender of another registry's credits, as the key approves."""
 
 
 class Retirement(NamedTuple):
@@ -44,6 +46,7 @@ class Retirement(NamedTuple):
     instrument_id: int
     quantity: int
     surrender: Surrender | None  # None: a cancellation
+    elsewhere: OffsetSurrender | None = None  # the credits lie in another registry
 
 
 class Past(NamedTuple):
@@ -81,9 +84,14 @@ class Reversals:
     """What proposals and approvals do to a market's holdings."""
 
     def __init__(
-        self, holdings: Holdings, instruments: Mapping[int, Instrument], check_fit: CheckFit
+        self,
+        holdings: Holdings,
+        instruments: Mapping[int, Instrument],
+        check_fit: CheckFit,
+        elsewhere: Elsewhere,
     ) -> None:
         self._check_fit = check_fit
+        self._elsewhere = elsewhere
         self.past = Past({}, {}, {})  # set before each record that names something
         self._holdings = holdings
         self._instruments = instruments
@@ -108,7 +116,10 @@ class Reversals:
     def approve(
         self, item: InstructionPassed, instrument: Instrument, cause: Cause
     ) -> list[RegistryItem]:
-        """APPROVE_REVERSAL of the proposal `argument`: the units come back. O(blocks x log)."""
+        """APPROVE_REVERSAL of the proposal `argument`: the units come back. O(blocks x log).
+
+        Those of another registry's when it has answered (`two_reversals`).
+        """
         proposal = self._proposal(item, instrument, cause)
         approved_by, _ = notes_of(item)
         if not approved_by:
@@ -121,6 +132,8 @@ class Reversals:
                 f"{approved_by} proposed reversal {proposal.instruction_id} itself",
             )
         retirement = self._retirement(item, instrument, proposal.original)
+        if retirement.elsewhere is not None:
+            return self._elsewhere(item, retirement.elsewhere, proposal, approved_by, cause)
         taken = self.past.blocks[proposal.original]
         if tonnes(taken) != retirement.quantity:
             raise RegistryBrokenError(

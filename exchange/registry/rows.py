@@ -110,6 +110,16 @@ class Project(NamedTuple):
     time_ns: int
 
 
+class ForeignProject(NamedTuple):
+    """A project in another registry, as that told of it; a row of `foreign_project`."""
+
+    programme: str
+    project: int
+    project_type: str
+    region: str
+    flags: str  # by commas
+
+
 class Issuance(NamedTuple):
     """What an issuance says of its reductions; zeros where it says nothing."""
 

@@ -43,7 +43,7 @@ from exchange.registry.reversals import Named, named_by
 from exchange.registry.rows import Deposit, RegistryPosition
 from exchange.registry.standings import Outgoing
 from exchange.registry.store import RegistryMovedError, RegistryStore
-from exchange.registry.two_registries import surrenders_named
+from exchange.registry.two_reversals import messages_named
 from exchange.registry.year_queries import dealings_of
 from exchange.registry.years import Figures
 from exchange.rulebook import Rulebook, load_rulebook
@@ -201,12 +201,12 @@ class RegistryService:
                     f"{record.number}: records are missing"
                 )
             named, applying = named_by(record.items), applicants(record.items)
-            surrenders = surrenders_named(record.items)
-            if named is not None or applying or surrenders:
+            spoken = messages_named(record.items)
+            if named is not None or applying or spoken:
                 if last is not None:  # what it names is looked up in the books
                     await self._book(last, offset, outbox, stop)
                     outbox, items = [], 0
-                await self._look_up(named, applying, surrenders)
+                await self._look_up(named, applying, spoken)
             expected, last = expected + 1, record
             items += len(record.items)
             outbox += self._apply(record, self._position.number + len(outbox))
@@ -221,12 +221,12 @@ class RegistryService:
         self,
         named: Named | None,
         applying: frozenset[Applicant],
-        surrenders: frozenset[int],
+        spoken: frozenset[int],
     ) -> None:
         if named is not None:
             self._registrar.reversals.past = await self._store.past(named)
-        if surrenders:
-            self.holdings.standings.recall(*await self._store.surrenders(surrenders))
+        if spoken:
+            self.holdings.standings.recall(await self._store.recalled(spoken))
         found = {}
         for account, instrument_id in applying:
             rule = self._registrar.carry_overs.rule_of(self._instruments.get(instrument_id))

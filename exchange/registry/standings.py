@@ -9,12 +9,13 @@ agenda, by the moment when something is due.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from typing import NamedTuple
 
 from exchange.messages.frames import Instruction
-from exchange.registry.saga import AllowanceState, CreditState
+from exchange.registry.blocks import Block
+from exchange.registry.saga import AllowanceState, CreditState, ReturnState, UndoState
 
 
 class Act(NamedTuple):
@@ -81,6 +82,8 @@ class OffsetSurrender(NamedTuple):
     text: str
     deadline_ns: int
     time_ns: int
+    project: int = 0  # of which credits are wanted; 0 = of any
+    credits: str = ""  # what is held there, as `saga_texts.lots_text` says it
 
 
 class CreditHold(NamedTuple):
@@ -95,6 +98,50 @@ class CreditHold(NamedTuple):
     quantity: int
     state: int  # saga.CreditState
     hold_id: int  # the request that froze them
+    reason: int
+    text: str
+    time_ns: int
+    retired_id: int = 0  # the request that retired them, last
+    credits: str = ""  # of which projects, as `saga_texts.lots_text` says it
+
+
+class OffsetReversal(NamedTuple):
+    """A row of `offset_reversal` after `market`: undoing a surrender over two registries."""
+
+    instruction_id: int  # of the approval
+    original: int  # the surrender
+    proposal: int
+    account: int
+    instrument_id: int
+    scheme: str
+    year: int
+    quantity: int
+    credit_market: str
+    credit_account: int
+    credits: str
+    proposed_by: str
+    approved_by: str
+    why: str
+    state: int  # saga.UndoState
+    reason: int  # why it fails
+    text: str
+    deadline_ns: int
+    time_ns: int
+
+
+class CreditReturn(NamedTuple):
+    """A row of `credit_return` after `market`: credits that come back, as a reversal asks."""
+
+    origin: str  # market of the surrender
+    reversal_id: int
+    surrender_id: int
+    surrender_account: int
+    surrender_instrument: int
+    account: int
+    instrument_id: int
+    quantity: int
+    state: int  # saga.ReturnState
+    hold_id: int  # the request that restored them
     reason: int
     text: str
     time_ns: int
@@ -113,12 +160,25 @@ class Outgoing(NamedTuple):
     notes: str
 
 
+class Recalled(NamedTuple):
+    """What the books say about the surrenders and reversals that a record's messages name."""
+
+    surrenders: Iterable[OffsetSurrender] = ()
+    holds: Iterable[CreditHold] = ()
+    reversals: Iterable[OffsetReversal] = ()
+    returns: Iterable[CreditReturn] = ()
+    retired: Mapping[int, list[Block]] = {}
+
+
 class Due(NamedTuple):
     """Something that happens by itself when its time has come."""
 
     time_ns: int
-    number: int  # instruction id of the transfer or the surrender
-    kind: str  # TRANSFER or SURRENDER
+    number: int  # instruction id of the transfer, the surrender or the reversal; YEAR: the account
+    kind: str  # TRANSFER, SURRENDER, REVERSAL or YEAR
+    scheme: str = ""  # YEAR: of an account and a scheme
+    year: int = 0
+    instrument_id: int = 0
 
 
 class Standing:
@@ -174,8 +234,14 @@ class Standings:
         self.holds: dict[tuple[str, int], CreditHold] = {}  # open ones, by market and surrender
         self.ended_surrenders: dict[int, OffsetSurrender] = {}  # which messages of a record name
         self.ended_holds: dict[tuple[str, int], CreditHold] = {}
+        self.reversals: dict[int, OffsetReversal] = {}  # open ones
+        self.returns: dict[tuple[str, int], CreditReturn] = {}  # open ones, by market and reversal
+        self.ended_reversals: dict[int, OffsetReversal] = {}
+        self.ended_returns: dict[tuple[str, int], CreditReturn] = {}
+        self.retired: dict[int, list[Block]] = {}  # by the request that retired them
         self._standings: dict[int, Standing] = {}
         self._agenda: list[Due] = []
+        self._waiting: dict[tuple[int, str, int], set[int]] = {}  # by year: sagas that are open
 
     def of(self, account: int) -> Standing:
         """An account's standing; that of one of which nothing was told is empty. O(1)."""
@@ -196,7 +262,9 @@ class Standings:
     def put_surrender(self, surrender: OffsetSurrender) -> None:
         """Takes up a surrender as it is now. O(log n)."""
         number = surrender.instruction_id
-        if surrender.state in (AllowanceState.DONE, AllowanceState.FAILED):
+        is_over = surrender.state in (AllowanceState.DONE, AllowanceState.FAILED)
+        self._wait(surrender, is_open=not is_over)
+        if is_over:
             self.surrenders.pop(number, None)
             self.ended_surrenders[number] = surrender
         else:
@@ -212,6 +280,35 @@ class Standings:
             self.holds.pop(key, None)
             self.ended_holds[key] = hold
 
+    def put_reversal(self, reversal: OffsetReversal) -> None:
+        """Takes up a reversal over two registries as it is now. O(log n)."""
+        number = reversal.instruction_id
+        is_over = reversal.state in (UndoState.DONE, UndoState.FAILED)
+        self._wait(reversal, is_open=not is_over)
+        if is_over:
+            self.reversals.pop(number, None)
+            self.ended_reversals[number] = reversal
+        else:
+            self.reversals[number] = reversal
+            self._note(reversal.deadline_ns, number, "REVERSAL")
+
+    def put_return(self, row: CreditReturn) -> None:
+        """Takes up credits that come back as it is now. O(1)."""
+        key = (row.origin, row.reversal_id)
+        if row.state == ReturnState.RESTORED:
+            self.returns[key] = row
+        else:
+            self.returns.pop(key, None)
+            self.ended_returns[key] = row
+
+    def reversal(self, number: int) -> OffsetReversal | None:
+        """A reversal that is open, or that a message of this record names. O(1)."""
+        return self.reversals.get(number) or self.ended_reversals.get(number)
+
+    def credit_return(self, origin: str, number: int) -> CreditReturn | None:
+        """What came back, or did not, for a reversal of another registry, like it. O(1)."""
+        return self.returns.get((origin, number)) or self.ended_returns.get((origin, number))
+
     def surrender(self, number: int) -> OffsetSurrender | None:
         """A surrender that is open, or that a message of this record names. O(1)."""
         return self.surrenders.get(number) or self.ended_surrenders.get(number)
@@ -220,16 +317,38 @@ class Standings:
         """What is, or was, held for a surrender of another registry, like `surrender`. O(1)."""
         return self.holds.get((origin, number)) or self.ended_holds.get((origin, number))
 
-    def recall(self, surrenders: Iterable[OffsetSurrender], holds: Iterable[CreditHold]) -> None:
+    def recall(self, told: Recalled) -> None:
         """Takes up, for one record, what its messages name and what may have ended. O(rows)."""
-        self.ended_surrenders = {row.instruction_id: row for row in surrenders}
-        self.ended_holds = {(row.origin, row.surrender_id): row for row in holds}
+        self.ended_surrenders = {row.instruction_id: row for row in told.surrenders}
+        self.ended_holds = {(row.origin, row.surrender_id): row for row in told.holds}
+        self.ended_reversals = {row.instruction_id: row for row in told.reversals}
+        self.ended_returns = {(row.origin, row.reversal_id): row for row in told.returns}
+        self.retired = dict(told.retired)
+
+    def note_year(self, time_ns: int, account: tuple[int, str, int], instrument_id: int) -> None:
+        """The last day to surrender for a year ends then. O(log n)."""
+        number, scheme, year = account
+        heapq.heappush(self._agenda, Due(time_ns, number, "YEAR", scheme, year, instrument_id))
+
+    def drop_year(self, due: Due) -> None:
+        """Takes the end of a year off the agenda, of which it is first. O(log n)."""
+        if self._agenda[0] == due:
+            heapq.heappop(self._agenda)
+
+    def waits_for_other(self, account: tuple[int, str, int]) -> bool:
+        """Whether another registry still has to answer something about a year. O(1)."""
+        return bool(self._waiting.get(account))
 
     def whose(self, due: Due) -> tuple[int, int]:
         """Account and instrument of what is due. O(1)."""
         if due.kind == "TRANSFER":
             transfer = self.transfers[due.number]
             return transfer.account, transfer.instrument_id
+        if due.kind == "YEAR":
+            return due.number, due.instrument_id
+        if due.kind == "REVERSAL":
+            reversal = self.reversals[due.number]
+            return reversal.account, reversal.instrument_id
         surrender = self.surrenders[due.number]
         return surrender.account, surrender.instrument_id
 
@@ -242,6 +361,16 @@ class Standings:
             heapq.heappop(self._agenda)
         return None
 
+    def _wait(self, row: OffsetSurrender | OffsetReversal, *, is_open: bool) -> None:
+        account = (row.account, row.scheme, row.year)
+        waiting = self._waiting.setdefault(account, set())
+        if is_open:
+            waiting.add(row.instruction_id)
+            return
+        waiting.discard(row.instruction_id)
+        if not waiting:
+            del self._waiting[account]
+
     def _note(self, time_ns: int, number: int, kind: str) -> None:
         heapq.heappush(self._agenda, Due(time_ns, number, kind))
 
@@ -249,5 +378,10 @@ class Standings:
         if due.kind == "TRANSFER":
             transfer = self.transfers.get(due.number)
             return transfer is not None and transfer.due_ns == due.time_ns
+        if due.kind == "YEAR":
+            return True
+        if due.kind == "REVERSAL":
+            reversal = self.reversals.get(due.number)
+            return reversal is not None and reversal.deadline_ns == due.time_ns
         surrender = self.surrenders.get(due.number)
         return surrender is not None and surrender.deadline_ns == due.time_ns

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Table, bindparam, delete, insert, select, text, update
+from sqlalchemy import Table, bindparam, delete, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from exchange.database import Database
@@ -25,20 +25,25 @@ from exchange.registry.rows import (
     CreditExchange,
     Deposit,
     Entitlement,
+    ForeignProject,
     Project,
     Proposal,
     RegistryPosition,
     Surrender,
 )
-from exchange.registry.saga import AllowanceState, CreditState
+from exchange.registry.saga import AllowanceState, CreditState, ReturnState, UndoState
 from exchange.registry.standings import (
     TRANSFERS_OPEN,
     Act,
     CreditHold,
+    CreditReturn,
+    OffsetReversal,
     OffsetSurrender,
     Outgoing,
+    Recalled,
     WaitingTransfer,
 )
+from exchange.registry.two_registries import by_project
 from exchange.registry.years import Application, Figures
 
 NumberedValue = tuple[int, bytes]
@@ -132,24 +137,30 @@ class RegistryStore:
         for *told, details, time_ns in await self._rows(connection, tables.project):
             known = msgspec.json.decode(details, type=ProjectDetails)
             holdings.projects[told[0]] = Project._make((*told, known, time_ns))
+        for row in await self._rows(connection, tables.foreign_project):
+            holdings.load_foreign(ForeignProject(*row))
         for row in sorted(await self._rows(connection, tables.credit_entitlement)):
             holdings.load_entitlement(Entitlement(*row))
         for row in await self._rows(connection, tables.credit_exchange):
             holdings.load_exchange(CreditExchange(*row))
         for account, scheme, year, *figures in await self._rows(connection, tables.compliance_year):
             holdings.years[account, scheme, year] = Figures(*figures)
+        first = select(func.min(tables.assessment.c.instruction_id)).where(
+            tables.assessment.c.market == self._market
+        )
+        holdings.assessed_by_time = min(0, await connection.scalar(first) or 0)
         for row in await self._rows(connection, tables.carry_over_application):
             holdings.applications[row[0]] = Application(*row)
         holdings.carried_over |= {row[1] for row in await self._rows(connection, tables.carry_over)}
-        by_project: dict[int, dict[int, int]] = defaultdict(dict)
+        of_projects: dict[int, dict[int, int]] = defaultdict(dict)
         for instruction, project, quantity in await self._rows(connection, tables.surrender_credit):
-            by_project[instruction][project] = quantity
+            of_projects[instruction][project] = quantity
         reversed_ones = {row[1] for row in await self._rows(connection, tables.reversal)}
         for row in await self._rows(connection, tables.surrender):
             surrender = Surrender(*row)
             if surrender.instruction_id not in reversed_ones:
                 product = self._instruments[surrender.instrument_id].product
-                credits_ = by_project.get(surrender.instruction_id, {})
+                credits_ = of_projects.get(surrender.instruction_id, {})
                 holdings.load_surrender(surrender, product, credits_)
 
     async def _load_standings(self, connection: AsyncConnection, holdings: Holdings) -> None:
@@ -162,7 +173,11 @@ class RegistryStore:
             standings.put_surrender(surrender := OffsetSurrender(*row))
             if surrender.is_counted:
                 product = self._instruments[surrender.instrument_id].product
-                holdings.load_surrender(counted(surrender), product, {0: surrender.quantity})
+                holdings.load_surrender(counted(surrender), product, by_project(surrender))
+        for row in await self._open(connection, tables.offset_reversal, _REVERSALS_OPEN):
+            standings.put_reversal(OffsetReversal(*row))
+        for row in await self._open(connection, tables.credit_return, (ReturnState.RESTORED,)):
+            standings.put_return(CreditReturn(*row))
         for row in await self._open(connection, tables.credit_hold, (CreditState.FROZEN,)):
             standings.put_hold(CreditHold(*row))
 
@@ -175,24 +190,27 @@ class RegistryStore:
         query = select(table).where(table.c.market == self._market, is_open)
         return [tuple(row)[1:] for row in (await connection.execute(query)).all()]
 
-    async def surrenders(
-        self, numbers: Collection[int]
-    ) -> tuple[list[OffsetSurrender], list[CreditHold]]:
-        """What messages about these surrenders name, ended or not. O(names x log)."""
+    async def recalled(self, numbers: Collection[int]) -> Recalled:
+        """What messages about these surrenders and reversals name, ended or not. O(names x log)."""
         async with self._database.reading() as connection:
-            surrenders = [
-                OffsetSurrender(*row)
-                for row in await self._among(
-                    connection, tables.offset_surrender, "instruction_id", numbers
-                )
-            ]
-            holds = [
-                CreditHold(*row)
-                for row in await self._among(
-                    connection, tables.credit_hold, "surrender_id", numbers
-                )
-            ]
-        return surrenders, holds
+            surrenders = await self._among(
+                connection, tables.offset_surrender, "instruction_id", numbers
+            )
+            holds = await self._among(connection, tables.credit_hold, "surrender_id", numbers)
+            reversals = await self._among(
+                connection, tables.offset_reversal, "instruction_id", numbers
+            )
+            returns = await self._among(connection, tables.credit_return, "reversal_id", numbers)
+            held = [CreditHold(*row) for row in holds]
+            asked = {hold.retired_id for hold in held if hold.state == CreditState.RETIRED}
+            retired = await self._retired_blocks(connection, asked)
+        return Recalled(
+            [OffsetSurrender(*row) for row in surrenders],
+            held,
+            [OffsetReversal(*row) for row in reversals],
+            [CreditReturn(*row) for row in returns],
+            retired,
+        )
 
     async def past(self, named: Named) -> Past:
         """What proposals and approvals name, as the books have it. O(blocks of it x log)."""
@@ -207,20 +225,25 @@ class RegistryStore:
             wanted = named.originals | approved
             done = await self._among(connection, tables.reversal, "original", wanted)
             wanted -= {row[1] for row in done}
-            elsewhere = tables.offset_surrender  # the units lie in another registry's books
-            gone = await self._among(connection, elsewhere, "instruction_id", wanted)
-            wanted -= {row[0] for row in gone}
+            elsewhere = {}  # the units lie in another registry's books
+            for row in await self._among(
+                connection, tables.offset_surrender, "instruction_id", wanted
+            ):
+                elsewhere[row[0]] = OffsetSurrender(*row)
             retirements = {}
             for row in await self._among(connection, tables.surrender, "instruction_id", wanted):
                 given = Surrender(*row)
                 told = (given.account, given.instrument_id, given.quantity)
-                retirements[row[0]] = Retirement(row[0], State.SURRENDERED, *told, given)
+                retirements[row[0]] = Retirement(
+                    row[0], State.SURRENDERED, *told, given, elsewhere.get(row[0])
+                )
             for row in await self._among(connection, tables.cancellation, "instruction_id", wanted):
                 account, instrument, quantity = row[1:4]
                 retirements[row[0]] = Retirement(
                     row[0], State.CANCELLED, account, instrument, quantity, None
                 )
-            blocks = await self._retired_blocks(connection, approved & retirements.keys())
+            here = (approved & retirements.keys()) - elsewhere.keys()
+            blocks = await self._retired_blocks(connection, here)
         return Past(proposals, retirements, blocks)
 
     async def _among(
@@ -365,6 +388,9 @@ class RegistryStore:
         await self._put_rows(connection, tables.waiting_transfer, changes.transfers.values())
         await self._put_rows(connection, tables.offset_surrender, changes.offsets.values())
         await self._put_rows(connection, tables.credit_hold, changes.holds.values())
+        await self._put_rows(connection, tables.offset_reversal, changes.undoing.values())
+        await self._put_rows(connection, tables.credit_return, changes.returns.values())
+        await self._add(connection, tables.foreign_project, changes.foreign)
         if changes.confirmed:
             table = tables.deposit
             await connection.execute(
@@ -411,6 +437,7 @@ class RegistryStore:
 
 
 _SURRENDERS_OPEN = (AllowanceState.ASKED, AllowanceState.BOOKED, AllowanceState.RELEASING)
+_REVERSALS_OPEN = (UndoState.ASKED, UndoState.UNDONE, UndoState.KEEPING)
 _same_block = tables.block.c.block_id == tables.block_history.c.block_id
 _MOVING = ("account", "position", "state", "acquired", "lender")
 

@@ -8,16 +8,17 @@ refused where the rules name one.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from exchange.messages.reasons import RegistryReason
 from exchange.messages.settlement import InstructionPassed
 from exchange.reference.venue import Instrument
-from exchange.registry.blocks import Block, Position, State, tonnes
+from exchange.registry.blocks import Block, Position, tonnes
 from exchange.registry.holdings import Holdings
-from exchange.registry.projects import Choice, choose, credit_of, project_wanted
+from exchange.registry.projects import choose, choose_eligible, credit_of, project_wanted
 from exchange.registry.refusals import RefusalError, require_free
 from exchange.registry.rows import Cause, Place
+from exchange.registry.saga_texts import Wanted
 from exchange.registry.years import Account, Figures
 from exchange.rulebook import (
     OffsetRule,
@@ -26,9 +27,10 @@ from exchange.rulebook import (
     check_vintage,
     offset_rule,
 )
-from exchange.rulebook.eligibility import Credit
-from exchange.rulebook.offsets import exceeded
+from exchange.rulebook.eligibility import Credit, unfit_all
+from exchange.rulebook.offsets import cap_text, exceeded
 from exchange.rulebook.selection import VintageVerdict, is_exchange, rules_in_force
+from exchange.rulebook.shapes import ComplianceRules
 from exchange.rulebook.year import SURRENDER, due, ends_ns, rules_of_year
 
 
@@ -78,34 +80,83 @@ class SurrenderChecks:
             )
 
     def admit_offset(
-        self, item: InstructionPassed, instrument: Instrument, cause: Cause, figures: Figures
-    ) -> str:
-        """The rule that takes credits which another registry keeps, or RefusalError. O(rules).
-
-        What is known of them is what the instrument says.
-        """
-        asked = Block(
-            0, instrument.product, 1, item.quantity, instrument.id, 0, item.account_id,
-            Position.NONE, State.HELD, 0,
-        )  # fmt: skip
-        lots = [(asked, credit_of(instrument, None, item.quantity))]
-        return self._choose(item, instrument, cause, figures, lots).rule_id
-
-    def choose_offsets(
-        self, item: InstructionPassed, instrument: Instrument, cause: Cause, figures: Figures
-    ) -> tuple[str, dict[int, int]]:
-        """The rule that takes the credits, and tonnes of each block, by id. O(blocks)."""
-        choice = self._choose(item, instrument, cause, figures, None)
-        return choice.rule_id, choice.taken
-
-    def _choose(
         self,
         item: InstructionPassed,
         instrument: Instrument,
         cause: Cause,
         figures: Figures,
-        lots: list[tuple[Block, Credit]] | None,  # None: what lies free in the account
-    ) -> Choice:
+        held: Sequence[Credit] = (),
+    ) -> str:
+        """The rule that takes credits which another registry keeps, or RefusalError. O(rules).
+
+        Of credits that are not `held` there yet no more is known than what the instrument says;
+        what they are is for that registry to check, and how many of them pass, again then.
+        """
+        account = (item.account_id, instrument.scheme, item.argument)
+        rules, rule, on = self._rule_for(item, instrument, cause)
+        source = self._rulebook.citation(rule)
+        unfit = unfit_all(
+            rule, instrument.product, on, generation=instrument.generation,
+            project_types=instrument.project_types, regions=instrument.regions,
+        )  # fmt: skip
+        if unfit:
+            text = f"{item.quantity} t of {instrument.product} refused: {unfit}"
+            raise RefusalError(RegistryReason.UNIT_NOT_ELIGIBLE, text, rule.id, source)
+        used = self._used_credits(account)
+        own = sum(credit.quantity_t for credit in used if credit.unit in rule.credit_types)
+        by_all = self._holdings.used_of_scheme(account[1], account[2], rule.credit_types)
+        asked = held or [Credit(instrument.product, item.quantity)]
+        try:
+            over = exceeded(
+                rules, emission_year=item.argument, bases=figures.bases, used=[*used, *asked],
+                scheme_used_t=by_all - own,
+            )  # fmt: skip
+        except KeyError as error:
+            text = f"rule {rule.id}: {error.args[0]}"
+            raise RefusalError(RegistryReason.UNIT_NOT_ELIGIBLE, text, rule.id, source) from None
+        for limit in over:
+            if not held and limit.kind not in ("rule", "group", "scheme"):
+                continue
+            text, left_t = f"{limit.name}: {limit.limit_t} t", max(0, limit.left_t + item.quantity)
+            if limit.kind == "rule":
+                base_t = figures.bases[rule.cap_base]
+                text = cap_text(rule, instrument.product, item.argument, base_t)
+                text += f"; used {own} t"
+            raise RefusalError(
+                RegistryReason.OFFSET_CAP_EXCEEDED,
+                f"{item.quantity} t of {instrument.product} refused: {text}, headroom {left_t} t",
+                limit.rule_id,
+                source,
+            )
+        return rule.id
+
+    def choose_held(
+        self, wanted: Wanted, account: int, instrument: Instrument, quantity: int
+    ) -> dict[int, int]:
+        """Tonnes of each block, by id, that another registry's rules take for what they are.
+
+        RefusalError when there are fewer. O(blocks).
+        """
+        on = self._rulebook.local_date(wanted.scheme, wanted.asked_ns)
+        rules = rules_in_force(self._rulebook, wanted.scheme, wanted.year, on)
+        if rules is None:
+            raise RefusalError(
+                RegistryReason.UNIT_NOT_ELIGIBLE,
+                f"no rules of {wanted.scheme[:40]} for {wanted.year} are known of {on}",
+            )
+        lots = self._lots(account, instrument, quantity, wanted.project)
+        choice = choose_eligible(rules, lots, quantity, on)
+        if choice.refusal:
+            source = self._rulebook.citation(rules)
+            raise RefusalError(
+                RegistryReason.UNIT_NOT_ELIGIBLE, choice.refusal, choice.rule_id, source
+            )
+        return choice.taken
+
+    def _rule_for(
+        self, item: InstructionPassed, instrument: Instrument, cause: Cause
+    ) -> tuple[ComplianceRules, OffsetRule, dt.date]:
+        """The rules of the day, and that for the credit; RefusalError where none lets it be."""
         account = (item.account_id, instrument.scheme, item.argument)
         self.check_application(account, cause)
         on = self._rulebook.local_date(instrument.scheme, cause.time_ns)
@@ -113,22 +164,30 @@ class SurrenderChecks:
         rule = self.offset_rule(account, instrument.product, cause.time_ns)
         if rule is None or rules is None:
             raise self._no_rule(item, instrument, on)
-        source = self._rulebook.citation(rule)
         if is_exchange(rule):
             raise RefusalError(
                 RegistryReason.UNIT_NOT_ELIGIBLE,
                 f"under rule {rule.id} {instrument.product} is exchanged for allowances, and not "
                 "surrendered",
                 rule.id,
-                source,
+                self._rulebook.citation(rule),
             )
+        return rules, rule, on
+
+    def choose_offsets(
+        self, item: InstructionPassed, instrument: Instrument, cause: Cause, figures: Figures
+    ) -> tuple[str, dict[int, int]]:
+        """The rule that takes the credits, and tonnes of each block, by id. O(blocks)."""
+        account = (item.account_id, instrument.scheme, item.argument)
+        rules, rule, on = self._rule_for(item, instrument, cause)
+        source = self._rulebook.citation(rule)
         used = self._used_credits(account)
         own = sum(credit.quantity_t for credit in used if credit.unit in rule.credit_types)
         by_all = self._holdings.used_of_scheme(account[1], account[2], rule.credit_types)
         try:
             choice = choose(
                 rules,
-                self._lots(item, instrument) if lots is None else lots,
+                self._lots(item.account_id, instrument, item.quantity, project_wanted(item.notes)),
                 item.quantity,
                 emission_year=item.argument,
                 on=on,
@@ -150,7 +209,7 @@ class SurrenderChecks:
                 else RegistryReason.UNIT_NOT_ELIGIBLE
             )
             raise RefusalError(reason, choice.refusal, choice.rule_id, source)
-        return choice
+        return choice.rule_id, choice.taken
 
     def _no_rule(
         self, item: InstructionPassed, instrument: Instrument, on: dt.date
@@ -170,27 +229,29 @@ class SurrenderChecks:
             RegistryReason.UNIT_NOT_ELIGIBLE, verdict.refusal, verdict.rule_id, verdict.source
         )
 
-    def _lots(self, item: InstructionPassed, instrument: Instrument) -> list[tuple[Block, Credit]]:
+    def _lots(
+        self, account: int, instrument: Instrument, quantity: int, wanted: int
+    ) -> list[tuple[Block, Credit]]:
         """The blocks that may be taken, oldest first, as credits; RefusalError: too few."""
-        require_free(self._holdings, item.account_id, instrument, item.quantity)
-        wanted = project_wanted(item.notes)
+        require_free(self._holdings, account, instrument, quantity)
         lots = [
             (block, self._credit(instrument, block.project, block.quantity, block.period_from))
-            for block in self._holdings.lying(
-                Place(item.account_id, Position.REGISTRY, instrument.id)
-            )
+            for block in self._holdings.lying(Place(account, Position.REGISTRY, instrument.id))
             if wanted in (0, block.project)
         ]
-        if tonnes(block for block, _ in lots) < item.quantity:
+        if tonnes(block for block, _ in lots) < quantity:
             raise RefusalError(
                 RegistryReason.NOT_ENOUGH_UNITS,
-                f"account {item.account_id} has less than {item.quantity} t of project {wanted}",
+                f"account {account} has less than {quantity} t of project {wanted}",
             )
         return lots
 
     def _credit(
         self, instrument: Instrument, number: int, quantity: int, period_from: int = 0
     ) -> Credit:
+        if instrument.kept_by:
+            details = self._holdings.foreign.get((instrument.product, number))
+            return credit_of(instrument, details, quantity, period_from)
         project = self._holdings.projects.get(number)
         return credit_of(instrument, project.details if project else None, quantity, period_from)
 

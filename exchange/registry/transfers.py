@@ -52,6 +52,10 @@ class Transfers:
     ) -> list[RegistryItem]:
         """TRANSFER to `argument`: at once, at its time, or when another has approved it."""
         source, target = item.account_id, item.argument
+        if source == target:
+            raise RefusalError(
+                RegistryReason.TRANSFER_TO_ITSELF, f"account {source} would transfer to itself"
+            )
         require_account(self._holdings, target)
         given_by, _ = notes_of(item)
         self._accounts.require_representative(source, given_by)

@@ -10,7 +10,7 @@ A block does not stop it: what is owed can be surrendered from a blocked account
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from exchange.messages.frames import Instruction
 from exchange.messages.reasons import RegistryReason
@@ -21,13 +21,15 @@ from exchange.messages.registry import (
     Range,
     RegistryItem,
 )
-from exchange.messages.settlement import InstructionPassed, SettlementItem
-from exchange.reference.venue import Instrument, Market, Venue
+from exchange.messages.settlement import InstructionPassed
+from exchange.reference.venue import Instrument, Market
 from exchange.registry.accounts import CREDIT_HOLDING, Accounts
 from exchange.registry.blocks import Block, Position, State, runs
 from exchange.registry.holdings import Holdings, counted
+from exchange.registry.projects import project_wanted
 from exchange.registry.refusals import RefusalError, require_account, require_free
-from exchange.registry.rows import Cause, Place
+from exchange.registry.registry_post import Post, message_of, out_of_step
+from exchange.registry.rows import Cause, ForeignProject, Place
 from exchange.registry.saga import (
     ALLOWANCE,
     ANSWERS,
@@ -37,20 +39,34 @@ from exchange.registry.saga import (
     CreditState,
     Message,
     Word,
-    from_notes,
-    to_notes,
+    fits,
 )
-from exchange.registry.standings import CreditHold, OffsetSurrender, Outgoing
+from exchange.registry.saga_texts import (
+    Wanted,
+    lots_of,
+    lots_of_blocks,
+    lots_text,
+    wanted_of,
+    wanted_text,
+)
+from exchange.registry.standings import CreditHold, OffsetSurrender
 from exchange.registry.years import Account
+from exchange.rulebook.eligibility import Credit
 from exchange.settings import (
     NOTE_BYTES_MAX,
     OFFSET_ANSWER_HOURS_MAX,
     OFFSET_SURRENDERS_OPEN_MAX,
 )
 
+_HELD = (Word.FROZEN, Word.RETIRED)  # said with what is held
 _WAIT_NS = OFFSET_ANSWER_HOURS_MAX * 3_600 * 1_000_000_000
-Admit = Callable[[InstructionPassed, Instrument, Cause], str]
+Admit = Callable[[InstructionPassed, Instrument, Cause, Sequence[Credit]], str]
+"""The rule for a surrender, of credits that are held there already or of none yet."""
 IsLate = Callable[[Account, Cause], bool]
+Ended = Callable[[OffsetSurrender, Cause], list[RegistryItem]]
+"""What follows when a surrender is done or failed."""
+Choose = Callable[[Wanted, int, Instrument, int], dict[int, int]]
+"""Tonnes of each block of an account that fit what is wanted."""
 
 
 class TwoRegistries:
@@ -62,19 +78,24 @@ class TwoRegistries:
         accounts: Accounts,
         instruments: Mapping[int, Instrument],
         market: Market,
-        venue: Venue,
+        post: Post,
         admit: Admit,
         is_late: IsLate,
+        choose: Choose,
+        flags: frozenset[str],
+        ended: Ended,
     ) -> None:
         self._holdings = holdings
         self._standings = holdings.standings
         self._accounts = accounts
         self._instruments = instruments
         self._market = market
-        self._venue = venue
-        self._partitions = {item.code: item.partition for item in venue.market}
+        self._post = post
         self._admit = admit
         self._is_late = is_late
+        self._choose = choose
+        self._flags = flags  # by which the rules count credits
+        self._ended = ended
 
     # -- the registry of the allowances ----------------------------------------------------------
 
@@ -98,7 +119,7 @@ class TwoRegistries:
         surrender = OffsetSurrender(
             item.instruction_id, item.account_id, instrument.id, instrument.scheme, item.argument,
             rule, item.quantity, *bound, AllowanceState.ASKED, 0, 0, "", cause.time_ns + _WAIT_NS,
-            cause.time_ns,
+            cause.time_ns, project_wanted(item.notes),
         )  # fmt: skip
         self._holdings.put_offset(surrender)
         self._say_to_credits(surrender, Word.FREEZE)
@@ -108,7 +129,7 @@ class TwoRegistries:
         self, item: InstructionPassed, instrument: Instrument, cause: Cause
     ) -> list[RegistryItem]:
         """OFFSET_ANSWER: what the registry of the credits said."""
-        message = _message(item)
+        message = message_of(item)
         surrender = self._standings.surrender(item.argument)
         told = (item.account_id, instrument.id, item.quantity)
         if (
@@ -117,8 +138,26 @@ class TwoRegistries:
             or surrender is None
             or (surrender.account, surrender.instrument_id, surrender.quantity) != told
         ):
-            raise _out_of_step(item, message)
+            raise out_of_step(item, message)
+        is_news = (AllowanceState(surrender.state), message.word) in ALLOWANCE
+        if message.word in _HELD and is_news and not surrender.credits:
+            surrender = surrender._replace(credits=self._credits_told(item, instrument, message))
+            return self._hear(surrender, message.word, cause, message.reason, "")
         return self._hear(surrender, message.word, cause, message.reason, message.text)
+
+    def _credits_told(
+        self, item: InstructionPassed, instrument: Instrument, message: Message
+    ) -> str:
+        """What is held there, by project; RefusalError when the message does not say it."""
+        try:
+            lots = lots_of(message.text, item.quantity)
+        except ValueError as error:
+            raise RefusalError(RegistryReason.OFFSET_OUT_OF_STEP, str(error)) from error
+        for lot in lots if instrument.kept_by else ():
+            if lot.project:
+                told = (lot.project_type, lot.region, ",".join(lot.flags))
+                self._holdings.meet_project(ForeignProject(instrument.product, lot.project, *told))
+        return lots_text(lots)
 
     def come_due(self, number: int, cause: Cause) -> list[RegistryItem]:
         """The other registry has not answered surrender `number` in time."""
@@ -162,9 +201,13 @@ class TwoRegistries:
                 time_ns=cause.time_ns, is_late=int(self._is_late(account, asked))
             )
             self._holdings.changes.surrenders.append(row)
-            self._holdings.changes.credits.append((row.instruction_id, 0, row.quantity))
+            self._holdings.changes.credits += [
+                (row.instruction_id, *told) for told in by_project(after).items()
+            ]
         if step.state == AllowanceState.FAILED:
             said.append(self._refuse(after, cause))
+        if step.state in (AllowanceState.DONE, AllowanceState.FAILED):
+            said += self._ended(after, cause)
         return said
 
     def _misfit(self, surrender: OffsetSurrender, cause: Cause) -> RefusalError | None:
@@ -174,19 +217,26 @@ class TwoRegistries:
             surrender.instrument_id, surrender.quantity, surrender.year, "", "",
         )  # fmt: skip
         instrument = self._instruments[surrender.instrument_id]
+        held = [
+            Credit(
+                instrument.product, lot.quantity, instrument.generation, lot.project_type,
+                region=lot.region, flags=lot.flags,
+            )
+            for lot in lots_of(surrender.credits, surrender.quantity)
+        ]  # fmt: skip
         try:
-            self._admit(asked, instrument, cause._replace(time_ns=surrender.time_ns))
+            self._admit(asked, instrument, cause._replace(time_ns=surrender.time_ns), held)
         except RefusalError as refusal:
             return refusal
         return None
 
     def _count(self, surrender: OffsetSurrender, is_counted: bool) -> None:
         product = self._instruments[surrender.instrument_id].product
-        row, by_project = counted(surrender), {0: surrender.quantity}
+        row, credits_ = counted(surrender), by_project(surrender)
         if is_counted and not surrender.is_counted:
-            self._holdings.load_surrender(row, product, by_project)
+            self._holdings.load_surrender(row, product, credits_)
         if surrender.is_counted and not is_counted:
-            self._holdings.unload_surrender(row, product, by_project)
+            self._holdings.unload_surrender(row, product, credits_)
 
     def _refuse(self, surrender: OffsetSurrender, cause: Cause) -> InstructionRefused:
         is_known = surrender.reason in set(RegistryReason)
@@ -197,19 +247,21 @@ class TwoRegistries:
         return InstructionRefused(*told, surrender.rule)
 
     def _say_to_credits(self, surrender: OffsetSurrender, word: Word) -> None:
-        here = self._instruments[surrender.instrument_id]
-        there = here if surrender.credit_market == self._market.code else self._venue.twin_of(here)
+        told = (surrender.scheme, surrender.year, surrender.time_ns, surrender.project)
         message = Message(
             word,
             self._market.code,
             surrender.instruction_id,
             surrender.account,
             surrender.instrument_id,
+            text=wanted_text(Wanted(*told)) if word == Word.FREEZE else "",
         )
-        self._say(
-            surrender.credit_market, Instruction.OFFSET_REQUEST, surrender.credit_account,
-            there.id, surrender.quantity, message,
-        )  # fmt: skip
+        self._post.ask(
+            (surrender.credit_market, surrender.credit_account),
+            self._instruments[surrender.instrument_id],
+            surrender.quantity,
+            message,
+        )
 
     # -- the registry of the credits -------------------------------------------------------------
 
@@ -217,15 +269,15 @@ class TwoRegistries:
         self, item: InstructionPassed, instrument: Instrument, cause: Cause
     ) -> list[RegistryItem]:
         """OFFSET_REQUEST: what the registry of the allowances wants; it is always answered."""
-        message = _message(item)
+        message = message_of(item)
         hold = self._standings.hold(message.origin, item.argument)
         told = (item.account_id, instrument.id, item.quantity)
         if (
             message.word not in REQUESTS
-            or message.origin not in self._partitions
+            or not self._post.knows(message.origin)
             or (hold is not None and (hold.account, hold.instrument_id, hold.quantity) != told)
         ):
-            raise _out_of_step(item, message)
+            raise out_of_step(item, message)
         before = CreditState.UNKNOWN if hold is None else CreditState(hold.state)
         step = CREDIT[before, message.word]
         blocks: list[Block] = []
@@ -236,17 +288,9 @@ class TwoRegistries:
                 item.instruction_id, 0, "", cause.time_ns,
             )  # fmt: skip
         if step.state != before:
-            hold, blocks = self._take_step(hold, step.state, instrument, cause)
+            hold, blocks = self._take_step(hold, step.state, instrument, cause, message)
             self._holdings.put_hold(hold)
-        word = Word(CreditState(hold.state).name)
-        answer = Message(
-            word, hold.origin, hold.surrender_id, hold.surrender_account,
-            hold.surrender_instrument, hold.reason, hold.text,
-        )  # fmt: skip
-        self._say(
-            hold.origin, Instruction.OFFSET_ANSWER, hold.surrender_account,
-            hold.surrender_instrument, hold.quantity, answer,
-        )  # fmt: skip
+        self._post.answer(hold.quantity, _answer(hold))
         if hold.state == before:
             return []
         return [
@@ -254,25 +298,27 @@ class TwoRegistries:
         ]
 
     def _take_step(
-        self, hold: CreditHold, state: CreditState, instrument: Instrument, cause: Cause
+        self,
+        hold: CreditHold,
+        state: CreditState,
+        instrument: Instrument,
+        cause: Cause,
+        message: Message,
     ) -> tuple[CreditHold, list[Block]]:
         place = Place(hold.account, Position.PENDING, hold.instrument_id, hold.hold_id)
-        free = Place(hold.account, Position.REGISTRY, hold.instrument_id)
         blocks: list[Block] = []
         match state:
             case CreditState.FROZEN:
                 try:
-                    self._require_holding(hold, instrument)
+                    return self._freeze(hold, instrument, cause, message)
                 except RefusalError as refusal:
                     refused = hold._replace(
                         state=CreditState.REFUSED, reason=int(refusal.reason), text=refusal.text
                     )
                     return refused, []
-                blocks = self._holdings.move(
-                    free, hold.account, Position.PENDING, hold.quantity, cause, lender=hold.hold_id
-                )
             case CreditState.RETIRED:
                 blocks = self._holdings.retire(place, State.SURRENDERED, hold.quantity, cause)
+                hold = hold._replace(retired_id=cause.id)
             case CreditState.RELEASED if hold.state == CreditState.FROZEN:
                 blocks = self._holdings.move(
                     place, hold.account, Position.REGISTRY, hold.quantity, cause
@@ -280,6 +326,36 @@ class TwoRegistries:
             case CreditState.REFUSED:
                 hold = hold._replace(reason=int(RegistryReason.OFFSET_OUT_OF_STEP))
         return hold._replace(state=state), blocks
+
+    def _freeze(
+        self, hold: CreditHold, instrument: Instrument, cause: Cause, message: Message
+    ) -> tuple[CreditHold, list[Block]]:
+        """Holds credits that the rules take; RefusalError when there are too few."""
+        self._require_holding(hold, instrument)
+        try:
+            wanted = wanted_of(message.text)
+        except ValueError as error:
+            raise RefusalError(RegistryReason.OFFSET_OUT_OF_STEP, str(error)) from error
+        chosen = self._choose(wanted, hold.account, instrument, hold.quantity)
+        free = Place(hold.account, Position.REGISTRY, hold.instrument_id)
+        taken = [
+            block._replace(last_serial=block.first_serial + chosen[block.block_id] - 1)
+            for block in self._holdings.lying(free)
+            if chosen.get(block.block_id)
+        ]
+        lots = lots_of_blocks(taken, self._holdings.projects, self._flags)
+        frozen = hold._replace(state=CreditState.FROZEN, credits=lots_text(lots))
+        if not fits(_answer(frozen), NOTE_BYTES_MAX):
+            raise RefusalError(
+                RegistryReason.TOO_MANY_PROJECTS,
+                f"{hold.quantity} t would be of {len(lots)} projects, more than a message between "
+                "the registries names",
+            )
+        blocks = self._holdings.move(
+            free, hold.account, Position.PENDING, hold.quantity, cause, lender=hold.hold_id,
+            chosen=chosen,
+        )  # fmt: skip
+        return frozen, blocks
 
     def _require_holding(self, hold: CreditHold, instrument: Instrument) -> None:
         """RefusalError unless the account is bound to that of the obligation and has the units."""
@@ -294,52 +370,20 @@ class TwoRegistries:
             )
         require_free(self._holdings, hold.account, instrument, hold.quantity)
 
-    def _say(
-        self,
-        market: str,
-        kind: Instruction,
-        account: int,
-        instrument_id: int,
-        quantity: int,
-        message: Message,
-    ) -> None:
-        self._holdings.send(
-            Outgoing(
-                0,
-                self._partitions[market],
-                int(kind),
-                account,
-                instrument_id,
-                quantity,
-                message.surrender_id,
-                to_notes(message, NOTE_BYTES_MAX),
-            )
-        )
+
+def _answer(hold: CreditHold) -> Message:
+    # Of what was retired, whatever came of it since, the surrender hears that it is retired.
+    state = CreditState(hold.state)
+    word = Word.RETIRED if state == CreditState.RETURNED else Word(state.name)
+    return Message(
+        word, hold.origin, hold.surrender_id, hold.surrender_account, hold.surrender_instrument,
+        hold.reason, hold.credits if word in _HELD else hold.text,
+    )  # fmt: skip
 
 
-def surrenders_named(items: Iterable[SettlementItem]) -> frozenset[int]:
-    """The surrenders that messages of a record name, by number. O(items)."""
-    return frozenset(
-        item.argument
-        for item in items
-        if isinstance(item, InstructionPassed)
-        and item.kind in (Instruction.OFFSET_REQUEST, Instruction.OFFSET_ANSWER)
-    )
-
-
-def _message(item: InstructionPassed) -> Message:
-    try:
-        return from_notes(item.notes, item.argument)
-    except ValueError as error:
-        raise RefusalError(RegistryReason.OFFSET_OUT_OF_STEP, str(error)) from error
-
-
-def _out_of_step(item: InstructionPassed, message: Message) -> RefusalError:
-    return RefusalError(
-        RegistryReason.OFFSET_OUT_OF_STEP,
-        f"{message.word} for surrender {item.argument} of {message.origin[:16]}, account "
-        f"{item.account_id}, {item.quantity} t, fits none that is known here",
-    )
+def by_project(surrender: OffsetSurrender) -> dict[int, int]:
+    """Tonnes that are held for a surrender by project, 0 where it is not known. O(projects)."""
+    return {lot.project: lot.quantity for lot in lots_of(surrender.credits, surrender.quantity)}
 
 
 def _changed(surrender: OffsetSurrender) -> OffsetSurrenderChanged:
@@ -354,6 +398,7 @@ def _changed(surrender: OffsetSurrender) -> OffsetSurrenderChanged:
         surrender.credit_account,
         bool(surrender.is_counted),
         surrender.rule,
+        lots_of(surrender.credits, surrender.quantity) if surrender.credits else (),
     )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable, Sequence
+from itertools import product
 from typing import NamedTuple
 
 from exchange.rulebook.regions import is_within
@@ -39,6 +41,39 @@ def unfit(rule: OffsetRule, credit: Credit, on: dt.date) -> str:
         or _last_exchange(rule, credit, on)
     )
     return f"rule {rule.id} {found}" if found else ""
+
+
+def unfit_all(
+    rule: OffsetRule,
+    unit: str,
+    on: dt.date,
+    *,
+    generation: str = "",
+    project_types: Sequence[str] = (),
+    regions: Sequence[str] = (),
+) -> str:
+    """Why the rule takes no credit at all of such a kind, in words; "" = it may take some.
+
+    For who knows of credits what an instrument says, and no more: what is not stated ("" and ())
+    refuses nothing. O(types x regions).
+    """
+    known = Credit(unit, 0, generation=generation, flags=("partner",))
+    found = _generation(rule, known, on) if generation else ""
+    texts = []
+    for kind, region in product(project_types or ("",), regions or ("",)):
+        told = known._replace(project_type=kind, region=region)
+        text = _type(rule, told, on) if kind else ""
+        texts.append(text or (_place(rule, told, may_be_within) if region else ""))
+    if not found and all(texts):
+        found = texts[0]
+    return f"rule {rule.id} {found}" if found else ""
+
+
+def may_be_within(region: str, wanted: str) -> bool:
+    """Whether something in a region may be in one of the wanted ones, by commas. O(regions)."""
+    return is_within(region, wanted) or any(
+        is_within(one, region) for one in wanted.split(",") if one
+    )
 
 
 def _generation(rule: OffsetRule, credit: Credit, on: dt.date) -> str:
@@ -80,7 +115,7 @@ def _since(day: dt.date | None) -> str:
     return f"of {day}" if day else "of no stated day"
 
 
-def _kind(rule: OffsetRule, credit: Credit, on: dt.date) -> str:
+def _type(rule: OffsetRule, credit: Credit, on: dt.date) -> str:
     is_excluding = rule.exclusion_applies_to_use_from is None or (
         on >= rule.exclusion_applies_to_use_from
     )
@@ -92,6 +127,13 @@ def _kind(rule: OffsetRule, credit: Credit, on: dt.date) -> str:
     if rule.allowed_project_types and credit.project_type not in rule.allowed_project_types:
         shown = credit.project_type or "not stated"
         return f"takes projects of {', '.join(rule.allowed_project_types)}; this one is {shown}"
+    return ""
+
+
+def _kind(rule: OffsetRule, credit: Credit, on: dt.date) -> str:
+    found = _type(rule, credit, on)
+    if found:
+        return found
     if rule.gases and credit.gas not in rule.gases:
         return f"takes {', '.join(rule.gases)} only; this is {credit.gas or 'not stated'}"
     share = credit.co2_ch4_share_bp
@@ -112,22 +154,22 @@ def _is_kind(credit: Credit, kinds: tuple[str, ...]) -> bool:
     )
 
 
-def _place(rule: OffsetRule, credit: Credit) -> str:
+def _place(rule: OffsetRule, credit: Credit, inside: Callable[[str, str], bool] = is_within) -> str:
     shown = credit.region or "a region not stated"
     if is_within(credit.region, ",".join(rule.exclude_host_regions)):
         return f"excludes projects in {shown}"
     for item in rule.locality:
-        if item.kind == "local_only" and not is_within(credit.region, item.region):
+        if item.kind == "local_only" and not inside(credit.region, item.region):
             return f"takes credits from {item.region} only; this one is from {shown}"
-        is_partner = "partner" in credit.flags or is_within(credit.region, item.region)
+        is_partner = "partner" in credit.flags or inside(credit.region, item.region)
         if item.kind == "local_or_partner_only" and not is_partner:
             return f"takes credits from {item.region} and its partners; this one is from {shown}"
     kind = credit.project_type
     places = ",".join(rule.allowed_regions_for_limited_types)
-    if kind in rule.region_limited_types and not is_within(credit.region, places):
+    if kind in rule.region_limited_types and not inside(credit.region, places):
         return f"takes {kind} from listed regions only; this one is from {shown}"
     local = ",".join(rule.local_regions)
-    if kind in rule.local_only_types and not is_within(credit.region, local):
+    if kind in rule.local_only_types and not inside(credit.region, local):
         return f"takes {kind} from {local} only; this one is from {shown}"
     return ""
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from exchange.rulebook.book import Rulebook
-from exchange.rulebook.eligibility import Credit, unfit
+from exchange.rulebook.eligibility import Credit, may_be_within, unfit
 from exchange.rulebook.regions import is_within
 from exchange.rulebook.selection import offset_rule, rules_in_force
 from exchange.rulebook.shapes import ComplianceRules, Locality, OffsetRule
@@ -147,20 +147,22 @@ def exceeded(
     emission_year: int,
     bases: Bases,
     used: Sequence[Credit],
+    scheme_used_t: int | None = None,
     applies_to: str = "",
 ) -> list[Limit]:
-    """The limits of an account's own that what it used passes; what is left is below zero.
+    """The limits that what an account used passes; what is left is below zero.
 
-    KeyError for a base that is not given. O(rules + used).
+    Those of the scheme only where it is told what the other accounts used. KeyError for a base that
+    is not given. O(rules + used).
     """
-    plan = _Plan(rules, emission_year, bases, 0, applies_to)
+    plan = _Plan(rules, emission_year, bases, scheme_used_t or 0, applies_to)
     for credit in used:
         plan.count(plan.rule_of(credit), credit, credit.quantity_t)
     return [
         limit
         for rule in plan.rules
         for limit in plan.limits_as_they_are(rule)
-        if limit.left_t < 0 and limit.kind != "scheme"
+        if limit.left_t < 0 and (limit.kind != "scheme" or scheme_used_t is not None)
     ]
 
 
@@ -290,6 +292,36 @@ def is_nonlocal(rule: OffsetRule, credit: Credit) -> bool:
 def is_unflagged(rule: OffsetRule, credit: Credit) -> bool:
     """Whether a limit on credits without a flag counts the credit. O(flags)."""
     return any(item.flag and item.flag not in credit.flags for item in rule.locality)
+
+
+def never_local(rule: OffsetRule, regions: Sequence[str]) -> bool:
+    """Whether a limit on credits from elsewhere counts all that come from such regions. O(regions).
+
+    False where no regions are stated, or the rule has no such limit.
+    """
+    wanted = [item.region for item in rule.locality if item.region and item.kind != "preferred"]
+    return bool(wanted and regions) and not any(
+        may_be_within(region, wanted[0]) for region in regions
+    )
+
+
+def most_from_elsewhere(
+    rule: OffsetRule, emission_year: int, bases: Bases, used_t: int
+) -> int | None:
+    """How many more credits from elsewhere the rule lets be, tonnes; None: no such limit. O(caps).
+
+    At least a share local: as many as there may be when the rest of the cap is local.
+    """
+    left: list[int] = []
+    for item in rule.locality:
+        if item.kind == "max_nonlocal":
+            left.append(bases.get(item.cap_base, 0) * (item.cap_bp or 0) // BP)
+        elif item.kind == "min_local_share":
+            cap_t = offset_cap(rule, bases.get(rule.cap_base, 0), emission_year)
+            left.append(cap_t * (BP - (item.share_bp or BP)) // BP)
+        elif item.kind == "local_or_partner_only":
+            left.append(item.partner_cap_t or 0)
+    return max(0, min(left) - used_t) if left else None
 
 
 def check_surrender(

@@ -74,6 +74,18 @@ def is_exchange(rule: OffsetRule) -> bool:
     return rule.use_mode.startswith("exchange_for_allowances")
 
 
+def lives_elsewhere(rulebook: Rulebook, scheme_id: str, product: str) -> bool:
+    """Whether a credit is of another scheme than the one that takes it. O(unit types).
+
+    Then it lies in that scheme's registry, as CCERs do for the national scheme and for each pilot,
+    and is surrendered over two registries.
+    """
+    return any(
+        unit.code == product and unit.kind == "offset" and unit.scheme != scheme_id
+        for unit in rulebook.unit_type
+    )
+
+
 def check_vintage(
     rulebook: Rulebook, *, scheme_id: str, emission_year: int, on: dt.date, vintage: int
 ) -> VintageVerdict:

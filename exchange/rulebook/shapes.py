@@ -177,7 +177,6 @@ class OffsetRule(Table, frozen=True, kw_only=True):
     scheme_wide_caps: tuple[SchemeWideCap, ...] = ()
     applies_to: str = ""
     use_mode: str = ""
-    two_registry_flow: bool = False
     programme_generations: tuple[str, ...] = ()  # () = no distinction
     old_generation_usable_until: dt.date | None = None  # of the first of them
     locality: tuple[Locality, ...] = ()

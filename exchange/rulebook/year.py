@@ -14,6 +14,7 @@ REPORT, VERIFICATION, PROVISIONAL, FINAL, SURRENDER = STEPS = (
     "report", "verification", "provisional_allocation", "final_allocation", "surrender",
 )  # fmt: skip
 """Steps of a year, in their order."""
+GAS = "gas"  # the sector whose units the rules may exempt from any shortage
 _IN_CALENDAR = {
     REPORT: ("verified_report",),
     VERIFICATION: ("verification_result", "verified_report"),
@@ -62,7 +63,7 @@ def due(
 ) -> Due:
     """By when a step is done: of the scheme's calendar, else of the rules. O(steps).
 
-    Where sectors have days of their own and none is given, the last of them.
+    Where sectors have days of their own and none is given, or one without, the last of them.
     """
     scheme = rulebook.scheme_of(scheme_id)
     if scheme is not None:
@@ -77,9 +78,8 @@ def due(
 
 def _listed(scheme: Scheme, name: str, year: int, sector: str) -> list[CalendarStep]:
     found = [i for i in scheme.calendar if i.step == name and year in i.emission_years]
-    if not sector:
-        return found
-    return [item for item in found if not item.sectors or sector in item.sectors]
+    mine = [item for item in found if not item.sectors or sector in item.sectors]
+    return mine if sector and mine else found
 
 
 def _day(item: CalendarStep, emission_year: int) -> dt.date:
@@ -111,6 +111,20 @@ def has_sector(rulebook: Rulebook, scheme_id: str, emission_year: int, sector: s
     scheme = rulebook.scheme_of(scheme_id)
     names = [] if scheme is None else _listed(scheme, PROVISIONAL, emission_year, "")
     return not sector or not names or any(sector in i.sectors or not i.sectors for i in names)
+
+
+def sectors_of(
+    rulebook: Rulebook, scheme_id: str, rules: ComplianceRules | None, emission_year: int
+) -> tuple[str, ...]:
+    """The sectors that rules and calendar of a year know; () = they tell none apart. O(steps)."""
+    scheme = rulebook.scheme_of(scheme_id)
+    known = set(rules.sectors) if rules is not None else set()
+    for item in scheme.calendar if scheme is not None else ():
+        if emission_year in item.emission_years:
+            known.update(item.sectors)
+    if known and rules is not None and rules.gas_units_exempt:
+        known.add(GAS)
+    return tuple(sorted(known))
 
 
 def is_new_sector(rulebook: Rulebook, scheme_id: str, rules: ComplianceRules, sector: str) -> bool:

@@ -100,7 +100,12 @@ def account_type(
     ] = False,
     key_file: KeyFile = None,
 ) -> None:
-    """Say what kind of account it is (authority)."""
+    """Say what kind of account it is (authority).
+
+    A type may need representatives, as those of the Union Registry need two: until `account
+    appoint` has named as many, nothing leaves the account or comes to it
+    (TOO_FEW_REPRESENTATIVES).
+    """
     instruct(
         key_file,
         SetAccountType(

@@ -32,7 +32,11 @@ from gateway.cli.supply import USAGE_ERROR, Circulation, Gross, SchemeId, Year
 SeriesId = Annotated[str, typer.Option("--series", help="One series; none: all of the scheme.")]
 ProgrammeFile = Annotated[
     Path | None,
-    typer.Option("--programme", help="A venue's programme: days, auctioneers, accounts."),
+    typer.Option(
+        "--programme",
+        help="A venue's programme: days, auctioneers, accounts. Needed for a year whose days "
+        "nobody has published.",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON, a list of calendars.")]
 
@@ -55,7 +59,11 @@ def show_calendar(
     gross: Gross = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print the auctions of a scheme in a year: days, windows, volumes that add up."""
+    """Print the auctions of a scheme in a year: days, windows, volumes that add up.
+
+    Schemes with series of auctions: eu-ets, ca-qc, cn-national. For a year whose days are not
+    published the venue's own programme is needed: --programme FILE.
+    """
     calendars = _calendars(scheme, year, series, programme, tnac, gross)
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(calendars)).decode())
@@ -77,7 +85,11 @@ def show_next(
     gross: Gross = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print the next auction of each series whose bidding has not ended."""
+    """Print the next auction of each series whose bidding has not ended.
+
+    Schemes with series of auctions: eu-ets, ca-qc, cn-national. For a year whose days are not
+    published, as this one's may be, the venue's own programme is needed: --programme FILE.
+    """
     now_ns = SystemClock().now_ns()
     if after is not None:
         now_ns = int(after.replace(tzinfo=dt.UTC).timestamp()) * 10**9
@@ -133,8 +145,14 @@ def _published(data: SupplyData, scheme: str, year: int, series: str) -> list[Au
             found.append(_published_one(item, year))
         except RulebookError as error:
             why.append(str(error))
+    if not found and why:
+        raise RulebookError("\n".join([*why, "name such a programme with --programme FILE"]))
     if not found:
-        raise RulebookError("\n".join(why) or f"no series of auctions of {scheme} is known")
+        known: dict[str, list[str]] = {}
+        for item in data.series:
+            known.setdefault(item.scheme, []).append(item.id)
+        told = "; ".join(f"{name} has {', '.join(ids)}" for name, ids in known.items())
+        raise RulebookError(f"no series of auctions of {scheme} is known: {told}")
     for text in why:
         typer.echo(f"exchange: {text}", err=True)
     return found

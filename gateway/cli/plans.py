@@ -128,10 +128,13 @@ def print_headroom(out: Console, found: OffsetHeadroomReply) -> None:
         ">cap",
         ">used",
         ">left",
+        ">elsewhere",
     )
     for row in found.years:
         figures = (row.base, row.cap, row.used, row.left)
-        table.add_row(str(row.year), row.base_name, *(f"{figure:,}" for figure in figures))
+        elsewhere = "" if row.elsewhere is None else f"{row.elsewhere:,}"
+        told = (f"{figure:,}" for figure in figures)
+        table.add_row(str(row.year), row.base_name, *told, elsewhere)
     out.print(table)
     enforced = "; a buy beyond it is refused" if found.is_enforced else ""
     out.print(

@@ -7,6 +7,7 @@ import msgspec
 from exchange.compliance import Lot, PlanError, SurrenderPlan, plan_surrender
 from exchange.decimals import from_minor
 from exchange.messages.reasons import EdgeReason
+from exchange.messages.registry import ProjectDetails
 from exchange.reference.venue import Instrument
 from exchange.registry.projects import credit_of
 from exchange.rulebook import RulebookError
@@ -160,11 +161,21 @@ def _instruments(call: Call, market: str, scheme: str) -> list[Instrument]:
         raise Refused(EdgeReason.INVALID_FIELD, f"scheme: give one of {', '.join(schemes)}")
     mine = [item for item in found if item.scheme == (scheme or schemes[0])]
     if not mine:
-        raise Refused(EdgeReason.INVALID_FIELD, f"scheme: market {market} has {', '.join(schemes)}")
+        what = f"scheme: market {market} has no {scheme[:40]!r}; known are {', '.join(schemes)}"
+        raise Refused(EdgeReason.INVALID_FIELD, what)
     return mine
 
 
 def _credit(view: MarketView, instrument: Instrument, made: Made, quantity: int) -> Credit:
+    if instrument.kept_by:
+        lot = view.holdings.foreign.get((instrument.id, made.project))
+        told = ProjectDetails(
+            name="",
+            project_type=lot.project_type if lot else "",
+            region=lot.region if lot else "",
+            flags=lot.flags if lot else (),
+        )
+        return credit_of(instrument, told, quantity, made.period_from)
     project = view.holdings.projects.get(made.project)
     return credit_of(instrument, project.details if project else None, quantity, made.period_from)
 
@@ -259,6 +270,7 @@ class YearRow(msgspec.Struct, frozen=True):
     left: int
     rule: str
     source: str
+    elsewhere: int | None = None  # left of credits from elsewhere, if the offset has no others
 
 
 class OffsetHeadroomReply(msgspec.Struct, frozen=True):
@@ -295,6 +307,7 @@ async def get_offset_headroom(call: Call) -> Reply:
             year.left,
             year.rule.id,
             rulebook().citation(year.rule),
+            year.elsewhere,
         )
         for year in found.years
     ]

@@ -119,6 +119,10 @@ async def get_compliance_year(call: Call) -> Reply:
 
 def _market(context: Context, key: Key, query: YearQuery) -> Market:
     """The market of the scheme in which the key sees the account."""
+    known = dict.fromkeys(item.scheme for item in context.venue.instrument)
+    if query.scheme not in known:
+        what = f"scheme: the venue has no {query.scheme[:40]!r}; known are {', '.join(known)}"
+        raise Refused(EdgeReason.INVALID_FIELD, what)
     for market in context.venue.market:
         schemes = {item.scheme for item in context.venue.instruments_of(market.code)}
         accounts = {item.id for item in context.venue.accounts_of(market.code)}

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from exchange.rulebook.auction_data import load_supply_data
 from gateway.cli import build
+from gateway.cli.auctions import show_calendar, show_next
 
 RUNNER = CliRunner()
 
@@ -38,7 +40,13 @@ def test_a_calendar_as_json() -> None:
     ("words", "said"),
     [
         (("calendar", "eu-ets", "2031"), "its days in 2031 are not known"),
-        (("calendar", "no", "2019"), "no series of auctions of no is known"),
+        (("calendar", "eu-ets", "2031"), "name such a programme with --programme FILE"),
+        (("next", "eu-ets", "--after", "2031-01-01"), "--programme FILE"),
+        (
+            ("calendar", "no", "2019"),
+            "no series of auctions of no is known: eu-ets has eex-cap, eex-de, eex-pl, eex-eaa; "
+            "ca-qc has ca-qc; cn-national has cn-once",
+        ),
         (("calendar", "eu-ets", "2019", "--series", "no"), "unknown series no; known: eex-cap"),
         (("calendar", "eu-ets", "2019", "--programme", "no.toml"), "no.toml"),
     ],
@@ -47,6 +55,13 @@ def test_what_is_not_known_is_said(words: tuple[str, ...], said: str) -> None:
     code, out, err = run("auctions", *words)
     assert (code, out) == (2, "")
     assert said in err
+
+
+def test_the_help_names_every_scheme_with_series() -> None:
+    known = dict.fromkeys(series.scheme for series in load_supply_data().series)
+    for command in (show_calendar, show_next):
+        assert f"Schemes with series of auctions: {', '.join(known)}." in (command.__doc__ or "")
+        assert "--programme FILE" in (command.__doc__ or "")
 
 
 def test_the_next_auction_is_the_one_whose_bidding_has_not_ended() -> None:
@@ -119,3 +134,9 @@ def test_supply_says_what_is_missing(words: tuple[str, ...], said: str) -> None:
     code, out, err = run("supply", *words)
     assert (code, out) == (2, "")
     assert said in err
+
+
+def test_the_type_of_an_account_says_that_it_may_need_representatives() -> None:
+    code, out, _ = run("account", "type", "--help")
+    assert code == 0
+    assert "TOO_FEW_REPRESENTATIVES" in " ".join(out.split())

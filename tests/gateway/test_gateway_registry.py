@@ -250,7 +250,7 @@ async def test_a_plan_says_what_to_surrender_and_why_the_rest_stays(whole: House
         assert (done.surrendered, done.owed, done.surrender) == (800, 200, [])
         with pytest.raises(OrderNotFoundError, match="account 102"):
             await yangtze.surrender_plan(102, 2025)
-        with pytest.raises(BadRequestError, match="market CN has cn-national"):
+        with pytest.raises(BadRequestError, match="no 'eu-ets'; known are cn-national"):
             await yangtze.surrender_plan(203, 2025, "eu-ets")
         with pytest.raises(BadRequestError, match="year: 0 is outside"):
             await yangtze.surrender_plan(203, 0)

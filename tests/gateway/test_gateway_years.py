@@ -198,6 +198,10 @@ async def test_a_verifier_sees_years_and_nothing_else_of_an_account(whole: House
             await yangtze.compliance_year(203, "eu-ets", 2025)
         with pytest.raises(BadRequestError, match="year: 0 is outside"):
             await yangtze.compliance_year(203, "cn-national", 0)
+        with pytest.raises(BadRequestError, match=r"no 'cn-nation'; known are .*cn-national"):
+            await yangtze.compliance_year(203, "cn-nation", 2025)
+        with pytest.raises(BadRequestError, match="no 'cn-nation'; known are cn-national"):
+            await yangtze.surrender_plan(203, 2025, scheme="cn-nation")
 
 
 async def test_words_that_no_note_can_carry_are_refused(whole: House) -> None:

@@ -527,8 +527,7 @@ def test_offsets_are_applied_for_until_a_day() -> None:
     office = Office("2023-12-15")
     office.owe("CEA-2022", 1_000, 2022)
     office.issue("CCER-OLD", 50)
-    admitted = office.refused(SURRENDER, "CCER-OLD", 10, 2022)
-    assert admitted.reason == RegistryReason.CREDITS_NOT_BOUND  # the rules would take it
+    office.done(UnitsSurrendered, SURRENDER, "CCER-OLD", 10, 2022)
     closed = office.on("2023-12-16").refused(SURRENDER, "CCER-OLD", 10, 2022)
     assert closed.reason == RegistryReason.OFFSET_APPLICATION_CLOSED
 

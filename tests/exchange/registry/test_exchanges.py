@@ -16,7 +16,7 @@ from exchange.messages.registry import (
 from exchange.registry.blocks import HistoryKind
 from exchange.registry.store import RegistryStore
 from tests.books_desk import CN, Desk
-from tests.books_years import BY_SYMBOL, EMITTER, OTHER, Office, allocation
+from tests.books_years import BY_SYMBOL, EMITTER, OTHER, VERIFIER, Office, allocation
 
 EXCHANGE, ENTITLE = Instruction.EXCHANGE, Instruction.SET_ENTITLEMENT
 EUA = BY_SYMBOL["EUA"].id
@@ -136,6 +136,46 @@ def test_allowances_for_credits_are_beside_the_cap() -> None:
     assert office.holdings.issued_of(EUA, 2014) == 1_000
     assert office.holdings.beside_cap(EUA, 2014) == 1_000
     office.done(UnitsAllocated, Instruction.ALLOCATE, "EUA", 500, 2014, allocation("final"))
+
+
+@pytest.mark.parametrize(("group", "most"), [("new_entrant", 45), ("aircraft", 15)])
+def test_a_lower_figure_does_not_leave_too_much_exchanged(group: str, most: int) -> None:
+    office = entitled("2016-03-01", group, 0)
+    office.owe("EUA", 600, 2014)
+    office.owe("EUA", 400, 2015)
+    office.done(CreditsExchanged, EXCHANGE, "CER", most, EUA, "emitter")
+    verify = (Instruction.VERIFY_EMISSIONS, "EUA")
+    by = f"verifier\nparticipant {VERIFIER}"
+    low = office.refused(*verify, 399, 2015, by)
+    assert low.reason == RegistryReason.OFFSET_CAP_EXCEEDED
+    assert low.rule.startswith("eu-p3-rice")
+    assert f"of 999 t cap of {low.rule} would be {most - 1} t, 1 t less than were" in low.text
+    office.verify("EUA", 400, 2015)  # the same again
+    office.verify("EUA", 500, 2015)
+    office.verify("EUA", 400, 2015)
+    office.owe("EUA", 1, 2013)  # a year more leaves room of its own
+    office.verify("EUA", 399, 2015)
+    # what is of no year of the period, or of who exchanged nothing, is not asked
+    office.on("2022-03-01").owe("EUA", 10, 2021)
+    office.verify("EUA", 0, 2021)
+    office.owe("EUA", 10, 2015, OTHER)
+    office.verify("EUA", 0, 2015, OTHER)
+
+
+def test_who_has_an_entitlement_of_a_fixed_base_may_lower_emissions() -> None:
+    office = entitled("2016-03-01")
+    office.owe("EUA", 600, 2014)
+    office.done(CreditsExchanged, EXCHANGE, "CER", 1_100, EUA, "emitter")
+    office.verify("EUA", 0, 2014)
+
+
+def test_exchanges_take_no_memory_each() -> None:
+    office = entitled("2014-03-01")
+    for _ in range(5):
+        office.done(CreditsExchanged, EXCHANGE, "CER", 10, EUA, "emitter")
+    assert len(office.holdings.changes.exchanges) == 5
+    kept = office.holdings._exchanged[EMITTER, "eu-ets"]
+    assert kept == {(BY_SYMBOL["CER"].id, 1): 50}
 
 
 async def test_entitlements_and_exchanges_come_back_from_the_books(desk: Desk) -> None:

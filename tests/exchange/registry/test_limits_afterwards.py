@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from exchange.audit.watch import issued_units
 from exchange.messages.frames import Instruction
 from exchange.messages.reasons import RegistryReason
 from exchange.messages.registry import (
+    EmissionsStated,
     ProjectRegistered,
     UnitsAllocated,
     UnitsIssued,
@@ -13,8 +16,9 @@ from exchange.messages.registry import (
 )
 from tests.books_desk import CN, Desk, act_of, owed
 from tests.books_venue import CEA_2024, YANGTZE, YEAR
-from tests.books_years import VERIFIER, Office, allocation
+from tests.books_years import OTHER, VERIFIER, Office, allocation
 
+REPORT = Instruction.REPORT_EMISSIONS
 ALLOCATE, ASSESS = Instruction.ALLOCATE, Instruction.ASSESS
 VERIFY, SURRENDER, ISSUE = Instruction.VERIFY_EMISSIONS, Instruction.SURRENDER, Instruction.ISSUE
 A = "authority"
@@ -60,6 +64,74 @@ def test_a_year_is_named_by_an_allowance() -> None:
     text = f"{A}\nprice 2500\ndue 2020-06-30"
     refusal = office.refused(ASSESS, "SZ-CCER", 0, 2019, text)
     assert refusal.reason == RegistryReason.NOT_ALLOWANCE_OF_YEAR
+
+
+EU_CAP_2014 = 2_046_037_610
+
+
+@pytest.mark.parametrize("is_allocated", [True, False])
+def test_the_cap_of_the_scheme_binds_what_is_issued(*, is_allocated: bool) -> None:
+    office = Office("2014-03-01")
+    if is_allocated:
+        office.done(UnitsAllocated, ALLOCATE, "EUA", 1_000, 2014, allocation("final"))
+    else:
+        office.done(UnitsIssued, ISSUE, "EUA", 1_000, 2014)
+    over = office.refused(ISSUE, "EUA", EU_CAP_2014 - 999, 2014)
+    assert over.reason == RegistryReason.ALLOCATION_ABOVE_CAP
+    assert f"{EU_CAP_2014 + 1} t of 2014 would be above the cap" in over.text
+    office.done(UnitsIssued, ISSUE, "EUA", EU_CAP_2014 - 1_000, 2014)
+    assert office.refused(ISSUE, "EUA", 1, 2014).reason == RegistryReason.ALLOCATION_ABOVE_CAP
+    if not is_allocated:
+        last = office.refused(ALLOCATE, "EUA", 1, 2014, allocation("final"))
+        assert last.reason == RegistryReason.ALLOCATION_ABOVE_CAP
+    office.done(UnitsIssued, ISSUE, "EUA", 1, 2013)  # of another year
+
+
+def test_units_of_no_stated_vintage_count_together() -> None:
+    office = Office("2014-03-01")
+    over = office.refused(ISSUE, "EUA", EU_CAP_2014 + 1, 0)
+    assert over.reason == RegistryReason.ALLOCATION_ABOVE_CAP
+    office.done(UnitsIssued, ISSUE, "EUA", EU_CAP_2014, 0)
+    assert office.refused(ISSUE, "EUA", 1, 0).reason == RegistryReason.ALLOCATION_ABOVE_CAP
+
+
+def test_credits_and_schemes_without_a_cap_are_issued_freely() -> None:
+    office = Office("2014-03-01")
+    office.done(UnitsIssued, ISSUE, "CER", EU_CAP_2014 + 1, 2014)
+    office.done(UnitsIssued, ISSUE, "CEA-2023", EU_CAP_2014 + 1, 2023)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "year", "known"),
+    [
+        ("CEA-2023", 2023, "gas, power"),
+        ("CEA-2024", 2024, "aluminium, cement, gas, power, steel"),
+    ],
+)
+def test_a_sector_that_the_rules_do_not_know_is_refused(symbol: str, year: int, known: str) -> None:
+    office = Office(f"{year + 1}-07-01")
+    wrong = office.refused(REPORT, symbol, 10, year, "emitter\nsector stele")
+    assert wrong.reason == RegistryReason.UNKNOWN_SECTOR
+    assert f"knows no sector 'stele'; known are {known}" in wrong.text
+    office.owe(symbol, 1_000, year, sector="power")
+    wrong = office.refused(ALLOCATE, symbol, 1_000, year, allocation("final", sector="stele"))
+    assert wrong.reason == RegistryReason.UNKNOWN_SECTOR
+    if year == 2023:  # not covered yet, so it would have had no day
+        early = office.refused(REPORT, symbol, 10, year, "emitter\nsector steel", OTHER)
+        assert early.reason == RegistryReason.UNKNOWN_SECTOR
+
+
+def test_a_sector_without_a_day_of_its_own_has_the_last_of_the_others() -> None:
+    *_, stated = Office("2025-06-30").report("CEA-2024", 10, 2024, sector="gas")
+    assert isinstance(stated, EmissionsStated)
+    assert not stated.is_late
+    *_, stated = Office("2025-07-01").report("CEA-2024", 10, 2024, sector="gas")
+    assert isinstance(stated, EmissionsStated)
+    assert stated.is_late
+
+
+def test_where_the_rules_tell_no_sectors_apart_any_is_taken() -> None:
+    assert len(Office("2014-03-01").report("EUA", 10, 2013, sector="chemicals")) == 2
 
 
 async def test_allocated_units_count_as_issued(desk: Desk) -> None:

@@ -39,6 +39,11 @@ def waits(items: list[RegistryItem]) -> TransferWaits:
     return item
 
 
+def test_nobody_transfers_to_itself(books: Books) -> None:
+    refused = books.refused(Instruction.TRANSFER, OPERATOR, 10, OPERATOR, "ann")
+    assert refused == RegistryReason.TRANSFER_TO_ITSELF
+
+
 def ended(items: list[RegistryItem]) -> TransferEnded:
     (item,) = items
     assert isinstance(item, TransferEnded), item

@@ -16,7 +16,7 @@ from exchange.registry.saga import AllowanceState, Message, Word, to_notes
 from exchange.registry.standings import Outgoing
 from exchange.settings import NOTE_BYTES_MAX, OFFSET_ANSWER_HOURS_MAX
 from tests.books_registrar import RULEBOOK, Books, at
-from tests.books_two import HOLDING, KEPT, STRANGER, TWO
+from tests.books_two import HOLDING, KEPT, STRANGER, TWO, WANTED
 from tests.books_venue import CCER, CEA_2024, YANGTZE, YEAR
 
 HOUR_NS = 3_600 * 10**9
@@ -59,7 +59,8 @@ def hear(books: Books, word: Word, number: int, quantity: int, reason: int = 0) 
 def request(books: Books, word: Word, number: int, quantity: int, account: int = YANGTZE) -> str:
     """A request of a stranger; what is answered."""
     sent = len(books.holdings.changes.messages)
-    notes = to_notes(Message(word, "CN", number, account, CCER), NOTE_BYTES_MAX)
+    text = WANTED if word == Word.FREEZE else ""
+    notes = to_notes(Message(word, "CN", number, account, CCER, 0, text), NOTE_BYTES_MAX)
     books.tell(Instruction.OFFSET_REQUEST, HOLDING, quantity, number, notes, instrument=KEPT)
     (said,) = books.holdings.changes.messages[sent:]
     return said.notes.split("\n")[0]

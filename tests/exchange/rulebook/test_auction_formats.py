@@ -25,13 +25,24 @@ from exchange.messages.frames import (
 )
 from exchange.rulebook import RulebookError, carried, load_auction_formats, terms
 from exchange.rulebook.auctions import parse_auction_formats
+from exchange.rulebook.vectors import read_vectors
 from matching import compiled, reference
 from matching.layout import Policy, TradeMethod
 from matching.protocol import EngineProtocol
 
 FORMATS = load_auction_formats()
 TEXT = (Path(__file__).parents[3] / "exchange/rulebook/auction_formats.toml").read_text("utf-8")
-VECTORS = tomllib.loads((Path(__file__).parent / "market_vectors.toml").read_text("utf-8"))
+OWN = tomllib.loads((Path(__file__).parent / "market_vectors.toml").read_text("utf-8"))["vector"]
+OF_PACKAGE: dict[str, dict[str, Any]] = {
+    "auction-eu-uniform": {},
+    "auction-eu-undersubscribed": {},
+    "auction-cn-uniform-time-priority": {"pricing": "UNIFORM"},
+    "price-limit-cneeex-listed": {"of": "orders"},
+    "price-limit-cneeex-block": {"of": "blocks"},
+    "gd-close-normal": {"volume_min_t": 100},
+    "uk-redistribution-cap": {"format": "uk-primary"},
+}
+"""Vectors of the package that the engines run too, with what only they ask for."""
 ENGINES: dict[str, type[EngineProtocol]] = {
     "reference": reference.Engine,
     "compiled": compiled.Engine,
@@ -40,8 +51,19 @@ EMITTER, FIRST_BIDDER = 1, 2
 
 
 def vectors(function: str) -> list[Any]:
-    found = [item for item in VECTORS["vector"] if item["function"] == function]
-    return [pytest.param(item["input"], item["expected"], id=item["id"]) for item in found]
+    package = [item for item in read_vectors()[1] if item.id in OF_PACKAGE]
+    assert len(package) == len(OF_PACKAGE)
+    found = [
+        (item.id, item.input | OF_PACKAGE[item.id], item.expected)
+        for item in package
+        if item.function == function
+    ]
+    found += [
+        (item["id"], item["input"], item["expected"])
+        for item in OWN
+        if item["function"] == function
+    ]
+    return [pytest.param(given, expected, id=name) for name, given, expected in found]
 
 
 @pytest.fixture(params=sorted(ENGINES))
