@@ -60,6 +60,7 @@ TRADES_KEPT = 1_000  # recent trades an instrument, for the page and GET /trades
 BARS_KEPT = 1_440  # one-minute bars an instrument
 SETTLEMENT_BATCH_TRADES_MAX = 20_000  # in one transaction, when there is a backlog
 SETTLEMENT_BATCH_PARTS_MAX = 1_024  # parts of `events` in one transaction
+SETTLEMENT_SQLITE_CACHE_KIB = 16_384  # of pages; a transaction of 20,000 trades makes 10,000 KiB
 REGISTRY_BATCH_ITEMS_MAX = 1_000  # items of `settlements` in one transaction
 REVERSAL_DAYS_MAX = 30  # how long a proposed reversal may be approved
 TRANSFER_APPROVAL_DAYS_MAX = 30  # how long a proposed transfer waits for a second representative
