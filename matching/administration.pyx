@@ -194,10 +194,14 @@ cdef void derive(Instrument* i) noexcept nogil:
     cdef int64_t width = i.parameters[BAND_BP]
     i.has_steps = i.parameters[TICK_FROM_2] != 0 or i.parameters[TICK_FROM_3] != 0
     i.is_listed = i.parameters[POLICY] == LISTED
-    i.fee_bp_max = max(
+    i.buyers_pay = -<int64_t>(i.parameters[FEE_SIDES] != SELLERS)
+    i.sellers_pay = -<int64_t>(i.parameters[FEE_SIDES] != BUYERS)
+    i.fee_max.bp = i.buyers_pay & max(
         i.parameters[MAKER_FEE_BP], i.parameters[TAKER_FEE_BP],
         i.parameters[BLOCK_FEE_BP], i.parameters[AUCTION_FEE_BP],
     )
+    i.fee_max.tonne = i.buyers_pay & i.parameters[TONNE_FEE]
+    i.sellers_tonne = i.sellers_pay & i.parameters[TONNE_FEE]
     i.has_limits = i.parameters[COLLAR_BP] != 0 or i.parameters[HOLDING_MAX] != 0
     i.band_low = 0
     i.band_high = -1

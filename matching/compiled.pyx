@@ -291,7 +291,7 @@ cdef inline int accept(
     o.terms = 0
     o.session_id = c.session_id
     s.links[place].client_order_id = c.client_order_id
-    hold = hold_of(o, i.fee_bp_max)
+    hold = hold_of(o, i.fee_max)
     if unlikely(hold > balance_of(s, o).available):
         order_free(s, place)
         return INSUFFICIENT_CASH if c.side == BUY else INSUFFICIENT_UNITS
@@ -424,11 +424,11 @@ cdef int replace_order(State* s, uint32_t account, const CommandRecord* c) excep
         and c.quantity < changed.size.quantity
         and (not asked.has_terms or is_same_place(s, &changed, &asked))
     )
-    more = -hold_of(&changed, i.fee_bp_max)
+    more = -hold_of(&changed, i.fee_max)
     changed.price = <int32_t>price
     changed.size.quantity = c.quantity
     changed.leaves = c.quantity - executed
-    more += hold_of(&changed, i.fee_bp_max)
+    more += hold_of(&changed, i.fee_max)
     if more > balance_of(s, &changed).available:
         return INSUFFICIENT_CASH if changed.side == BUY else INSUFFICIENT_UNITS
     move_hold(s, &changed, more, changed.leaves - s.orders[place].leaves)
@@ -447,7 +447,7 @@ cdef int put_changed(
     else:
         book_take(s, i, place)
     o[0] = changed[0]
-    emit_order(s, REPLACED, o, NONE, hold_of(o, i.fee_bp_max), o.leaves).order_type = is_kept
+    emit_order(s, REPLACED, o, NONE, hold_of(o, i.fee_max), o.leaves).order_type = is_kept
     if unlikely(asked.has_terms):
         set_terms(s, o, asked)
         say_terms(s, o, asked)

@@ -22,7 +22,7 @@ from matching.tables cimport (
 
 cdef enum:
     NS_PER_MS = 1_000_000
-    PARAMETERS = 29
+    PARAMETERS = 31
     SIDES = 12  # of all queues: 2 x (queue - 1) + side, so that those of the book are BUY and SELL
     INSTRUMENTS = 65536
     LEAVES = 16
@@ -146,6 +146,10 @@ cdef struct Auction:  # of sealed bids; its offer is an order
     uint8_t flags
     uint8_t carry
 
+cdef struct WorstFee:  # what a fill may still cost a buyer
+    int64_t bp  # of its value
+    int64_t tonne  # 1/10000 minor unit for each tonne
+
 cdef struct Instrument:
     uint16_t instrument_id
     uint8_t phase
@@ -154,7 +158,10 @@ cdef struct Instrument:
     uint8_t is_listed  # by POLICY
     uint8_t has_stops  # or had them, when they were last asked for
     uint8_t has_limits  # a collar, or how much an account may hold
-    int64_t fee_bp_max
+    WorstFee fee_max
+    int64_t buyers_pay  # all bits, or 0: by FEE_SIDES
+    int64_t sellers_pay
+    int64_t sellers_tonne  # as fee_max.tonne
     int64_t band_low
     int64_t band_high  # -1 = no band
     int64_t parameters[PARAMETERS + 1]  # by Parameter; place 0 is free
