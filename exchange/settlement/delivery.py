@@ -16,6 +16,7 @@ from exchange.ledger import CASH, FEE_INCOME, HELD_SETTLEMENT, Leg, Posting, pos
 from exchange.messages import frames
 from exchange.messages.frames import (
     RECORD_SIZE,
+    AccountParameter,
     Command,
     Event,
     EventPart,
@@ -231,10 +232,18 @@ _OTHER_KINDS = (
     Event.TRADE_SETTLED,
     Event.PARAMETER_CHANGED,
     Event.REJECTED,
+    Event.ACCOUNT_CHANGED,
+    Event.PARTICIPANT_CHANGED,
 )
 _IS_OTHER = np.zeros(256, np.bool_)
 _IS_OTHER[list(_OTHER_KINDS)] = True
-_STEP_KINDS = (Event.TRADE_SETTLED, Event.PARAMETER_CHANGED, Event.REJECTED)
+_STEP_KINDS = (
+    Event.TRADE_SETTLED,
+    Event.PARAMETER_CHANGED,
+    Event.REJECTED,
+    Event.ACCOUNT_CHANGED,
+    Event.PARTICIPANT_CHANGED,
+)
 
 
 def _others(
@@ -249,6 +258,8 @@ def _others(
         if row.kind in _STEP_KINDS:
             steps.append((first_event + at, row))
             continue
+        if row.kind == Event.ACCOUNT_OPENED:
+            steps.append((first_event + at, row))
         if row.kind == Event.INSTRUCTED:
             passed = _instruction(row, _notes_after(events, data, at))
             if passed.kind in INSTRUCTIONS:
@@ -269,6 +280,8 @@ def _are_others(events: NDArray[Any]) -> NDArray[np.bool_]:
         return found
     found &= (kinds != Event.REJECTED) | (word == Command.SETTLE_TRADE)
     found &= (kinds != Event.PARAMETER_CHANGED) | (word == Parameter.RESALE_NEXT_DAY)
+    is_control = (kinds == Event.ACCOUNT_CHANGED) | (kinds == Event.PARTICIPANT_CHANGED)
+    found &= ~is_control | (word == AccountParameter.SUSPENDED)
     return found
 
 

@@ -23,8 +23,10 @@ from exchange.messages.frames import GENESIS
 from exchange.settings import SETTLEMENT_SQLITE_CACHE_KIB
 from exchange.settlement.delivery import TRADE_LEGS
 from exchange.settlement.open_store import (
+    accounts_query,
     loaded_from,
     open_query,
+    participants_query,
     proposals_query,
     ref_query,
     resale_query,
@@ -189,6 +191,8 @@ class SqliteStore:
             self._rows(proposals_query(market)),
             self._rows(resale_query(market)),
             self._rows(ref_query(market)),
+            self._rows(accounts_query(market)),
+            self._rows(participants_query(market)),
         )
 
     def _load(self) -> Position:
@@ -342,6 +346,8 @@ class PostgresStore:
             await connection.fetch(proposals_query(market)),
             await connection.fetch(resale_query(market)),
             await connection.fetch(ref_query(market)),
+            await connection.fetch(accounts_query(market)),
+            await connection.fetch(participants_query(market)),
         )
 
     async def trades(self, trade_ids: Collection[int]) -> dict[int, OpenTrade]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exchange.engine.bootstrap import missing, parameters_of
@@ -162,6 +162,7 @@ def test_every_shipped_schedule_can_be_charged() -> None:
 
 
 @pytest.mark.parametrize("schedule", shipped().fee, ids=lambda item: item.id)
+@settings(max_examples=20, deadline=None)
 @given(fills=st.lists(st.tuples(st.integers(1, 50_000), st.integers(1, 20_000)), max_size=8))
 def test_an_order_pays_the_exact_sum_rounded_once(
     schedule: FeeSchedule, fills: list[tuple[int, int]]

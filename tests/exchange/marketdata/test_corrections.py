@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exchange.marketdata.bars import MINUTE_NS, Bars
@@ -48,6 +48,7 @@ rows = st.lists(
 )
 
 
+@settings(max_examples=60, deadline=None)
 @given(rows, st.data())
 def test_bars_without_trades_are_those_of_who_never_heard_of_them(
     given_rows: list[Row], data: st.DataObject
