@@ -21,6 +21,7 @@ from exchange.messages.frames import (
     EventFollower,
     EventPart,
     EventRow,
+    FeeSides,
     Liquidity,
     Parameter,
     Phase,
@@ -65,15 +66,16 @@ class OpenOrder:
     leaves: int
     price: int  # effective limit
     client_order_id: bytes  # 16 bytes
-    accrued: int = 0  # value x basis points over its fills
+    accrued: int = 0  # 1/10000 minor unit over its fills
     charged: int = 0  # fees so far
 
-    def hold(self, fee_bp_max: int) -> int:
+    def hold(self, instrument: InstrumentState) -> int:
         """What the rest may still cost: cash for a buy, units for a sell. O(1)."""
         if self.side == Side.SELL:
             return self.leaves
         value = self.leaves * self.price
-        return value + _half_up(self.accrued + value * fee_bp_max) - self.charged
+        worst = instrument.fee(self.side, instrument.fee_bp_max, self.leaves, value)
+        return value + _half_up(self.accrued + worst) - self.charged
 
 
 @dataclass(slots=True)
@@ -132,8 +134,15 @@ class InstrumentState:
 
     @property
     def fee_bp_max(self) -> int:
-        """The worst fee of a fill, basis points. O(1)."""
+        """The worst share of a fill's value, basis points. O(1)."""
         return max(self.parameters[fee] for fee in _FEES)
+
+    def fee(self, side: int, fee_bp: int, quantity: int, value: int) -> int:
+        """What a fill costs that side, 1/10000 minor unit. O(1)."""
+        spared = FeeSides.SELLERS if side == Side.BUY else FeeSides.BUYERS
+        if self.parameters[Parameter.FEE_SIDES] == spared:
+            return 0
+        return value * fee_bp + quantity * self.parameters[Parameter.TONNE_FEE]
 
 
 class Positions:
@@ -204,7 +213,7 @@ class Positions:
         cash: dict[int, int] = {}
         units: dict[tuple[int, int], int] = {}
         for order in self.orders.values():
-            hold = order.hold(self.instruments[order.instrument_id].fee_bp_max)
+            hold = order.hold(self.instruments[order.instrument_id])
             if order.side == Side.BUY:
                 cash[order.account_id] = cash.get(order.account_id, 0) + hold
             else:
@@ -264,19 +273,19 @@ class Positions:
         )  # fmt: skip
         self.orders[order.order_id] = order
         self.accounts[order.account_id].orders[order.order_id] = order
-        hold = order.hold(self.instruments[order.instrument_id].fee_bp_max)
+        hold = order.hold(self.instruments[order.instrument_id])
         if hold != row.value:
             self._differ(f"order {order.order_id} holds {hold}, the engine says {row.value}")
         self._move_hold(order, hold)
 
     def _replaced(self, row: EventRow) -> None:
         order = self.orders[row.order_id]
-        fee_bp = self.instruments[order.instrument_id].fee_bp_max
-        old = order.hold(fee_bp)
+        instrument = self.instruments[order.instrument_id]
+        old = order.hold(instrument)
         order.quantity += row.quantity - order.leaves
         order.leaves, order.price = row.quantity, row.price
         order.client_order_id = row.client_order_id
-        hold = order.hold(fee_bp)
+        hold = order.hold(instrument)
         if hold != row.value:
             self._differ(f"order {order.order_id} holds {hold}, the engine says {row.value}")
         self._move_hold(order, hold - old)
@@ -286,7 +295,7 @@ class Positions:
 
     def _cancelled(self, row: EventRow) -> None:
         order = self.orders[row.order_id]
-        hold = order.hold(self.instruments[order.instrument_id].fee_bp_max)
+        hold = order.hold(self.instruments[order.instrument_id])
         if hold != row.value or order.leaves != row.quantity:
             self._differ(
                 f"order {order.order_id} gives back {hold} for {order.leaves} t, "
@@ -302,9 +311,9 @@ class Positions:
         is_maker = row.order_type == Liquidity.MAKER
         own = Parameter.MAKER_FEE_BP if is_maker else Parameter.TAKER_FEE_BP
         rate = _FEE_OF_BOTH.get(row.reason, own)
-        old_hold = order.hold(instrument.fee_bp_max)
+        old_hold = order.hold(instrument)
         order.leaves -= quantity
-        order.accrued += value * instrument.parameters[rate]
+        order.accrued += instrument.fee(order.side, instrument.parameters[rate], quantity, value)
         fee = _half_up(order.accrued) - order.charged
         order.charged += fee
         _, said = fill_tail(row)
@@ -338,7 +347,7 @@ class Positions:
             else:
                 cash.available += value - fee
             return
-        freed = old_hold - order.hold(instrument.fee_bp_max)
+        freed = old_hold - order.hold(instrument)
         cash.held -= freed
         cash.available += freed - value - fee
         if instrument.parameters[Parameter.RESALE_NEXT_DAY]:

@@ -22,8 +22,10 @@ from exchange.log.protocol import Log, LogUnavailableError, Reader
 from exchange.marketdata.bars import Bars
 from exchange.marketdata.book import BookError, MarketBooks
 from exchange.messages.market_data import (
+    BarTick,
     BookDelta,
     BookSnapshot,
+    DayCorrectedTick,
     DayTick,
     FeedMessage,
     IndicativeTick,
@@ -56,9 +58,11 @@ CHANNEL: dict[type, str] = {
     BookSnapshot: "book",
     TradeTick: "trades",
     TradeCancelledTick: "trades",
+    BarTick: "trades",
     PhaseTick: "phases",
     IndicativeTick: "indicative",
     DayTick: "day",
+    DayCorrectedTick: "day",
 }
 
 
@@ -168,6 +172,8 @@ class Feed:
         elif isinstance(item, TradeCancelledTick):
             left = [trade for trade in kept.trades if trade.trade_id != item.trade_id]
             kept.trades = deque(left, maxlen=TRADES_KEPT)
+        elif isinstance(item, BarTick):
+            kept.bars.correct(item)
         channel = CHANNEL[type(item)]
         subscribers = kept.subscribers[channel]
         if not subscribers:

@@ -5,7 +5,7 @@
 The same as `matching.reference.administration`, command for command.
 """
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, qsort
 from libc.string cimport memcpy, memmove
 
@@ -194,10 +194,14 @@ cdef void derive(Instrument* i) noexcept nogil:
     cdef int64_t width = i.parameters[BAND_BP]
     i.has_steps = i.parameters[TICK_FROM_2] != 0 or i.parameters[TICK_FROM_3] != 0
     i.is_listed = i.parameters[POLICY] == LISTED
-    i.fee_bp_max = <int32_t>max(
+    i.buyers_pay = -<int64_t>(i.parameters[FEE_SIDES] != SELLERS)
+    i.sellers_pay = -<int64_t>(i.parameters[FEE_SIDES] != BUYERS)
+    i.fee_max.bp = <int16_t>(i.buyers_pay & max(
         i.parameters[MAKER_FEE_BP], i.parameters[TAKER_FEE_BP],
         i.parameters[BLOCK_FEE_BP], i.parameters[AUCTION_FEE_BP],
-    )
+    ))
+    i.fee_max.tonne = <int16_t>(i.buyers_pay & i.parameters[TONNE_FEE])
+    i.sellers_tonne = i.sellers_pay & i.parameters[TONNE_FEE]
     i.tick_size = <uint32_t>i.parameters[TICK_SIZE]
     i.lot_size = i.parameters[LOT_SIZE]
     i.quantity_min = i.parameters[QUANTITY_MIN]

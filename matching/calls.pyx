@@ -139,7 +139,7 @@ cdef int enter_the_book(State* s, Instrument* i, BookSide* parked) except -1 nog
         level_append(s, place, ladder_level(s, &i.sides[o.side], order_key(s, i, o)))
         if o.terms:
             show(s, o)
-        emit_order(s, TRIGGERED, o, NONE, hold_of(o, i.fee_bp_max), o.leaves)
+        emit_order(s, TRIGGERED, o, NONE, hold_of(o, i.fee_max), o.leaves)
     return 0
 
 cdef int compare_ids(const void* a, const void* b) noexcept nogil:

@@ -286,7 +286,7 @@ cdef inline int accept(
     o.terms = 0
     o.session_id = c.session_id
     s.links[place].client_order_id = c.client_order_id
-    hold = hold_of(o, i.fee_bp_max)
+    hold = hold_of(o, i.fee_max)
     if unlikely(hold > balance_of(s, o).available):
         order_free(s, place)
         return INSUFFICIENT_CASH if c.side == BUY else INSUFFICIENT_UNITS

@@ -82,7 +82,7 @@ cdef int admit(
     # Holds, remembers and says ACCEPTED; or refuses what the account may not hold or lacks, and
     # then the order is gone.
     cdef Order* o = &s.orders[place]
-    cdef int64_t hold = hold_of(o, i.fee_bp_max)
+    cdef int64_t hold = hold_of(o, i.fee_max)
     cdef uint16_t reason = holding_refusal(s, i, o.account, o.side, o.leaves)
     if not reason:
         reason = funds_refusal(s, o, hold)

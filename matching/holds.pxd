@@ -6,19 +6,22 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 from matching.controls cimport tonnes_add
 from matching.layout cimport BP, BUY, SETTLED
 from matching.memory cimport pick, unlikely
-from matching.state cimport Account, Balance, Holding, Instrument, Order, State
+from matching.state cimport Account, Balance, Holding, Instrument, Order, State, WorstFee
 
-cdef inline int64_t hold_of(const Order* o, int64_t fee_bp_max) noexcept nogil:
-    cdef int64_t cash = cash_hold_of(o, fee_bp_max)
+cdef inline int64_t hold_of(const Order* o, WorstFee fee_max) noexcept nogil:
+    cdef int64_t cash = cash_hold_of(o, fee_max)
     return <int64_t>pick(o.side == BUY, <uint64_t>cash, <uint64_t>o.leaves)
 
-cdef inline int64_t cash_hold_of(const Order* o, int64_t fee_bp_max) noexcept nogil:
-    # Of a buy. value x fee stays below 2**63: VALUE_LIMIT x FEE_BP_LIMIT is 9 x 10**18.
+cdef inline int64_t cash_hold_of(const Order* o, WorstFee fee_max) noexcept nogil:
+    # Of a buy. The fee stays below 2**63: VALUE_LIMIT x FEE_BP_LIMIT is 9 x 10**18, QUANTITY_LIMIT
+    # x TONNE_FEE_LIMIT 9 x 10**13.
     cdef int64_t value = o.leaves * o.price
-    return value + (o.size.uncharged + value * fee_bp_max + BP // 2) // BP
+    cdef int64_t due = o.size.uncharged + value * fee_max.bp + o.leaves * fee_max.tonne
+    return value + (due + BP // 2) // BP
 
-cdef inline int64_t charge(Order* o, int64_t value, int64_t fee_bp) noexcept nogil:
-    cdef int64_t due = o.size.uncharged + value * fee_bp
+cdef inline int64_t charge(Order* o, int64_t more) noexcept nogil:
+    # `more` in 1/10000 minor unit.
+    cdef int64_t due = o.size.uncharged + more
     cdef int64_t fee = (due + BP // 2) // BP
     o.size.uncharged = due - fee * BP
     o.charged += fee
@@ -59,10 +62,10 @@ cdef inline int64_t settle_buy(
 ) noexcept nogil:
     cdef Account* account = &s.accounts[o.account]
     cdef Holding* holding = &s.holdings[o.holding]
-    cdef int64_t freed = cash_hold_of(o, i.fee_bp_max), fee
+    cdef int64_t freed = cash_hold_of(o, i.fee_max), fee
     o.leaves -= quantity
-    fee = charge(o, value, fee_bp)
-    freed -= cash_hold_of(o, i.fee_bp_max)
+    fee = charge(o, (value * fee_bp & i.buyers_pay) + quantity * i.fee_max.tonne)
+    freed -= cash_hold_of(o, i.fee_max)
     account.held -= freed
     account.available += freed - value - fee
     holding.buying -= quantity
@@ -76,7 +79,8 @@ cdef inline int64_t settle_buy(
 cdef inline int64_t settle_sell(
     State* s, const Instrument* i, Order* o, int64_t quantity, int64_t value, int64_t fee_bp
 ) noexcept nogil:
-    cdef int64_t fee = charge(o, value, fee_bp)
+    cdef int64_t due = (value * fee_bp & i.sellers_pay) + quantity * i.sellers_tonne
+    cdef int64_t fee = charge(o, due)
     o.leaves -= quantity
     s.holdings[o.holding].held -= quantity
     if unlikely(i.resale == SETTLED):

@@ -657,7 +657,7 @@ cdef int64_t check_side(
             resting += 1
             quantity += o.leaves
             if o.side == BUY:
-                cash_held[o.account] += hold_of(o, i.fee_bp_max)
+                cash_held[o.account] += hold_of(o, i.fee_max)
             else:
                 units_held[o.holding] += o.leaves
             check_order(s, i, o, place, side, at, previous, name, wrong)

@@ -257,7 +257,7 @@ cdef inline int end_order(
     State* s, const Instrument* i, const Order* o, uint16_t reason
 ) except -1 nogil:
     # Gives back the hold of an order that rests nowhere, and its terms, and says why.
-    cdef int64_t hold = hold_of(o, i.fee_bp_max)
+    cdef int64_t hold = hold_of(o, i.fee_max)
     move_hold(s, o, -hold, -o.leaves)
     emit_order(s, CANCELLED, o, reason, hold, o.leaves)
     if unlikely(o.terms != 0):

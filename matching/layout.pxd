@@ -12,6 +12,7 @@ cdef enum:
     BP = 10_000
     PRICE_LIMIT = 1_000_000_000
     FEE_BP_LIMIT = 1_000
+    TONNE_FEE_LIMIT = 9_000
     SELF_TRADE_SHIFT = 4
     INSTRUCTION_BITS = 0x77
 
@@ -94,6 +95,11 @@ cdef enum:  # Resale
     NEXT_DAY = 1
     SETTLED = 2
 
+cdef enum:  # FeeSides
+    BOTH = 0
+    BUYERS = 1
+    SELLERS = 2
+
 cdef enum:  # SettlementStep
     DELIVER = 1
     VOID = 2
@@ -157,6 +163,8 @@ cdef enum:  # Parameter
     TICK_SIZE_2 = 27
     TICK_FROM_3 = 28
     TICK_SIZE_3 = 29
+    TONNE_FEE = 30
+    FEE_SIDES = 31
 
 cdef enum:  # AccountParameter
     SUSPENDED = 1

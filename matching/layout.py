@@ -43,6 +43,7 @@ PRICE_LIMIT = 10**9  # minor units a tonne
 QUANTITY_LIMIT = 10**10  # tonnes in one command
 VALUE_LIMIT = 9 * 10**15  # minor units: price x quantity of one order
 FEE_BP_LIMIT = 1_000  # so that VALUE_LIMIT x fee fits 63 bits
+TONNE_FEE_LIMIT = 9_000  # with FEE_BP_LIMIT never above the proceeds, at the lowest price
 BP = 10_000
 TOTAL_LIMIT = 2**62  # cash of a market, units of an instrument, day totals: never overflow 63 bits
 INDEX_BITS = 16  # order_id = input offset << 16 | index in the frame
@@ -190,6 +191,14 @@ class Resale(IntEnum):
     SETTLED = 2  # bought units and the proceeds of the sale are locked until SETTLE_TRADE
 
 
+class FeeSides(IntEnum):
+    """Who pays for a trade: the value of FEE_SIDES."""
+
+    BOTH = 0
+    BUYERS = 1
+    SELLERS = 2
+
+
 class SettlementStep(IntEnum):
     """What SETTLE_TRADE does with a trade (`order_type`)."""
 
@@ -273,6 +282,8 @@ class Parameter(IntEnum):
     TICK_SIZE_2 = 27  # a multiple of TICK_SIZE; needs an empty book
     TICK_FROM_3 = 28
     TICK_SIZE_3 = 29
+    TONNE_FEE = 30  # 1/10000 minor unit a tonne, beside *_FEE_BP, 0..9000; needs an empty book
+    FEE_SIDES = 31  # a FeeSides; needs an empty book
 
 
 class AccountParameter(IntEnum):

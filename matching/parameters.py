@@ -7,10 +7,12 @@ from matching.layout import (
     FEE_BP_LIMIT,
     PRICE_LIMIT,
     QUANTITY_LIMIT,
+    TONNE_FEE_LIMIT,
     TOTAL_LIMIT,
     VALUE_LIMIT,
     AccountParameter,
     CloseRule,
+    FeeSides,
     Parameter,
     Policy,
     Resale,
@@ -48,6 +50,8 @@ PARAMETER_RANGE: dict[Parameter, tuple[int, int]] = {
     Parameter.TICK_SIZE_2: (0, PRICE_LIMIT),
     Parameter.TICK_FROM_3: (0, PRICE_LIMIT),
     Parameter.TICK_SIZE_3: (0, PRICE_LIMIT),
+    Parameter.TONNE_FEE: (0, TONNE_FEE_LIMIT),
+    Parameter.FEE_SIDES: (min(FeeSides), max(FeeSides)),
 }
 """The lowest and the highest value of each parameter, both allowed."""
 
@@ -81,6 +85,8 @@ PARAMETER_DEFAULT: dict[Parameter, int] = {
     Parameter.TICK_SIZE_2: 0,
     Parameter.TICK_FROM_3: 0,
     Parameter.TICK_SIZE_3: 0,
+    Parameter.TONNE_FEE: 0,
+    Parameter.FEE_SIDES: FeeSides.BOTH,
 }
 """What INSTRUMENT_OPEN begins with."""
 
@@ -97,6 +103,8 @@ NEEDS_EMPTY_BOOK = frozenset(
         Parameter.TICK_SIZE_2,
         Parameter.TICK_FROM_3,
         Parameter.TICK_SIZE_3,
+        Parameter.TONNE_FEE,
+        Parameter.FEE_SIDES,
     }
 )
 """Parameters on which the holds and the places of live orders stand."""

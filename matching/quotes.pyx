@@ -150,8 +150,8 @@ cdef uint16_t funds_refusal(
 cdef int64_t more(
     const State* s, const Instrument* i, const Order* o, uint32_t old
 ) noexcept nogil:
-    cdef int64_t hold = hold_of(o, i.fee_bp_max)
-    return hold - hold_of(&s.orders[old], i.fee_bp_max) if old else hold
+    cdef int64_t hold = hold_of(o, i.fee_max)
+    return hold - hold_of(&s.orders[old], i.fee_max) if old else hold
 
 cdef int accept_side(
     State* s, Instrument* i, uint32_t account, const CommandRecord* asked, uint64_t position
@@ -174,7 +174,7 @@ cdef int accept_side(
     o.queue = BOOK
     o.session_id = asked.session_id
     s.holdings[o.holding].quote = position
-    hold = hold_of(o, i.fee_bp_max)
+    hold = hold_of(o, i.fee_max)
     move_hold(s, o, hold, o.leaves)
     emit_order(s, ACCEPTED, o, NONE, hold, o.size.quantity)
     return enter_order(s, i, place, 0)

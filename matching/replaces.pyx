@@ -77,11 +77,11 @@ cdef int replace_order(State* s, uint32_t account, const CommandRecord* c) excep
         and c.quantity < changed.size.quantity
         and (not asked.has_terms or is_same_place(s, &changed, &asked))
     )
-    more = -hold_of(&changed, i.fee_bp_max)
+    more = -hold_of(&changed, i.fee_max)
     changed.price = <int32_t>price
     changed.size.quantity = c.quantity
     changed.leaves = c.quantity - executed
-    more += hold_of(&changed, i.fee_bp_max)
+    more += hold_of(&changed, i.fee_max)
     if more > balance_of(s, &changed).available:
         return INSUFFICIENT_CASH if changed.side == BUY else INSUFFICIENT_UNITS
     move_hold(s, &changed, more, changed.leaves - s.orders[place].leaves)
@@ -100,7 +100,7 @@ cdef int put_changed(
     else:
         book_take(s, i, place)
     o[0] = changed[0]
-    emit_order(s, REPLACED, o, NONE, hold_of(o, i.fee_bp_max), o.leaves).order_type = is_kept
+    emit_order(s, REPLACED, o, NONE, hold_of(o, i.fee_max), o.leaves).order_type = is_kept
     if unlikely(asked.has_terms):
         set_terms(s, o, asked)
         say_terms(s, o, asked)

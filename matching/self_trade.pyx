@@ -64,13 +64,13 @@ cdef bint decrement(State* s, Instrument* i, uint32_t place, Order* taker) excep
     return False
 
 cdef int lessen(State* s, Instrument* i, Order* o, int64_t quantity) except -1 nogil:
-    cdef int64_t hold = hold_of(o, i.fee_bp_max)
+    cdef int64_t hold = hold_of(o, i.fee_max)
     o.size.quantity -= quantity
     o.leaves -= quantity
     if o.terms:
         show_less(s, o)
-    move_hold(s, o, hold_of(o, i.fee_bp_max) - hold, -quantity)
+    move_hold(s, o, hold_of(o, i.fee_max) - hold, -quantity)
     emit_order(
-        s, REPLACED, o, SELF_TRADE_PREVENTED, hold_of(o, i.fee_bp_max), o.leaves
+        s, REPLACED, o, SELF_TRADE_PREVENTED, hold_of(o, i.fee_max), o.leaves
     ).order_type = 1
     return 0

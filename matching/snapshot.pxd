@@ -39,7 +39,7 @@ cdef packed struct InstrumentRow:
     uint16_t phase
     uint16_t change_to
     uint16_t zero
-    int64_t parameters[29]
+    int64_t parameters[31]
     int64_t reference
     int64_t volume
     int64_t turnover

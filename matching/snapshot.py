@@ -35,7 +35,7 @@ from matching.parameters import ACCOUNT_PARAMETER_RANGE, PARAMETER_RANGE
 from matching.protocol import Limits
 
 SNAPSHOT_MAGIC = 0x31535843  # "CXS1"
-SNAPSHOT_VERSION = 3
+SNAPSHOT_VERSION = 4
 HASH_SIZE = 32
 NS_PER_SECOND = 1_000_000_000
 
@@ -144,6 +144,8 @@ INSTRUMENT_ROW = np.dtype(
         ("tick_size_2", "<i8"),
         ("tick_from_3", "<i8"),
         ("tick_size_3", "<i8"),
+        ("tonne_fee", "<i8"),
+        ("fee_sides", "<i8"),
         ("reference", "<i8"),
         ("volume", "<i8"),
         ("turnover", "<i8"),

@@ -6,7 +6,7 @@ place, four bytes; place 0 of every pool is nobody. What a command needs of them
 the commands before it are done (`Look`), since memory is slower than matching.
 """
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from matching.controls cimport Controls
@@ -25,7 +25,7 @@ from matching.tables cimport (
 
 cdef enum:
     NS_PER_MS = 1_000_000
-    PARAMETERS = 29
+    PARAMETERS = 31
     SIDES = 12  # of all queues: 2 x (queue - 1) + side, so that those of the book are BUY and SELL
     INSTRUMENTS = 65536
     LEAVES = 8
@@ -147,6 +147,10 @@ cdef struct Auction:  # of sealed bids; its offer is an order
     uint8_t flags
     uint8_t carry
 
+cdef struct WorstFee:  # what a fill may still cost a buyer
+    int16_t bp  # of its value
+    int16_t tonne  # 1/10000 minor unit for each tonne
+
 cdef struct Instrument:
     uint16_t instrument_id
     uint8_t phase
@@ -158,7 +162,7 @@ cdef struct Instrument:
     int64_t band_low
     int64_t band_high  # -1 = no band
     uint32_t tick_size  # from here on parameters again, so that an order needs this line only
-    int32_t fee_bp_max
+    WorstFee fee_max
     int64_t lot_size
     int64_t quantity_min
     int64_t quantity_max
@@ -170,7 +174,9 @@ cdef struct Instrument:
     int32_t taker_fee_bp
     int32_t resale
     uint8_t change_to  # the Phase that a pending change leads to
-    uint64_t unused[3]
+    int64_t buyers_pay  # all bits, or 0: by FEE_SIDES
+    int64_t sellers_pay
+    int64_t sellers_tonne  # as fee_max.tonne
     BookSide sides[SIDES + 1]
     int64_t parameters[PARAMETERS + 1]  # by Parameter; place 0 is free
     int64_t reference

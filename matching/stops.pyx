@@ -50,5 +50,5 @@ cdef int trigger(State* s, Instrument* i, uint32_t place) except -1 nogil:
     if o.order_type == MARKET or terms.expire_date == 0:
         terms_free(s, o.terms)
         o.terms = 0
-    emit_order(s, TRIGGERED, o, NONE, hold_of(o, i.fee_bp_max), o.leaves)
+    emit_order(s, TRIGGERED, o, NONE, hold_of(o, i.fee_max), o.leaves)
     return trade(s, i, place, 0)

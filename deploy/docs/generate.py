@@ -42,6 +42,7 @@ ENUMS = (
     layout.OrderStatus,
     layout.CloseRule,
     layout.Resale,
+    layout.FeeSides,
     layout.SettlementStep,
     layout.Parameter,
     layout.Instruction,

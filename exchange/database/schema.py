@@ -4,8 +4,8 @@
 ids are positions in the log, so every row can be followed to its cause. The tables fall in three:
 
     settlement   settlement_position, trade, transfer, posting, balance, settlement_outbox,
-                 settlement_instrument, trade_settlement, settlement_act, trade_cancel_proposal,
-                 trade_cancel_approval
+                 settlement_instrument, settlement_account, settlement_participant,
+                 trade_settlement, settlement_act, trade_cancel_proposal, trade_cancel_approval
     registry     registry_position, programme, registry_account, project, block, block_history,
                  deposit, holding, compliance_year, emissions, allocation, assessment, surrender,
                  surrender_credit, credit_entitlement, credit_exchange, carry_over_application,
@@ -142,6 +142,21 @@ settlement_instrument = table(
     value("resale", SmallInteger),  # a `frames.Resale`; SETTLED: its trades are settled later
 )
 
+settlement_account = table(
+    "settlement_account",
+    key("market", SmallInteger),
+    key("account"),
+    value("participant"),
+    value("is_suspended", SmallInteger),  # the account itself
+)
+
+settlement_participant = table(
+    "settlement_participant",  # those that were ever suspended
+    key("market", SmallInteger),
+    key("participant"),
+    value("is_suspended", SmallInteger),
+)
+
 trade_settlement = table(
     "trade_settlement",  # trades that are settled later, and those that somebody cancels
     key("market", SmallInteger),
@@ -268,6 +283,8 @@ SETTLEMENT_TABLES = (
     posting,
     balance,
     settlement_instrument,
+    settlement_account,
+    settlement_participant,
     trade_settlement,
     settlement_act,
     trade_cancel_proposal,

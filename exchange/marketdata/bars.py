@@ -10,7 +10,7 @@ from collections import deque
 
 import msgspec
 
-from exchange.messages.market_data import TradeTick
+from exchange.messages.market_data import BarTick, TradeTick
 from exchange.settings import BARS_MAX
 
 MINUTE_NS = 60_000_000_000
@@ -55,6 +55,12 @@ class Bars:
         )
         self._bars[-1] = bar
         return bar
+
+    def correct(self, tick: BarTick) -> None:
+        """Puts a minute as it is without a trade in the place of what it was. O(bars)."""
+        shape = tick.open, tick.high, tick.low, tick.close, tick.volume
+        bars = [Bar(b.start_ns, *shape) if b.start_ns == tick.start_ns else b for b in self._bars]
+        self._bars = deque((bar for bar in bars if bar.volume), maxlen=self._bars.maxlen)
 
     def list(self) -> list[Bar]:
         """The bars, oldest first. O(bars)."""

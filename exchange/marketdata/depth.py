@@ -16,12 +16,15 @@ from itertools import islice
 from sortedcontainers import SortedDict
 
 from exchange.marketdata.checksum import checksum
+from exchange.marketdata.corrections import Close, TradeMemory
 from exchange.messages.frames import (
+    PARAMETER_DEFAULT,
     Event,
     EventPart,
     EventRow,
     Liquidity,
     OrderType,
+    Parameter,
     Phase,
     SettlementStep,
     Side,
@@ -112,6 +115,10 @@ class _Book:
         self.phase = 0
         self.last_price = 0
         self.reference_price = 0
+        self.trades = TradeMemory()
+        self.close_rule = PARAMETER_DEFAULT[Parameter.CLOSE_RULE]
+        self.close_volume_min = PARAMETER_DEFAULT[Parameter.CLOSE_VOLUME_MIN]
+        self.call_price = 0  # of the day's last closing call
 
 
 class Depth:
@@ -241,16 +248,23 @@ class Depth:
             row.instrument_id, self._event, row.price, row.quantity, taker, self.time_ns, row.reason
         )
         if tick.is_of_the_book:
-            self._books[row.instrument_id].last_price = row.price
+            book = self._books[row.instrument_id]
+            book.last_price = row.price
+            book.trades.add(tick)
         self._ticks.append(tick)
 
     def _trade_settled(self, row: EventRow) -> None:
         if row.order_type == SettlementStep.DELIVER:
             return
         _, trade_id = settlement_terms(row)
-        self._ticks.append(
-            TradeCancelledTick(row.instrument_id, trade_id, row.quantity, self.time_ns)
-        )
+        book = self._books[row.instrument_id]
+        price, traded_ns = book.trades.find(trade_id)
+        self._ticks.append(TradeCancelledTick(
+            row.instrument_id, trade_id, row.quantity, self.time_ns, price, traded_ns
+        ))  # fmt: skip
+        if price:
+            self._ticks += book.trades.take_back(trade_id, row.instrument_id, self.time_ns)
+            book.last_price = book.trades.last_price
 
     def _cancelled(self, row: EventRow) -> None:
         self._show(self._orders.pop(row.order_id), 0)
@@ -264,6 +278,9 @@ class Depth:
 
     def _indicative(self, row: EventRow) -> None:
         is_final = row.kind == Event.UNCROSSED
+        book = self._books[row.instrument_id]
+        if is_final and book.phase == Phase.CLOSING_CALL:
+            book.call_price = row.price
         tick = IndicativeTick(
             row.instrument_id, row.price, row.quantity, row.value, is_final, self.time_ns
         )
@@ -279,11 +296,23 @@ class Depth:
     def _reference_changed(self, row: EventRow) -> None:
         self._books[row.instrument_id].reference_price = row.price
 
+    def _parameter_changed(self, row: EventRow) -> None:
+        book = self._books[row.instrument_id]
+        if row.order_type == Parameter.CLOSE_RULE:
+            book.close_rule = row.quantity
+        elif row.order_type == Parameter.CLOSE_VOLUME_MIN:
+            book.close_volume_min = row.quantity
+
     def _day_closed(self, row: EventRow) -> None:
-        self._books[row.instrument_id].reference_price = row.price
+        book = self._books[row.instrument_id]
+        close = Close(book.close_rule, book.close_volume_min, book.reference_price, book.call_price)
+        book.reference_price, book.call_price = row.price, 0
         self._ticks.append(
             DayTick(row.instrument_id, row.price, row.quantity, row.value, self.time_ns)
         )
+        corrected = book.trades.close_day(self._event, close, row.instrument_id, self.time_ns)
+        if corrected is not None:
+            self._ticks.append(corrected)
 
 
 _HANDLERS: dict[int, Callable[[Depth, EventRow], None]] = {
@@ -301,5 +330,6 @@ _HANDLERS: dict[int, Callable[[Depth, EventRow], None]] = {
     Event.PHASE_CHANGED: Depth._phase_changed,
     Event.REFERENCE_CHANGED: Depth._reference_changed,
     Event.DAY_CLOSED: Depth._day_closed,
+    Event.PARAMETER_CHANGED: Depth._parameter_changed,
 }
 """What the public sees of each event; holds, balances and refusals are nobody else's business."""

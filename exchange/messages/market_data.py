@@ -99,15 +99,61 @@ class DayTick(msgspec.Struct, frozen=True, tag="day", tag_field="type", gc=False
 class TradeCancelledTick(
     msgspec.Struct, frozen=True, tag="trade_cancelled", tag_field="type", gc=False
 ):
-    """A trade told before was voided or taken back: leave it out. Day figures told stay as told."""
+    """A trade told before was voided or taken back: leave it out.
+
+    What its minute and its day are without it follows in the same record, if it is remembered.
+    """
 
     instrument_id: int
     trade_id: int
     quantity: int
     time_ns: int
+    price: int = 0  # as it was told; 0 = older than what is remembered, or no trade of the book
+    traded_ns: int = 0
 
 
-MarketDataItem = BookDelta | TradeTick | IndicativeTick | PhaseTick | DayTick | TradeCancelledTick
+class BarTick(msgspec.Struct, frozen=True, tag="bar", tag_field="type", gc=False):
+    """A minute that was told otherwise, without a trade that went back; volume 0: it is gone."""
+
+    instrument_id: int
+    start_ns: int
+    open: int
+    high: int
+    low: int
+    close: int
+    volume: int
+    time_ns: int
+
+
+class DayCorrectedTick(
+    msgspec.Struct, frozen=True, tag="day_corrected", tag_field="type", gc=False
+):
+    """What a day is without its trades that went back, blocks and auctions not counted.
+
+    The close is by the day's own rule; the reference price in force stays as it was.
+    """
+
+    instrument_id: int
+    closed_ns: int  # of its `day`; 0 = the day that runs
+    close_price: int  # 0 = the day runs
+    last_price: int  # 0 = no trade is left
+    high: int  # 0 = none is left, or not all are remembered
+    low: int
+    volume: int
+    turnover: int
+    time_ns: int
+
+
+MarketDataItem = (
+    BookDelta
+    | TradeTick
+    | IndicativeTick
+    | PhaseTick
+    | DayTick
+    | TradeCancelledTick
+    | BarTick
+    | DayCorrectedTick
+)
 FeedMessage = BookSnapshot | MarketDataItem
 
 

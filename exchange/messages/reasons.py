@@ -512,6 +512,9 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
      "The buyer no longer has the units of the trade free: nothing moved. Try again when it has."),
     (SettlementReason.SELLER_CASH_GONE, 409, True,
      "The seller no longer has the cash of the trade free: nothing moved. Try again when it has."),
+    (SettlementReason.PARTY_SUSPENDED, 409, True,
+     "A party of the trade is suspended: nothing is delivered to it or paid. Lift the suspension, "
+     "void the trade after the instrument's days, or let two persons cancel it."),
     (DayReason.UNKNOWN_MARKET, 404, False, "The venue file has no such market."),
     (DayReason.INVALID_DAY, 422, False, "The day must be a date YYYY-MM-DD."),
     (DayReason.DAY_IN_THE_FUTURE, 422, False,

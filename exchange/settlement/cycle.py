@@ -50,6 +50,7 @@ class Message(IntEnum):
     REVERSED = 13
     REFUSED = 14  # units or cash of a settled trade are not there
     REFUSED_LATE = 15  # of one that was settled late
+    SUSPEND = 16  # a party is suspended, or was when it traded
 
 
 class Legs(IntEnum):
@@ -77,6 +78,7 @@ MOVES: dict[tuple[TradeState, Message], Move] = {
     (TradeState.DUE, Message.CUT_OFF): Move(TradeState.SETTLING, SettlementStep.DELIVER),
     (TradeState.DUE, Message.FAIL): Move(TradeState.FAILED),
     (TradeState.DUE, Message.OBJECT): Move(TradeState.FAILED),
+    (TradeState.DUE, Message.SUSPEND): Move(TradeState.FAILED),
     (TradeState.DUE, Message.CANCEL): Move(TradeState.VOIDING, SettlementStep.VOID),
     (TradeState.SETTLING, Message.DELIVERED): Move(TradeState.SETTLED, legs=Legs.DELIVER),
     (TradeState.SETTLING, Message.DELIVERED_LATE): Move(TradeState.LATE, legs=Legs.DELIVER),

@@ -16,6 +16,7 @@ from exchange.ledger import CASH, FEE_INCOME, HELD_SETTLEMENT, Leg, Posting, pos
 from exchange.messages import frames
 from exchange.messages.frames import (
     RECORD_SIZE,
+    AccountParameter,
     Command,
     Event,
     EventPart,
@@ -184,38 +185,39 @@ def _open_group(events: NDArray[Any]) -> int:
     return notes + 1 if is_instruction else 0
 
 
+# As plain numbers: numpy asks an enumeration's member seven times what it is.
+_FILL, _MAKER, _TAKER, _BUY = map(int, (Event.FILL, Liquidity.MAKER, Liquidity.TAKER, Side.BUY))
+_WHOLE = np.dtype(f"V{RECORD_SIZE}")  # a record as bytes: picked as such, not field by field
+
+
 def _trades(fills: NDArray[Any], first_event: int) -> Trades:
-    is_fill = fills["kind"] == Event.FILL
-    makers = np.flatnonzero(is_fill & (fills["order_type"] == Liquidity.MAKER))
-    takers = np.flatnonzero(is_fill & (fills["order_type"] == Liquidity.TAKER))
-    if len(makers) + len(takers) != int(is_fill.sum()) or not np.array_equal(makers + 1, takers):
+    is_fill, liquidity = fills["kind"] == _FILL, fills["order_type"]
+    makers = np.flatnonzero(is_fill & (liquidity == _MAKER))
+    takers = np.flatnonzero(is_fill & (liquidity == _TAKER))
+    count = np.count_nonzero(is_fill)
+    if len(makers) + len(takers) != count or not np.array_equal(makers + 1, takers):
         raise DeliveryError(f"events from {first_event}: a fill stands without its other side")
-    maker, taker = fills[makers], fills[takers]
+    rows = fills.view(_WHOLE)
+    maker, taker = rows[makers].view(frames.FILL), rows[takers].view(frames.FILL)
     for name in ("quantity", "price", "instrument_id"):
-        if not np.array_equal(maker[name], taker[name]):
+        if (maker[name] != taker[name]).any():
             raise DeliveryError(f"events from {first_event}: sides of a trade differ in {name}")
-    if not np.array_equal(maker["contra_order_id"], taker["order_id"]):
+    if (maker["contra_order_id"] != taker["order_id"]).any():
         raise DeliveryError(f"events from {first_event}: a fill names another contra order")
-    maker_buys = maker["side"] == Side.BUY
-
-    def sides(name: str) -> tuple[Column, Column]:
-        of_maker, of_taker = maker[name].astype(np.int64), taker[name].astype(np.int64)
-        return np.where(maker_buys, of_maker, of_taker), np.where(maker_buys, of_taker, of_maker)
-
-    buyer_account, seller_account = sides("account_id")
-    buyer_fee, seller_fee = sides("fee")
-    buyer_order, seller_order = sides("order_id")
+    maker_buys = maker["side"] == _BUY
+    buyer = rows[np.where(maker_buys, makers, takers)].view(frames.FILL)
+    seller = rows[np.where(maker_buys, takers, makers)].view(frames.FILL)
     return Trades(
-        makers.astype(np.int64) + first_event,
+        makers + first_event,
         maker["instrument_id"].astype(np.int64),
         maker["quantity"].astype(np.int64),
         maker["price"].astype(np.int64),
-        buyer_account,
-        seller_account,
-        buyer_fee,
-        seller_fee,
-        buyer_order,
-        seller_order,
+        buyer["account_id"].astype(np.int64),
+        seller["account_id"].astype(np.int64),
+        buyer["fee"].astype(np.int64),
+        seller["fee"].astype(np.int64),
+        buyer["order_id"].astype(np.int64),
+        seller["order_id"].astype(np.int64),
     )
 
 
@@ -230,10 +232,18 @@ _OTHER_KINDS = (
     Event.TRADE_SETTLED,
     Event.PARAMETER_CHANGED,
     Event.REJECTED,
+    Event.ACCOUNT_CHANGED,
+    Event.PARTICIPANT_CHANGED,
 )
 _IS_OTHER = np.zeros(256, np.bool_)
 _IS_OTHER[list(_OTHER_KINDS)] = True
-_STEP_KINDS = (Event.TRADE_SETTLED, Event.PARAMETER_CHANGED, Event.REJECTED)
+_STEP_KINDS = (
+    Event.TRADE_SETTLED,
+    Event.PARAMETER_CHANGED,
+    Event.REJECTED,
+    Event.ACCOUNT_CHANGED,
+    Event.PARTICIPANT_CHANGED,
+)
 
 
 def _others(
@@ -248,6 +258,8 @@ def _others(
         if row.kind in _STEP_KINDS:
             steps.append((first_event + at, row))
             continue
+        if row.kind == Event.ACCOUNT_OPENED:
+            steps.append((first_event + at, row))
         if row.kind == Event.INSTRUCTED:
             passed = _instruction(row, _notes_after(events, data, at))
             if passed.kind in INSTRUCTIONS:
@@ -264,8 +276,12 @@ def _others(
 def _are_others(events: NDArray[Any]) -> NDArray[np.bool_]:
     kinds, word = events["kind"], events["order_type"]
     found: NDArray[np.bool_] = _IS_OTHER[kinds]
+    if not found.any():
+        return found
     found &= (kinds != Event.REJECTED) | (word == Command.SETTLE_TRADE)
     found &= (kinds != Event.PARAMETER_CHANGED) | (word == Parameter.RESALE_NEXT_DAY)
+    is_control = (kinds == Event.ACCOUNT_CHANGED) | (kinds == Event.PARTICIPANT_CHANGED)
+    found &= ~is_control | (word == AccountParameter.SUSPENDED)
     return found
 
 

@@ -19,6 +19,7 @@ from exchange.settlement.open_trades import (
     Proposal,
     TradeTerms,
 )
+from exchange.settlement.suspensions import Member, Suspensions
 
 _OPEN_STATES = ", ".join(str(int(state)) for state in sorted(OPEN))
 _TERMS = ", ".join(f"t.{name}" for name in TradeTerms._fields)
@@ -34,7 +35,12 @@ Statement = tuple[str, list[tuple[Any, ...]]]
 def statements(market: int, changes: Changes, mark: Mark) -> list[Statement]:
     """What writes the changes: statements with the rows for each. O(changes)."""
     trades = [(trade_id, *item[1:]) for trade_id, item in sorted(changes.trades.items())]
+    accounts, participants = changes.suspensions
     return [
+        (_upsert("settlement_account", ("account",), Member._fields, market, mark),
+         [(account, *member) for account, member in sorted(accounts.items())]),
+        (_upsert("settlement_participant", ("participant",), ("is_suspended",), market, mark),
+         sorted(participants.items())),
         (_upsert("settlement_instrument", ("instrument_id",), ("resale",), market, mark),
          sorted(changes.resale.items())),
         (_upsert("trade_settlement", ("trade_id",), _STATE, market, mark), trades),
@@ -81,6 +87,22 @@ def resale_query(market: int) -> str:
     )
 
 
+def accounts_query(market: int) -> str:
+    """Whose each account is, and whether it is suspended."""
+    return (
+        f"SELECT account, {', '.join(Member._fields)} FROM settlement_account "  # noqa: S608
+        f"WHERE market = {int(market)}"
+    )
+
+
+def participants_query(market: int) -> str:
+    """Which participants are suspended."""
+    return (
+        "SELECT participant, is_suspended FROM settlement_participant "  # noqa: S608
+        f"WHERE market = {int(market)}"
+    )
+
+
 def ref_query(market: int) -> str:
     """The last ref given to a step, 0 before the first."""
     return (
@@ -94,13 +116,19 @@ def loaded_from(
     proposals: Sequence[Sequence[Any]],
     resale: Sequence[Sequence[Any]],
     ref: Sequence[Sequence[Any]],
+    accounts: Sequence[Sequence[Any]],
+    participants: Sequence[Sequence[Any]],
 ) -> Loaded:
-    """The rows of the four queries. O(rows)."""
+    """The rows of the six queries. O(rows)."""
     return Loaded(
         [trade_from(row) for row in trades],
         [Proposal(*row) for row in proposals],
         {int(row[0]): int(row[1]) for row in resale},
         int(ref[0][0]),
+        Suspensions(
+            {int(row[0]): Member(int(row[1]), int(row[2])) for row in accounts},
+            {int(row[0]): int(row[1]) for row in participants},
+        ),
     )
 
 

@@ -43,6 +43,7 @@ from exchange.settings import SETTLEMENT_PROPOSAL_DAYS_MAX
 from exchange.settlement.cycle import IN_FLIGHT, MOVES, OPEN, Message, Move, TradeState, refusal
 from exchange.settlement.delivery import Settled, with_open_trades
 from exchange.settlement.due_dates import SettlementRule, due_ns, voidable_ns
+from exchange.settlement.suspensions import SUSPENSION_KINDS, Suspensions, no_suspensions
 
 _DAY_NS = 86_400 * 1_000_000_000
 Number = int  # of an event
@@ -137,6 +138,7 @@ class Changes(NamedTuple):
     approvals: list[Approval]
     resale: dict[int, int]  # by instrument: RESALE_NEXT_DAY, a `frames.Resale`
     steps: list[Step]
+    suspensions: Suspensions
 
     def __bool__(self) -> bool:
         """Whether there is anything to write. O(1)."""
@@ -150,11 +152,12 @@ class Loaded(NamedTuple):
     proposals: list[Proposal]
     resale: dict[int, int]
     ref: int = 0  # last one given to a step
+    suspensions: Suspensions = no_suspensions()
 
 
 def no_changes() -> Changes:
     """Nothing yet."""
-    return Changes({}, [], [], [], {}, [])
+    return Changes({}, [], [], [], {}, [], no_suspensions())
 
 
 class _RefusalError(Exception):
@@ -173,6 +176,7 @@ class OpenTrades:
         self._due: list[tuple[int, int]] = []  # heap of (due_ns, trade id); also of what left it
         self._proposals: dict[int, Proposal] = {}
         self._resale: dict[int, int] = {}
+        self._suspensions = no_suspensions()
         self._past: dict[int, OpenTrade] = {}  # looked up for the part at hand
         self._changes = no_changes()
         self._time_ns = 0
@@ -189,6 +193,8 @@ class OpenTrades:
         heapq.heapify(self._due)
         self._proposals = {item.instruction_id: item for item in loaded.proposals}
         self._resale = dict(loaded.resale)
+        accounts, participants = loaded.suspensions
+        self._suspensions = Suspensions(dict(accounts), dict(participants))
         self._changes, self._past, self.ref = no_changes(), {}, loaded.ref
         in_flight = (item for item in self._open.values() if item.state in IN_FLIGHT)
         waiting = sorted(in_flight, key=lambda item: item.ref)
@@ -243,14 +249,18 @@ class OpenTrades:
         held = np.flatnonzero(self.later(trades.trade_id, trades.instrument_id, settled.steps))
         columns = trades[: len(TradeTerms._fields)]
         rows = zip(*(column[held].tolist() for column in columns), strict=True)
-        due = [self.trade(TradeTerms(*row)) for row in rows]
+        waiting = [TradeTerms(*row) for row in rows][::-1]  # the oldest last
+        due: list[int] = []
         self._past = {key: item for key, item in past.items() if key not in self._open}
         more: list[tuple[int, SettlementItem]] = []
         postings: list[Posting] = []
         for number, row in settled.steps:
+            while waiting and waiting[-1].trade_id < number:
+                due.append(self.trade(waiting.pop()))
             items, posted = self.hear(number, row)
             more += [(number, item) for item in items]
             postings += posted
+        due += [self.trade(terms) for terms in reversed(waiting)]
         return with_open_trades(settled, held, due, more, postings)
 
     def named_by(self, rows: Iterable[tuple[Number, EventRow | InstructionPassed]]) -> set[int]:
@@ -275,7 +285,8 @@ class OpenTrades:
     def trade(self, terms: TradeTerms) -> int:
         """A trade that is settled later; its cut-off. O(log due)."""
         due = due_ns(self._rule(terms.instrument_id), self._time_ns)
-        self._move(OpenTrade(terms, TradeState.NEW, due), Message.TRADED_LATER)
+        made = self._move(OpenTrade(terms, TradeState.NEW, due), Message.TRADED_LATER)
+        self._fail_if_suspended(made)
         return due
 
     def hear(
@@ -286,7 +297,21 @@ class OpenTrades:
             return self._instruct(row), []
         if row.kind == Event.TRADE_SETTLED:
             return self._answered(number, row)
+        if row.kind in SUSPENSION_KINDS:
+            if self._suspensions.hear(row, self._changes.suspensions):
+                for trade in list(self._open.values()):
+                    self._fail_if_suspended(trade)
+            return [], []
         return (self._refused(row) if row.kind == Event.REJECTED else []), []
+
+    def _suspended(self, terms: TradeTerms) -> int:
+        """A party that is suspended, 0 = neither. O(1)."""
+        parties = (terms.seller_account, terms.buyer_account)
+        return next((party for party in parties if self._suspensions.of(party)), 0)
+
+    def _fail_if_suspended(self, trade: OpenTrade) -> None:
+        if trade.state == TradeState.DUE and (party := self._suspended(trade.terms)):
+            self._move(trade, Message.SUSPEND, reason=f"account {party} is suspended")
 
     # -- instructions ---------------------------------------------------------------------------
 
@@ -326,7 +351,13 @@ class OpenTrades:
                 return self._may(trade, Message.OBJECT)
             case Instruction.RETRY_SETTLEMENT:
                 is_late = self._time_ns >= trade.due_ns
-                return self._may(trade, Message.RETRY_LATE if is_late else Message.RETRY)
+                message = self._may(trade, Message.RETRY_LATE if is_late else Message.RETRY)
+                if party := self._suspended(trade.terms):
+                    raise _RefusalError(
+                        SettlementReason.PARTY_SUSPENDED,
+                        f"account {party} of trade {trade.terms.trade_id} is suspended",
+                    )
+                return message
         self._may(trade, Message.VOID)
         since = voidable_ns(self._rule(trade.terms.instrument_id), trade.due_ns)
         if self._time_ns < since:

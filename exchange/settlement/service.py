@@ -249,7 +249,8 @@ class SettlementService:
         )
         changes = self._open_trades.take()
         batch = _batch(self._position, after, parts, outbox)._replace(open_trades=changes)
-        instructions = sum(isinstance(i, InstructionPassed) for _, s in parts for i in s.items)
+        others = (item for _, settled in parts for _, item in settled.others)
+        instructions = sum(isinstance(item, InstructionPassed) for item in others)
         await self._written(stop)
         self._position = after
         task = asyncio.create_task(self._store.write(batch))

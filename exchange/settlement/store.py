@@ -20,10 +20,13 @@ from exchange.database.binary_copy import BIGINT, INTEGER, SMALLINT, binary_copy
 from exchange.database.connection import PRAGMAS, Database
 from exchange.ledger import CASH, FEE_INCOME, HELD_SETTLEMENT, Leg, Posting
 from exchange.messages.frames import GENESIS
+from exchange.settings import SETTLEMENT_SQLITE_CACHE_KIB
 from exchange.settlement.delivery import TRADE_LEGS
 from exchange.settlement.open_store import (
+    accounts_query,
     loaded_from,
     open_query,
+    participants_query,
     proposals_query,
     ref_query,
     resale_query,
@@ -117,6 +120,10 @@ _TRADE_WIDTHS = (SMALLINT, BIGINT, INTEGER, *[BIGINT] * 9)
 _POSTING_WIDTHS = (SMALLINT, BIGINT, SMALLINT, BIGINT, INTEGER, BIGINT)
 
 
+# Pages that a transaction of SETTLEMENT_BATCH_TRADES_MAX trades makes: written once, at its end.
+_CACHE = f"PRAGMA cache_size = -{SETTLEMENT_SQLITE_CACHE_KIB}"
+
+
 def _check_unmoved(market: int, found: tuple[int, ...], before: Position) -> None:
     expected = (before.input_offset, before.part, before.number)
     if found != expected:
@@ -170,7 +177,7 @@ class SqliteStore:
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
             self._connection = sqlite3.connect(self._path, isolation_level=None)
-            for pragma in PRAGMAS:
+            for pragma in (*PRAGMAS, _CACHE):
                 self._connection.execute(pragma)
         return self._connection
 
@@ -184,6 +191,8 @@ class SqliteStore:
             self._rows(proposals_query(market)),
             self._rows(resale_query(market)),
             self._rows(ref_query(market)),
+            self._rows(accounts_query(market)),
+            self._rows(participants_query(market)),
         )
 
     def _load(self) -> Position:
@@ -275,11 +284,12 @@ SELECT market, trade_id, leg, account, asset, amount FROM (
       WHEN {Leg.BUYER_UNITS} THEN quantity WHEN {Leg.BUYER_FEE} THEN -buyer_fee
       WHEN {Leg.SELLER_FEE} THEN -seller_fee ELSE buyer_fee + seller_fee END AS amount
   FROM trade CROSS JOIN (VALUES {", ".join(f"({leg})" for leg in range(TRADE_LEGS))}) AS legs
-  WHERE market = ? AND trade_id BETWEEN ? AND ? ORDER BY trade_id, leg
+  WHERE market = ? AND trade_id BETWEEN ? AND ?
 ) WHERE amount <> 0
 """  # noqa: S608
 """The postings of trades as `ledger.postings_of` gives them, made where the trades are: SQLite
-takes longer to be handed a row than to make it. A test and the benchmark prove them equal."""
+takes longer to be handed a row than to make it. A CROSS JOIN keeps its order, so the rows come by
+key without a sort, which took a third of the time. A test and the benchmark prove them equal."""
 
 _IS_HELD = (
     "EXISTS (SELECT 1 FROM trade_settlement AS held WHERE held.market = trade.market "
@@ -336,6 +346,8 @@ class PostgresStore:
             await connection.fetch(proposals_query(market)),
             await connection.fetch(resale_query(market)),
             await connection.fetch(ref_query(market)),
+            await connection.fetch(accounts_query(market)),
+            await connection.fetch(participants_query(market)),
         )
 
     async def trades(self, trade_ids: Collection[int]) -> dict[int, OpenTrade]:

@@ -14,6 +14,7 @@ from exchange.marketdata.book import BookError, LocalBook
 from exchange.messages.market_data import (
     BookDelta,
     BookSnapshot,
+    DayCorrectedTick,
     DayTick,
     FeedMessage,
     IndicativeTick,
@@ -173,5 +174,17 @@ class BookFeed:
         elif isinstance(message, TradeCancelledTick):
             left = [t for t in self.trades.get(symbol, ()) if t.trade_id != message.trade_id]
             self.trades[symbol] = deque(left, maxlen=TRADES_KEPT)
-        else:
+        elif isinstance(message, DayTick):
             self.days[symbol] = message
+        elif isinstance(message, DayCorrectedTick):
+            self._correct_day(symbol, message)
+
+    def _correct_day(self, symbol: str, message: DayCorrectedTick) -> None:
+        day = self.days.get(symbol)
+        if day is not None and day.time_ns == message.closed_ns:
+            self.days[symbol] = msgspec.structs.replace(
+                day,
+                close_price=message.close_price,
+                volume=message.volume,
+                turnover=message.turnover,
+            )

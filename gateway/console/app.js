@@ -111,20 +111,27 @@ async function pick(symbol) {
   $("unit").textContent = `${item.currency}${word("perTonne")}`;
   $("trades").replaceChildren();
   schedule();
+  const past = await loadChart(symbol);
+  if (!past) return;
+  for (const trade of past.slice(-TRADES_SHOWN)) addTrade(trade, false);
+  subscribe();
+}
+
+// The trades behind the chart, oldest first; null when another symbol was picked meanwhile.
+async function loadChart(symbol) {
   const query = encodeURIComponent(symbol);
   const [bars, trades] = await Promise.all([
     getJson(`/bars?symbol=${query}&limit=600`),
     getJson(`/trades?symbol=${query}&limit=${TRADES_ASKED}`),
   ]);
-  if (state.symbol !== symbol) return;
+  if (state.symbol !== symbol) return null;
   const past = trades.trades.reverse().map((trade) => (
     { ...trade, price: minor(trade.price), side: trade.side === "BUY" ? 1 : 2 }
   ));
   const isShort = bars.bars.length < MINUTES_MIN;
   if (isShort) chart.load(barsOf(past, SHORT_NS), bars.minor_digits, SHORT_NS);
   else chart.load(bars.bars, bars.minor_digits, MINUTE_NS);
-  for (const trade of past.slice(-TRADES_SHOWN)) addTrade(trade, false);
-  subscribe();
+  return past;
 }
 
 // -- the feed ----------------------------------------------------------------------------------
@@ -189,6 +196,13 @@ function apply(message) {
     addTrade(message, true);
     chart.trade(message);
     state.volume += message.quantity;
+  } else if (message.type === "trade_cancelled") {
+    $("trades").querySelector(`[data-trade="${message.trade_id}"]`)?.remove();
+  } else if (message.type === "bar") {
+    loadChart(state.symbol);
+  } else if (message.type === "day_corrected" && message.closed_ns === 0) {
+    state.volume = message.volume;
+    state.last = message.last_price || state.last;
   } else if (message.type === "phase") {
     state.phase = PHASES[message.phase];
   } else if (message.type === "day") {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from sortedcontainers import SortedDict
 
@@ -13,6 +14,17 @@ from matching.layout import BP, Queue, Side
 def half_up(numerator: int, denominator: int) -> int:
     """The quotient rounded half up. O(1)."""
     return (2 * numerator + denominator) // (2 * denominator)
+
+
+class Fee(NamedTuple):
+    """What a fill costs one side."""
+
+    bp: int  # of its value
+    tonne: int  # 1/10000 minor unit for each tonne
+
+    def of(self, quantity: int, value: int) -> int:
+        """In 1/10000 minor unit. O(1)."""
+        return value * self.bp + quantity * self.tonne
 
 
 @dataclass(slots=True)
@@ -29,7 +41,7 @@ class Order:
     leaves: int
     price: int
     client_order_id: bytes
-    accrued: int = 0  # minor units x basis points, over all fills
+    accrued: int = 0  # 1/10000 minor unit, over all fills
     charged: int = 0  # minor units: half_up(accrued / 10000)
     queue: int = Queue.BOOK
     session_id: int = 0  # the trader's
@@ -50,16 +62,16 @@ class Order:
         """Tonnes traded so far. O(1)."""
         return self.quantity - self.leaves
 
-    def hold(self, fee_bp_max: int) -> int:
+    def hold(self, fee_max: Fee) -> int:
         """What the rest of the order may still cost: cash for a buy, units for a sell. O(1)."""
         if self.side == Side.SELL:
             return self.leaves
         value = self.leaves * self.price
-        return value + half_up(self.accrued + value * fee_bp_max, BP) - self.charged
+        return value + half_up(self.accrued + fee_max.of(self.leaves, value), BP) - self.charged
 
-    def charge(self, value: int, fee_bp: int) -> int:
-        """The fee of a fill of `value`: what the charge on the whole order rises by. O(1)."""
-        self.accrued += value * fee_bp
+    def charge(self, more: int) -> int:
+        """The fee of a fill that accrues `more`: what the charge on the order rises by. O(1)."""
+        self.accrued += more
         fee = half_up(self.accrued, BP) - self.charged
         self.charged += fee
         return fee

@@ -73,7 +73,7 @@ def new_order_of(c: CommandRecord, position: int, body: Body, queue: int) -> Ord
 
 def admit(state: State, instrument: Instrument, order: Order, body: Body) -> Reason:
     """Hold, remember and say ACCEPTED, or refuse what the account may not hold or lacks. O(1)."""
-    hold = order.hold(instrument.fee_bp_max())
+    hold = order.hold(instrument.fee_max())
     reason = holding_refusal(state, instrument, order, order.quantity)
     reason = reason or funds_refusal(state, order, hold)
     if reason:

@@ -9,6 +9,7 @@ from matching.layout import (
     PRICE_LIMIT,
     TOTAL_LIMIT,
     CloseRule,
+    FeeSides,
     Parameter,
     Phase,
     Policy,
@@ -16,7 +17,7 @@ from matching.layout import (
     Side,
 )
 from matching.parameters import PARAMETER_DEFAULT
-from matching.reference.book import BookSide, half_up
+from matching.reference.book import BookSide, Fee, half_up
 
 _FEES = (
     Parameter.MAKER_FEE_BP,
@@ -95,9 +96,16 @@ class Instrument:
         """Whether no order stands in any queue. O(1)."""
         return not any(queue.levels for queue in self.queues.values())
 
-    def fee_bp_max(self) -> int:
-        """The worst fee a fill may bring. O(1)."""
-        return max(self[parameter] for parameter in _FEES)
+    def fee(self, side: int, fee_bp: int) -> Fee:
+        """What a fill costs that side, where the trade's share of the value is `fee_bp`. O(1)."""
+        spared = FeeSides.SELLERS if side == Side.BUY else FeeSides.BUYERS
+        if self[Parameter.FEE_SIDES] == spared:
+            return Fee(0, 0)
+        return Fee(fee_bp, self[Parameter.TONNE_FEE])
+
+    def fee_max(self) -> Fee:
+        """The worst fee a fill may bring a buyer. O(1)."""
+        return self.fee(Side.BUY, max(self[parameter] for parameter in _FEES))
 
     def tick_at(self, price: int) -> int:
         """The tick that holds at a price. O(1)."""

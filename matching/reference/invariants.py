@@ -22,7 +22,7 @@ def _money(state: State) -> list[str]:
     for order in state.orders.values():
         instrument = state.instruments[order.instrument_id]
         if order.side == Side.BUY:
-            held[order.account_id] += order.hold(instrument.fee_bp_max())
+            held[order.account_id] += order.hold(instrument.fee_max())
         if order.charged != half_up(order.accrued, BP):
             wrong.append(f"order {order.order_id}: charged is not the accrued fee")
     for account in state.accounts.values():

@@ -73,9 +73,9 @@ def _settle(
     account = state.accounts[order.account_id]
     holding = state.holding(order.account_id, order.instrument_id)
     value = quantity * price
-    old_hold = order.hold(instrument.fee_bp_max())
+    old_hold = order.hold(instrument.fee_max())
     order.leaves -= quantity
-    fee = order.charge(value, fee_bp)
+    fee = order.charge(instrument.fee(order.side, fee_bp).of(quantity, value))
     state.fees += fee
     if order.side == Side.SELL:
         holding.held -= quantity
@@ -84,7 +84,7 @@ def _settle(
         else:
             account.available += value - fee
         return fee
-    freed = old_hold - order.hold(instrument.fee_bp_max())
+    freed = old_hold - order.hold(instrument.fee_max())
     account.held -= freed
     account.available += freed - value - fee
     if instrument[Parameter.RESALE_NEXT_DAY]:
@@ -131,6 +131,6 @@ def end_all(state: State, instrument: Instrument, queue: Queue, reason: Reason) 
 
 def end(state: State, instrument: Instrument, order: Order, reason: Reason) -> None:
     """Give back the hold of an order that rests nowhere and say why. O(1)."""
-    hold = order.hold(instrument.fee_bp_max())
+    hold = order.hold(instrument.fee_max())
     move_hold(state, order, -hold)
     state.emit(Event.CANCELLED, value=hold, quantity=order.leaves, reason=reason, **names(order))

@@ -137,5 +137,5 @@ def _enter_the_book(state: State, instrument: Instrument) -> None:
             take_out(state, instrument, order)
             order.queue = Queue.BOOK
             rest(state, instrument, order)
-            hold = order.hold(instrument.fee_bp_max())
+            hold = order.hold(instrument.fee_max())
             state.emit(Event.TRIGGERED, value=hold, quantity=order.leaves, **names(order))

@@ -48,7 +48,7 @@ def quote(state: State, c: CommandRecord, position: int) -> Reason:
     for order in old:
         end_resting(state, order, Reason.QUOTE_REPLACED)
     for order in orders:
-        hold = order.hold(instrument.fee_bp_max())
+        hold = order.hold(instrument.fee_max())
         move_hold(state, order, hold)
         state.emit(Event.ACCEPTED, value=hold, quantity=order.quantity, **names(order))
         enter(state, instrument, order)
@@ -89,7 +89,7 @@ def _refusal(state: State, instrument: Instrument, orders: list[Order], old: lis
         if reason:
             return reason
     for order in orders:
-        fee = instrument.fee_bp_max()
+        fee = instrument.fee_max()
         freed = sum(other.hold(fee) for other in old if other.side == order.side)
         reason = funds_refusal(state, order, order.hold(fee) - freed)
         if reason:

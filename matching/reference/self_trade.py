@@ -76,11 +76,11 @@ def _decrement(
             end(state, instrument, order, Reason.SELF_TRADE_PREVENTED)
         order.leaves = 0
         return
-    old_hold = order.hold(instrument.fee_bp_max())
+    old_hold = order.hold(instrument.fee_max())
     order.quantity -= quantity
     order.leaves -= quantity
     order.visible = min(order.visible, order.leaves)
-    hold = order.hold(instrument.fee_bp_max())
+    hold = order.hold(instrument.fee_max())
     move_hold(state, order, hold - old_hold)
     said = names(order) | {"order_type": 1, "reason": Reason.SELF_TRADE_PREVENTED}
     state.emit(Event.REPLACED, value=hold, quantity=order.leaves, **said)

@@ -42,6 +42,6 @@ def _trigger(state: State, instrument: Instrument, order: Order) -> None:
         order.expire_date = 0
     else:
         order.order_type = OrderType.LIMIT
-    hold = order.hold(instrument.fee_bp_max())
+    hold = order.hold(instrument.fee_max())
     state.emit(Event.TRIGGERED, value=hold, quantity=order.leaves, **names(order))
     trade(state, instrument, order, minimum=0)

@@ -101,7 +101,7 @@ def new_order(state: State, c: CommandRecord, position: int) -> Reason:
     reason = reason or label_refusal(state, c)
     if reason:
         return reason
-    hold = order.hold(instrument.fee_bp_max())
+    hold = order.hold(instrument.fee_max())
     reason = holding_refusal(state, instrument, order, order.leaves)
     reason = reason or funds_refusal(state, order, hold)
     if reason:
@@ -162,8 +162,8 @@ def replace_order(state: State, c: CommandRecord) -> Reason:
     reason = reason or _replace_refusal(state, instrument, c, order, changed)
     if reason:
         return reason
-    old_hold = order.hold(instrument.fee_bp_max())
-    new_hold = changed.hold(instrument.fee_bp_max())
+    old_hold = order.hold(instrument.fee_max())
+    new_hold = changed.hold(instrument.fee_max())
     reason = holding_refusal(state, instrument, changed, changed.leaves - order.leaves)
     reason = reason or funds_refusal(state, changed, new_hold - old_hold)
     if reason:

@@ -117,7 +117,7 @@ def test_a_partly_filled_buy_holds_what_the_rest_may_cost(make_flow: Any) -> Non
     positions = market.positions
     (order,) = positions.open_orders(1)
     assert (order.leaves, order.charged) == (25, round(15 * 610 * 3 / 10_000))
-    assert positions.cash(1).held == order.hold(7) == 25 * 610 + 13 - 3
+    assert positions.cash(1).held == order.hold(positions.instruments[1]) == 25 * 610 + 13 - 3
     assert positions.units(1, 1).total == 4_015
     assert positions.units(2, 1).total == 3_985
     assert positions.cash(99).total == positions.units(99, 1).total == 0

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from exchange.engine.bootstrap import missing, parameters_of
-from exchange.messages.frames import Parameter, Resale, read_commands
+from exchange.messages.frames import BP, FeeSides, Parameter, Resale, Side, read_commands
 from exchange.messages.frames import build_commands as frame_of
-from exchange.positions import Positions
-from exchange.reference.fees import shipped
+from exchange.positions import InstrumentState, Positions
+from exchange.reference.fees import FEE_PARAMETERS, fee_parameters, schedule_named, shipped
 from exchange.reference.venue import SETTLED_RESALE, Venue, check_venue, load_venue
+from exchange.rulebook.fees import FeePart, FeeSchedule, fee_of
 from exchange.settlement.due_dates import rules_of
 
 DEMO = Path(__file__).parents[2] / "deploy/venue/demo.toml"
@@ -85,15 +90,54 @@ def test_a_schedule_reaches_the_engine() -> None:
     venue = changed(fee_schedule="bj-public-2013")
     assert check_venue(venue) == []
     meant = parameters_of(venue.instrument[0])
-    fees = {"maker_fee_bp": 75, "taker_fee_bp": 75, "block_fee_bp": 75, "auction_fee_bp": 75}
+    fees = dict.fromkeys(("maker_fee_bp", "taker_fee_bp", "block_fee_bp", "auction_fee_bp"), 75)
+    fees |= {"tonne_fee": 0, "fee_sides": FeeSides.BOTH}
     assert {key: value for key, value in meant.items() if "fee" in key} == fees
+
+
+@pytest.mark.parametrize(
+    ("name", "shares", "tonne", "sides"),
+    [
+        ("eex-eua-spot-2018", 0, 3_000, FeeSides.BOTH),  # 250 + 50 cents for 1,000 t
+        ("hb-fixed-price-transfer-2014", 400, 0, FeeSides.SELLERS),
+    ],
+)
+def test_parts_and_sides(name: str, shares: int, tonne: int, sides: FeeSides) -> None:
+    schedule = schedule_named(shipped(), name)
+    found = fee_parameters(schedule, schedule.currency)
+    assert set(found) == set(FEE_PARAMETERS)
+    assert {found[key] for key in FEE_PARAMETERS[:4]} == {shares}
+    assert (found["tonne_fee"], found["fee_sides"]) == (tonne, sides)
+
+
+def _schedule(*parts: FeePart) -> FeeSchedule:
+    return msgspec.structs.replace(schedule_named(shipped(), "eex-eua-spot-2018"), part=parts)
+
+
+def test_parts_at_the_engines_limits() -> None:
+    value, tonne = FeePart("a", "both", value_bp=1_000), FeePart("b", "both", 0, 900, 1_000)
+    found = fee_parameters(_schedule(value, tonne), "EUR")
+    assert (found["maker_fee_bp"], found["tonne_fee"]) == (1_000, 9_000)
+    thirds = FeePart("c", "both", 0, 1, 3), FeePart("d", "both", 0, 2, 3_000)
+    assert (
+        fee_parameters(_schedule(*thirds[1:], FeePart("e", "both", 0, 1, 3_000)), "EUR")[
+            "tonne_fee"
+        ]
+        == 10
+    )
+    for parts, words in (
+        ((value, FeePart("c", "both", 1)), "charges 1001 basis points; the engine at most 1000"),
+        ((tonne, FeePart("c", "both", 0, 1, 10_000)), "charges 9001 of 1/10000 minor unit a tonne"),
+        (thirds[:1], "charges 10000/3 of 1/10000 minor unit a tonne"),
+        ((FeePart("c", "seller", 1), FeePart("d", "both", 1)), "has parts for both and seller"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(words)):
+            fee_parameters(_schedule(*parts), "EUR")
 
 
 @pytest.mark.parametrize(
     ("market", "fields", "words"),
     [
-        ("EU", {"fee_schedule": "eex-eua-spot-2018"}, "rounds 2 parts on their own"),
-        ("CN", {"fee_schedule": "hb-fixed-price-transfer-2014"}, "charges the seller alone"),
         ("EU", {"fee_schedule": "bj-public-2013"}, "is in CNY, the market in EUR"),
         ("CN", {"fee_schedule": "eex"}, "is none of"),
         (
@@ -110,12 +154,35 @@ def test_what_the_engine_cannot_charge_is_refused(
     assert words in problem
 
 
-def test_every_shipped_schedule_is_expressed_or_refused() -> None:
-    venue = changed()
+def test_every_shipped_schedule_can_be_charged() -> None:
+    assert check_venue(changed()) == []
     for schedule in shipped().fee:
         market = "EU" if schedule.currency == "EUR" else "CN"
-        problems = check_venue(changed(market, fee_schedule=schedule.id))
-        (part, *more) = schedule.part
-        can = not more and part.sides == "both" and 0 < part.value_bp <= 1_000
-        assert bool(problems) != can, schedule.id
-    assert check_venue(venue) == []
+        assert check_venue(changed(market, fee_schedule=schedule.id)) == [], schedule.id
+
+
+@pytest.mark.parametrize("schedule", shipped().fee, ids=lambda item: item.id)
+@settings(max_examples=20, deadline=None)
+@given(fills=st.lists(st.tuples(st.integers(1, 50_000), st.integers(1, 20_000)), max_size=8))
+def test_an_order_pays_the_exact_sum_rounded_once(
+    schedule: FeeSchedule, fills: list[tuple[int, int]]
+) -> None:
+    meant = fee_parameters(schedule, schedule.currency)
+    instrument = InstrumentState(1)
+    instrument.parameters |= {Parameter[name.upper()]: value for name, value in meant.items()}
+    for side, word in ((Side.BUY, "buyer"), (Side.SELL, "seller")):
+        exact, each = Fraction(0), 0
+        accrued = 0
+        for quantity, price in fills:
+            value = quantity * price
+            accrued += instrument.fee(side, meant["maker_fee_bp"], quantity, value)
+            own = [part for part in schedule.part if part.sides in ("both", word)]
+            exact += sum(Fraction(value * part.value_bp, BP) for part in own)
+            exact += sum(
+                Fraction(quantity * p.minor_per_lot, p.lot_t) for p in own if p.minor_per_lot
+            )
+            each += fee_of(schedule, word, quantity, price)
+        charged = (2 * accrued + BP) // (2 * BP)
+        assert Fraction(accrued, BP) == exact
+        assert -1 <= 2 * (charged - exact) <= 1
+        assert abs(charged - each) <= (len(fills) * len(schedule.part) + 1) // 2

@@ -26,7 +26,7 @@ from matching.layout import (
 from matching.parameters import PARAMETER_RANGE
 from tests.matching.controls import control
 from tests.matching.flows_deals import auctions, deals
-from tests.matching.flows_settlement import settle, trades_in
+from tests.matching.flows_settlement import FEES, settle, trades_in
 from tests.matching.frames import EventRow, command, events, frame, note_text
 
 Record = tuple[int, int, bytes]  # offset, append time, frame
@@ -132,8 +132,7 @@ class Flow:
                 (Parameter.VALUE_MAX, (VALUE_LIMIT, 7_000_000)),
                 (Parameter.BAND_BP, (0, 20, 3_000)),
                 (Parameter.PROTECTION_BP, (0, 10, 500, 10_000)),
-                (Parameter.MAKER_FEE_BP, (0, 5, 333, 1_000)),
-                (Parameter.TAKER_FEE_BP, (0, 7, 1_000)),
+                *FEES,
                 (Parameter.RESALE_NEXT_DAY, tuple(Resale)),
                 (Parameter.CLOSE_RULE, tuple(CloseRule)),
                 (Parameter.CLOSE_VOLUME_MIN, (0, 500)),

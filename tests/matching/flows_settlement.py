@@ -1,4 +1,4 @@
-"""Steps of trades that a flow has heard of."""
+"""What a flow charges for trades, and the steps of trades that it has heard of."""
 
 from __future__ import annotations
 
@@ -7,11 +7,18 @@ from itertools import pairwise
 from struct import Struct
 from typing import TYPE_CHECKING
 
-from matching.layout import Command, Event, Liquidity, SettlementStep, Side
+from matching.layout import Command, Event, FeeSides, Liquidity, Parameter, SettlementStep, Side
 from tests.matching.frames import EventRow, command
 
 if TYPE_CHECKING:
     from tests.matching.flows import Flow
+
+FEES: tuple[tuple[Parameter, tuple[int, ...]], ...] = (
+    (Parameter.MAKER_FEE_BP, (0, 5, 333, 1_000)),
+    (Parameter.TAKER_FEE_BP, (0, 7, 1_000)),
+    (Parameter.TONNE_FEE, (0, 3_000, 8_999, 9_000)),
+    (Parameter.FEE_SIDES, tuple(FeeSides)),
+)
 
 
 def trades_in(heard: Sequence[EventRow]) -> list[tuple[EventRow, EventRow]]:

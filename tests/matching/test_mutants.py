@@ -23,7 +23,7 @@ from matching.reference import (
     trading,
 )
 from matching.reference.accounts import Controls
-from matching.reference.book import BookSide, Order
+from matching.reference.book import BookSide, Fee, Order
 from matching.reference.call_price import CallPrice
 from matching.reference.engine import Engine
 from matching.reference.instruments import Instrument
@@ -131,7 +131,13 @@ MUTANTS: dict[str, Mutant] = {
         "hold",
         lambda self, fee: self.leaves * (self.price, 1)[self.side - 1],
     ),
-    "fees of each fill": (Order, "charge", lambda self, value, bp: (value * bp + 5_000) // BP),
+    "fees of each fill": (Order, "charge", lambda self, more: (more + 5_000) // BP),
+    "tonnes cost nothing": (Fee, "of", lambda self, _quantity, value: value * self.bp),
+    "both sides pay": (
+        Instrument,
+        "fee",
+        lambda self, _side, bp: Fee(bp, self[Parameter.TONNE_FEE]),
+    ),
     "last comes first": (BookSide, "within", _first_is_last),
     "band is wider": (
         Instrument,

@@ -12,6 +12,7 @@ import pytest
 
 from matching import compiled
 from matching.layout import AccountParameter, Command, Phase
+from matching.parameters import OF_PARTICIPANTS
 from matching.protocol import EngineProtocol, Limits
 from matching.snapshot import HASH_SIZE, SNAPSHOT_HEADER, Snapshot, decode, encode
 from tests.matching.controls import PARTICIPANTS
@@ -25,8 +26,11 @@ def sound() -> bytes:
     """A snapshot with rows in every section."""
     twin, flow = trade(6, everything, 60)
     run(twin, flow, flow.frames(20, slices))
-    fields = {"order_type": AccountParameter.SUSPENDED, "quantity": 1, "order_id": PARTICIPANTS[0]}
-    twin.apply(flow.record(frame([command(Command.PARTICIPANT_PARAMETER, **fields)])))
+    only = dict.fromkeys(OF_PARTICIPANTS, 0) | {AccountParameter.SUSPENDED: 1}
+    fields = {"kind": Command.PARTICIPANT_PARAMETER, "order_id": PARTICIPANTS[0]}
+    twin.apply(
+        flow.record(frame([command(order_type=p, quantity=v, **fields) for p, v in only.items()]))
+    )
     data = twin.reference.snapshot()
     snapshot = decode(data)
     for name in (

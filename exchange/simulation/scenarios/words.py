@@ -9,11 +9,12 @@ from typing import NamedTuple
 
 from exchange.messages.frames import Parameter
 from exchange.settings import SCENARIO_LINES_MAX
-from matching.layout import CloseRule, Policy, Resale
+from matching.layout import CloseRule, FeeSides, Policy, Resale
 
 VALUES: dict[Parameter, dict[str, int]] = {
     Parameter.CLOSE_RULE: {"LAST": CloseRule.LAST_TRADE, **CloseRule.__members__},
     Parameter.RESALE_NEXT_DAY: dict(Resale.__members__),
+    Parameter.FEE_SIDES: dict(FeeSides.__members__),
     Parameter.POLICY: dict(Policy.__members__),
 }
 """Values of parameters that have names."""

@@ -70,7 +70,7 @@ def test_both_legs_move_with_an_answer_of_the_engine_or_with_the_fill() -> None:
         elif move.legs:
             assert message >= Message.DELIVERED
         assert (move.sends is not None) == (move.after in IN_FLIGHT)
-        assert (state in IN_FLIGHT) == (message >= Message.DELIVERED)
+        assert (state in IN_FLIGHT) == (Message.DELIVERED <= message <= Message.REFUSED_LATE)
 
 
 def test_held_legs_go_one_way_out() -> None:

@@ -16,7 +16,14 @@ from exchange.audit.watch import compare, look
 from exchange.database import Database, table_hash
 from exchange.database import schema as tables
 from exchange.database.schema import SETTLEMENT_TABLES
-from exchange.messages.frames import Command, Instruction, Parameter, Resale, command
+from exchange.messages.frames import (
+    AccountParameter,
+    Command,
+    Instruction,
+    Parameter,
+    Resale,
+    command,
+)
 from exchange.messages.reasons import SettlementReason
 from exchange.messages.registry import InstructionRefused, SettlementActed, UnitsMoved
 from exchange.positions import project
@@ -114,6 +121,24 @@ async def state_of(desk: Desk, trade_id: int) -> TradeState:
 async def rebuilt_equal(desk: Desk, make_books: MakeBooks) -> None:
     again = await rebuild(desk.log, MARKET, VENUE, await make_books())
     assert again == await table_hash(desk.books, CN)
+
+
+async def test_a_suspension_outlives_a_restart(desk: Desk, make_books: MakeBooks) -> None:
+    number, other = await trade(desk), await trade(desk, 5)
+    suspended = {"account_id": YANGTZE, "order_type": AccountParameter.SUSPENDED}
+    await desk.act(command(Command.ACCOUNT_PARAMETER, quantity=1, **suspended))
+    assert await state_of(desk, number) == await state_of(desk, other) == TradeState.FAILED
+    await desk.settlement.load()
+    (refused,) = await act(desk, Instruction.RETRY_SETTLEMENT, number)
+    assert isinstance(refused, InstructionRefused)
+    assert refused.reason == SettlementReason.PARTY_SUSPENDED
+    await agree(desk)
+    await rebuilt_equal(desk, make_books)
+    await desk.act(command(Command.ACCOUNT_PARAMETER, quantity=0, **suspended))
+    await desk.settlement.load()
+    await act(desk, Instruction.RETRY_SETTLEMENT, number)
+    assert await state_of(desk, number) == TradeState.DUE
+    await agree(desk)
 
 
 async def test_due_delivered_and_cancelled(desk: Desk, make_books: MakeBooks) -> None:
