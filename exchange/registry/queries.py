@@ -171,21 +171,14 @@ async def unit_totals(database: Database, market: int) -> dict[int, UnitTotals]:
 async def holdings_of(
     database: Database, market: int, account: int, ranges_max: int = 100
 ) -> list[Holding]:
-    """The holdings of an account, each with its first `ranges_max` blocks. O(its blocks)."""
+    """The holdings of an account, each with its first `ranges_max` blocks. O(n log n) in blocks."""
     table = tables.block
-    query = (
-        select(table)
-        .where(table.c.market == market, table.c.account == account, text(tables.LIVES))
-        .order_by(
-            table.c.instrument_id,
-            table.c.position,
-            table.c.lender,
-            table.c.acquired,
-            table.c.first_serial,
-        )
+    query = select(table).where(
+        table.c.market == market, table.c.account == account, text(tables.LIVES)
     )
-    async with database.reading() as connection:
+    async with database.asking() as connection:
         blocks = [Block(*tuple(row)[1:]) for row in (await connection.execute(query)).all()]
+    blocks.sort(key=_by_place)
     places: dict[Place, list[Block]] = {}
     for block in blocks:
         places.setdefault(place_of(block), []).append(block)
@@ -200,6 +193,11 @@ async def holdings_of(
         )
         for place, held in places.items()
     ]
+
+
+def _by_place(block: Block) -> tuple[int, ...]:
+    place = (block.instrument_id, block.position, block.lender)
+    return (*place, block.acquired, block.first_serial)
 
 
 async def compliance_of(
