@@ -19,8 +19,8 @@ RETIRED = "block_history.kind IN (4, 5) AND +block_history.market = :market"
 """SURRENDERED and CANCELLED, as the partial index has it: parameters would not find it. With the
 plus, SQLite does not go through all of a market's history by the primary key instead."""
 
-LIVES = "block.state = 1"
-"""HELD, as the partial index of the blocks has it."""
+LIVES = "block.state = 1 AND +block.market = :market"
+"""HELD, as the partial index of the blocks has it, and the plus as in `RETIRED`."""
 
 registry_position = table(
     "registry_position",

@@ -173,11 +173,11 @@ async def holdings_of(
 ) -> list[Holding]:
     """The holdings of an account, each with its first `ranges_max` blocks. O(n log n) in blocks."""
     table = tables.block
-    query = select(table).where(
-        table.c.market == market, table.c.account == account, text(tables.LIVES)
-    )
+    query = select(table).where(table.c.account == account, text(tables.LIVES))
     async with database.asking() as connection:
-        blocks = [Block(*tuple(row)[1:]) for row in (await connection.execute(query)).all()]
+        blocks = [
+            Block(*tuple(row)[1:]) for row in await connection.execute(query, {"market": market})
+        ]
     blocks.sort(key=_by_place)
     places: dict[Place, list[Block]] = {}
     for block in blocks:

@@ -170,6 +170,11 @@ async def test_no_question_reads_a_whole_table(desk: Desk) -> None:
     asked = [
         (history, values),
         (
+            "SELECT last_serial FROM block WHERE account = 1 "
+            "AND block.state = 1 AND +block.market = :market",
+            {"market": CN},
+        ),
+        (
             "SELECT last_serial FROM block WHERE account = 1 AND market = :market "
             "AND position = 1 AND instrument_id = 1 AND lender = 0 AND block.state = 1 "
             "AND (acquired, first_serial) > (1, 1) ORDER BY acquired, first_serial LIMIT 8",
