@@ -68,6 +68,19 @@ class Database:
                 )
             yield connection
 
+    @asynccontextmanager
+    async def asking(self) -> AsyncIterator[AsyncConnection]:
+        """For single statements, each of which sees one state of the books by itself.
+
+        Nothing is said to begin or end a transaction: a question is one way there and back.
+        """
+        async with self.engine.connect() as connection:
+            if self.is_sqlite:
+                await connection.execution_options(begin="")
+            else:
+                await connection.execution_options(isolation_level="AUTOCOMMIT")
+            yield connection
+
     async def close(self) -> None:
         """Closes every connection; idempotent."""
         await self.engine.dispose()
@@ -127,7 +140,9 @@ def _say(cursor: Any, pragma: str) -> None:
 
 def _begin_sqlite(connection: Connection) -> None:
     # A writer takes the lock at once: upgrading a read lock later could fail with "locked".
-    connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN IMMEDIATE"))
+    begin = connection.get_execution_options().get("begin", "BEGIN IMMEDIATE")
+    if begin:
+        connection.exec_driver_sql(begin)
 
 
 async def upgrade(database: Database, revision: str = "head") -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import (
     SmallInteger,
     String,
     Text,
+    text,
 )
 
 from exchange.database.table_parts import key, maybe, some, table, value
@@ -17,6 +18,9 @@ from exchange.database.table_parts import key, maybe, some, table, value
 RETIRED = "block_history.kind IN (4, 5) AND +block_history.market = :market"
 """SURRENDERED and CANCELLED, as the partial index has it: parameters would not find it. With the
 plus, SQLite does not go through all of a market's history by the primary key instead."""
+
+LIVES = "block.state = 1 AND +block.market = :market"
+"""HELD, as the partial index of the blocks has it, and the plus as in `RETIRED`."""
 
 registry_position = table(
     "registry_position",
@@ -68,6 +72,17 @@ block = table(
     CheckConstraint("first_serial >= 1 AND first_serial <= last_serial", name="range"),
     CheckConstraint("(position IN (4, 5)) = (lender <> 0)", name="pledged"),
     Index(None, "programme", "first_serial", unique=True),
+    Index(
+        "block_by_place",  # oldest first, of those that live: `LIVES`
+        "account",
+        "market",
+        "position",
+        "instrument_id",
+        "acquired",
+        "first_serial",
+        sqlite_where=text("state = 1"),
+        postgresql_where=text("state = 1"),
+    ),
 )
 
 project = table(
@@ -100,10 +115,11 @@ block_history = table(
     value("cause_id"),
     value("left_block"),  # a split: the two blocks that follow; else 0
     value("right_block"),
-    Index(None, "block_id"),
+    value("node"),  # `blocks.node_of` its range
     some("kind = 1", "programme", "first_serial"),
     some("kind IN (4, 5)", "cause_id"),
-    some("left_block <> 0", "left_block"),
+    Index("block_history_by_first", "programme", "node", "first_serial", "sequence"),
+    Index("block_history_by_last", "programme", "node", "last_serial", text("sequence DESC")),
 )
 
 holding = table(

@@ -29,6 +29,7 @@ from sqlalchemy import (
     text,
 )
 
+from exchange.database.registry_schema import LIVES as LIVES
 from exchange.database.registry_schema import RETIRED as RETIRED
 from exchange.database.registry_schema import account_act as account_act
 from exchange.database.registry_schema import allocation as allocation

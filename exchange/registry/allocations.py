@@ -351,6 +351,8 @@ class Allocations:
 
     def _take_back(self, case: _Case, quantity: int) -> list[Block]:
         """Cancels what was too much, as far as it lies free in the registry position."""
+        if not quantity:
+            return []
         source = Place(case.account[0], Position.REGISTRY, case.instrument.id)
         vintages = frozenset({case.instrument.vintage or case.account[2]})
         taken = min(quantity, self._holdings.held_of(source, vintages))

@@ -90,6 +90,27 @@ def split(block: Block, quantity: int, left_id: int, right_id: int) -> tuple[Blo
     return left, right
 
 
+def node_of(first: int, last: int) -> int:
+    """The number of a range that the highest power of two divides. O(1).
+
+    Ranges that contain a serial have few different ones: `nodes_around`.
+    """
+    bit = ((first - 1) ^ last).bit_length() - 1
+    return last >> bit << bit
+
+
+def nodes_around(first: int, last: int, end: int) -> list[int]:
+    """The nodes that a range around `first..last` may have, none of them above `end`. O(log end).
+
+    Seen as a binary tree, in which a number lies the higher the more often two divides it, these
+    are the node of the range itself and those on the way to the root.
+    """
+    node = node_of(first, last)
+    bit = (node & -node).bit_length() - 1
+    above = (node >> high + 1 << high + 1 | 1 << high for high in range(bit, end.bit_length()))
+    return [number for number in above if number <= end]
+
+
 def runs(blocks: list[Block]) -> list[list[Block]]:
     """Blocks in runs that fit one item of `registry` each. O(blocks)."""
     return [

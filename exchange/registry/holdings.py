@@ -1,8 +1,9 @@
 """The state of a market's registry in memory, and the rows which its changes make.
 
-Living blocks lie in one queue for each place, first in, first out by (number acquired, first
-serial). Every change is noted in `Changes`, which the store writes in one
-transaction; whoever cannot write them loads the state again. Memory: one entry a living block.
+Living blocks lie in one queue for each place (`places`), first in, first out by (number acquired,
+first serial). Every change is noted in `Changes`, which the store writes in one
+transaction; whoever cannot write them loads the state again. Memory: one entry a place, and the
+blocks that were wanted lately.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from exchange.messages.registry import ProjectDetails
-from exchange.registry.blocks import Block, HistoryKind, Position, State, split
+from exchange.registry.blocks import Block, HistoryKind, Position, State, node_of, split
+from exchange.registry.places import Places
 from exchange.registry.rows import (
     Cause,
     CreditExchange,
@@ -113,7 +115,7 @@ class Holdings:
         self.next_serial: dict[str, int] = {}
         self.issued: dict[int, int] = defaultdict(int)  # instrument: tonnes ever
         self._issued_of: dict[tuple[int, int], int] = defaultdict(int)  # instrument, vintage
-        self.totals: dict[Place, int] = defaultdict(int)
+        self.places = Places()
         self.pending: dict[int, Deposit] = {}  # instruction id: not yet confirmed
         self.years: dict[Account, Figures] = {}
         self.applications: dict[int, Application] = {}  # by instruction id
@@ -127,30 +129,27 @@ class Holdings:
         self._exchanged: dict[tuple[int, str], dict[tuple[int, int], int]] = {}
         self._beside_cap: dict[tuple[int, int], int] = defaultdict(int)  # instrument, vintage
         self.changes = Changes()
-        self._queues: dict[Place, list[tuple[int, int, Block]]] = defaultdict(list)
-        self._lenders: dict[tuple[int, int, int], set[int]] = defaultdict(set)  # of a place
         self._before: dict[tuple[int, int, int], int] = {}  # places touched by this record
-        self._count = 0
 
     @property
     def blocks(self) -> int:
         """Number of living blocks. O(1)."""
-        return self._count
+        return self.places.count
+
+    @property
+    def totals(self) -> dict[Place, int]:
+        """Tonnes of every place where something lies. O(1)."""
+        return self.places.totals
 
     def take_changes(self) -> Changes:
         """The changes since the last call, to be written. O(1)."""
         changes, self.changes = self.changes, Changes()
         return changes
 
-    def load_block(self, block: Block) -> None:
-        """Takes up a block from the books. O(log blocks of the place)."""
-        self._count_issued(block)
-        if block.state == State.HELD:
-            self._push(block)
-
-    def _count_issued(self, block: Block) -> None:
-        self.issued[block.instrument_id] += block.quantity
-        self._issued_of[block.instrument_id, block.vintage] += block.quantity
+    def load_issued(self, instrument_id: int, vintage: int, quantity: int) -> None:
+        """Counts tonnes that were issued of a vintage. O(1)."""
+        self.issued[instrument_id] += quantity
+        self._issued_of[instrument_id, vintage] += quantity
 
     def issued_of(self, instrument_id: int, vintage: int) -> int:
         """Tonnes ever issued of a vintage. O(1)."""
@@ -158,13 +157,13 @@ class Holdings:
 
     def held_of(self, place: Place, vintages: frozenset[int]) -> int:
         """Tonnes at a place that are of some vintages. O(its blocks)."""
-        queue = self._queues.get(place, ())
-        return sum(block.quantity for _, _, block in queue if block.vintage in vintages)
+        blocks = self.places.heap(place, None)
+        return sum(block.quantity for _, _, block in blocks if block.vintage in vintages)
 
     def vintages(self, place: Place) -> dict[int, int]:
         """Tonnes at a place by vintage, rising. O(its blocks)."""
         found: dict[int, int] = defaultdict(int)
-        for _, _, block in self._queues.get(place, ()):
+        for _, _, block in self.places.heap(place, None):
             found[block.vintage] += block.quantity
         return dict(sorted(found.items()))
 
@@ -176,17 +175,21 @@ class Holdings:
         """Places with what an account has pledged, by lender. O(lenders)."""
         return self._places(account, Position.PLEDGED, instrument_id)
 
+    def under_way(self, account: int, instrument_id: int) -> list[Place]:
+        """Places with what of an account is on its way, by instruction. O(instructions)."""
+        return self._places(account, Position.PENDING, instrument_id)
+
     def pending_tonnes(self, account: int, instrument_id: int) -> int:
         """Tonnes of an account that are on their way. O(instructions that hold them)."""
         return self._of_all_lenders(account, Position.PENDING, instrument_id)
 
     def _places(self, account: int, position: int, instrument_id: int) -> list[Place]:
-        lenders = sorted(self._lenders.get((account, position, instrument_id), ()))
+        lenders = self.places.lenders(account, position, instrument_id)
         return [Place(account, position, instrument_id, lender) for lender in lenders]
 
     def oldest(self, place: Place) -> Block:
         """The block which leaves a place first; IndexError when it is empty. O(1)."""
-        return self._queues[place][0][2]
+        return self.places.heap(place, 1)[0][2]
 
     def end_record(self, settlement_number: int, time_ns: int) -> None:
         """Notes the tonnes of each place that the settlement record changed. O(places)."""
@@ -242,7 +245,7 @@ class Holdings:
             0,
             *made,
         )
-        self._count_issued(block)
+        self.load_issued(instrument_id, vintage, quantity)
         self.changes.new[block.block_id] = block
         self._arrive(block)
         self._note(HistoryKind.ISSUED, block, (0, Position.NONE), (account, block.position), cause)
@@ -476,7 +479,7 @@ class Holdings:
 
     def lying(self, place: Place) -> list[Block]:
         """The blocks at a place, oldest first. O(n log n)."""
-        return [block for _, _, block in sorted(self._queues.get(place, ()))]
+        return [block for _, _, block in sorted(self.places.heap(place, None))]
 
     def used_of_scheme(self, scheme: str, year: int, products: Iterable[str]) -> int:
         """Offset credits of these products surrendered by all accounts for a year, tonnes."""
@@ -494,7 +497,9 @@ class Holdings:
         if not 0 < quantity <= held:
             raise ValueError(f"{quantity} t are not at {source}, only {held}")
         self._touch(source)
-        queue, taken, missing = self._queues[source], [], quantity
+        is_front = chosen is None and vintages is None
+        queue = self.places.heap(source, quantity if is_front else None)
+        before, taken, missing = len(queue), [], quantity
         passed: list[tuple[int, int, Block]] = []
         while missing:
             entry = heapq.heappop(queue)
@@ -503,43 +508,29 @@ class Holdings:
             if not wanted or (vintages is not None and block.vintage not in vintages):
                 passed.append(entry)
                 continue
-            self._count -= 1
             if block.quantity > wanted:
-                block = self._split(block, wanted, cause)
+                block, right = self._split(block, wanted, cause)
+                heapq.heappush(queue, (right.acquired, right.first_serial, right))
             taken.append(block)
             missing -= block.quantity
         for entry in passed:
             heapq.heappush(queue, entry)
-        self.totals[source] -= quantity
-        if not self.totals[source]:
-            del self.totals[source], self._queues[source]
-            if source.lender:
-                self._lenders[source[:3]].discard(source.lender)
+        self.places.taken(source, quantity, before)
         return taken
 
-    def _split(self, block: Block, quantity: int, cause: Cause) -> Block:
+    def _split(self, block: Block, quantity: int, cause: Cause) -> tuple[Block, Block]:
         left, right = split(block, quantity, self.block_id + 1, self.block_id + 2)
         self.block_id += 2
         self.changes.end(block)
         self.changes.new[left.block_id], self.changes.new[right.block_id] = left, right
-        place = place_of(block)
-        heapq.heappush(self._queues[place], (right.acquired, right.first_serial, right))
-        self._count += 1
-        here = place[:2]
+        here = (block.account, block.position)
         self._note(HistoryKind.SPLIT, block, here, here, cause, left.block_id, right.block_id)
-        return left
+        return left, right
 
     def _arrive(self, block: Block) -> None:
-        self._touch(place_of(block))
-        self._push(block)
-
-    def _push(self, block: Block) -> None:
         place = place_of(block)
-        if block.lender:
-            self._lenders[place[:3]].add(block.lender)
-        heapq.heappush(self._queues[place], (block.acquired, block.first_serial, block))
-        self.totals[place] += block.quantity
-        self._count += 1
+        self._touch(place)
+        self.places.push(place, block)
 
     def _note(
         self,
@@ -568,6 +559,7 @@ class Holdings:
                 cause.id,
                 left,
                 right,
+                node_of(block.first_serial, block.last_serial),
             )
         )
 

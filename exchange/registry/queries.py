@@ -3,22 +3,44 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from sqlalchemy import Integer, Row, case, column, exists, func, select, text, tuple_, values
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Integer,
+    Row,
+    SmallInteger,
+    bindparam,
+    case,
+    exists,
+    func,
+    select,
+    text,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from exchange.database import Database
 from exchange.database import schema as tables
 from exchange.messages.registry import Range
 from exchange.reference.venue import Instrument
-from exchange.registry.blocks import Block, HistoryKind, Position, State, tonnes, untiled
+from exchange.registry.blocks import (
+    Block,
+    HistoryKind,
+    Position,
+    State,
+    nodes_around,
+    tonnes,
+    untiled,
+)
 from exchange.registry.holdings import place_of
 from exchange.registry.instructions import surrender_verdict
 from exchange.registry.rows import Place, RegistryPosition
 from exchange.registry.years import Figures
 from exchange.rulebook import Rulebook
-from exchange.settings import PAGE_MAX
+from exchange.settings import PAGE_MAX, UNITS_ISSUED_MAX
 
 _LAST = 2**63 - 1
 _DAY_NS = 86_400 * 1_000_000_000
@@ -149,25 +171,14 @@ async def unit_totals(database: Database, market: int) -> dict[int, UnitTotals]:
 async def holdings_of(
     database: Database, market: int, account: int, ranges_max: int = 100
 ) -> list[Holding]:
-    """The holdings of an account, each with its first `ranges_max` blocks. O(its blocks)."""
+    """The holdings of an account, each with its first `ranges_max` blocks. O(n log n) in blocks."""
     table = tables.block
-    query = (
-        select(table)
-        .where(
-            table.c.market == market,
-            table.c.account == account,
-            table.c.state == int(State.HELD),
-        )
-        .order_by(
-            table.c.instrument_id,
-            table.c.position,
-            table.c.lender,
-            table.c.acquired,
-            table.c.first_serial,
-        )
-    )
-    async with database.reading() as connection:
-        blocks = [Block(*tuple(row)[1:]) for row in (await connection.execute(query)).all()]
+    query = select(table).where(table.c.account == account, text(tables.LIVES))
+    async with database.asking() as connection:
+        blocks = [
+            Block(*tuple(row)[1:]) for row in await connection.execute(query, {"market": market})
+        ]
+    blocks.sort(key=_by_place)
     places: dict[Place, list[Block]] = {}
     for block in blocks:
         places.setdefault(place_of(block), []).append(block)
@@ -182,6 +193,11 @@ async def holdings_of(
         )
         for place, held in places.items()
     ]
+
+
+def _by_place(block: Block) -> tuple[int, ...]:
+    place = (block.instrument_id, block.position, block.lender)
+    return (*place, block.acquired, block.first_serial)
 
 
 async def compliance_of(
@@ -241,38 +257,58 @@ def headroom_of(
     )
 
 
-_LINE = text(
+_NARROWEST_ON_POSTGRESQL = text(
     """
-    WITH RECURSIVE line(block_id, depth) AS (
-        SELECT CAST(:start AS BIGINT), 0
-        UNION ALL
-        SELECT split.block_id, line.depth + 1
-        FROM line CROSS JOIN block_history AS split
-        WHERE +split.market = :market AND split.left_block <> 0
-          AND split.left_block IN (line.block_id, line.block_id - 1)
-          AND line.block_id IN (split.left_block, split.right_block)
-          AND line.depth < :limit
+    WITH known AS (SELECT market, next_serial FROM programme WHERE programme = :programme)
+    SELECT row.* FROM known CROSS JOIN unnest(:right) AS at (node) CROSS JOIN LATERAL (
+        SELECT * FROM block_history AS h
+        WHERE h.programme = :programme AND h.market = known.market AND h.node = at.node
+          AND h.first_serial <= :first AND h.sequence < :before
+        ORDER BY h.first_serial DESC, h.sequence DESC LIMIT :limit
+    ) AS row
+    WHERE at.node < known.next_serial
+    UNION ALL
+    SELECT row.* FROM known CROSS JOIN unnest(:left) AS at (node) CROSS JOIN LATERAL (
+        SELECT * FROM block_history AS h
+        WHERE h.programme = :programme AND h.market = known.market AND h.node = at.node
+          AND h.last_serial >= :last AND h.sequence < :before
+        ORDER BY h.last_serial, h.sequence DESC LIMIT :limit
+    ) AS row
+    ORDER BY sequence DESC LIMIT :limit
+    """
+).bindparams(
+    bindparam("right", type_=ARRAY(BigInteger)), bindparam("left", type_=ARRAY(BigInteger))
+)
+_NARROWEST_ON_SQLITE = text(
+    """
+    SELECT row.* FROM programme AS known CROSS JOIN json_each(:right) AS at
+    CROSS JOIN block_history AS row
+    WHERE known.programme = :programme AND at.value < known.next_serial
+      AND row.market = known.market AND row.sequence IN (
+        SELECT h.sequence FROM block_history AS h
+        WHERE h.programme = :programme AND +h.market = known.market AND h.node = at.value
+          AND h.first_serial <= :first AND +h.sequence < :before
+        ORDER BY h.first_serial DESC, h.sequence DESC LIMIT :limit
     )
-    SELECT h.sequence, h.settlement_number, h.time_ns, h.kind, h.block_id, h.programme,
-           h.first_serial, h.last_serial, h.from_account, h.from_position, h.to_account,
-           h.to_position, h.cause, h.cause_id
-    FROM line CROSS JOIN block_history AS h
-    WHERE +h.market = :market AND h.block_id = line.block_id AND +h.sequence < :before
-    ORDER BY h.sequence DESC LIMIT :limit
+    UNION ALL
+    SELECT row.* FROM programme AS known CROSS JOIN json_each(:left) AS at
+    CROSS JOIN block_history AS row
+    WHERE known.programme = :programme AND row.market = known.market AND row.sequence IN (
+        SELECT h.sequence FROM block_history AS h
+        WHERE h.programme = :programme AND +h.market = known.market AND h.node = at.value
+          AND h.last_serial >= :last AND +h.sequence < :before
+        ORDER BY h.last_serial, h.sequence DESC LIMIT :limit
+    )
+    ORDER BY sequence DESC LIMIT :limit
     """
 )
-"""The last events of a block and of those it was split from. The right part of a split has the next
-id after the left one, so one index finds a block's parent. Each ancestor has an event of its own,
-its split: so `limit` of them are enough. CROSS JOIN and the
-pluses have SQLite begin with `line` and go by the ids, not by the primary key through a market."""
+"""The last events whose ranges contain `first..last`, in one go.
 
-
-_GO_BY_INDEXES = text(
-    "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), "
-    "set_config('enable_mergejoin', 'off', true)"
-)
-"""For this transaction: PostgreSQL, not knowing yet how large a young table is, may choose to read
-it whole for each block of the line."""
+Blocks are split and never joined, so the ranges around a serial lie one in the other, and the later
+is the narrower. They are found by their nodes (`blocks.nodes_around`), for each of which one index
+gives the narrowest first: of nodes to the right those that begin early enough, of nodes to the left
+those that end late enough. What was split off to other owners is not read. The pluses have SQLite
+go by these indexes, and not by the primary key through a market."""
 
 
 async def serial_history(
@@ -281,53 +317,70 @@ async def serial_history(
     """What happened to one unit, from issuance through splits to its state now, in order.
 
     The last `limit` events, or the last below sequence `before` (0 = none): the whole history comes
-    page by page, newest page first. O(log blocks + events of the last `limit` blocks of its line).
+    page by page, newest page first. O(log serials x (log rows + limit)), however often the blocks
+    around it were split.
     """
-    block, history = tables.block, tables.block_history
-    nearest = (
-        select(block.c.market, block.c.block_id, block.c.last_serial)
-        .where(block.c.programme == programme, block.c.first_serial <= serial)
-        .order_by(block.c.first_serial.desc())
-        .limit(1)
-    )
-    async with database.reading() as connection:
-        found = (await connection.execute(nearest)).first()
-        if found is None or found.last_serial < serial:
-            return []
-        start = found.block_id
+    async with database.asking() as connection:
+        first = last = serial
         if before:
-            start = await connection.scalar(
-                select(history.c.block_id).where(
-                    history.c.market == found.market,
-                    history.c.sequence == before,
-                    history.c.programme == programme,
-                    history.c.first_serial <= serial,
-                    history.c.last_serial >= serial,
-                )
-            )
-            if start is None:
+            page = await _range_of(connection, programme, serial, before)
+            if page is None:
                 return []
-        values = {"start": start, "market": found.market, "limit": limit}
-        values["before"] = before or _LAST
-        if not database.is_sqlite:
-            await connection.execute(_GO_BY_INDEXES)
-        rows = (await connection.execute(_LINE, values)).all()
-    return [
-        HistoryRow(
-            row.sequence,
-            row.settlement_number,
-            row.time_ns,
-            HistoryKind(row.kind),
-            _range(row),
-            row.from_account,
-            Position(row.from_position),
-            row.to_account,
-            Position(row.to_position),
-            row.cause,
-            row.cause_id,
-        )
-        for row in reversed(rows)
-    ]
+            first, last = page
+        nodes = nodes_around(first, last, UNITS_ISSUED_MAX) if serial > 0 else []
+        sides: dict[str, Any] = {
+            "right": [node for node in nodes if node >= first],
+            "left": [node for node in nodes if node < first],
+        }
+        narrowest = _NARROWEST_ON_POSTGRESQL
+        if database.is_sqlite:
+            narrowest = _NARROWEST_ON_SQLITE
+            sides = {side: json.dumps(of_side) for side, of_side in sides.items()}
+        given = {"programme": programme, "first": first, "last": last, "limit": limit}
+        given["before"] = before or _LAST
+        rows = (await connection.execute(narrowest, given | sides)).all()
+    return [_history_row(*row) for row in reversed(rows)]
+
+
+async def _range_of(
+    connection: AsyncConnection, programme: str, serial: int, sequence: int
+) -> tuple[int, int] | None:
+    """The range of the event `sequence` of a serial; None when it has no such event."""
+    known, history = tables.programme, tables.block_history
+    query = select(history.c.first_serial, history.c.last_serial).where(
+        known.c.programme == programme,
+        history.c.market == known.c.market,
+        history.c.sequence == sequence,
+        history.c.programme == programme,
+        history.c.first_serial <= serial,
+        history.c.last_serial >= serial,
+    )
+    row = (await connection.execute(query)).first()
+    return None if row is None else (row[0], row[1])
+
+
+def _history_row(
+    _market: int, sequence: int, settlement_number: int, time_ns: int, kind: int, block_id: int,
+    programme: str, first: int, last: int, from_account: int, from_position: int, to_account: int,
+    to_position: int, cause: str, cause_id: int, _left: int, _right: int, _node: int,
+) -> HistoryRow:  # fmt: skip
+    return HistoryRow(
+        sequence,
+        settlement_number,
+        time_ns,
+        _KINDS[kind],
+        Range(block_id, programme, first, last),
+        from_account,
+        _POSITIONS[from_position],
+        to_account,
+        _POSITIONS[to_position],
+        cause,
+        cause_id,
+    )
+
+
+_KINDS = {int(kind): kind for kind in HistoryKind}
+_POSITIONS = {int(position): position for position in Position}
 
 
 class Tonnes(NamedTuple):
@@ -340,6 +393,36 @@ class Tonnes(NamedTuple):
     settlement_number: int
 
 
+_LAST_ON_POSTGRESQL = text(
+    """
+    SELECT row.* FROM unnest(:instruments) AS item (value)
+    CROSS JOIN unnest(:positions) AS at (value) CROSS JOIN LATERAL (
+        SELECT instrument_id, position, quantity, time_ns, settlement_number FROM holding AS h
+        WHERE h.market = :market AND h.account = :account AND h.instrument_id = item.value
+          AND h.position = at.value AND h.time_ns <= :time_ns
+        ORDER BY h.time_ns DESC, h.settlement_number DESC LIMIT 1
+    ) AS row
+    """
+).bindparams(
+    bindparam("instruments", type_=ARRAY(Integer)),
+    bindparam("positions", type_=ARRAY(SmallInteger)),
+)
+_LAST_ON_SQLITE = text(
+    """
+    SELECT row.instrument_id, row.position, row.quantity, row.time_ns, row.settlement_number
+    FROM json_each(:instruments) AS item CROSS JOIN json_each(:positions) AS at
+    CROSS JOIN holding AS row
+    WHERE row.market = :market AND row.account = :account AND row.instrument_id = item.value
+      AND row.position = at.value AND (row.time_ns, row.settlement_number) = (
+        SELECT h.time_ns, h.settlement_number FROM holding AS h
+        WHERE h.market = :market AND h.account = :account AND h.instrument_id = item.value
+          AND h.position = at.value AND h.time_ns <= :time_ns
+        ORDER BY h.time_ns DESC, h.settlement_number DESC LIMIT 1
+      )
+    """
+)
+
+
 async def tonnes_at(
     database: Database, market: int, account: int, instruments: Iterable[int], time_ns: int
 ) -> list[Tonnes]:
@@ -347,42 +430,18 @@ async def tonnes_at(
 
     One search in an index for each instrument and position: O(instruments x log rows).
     """
-    table = tables.holding
-    places = [(item, int(at)) for item in sorted(instruments) for at in Position if at]
-    if not places:
-        return []
-    wanted = (
-        values(column("instrument_id", Integer), column("position", Integer)).data(places)
-    ).cte("wanted")
-    earlier = table.alias("earlier")
-    last = (
-        select(earlier.c.time_ns, earlier.c.settlement_number)
-        .where(
-            earlier.c.market == market,
-            earlier.c.account == account,
-            earlier.c.instrument_id == wanted.c.instrument_id,
-            earlier.c.position == wanted.c.position,
-            earlier.c.time_ns <= time_ns,
-        )
-        .order_by(earlier.c.time_ns.desc(), earlier.c.settlement_number.desc())
-        .limit(1)
-    )
-    query = (
-        select(*wanted.c, table.c.quantity, table.c.time_ns, table.c.settlement_number)
-        .select_from(wanted)
-        .join(
-            table,
-            (table.c.market == market)
-            & (table.c.account == account)
-            & (table.c.instrument_id == wanted.c.instrument_id)
-            & (table.c.position == wanted.c.position)
-            & (tuple_(table.c.time_ns, table.c.settlement_number) == last.scalar_subquery()),
-        )
-        .where(table.c.quantity > 0)
-    )
-    async with database.reading() as connection:
-        rows = (await connection.execute(query)).all()
-    found = [Tonnes(row[0], Position(row[1]), row[2], row[3], row[4]) for row in rows]
+    wanted: dict[str, Any] = {
+        "instruments": sorted(instruments),
+        "positions": [int(position) for position in Position if position],
+    }
+    last = _LAST_ON_POSTGRESQL
+    if database.is_sqlite:
+        last = _LAST_ON_SQLITE
+        wanted = {name: json.dumps(numbers) for name, numbers in wanted.items()}
+    given = {"market": market, "account": account, "time_ns": time_ns}
+    async with database.asking() as connection:
+        rows = (await connection.execute(last, given | wanted)).all()
+    found = [Tonnes(row[0], _POSITIONS[row[1]], *row[2:]) for row in rows if row[2]]
     return sorted(found)
 
 

@@ -44,6 +44,7 @@ from exchange.registry.rows import Deposit, RegistryPosition
 from exchange.registry.standings import Outgoing
 from exchange.registry.store import RegistryMovedError, RegistryStore
 from exchange.registry.two_reversals import messages_named
+from exchange.registry.wants import Wanted, wanted_by, wanted_when_due
 from exchange.registry.year_queries import dealings_of
 from exchange.registry.years import Figures
 from exchange.rulebook import Rulebook, load_rulebook
@@ -52,6 +53,7 @@ from exchange.settings import (
     READ_RECORDS_MAX,
     READ_WAIT_MS,
     REGISTRY_BATCH_ITEMS_MAX,
+    REGISTRY_BLOCKS_MAX,
     REGISTRY_MESSAGES_MAX,
     REGISTRY_RECORD_BYTES_MAX,
 )
@@ -209,7 +211,7 @@ class RegistryService:
                 await self._look_up(named, applying, spoken)
             expected, last = expected + 1, record
             items += len(record.items)
-            outbox += self._apply(record, self._position.number + len(outbox))
+            outbox += await self._apply(record, self._position.number + len(outbox))
             if items >= REGISTRY_BATCH_ITEMS_MAX:
                 await self._book(record, offset + 1, outbox, stop)
                 outbox, items, last = [], 0, None
@@ -244,9 +246,12 @@ class RegistryService:
         except msgspec.DecodeError as error:
             raise SequenceBrokenError(f"settlements record {offset}: {error}") from error
 
-    def _apply(self, record: SettlementRecord, number: int) -> list[NumberedValue]:
+    async def _apply(self, record: SettlementRecord, number: int) -> list[NumberedValue]:
+        await self._read_blocks(wanted_by(self.holdings, self._instruments, record.items))
+        await self._read_blocks(wanted_when_due(self.holdings, self._instruments, record.time_ns))
         said = self._registrar.begin_record(record.number, record.time_ns)
-        for item in record.items:
+        for item in record.items:  # those before it may have changed what it wants
+            await self._read_blocks(wanted_by(self.holdings, self._instruments, (item,)))
             said += self._registrar.apply(item, record.number, record.time_ns)
         self._registrar.holdings.end_record(record.number, record.time_ns)
         runs: list[list[RegistryItem]] = []
@@ -271,6 +276,10 @@ class RegistryService:
             for at, run in enumerate(runs)
         ]
 
+    async def _read_blocks(self, wanted: Wanted) -> None:
+        if wanted:
+            await self._store.read_blocks(self.holdings, wanted, self._position)
+
     async def _book(
         self,
         last: SettlementRecord,
@@ -294,6 +303,7 @@ class RegistryService:
         )
         await self._store.write(self._position, after, changes, outbox)
         self._position = after
+        holdings.places.let_go(REGISTRY_BLOCKS_MAX, after.settlement_number)
         metrics.REGISTRY_BLOCKS.labels(self._market.code).set(holdings.blocks)
         if stop is not None:
             self._deposits += changes.deposits.values()

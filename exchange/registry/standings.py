@@ -361,6 +361,13 @@ class Standings:
             heapq.heappop(self._agenda)
         return None
 
+    def due_by(self, time_ns: int) -> list[Due]:
+        """All that is due by then, in no order. O(1) when nothing is, else O(all that waits)."""
+        first = self.next_due()
+        if first is None or first.time_ns > time_ns:
+            return []
+        return [due for due in self._agenda if due.time_ns <= time_ns and self._stands(due)]
+
     def _wait(self, row: OffsetSurrender | OffsetReversal, *, is_open: bool) -> None:
         account = (row.account, row.scheme, row.year)
         waiting = self._waiting.setdefault(account, set())

@@ -20,12 +20,15 @@ from exchange.messages.registry import ProjectDetails
 from exchange.reference.venue import Instrument
 from exchange.registry.blocks import Block, State
 from exchange.registry.holdings import Changes, Holdings, counted
+from exchange.registry.places import Gap
+from exchange.registry.refusals import RegistryBrokenError
 from exchange.registry.reversals import Named, Past, Retirement
 from exchange.registry.rows import (
     CreditExchange,
     Deposit,
     Entitlement,
     ForeignProject,
+    Place,
     Project,
     Proposal,
     RegistryPosition,
@@ -45,6 +48,7 @@ from exchange.registry.standings import (
 )
 from exchange.registry.two_registries import by_project
 from exchange.registry.years import Application, Figures
+from exchange.settings import REGISTRY_READ_BLOCKS
 
 NumberedValue = tuple[int, bytes]
 _ROWS_AT_ONCE = 10_000
@@ -74,11 +78,14 @@ class RegistryStore:
         self._instruments = instruments
 
     async def load(self) -> Loaded:
-        """Everything the registry keeps in memory. O(living blocks + surrenders)."""
+        """Everything the registry keeps in memory; blocks stay in the books until `read_blocks`.
+
+        The database adds up the blocks, O(blocks); here it is O(places + surrenders).
+        """
         async with self._database.writing() as connection:
             position = await self._position(connection)
             holdings = Holdings(position)
-            await self._load_blocks(connection, holdings)
+            await self._load_places(connection, holdings, position.settlement_number)
             await self._load_figures(connection, holdings)
             waiting = await self._rows(connection, tables.deposit, confirmed=0)
             unconfirmed = sorted(Deposit(*row) for row in waiting)
@@ -119,12 +126,56 @@ class RegistryStore:
             query = query.where(table.c[name] == value)
         return [tuple(row)[1:] for row in (await connection.execute(query)).all()]
 
-    async def _load_blocks(self, connection: AsyncConnection, holdings: Holdings) -> None:
-        query = select(tables.block).where(tables.block.c.market == self._market)
-        result = await connection.stream(query)
-        async for rows in result.partitions(_ROWS_AT_ONCE):
-            for row in rows:
-                holdings.load_block(Block(*tuple(row)[1:]))
+    async def _load_places(
+        self, connection: AsyncConnection, holdings: Holdings, until: int
+    ) -> None:
+        of_market = {"market": self._market}
+        for *place, quantity, blocks in (await connection.execute(_BY_PLACE, of_market)).all():
+            holdings.places.leave(Place(*place), int(quantity), blocks, until)
+        for instrument, vintage, quantity in (await connection.execute(_ISSUED, of_market)).all():
+            holdings.load_issued(instrument, vintage, int(quantity))
+
+    async def read_blocks(
+        self, holdings: Holdings, wanted: Mapping[Place, int | None], before: RegistryPosition
+    ) -> None:
+        """Takes up the wanted tonnes of places, None = all, where they are not in memory yet.
+
+        Raises RegistryMovedError when the books are not at `before`, and RegistryBrokenError when
+        they have not what they had. O(blocks read), a search in an index for each place.
+        """
+        lacking = holdings.places.lacking
+        places = [place for place, tonnes in wanted.items() if lacking(place, tonnes)]
+        if not places:
+            return
+        async with self._database.reading() as connection:
+            table = tables.registry_position
+            position = select(table.c.settlement_number, table.c.number)
+            found = await connection.execute(position.where(table.c.market == self._market))
+            self._require_unmoved(tuple(found.one()), before)
+            for place in places:
+                most = REGISTRY_READ_BLOCKS if wanted[place] is not None else _ROWS_AT_ONCE
+                while (gap := lacking(place, wanted[place])) is not None:
+                    await self._read_gap(connection, holdings, gap, most)
+                    most = min(most * 2, _ROWS_AT_ONCE)
+
+    async def _read_gap(
+        self, connection: AsyncConnection, holdings: Holdings, gap: Gap, most: int
+    ) -> None:
+        place, (acquired, first), until = gap
+        values = {"market": self._market, "until": until, "acquired": acquired, "first": first}
+        values |= {name: int(number) for name, number in place._asdict().items()} | {"most": most}
+        rows = (await connection.execute(_NEXT_BLOCKS, values)).all()
+        try:
+            holdings.places.take_up(gap, [Block(*tuple(row)[1:]) for row in rows])
+        except ValueError as error:
+            raise RegistryBrokenError(f"market {self._market}: {error}") from error
+
+    def _require_unmoved(self, found: tuple[int, ...], before: RegistryPosition) -> None:
+        if found != before[1:3]:
+            raise RegistryMovedError(
+                f"market {self._market}: the registry's books are at settlement {found[0]}, not "
+                f"{before.settlement_number}"
+            )
 
     async def _load_figures(self, connection: AsyncConnection, holdings: Holdings) -> None:
         programmes = select(tables.programme.c.programme, tables.programme.c.next_serial).where(
@@ -287,11 +338,7 @@ class RegistryStore:
         """
         async with self._database.writing() as connection:
             found = await self._position(connection)
-            if found[1:3] != before[1:3]:
-                raise RegistryMovedError(
-                    f"market {self._market}: the registry's books are at settlement "
-                    f"{found.settlement_number}, not {before.settlement_number}"
-                )
+            self._require_unmoved(found[1:3], before)
             await self._write_blocks(connection, changes)
             await self._write_figures(connection, changes)
             await self._add(connection, tables.registry_outbox, outbox)
@@ -436,6 +483,21 @@ class RegistryStore:
             return [(row[0], row[1]) for row in (await connection.execute(query)).all()]
 
 
+_BY_PLACE = text(
+    "SELECT account, position, instrument_id, lender, SUM(last_serial - first_serial + 1), "
+    "COUNT(*) FROM block WHERE market = :market AND block.state = 1 "
+    "GROUP BY account, position, instrument_id, lender"
+)
+_ISSUED = text(
+    "SELECT instrument_id, vintage, SUM(last_serial - first_serial + 1) FROM block "
+    "WHERE market = :market GROUP BY instrument_id, vintage"
+)
+_NEXT_BLOCKS = text(
+    "SELECT * FROM block WHERE account = :account AND market = :market AND position = :position "
+    "AND instrument_id = :instrument_id AND lender = :lender AND block.state = 1 "
+    "AND (acquired, first_serial) > (:acquired, :first) AND acquired < :until "
+    "ORDER BY acquired, first_serial LIMIT :most"
+)
 _SURRENDERS_OPEN = (AllowanceState.ASKED, AllowanceState.BOOKED, AllowanceState.RELEASING)
 _REVERSALS_OPEN = (UndoState.ASKED, UndoState.UNDONE, UndoState.KEEPING)
 _same_block = tables.block.c.block_id == tables.block_history.c.block_id

@@ -21,7 +21,7 @@ from exchange.database import (
     upgrade,
 )
 from exchange.database import schema as tables
-from exchange.registry.blocks import Position
+from exchange.registry.blocks import Position, node_of
 from tests.fixtures_postgres import MakeBooks
 
 CATALOG = {
@@ -89,6 +89,14 @@ async def test_books_of_the_first_version_are_brought_up(
                     "VALUES (0, 5, 'CEA', 100, 199, 12, 2024, 201, 2, 1, 77)"
                 )
             )
+            for number, (first, last) in enumerate(RANGES):
+                await connection.execute(
+                    text(
+                        "INSERT INTO block_history VALUES (0, :number, 77, 9, 2, :number, 'CEA', "
+                        ":first, :last, 9, 1, 9, 1, 'TRADE', 7, 0, 0)"
+                    ),
+                    {"number": number, "first": first, "last": last},
+                )
             await connection.execute(
                 text("INSERT INTO obligation VALUES (0, 203, 'cn-national', 2024, 9000)")
             )
@@ -100,6 +108,8 @@ async def test_books_of_the_first_version_are_brought_up(
             (row,) = (await connection.execute(select(tables.block))).all()
             (year,) = (await connection.execute(select(tables.compliance_year))).all()
             (given,) = (await connection.execute(select(tables.surrender))).all()
+            nodes = (await connection.execute(select(tables.block_history.c.node))).scalars().all()
+        assert sorted(nodes) == sorted(node_of(*range_) for range_ in RANGES)
         assert tuple(row) == (0, 5, "CEA", 100, 199, 12, 2024, 201, 2, 1, 77, 0, 0, 0, 0)
         assert (year.account, year.scheme, year.year) == (203, "cn-national", 2024)
         assert (year.reported, year.verified, year.shortfall) == (9_000, 9_000, None)
@@ -107,6 +117,9 @@ async def test_books_of_the_first_version_are_brought_up(
         with pytest.raises(DBAPIError, match="append-only"):
             async with database.writing() as connection:
                 await connection.execute(text("UPDATE surrender SET is_late = 1"))
+        with pytest.raises(DBAPIError, match="append-only"):
+            async with database.writing() as connection:
+                await connection.execute(text("UPDATE block_history SET node = 1"))
         with pytest.raises(DBAPIError, match=OVERLAP):
             await add(database, tables.block, block_row(6, 199, 300))
         await add(database, tables.block, block_row(7, 200, 300))
@@ -147,6 +160,7 @@ def test_addresses(tmp_path: Path) -> None:
         open_database("sqlite")
 
 
+RANGES = ((1, 1), (1, 100), (100, 199), (7, 8), (129, 191), (96, 96), (2**62, 2**62))
 OVERLAP = r"block_no_overlap|block_programme_first_serial"
 
 

@@ -26,3 +26,13 @@ async def desk(market_log: Any, books: Database) -> AsyncIterator[Desk]:
     yield desk
     await check(desk)
     await desk.close()
+
+
+@pytest.fixture(autouse=True)
+def few_blocks_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No block stays in memory once it is written, and they are read one by one.
+
+    So whatever takes a block that nobody had read for it fails, in every test of this folder.
+    """
+    monkeypatch.setattr("exchange.registry.service.REGISTRY_BLOCKS_MAX", 0)
+    monkeypatch.setattr("exchange.registry.store.REGISTRY_READ_BLOCKS", 1)

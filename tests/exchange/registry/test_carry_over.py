@@ -75,7 +75,7 @@ def test_applied_for_and_carried_out_oldest_first() -> None:
         for symbol in ("CEA-2023", "CEA-2024", "CEA-2025")
     }
     assert held == {"CEA-2023": 0, "CEA-2024": 3_000, "CEA-2025": 12_000}
-    kinds = [(HistoryKind(row[3]).name, row[-4]) for row in desk.holdings.changes.history]
+    kinds = [(HistoryKind(row[3]).name, row[12]) for row in desk.holdings.changes.history]
     assert kinds.count(("CARRIED_OVER", "CARRY_OVER")) == 2
     assert kinds.count(("ISSUED", "CARRY_OVER")) == 2
     again = desk.refused(*args, "authority")

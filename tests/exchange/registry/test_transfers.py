@@ -285,7 +285,7 @@ def test_transfers_in_hundreds_keep_every_tonne() -> None:
     assert not books.holdings.standings.transfers
     assert not any("PENDING" in books.tonnes(account) for account in FIRMS)
     assert {"DONE", "CANCELLED", "LAPSED", "STOPPED", "InstructionRefused"} <= outcomes.keys()
-    blocks = [entry[2] for queue in books.holdings._queues.values() for entry in queue]
+    blocks = [block for place in books.holdings.totals for block in books.holdings.lying(place)]
     assert untiled(blocks, {"EUA": 30_000}) == []
     assert {t.state for t in books.holdings.changes.transfers.values()} == {
         TransferState.DONE, TransferState.CANCELLED, TransferState.LAPSED, TransferState.STOPPED
