@@ -83,7 +83,7 @@ async def test_no_issuance_is_there_twice(whole: House, tmp_path: Path) -> None:
             books.execute(
                 "INSERT INTO block_history SELECT market, 999, settlement_number, time_ns, kind, "
                 "999, programme, 500, 2000, from_account, from_position, to_account, to_position, "
-                "cause, 77, 0, 0 FROM block_history WHERE kind = 1"
+                "cause, 77, 0, 0, 1024 FROM block_history WHERE kind = 1"
             )
         (row,) = (await operator.duplicate_issuances()).duplicates
         assert (row.issuance.instruction_id, row.issuance.range.first) == (77, 500)

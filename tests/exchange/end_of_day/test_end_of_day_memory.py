@@ -59,7 +59,8 @@ async def fill(books: Database, count: int) -> None:
                         0,
                     )
                 )
-                moved_by = (SELLER, Position.TRADING, BUYER, Position.TRADING, "TRADE", event, 0, 0)
+                moved_by = (SELLER, Position.TRADING, BUYER, Position.TRADING, "TRADE", event, 0, 0,
+                            number + 1)  # fmt: skip
                 history.append((MARKET, number, 0, time, HistoryKind.MOVED, *serial, *moved_by))
             for target, rows in (
                 (tables.trade, trades),
