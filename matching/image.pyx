@@ -368,9 +368,9 @@ cdef object save_sessions(State* s):
 cdef object save_client_order_ids(State* s):
     cdef uint64_t count = labels_count(&s.labels), at
     rows = np.zeros(count, SECTIONS["client_order_ids"])
-    if count:
-        for at in range(count):
-            (<ClientOrderIdRow*>address(rows))[at] = s.labels.rows[at + 1].row
+    cdef ClientOrderIdRow* row = <ClientOrderIdRow*>address(rows)
+    for at in range(count):
+        row[at] = s.labels.rows[at + 1].row
     return rows[client_order_id_order(rows)]
 
 # -- loaded --------------------------------------------------------------------------------------
@@ -390,10 +390,10 @@ cdef int load(State* s, object snapshot) except -1:
     load_holdings(s, snapshot.holdings.tobytes())
     load_instruments(s, snapshot.instruments.tobytes())
     load_auctions(s, snapshot.auctions.tobytes())
-    load_orders(s, snapshot.orders.tobytes(), snapshot.order_terms.tobytes())
+    load_orders(s, snapshot.orders, snapshot.order_terms)
     count_positions(s)
     load_sessions(s, snapshot.sessions.tobytes())
-    load_client_order_ids(s, snapshot.client_order_ids.tobytes())
+    load_client_order_ids(s, snapshot.client_order_ids)
     return 0
 
 cdef int load_accounts(State* s, bytes rows) except -1:
@@ -485,16 +485,17 @@ cdef int load_auctions(State* s, bytes rows) except -1:
     return 0
 
 
-cdef int load_orders(State* s, bytes rows, bytes terms) except -1:
-    cdef const OrderRow* row = <const OrderRow*>PyBytes_AS_STRING(rows)
-    cdef const TermsRow* terms_row = <const TermsRow*>PyBytes_AS_STRING(terms)
-    cdef size_t terms_count = len(terms) // sizeof(TermsRow)
+cdef int load_orders(State* s, object rows, object terms) except -1:
+    # Of arrays as they were decoded, which are too large to be copied.
+    cdef const OrderRow* row = <const OrderRow*>address(rows)
+    cdef const TermsRow* terms_row = <const TermsRow*>address(terms)
+    cdef size_t terms_count = len(terms)
     cdef size_t at
     cdef Instrument* i
     cdef uint32_t place
     cdef Order* o
-    index_empty(&s.order_places, len(rows) // sizeof(OrderRow))
-    for at in range(len(rows) // sizeof(OrderRow)):
+    index_empty(&s.order_places, len(rows))
+    for at in range(len(rows)):
         place = order_new(s)
         o = &s.orders[place]
         o.order_id = row[at].order_id
@@ -552,11 +553,12 @@ cdef int load_sessions(State* s, bytes rows) except -1:
         session_add(s, row[at].session_id, row[at].ref)
     return 0
 
-cdef int load_client_order_ids(State* s, bytes rows) except -1:
-    cdef uint64_t count = len(rows) // sizeof(ClientOrderIdRow), at
+cdef int load_client_order_ids(State* s, object rows) except -1:
+    cdef uint64_t count = len(rows), at
+    cdef const ClientOrderIdRow* row = <const ClientOrderIdRow*>address(rows)
     pool_grow(&s.labels.pool, count + 1)
     for at in range(count):
-        s.labels.rows[at + 1].row = (<const ClientOrderIdRow*>PyBytes_AS_STRING(rows))[at]
+        s.labels.rows[at + 1].row = row[at]
     s.labels.pool.end = <uint32_t>count + 1
     return labels_reindex(&s.labels)
 

@@ -63,6 +63,7 @@ cdef enum:
     FILLED = 4  # of them on average, before an index grows
     NOBODY = 1 << PLACES_OF_BUCKET  # the bit of the place that is none
     ROOM_AT_FIRST = 256
+    ROWS_AT_ONCE = 32
 
 # -- places by key -------------------------------------------------------------------------------
 
@@ -236,14 +237,20 @@ cdef inline void labels_close(Labels* t) noexcept nogil:
     index_close(&t.places)
 
 cdef inline int labels_reindex(Labels* t) except -1 nogil:
-    cdef uint32_t row
+    # Some rows at a time, so that one need not wait for the bucket of the one before.
+    cdef uint32_t tags[ROWS_AT_ONCE]
+    cdef uint32_t row, first = 1, end
     index_empty(&t.places, max(labels_count(t), t.reserved))
-    for row in range(1, t.pool.end):
-        index_add(
-            &t.places,
-            label_tag(t, t.rows[row].row.account_id, &t.rows[row].row.client_order_id),
-            row,
-        )
+    while first < t.pool.end:
+        end = min(first + ROWS_AT_ONCE, t.pool.end)
+        for row in range(first, end):
+            tags[row - first] = label_tag(
+                t, t.rows[row].row.account_id, &t.rows[row].row.client_order_id
+            )
+            index_await(&t.places, tags[row - first])
+        for row in range(first, end):
+            index_add(&t.places, tags[row - first], row)
+        first = end
     return 0
 
 cdef inline int labels_reserve(Labels* t, uint64_t count) except -1 nogil:
