@@ -108,6 +108,7 @@ class RegistryReason(IntEnum):
     TOO_MANY_PROJECTS = 671
     TRANSFER_TO_ITSELF = 672
     UNKNOWN_SECTOR = 673
+    YEAR_WAITS = 674
 
 
 class DayReason(IntEnum):

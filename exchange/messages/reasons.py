@@ -486,6 +486,8 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
      "A transfer is to another account. Name the receiver's."),
     (RegistryReason.UNKNOWN_SECTOR, 422, False,
      "The rules of the year know no such sector. Use one of those that the text names, or none."),
+    (RegistryReason.YEAR_WAITS, 409, True,
+     "The year is over and waits for another registry; ask again once that has answered."),
     (SettlementReason.UNKNOWN_TRADE, 404, False,
      "The books have no trade of that id with this account, instrument and quantity."),
     (SettlementReason.TRADE_NOT_DUE, 409, False,

@@ -242,6 +242,17 @@ class ComplianceYears:
             return []
         return self.come_due(account, cause)
 
+    def require_no_wait(self, account: Account, cause: Cause) -> None:
+        """RefusalError while a year that is over waits for another registry. O(1)."""
+        end_ns = self._end_ns(account)
+        is_over = end_ns is not None and cause.time_ns >= end_ns
+        if is_over and self._holdings.standings.waits_for_other(account):
+            raise RefusalError(
+                RegistryReason.YEAR_WAITS,
+                f"{account[1]} {account[2]} of account {account[0]} is assessed when another "
+                "registry has answered",
+            )
+
     def _watch(self, account: Account, time_ns: int) -> None:
         """Puts the end of a year, if it is to come, on the agenda. O(log n)."""
         end_ns, allowance = self._end_ns(account), self._allowances.get(account[1])

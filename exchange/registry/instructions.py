@@ -53,7 +53,7 @@ from exchange.registry.refusals import (
 )
 from exchange.registry.registry_post import Post
 from exchange.registry.reversals import Reversals
-from exchange.registry.rows import Cause, Place, Project, Surrender
+from exchange.registry.rows import Cause, Place, Project, Proposal, Surrender
 from exchange.registry.saga_texts import flags_named
 from exchange.registry.standings import OffsetReversal, OffsetSurrender
 from exchange.registry.surrenders import SurrenderChecks
@@ -103,7 +103,7 @@ class Registrar:
             holdings, instruments, market, post, check_fit, self._saga_ended
         )
         encumbrances = Encumbrances(holdings)
-        self.reversals = Reversals(holdings, instruments, check_fit, self._two_reversals.ask)
+        self.reversals = Reversals(holdings, instruments, check_fit, self._undo_elsewhere)
         exchanges = Exchanges(holdings, instruments, rulebook, check_fit)
         self._years = years = ComplianceYears(
             holdings, instruments, rulebook, exchanges.check_verified
@@ -405,6 +405,14 @@ class Registrar:
         saga = self._two_reversals if is_known else self._two_registries
         return saga.answer(item, instrument, cause)
 
+    def _undo_elsewhere(
+        self, item: InstructionPassed, surrender: OffsetSurrender, proposal: Proposal, by: str,
+        cause: Cause,
+    ) -> list[RegistryItem]:  # fmt: skip
+        account = (surrender.account, surrender.scheme, surrender.year)
+        self._years.require_no_wait(account, cause)
+        return self._two_reversals.ask(item, surrender, proposal, by, cause)
+
     def _saga_ended(
         self, row: OffsetSurrender | OffsetReversal, cause: Cause
     ) -> list[RegistryItem]:
@@ -417,6 +425,7 @@ class Registrar:
         account, figures = self._owing(item, instrument)
         rule, chosen, vintages = "", None, None
         if instrument.kind == "offset" and self._is_of_two(item.account_id, instrument):
+            self._years.require_no_wait(account, cause)
             rule = self._checks.admit_offset(item, instrument, cause, figures)
             return self._two_registries.ask(item, instrument, rule, cause)
         if instrument.kind == "offset":

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from exchange.messages.frames import Event, EventRow
 
+_STORED = 2**63 - 1  # ids given by others are 64 bits on the log and 63 in the books
+
 
 class Member(NamedTuple):
     """A row of `settlement_account`."""
@@ -38,10 +40,11 @@ class Suspensions(NamedTuple):
     def hear(self, row: EventRow, changes: Suspensions) -> bool:
         """Takes up an event, here and among the changes; whether it suspends somebody. O(1)."""
         if row.kind == Event.PARTICIPANT_CHANGED:
-            self.participants[row.order_id] = changes.participants[row.order_id] = row.quantity
+            number = row.order_id & _STORED
+            self.participants[number] = changes.participants[number] = row.quantity
             return bool(row.quantity)
         if row.kind == Event.ACCOUNT_OPENED:
-            member = Member(row.order_id)
+            member = Member(row.order_id & _STORED)
         else:
             known = self.accounts.get(row.account_id, Member(0))
             member = known._replace(is_suspended=row.quantity)

@@ -412,3 +412,19 @@ async def test_sqlite_settings(tmp_path: Path) -> None:
     await database.close()
     assert modes == ["wal", 1, 1, 30_000]
     assert sqlite3.sqlite_version_info >= (3, 35)
+
+
+async def test_settlement_knows_whose_the_accounts_are_that_were_opened_before(
+    tmp_path: Path,
+) -> None:
+    """Those of books from before it kept them, so that a participant's suspension finds all."""
+    database = open_database(tmp_path / "books")
+    await upgrade(database, "0012")
+    row = {"market": 0, "account": 101, "participant": 7, "settlement_number": 3}
+    async with database.writing() as connection:
+        await connection.execute(insert(tables.registry_account), row)
+    await upgrade(database)
+    async with database.reading() as connection:
+        found = (await connection.execute(select(tables.settlement_account))).all()
+    assert [tuple(one) for one in found] == [(0, 101, 7, 0)]
+    await database.close()

@@ -232,3 +232,19 @@ async def test_the_agenda_outlives_a_process(
     assert third.registry.holdings.assessed_by_time == -1
     rebuilt = await rebuild(market_log, MARKET, VENUE, await make_books())
     assert rebuilt == await table_hash(books, CN)
+
+
+def test_while_a_year_waits_nothing_more_is_asked_of_another_registry() -> None:
+    """What is asked after the last day does not get in the way of what was asked in time."""
+    china = China()
+    china.give(950)
+    first = china.ask(50)
+    china.asking.pass_time(CN_END)
+    late = (Instruction.SURRENDER, YANGTZE, 1, YEAR)
+    (told,) = china.asking.tell(*late, instrument=CCER)
+    china.deliver_all()
+    assert isinstance(told, InstructionRefused)
+    assert told.reason == RegistryReason.YEAR_WAITS
+    assert china.asking.holdings.changes.offsets[first].state == AllowanceState.DONE
+    (row,) = china.asking.holdings.changes.assessments
+    assert (row.surrendered, row.shortfall) == (1_000, 0)

@@ -135,3 +135,14 @@ def test_who_starts_anew_knows_who_is_suspended(desk: Desk) -> None:
     desk.act(RETRY, trade)
     assert desk.state(trade) == TradeState.DUE
     assert known.participants == {ANN: 1}  # what was given is not changed
+
+
+def test_a_participant_of_64_bits_fits_the_books(desk: Desk) -> None:
+    """Ids given by others are 64 bits on the log and 63 in the books."""
+    highest = 2**64 - 1
+    desk.send(command(Command.ACCOUNT_OPEN, account_id=901, order_id=highest))
+    desk.send(suspend(highest, is_participant=True))
+    accounts, participants = desk.open._suspensions
+    assert desk.open._suspensions.of(901)
+    assert max(member.participant for member in accounts.values()) < 2**63
+    assert max(participants) < 2**63

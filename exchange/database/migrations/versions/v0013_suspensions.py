@@ -38,3 +38,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("market", "participant", name=op.f("settlement_participant_key")),
         sqlite_with_rowid=False,
     )
+    op.execute(  # who was suspended before is not in the books: an operator says it again
+        "INSERT INTO settlement_account (market, account, participant, is_suspended) "
+        "SELECT market, account, participant, 0 FROM registry_account"
+    )
