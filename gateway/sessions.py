@@ -1,10 +1,14 @@
 """Order entry over WebSocket: ws://HOST:PORT/orders.
 
-The first message is a signed `Logon`; then requests, one or an array of up to SESSION_BATCH_MAX,
+The first message is a signed `Logon`, as JSON in a text frame or as MessagePack in a binary one,
+which both sides speak from then on; then requests, one or an array of up to SESSION_BATCH_MAX,
 each named by `type` (the structs of `exchange.messages.orders.OrderRequest`). Every message
 of the venue is an array: PENDING as soon as the log has a request, `Reject` for what never got
 there, and every execution report of the participant's accounts, whoever caused it. Reports carry
-`sequence`; `resume_from` in the logon asks for those missed.
+`sequence`; `resume_from` in the logon asks for those missed, `restate` for all open orders as they
+stand. `cancel_on_disconnect` says whose orders end when the connection is lost and nobody logs on
+again within DISCONNECT_GRACE_S. ws://HOST:PORT/drop-copy is the same without requests: every report
+of the participant's accounts, for a risk desk.
 """
 
 from __future__ import annotations
@@ -17,10 +21,12 @@ import msgspec
 
 from exchange import metrics
 from exchange.messages.executions import (
+    DisconnectScope,
     ExecutionReport,
     Gap,
     LoggedOn,
     Logon,
+    Restatement,
     SessionMessage,
 )
 from exchange.messages.orders import OrderRequest
@@ -28,13 +34,14 @@ from exchange.messages.reasons import EdgeReason
 from exchange.reference.venue import Key, Venue
 from exchange.settings import PAGE_MAX, SESSION_BATCH_MAX, SESSION_QUEUE_BYTES_MAX
 from gateway.context import Context
-from gateway.fields import decode
+from gateway.disconnects import Disconnects
+from gateway.fields import decode, unpack
 from gateway.identity import Signed
 from gateway.order_entry import CANCELS, Prepared
 from gateway.refusal import Refused
 from gateway.reports import Reported
 from gateway.roles import allow
-from gateway.sockets import Connection, Connections, encode
+from gateway.sockets import Connection, Connections
 from gateway.submitter import Ticket
 from gateway.venue_view import MarketView
 
@@ -42,6 +49,8 @@ RESUME_MAX = 4 * PAGE_MAX  # reports sent again at a logon; more = Gap, then GET
 
 _logon = msgspec.json.Decoder(Logon)
 _requests = msgspec.json.Decoder(OrderRequest | list[OrderRequest])
+_packed_logon = msgspec.msgpack.Decoder(Logon)
+_packed_requests = msgspec.msgpack.Decoder(OrderRequest | list[OrderRequest])
 
 Receiver = Callable[[str, list[ExecutionReport]], None]
 
@@ -81,27 +90,32 @@ class OrderSession(Connection):
 
     interface = "websocket"
     queue_bytes_max = SESSION_QUEUE_BYTES_MAX
+    takes_binary = True
 
-    def __init__(self, connections: Connections, context: Context, hub: ReportHub) -> None:
+    def __init__(
+        self, connections: Connections, context: Context, hub: ReportHub, disconnects: Disconnects
+    ) -> None:
         super().__init__(connections)
         self._context = context
         self._hub = hub
+        self._disconnects = disconnects
         self._key: Key | None = None
+        self._scope: DisconnectScope = "NONE"
         self._out: list[SessionMessage] = []  # flushed once a turn of the loop
 
     def received(self, data: bytes) -> None:
         """The logon, or requests."""
         if self._key is None:
-            self._log_on(decode(data, _logon))
+            logon = unpack(data, _packed_logon) if self.is_binary else decode(data, _logon)
+            self._log_on(logon)
             return
-        requests = decode(data, _requests)
+        requests = unpack(data, _packed_requests) if self.is_binary else decode(data, _requests)
         batch = requests if isinstance(requests, list) else [requests]
         if len(batch) > SESSION_BATCH_MAX:
             raise Refused(
                 EdgeReason.INVALID_FIELD, f"{len(batch)} requests, at most {SESSION_BATCH_MAX}"
             )
-        for request in batch:
-            self._enter(self._key, request)
+        self._take(self._key, batch)
 
     def refuse(self, refused: Refused) -> None:
         """Before the logon a refusal ends the connection; after it the message alone."""
@@ -111,14 +125,17 @@ class OrderSession(Connection):
             self._say(refused.reject())
 
     def closed(self) -> None:
-        """Stops the stream of reports."""
+        """Stops the stream of reports; the key's orders may have to follow."""
         if self._key is not None:
             self._hub.leave(self._key.participant, self._receive)
+            self._disconnects.lost(self, self._key, self._scope)
 
     def cut(self, refused: Refused) -> None:
         """Stops the stream before the last word."""
         self.closed()
         super().cut(refused)
+
+    # -- logon ----------------------------------------------------------------------------------
 
     def _log_on(self, logon: Logon) -> None:
         signed = Signed(logon.key, logon.timestamp_ns, logon.window_ms, logon.signature)
@@ -129,8 +146,9 @@ class OrderSession(Connection):
             self._context.entry.desk(code)
             if sequence < 0:
                 raise Refused(EdgeReason.INVALID_FIELD, f"resume_from: {sequence} is no sequence")
-        self._key = key
+        self._key, self._scope = key, logon.cancel_on_disconnect
         self.introduced()
+        self._disconnects.logged_on(self, key)
         self._say(
             LoggedOn(
                 key.participant,
@@ -141,6 +159,9 @@ class OrderSession(Connection):
         )
         for code, sequence in logon.resume_from.items():
             self._resume(key, views[code], sequence)
+        if logon.restate:
+            for view in views.values():
+                self._restate(key, view)
         if self.is_open:  # a slow reader may have been cut while it resumed
             self._hub.join(key.participant, self._receive)
 
@@ -157,6 +178,25 @@ class OrderSession(Connection):
             for report in missed[start : start + PAGE_MAX]:
                 self._say(report)
             self._flush()
+
+    def _restate(self, key: Key, view: MarketView) -> None:
+        """Every open order of the participant as it stands; what comes after changes these."""
+        accounts = self._context.entry.accounts_of(key, view.market)
+        count = 0
+        for order in view.reports.open_orders(accounts):
+            self._say(view.reports.status(order, "RESTATED"))
+            count += 1
+            if count % PAGE_MAX == 0:
+                self._flush()
+                if not self.is_open:
+                    return
+        self._say(Restatement(view.market.code, count, view.follower.next_event))
+
+    # -- requests -------------------------------------------------------------------------------
+
+    def _take(self, key: Key, batch: list[OrderRequest]) -> None:
+        for request in batch:
+            self._enter(key, request)
 
     def _enter(self, key: Key, request: OrderRequest) -> None:
         is_cancel = isinstance(request, CANCELS)
@@ -190,5 +230,14 @@ class OrderSession(Connection):
 
     def _flush(self) -> None:
         out, self._out = self._out, []
-        if out and self.send(encode(out)):
+        if out and self.send(self.encoded(out)):
             metrics.GATEWAY_MESSAGES.labels("websocket", "out", "reports").inc(len(out))
+
+
+class DropCopy(OrderSession):
+    """Every report of a participant, and nothing else: for its risk desk."""
+
+    interface = "drop_copy"
+
+    def _take(self, key: Key, batch: list[OrderRequest]) -> None:
+        raise Refused(EdgeReason.ROLE_NOT_ALLOWED, "a drop copy takes no requests: use /orders")
