@@ -406,7 +406,7 @@ class OrderEntry:
         """
         is_new = isinstance(request, ORDER_MAKERS)
         order_id = 0 if is_new else getattr(request, "order_id", 0)
-        if is_new and (desk.market.code, request.account, request.ref) not in self._repeated:
+        if is_new and not self._is_repeated(request, desk):
             order_id = position
         return ExecutionReport(
             desk.market.code,
@@ -419,6 +419,11 @@ class OrderEntry:
             ref=request.ref,
             symbol=request.symbol,
         )
+
+    def _is_repeated(self, request: body.OrderRequest | body.AuctionBid, desk: Desk) -> bool:
+        if not self._repeated or isinstance(request, body.OrderMassCancelRequest):
+            return False
+        return (desk.market.code, request.account, request.ref) in self._repeated
 
     # -- names ----------------------------------------------------------------------------------
 

@@ -14,8 +14,9 @@ of the participant's accounts, for a risk desk.
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
+from typing import get_args
 
 import msgspec
 
@@ -37,7 +38,7 @@ from gateway.context import Context
 from gateway.disconnects import Disconnects
 from gateway.fields import decode, unpack
 from gateway.identity import Signed
-from gateway.order_entry import CANCELS, Prepared
+from gateway.order_entry import CANCELS, Desk, Prepared
 from gateway.refusal import Refused
 from gateway.reports import Reported
 from gateway.roles import allow
@@ -51,6 +52,12 @@ _logon = msgspec.json.Decoder(Logon)
 _requests = msgspec.json.Decoder(OrderRequest | list[OrderRequest])
 _packed_logon = msgspec.msgpack.Decoder(Logon)
 _packed_requests = msgspec.msgpack.Decoder(OrderRequest | list[OrderRequest])
+
+_MESSAGES_IN = {
+    kind: metrics.GATEWAY_MESSAGES.labels("websocket", "in", kind.__name__)
+    for kind in get_args(OrderRequest)
+}
+_REPORTS_OUT = metrics.GATEWAY_MESSAGES.labels("websocket", "out", "reports")
 
 Receiver = Callable[[str, list[ExecutionReport]], None]
 
@@ -83,6 +90,45 @@ class ReportHub:
         for participant, reports in grouped.items():
             for receiver in list(self._receivers[participant]):
                 receiver(code, reports)
+
+
+class _Run:
+    """Requests of one message that stand together in a frame: one market, one receive window."""
+
+    __slots__ = ("_commands", "_first", "_ref", "places", "requests")
+
+    def __init__(self, first: Prepared) -> None:
+        self.requests: list[OrderRequest] = []
+        self.places: list[int] = []  # of each request's first command
+        self._first = first
+        self._commands: list[bytes] = []
+        self._ref = 0
+
+    @property
+    def desk(self) -> Desk:
+        """Where they go."""
+        return self._first.desk
+
+    @property
+    def prepared(self) -> Prepared:
+        """All of them as one. O(1)."""
+        return self._first._replace(ref=self._ref, commands=self._commands)
+
+    def takes(self, other: Prepared) -> bool:
+        """Whether a request may join. O(1)."""
+        first = self._first
+        return (
+            other.desk is first.desk
+            and other.valid_ms == first.valid_ms
+            and other.is_cancel == first.is_cancel
+        )
+
+    def add(self, request: OrderRequest, prepared: Prepared) -> None:
+        """Puts a request behind the others. O(commands)."""
+        self.requests.append(request)
+        self.places.append(len(self._commands))
+        self._commands += prepared.commands
+        self._ref = max(self._ref, prepared.ref)
 
 
 class OrderSession(Connection):
@@ -195,29 +241,65 @@ class OrderSession(Connection):
     # -- requests -------------------------------------------------------------------------------
 
     def _take(self, key: Key, batch: list[OrderRequest]) -> None:
+        """Enters a message's requests; neighbours that go the same way share a place in a frame."""
+        entry = self._context.entry
+        batch = self._within_budget(key, batch)
+        run: _Run | None = None
         for request in batch:
-            self._enter(key, request)
+            try:
+                prepared = entry.prepare(key, request)
+            except Refused as refused:
+                self._reject(refused.about(request))
+                continue
+            if run is None or not run.takes(prepared):
+                self._submit(run)
+                run = _Run(prepared)
+            run.add(request, prepared)
+        self._submit(run)
 
-    def _enter(self, key: Key, request: OrderRequest) -> None:
-        is_cancel = isinstance(request, CANCELS)
-        metrics.GATEWAY_MESSAGES.labels("websocket", "in", type(request).__name__).inc()
-        try:
-            self._context.throttle.take(key.participant, "cancels" if is_cancel else "orders")
-            prepared = self._context.entry.prepare(key, request)
-            self._context.entry.submit(
-                prepared, lambda ticket: self._taken(ticket, prepared, request)
-            )
-        except Refused as refused:
-            metrics.GATEWAY_REJECTIONS.labels("websocket", refused.row.name).inc()
-            self._say(refused.about(request).reject())
+    def _within_budget(self, key: Key, batch: list[OrderRequest]) -> list[OrderRequest]:
+        """The requests that the throttle lets through: all of a kind or none."""
+        kinds = Counter(map(type, batch))
+        for kind, count in kinds.items():
+            _MESSAGES_IN[kind].inc(count)
+        cancels = sum(kinds[kind] for kind in CANCELS)
+        for budget, count in (("cancels", cancels), ("orders", len(batch) - cancels)):
+            if not count:
+                continue
+            try:
+                self._context.throttle.take(key.participant, budget, count)
+            except Refused as refused:
+                is_cancel = budget == "cancels"
+                for request in batch:
+                    if isinstance(request, CANCELS) == is_cancel:
+                        self._reject(refused.about(request))
+                batch = [item for item in batch if isinstance(item, CANCELS) != is_cancel]
+        return batch
 
-    def _taken(self, ticket: Ticket, prepared: Prepared, request: OrderRequest) -> None:
-        if ticket.refused is not None:
-            metrics.GATEWAY_REJECTIONS.labels("websocket", ticket.refused.row.name).inc()
-            self._say(ticket.refused.about(request).reject())
+    def _submit(self, run: _Run | None) -> None:
+        if run is None:
             return
-        prepared.desk.view.arrived(ticket.position, ticket.arrived_ns, "websocket")
-        self._say(self._context.entry.pending(request, prepared.desk, ticket.position))
+        try:
+            self._context.entry.submit(run.prepared, lambda ticket: self._taken(ticket, run))
+        except Refused as refused:
+            for request in run.requests:
+                self._reject(refused.about(request))
+
+    def _taken(self, ticket: Ticket, run: _Run) -> None:
+        """The log has the requests of a run, or refused them."""
+        if ticket.refused is not None:
+            for request in run.requests:
+                self._reject(ticket.refused.about(request))
+            return
+        desk = run.desk
+        desk.view.arrived(ticket.position, ticket.arrived_ns, "websocket")
+        pending = self._context.entry.pending
+        for request, place in zip(run.requests, run.places, strict=True):
+            self._say(pending(request, desk, ticket.position + place))
+
+    def _reject(self, refused: Refused) -> None:
+        metrics.GATEWAY_REJECTIONS.labels("websocket", refused.row.name).inc()
+        self._say(refused.reject())
 
     def _receive(self, market: str, reports: list[ExecutionReport]) -> None:
         for report in reports:
@@ -231,7 +313,7 @@ class OrderSession(Connection):
     def _flush(self) -> None:
         out, self._out = self._out, []
         if out and self.send(self.encoded(out)):
-            metrics.GATEWAY_MESSAGES.labels("websocket", "out", "reports").inc(len(out))
+            _REPORTS_OUT.inc(len(out))
 
 
 class DropCopy(OrderSession):
