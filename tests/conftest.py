@@ -8,8 +8,15 @@ from pathlib import Path
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 
 from matching import COMPILED, Engine
+
+# How long an example takes says how busy the machine is, no more.
+settings.register_profile(
+    "busy", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("busy")
 
 LONGEST = (
     "instrumented/test_instrumented.py",
