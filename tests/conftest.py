@@ -24,12 +24,17 @@ LONGEST = (
     "exchange/registry/test_two_registries.py",
     "exchange/registry/test_registry_crashes.py",
     "exchange/registry/test_registry_service.py",
+    "matching/test_bad_input.py",
     "matching/test_equivalence.py",
+    "exchange/settlement/test_settlement_service.py",
+    "exchange/log/test_log_kafka.py",
     "faults/test_kill_each.py",
     "faults/test_venue_command.py",
     "deploy/test_dashboard.py",
 )
-"""Begun first and in this order, so that at the end no worker waits for another's long file."""
+"""Begun first and in this order, so that at the end no worker waits for another's long file.
+
+The killed processes come when the builds under watch, which take a core of their own, are done."""
 
 
 def pytest_report_header(config: pytest.Config) -> str:
