@@ -68,10 +68,12 @@ COUNTED = Kind(
 
 
 def modules() -> list[Module]:
-    """The extension modules of pyproject.toml, without their level of optimisation."""
+    """The engine's extension modules in pyproject.toml, without their level of optimisation."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     found = []
     for module in project["tool"]["setuptools"]["ext-modules"]:
+        if not module["name"].startswith("matching."):
+            continue
         flags = [word for word in module["extra-compile-args"] if not word.startswith("-O")]
         flags += [f"-I{folder}" for folder in module.get("include-dirs", [])]
         libraries = [f"-l{library}" for library in module.get("libraries", [])]
