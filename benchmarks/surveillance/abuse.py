@@ -133,7 +133,7 @@ def momentum_ignition(stage: Stage, day: Ordinary, strength: int) -> None:
     for _ in range(4):
         stage.take(ONE, Side.BUY, (40, 300, 600)[strength], before + 240)
         stage.wait(5)
-    day.mid = before + (0, 73, 153)[strength]
+    day.mid = stage.last_price - 7
     for _ in range(8):
         for maker in (1, 2):
             day.requote(maker, 120)

@@ -51,6 +51,7 @@ class Stage:
         self.alerts: list[Alert] = []
         self.now_ns = 1_772_000_000 * SECOND
         self.events = 0
+        self.last_price = REFERENCE
         self.parts: list[bytes] = []  # of `events`, as the log would have them
         self.frames: list[bytes] = []  # of `orders`
         self._date = date
@@ -94,10 +95,20 @@ class Stage:
     def send(self, *commands: bytes) -> list[EventRow]:
         """One frame of commands; what the engine says of it."""
         self.now_ns += 1_000_000
-        offset, first = self.engine.next_offset, self.engine.next_event
+        offset = self.engine.next_offset
         frame = build_commands(commands, writer=1, batch=offset, time_ns=self.now_ns)
+        rows = list(event_rows(self.take_frame(offset, self.now_ns, frame)))
+        self.events += len(rows)
+        for row in rows:
+            if row.kind == Event.FILL:
+                self.last_price = row.price
+        return rows
+
+    def take_frame(self, offset: int, append_ns: int, frame: bytes) -> bytes:
+        """One record of `orders`; the engine's output, which the monitor has seen."""
+        first = self.engine.next_event
         self.frames.append(frame)
-        output = self.engine.apply(offset, self.now_ns, frame)
+        output = self.engine.apply(offset, append_ns, frame)
         parts, self._chain = seal_events(
             output,
             input_offset=offset,
@@ -111,9 +122,7 @@ class Stage:
             self.parts.append(value)
             if part is not None:
                 self.alerts += self.monitor.apply(part)
-        rows = list(event_rows(output))
-        self.events += len(rows)
-        return rows
+        return output
 
     def order(self, who: int, side: int, tonnes: int, price: int, instructions: int = 0) -> int:
         """A limit order that may rest; its id."""
