@@ -22,6 +22,7 @@ class CircularTrading(Detector):
         super().__init__(limits, tell)
         ns = limits[KIND].ns("window_s")
         self._pairs: Table[tuple[int, int, int], Window] = Table(lambda: Window(ns))
+        self._markets: Table[int, Window] = Table(lambda: Window(ns))
         self._owners: Table[tuple[int, int], Window] = Table(lambda: Window(ns))
 
     def traded(self, trade: Trade) -> None:
@@ -31,9 +32,9 @@ class CircularTrading(Detector):
             return
         instrument, value = trade.instrument.instrument_id, trade.price * trade.quantity
         for owner in (buyer.owner, seller.owner):
-            self._owners[instrument, owner].add(
-                Entry(trade.time_ns, trade.event, owner, trade.quantity, value)
-            )
+            entry = Entry(trade.time_ns, trade.event, owner, trade.quantity, value)
+            self._owners[instrument, owner].add(entry)
+            self._markets[instrument].add(entry)
         low, high = sorted((buyer.owner, seller.owner))
         pair = self._pairs[instrument, low, high]
         pair.add(Entry(trade.time_ns, trade.event, buyer.owner, trade.quantity, value))
@@ -44,6 +45,8 @@ class CircularTrading(Detector):
         forth, back = pair.sum(low), pair.sum(high)
         ways, gross = min(forth.count, back.count), pair.all.quantity
         if ways < limit["trades_min"] or gross < limit["quantity_min_t"]:
+            return
+        if len(self._markets[trade.instrument.instrument_id].sums) < limit["owners_min"]:
             return
         net, gap = abs(forth.quantity - back.quantity), _gap_bp(forth, back)
         instrument = trade.instrument.instrument_id

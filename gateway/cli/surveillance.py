@@ -19,12 +19,13 @@ from exchange.settings import PAGE_MAX
 from exchange.simulation.report import print_checks
 from exchange.surveillance import Monitor, limits_file, load_limits
 from exchange.surveillance.records import AlertsBrokenError, made_anew
-from gateway.cli.options import KeyFile, make_table, utc, with_client
+from gateway.cli.options import KeyFile, utc, with_client
 from gateway.cli.proofs import Opened, alerts_made_anew, open_venue
 from gateway.client import Client
+from gateway.routes.alerts import AlertRow
 
 USAGE_ERROR = 2
-Format = Literal["table", "jsonl"]
+Format = Literal["text", "jsonl"]
 
 _Markets = Annotated[
     list[str] | None, typer.Option("--market", help="Market code; again for more; none: all.")
@@ -49,17 +50,10 @@ def alerts(
 
     async def work(client: Client) -> None:
         found = await client.alerts(market, after=after, kind=kind, limit=limit)
-        table = make_table(
-            "Alerts", "id", "kind", "symbol", "accounts", "until, UTC", ">score", "what", "events"
-        )
+        out = Console(highlight=False, soft_wrap=True)
         for row in found.alerts:
-            accounts = ", ".join(map(str, row.accounts))
-            events = "-".join(map(str, row.events))
-            table.add_row(
-                row.id, row.kind, row.symbol, accounts, utc(row.to_ns), f"{row.score:,}", row.text,
-                events,
-            )  # fmt: skip
-        Console(highlight=False).print(table)
+            _line(out, row.id, row, (row.events[0], row.events[-1]))
+        out.print(f"{len(found.alerts)} alerts")
 
     with_client(key_file, work)
 
@@ -74,7 +68,7 @@ def surveil(
     limits: Annotated[
         Path | None, typer.Option(help="A file that changes figures of the shipped limits.")
     ] = None,
-    format_: Annotated[Format, typer.Option("--format", help="table, or JSON Lines.")] = "table",
+    format_: Annotated[Format, typer.Option("--format", help="text, or JSON Lines.")] = "text",
     check: Annotated[
         bool, typer.Option(help="Compare with the alerts that the venue told instead.")
     ] = False,
@@ -123,16 +117,18 @@ def _print(opened: Opened, found: list[Alert], format_: Format) -> None:
         for alert in found:
             typer.echo(msgspec.json.encode(msgspec.structs.asdict(alert)).decode())
         return
-    table = make_table(
-        "Alerts", "id", "kind", "symbol", "accounts", "until, UTC", ">score", "what", "events"
-    )
+    out = Console(highlight=False, soft_wrap=True)
     for alert in found:
-        table.add_row(
-            f"{alert.market}-{alert.number}", alert.kind, alert.symbol,
-            ", ".join(map(str, alert.accounts)), utc(alert.to_ns), f"{alert.score:,}", alert.text,
-            f"{alert.first_event}-{alert.last_event}",
-        )  # fmt: skip
-    out = Console(highlight=False)
-    out.print(table)
+        number = f"{alert.market}-{alert.number}"
+        _line(out, number, alert, (alert.first_event, alert.last_event))
     markets = ", ".join(item.code for item in opened.markets)
     out.print(f"{len(found)} alerts in {markets}")
+
+
+def _line(out: Console, number: str, alert: Alert | AlertRow, events: tuple[int, int]) -> None:
+    accounts = ", ".join(map(str, alert.accounts))
+    out.print(
+        f"[bold]{number}  {alert.kind}[/bold]  {alert.symbol}  accounts {accounts}  "
+        f"{utc(alert.to_ns)} UTC  score {alert.score:,}  events {events[0]} to {events[1]}\n"
+        f"  {alert.text}"
+    )
