@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.surveillance.abuse import STRENGTHS
+from benchmarks.surveillance.abuse import SLOW, SLOW_PACE, STRENGTHS
 from benchmarks.surveillance.measure import Result, measure
 from exchange.surveillance import load_limits
 
@@ -42,14 +42,15 @@ def main(argv: list[str] | None = None) -> int:
 def show(result: Result, seconds: float) -> None:
     """The table of kinds, then what honest trading led to."""
     out = Console(highlight=False, width=110)
-    table = Table(title="Alerts on flows whose abuse is known", title_justify="left")
+    table = Table(
+        title="Days of abuse that were found, by form, and the alerts of all days",
+        title_justify="left",
+    )
     table.add_column("kind")
-    for strength in STRENGTHS:
-        table.add_column(f"{strength}: found of days", justify="right")
-    for name in ("alerts right", "wrong", "precision", "recall"):
+    for name in (*STRENGTHS, SLOW, "alerts right", "wrong", "precision", "recall"):
         table.add_column(name, justify="right")
     for row in result.rows:
-        found = (f"{row.days[strength][0]} of {row.days[strength][1]}" for strength in STRENGTHS)
+        found = (f"{f} of {played}" for f, played in row.days.values())
         table.add_row(
             row.kind, *found, str(row.right), str(row.wrong), f"{row.precision_bp / 100:.1f} %",
             f"{row.recall_bp / 100:.1f} %",
@@ -59,7 +60,10 @@ def show(result: Result, seconds: float) -> None:
     also = ", ".join(f"{name} {n}" for name, n in sorted(result.also.items()))
     out.print(f"{result.honest_days} honest days led to alerts: {honest or 'none'}")
     out.print(f"other kinds told of those who played: {also or 'none'}")
-    out.print("recall is over clear and gross days; weak ones stay below the limits by design")
+    out.print(
+        "recall is over clear and gross days; weak ones stay below the limits by design, slow ones "
+        f"are clear ones {SLOW_PACE} times as slow"
+    )
     out.print(f"{result.events:,} events in {seconds:.1f} s, engine and flow included")
 
 

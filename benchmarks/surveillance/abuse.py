@@ -1,7 +1,8 @@
-"""Abuse of each kind in three strengths: below the limit, clear, and gross.
+"""Abuse of each kind: below the limit, clear, gross, and the clear form slowed down.
 
 Each function plays its abuse inside a day of ordinary trading; `ABUSERS` are the two participants
-who do it. The first strength is what the limits let pass by design: it shows where they lie.
+who do it. The first form is what the limits let pass by design: it shows where they lie. The last
+is what an abuser does who knows that windows end: it shows what is missed.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from exchange.messages.frames import Phase, Side
 ABUSERS = (10, 11)
 ONE, ONE_MORE, OTHER = account(10), account(10, 2), account(11)
 STRENGTHS = ("weak", "clear", "gross")
+SLOW = "slow"
+SLOW_PACE = 15  # times as slow as the clear form
 PAUSE = 8  # moments of ordinary trading between two acts
 
 
@@ -160,6 +163,16 @@ def block_off_market(stage: Stage, day: Ordinary, strength: int) -> None:
 def large_position(stage: Stage, day: Ordinary, strength: int) -> None:
     """Two weeks before the day to surrender: judged when the next day starts."""
     stage.deposit(ONE, (6_000_000, 20_000_000, 100_000_000)[strength])
+
+
+def act(kind: str, form: str, stage: Stage, day: Ordinary) -> None:
+    """Plays a kind in one of its forms."""
+    if form != SLOW:
+        ABUSE[kind](stage, day, STRENGTHS.index(form))
+        return
+    stage.pace = SLOW_PACE
+    ABUSE[kind](stage, day, STRENGTHS.index("clear"))
+    stage.pace = 1
 
 
 Play = Callable[[Stage, Ordinary, int], None]

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
-from benchmarks.surveillance.abuse import ABUSE, ONE, ONE_MORE, OTHER, STRENGTHS
+from benchmarks.surveillance.abuse import ABUSE, ONE, ONE_MORE, OTHER, SLOW, STRENGTHS, act
 from benchmarks.surveillance.confusers import CONFUSERS, Honest
 from benchmarks.surveillance.ordinary import Ordinary
 from benchmarks.surveillance.stage import QUIET_DATE, Stage
@@ -31,7 +31,7 @@ class Row(NamedTuple):
     """One kind over all its days."""
 
     kind: str
-    days: dict[str, tuple[int, int]]  # strength: found, played
+    days: dict[str, tuple[int, int]]  # form: found, played
     right: int  # alerts of the kind about those who did it
     wrong: int  # alerts of the kind about others, or on days without abuse
 
@@ -58,12 +58,12 @@ class Result(NamedTuple):
     events: int
 
 
-def day_of_abuse(limits: Limits, kind: str, strength: int, seed: int) -> Day:
+def day_of_abuse(limits: Limits, kind: str, form: str, seed: int) -> Day:
     """One day with abuse of one kind. O(events)."""
     stage = Stage(limits, date=NEAR_DEADLINE if kind == "LARGE_POSITION" else QUIET_DATE)
     day = Ordinary(stage, seed)
     day.steps(WARM_UP)
-    ABUSE[kind](stage, day, strength)
+    act(kind, form, stage, day)
     if kind not in ("MARKING_THE_CLOSE", "INDICATIVE_PRICE"):
         day.steps(COOL_DOWN)
     day.close()
@@ -90,7 +90,7 @@ def honest_day(limits: Limits, play: Honest, seed: int) -> Day:
 
 
 def measure(limits: Limits, seeds: int, say: Callable[[str], None]) -> Result:
-    """Every kind in every strength and every honest play, each `seeds` times."""
+    """Every kind in every form and every honest play, each `seeds` times."""
     wrong, also, honest = Counter[str](), Counter[str](), Counter[str]()
     events, days = 0, 0
     played: dict[str, dict[str, tuple[int, int]]] = {kind: {} for kind in ABUSE}
@@ -104,10 +104,10 @@ def measure(limits: Limits, seeds: int, say: Callable[[str], None]) -> Result:
             events, days = events + day.events, days + 1
     for kind in ABUSE:
         say(f"abuse: {kind}")
-        for strength, name in enumerate(STRENGTHS):
+        for name in (*STRENGTHS, SLOW):
             found = 0
             for seed in range(seeds):
-                day = day_of_abuse(limits, kind, strength, 1_000 + seed)
+                day = day_of_abuse(limits, kind, name, 1_000 + seed)
                 found += day.found > 0
                 right[kind] += day.found
                 wrong += day.wrong

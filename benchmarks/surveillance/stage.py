@@ -52,6 +52,7 @@ class Stage:
         self.now_ns = 1_772_000_000 * SECOND
         self.events = 0
         self.last_price = REFERENCE
+        self.pace = 1  # everything takes so many times as long
         self.parts: list[bytes] = []  # of `events`, as the log would have them
         self.frames: list[bytes] = []  # of `orders`
         self._date = date
@@ -90,11 +91,11 @@ class Stage:
 
     def wait(self, seconds: float) -> None:
         """Engine time goes on."""
-        self.now_ns += int(seconds * SECOND)
+        self.now_ns += int(seconds * SECOND * self.pace)
 
     def send(self, *commands: bytes) -> list[EventRow]:
         """One frame of commands; what the engine says of it."""
-        self.now_ns += 1_000_000
+        self.now_ns += 1_000_000 * self.pace
         offset = self.engine.next_offset
         frame = build_commands(commands, writer=1, batch=offset, time_ns=self.now_ns)
         rows = list(event_rows(self.take_frame(offset, self.now_ns, frame)))

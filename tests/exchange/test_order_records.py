@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections import defaultdict
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -28,6 +29,7 @@ VENUE = Venue(
     tuple(Account(a, a % 3 * 10 + 10, "XX", f"A{a}") for a in ACCOUNTS),
     (Key("desk", 20, "participant", 2, ""),),
 )
+PAGE = Path(__file__).parents[2] / "deploy/docs/records.md"
 ROWS_HASH = "2e08af78f090d786b84730d0a00b33e1"
 """Of all rows; it changes only when a column or the recorded flow does, on purpose."""
 
@@ -166,3 +168,12 @@ def test_every_column_is_told_and_every_field_of_the_table_is_accounted_for() ->
     assert tuple(field.column for field in FIELDS) == OrderRecord.__struct_fields__
     numbers = [field.number for field in FIELDS if field.number]
     assert sorted([*numbers, *LEFT_OUT]) == list(range(1, 52))
+
+
+def test_the_page_tells_every_column_and_every_field() -> None:
+    page = PAGE.read_text("utf-8")
+    for field in FIELDS:
+        number = str(field.number or "own")
+        assert f"| `{field.column}` | {number} | {field.meaning} |" in page
+    for number, why in LEFT_OUT.items():
+        assert f"| {number} | {why} |" in page
