@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from exchange.messages.frames import OrderType, Side
+from exchange.messages.frames import OrderType, Side, TradeMethod
 from exchange.surveillance.detector import BY_REQUEST, Detector, Tell
 from exchange.surveillance.limits import Limits
 from exchange.surveillance.scene import Finding, Order, Trade, against
@@ -15,6 +15,7 @@ LAYERING = "LAYERING"
 SPOOFING = "SPOOFING"
 LOADED_MAX = 1_000  # young orders of one side that are looked at
 
+_NEGOTIATED = frozenset({TradeMethod.BLOCK_TRADE, TradeMethod.AUCTION_TRADE})
 _IN_THE_BOOK = frozenset({OrderType.LIMIT, OrderType.MARKET})
 
 
@@ -22,7 +23,8 @@ _IN_THE_BOOK = frozenset({OrderType.LIMIT, OrderType.MARKET})
 class _SideLoad:
     """What an owner has on one side of one instrument."""
 
-    resting: int = 0  # tonnes, all of it
+    orders: dict[int, int] = field(default_factory=dict)  # leaves of all of it, by id
+    resting: int = 0  # their tonnes
     loaded: int = 0  # tonnes of the young ones
     young: OrderedDict[int, list[int]] = field(default_factory=OrderedDict)  # id: entered, leaves
 
@@ -35,9 +37,20 @@ class _SideLoad:
             del self.young[order_id]
             self.loaded -= leaves
 
+    def add(self, order_id: int, leaves: int) -> None:
+        """An order of the book. O(1)."""
+        self.orders[order_id] = leaves
+        self.resting += leaves
+
     def change(self, order_id: int, by: int) -> None:
-        """More or less of an order. O(1)."""
-        self.resting = max(self.resting + by, 0)
+        """More or less of an order; of one that was not added nothing. O(1)."""
+        leaves = self.orders.get(order_id)
+        if leaves is None:
+            return
+        self.resting += by
+        self.orders[order_id] = leaves + by
+        if not leaves + by:
+            del self.orders[order_id]
         row = self.young.get(order_id)
         if row is not None:
             row[1] += by
@@ -86,7 +99,7 @@ class LoadedSide(Detector):
         if order.order_type not in _IN_THE_BOOK:
             return
         load = self._load(order)
-        load.resting += order.leaves
+        load.add(order.order_id, order.leaves)
         limit, anchor = self._limit, order.entry_price
         if abs(order.price - anchor) * 10_000 > anchor * limit["distance_max_bp"]:
             return
@@ -102,7 +115,7 @@ class LoadedSide(Detector):
         """Looks at the other side of both owners. O(loaded orders) when it is loaded."""
         for order in (trade.maker, trade.taker):
             self._load(order).change(order.order_id, -trade.quantity)
-        if trade.maker.owner != trade.taker.owner:
+        if trade.maker.owner != trade.taker.owner and trade.method not in _NEGOTIATED:
             for order in (trade.maker, trade.taker):
                 self._open(trade, order)
 

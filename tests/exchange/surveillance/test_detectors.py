@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections import defaultdict
 from pathlib import Path
 
 import msgspec
@@ -13,11 +14,13 @@ from benchmarks.surveillance.abuse import ABUSE, ONE, ONE_MORE, OTHER
 from benchmarks.surveillance.confusers import CONFUSERS, Honest, met_by_chance
 from benchmarks.surveillance.measure import ABUSERS_ACCOUNTS, NEAR_DEADLINE, honest_day
 from benchmarks.surveillance.ordinary import Ordinary
-from benchmarks.surveillance.stage import QUIET_DATE, Stage, account
+from benchmarks.surveillance.stage import INSTRUMENT, QUIET_DATE, Stage, account
 from exchange.messages.alerts import Alert
 from exchange.messages.frames import AccountParameter, Command, Side, pack_command
 from exchange.surveillance import load_limits
+from exchange.surveillance.detector import Detector
 from exchange.surveillance.holdings import days_until
+from exchange.surveillance.layering import LoadedSide
 from exchange.surveillance.limits import Limits
 from matching import reference
 
@@ -212,3 +215,27 @@ def test_a_limits_file_changes_what_it_names_and_the_digest(tmp_path: Path) -> N
     assert limits["WASH_TRADE"]["window_s"] == LIMITS["WASH_TRADE"]["window_s"]
     assert limits.deadlines == LIMITS.deadlines | {"uk-ets": 430}
     assert limits.digest() != LIMITS.digest()
+
+
+def test_the_sides_of_every_owner_are_the_orders_in_the_book() -> None:
+    stage = Stage(LIMITS)
+    day = Ordinary(stage, 11)
+    day.steps(150)
+    for kind in ("LAYERING", "SPOOFING", "BLOCK_OFF_MARKET"):
+        ABUSE[kind](stage, day, CLEAR)
+    resting: dict[tuple[int, int], int] = defaultdict(int)
+    for order in stage.monitor._orders.values():
+        resting[order.owner, order.side] += order.leaves
+    assert sum(resting.values()) > 1_000
+    layering, spoofing = (item for item in detectors_of(stage) if isinstance(item, LoadedSide))
+    for detector in (layering, spoofing):
+        for owner in range(1, 13):
+            row = detector._owners[INSTRUMENT, owner]
+            for side in Side:
+                load = row.sides[side - 1]
+                assert load.resting == sum(load.orders.values()) == resting[owner, side]
+                assert load.loaded == sum(leaves for _, leaves in load.young.values())
+
+
+def detectors_of(stage: Stage) -> list[Detector]:
+    return [hear.__self__ for hear in stage.monitor._hears["traded"]]
