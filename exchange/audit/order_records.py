@@ -47,6 +47,7 @@ from exchange.settings import READ_RECORDS_MAX
 from matching.layout import HEADER, SELF_TRADE_SHIFT, ExecInst
 
 WAIT_S = 0.5
+KEYS_SESSION_MIN = 1_000  # sessions below are the venue's own: a cancel on disconnect, a kill
 EMPTY_READS_MAX = 60  # then the log does not give what it says it holds
 
 _VALIDITY: dict[int, str] = {
@@ -255,7 +256,9 @@ class OrderRecords:
             command = self._frame.command(row.command_index)
             session = int(command["session_id"]) if command is not None else 0
             key = self._keys.get(session)
-            is_own = key is None or key.participant == self._participants.get(order.account)
+            is_own = session >= KEYS_SESSION_MIN and (
+                key is None or key.participant == self._participants.get(order.account)
+            )
             kind = "CAME" if is_own else "CAMO"
         return self._row(kind, order, row)
 

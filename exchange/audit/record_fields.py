@@ -96,8 +96,8 @@ FIELDS: tuple[Field, ...] = (
     Field("date_of_receipt", 19, "the gateway's clock when it sent the order to the log, UTC"),
     Field("order_id", 20, "the venue's id; of a refused order its place on the log"),
     Field("event", 21, "NEWO new, TRIG triggered, REME replaced by the member, REMA by the venue, "
-          "CAME cancelled by the member, CAMO by the venue, REMO refused, EXPI expired, "
-          "PARF partly filled, FILL filled"),
+          "CAME cancelled by the member, CAMO by the venue or on disconnect, REMO refused, "
+          "EXPI expired, PARF partly filled, FILL filled"),
     Field("order_type", 22, "the venue's name"),
     Field("order_type_classification", 23, "LMTO or STOP; a market order has a limit here too"),
     Field("limit_price", 24, "the limit in force, of a market order its protection price"),

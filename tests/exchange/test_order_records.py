@@ -14,7 +14,7 @@ import pytest
 from exchange import topics
 from exchange.audit.order_records import Selection, order_records, stamp
 from exchange.audit.record_fields import FIELDS, LEFT_OUT, NOT_KNOWN, OrderRecord
-from exchange.messages.frames import GENESIS, Event, event_rows, seal_events
+from exchange.messages.frames import GENESIS, Event, event_rows, seal_events, sound_commands
 from exchange.reference.venue import Account, Instrument, Key, Market, Participant, Venue
 from matching import Engine
 from tests.matching.flows import ACCOUNTS, INSTRUMENTS
@@ -27,10 +27,10 @@ VENUE = Venue(
     tuple(Instrument(i, "XX", f"I{i}", "EUA", "eu-ets", "allowance") for i in INSTRUMENTS),
     (Participant(10, "Ten"), Participant(20, "Twenty", lei="LEI20"), Participant(30, "Thirty")),
     tuple(Account(a, a % 3 * 10 + 10, "XX", f"A{a}") for a in ACCOUNTS),
-    (Key("desk", 20, "participant", 2, ""),),
+    (Key("desk", 20, "participant", 4_294_967_295, ""),),
 )
 PAGE = Path(__file__).parents[2] / "deploy/docs/records.md"
-ROWS_HASH = "2e08af78f090d786b84730d0a00b33e1"
+ROWS_HASH = "994905b941268e9fb781027c90774ebe"
 """Of all rows; it changes only when a column or the recorded flow does, on purpose."""
 
 
@@ -177,3 +177,18 @@ def test_the_page_tells_every_column_and_every_field() -> None:
         assert f"| `{field.column}` | {number} | {field.meaning} |" in page
     for number, why in LEFT_OUT.items():
         assert f"| {number} | {why} |" in page
+
+
+async def test_who_cancelled_is_told_by_the_session_of_the_cancel(golden: GoldenLog) -> None:
+    rows, frames = await golden.records(), [item[0] for item in recorded()]
+    met = set()
+    for row in rows:
+        if row.reason_name not in ("CANCELLED_BY_REQUEST", "CANCELLED_IN_MASS", "QUOTE_REPLACED"):
+            continue
+        commands = sound_commands(frames[row.orders_offset])
+        assert commands is not None
+        session = int(commands[row.command_index]["session_id"])
+        is_own = session >= 1_000 and (session != 4_294_967_295 or row.participant == 20)
+        assert row.event == ("CAME" if is_own else "CAMO")
+        met.add((session, row.event))
+    assert {(0, "CAMO"), (4_294_967_295, "CAME"), (4_294_967_295, "CAMO")} <= met

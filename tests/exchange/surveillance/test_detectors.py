@@ -38,7 +38,7 @@ def changed(kind: str, **figures: int) -> Limits:
 def play(kind: str, strength: int, limits: Limits = LIMITS) -> list[Alert]:
     stage = Stage(limits, date=NEAR_DEADLINE if kind == "LARGE_POSITION" else QUIET_DATE)
     day = Ordinary(stage, 7)
-    day.steps(40)
+    day.steps(20)
     ABUSE[kind](stage, day, strength)
     if kind not in AT_THE_CLOSE:
         day.steps(5)
