@@ -8,7 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from exchange import topics
-from exchange.log.protocol import Log
+from exchange.log.protocol import Log, UnknownPartitionError
 from exchange.messages.alerts import Alert, AlertRecord
 from exchange.messages.frames import EventFollower, EventPart
 from exchange.reference.venue import Market
@@ -123,8 +123,10 @@ async def compare(log: Log, market: Market, monitor: Monitor, digest: str) -> Co
 async def _said(log: Log, market: Market) -> dict[Place, AlertRecord]:
     follower, alerts = AlertFollower(), topics.alerts(market.partition)
     found: dict[Place, AlertRecord] = {}
-    await log.create([alerts])
-    end = await log.end(alerts)
+    try:
+        end = await log.end(alerts)
+    except UnknownPartitionError:  # a log from before there was surveillance
+        return found
     reader = await log.open_reader(alerts, 0)
     try:
         while reader.position < end:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,7 +14,8 @@ from benchmarks.surveillance.ordinary import Ordinary
 from benchmarks.surveillance.stage import Stage
 from exchange import topics
 from exchange.clock import SystemClock
-from exchange.log.protocol import AppendUncertainError, LogUnavailableError
+from exchange.log.embedded import EmbeddedLog
+from exchange.log.protocol import AppendUncertainError, LogUnavailableError, UnknownPartitionError
 from exchange.messages.alerts import Alert, AlertRecord
 from exchange.messages.frames import ChainBrokenError
 from exchange.reference.venue import Instrument, Market, Venue
@@ -176,3 +178,20 @@ def test_it_follows_whatever_an_engine_can_be_asked_to_do(seed: int) -> None:
     ):
         flow.hear(stage.take_frame(offset, append_ns, frame))
     assert stage.monitor.next_event == stage.engine.next_event > 1_000
+
+
+async def test_a_log_from_before_surveillance_has_nothing_told(
+    tmp_path: Path, stage: Stage
+) -> None:
+    log = EmbeddedLog(tmp_path / "log.sqlite", SystemClock())
+    await log.start()
+    try:
+        await log.create([EVENTS])
+        await log.append(EVENTS, stage.parts)
+        found = await compare(log, MARKET, monitor(LIMITS), LIMITS.digest())
+        assert (found.alerts, found.unsaid) == (len(stage.alerts), len(stage.alerts))
+        assert (found.compared, found.differences) == (0, ())
+        with pytest.raises(UnknownPartitionError):
+            await log.end(ALERTS)  # a proof makes nothing
+    finally:
+        await log.close()
