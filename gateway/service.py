@@ -19,13 +19,14 @@ from exchange.reference.venue import Venue
 from exchange.settings import SESSIONS_MAX, Settings
 from gateway.app import build_app
 from gateway.context import Context
+from gateway.disconnects import Disconnects
 from gateway.feed import Feed, Subscriber
 from gateway.fix.acceptor import FixAcceptor
 from gateway.identity import Identities
 from gateway.intake import Intake
 from gateway.opening import OpeningGate
 from gateway.order_entry import Desk, OrderEntry
-from gateway.sessions import OrderSession, ReportHub
+from gateway.sessions import DropCopy, OrderSession, ReportHub
 from gateway.sockets import FRAME_BYTES_MAX, Connections
 from gateway.submitter import Submitter
 from gateway.throttle import Throttle
@@ -96,8 +97,9 @@ class GatewayService:
             books=books,
             gate=gate,
         )
+        self._disconnects = Disconnects(self.context.entry)
         self._intake = Intake(log, self.context)
-        self.fix = FixAcceptor(self.context, self._hub) if settings.fix_port else None
+        self.fix = self._fix()
         for view in self._views.values():
             view.listeners.append(self._intake.changed)
         self.http_port = 0
@@ -105,6 +107,11 @@ class GatewayService:
         self.fix_port = 0  # 0: there is none
         self.started = asyncio.Event()  # set when every port answers
         self._logger = structlog.get_logger().bind(service=self.name)
+
+    def _fix(self) -> FixAcceptor | None:
+        if not self._settings.fix_port:
+            return None
+        return FixAcceptor(self.context, self._hub, self._disconnects)
 
     @property
     def is_ready(self) -> bool:
@@ -182,6 +189,7 @@ class GatewayService:
             yield
         finally:
             server.should_exit = True
+            self._disconnects.stop()
             if self.fix is not None:
                 await self.fix.stop()
             self._connections.close_all()
@@ -192,7 +200,9 @@ class GatewayService:
     def _listener(self, request: WSUpgradeRequest) -> WSListener | None:
         path = request.path.decode("latin-1").partition("?")[0]
         if path == "/orders":
-            return OrderSession(self._connections, self.context, self._hub)
+            return OrderSession(self._connections, self.context, self._hub, self._disconnects)
+        if path == "/drop-copy":
+            return DropCopy(self._connections, self.context, self._hub, self._disconnects)
         if path == "/marketdata":
             return Subscriber(self._connections, self.context.feed)
         return None

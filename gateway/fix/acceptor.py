@@ -22,6 +22,7 @@ from exchange.settings import (
     LOGON_TIMEOUT_S,
 )
 from gateway.context import Context
+from gateway.disconnects import Disconnects
 from gateway.fix import session
 from gateway.fix.codec import SOH, Framer, GarbledError, Message, decode, encode, plain, utc_ns
 from gateway.fix.dictionary import CHECKS
@@ -45,9 +46,10 @@ def signed_logon(sender: str, target: str, sequence: int | str, sending_time: st
 class FixAcceptor:
     """The FIX server of a gateway."""
 
-    def __init__(self, context: Context, hub: ReportHub) -> None:
+    def __init__(self, context: Context, hub: ReportHub, disconnects: Disconnects) -> None:
         self._context = context
         self._hub = hub
+        self._disconnects = disconnects
         self._store: FixStore | None = None
         self._members: dict[str, MemberSession] = {}
         self._server: asyncio.Server | None = None
@@ -105,7 +107,7 @@ class FixAcceptor:
         allow(key, "FIX_LOGON")
         member = self._members.get(key.id)
         if member is None or member.is_retired:
-            member = MemberSession(key, self._context, self._hub, self._store)
+            member = MemberSession(key, self._context, self._hub, self._disconnects, self._store)
             self._members[key.id] = member
         if member.is_connected:
             raise Refused(EdgeReason.TOO_MANY_CONNECTIONS, f"key {key.id} is logged on already")

@@ -2,7 +2,7 @@
 
 Everything else follows from it: what the decoder takes, the QuickFIX dictionary and the tables of
 `deploy/docs/fix.md`. It is FIX 4.4 with the fields that this venue uses and no others; tags from
-20000 on are its own, 7928 is the one that other venues use for the same purpose.
+20000 on are its own, 7928 and 8013 are those that other venues use for the same purpose.
 """
 
 from __future__ import annotations
@@ -107,7 +107,6 @@ _FIELDS = (
     Field(110, "MinQty", "QTY", "tonnes that must trade on entry"),
     Field(111, "MaxFloor", "QTY", "iceberg: tonnes shown at a time"),
     Field(112, "TestReqID", "STRING"),
-    Field(115, "OnBehalfOfCompID", "STRING", "refused with a value: a key speaks for itself"),
     Field(117, "QuoteID", "STRING", "the client's id of the quote"),
     Field(122, "OrigSendingTime", "UTCTIMESTAMP"),
     Field(123, "GapFillFlag", "BOOLEAN"),
@@ -176,6 +175,9 @@ _FIELDS = (
     Field(939, "TrdRptStatus", "INT", "", {"0": "ACCEPTED", "1": "REJECTED"}),
     Field(7928, "SelfTradeType", "CHAR", "what happens if it would meet an order of its own group",
           {"N": "CANCEL_NEWEST", "O": "CANCEL_OLDEST", "B": "CANCEL_BOTH", "D": "DECREMENT"}),
+    Field(8013, "CancelOrdersOnDisconnect", "CHAR",
+          "whose orders end when the connection is over and nobody logs on again in time",
+          {"N": "NONE", "S": "SESSION", "P": "PARTICIPANT"}),
     Field(20001, "VenueReason", "INT", "the venue's numbered reason, see reasons.md"),
     Field(20002, "ValidMs", "INT", "refused if the log takes it later; 5000 where it is left out"),
     Field(20003, "PostOnlyReprice", "BOOLEAN", "with ExecInst 6: one tick away instead of refused"),
@@ -188,7 +190,7 @@ _FIELDS = (
 FIELDS: dict[int, Field] = {field.tag: field for field in _FIELDS}
 BY_NAME: dict[str, int] = {field.name: field.tag for field in _FIELDS}
 HEADER: dict[int, bool] = {
-    8: True, 9: True, 35: True, 49: True, 56: True, 34: True, 115: False, 43: False, 97: False,
+    8: True, 9: True, 35: True, 49: True, 56: True, 34: True, 43: False, 97: False,
     52: True, 122: False,
 }  # fmt: skip
 TRAILER: dict[int, bool] = {10: True}
@@ -213,7 +215,7 @@ _MESSAGES = (
     _layout("3", "Reject", "both", "45! 371 372 373 58", is_admin=True),
     _layout("4", "SequenceReset", "both", "123 36!", is_admin=True),
     _layout("5", "Logout", "both", "58 20001", is_admin=True),
-    _layout("A", "Logon", "both", "98! 108! 95 96 141", is_admin=True),
+    _layout("A", "Logon", "both", "98! 108! 95 96 141 8013", is_admin=True),
     _layout("D", "NewOrderSingle", "client",
             "11! 1! 55! 54! 38! 40! 44 59 60! 21 18 99 110 111 432 7928 20002 20003 20004"),
     _layout("F", "OrderCancelRequest", "client", "11! 41! 37 1! 55! 54! 38 60!"),

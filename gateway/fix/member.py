@@ -15,7 +15,7 @@ from typing import Protocol
 import structlog
 
 from exchange import metrics
-from exchange.messages.executions import ExecutionReport
+from exchange.messages.executions import DisconnectScope, ExecutionReport
 from exchange.messages.frames import Phase
 from exchange.messages.orders import OrderRequest
 from exchange.messages.reasons import EdgeReason, Reason
@@ -23,6 +23,7 @@ from exchange.reference.venue import Key
 from exchange.settings import FIX_IN_FLIGHT_MAX, REPORTS_MAX
 from gateway.context import Context
 from gateway.decimals import whole_number
+from gateway.disconnects import Disconnects
 from gateway.fix import reports as words
 from gateway.fix import session
 from gateway.fix.codec import Message, body_text, frame, utc_ns
@@ -34,6 +35,8 @@ from gateway.order_entry import CANCELS, Prepared
 from gateway.refusal import Refused
 from gateway.sessions import ReportHub
 from gateway.submitter import MS, Ticket
+
+SCOPES: dict[str, DisconnectScope] = {"": "NONE", "N": "NONE", "S": "SESSION", "P": "PARTICIPANT"}
 
 
 class Wire(Protocol):
@@ -52,10 +55,19 @@ class Wire(Protocol):
 class MemberSession:
     """The session of one key; lives as long as the gateway."""
 
-    def __init__(self, key: Key, context: Context, hub: ReportHub, store: FixStore) -> None:
+    def __init__(
+        self,
+        key: Key,
+        context: Context,
+        hub: ReportHub,
+        disconnects: Disconnects,
+        store: FixStore,
+    ) -> None:
         self.key = key
         self._context = context
         self._hub = hub
+        self._disconnects = disconnects
+        self._scope: DisconnectScope = "NONE"
         self._store = store
         self._sender = context.settings.fix_comp_id
         kept = store.load(key.id)
@@ -111,12 +123,15 @@ class MemberSession:
         if self.state.phase is session.Phase.ACTIVE:
             self._catch_up()
             self._hub.join(self.key.participant, self._receive)
+            self._scope = SCOPES[logon.get(8013)]
+            self._disconnects.logged_on(self, self.key)
 
     def detach(self) -> None:
         """The connection is gone; idempotent. Requests on their way go on."""
         self._wire = None
         self._phases = None
         self._hub.leave(self.key.participant, self._receive)
+        self._disconnects.lost(self, self.key, self._scope)
         self.flush()
 
     def received(self, message: Message) -> None:

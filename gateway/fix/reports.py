@@ -41,7 +41,7 @@ class Asked(NamedTuple):
 
 EXEC_TYPE = {
     "NEW": "0", "TRADE": "F", "REPLACED": "5", "CANCELLED": "4", "REJECTED": "8",
-    "TRIGGERED": "L", "REFILLED": "D", "ORDER_STATUS": "I",
+    "TRIGGERED": "L", "REFILLED": "D", "RESTATED": "D", "ORDER_STATUS": "I",
 }  # fmt: skip
 ORDER_STATUS = {
     "PENDING": "A", "NEW": "0", "PARTIALLY_FILLED": "1", "FILLED": "2", "CANCELLED": "4",
@@ -56,7 +56,7 @@ _TIME_IN_FORCE = {
 _SELF_TRADE = {"CANCEL_NEWEST": "N", "CANCEL_OLDEST": "O", "CANCEL_BOTH": "B", "DECREMENT": "D"}
 _EXPIRED = frozenset({Reason.DAY_ENDED, Reason.DATE_EXPIRED, Reason.CALL_ENDED})
 _LIQUIDITY = {"MAKER": 1, "TAKER": 2}
-_WHEN_ASKED = frozenset({"REJECTED", "ORDER_STATUS", "MASS_CANCELLED", "QUOTED"})
+_WHEN_ASKED = frozenset({"REJECTED", "ORDER_STATUS", "RESTATED", "MASS_CANCELLED", "QUOTED"})
 _LAST_WORD = {
     "q": frozenset({"MASS_CANCELLED", "REJECTED", "ORDER_STATUS"}),
     "S": frozenset({"QUOTED", "REJECTED", "ORDER_STATUS"}),

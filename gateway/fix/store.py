@@ -61,7 +61,7 @@ class FixStore:
         """Opens or makes it; OSError says that another process holds it or it is no such file."""
         path.parent.mkdir(parents=True, exist_ok=True)
         self._pruned: dict[str, int] = {}
-        self._connection = sqlite3.connect(path, timeout=1, isolation_level=None)
+        self._connection = sqlite3.connect(path, timeout=0.2, isolation_level=None)
         try:
             self._prepare()
         except sqlite3.Error as error:

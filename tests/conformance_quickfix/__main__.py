@@ -241,7 +241,7 @@ def many(desk: Desk) -> None:
 
 
 def resend(desk: Desk) -> None:
-    """QuickFIX is made to miss messages: it asks for them itself, and the venue sends them again."""
+    """QuickFIX is made to miss messages; it asks for them itself, the venue sends them again."""
     session = fix.Session.lookupSession(desk.session)
     time.sleep(1)  # QuickFIX counts a message after its application has had it
     missed = session.getExpectedTargetNum() - 50

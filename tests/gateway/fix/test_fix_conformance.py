@@ -1,4 +1,4 @@
-"""FX-01 to FX-20: a raw client over a real socket against a whole gateway, in FIX's own terms."""
+"""FX-01 to FX-24: a raw client over a real socket against a whole gateway, in FIX's own terms."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import pytest
 
 from exchange.clock import SystemClock
 from exchange.settings import FIX_GARBLED_MAX, FIX_MESSAGE_BYTES_MAX
+from gateway import disconnects
 from gateway.fix.codec import encode, utc_text
+from gateway.fix.member import MemberSession
 from gateway.fix.session import SECOND
 from gateway.fix.store import FixStore, Numbers, StoreError
 from tests.gateway.fix.client import VENUE, b64, order
@@ -465,7 +467,45 @@ async def test_fx21_a_store_that_fails_ends_the_connection_and_nothing_is_lost(
     assert len(house.gateway.context.views["EU"].reports.orders) == 1
 
 
-def test_fx22_one_gateway_holds_the_file(tmp_path) -> None:
+async def test_fx22_orders_end_with_the_connection_where_the_logon_says_so(
+    house: FixHouse, monkeypatch
+) -> None:
+    monkeypatch.setattr(disconnects, "DISCONNECT_GRACE_S", 0.02)
+    broker = house.broker()
+    orders = house.gateway.context.views["EU"].reports.orders
+    for scope, count in (("N", 1), ("S", 0)):
+        await broker.enter(house.port, (8013, scope))
+        broker.order(f"of-{scope}")
+        while (await broker.take("8")).get(11) != f"of-{scope}":
+            pass
+        broker.cut()
+        await settled(lambda count=count: len(orders) == count and not house.fix.connections)
+        await asyncio.sleep(0.05)
+        assert len(orders) == count
+    await broker.enter(house.port)
+    told = [await broker.take("8") for _ in range(2)]
+    assert [m.get(150) for m in told] == ["4", "4"]
+
+
+async def test_fx23_a_report_that_comes_before_the_log_has_answered_waits_for_it(
+    house: FixHouse, monkeypatch
+) -> None:
+    taken = MemberSession._taken
+
+    def late(*arguments: object) -> None:
+        asyncio.get_running_loop().call_later(0.1, taken, *arguments)
+
+    monkeypatch.setattr(MemberSession, "_taken", late)
+    broker = house.broker()
+    await broker.enter(house.port)
+    broker.order("one")
+    await broker.take("8")
+    broker.cancel("two", "one")
+    cancelled = await broker.take("8")
+    assert (cancelled.get(11), cancelled.get(41)) == ("two", "one")
+
+
+def test_fx24_one_gateway_holds_the_file(tmp_path) -> None:
     path = tmp_path / "fix.sqlite"
     store = FixStore(path)
     store.save("a", Numbers(1, 2, 3, {"EU": 4}), [])
