@@ -70,6 +70,7 @@ class MemberSession:
         self._scope: DisconnectScope = "NONE"
         self._store = store
         self._sender = context.settings.fix_comp_id
+        store.forget_old(key.id, context.clock.now_ns())
         kept = store.load(key.id)
         self.is_new = kept is None
         numbers = kept or Numbers(self._new_base(), 1, 1, self._heard_so_far())

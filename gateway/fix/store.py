@@ -106,6 +106,14 @@ class FixStore:
             if sent and sent[-1].sequence - self._pruned.get(key, 0) >= PRUNE_EVERY:
                 self._prune(key, sent[-1])
 
+    def forget_old(self, key: str, now_ns: int) -> None:
+        """Forgets messages older than FIX_STORED_DAYS_MAX. O(messages)."""
+        with self._transaction():
+            self._connection.execute(
+                "DELETE FROM message WHERE key = ? AND sent_ns < ?",
+                (key, now_ns - FIX_STORED_DAYS_MAX * DAY_NS),
+            )
+
     def reset(self, key: str, numbers: Numbers) -> None:
         """Forgets what was sent: both numbers begin anew. On the disk before it returns."""
         with self._transaction():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from deploy.docs import generate
 from exchange.messages.executions import EXEC_TYPES, ORDER_STATUSES, ExecutionReport
@@ -16,12 +18,13 @@ from exchange.messages.orders import (
     TimeInForceWord,
 )
 from exchange.messages.reasons import REASONS, EdgeReason, Reason
+from exchange.reference.venue import Market
 from gateway.fix import reports, requests
 from gateway.fix.codec import Message, decode, encode
 from gateway.fix.dictionary import BY_NAME, FIELDS, HEADER, MESSAGES, TRAILER
 from gateway.fix.refusals import BUSINESS_REJECT, CANCEL_REJECT, ORDER_REJECT, codes
 from gateway.fix.reports import Asked, Said
-from gateway.order_commands import ORDER_TYPE, SELF_TRADE, TIME_IN_FORCE
+from gateway.order_commands import ORDER_TYPE, PACKERS, SELF_TRADE, TIME_IN_FORCE
 from gateway.refusal import Refused
 
 NOW = 1_795_889_259_123_000_000
@@ -137,6 +140,59 @@ def test_a_block_has_one_side() -> None:
     two = message("AE", t856="0")._replace(groups={552: [{54: "1", 1: "1"}, {54: "2", 1: "2"}]})
     with pytest.raises(Refused):
         requests.block(two, 77, ["EU"])
+
+
+_VALUES = {
+    "STRING": st.one_of(st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1,
+                                max_size=20), st.integers(0, 10**20).map(str)),
+    "CHAR": st.sampled_from("0123456789AZ"),
+    "INT": st.integers(0, 10**18 - 1).map(str),
+    "BOOLEAN": st.sampled_from("YN"),
+    "QTY": st.one_of(st.integers(0, 10**19 - 1).map(str), st.just("5.00")),
+    "PRICE": st.from_regex(r"\A-?[0-9]{1,19}(\.[0-9]{1,19})?\Z"),
+    "UTCTIMESTAMP": st.just("20260230-23:59:60.123456789"),
+    "LOCALMKTDATE": st.sampled_from(["20261231", "00000101", "20260231", "99991231"]),
+    "MULTIPLEVALUESTRING": st.sampled_from(["6", "K", "6 K", "K K", "Z"]),
+}  # fmt: skip
+
+
+def value_of(tag: int) -> st.SearchStrategy[str]:
+    field = FIELDS[tag]
+    words = field.values and field.kind != "MULTIPLEVALUESTRING"
+    return st.sampled_from(sorted(field.values)) if words else _VALUES[field.kind]
+
+
+@st.composite
+def client_messages(draw: st.DrawFn) -> bytes:
+    layout = MESSAGES[draw(st.sampled_from(sorted(requests.TRANSLATORS)))]
+    values = [
+        (tag, draw(value_of(tag)))
+        for tag, is_required in layout.members.items()
+        if is_required or draw(st.booleans())
+    ]
+    for group in layout.groups.values():
+        rows = draw(st.integers(1, 2))
+        values.append((group.count_tag, str(rows)))
+        values += [(tag, draw(value_of(tag))) for _ in range(rows) for tag in group.members]
+    return encode(layout.msg_type, 9, "northern", "CARBON", NOW, values)
+
+
+@settings(max_examples=150, deadline=None)
+@given(client_messages())
+def test_any_message_that_fits_the_table_becomes_commands_or_a_refusal(data: bytes) -> None:
+    asked_for = decode(data)
+    assert asked_for.fault is None, asked_for
+    said: Refused | None = None
+    try:
+        made_of = requests.TRANSLATORS[asked_for.msg_type](asked_for, 77, ["CN", "EU"])
+        for request in made_of:
+            pack = PACKERS.get(type(request))
+            if pack is not None:
+                who = {"session_id": 1, "ref": 77, "account_id": 1, "instrument_id": 1}
+                assert pack(request, who, Market("EU", 0, "EUR"))
+    except Refused as refused:
+        said = refused
+    assert said is None or read(reports.refused_at_the_edge(asked_for, said, 77)).get(20001)
 
 
 # -- out ------------------------------------------------------------------------------------------
