@@ -122,7 +122,12 @@ class FixAcceptor:
     def tick(self) -> None:
         """Time has passed, for every connection. O(connections)."""
         for connection in list(self.connections):
-            connection.tick()
+            try:
+                connection.tick()
+            except Exception:
+                # one broken session must not stop the others' heartbeats
+                self.logger.exception("fix_tick_failed")
+                connection.abort("the session failed")
 
     async def _tick(self) -> None:
         while True:

@@ -353,9 +353,12 @@ class MemberSession:
 
     def _receive(self, market: str, reports: list[ExecutionReport]) -> None:
         held = self._held[market]
-        for report in reports:
-            held.append(report)
-        self._release(market)
+        held.extend(reports)
+        try:
+            self._release(market)
+        except Exception as error:
+            # one broken session must not stop the market's view
+            self.fail(error)
 
     def _release(self, market: str) -> None:
         """Tells reports whose request is known: one may come before the log's word to a request."""
@@ -428,12 +431,12 @@ class MemberSession:
         except StoreError as error:
             self.fail(error)
 
-    def fail(self, error: StoreError) -> None:
-        """The store failed: nothing more is said, and the next logon reads what is kept."""
-        self._logger.error("fix_store_failed", error=str(error))
+    def fail(self, error: Exception) -> None:
+        """Nothing more is said: the next logon begins from what the store has."""
+        self._logger.error("fix_session_failed", error=repr(error))
         self.retire()
         if self._wire is not None:
-            self._wire.abort("the store failed")
+            self._wire.abort("the session failed")
 
     def flush(self) -> None:
         """First the store, then the wire: what a client has seen is kept. O(messages)."""

@@ -1,4 +1,4 @@
-"""FX-01 to FX-24: a raw client over a real socket against a whole gateway, in FIX's own terms."""
+"""FX-01 to FX-25: a raw client over a real socket against a whole gateway, in FIX's own terms."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 from exchange.clock import SystemClock
 from exchange.settings import FIX_GARBLED_MAX, FIX_MESSAGE_BYTES_MAX
 from gateway import disconnects
+from gateway.fix import reports, session
 from gateway.fix.codec import encode, utc_text
 from gateway.fix.member import MemberSession
 from gateway.fix.session import SECOND
@@ -505,7 +506,30 @@ async def test_fx23_a_report_that_comes_before_the_log_has_answered_waits_for_it
     assert (cancelled.get(11), cancelled.get(41)) == ("two", "one")
 
 
-def test_fx24_one_gateway_holds_the_file(tmp_path) -> None:
+async def test_fx24_a_session_that_breaks_takes_nothing_else_with_it(
+    house: FixHouse, huadong, monkeypatch
+) -> None:
+    broker, other = house.broker(), house.broker("huadong")
+    await broker.enter(house.port)
+    await other.enter(house.port)
+
+    def broken(*_: object) -> None:
+        raise KeyError("a word that is not known")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(reports, "told", broken)
+        broker.order("one")
+        await broker.over()
+        patch.setattr(session, "ticked", broken)
+        house.fix.tick()
+        await other.over()
+    assert (await huadong.new_order("EUA", 102, "SELL", 1, "90.00")).order_status == "NEW"
+    await broker.enter(house.port)
+    assert (await broker.take("2")).get(7) == "2", "nothing says that it was answered"
+    assert (await broker.take("8")).get(11) == "one"
+
+
+def test_fx25_one_gateway_holds_the_file(tmp_path) -> None:
     path = tmp_path / "fix.sqlite"
     store = FixStore(path)
     store.save("a", Numbers(1, 2, 3, {"EU": 4}), [])
