@@ -2,7 +2,7 @@
 
 Everything else follows from it: what the decoder takes, the QuickFIX dictionary and the tables of
 `deploy/docs/fix.md`. It is FIX 4.4 with the fields that this venue uses and no others; tags from
-20000 on are its own, 7928 and 8013 are those that other venues use for the same purpose.
+20000 on are its own, 7928, 8013 and 9406 are those that other venues use for the same.
 """
 
 from __future__ import annotations
@@ -151,6 +151,7 @@ _FIELDS = (
     Field(434, "CxlRejResponseTo", "CHAR", "",
           {"1": "ORDER_CANCEL_REQUEST", "2": "ORDER_CANCEL_REPLACE_REQUEST"}),
     Field(487, "TradeReportTransType", "INT", "", {"0": "NEW"}),
+    Field(527, "SecondaryExecID", "STRING", "the number of the trade, the same for both sides"),
     Field(530, "MassCancelRequestType", "CHAR",
           "1: of Symbol; 6: of the market TradingSessionID; 7: of every market",
           {"1": "CANCEL_ORDERS_FOR_A_SECURITY", "6": "CANCEL_ORDERS_FOR_A_TRADING_SESSION",
@@ -171,13 +172,13 @@ _FIELDS = (
     Field(856, "TradeReportType", "INT",
           "0: propose a block; 1: one is proposed to you; 2: confirm it; 3: decline or withdraw it",
           {"0": "SUBMIT", "1": "ALLEGED", "2": "ACCEPT", "3": "DECLINE"}),
-    Field(880, "TrdMatchID", "STRING", "the trade's number, the same for both sides"),
     Field(939, "TrdRptStatus", "INT", "", {"0": "ACCEPTED", "1": "REJECTED"}),
     Field(7928, "SelfTradeType", "CHAR", "what happens if it would meet an order of its own group",
           {"N": "CANCEL_NEWEST", "O": "CANCEL_OLDEST", "B": "CANCEL_BOTH", "D": "DECREMENT"}),
     Field(8013, "CancelOrdersOnDisconnect", "CHAR",
           "whose orders end when the connection is over and nobody logs on again in time",
           {"N": "NONE", "S": "SESSION", "P": "PARTICIPANT"}),
+    Field(9406, "DropCopyFlag", "BOOLEAN", "Y: it hears every report and sends no request"),
     Field(20001, "VenueReason", "INT", "the venue's numbered reason, see reasons.md"),
     Field(20002, "ValidMs", "INT", "refused if the log takes it later; 5000 where it is left out"),
     Field(20003, "PostOnlyReprice", "BOOLEAN", "with ExecInst 6: one tick away instead of refused"),
@@ -205,7 +206,7 @@ def _layout(
 
 
 _ORDER_REPORT = (
-    "37! 11 41 17! 150! 39! 378 1 55 54! 38 40 44 99 59 432 18 110 111 7928 20003 32 31 851 880 "
+    "37! 11 41 17! 150! 39! 378 1 55 54! 38 40 44 99 59 432 18 110 111 7928 20003 32 31 851 527 "
     "20007 12 13 151! 14! 6! 60 790 103 58 20001"
 )
 _MESSAGES = (
@@ -215,7 +216,7 @@ _MESSAGES = (
     _layout("3", "Reject", "both", "45! 371 372 373 58", is_admin=True),
     _layout("4", "SequenceReset", "both", "123 36!", is_admin=True),
     _layout("5", "Logout", "both", "58 20001", is_admin=True),
-    _layout("A", "Logon", "both", "98! 108! 95 96 141 8013", is_admin=True),
+    _layout("A", "Logon", "both", "98! 108! 95 96 141 8013 9406", is_admin=True),
     _layout("D", "NewOrderSingle", "client",
             "11! 1! 55! 54! 38! 40! 44 59 60! 21 18 99 110 111 432 7928 20002 20003 20004"),
     _layout("F", "OrderCancelRequest", "client", "11! 41! 37 1! 55! 54! 38 60!"),

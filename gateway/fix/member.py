@@ -91,6 +91,7 @@ class MemberSession:
         self._is_dirty = False
         self._phases: dict[str, str] | None = None  # symbol -> phase told, while subscribed
         self._phases_id = ""
+        self._is_drop_copy = False
         self._is_retired = False
         self._logger = structlog.get_logger().bind(service="gateway", fix=key.id)
 
@@ -125,6 +126,7 @@ class MemberSession:
             self._catch_up()
             self._hub.join(self.key.participant, self._receive)
             self._scope = SCOPES[logon.get(8013)]
+            self._is_drop_copy = logon.get(9406) == "Y"
             self._disconnects.logged_on(self, self.key)
 
     def detach(self) -> None:
@@ -198,6 +200,8 @@ class MemberSession:
         metrics.GATEWAY_MESSAGES.labels("fix", "in", _label(message.msg_type)).inc()
         try:
             if message.msg_type in TRANSLATORS:
+                if self._is_drop_copy:
+                    raise Refused(EdgeReason.ROLE_NOT_ALLOWED, "a drop copy takes no requests")
                 self._enter(message)
             elif message.msg_type == "H":
                 self._context.throttle.take(self.key.participant, "orders")

@@ -341,7 +341,7 @@ def _add_terms(values: Values, report: ExecutionReport) -> None:
 def _add_fill(values: Values, report: ExecutionReport) -> None:
     values += [(32, report.last_quantity), (31, report.last_price)]
     _add(values, 851, _LIQUIDITY.get(report.liquidity, 0))
-    _add(values, 880, report.trade_id)
+    _add(values, 527, report.trade_id)
     _add(values, 20007, report.trade_method)
     if report.fee:
         values += [(12, report.fee), (13, "3")]

@@ -81,3 +81,9 @@ async def house(house_made: Maker) -> FixHouse:
 async def huadong(house: FixHouse) -> AsyncIterator[Client]:
     async with house.client("huadong") as client:
         yield client
+
+
+@pytest.fixture
+async def northern(house: FixHouse) -> AsyncIterator[Client]:
+    async with house.client("northern") as client:
+        yield client

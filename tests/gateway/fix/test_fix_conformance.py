@@ -1,4 +1,4 @@
-"""FX-01 to FX-25: a raw client over a real socket against a whole gateway, in FIX's own terms."""
+"""FX-01 to FX-26: a raw client over a real socket against a whole gateway, in FIX's own terms."""
 
 from __future__ import annotations
 
@@ -354,7 +354,7 @@ async def test_fx16_quotes_blocks_and_phases(house: FixHouse) -> None:
     assert (await other.take("AR")).get(939) == "0"
     mine, theirs = await broker.take("8"), await other.take("8")
     assert [m.get(150) + m.get(20007) for m in (mine, theirs)] == ["FBLOCK", "FBLOCK"]
-    assert mine.get(880) == theirs.get(880)
+    assert mine.get(527) == theirs.get(527)
     broker.order("list", t55="CEA-2024", t1=201, t54=2, t44="74.00", t38=50)
     listing = await broker.take("8")
     picked = {"t55": "CEA-2024", "t1": 202, "t44": "74.00", "t38": 20}
@@ -506,7 +506,23 @@ async def test_fx23_a_report_that_comes_before_the_log_has_answered_waits_for_it
     assert (cancelled.get(11), cancelled.get(41)) == ("two", "one")
 
 
-async def test_fx24_a_session_that_breaks_takes_nothing_else_with_it(
+async def test_fx24_a_drop_copy_hears_everything_and_asks_for_nothing(
+    house: FixHouse, northern
+) -> None:
+    risk = house.broker()
+    await risk.enter(house.port, (9406, "Y"))
+    order_id = (await northern.new_order("EUA", 101, "BUY", 5, "60.00")).order_id
+    new = await risk.take("8")
+    assert (new.get(150), new.get(37)) == ("0", str(order_id))
+    risk.order("one")
+    refused = await risk.take("8")
+    assert (refused.get(150), refused.get(20001)) == ("8", "514")
+    risk.cancel("two", "one")
+    assert (await risk.take("9")).get(20001) == "514"
+    assert len(house.gateway.context.views["EU"].reports.orders) == 1
+
+
+async def test_fx25_a_session_that_breaks_takes_nothing_else_with_it(
     house: FixHouse, huadong, monkeypatch
 ) -> None:
     broker, other = house.broker(), house.broker("huadong")
@@ -529,7 +545,7 @@ async def test_fx24_a_session_that_breaks_takes_nothing_else_with_it(
     assert (await broker.take("8")).get(11) == "one"
 
 
-def test_fx25_one_gateway_holds_the_file(tmp_path) -> None:
+def test_fx26_one_gateway_holds_the_file(tmp_path) -> None:
     path = tmp_path / "fix.sqlite"
     store = FixStore(path)
     store.save("a", Numbers(1, 2, 3, {"EU": 4}), [])
