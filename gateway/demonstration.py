@@ -77,6 +77,7 @@ class Demonstration(Members):
         super().__init__(settings.data, venue, url, clock)
         self.settings = settings
         self.metrics_url = ""
+        self.fix_address = f"{settings.host}:{gateway.fix_port}" if gateway.fix_port else ""
         self.running = running  # ends when a service ends
         self.stopped_at: dict[str, int] = {}  # where each `orders` ended when all had stopped
         self._log = log
@@ -174,6 +175,7 @@ def check_ports(settings: Settings) -> None:
     ports = {
         "--port": settings.http_port,
         "--websocket-port": settings.websocket_port,
+        "--fix-port": settings.fix_port,
         "--metrics-port": settings.metrics_port,
     }
     with ExitStack() as stack:

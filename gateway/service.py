@@ -1,4 +1,4 @@
-"""GatewayService: the views, the writers, REST, the sockets and intake of one process."""
+"""GatewayService: the views, the writers, REST, sockets, FIX and intake of one process."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from gateway.app import build_app
 from gateway.context import Context
 from gateway.disconnects import Disconnects
 from gateway.feed import Feed, Subscriber
+from gateway.fix.acceptor import FixAcceptor
 from gateway.identity import Identities
 from gateway.intake import Intake
 from gateway.opening import OpeningGate
@@ -100,12 +101,19 @@ class GatewayService:
         )
         self._disconnects = Disconnects(self.context.entry)
         self._intake = Intake(log, self.context)
+        self.fix = self._fix()
         for view in self._views.values():
             view.listeners.append(self._intake.changed)
         self.http_port = 0
         self.websocket_port = 0
-        self.started = asyncio.Event()  # set when both ports answer
+        self.fix_port = 0  # 0: there is none
+        self.started = asyncio.Event()  # set when every port answers
         self._logger = structlog.get_logger().bind(service=self.name)
+
+    def _fix(self) -> FixAcceptor | None:
+        if not self._settings.fix_port:
+            return None
+        return FixAcceptor(self.context, self._hub, self._disconnects)
 
     @property
     def is_ready(self) -> bool:
@@ -131,7 +139,10 @@ class GatewayService:
                     self._is_serving = True
                     self.started.set()
                     self._logger.info(
-                        "serving", http_port=self.http_port, websocket_port=self.websocket_port
+                        "serving",
+                        http_port=self.http_port,
+                        websocket_port=self.websocket_port,
+                        fix_port=self.fix_port,
                     )
                     await self._intake.run(stop)
                     self._is_serving = False
@@ -174,12 +185,17 @@ class GatewayService:
         server = _Server(config)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         try:
+            if self.fix is not None:
+                await self.fix.start()
+                self.fix_port = self.fix.port
             while not server.started and not serving.done():  # noqa: ASYNC110 - no event
                 await asyncio.sleep(READY_POLL_S)
             yield
         finally:
             server.should_exit = True
             self._disconnects.stop()
+            if self.fix is not None:
+                await self.fix.stop()
             self._connections.close_all()
             sockets.close()
             await serving
