@@ -34,6 +34,28 @@ RECEIVE_WINDOW_MS_MAX = 60_000
 CLOCK_AHEAD_MS_MAX = 1_000
 TRADING_DATE_AHEAD_DAYS_MAX = 31  # a day roll cannot be undone
 REPLAY_CACHE_MAX = 262_144  # signatures remembered inside the window
+HMAC_SECRET_BYTES_MIN = 32  # of a key's shared secret
+HMAC_SECRET_BYTES_MAX = 1_024
+KEYS_POLL_S = 1.0  # how soon a changed venue file's keys are in force, and an expired one's cut
+LOGINS_MAX = 256  # logins of operators that a gateway keeps
+LOGINS_OF_ONE_MAX = 8  # of one operator; the oldest ends first
+LOGIN_IDLE_S = 900  # then a login that nobody used is over
+LOGIN_S_MAX = 28_800  # and then one that somebody did
+LOGIN_FAILURES_MAX = 5  # of a name, or from an address, then it is locked
+LOGIN_LOCK_S = 900
+LOGIN_NAMES_REMEMBERED_MAX = 4_096  # names and addresses whose failures are counted, each
+LOGIN_CHECKS_MAX = 2  # passwords checked at once: each takes 64 MiB
+PASSWORD_CHARACTERS_MIN = 12
+PASSWORD_CHARACTERS_MAX = 256
+OPERATORS_MAX = 1_000
+PROPOSALS_OPEN_MAX = 256  # of a market
+PROPOSAL_S_MAX = 86_400  # then a proposal of an operator can no longer be approved
+ACTS_KEPT_MAX = 4_096  # of a market's operators that a gateway shows, and proposals it remembers
+MESSAGE_RATE_MAX = 1_000_000  # messages a second to which operators may set a throttle
+ADDRESSES_REMEMBERED_MAX = 65_536  # whose messages are counted before they say who they are
+HEADERS_MAX = 64  # header lines of a request
+HEADER_BYTES_MAX = 16_384  # in all of them together
+HEADER_TIMEOUT_S = 10  # then a connection that has not sent its headers is cut
 GATEWAY_QUEUE_MAX = 16_384  # commands waiting for the log
 GATEWAY_BATCH_MAX = 1_024  # commands in one frame
 SESSIONS_MAX = 4_096  # WebSocket connections
@@ -133,6 +155,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     engine_reserve_orders: int = 0  # resting orders whose memory is taken at the start; 0 = none
     engine_reserve_client_order_ids: int = 0  # the same for the client order ids of a day
     throttle_per_second: int = 1_000  # orders a second and participant
+    throttle_address_per_second: int = 1_000  # requests a second of an address before it is known
+    trusted_proxies: str = ""  # networks whose X-Forwarded-For is believed, by commas; "" = none
     batch_interval_us: int = 500  # smallest time between two frames of the gateway
     log_level: str = "info"  # debug, info, warning, error
     key_file: str = ""  # a member's commands sign with it, unless --key-file names another

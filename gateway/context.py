@@ -9,12 +9,16 @@ from exchange.clock import Clock
 from exchange.database.connection import Database
 from exchange.reference.venue import Key, Venue
 from exchange.settings import Settings
+from gateway.addresses import Origins, counted
 from gateway.feed import Feed
-from gateway.identity import Identities
+from gateway.identity import Identities, Signed
+from gateway.logins import Logins
 from gateway.opening import OpeningGate
+from gateway.operations import Operations
 from gateway.order_entry import OrderEntry
+from gateway.refusal import Refused
 from gateway.roles import sees_all_accounts
-from gateway.throttle import Throttle
+from gateway.throttle import Allowance, Throttle
 from gateway.venue_view import MarketView
 
 
@@ -28,12 +32,49 @@ class Context:
     identities: Identities
     throttle: Throttle
     entry: OrderEntry
+    operations: Operations
     feed: Feed
     views: dict[str, MarketView]
     not_ready: Callable[[], list[str]]  # names of what has not caught up
+    origins: Origins
     websocket_port: int = 0
     books: Database | None = None  # read only; a gateway without it answers no question to them
     gate: OpeningGate | None = None  # None: markets open whenever an operator says so
+    logins: Logins | None = None  # None: nobody logs in here
+
+    def verified(self, method: str, target: str, signed: Signed, body: bytes, address: str) -> Key:
+        """The key that signed; Refused. Who fails too often from one address is not heard."""
+        place = counted(address)
+        self.throttle.check_address(place)
+        try:
+            return self.identities.verify(method, target, signed, body, address=address)
+        except Refused:
+            self.throttle.take_address(place)
+            raise
+
+    def take(self, key: Key, budget: str, *, now_ns: int | None = None) -> Allowance:
+        """Takes a message of the key's budgets; Refused (THROTTLED). O(markets).
+
+        Operators slow down orders and questions; cancels always have the venue's own rate.
+        """
+        participant, session = self.rates(key)
+        if budget.endswith("cancels"):
+            return self.throttle.take(key.participant, budget, now_ns=now_ns)
+        allowance = self.throttle.take(key.participant, budget, now_ns=now_ns, rate=participant)
+        if session < participant:
+            return self.throttle.take(
+                key.session, budget, now_ns=now_ns, rate=session, kind="session"
+            )
+        return allowance
+
+    def rates(self, key: Key) -> tuple[int, int]:
+        """Messages a second of the key's participant and of its session. O(markets)."""
+        participant = session = self.throttle.per_second
+        for view in self.views.values():
+            acts = view.acts
+            participant = min(participant, acts.participant_rates.get(key.participant, participant))
+            session = min(session, acts.session_rates.get(key.session, session))
+        return participant, session
 
     def visible_accounts(self, key: Key, market: str) -> frozenset[int]:
         """The accounts of a market that a key may see."""

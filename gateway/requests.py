@@ -23,9 +23,10 @@ from exchange.messages.frames import (
     sound_commands,
 )
 from exchange.messages.reasons import EdgeReason
+from exchange.reference.venue import APPROVED_SESSION
 from exchange.settings import REQUESTS_REMEMBERED_MAX
 
-PARTICIPANT_SESSIONS = 1_000  # sessions below are the venue's own
+PARTICIPANT_SESSIONS = APPROVED_SESSION  # sessions below are not the gateways'
 _TRANSFERS = (Command.CASH_DEPOSIT, Command.CASH_WITHDRAW, Command.UNITS_RELEASE)
 _ABOUT_ORDERS = (Command.CANCEL_ORDER, Command.REPLACE_ORDER)
 _ANSWERS = (Event.REJECTED, Event.DUPLICATE)
@@ -109,6 +110,12 @@ class Requests:
             self._unanswered[offset] = heard
         if resent:
             self._resent[offset] = resent
+
+    def refusal(self, session: int, ref: int) -> int:
+        """Why the engine refused a request; 0: it did not, or has not answered. O(1)."""
+        known = self._sessions.get(session)
+        heard = known.requests.get(ref) if known is not None else None
+        return heard.reason if heard is not None else 0
 
     def answered(self, part: EventPart) -> dict[int, Original]:
         """Takes the engine's answers; what the resends of that record mean, by command index.

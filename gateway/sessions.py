@@ -132,7 +132,7 @@ class OrderSession(Connection):
 
     def _log_on(self, logon: Logon) -> None:
         signed = Signed(logon.key, logon.timestamp_ns, logon.window_ms, logon.signature)
-        key = self._context.identities.verify("LOGON", "", signed, b"")
+        key = self._context.verified("LOGON", "", signed, b"", self.address)
         allow(key, "LOGON")
         views = self._context.views
         for code, sequence in logon.resume_from.items():
@@ -154,6 +154,13 @@ class OrderSession(Connection):
         if self.is_open:  # a slow reader may have been cut while it resumed
             self._hub.join(key.participant, self._receive)
 
+    def check(self, now_ns: int) -> None:
+        """Cuts the connection of a key that may no longer be used. O(1)."""
+        if self._key is not None:
+            over = self._context.identities.ring.standing(self._key, now_ns)
+            if over is not None:
+                self.cut(over)
+
     def _resume(self, key: Key, view: MarketView, sequence: int) -> None:
         accounts = self._context.entry.accounts_of(key, view.market)
         missed = [r for account in accounts for r in view.reports.after(account, sequence)]
@@ -171,7 +178,8 @@ class OrderSession(Connection):
         is_cancel = isinstance(request, OrderCancelRequest)
         metrics.GATEWAY_MESSAGES.labels("websocket", "in", type(request).__name__).inc()
         try:
-            self._context.throttle.take(key.participant, "cancels" if is_cancel else "orders")
+            allow(key, type(request).__name__)
+            self._context.take(key, "cancels" if is_cancel else "orders")
             prepared = self._context.entry.prepare(key, request)
             self._context.entry.submit(
                 prepared, lambda ticket: self._taken(ticket, prepared, request)

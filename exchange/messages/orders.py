@@ -19,7 +19,11 @@ from exchange.settings import RECEIVE_WINDOW_MS
 SideWord = Literal["BUY", "SELL"]
 OrderTypeWord = Literal["LIMIT", "MARKET"]
 TimeInForceWord = Literal["DAY", "GTC", "IOC", "FOK"]
-PhaseWord = Literal["CLOSED", "CONTINUOUS", "HALT"]
+PhaseWord = Literal[
+    "CLOSED", "CONTINUOUS", "HALT", "START_OF_DAY", "OPENING_CALL", "VOLATILITY_CALL",
+    "CLOSING_CALL",
+]  # fmt: skip
+ResumedPhaseWord = Literal["CONTINUOUS", "OPENING_CALL"]
 
 
 GroupWord = Literal["stationary", "new_entrant", "aircraft"]
@@ -420,12 +424,18 @@ class OpeningOverride(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 
 
 class PhaseChange(Body, frozen=True, kw_only=True):
-    """Moves one instrument, or all of the market (no symbol), to a trading phase (operator)."""
+    """Moves one instrument, or all of the market (no symbol), to a trading phase (operator).
+
+    With a `seed` the change comes at a random moment of the time RANDOM_END_MS from now on, drawn
+    from it: how a call ends.
+    """
 
     market: str
     phase: PhaseWord
     symbol: str = ""
     override: OpeningOverride | None = None
+    seed: int = 0
+    reason: str = ""
 
 
 class DayRoll(Body, frozen=True, kw_only=True):
@@ -433,14 +443,19 @@ class DayRoll(Body, frozen=True, kw_only=True):
 
     market: str
     trading_date: int
+    reason: str = ""
 
 
 class CashDeposit(Body, frozen=True, kw_only=True):
-    """Cash arrived for an account (operator); a negative amount is a withdrawal."""
+    """Cash arrived for an account (operator); a negative amount is a withdrawal.
+
+    A withdrawal above the market's `withdrawal_alone_max` waits for a second operator.
+    """
 
     market: str
     account: int
     amount: str  # currency units, as "1000000.00"
+    reason: str = ""
 
 
 class ReferencePrice(Body, frozen=True, kw_only=True):
@@ -448,6 +463,7 @@ class ReferencePrice(Body, frozen=True, kw_only=True):
 
     symbol: str
     price: str
+    reason: str = ""
 
 
 Operation = PhaseChange | DayRoll | CashDeposit | ReferencePrice

@@ -2,9 +2,9 @@
 
 Each module adds its commands with `register(app)`: `services` runs the venue's processes, `trading`
 is for members, `accounts` for what they are in the registry, `authority` and `settlement` for the
-authority, `years` for compliance years, `days` and `certificates` for operations; `proofs`, `demo`
-and `simulate` show and check the whole, `match` the engine alone, `rulebook` the rules, `auctions`
-and `supply` what is auctioned.
+authority, `years` for compliance years, `days`, `certificates` and `operators` for operations;
+`proofs`, `demo` and `simulate` show and check the whole, `match` the engine alone, `rulebook` the
+rules, `auctions` and `supply` what is auctioned.
 """
 
 from __future__ import annotations
@@ -42,6 +42,10 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "services": ("gateway", "engine", "settlement", "registry", "marketdata", "bootstrap"),
     "proofs": ("verify", "replay", "reconcile", "rebuild"),
     "days": ("end-of-day",),
+    "operators": (
+        "halt", "resume", "kill", "lift", "limit", "approve", "decline", "proposals", "acts",
+        "operator",
+    ),
     "certificates": ("certificate",),
     "simulate": ("simulate",),
     "match": ("match",),

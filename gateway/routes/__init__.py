@@ -11,6 +11,8 @@ from gateway.routes.accounts import ROUTES as ACCOUNTS
 from gateway.routes.auctions import ROUTES as AUCTIONS
 from gateway.routes.books import ROUTES as BOOKS
 from gateway.routes.compliance import ROUTES as COMPLIANCE
+from gateway.routes.control import ROUTES as CONTROL
+from gateway.routes.logins import ROUTES as LOGINS
 from gateway.routes.market import ROUTES as MARKET
 from gateway.routes.operations import ROUTES as OPERATIONS
 from gateway.routes.registry import ROUTES as REGISTRY
@@ -24,5 +26,5 @@ __all__ = ["ROUTES", "Call", "Reply", "Route"]
 
 ROUTES: tuple[Route, ...] = (
     *MARKET, *TRADING, *AUCTIONS, *ACCOUNTS, *REGISTRY, *STANDINGS, *BOOKS, *COMPLIANCE, *YEARS,
-    *OPERATIONS, *SETTLEMENTS,
+    *OPERATIONS, *SETTLEMENTS, *CONTROL, *LOGINS,
 )  # fmt: skip
