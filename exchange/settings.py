@@ -55,6 +55,7 @@ MESSAGE_RATE_MAX = 1_000_000  # messages a second to which operators may set a t
 ADDRESSES_REMEMBERED_MAX = 65_536  # whose messages are counted before they say who they are
 HEADERS_MAX = 64  # header lines of a request
 HEADER_BYTES_MAX = 16_384  # in all of them together
+WRITE_TIMEOUT_S = 30  # then a connection that takes nothing of its answer is cut
 HEADER_TIMEOUT_S = 10  # then a connection that has not sent its headers is cut
 GATEWAY_QUEUE_MAX = 16_384  # commands waiting for the log
 GATEWAY_BATCH_MAX = 1_024  # commands in one frame

@@ -68,12 +68,16 @@ class Context:
         return allowance
 
     def rates(self, key: Key) -> tuple[int, int]:
-        """Messages a second of the key's participant and of its session. O(markets)."""
-        participant = session = self.throttle.per_second
-        for view in self.views.values():
-            acts = view.acts
-            participant = min(participant, acts.participant_rates.get(key.participant, participant))
-            session = min(session, acts.session_rates.get(key.session, session))
+        """Messages a second of the key's participant and of its session. O(markets).
+
+        The venue's own, unless operators set others; of several markets the lowest counts.
+        """
+        acts = [view.acts for view in self.views.values()]
+        of_firm = [a.participant_rates[key.participant] for a in acts
+                   if key.participant in a.participant_rates]  # fmt: skip
+        of_session = [a.session_rates[key.session] for a in acts if key.session in a.session_rates]
+        participant = min(of_firm, default=self.throttle.per_second)
+        session = min(of_session, default=participant)
         return participant, session
 
     def visible_accounts(self, key: Key, market: str) -> frozenset[int]:

@@ -22,6 +22,7 @@ from gateway.addresses import Origins
 from gateway.app import build_app
 from gateway.context import Context
 from gateway.feed import Feed, Subscriber
+from gateway.http_guard import GuardedProtocol
 from gateway.identity import Identities
 from gateway.intake import Intake
 from gateway.key_watch import KeyWatch
@@ -175,6 +176,7 @@ class GatewayService:
         config = uvicorn.Config(
             build_app(self.context),
             loop="none",
+            http=GuardedProtocol,
             lifespan="off",
             ws="none",
             proxy_headers=False,  # `Origins` judges them

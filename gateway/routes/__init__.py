@@ -12,6 +12,7 @@ from gateway.routes.auctions import ROUTES as AUCTIONS
 from gateway.routes.books import ROUTES as BOOKS
 from gateway.routes.compliance import ROUTES as COMPLIANCE
 from gateway.routes.control import ROUTES as CONTROL
+from gateway.routes.limits import ROUTES as LIMITS
 from gateway.routes.logins import ROUTES as LOGINS
 from gateway.routes.market import ROUTES as MARKET
 from gateway.routes.operations import ROUTES as OPERATIONS
@@ -26,5 +27,5 @@ __all__ = ["ROUTES", "Call", "Reply", "Route"]
 
 ROUTES: tuple[Route, ...] = (
     *MARKET, *TRADING, *AUCTIONS, *ACCOUNTS, *REGISTRY, *STANDINGS, *BOOKS, *COMPLIANCE, *YEARS,
-    *OPERATIONS, *SETTLEMENTS, *CONTROL, *LOGINS,
+    *OPERATIONS, *SETTLEMENTS, *CONTROL, *LOGINS, *LIMITS,
 )  # fmt: skip

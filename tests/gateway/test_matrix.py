@@ -6,12 +6,12 @@ import asyncio
 import json
 import typing
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import msgspec
 import pytest
+import pytest_asyncio
 
 from exchange.messages import orders as body
 from exchange.messages.reasons import AccessReason, EdgeReason, Reason
@@ -29,6 +29,7 @@ from tests.golden.vocabulary import make
 EVERY_ROLE: tuple[Role, ...] = typing.get_args(Role)
 HOLDER = {"participant": "northern", "operator": "operator", "authority": "authority",
           "verifier": "verifier"}  # fmt: skip
+one_venue = pytest.mark.asyncio(loop_scope="module")  # these change nothing that another asks
 INSTRUCTIONS = typing.get_args(body.Instruction)
 OWN, FOREIGN, UNKNOWN = 101, 102, 999
 TRADER = {"own": OWN, "foreign": FOREIGN, "unknown": UNKNOWN}
@@ -131,10 +132,10 @@ class Wire:
         return await self.call(who, "POST", "/orders", json.dumps(request | changes).encode())
 
 
-@pytest.fixture
-async def wire(tmp_path: Path) -> AsyncIterator[Wire]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def wire(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Wire]:
     venue, keys = demo_venue()
-    house = House(tmp_path, venue, keys)
+    house = House(tmp_path_factory.mktemp("venue"), venue, keys)
     await house.start()
     await house.endow()
     async with httpx.AsyncClient(base_url=house.url, trust_env=False) as http:
@@ -142,6 +143,7 @@ async def wire(tmp_path: Path) -> AsyncIterator[Wire]:
     await house.close()
 
 
+@one_venue
 async def test_the_wire_answers_as_the_table_says(wire: Wire) -> None:
     """Identity and role are judged before the body is read, so nothing has to be sound here."""
     asked = [(row, role) for row in ROUTES for role in (*EVERY_ROLE, "")]
@@ -168,6 +170,7 @@ async def ask(wire: Wire, row: Route, role: str) -> tuple[int, int]:
     return status, reason
 
 
+@one_venue
 async def test_instructions_are_judged_by_role_first_and_by_owner_next(wire: Wire) -> None:
     entry = wire.house.gateway.context.entry
     ring = wire.house.gateway.context.identities.ring
@@ -226,6 +229,7 @@ def account_calls(row: Route, account: int) -> tuple[str, bytes] | None:
     return target, json.dumps({"type": row.body.__name__} | said).encode()
 
 
+@one_venue
 async def test_a_foreign_account_is_answered_like_one_that_is_not(wire: Wire) -> None:
     tried = []
     for row in ROUTES:
@@ -248,6 +252,7 @@ async def test_a_foreign_account_is_answered_like_one_that_is_not(wire: Wire) ->
     }  # fmt: skip
 
 
+@one_venue
 async def test_a_foreign_order_is_answered_like_one_that_is_not(wire: Wire) -> None:
     _, _, text = await wire.order("huadong", FOREIGN, client_order_id="mine")
     foreign = json.loads(text)["order_id"]
