@@ -52,19 +52,20 @@ class Context:
             self.throttle.take_address(place)
             raise
 
-    def take(self, key: Key, budget: str, *, now_ns: int | None = None) -> Allowance:
-        """Takes a message of the key's budgets; Refused (THROTTLED). O(markets).
+    def take(
+        self, key: Key, budget: str, count: int = 1, *, now_ns: int | None = None
+    ) -> Allowance:
+        """Takes messages of the key's budgets, all or none; Refused (THROTTLED). O(markets).
 
         Operators slow down orders and questions; cancels always have the venue's own rate.
         """
-        participant, session = self.rates(key)
+        take = self.throttle.take
         if budget.endswith("cancels"):
-            return self.throttle.take(key.participant, budget, now_ns=now_ns)
-        allowance = self.throttle.take(key.participant, budget, now_ns=now_ns, rate=participant)
-        if session < participant:
-            return self.throttle.take(
-                key.session, budget, now_ns=now_ns, rate=session, kind="session"
-            )
+            return take(key.participant, budget, count, now_ns=now_ns)
+        firm, session = self.rates(key)
+        allowance = take(key.participant, budget, count, now_ns=now_ns, rate=firm)
+        if session < firm:
+            return take(key.session, budget, count, now_ns=now_ns, rate=session, kind="session")
         return allowance
 
     def rates(self, key: Key) -> tuple[int, int]:

@@ -61,7 +61,13 @@ ROLES: dict[str, frozenset[str]] = {
     "GET /serials": AUTHORITIES,
     "GET /issuances/duplicates": AUTHORITIES,
     "GET /holdings/at": HOLDERS,
+    "GET /blocks": HOLDERS,
     "POST /orders": TRADERS,
+    "POST /mass-cancels": TRADERS,
+    "POST /quotes": TRADERS,
+    "POST /picks": TRADERS,
+    "POST /blocks": TRADERS,
+    "POST /blocks/confirmations": TRADERS,
     "PUT /orders/{id:str}": TRADERS,
     "DELETE /orders/{id:str}": TRADERS,
     "POST /auctions/bids": TRADERS,
@@ -88,6 +94,11 @@ ROLES: dict[str, frozenset[str]] = {
     "NewOrderSingle": TRADERS,
     "OrderCancelRequest": TRADERS,
     "OrderCancelReplaceRequest": TRADERS,
+    "OrderMassCancelRequest": TRADERS,
+    "Quote": TRADERS,
+    "PickOrder": TRADERS,
+    "BlockProposal": TRADERS,
+    "BlockConfirmation": TRADERS,
     # instructions, inside POST /instructions
     "IssueUnits": OPERATORS,
     "DepositUnits": TRADERS,
@@ -141,6 +152,10 @@ SCOPE_RULES: tuple[tuple[str, frozenset[Scope]], ...] = (
     ("POST /orders", frozenset({"trade"})),
     ("PUT /orders", frozenset({"trade"})),
     ("DELETE /orders", frozenset({"trade"})),
+    ("POST /mass-cancels", frozenset({"trade"})),
+    ("POST /quotes", frozenset({"trade"})),
+    ("POST /picks", frozenset({"trade"})),
+    ("POST /blocks", frozenset({"trade"})),
     ("POST /auctions/bids", frozenset({"trade"})),
     ("POST /instructions", frozenset({"registry"})),
     ("POST /operations/", frozenset({"operate"})),
@@ -148,6 +163,10 @@ SCOPE_RULES: tuple[tuple[str, frozenset[Scope]], ...] = (
     ("INTAKE", frozenset({"trade"})),
     ("NewOrderSingle", frozenset({"trade"})),
     ("Order", frozenset({"trade"})),
+    ("Quote", frozenset({"trade"})),
+    ("PickOrder", frozenset({"trade"})),
+    ("BlockProposal", frozenset({"trade"})),
+    ("BlockConfirmation", frozenset({"trade"})),
 )
 """How an action begins, and the scopes of which a key needs one: the first that fits counts.
 
@@ -190,6 +209,12 @@ def allow(key: Key, action: str) -> None:
             f"{action} is for {' or '.join(sorted(row.scopes))}; key {key.id} has "
             f"{', '.join(key.scopes) or 'none'}",
         )
+
+
+def may(key: Key, action: str) -> bool:
+    """Whether `allow` lets the action pass. O(1)."""
+    row = MATRIX.get(action, _NOBODY)
+    return key.role in row.roles and not row.scopes.isdisjoint(key.scopes)
 
 
 def sees_all_accounts(key: Key) -> bool:

@@ -252,7 +252,7 @@ class MarketView:
         self.auctions.apply(part)
         self.controls.apply(part)
         resent = self.requests.answered(part)
-        reported = self.reports.apply(part, resent)
+        reported = self.reports.apply(part, resent, self.requests.proposed(part))
         self.instructions.apply_events(part)
         self._keep(part, reported, resent)
         if reported:

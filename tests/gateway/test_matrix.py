@@ -214,7 +214,8 @@ def account_calls(row: Route, account: int) -> tuple[str, bytes] | None:
     """A call of a route about an account; None for routes that name none."""
     values = {"account": account, "symbol": "EUA", "market": "EU", "year": 2025, "ref": 7,
               "scheme": "eu-ets", "auction_id": 65_536, "quantity": 1, "price": "60.00",
-              "side": "BUY", "order_id": 0, "wait_ms": 0}  # fmt: skip
+              "side": "BUY", "order_id": 0, "wait_ms": 0, "listing_id": 65_536,
+              "proposal_id": 65_536, "counterparty_account": 103}  # fmt: skip
     target = row.path.replace("{id:str}", "65536000000")
     fields = row.query.__struct_fields__
     if "account" in fields:
@@ -247,7 +248,8 @@ async def test_a_foreign_account_is_answered_like_one_that_is_not(wire: Wire) ->
         assert has_nothing or answers["own"][1] != answers["foreign"][1], row.action
         tried.append(row.action)
     assert set(tried) >= {
-        "POST /orders", "PUT /orders/{id:str}", "DELETE /orders/{id:str}", "POST /auctions/bids",
+        "POST /orders", "POST /quotes", "POST /blocks", "POST /picks", "POST /mass-cancels",
+        "PUT /orders/{id:str}", "DELETE /orders/{id:str}", "POST /auctions/bids",
         "GET /surrender-plan", "GET /offset-headroom", "GET /compliance-year",
     }  # fmt: skip
 
