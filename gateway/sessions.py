@@ -190,6 +190,8 @@ class OrderSession(Connection):
         signed = Signed(logon.key, logon.timestamp_ns, logon.window_ms, logon.signature)
         key = self._context.verified("LOGON", "", signed, b"", self.address)
         allow(key, "LOGON")
+        if logon.cancel_on_disconnect != "NONE":
+            allow(key, "OrderMassCancelRequest")
         views = self._context.views
         for code, sequence in logon.resume_from.items():
             self._context.entry.desk(code)

@@ -17,13 +17,9 @@ from exchange.messages.orders import (
     DayRoll,
     PhaseChange,
     ReferencePrice,
-    ResumedPhaseWord,
 )
 
-InstrumentLimitWord = Literal[
-    "BAND_BP", "COLLAR_BP", "PROTECTION_BP", "VOLATILITY_BP", "QUANTITY_MIN", "QUANTITY_MAX",
-    "VALUE_MAX", "HOLDING_MAX",
-]  # fmt: skip
+ResumedPhaseWord = Literal["CONTINUOUS", "OPENING_CALL"]
 LimitWord = Literal[
     "BAND_BP", "COLLAR_BP", "PROTECTION_BP", "VOLATILITY_BP", "QUANTITY_MIN", "QUANTITY_MAX",
     "VALUE_MAX", "HOLDING_MAX", "ORDER_RATE", "POSITION_MAX", "INSTRUMENT_HOLDING_MAX",

@@ -25,9 +25,6 @@ PhaseWord = Literal[
     "CLOSED", "CONTINUOUS", "HALT", "START_OF_DAY", "OPENING_CALL", "VOLATILITY_CALL",
     "CLOSING_CALL",
 ]  # fmt: skip
-ResumedPhaseWord = Literal["CONTINUOUS", "OPENING_CALL"]
-
-
 GroupWord = Literal["stationary", "new_entrant", "aircraft"]
 StageWord = Literal["provisional", "final"]
 MethodWord = Literal["grandfathering", "benchmarking", "equal_to_emissions", "intensity"]
@@ -521,17 +518,13 @@ class OpeningOverride(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 
 
 class PhaseChange(Body, frozen=True, kw_only=True):
-    """Moves one instrument, or all of the market (no symbol), to a trading phase (operator).
-
-    With a `seed` the change comes at a random moment of the time RANDOM_END_MS from now on, drawn
-    from it: how a call ends.
-    """
+    """Moves one instrument, or all of the market (no symbol), to a trading phase (operator)."""
 
     market: str
     phase: PhaseWord
     symbol: str = ""
     override: OpeningOverride | None = None
-    seed: int = 0
+    seed: int = 0  # draws the moment, within RANDOM_END_MS, at which a call ends; 0 = at once
     reason: str = ""
 
 
@@ -544,14 +537,11 @@ class DayRoll(Body, frozen=True, kw_only=True):
 
 
 class CashDeposit(Body, frozen=True, kw_only=True):
-    """Cash arrived for an account (operator); a negative amount is a withdrawal.
-
-    A withdrawal above the market's `withdrawal_alone_max` waits for a second operator.
-    """
+    """Cash arrived for an account (operator); a negative amount is a withdrawal."""
 
     market: str
     account: int
-    amount: str  # currency units, as "1000000.00"
+    amount: str  # currency units; below -`withdrawal_alone_max` a second operator approves
     reason: str = ""
 
 
@@ -561,9 +551,6 @@ class ReferencePrice(Body, frozen=True, kw_only=True):
     symbol: str
     price: str
     reason: str = ""
-
-
-Operation = PhaseChange | DayRoll | CashDeposit | ReferencePrice
 
 
 class AuctionBid(Body, frozen=True, kw_only=True):

@@ -23,9 +23,9 @@ from exchange.messages.operations import (
     Lift,
     LimitWord,
     Resume,
+    ResumedPhaseWord,
     SetLimit,
 )
-from exchange.messages.orders import ResumedPhaseWord
 from exchange.reference.venue import load_venue
 from exchange.settings import PASSWORD_CHARACTERS_MAX
 from gateway.cli.options import KeyFile, make_table, utc, whole, with_client

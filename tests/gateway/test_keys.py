@@ -28,6 +28,7 @@ from gateway.roles import allow
 from gateway.sockets import Connections
 from gateway.throttle import Throttle
 from tests.gateway.conftest import ROOT, House, demo_venue
+from tests.gateway.test_gateway_sockets import connected, logon, say
 
 SECOND = 10**9
 NOW = dt.datetime(2026, 11, 28, 12, tzinfo=dt.UTC)
@@ -415,6 +416,10 @@ async def test_a_key_of_hmac_and_a_drop_copy_over_the_wire(tmp_path: Path) -> No
                 await watcher.new_order("EUA", 101, "BUY", 1, "60.00")
             assert refused.value.reason == AccessReason.SCOPE_NOT_ALLOWED
             assert len((await watcher.executions("EU")).executions) == 1
+            transport, wire = await connected(house.socket + "/orders")
+            say(transport, logon(house, "copy", cancel_on_disconnect="PARTICIPANT"))
+            assert (await wire.next())["reason"] == AccessReason.SCOPE_NOT_ALLOWED
+            transport.disconnect()
             await proxied(house, client)
     finally:
         await house.close()
