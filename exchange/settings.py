@@ -73,6 +73,7 @@ PAGE_MAX = 1_000  # rows of one answer
 WAIT_MS = 1_000  # how long REST waits for the engine's answer
 WAIT_MS_MAX = 5_000
 SESSION_QUEUE_BYTES_MAX = 4 << 20  # unsent bytes of an order-entry connection; more = cut
+SESSION_BODY_BYTES_MAX = 65_536  # of one WebSocket message of an order-entry connection
 SESSION_BATCH_MAX = 128  # requests in one WebSocket message
 DISCONNECT_GRACE_S = 5  # then a lost connection's orders end, where its logon said so
 DISCONNECT_RETRY_S = 0.5  # before the log is asked again to take that
@@ -125,6 +126,11 @@ ENGINE_PUBLISH_BYTES_MAX = 4 << 20
 POSITION_DIFFERENCES_MAX = 100  # differences from the engine a projection remembers
 MARKETDATA_SLICE_RECORDS_MAX = 64  # records of `events` between two looks at the loop
 MARKETDATA_RETRY_S = 0.2  # pause before the log is tried again
+SURVEILLANCE_WINDOW_ENTRIES_MAX = 10_000  # trades one window of a detector holds; oldest go first
+SURVEILLANCE_SUBJECTS_MAX = 20_000  # owners, pairs and the like that a detector remembers
+SURVEILLANCE_RETRY_S = 0.2  # pause before the log is tried again
+SURVEILLANCE_SLICE_RECORDS_MAX = 64  # records of `events` between two looks at the loop
+ALERTS_KEPT_MAX = 10_000  # alerts of a market that the gateway keeps, oldest forgotten
 BARS_MAX = 1_440  # minutes kept for a chart
 AUDIT_DIFFERENCES_MAX = 100  # differences an audit tells
 ENGINE_RETRY_S_MAX = 2.0  # longest pause before the log is tried again
@@ -162,6 +168,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     trusted_proxies: str = ""  # networks whose X-Forwarded-For is believed, by commas; "" = none
     batch_interval_us: int = 500  # smallest time between two frames of the gateway
     log_level: str = "info"  # debug, info, warning, error
+    surveillance_limits: str = ""  # file that changes figures of surveillance/limits.toml
     key_file: str = ""  # a member's commands sign with it, unless --key-file names another
 
     @classmethod

@@ -10,6 +10,7 @@ from exchange.database.connection import Database
 from exchange.reference.venue import Key, Venue
 from exchange.settings import Settings
 from gateway.addresses import Origins, counted
+from gateway.alerts import Alerts
 from gateway.feed import Feed
 from gateway.identity import Identities, Signed
 from gateway.logins import Logins
@@ -35,6 +36,7 @@ class Context:
     operations: Operations
     feed: Feed
     views: dict[str, MarketView]
+    alerts: Alerts
     not_ready: Callable[[], list[str]]  # names of what has not caught up
     origins: Origins
     websocket_port: int = 0

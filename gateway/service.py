@@ -19,6 +19,7 @@ from exchange.reference.venue import Venue
 from exchange.settings import SESSIONS_MAX, Settings
 from gateway import operators
 from gateway.addresses import Origins
+from gateway.alerts import Alerts
 from gateway.app import build_app
 from gateway.context import Context
 from gateway.disconnects import Disconnects
@@ -111,6 +112,7 @@ class GatewayService:
             views=self._views,
             origins=Origins(settings.trusted_proxies),
             logins=logins,
+            alerts=Alerts(log, venue),
             not_ready=self._not_ready,
             books=books,
             gate=gate,
@@ -139,6 +141,7 @@ class GatewayService:
                 for view in self._views.values():
                     group.create_task(view.run(inner))
                 group.create_task(self.context.feed.run(inner))
+                group.create_task(self.context.alerts.run(inner))
                 while self._not_ready() and not stop.is_set():  # noqa: ASYNC110 - many conditions
                     await asyncio.sleep(READY_POLL_S)
                 for submitter in self._submitters.values():
@@ -158,7 +161,8 @@ class GatewayService:
 
     def _not_ready(self) -> list[str]:
         waiting = [f"view-{code}" for code, view in self._views.items() if not view.is_ready]
-        return waiting if self.context.feed.is_ready else [*waiting, "feed"]
+        waiting += [] if self.context.feed.is_ready else ["feed"]
+        return waiting if self.context.alerts.is_ready else [*waiting, "alerts"]
 
     @contextlib.asynccontextmanager
     async def _servers(self) -> AsyncIterator[None]:

@@ -2,9 +2,9 @@
 
 Each module adds its commands with `register(app)`: `services` runs the venue's processes, `trading`
 is for members, `accounts` for what they are in the registry, `authority` and `settlement` for the
-authority, `years` for compliance years, `days`, `certificates` and `operators` for operations;
-`proofs`, `demo` and `simulate` show and check the whole, `match` the engine alone, `rulebook` the
-rules, `auctions` and `supply` what is auctioned.
+authority, `years` for compliance years, `days`, `certificates`, `operators`, `surveillance` and
+`records` for operations; `proofs`, `demo` and `simulate` show and check the whole, `match` the
+engine alone, `rulebook` the rules, `auctions` and `supply` what is auctioned.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "settlements", "fail-settlement", "object-to-trade", "retry-settlement", "void-trade",
         "cancel-trade",
     ),
-    "services": ("gateway", "engine", "settlement", "registry", "marketdata", "bootstrap"),
+    "services": (
+        "gateway", "engine", "settlement", "registry", "marketdata", "surveillance", "bootstrap",
+    ),
     "proofs": ("verify", "replay", "reconcile", "rebuild"),
     "days": ("end-of-day",),
     "operators": (
@@ -47,6 +49,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "operator",
     ),
     "certificates": ("certificate",),
+    "surveillance": ("alerts", "surveil"),
+    "records": ("records",),
     "simulate": ("simulate",),
     "match": ("match",),
     "rulebook": ("rulebook",),
