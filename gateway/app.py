@@ -28,7 +28,9 @@ from exchange.messages.executions import (
     Problem,
 )
 from exchange.messages.reasons import EdgeReason, reason_text
+from exchange.reference.venue import Key
 from exchange.settings import BODY_BYTES_MAX, BODY_TIMEOUT_S
+from gateway.addresses import counted
 from gateway.console.files import FILES, PageFile
 from gateway.context import Context
 from gateway.decimals import whole_number
@@ -38,6 +40,7 @@ from gateway.openapi import describe
 from gateway.refusal import Refused
 from gateway.roles import PUBLIC, ROLES, allow
 from gateway.routes import ROUTES, Call, Reply, Route
+from gateway.routes.logins import COOKIE
 from gateway.throttle import Allowance
 
 JSON = "application/json"
@@ -74,24 +77,24 @@ def _handler(context: Context, row: Route) -> HTTPRouteHandler:
         try:
             data = await _body_in_time(request)
             query_string: bytes = request.scope["query_string"]
-            key = None
-            if ROLES[row.action] != PUBLIC:
-                key = context.identities.verify(
-                    row.method, _target(request), _signed(request), data
-                )
+            origin = context.origins.of(request.scope, request.headers)
+            key, token = None, ""
+            if ROLES[row.action] == PUBLIC:
+                context.throttle.take_address(counted(origin.address))
+            else:
+                key, token = _caller(context, row, request, data, origin.address)
                 allow(key, row.action)
-                allowance = context.throttle.take(key.participant, row.budget)
-                headers |= _rate_headers(allowance)
+                headers |= _rate_headers(context.take(key, row.budget))
             if decoder is not None:
                 sent = decode(data, decoder)
             elif data:
                 raise Refused(EdgeReason.INVALID_FIELD, "this request carries no body")
             query = _query(row.query, query_string)
             path_id = str(request.path_params.get("id", ""))
-            reply = await row.handler(Call(context, key, sent, query, path_id))
+            reply = await row.handler(Call(context, key, sent, query, path_id, origin, token))
         except Refused as refused:
             return _refused(refused.about(sent), headers)
-        return _answer(reply, headers)
+        return _answer(reply, headers | dict(reply.headers))
 
     return route(
         row.path,
@@ -144,6 +147,23 @@ def _target(request: Request[Any, Any, Any]) -> str:
     path = request.scope["raw_path"].decode("latin-1")
     query = request.scope["query_string"].decode("latin-1")
     return f"{path}?{query}" if query else path
+
+
+def _caller(
+    context: Context, row: Route, request: Request[Any, Any, Any], data: bytes, address: str
+) -> tuple[Key, str]:
+    """Who asks, by signature or by the cookie of a login; the login's token."""
+    token = request.cookies.get(COOKIE, "")
+    if request.headers.get("x-exchange-key") or not token or context.logins is None:
+        signed = _signed(request)
+        return context.verified(row.method, _target(request), signed, data, address), ""
+    csrf = None if row.method == "GET" else request.headers.get("x-exchange-csrf", "")
+    context.throttle.check_address(counted(address))
+    try:
+        return context.logins.find(token, address, csrf), token
+    except Refused:
+        context.throttle.take_address(counted(address))
+        raise
 
 
 def _signed(request: Request[Any, Any, Any]) -> Signed:

@@ -9,13 +9,17 @@ from exchange.clock import Clock
 from exchange.database.connection import Database
 from exchange.reference.venue import Key, Venue
 from exchange.settings import Settings
+from gateway.addresses import Origins, counted
 from gateway.alerts import Alerts
 from gateway.feed import Feed
-from gateway.identity import Identities
+from gateway.identity import Identities, Signed, signed_text
+from gateway.logins import Logins
 from gateway.opening import OpeningGate
+from gateway.operations import Operations
 from gateway.order_entry import OrderEntry
+from gateway.refusal import Refused
 from gateway.roles import sees_all_accounts
-from gateway.throttle import Throttle
+from gateway.throttle import Allowance, Throttle
 from gateway.venue_view import MarketView
 
 
@@ -29,13 +33,60 @@ class Context:
     identities: Identities
     throttle: Throttle
     entry: OrderEntry
+    operations: Operations
     feed: Feed
     views: dict[str, MarketView]
     alerts: Alerts
     not_ready: Callable[[], list[str]]  # names of what has not caught up
+    origins: Origins
     websocket_port: int = 0
     books: Database | None = None  # read only; a gateway without it answers no question to them
     gate: OpeningGate | None = None  # None: markets open whenever an operator says so
+    logins: Logins | None = None  # None: nobody logs in here
+
+    def verified(self, method: str, target: str, signed: Signed, body: bytes, address: str) -> Key:
+        """The key that signed; Refused. Who fails too often from one address is not heard."""
+        text = signed_text(method, target, signed.key, signed.timestamp_ns, signed.window_ms, body)
+        return self.verified_text(signed, text, address)
+
+    def verified_text(self, signed: Signed, text: bytes, address: str) -> Key:
+        """As `verified`, of a text that another protocol signs (FIX)."""
+        place = counted(address)
+        self.throttle.check_address(place)
+        try:
+            return self.identities.verify_text(signed, text, address=address)
+        except Refused:
+            self.throttle.take_address(place)
+            raise
+
+    def take(
+        self, key: Key, budget: str, count: int = 1, *, now_ns: int | None = None
+    ) -> Allowance:
+        """Takes messages of the key's budgets, all or none; Refused (THROTTLED). O(markets).
+
+        Operators slow down orders and questions; cancels always have the venue's own rate.
+        """
+        take = self.throttle.take
+        if budget.endswith("cancels"):
+            return take(key.participant, budget, count, now_ns=now_ns)
+        firm, session = self.rates(key)
+        allowance = take(key.participant, budget, count, now_ns=now_ns, rate=firm)
+        if session < firm:
+            return take(key.session, budget, count, now_ns=now_ns, rate=session, kind="session")
+        return allowance
+
+    def rates(self, key: Key) -> tuple[int, int]:
+        """Messages a second of the key's participant and of its session. O(markets).
+
+        The venue's own, unless operators set others; of several markets the lowest counts.
+        """
+        acts = [view.acts for view in self.views.values()]
+        of_firm = [a.participant_rates[key.participant] for a in acts
+                   if key.participant in a.participant_rates]  # fmt: skip
+        of_session = [a.session_rates[key.session] for a in acts if key.session in a.session_rates]
+        participant = min(of_firm, default=self.throttle.per_second)
+        session = min(of_session, default=participant)
+        return participant, session
 
     def visible_accounts(self, key: Key, market: str) -> frozenset[int]:
         """The accounts of a market that a key may see."""

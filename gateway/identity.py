@@ -1,4 +1,4 @@
-"""Who sent this: Ed25519 signatures over the request, a receive window, and no replay.
+"""Who sent this: a signature over the request, a receive window, and no replay.
 
 The signed text is UTF-8, six lines joined by a line feed, no line feed at the end:
 
@@ -9,10 +9,12 @@ The signed text is UTF-8, six lines joined by a line feed, no line feed at the e
     WINDOW_MS               for how long it may be taken; 0 = 5000, at most 60000
     hex(sha256(body))       lower case; of no bytes when there is no body
 
-REST carries it in the headers X-Exchange-Key, X-Exchange-Timestamp, X-Exchange-Window and
-X-Exchange-Signature (base64 of the 64 signature bytes). A signature is accepted once: within its
-window it is remembered, after its window it is refused by time, and one made before this process
-started is refused too, since another run may have seen it.
+The key's `algorithm` says how: Ed25519 (64 bytes of signature), or HMAC-SHA256 with a shared secret
+(32 bytes). The request names no algorithm, so nobody can choose a weaker one. REST carries it in
+the headers X-Exchange-Key, X-Exchange-Timestamp, X-Exchange-Window and X-Exchange-Signature
+(base64). A signature is accepted once: within its window it is remembered, after its window it is
+refused by time, and one made before this process started is refused too, since another run may have
+seen it.
 """
 
 from __future__ import annotations
@@ -20,14 +22,11 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import hmac
 from collections import OrderedDict
 from typing import NamedTuple
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import (
-    Ed25519PrivateKey,
-    Ed25519PublicKey,
-)
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from exchange.clock import Clock
 from exchange.messages.reasons import EdgeReason
@@ -38,6 +37,7 @@ from exchange.settings import (
     RECEIVE_WINDOW_MS_MAX,
     REPLAY_CACHE_MAX,
 )
+from gateway.keyring import SIGNATURE_BYTES, KeyRing
 from gateway.refusal import Refused
 
 MS = 1_000_000  # nanoseconds
@@ -61,7 +61,7 @@ def signed_text(
 
 
 def sign(
-    private: Ed25519PrivateKey,
+    private: Ed25519PrivateKey | bytes,
     key: str,
     method: str,
     target: str,
@@ -70,9 +70,13 @@ def sign(
     timestamp_ns: int,
     window_ms: int = 0,
 ) -> Signed:
-    """What the owner of `private` sends with a request."""
+    """What the owner of `private` (bytes: the secret of an HMAC key) sends with a request."""
     text = signed_text(method, target, key, timestamp_ns, window_ms, body)
-    return Signed(key, timestamp_ns, window_ms, base64.b64encode(private.sign(text)).decode())
+    if isinstance(private, bytes):
+        signature = hmac.digest(private, text, hashlib.sha256)
+    else:
+        signature = private.sign(text)
+    return Signed(key, timestamp_ns, window_ms, base64.b64encode(signature).decode())
 
 
 class Identities:
@@ -82,38 +86,47 @@ class Identities:
     the next request is told VENUE_BUSY rather than let through unremembered.
     """
 
-    def __init__(self, venue: Venue, clock: Clock, *, accept_before_start: bool = False) -> None:
+    def __init__(
+        self,
+        venue: Venue,
+        clock: Clock,
+        *,
+        accept_before_start: bool = False,
+        ring: KeyRing | None = None,
+    ) -> None:
+        self.ring = ring or KeyRing(venue.key)
         self._clock = clock
         self._earliest_ns = 0 if accept_before_start else clock.now_ns()
-        self._keys = {key.id: key for key in venue.key}
-        self._public = {
-            key.id: Ed25519PublicKey.from_public_bytes(base64.b64decode(key.public_key))
-            for key in venue.key
-        }
         self._seen: OrderedDict[bytes, int] = OrderedDict()  # signature -> end of its window, ns
 
     def verify(
-        self, method: str, target: str, signed: Signed, body: bytes, *, now_ns: int | None = None
+        self,
+        method: str,
+        target: str,
+        signed: Signed,
+        body: bytes,
+        *,
+        now_ns: int | None = None,
+        address: str = "",
     ) -> Key:
         """The key that signed; Refused otherwise. `now_ns` is the log's time for intake.
 
-        O(1), one Ed25519 verification (about 0.1 ms).
+        Whether the key may be used now and from `address` is told to those only who hold it. O(1),
+        one verification (about 0.1 ms with Ed25519).
         """
         text = signed_text(method, target, signed.key, signed.timestamp_ns, signed.window_ms, body)
-        return self.verify_text(signed, text, now_ns=now_ns)
+        return self.verify_text(signed, text, now_ns=now_ns, address=address)
 
-    def verify_text(self, signed: Signed, text: bytes, *, now_ns: int | None = None) -> Key:
+    def verify_text(
+        self, signed: Signed, text: bytes, *, now_ns: int | None = None, address: str = ""
+    ) -> Key:
         """As `verify`, of a text that another protocol signs (FIX). O(1)."""
-        key = self._keys.get(signed.key)
-        if key is None:
-            raise Refused(EdgeReason.UNKNOWN_KEY, f"key {signed.key[:64]!r}")
+        key = self.ring.find(signed.key)
         now = self._clock.now_ns() if now_ns is None else now_ns
         end = self._check_window(signed, now)
-        signature = self._signature(signed)
-        try:
-            self._public[signed.key].verify(signature, text)
-        except InvalidSignature:
-            raise Refused(EdgeReason.BAD_SIGNATURE) from None
+        signature = self._signature(signed, SIGNATURE_BYTES[key.algorithm])
+        self.ring.check_signature(key.id, signature, text)
+        self.ring.check_use(key.id, now, address)
         self._remember(signature, end, now)
         return key
 
@@ -140,13 +153,13 @@ class Identities:
         return signed.timestamp_ns + window * MS
 
     @staticmethod
-    def _signature(signed: Signed) -> bytes:
+    def _signature(signed: Signed, size: int) -> bytes:
         try:
             signature = base64.b64decode(signed.signature, validate=True)
         except (binascii.Error, ValueError):
             signature = b""
-        if len(signature) != 64:
-            raise Refused(EdgeReason.BAD_SIGNATURE, "it is not base64 of 64 bytes")
+        if len(signature) != size:
+            raise Refused(EdgeReason.BAD_SIGNATURE, f"it is not base64 of {size} bytes")
         return signature
 
     def _remember(self, signature: bytes, end: int, now: int) -> None:

@@ -28,7 +28,7 @@ from exchange.settings import PAGE_MAX
 from gateway.context import Context
 from gateway.fields import decode
 from gateway.identity import Identities, Signed
-from gateway.order_entry import CANCELS, Prepared
+from gateway.order_entry import CANCELS, Prepared, check_session
 from gateway.refusal import Refused
 from gateway.reports import Reported
 from gateway.roles import allow
@@ -65,7 +65,12 @@ class Intake:
     """The intake of every participant that has one."""
 
     def __init__(self, log: Log, context: Context) -> None:
-        identities = Identities(context.venue, context.clock, accept_before_start=True)
+        identities = Identities(
+            context.venue,
+            context.clock,
+            accept_before_start=True,
+            ring=context.identities.ring,
+        )
         self._log = log
         self._participants = [
             ParticipantIntake(log, context, identities, participant.id)
@@ -177,10 +182,12 @@ class ParticipantIntake:
         allow(key, "INTAKE")
         request = decode(data, _request)
         try:
+            allow(key, type(request).__name__)
             # a budget of its own: a backlog is judged by when it was sent, others by when they come
             kind = "cancels" if isinstance(request, CANCELS) else "orders"
-            self._context.throttle.take(self.id, f"intake {kind}", now_ns=record.append_ns)
+            self._context.take(key, f"intake {kind}", now_ns=record.append_ns)
             prepared = self._context.entry.prepare(key, request)
+            check_session(prepared)
             return _Entered(request, prepared, key.session, record.append_ns)
         except Refused as refused:
             raise refused.about(request) from None

@@ -89,7 +89,7 @@ class OpeningGate:
 
 
 def _opens(request: PhaseChange, view: MarketView, instruments: Iterable[int]) -> bool:
-    if request.phase != Phase.CONTINUOUS.name:
+    if request.phase in (Phase.CLOSED.name, Phase.HALT.name):
         return False
     known = view.positions.instruments
     return any(known[item].phase == Phase.CLOSED for item in instruments if item in known)

@@ -7,7 +7,6 @@ so that there is one judge. What passes is queued for the market's `orders`.
 
 from __future__ import annotations
 
-import datetime as dt
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import NamedTuple
@@ -15,17 +14,16 @@ from typing import NamedTuple
 from exchange.clock import Clock
 from exchange.messages import orders as body
 from exchange.messages.executions import ExecutionReport
-from exchange.messages.frames import Command, Instruction, Phase, pack_command
-from exchange.messages.reasons import EdgeReason, Reason, RegistryReason
+from exchange.messages.frames import Command, Instruction, pack_command
+from exchange.messages.reasons import AccessReason, EdgeReason, Reason, RegistryReason
 from exchange.reference.venue import Account, Instrument, Key, Market, Venue
 from exchange.settings import (
     CLOCK_AHEAD_MS_MAX,
     GATEWAY_QUEUE_MAX,
     PROJECT_NUMBER_MAX,
-    TRADING_DATE_AHEAD_DAYS_MAX,
 )
-from gateway.decimals import INT64_MAX, to_minor, to_tonnes
-from gateway.fields import instruction_id, label, limit_price, order_number, tonnes
+from gateway.decimals import INT64_MAX, to_tonnes
+from gateway.fields import instruction_id, label, order_number, tonnes
 from gateway.headroom import offset_room, rulebook
 from gateway.instruction_notes import instruction_notes
 from gateway.order_commands import PACKERS, Who, mass_cancel, propose_block, replace_order
@@ -264,7 +262,7 @@ class OrderEntry:
             )
         return order_id
 
-    # -- instructions and operations ------------------------------------------------------------
+    # -- instructions ---------------------------------------------------------------------------
 
     def prepare_instruction(self, key: Key, request: body.Instruction) -> Prepared:
         """The commands of an instruction to the registry; Refused if the role may not."""
@@ -339,60 +337,14 @@ class OrderEntry:
         desk = self.desk(request.bound_market)
         return self.account(desk.market, request.bound_account).id if request.bound_account else 0
 
-    def prepare_operation(self, key: Key, request: body.Operation) -> Prepared:
-        """The command of an operator."""
-        number = self._ref(request.ref)
-        if isinstance(request, body.ReferencePrice):
-            instrument = self.instrument(request.symbol)
-            desk = self.desks[instrument.market]
-            price = limit_price(request.price, desk.market)
-            command = pack_command(
-                Command.REFERENCE_PRICE,
-                instrument_id=instrument.id,
-                session_id=key.session,
-                ref=number,
-                price=price,
-            )
-            return Prepared(desk, key.session, request.ref, [command])
-        desk = self.desk(request.market)
-        if isinstance(request, body.PhaseChange):
-            named = self.instrument(request.symbol) if request.symbol else None
-            if named is not None and named.market != request.market:
-                raise Refused(
-                    EdgeReason.INVALID_FIELD, f"{named.symbol} is traded in {named.market}"
-                )
-            return Prepared(desk, key.session, request.ref, [pack_command(
-                Command.PHASE_CHANGE,
-                order_type=Phase[request.phase],
-                instrument_id=named.id if named else 0,
-                session_id=key.session,
-                ref=number,
-            )])  # fmt: skip
-        if isinstance(request, body.DayRoll):
-            command = pack_command(
-                Command.DAY_ROLL,
-                session_id=key.session,
-                ref=number,
-                quantity=self._trading_date(request.trading_date),
-            )
-            return Prepared(desk, key.session, request.ref, [command])
-        account = self.account(desk.market, request.account)
-        amount = to_minor(request.amount, desk.market.minor_digits, "amount")
-        if amount == 0:
-            raise Refused(Reason.QUANTITY_NOT_POSITIVE, "amount 0")
-        return Prepared(desk, key.session, request.ref, [pack_command(
-            Command.CASH_DEPOSIT if amount > 0 else Command.CASH_WITHDRAW,
-            account_id=account.id,
-            quantity=abs(amount),
-            order_id=self.transfer_id(),
-            session_id=key.session,
-            ref=number,
-        )])  # fmt: skip
-
     # -- the queue ------------------------------------------------------------------------------
 
     def submit(self, prepared: Prepared, done: Callable[[Ticket], None]) -> Ticket:
-        """Queues the commands; `done` is called when the log has them or they are refused."""
+        """Queues the commands; `done` is called when the log has them or they are refused.
+
+        Refused: SESSION_KILLED, VENUE_BUSY.
+        """
+        check_session(prepared)
 
         def known(ticket: Ticket) -> None:
             if ticket.refused is None:
@@ -493,26 +445,16 @@ class OrderEntry:
             )
         return value
 
-    def _trading_date(self, value: int) -> int:
-        """A calendar date at most TRADING_DATE_AHEAD_DAYS_MAX days ahead; a roll is for good."""
-        today = dt.datetime.fromtimestamp(self.clock.now_ns() // 10**9, dt.UTC).date()
-        last = today + dt.timedelta(TRADING_DATE_AHEAD_DAYS_MAX)
-        try:
-            date = dt.date(value // 10_000, value // 100 % 100, value % 100)
-        except (ValueError, OverflowError):
-            date = dt.date.max
-        if date > last:
-            raise Refused(
-                EdgeReason.INVALID_FIELD,
-                f"trading_date: {value} is no date YYYYMMDD up to {last:%Y%m%d}, "
-                f"{TRADING_DATE_AHEAD_DAYS_MAX} days from today",
-            )
-        return value
-
     def transfer_id(self) -> int:
         """A number for a transfer: the clock's nanoseconds, never twice in this process."""
         self._transfer_id = max(self._transfer_id + 1, self.clock.now_ns())
         return self._transfer_id
+
+
+def check_session(prepared: Prepared) -> None:
+    """Refused (SESSION_KILLED) unless the session may send this. O(1)."""
+    if prepared.session in prepared.desk.view.acts.killed_sessions and not prepared.is_cancel:
+        raise Refused(AccessReason.SESSION_KILLED, f"session {prepared.session}")
 
 
 def _asked(request: body.Instruction) -> int:

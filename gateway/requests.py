@@ -23,9 +23,10 @@ from exchange.messages.frames import (
     sound_commands,
 )
 from exchange.messages.reasons import EdgeReason
+from exchange.reference.venue import APPROVED_SESSION
 from exchange.settings import REQUESTS_REMEMBERED_MAX
 
-PARTICIPANT_SESSIONS = 1_000  # sessions below are the venue's own
+PARTICIPANT_SESSIONS = APPROVED_SESSION  # sessions below are not the gateways'
 _TRANSFERS = (Command.CASH_DEPOSIT, Command.CASH_WITHDRAW, Command.UNITS_RELEASE)
 _PARTS = (Command.NOTE, Command.ORDER_TERMS)
 _ABOUT_ORDERS = (Command.CANCEL_ORDER, Command.REPLACE_ORDER)
@@ -114,6 +115,12 @@ class Requests:
             self._unanswered[offset] = heard
         if resent:
             self._resent[offset] = resent
+
+    def refusal(self, session: int, ref: int) -> int:
+        """Why the engine refused a request; 0: it did not, or has not answered. O(1)."""
+        known = self._sessions.get(session)
+        heard = known.requests.get(ref) if known is not None else None
+        return heard.reason if heard is not None else 0
 
     def proposed(self, part: EventPart) -> dict[int, int]:
         """The accounts to which that record proposes blocks, by command index. O(1)."""

@@ -1,4 +1,4 @@
-"""Who may do what: one table of actions and roles. What has no row is allowed to nobody.
+"""Who may do what: one table of actions, roles and scopes. What has no row is allowed to nobody.
 
 `public` needs no signature. `participant` acts for its own accounts, an emitter's among them;
 `operator` runs the market and sees all accounts; `authority` allocates, assesses, surrenders, and
@@ -9,8 +9,10 @@ accounts, nothing else of them.
 
 from __future__ import annotations
 
-from exchange.messages.reasons import EdgeReason
-from exchange.reference.venue import Key
+from typing import NamedTuple
+
+from exchange.messages.reasons import AccessReason, EdgeReason
+from exchange.reference.venue import SCOPES, Key, Scope
 from gateway.refusal import Refused
 
 PUBLIC = frozenset({"public"})
@@ -31,6 +33,8 @@ ROLES: dict[str, frozenset[str]] = {
     "GET /health": PUBLIC,
     "GET /ready": PUBLIC,
     "GET /time": PUBLIC,
+    "POST /login": PUBLIC,
+    "POST /logout": AUTHORITIES,
     "GET /instruments": PUBLIC,
     "GET /phases": PUBLIC,
     "GET /book": PUBLIC,
@@ -76,10 +80,27 @@ ROLES: dict[str, frozenset[str]] = {
     "POST /operations/auction-open": OPERATORS,
     "POST /operations/auction-clear": OPERATORS,
     "POST /operations/auction-cancel": OPERATORS,
+    "POST /operations/halt": OPERATORS,
+    "POST /operations/resume": OPERATORS,
+    "POST /operations/kill": OPERATORS,
+    "POST /operations/lift": OPERATORS,
+    "POST /operations/limit": OPERATORS,
+    "POST /operations/approve": OPERATORS,
+    "POST /operations/decline": OPERATORS,
+    "GET /operations/proposals": OPERATORS,
+    "GET /operations/acts": AUTHORITIES,
     # messages of the order-entry socket, of intake topics and of FIX
     "LOGON": TRADERS,
     "INTAKE": TRADERS,
     "FIX_LOGON": TRADERS,
+    "NewOrderSingle": TRADERS,
+    "OrderCancelRequest": TRADERS,
+    "OrderCancelReplaceRequest": TRADERS,
+    "OrderMassCancelRequest": TRADERS,
+    "Quote": TRADERS,
+    "PickOrder": TRADERS,
+    "BlockProposal": TRADERS,
+    "BlockConfirmation": TRADERS,
     # instructions, inside POST /instructions
     "IssueUnits": OPERATORS,
     "DepositUnits": TRADERS,
@@ -123,14 +144,80 @@ ROLES: dict[str, frozenset[str]] = {
 }
 
 
+SCOPE_RULES: tuple[tuple[str, frozenset[Scope]], ...] = (
+    ("GET /session", frozenset(SCOPES)),
+    ("GET /limits", frozenset(SCOPES)),
+    ("POST /logout", frozenset(SCOPES)),
+    ("GET /orders", frozenset({"read", "drop_copy"})),
+    ("GET /executions", frozenset({"read", "drop_copy"})),
+    ("GET /", frozenset({"read"})),
+    ("POST /orders", frozenset({"trade"})),
+    ("PUT /orders", frozenset({"trade"})),
+    ("DELETE /orders", frozenset({"trade"})),
+    ("POST /mass-cancels", frozenset({"trade"})),
+    ("POST /quotes", frozenset({"trade"})),
+    ("POST /picks", frozenset({"trade"})),
+    ("POST /blocks", frozenset({"trade"})),
+    ("POST /auctions/bids", frozenset({"trade"})),
+    ("POST /instructions", frozenset({"registry"})),
+    ("POST /operations/", frozenset({"operate"})),
+    ("LOGON", frozenset({"trade", "drop_copy"})),
+    ("FIX_LOGON", frozenset({"trade", "drop_copy"})),
+    ("INTAKE", frozenset({"trade"})),
+    ("NewOrderSingle", frozenset({"trade"})),
+    ("Order", frozenset({"trade"})),
+    ("Quote", frozenset({"trade"})),
+    ("PickOrder", frozenset({"trade"})),
+    ("BlockProposal", frozenset({"trade"})),
+    ("BlockConfirmation", frozenset({"trade"})),
+)
+"""How an action begins, and the scopes of which a key needs one: the first that fits counts.
+
+What fits none and has no space, is an instruction to the registry.
+"""
+
+
+class Row(NamedTuple):
+    """Whose keys may do an action: any of the roles, and any of the scopes."""
+
+    roles: frozenset[str]
+    scopes: frozenset[Scope]
+
+
+def scopes_of(action: str) -> frozenset[Scope]:
+    """The scopes that allow an action; none for one that no rule knows. O(rules)."""
+    for beginning, scopes in SCOPE_RULES:
+        if action.startswith(beginning):
+            return scopes
+    return frozenset() if " " in action else frozenset({"registry"})
+
+
+MATRIX: dict[str, Row] = {action: Row(roles, scopes_of(action)) for action, roles in ROLES.items()}
+"""Every action with roles and scopes."""
+
+_NOBODY = Row(frozenset(), frozenset())
+
+
 def allow(key: Key, action: str) -> None:
-    """Refused (ROLE_NOT_ALLOWED) unless the key's role stands in the action's row."""
-    roles = ROLES.get(action, frozenset())
-    if key.role not in roles:
-        wanted = " or ".join(sorted(roles)) or "nobody"
+    """Refused (ROLE_NOT_ALLOWED, SCOPE_NOT_ALLOWED) unless the action's row has the key's. O(1)."""
+    row = MATRIX.get(action, _NOBODY)
+    if key.role not in row.roles:
+        wanted = " or ".join(sorted(row.roles)) or "nobody"
         raise Refused(
             EdgeReason.ROLE_NOT_ALLOWED, f"{action} is for {wanted}; key {key.id} is {key.role}"
         )
+    if row.scopes.isdisjoint(key.scopes):
+        raise Refused(
+            AccessReason.SCOPE_NOT_ALLOWED,
+            f"{action} is for {' or '.join(sorted(row.scopes))}; key {key.id} has "
+            f"{', '.join(key.scopes) or 'none'}",
+        )
+
+
+def may(key: Key, action: str) -> bool:
+    """Whether `allow` lets the action pass. O(1)."""
+    row = MATRIX.get(action, _NOBODY)
+    return key.role in row.roles and not row.scopes.isdisjoint(key.scopes)
 
 
 def sees_all_accounts(key: Key) -> bool:

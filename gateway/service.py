@@ -17,15 +17,22 @@ from exchange.database.connection import Database
 from exchange.log.protocol import Log
 from exchange.reference.venue import Venue
 from exchange.settings import SESSIONS_MAX, Settings
+from gateway import operators
+from gateway.addresses import Origins
 from gateway.alerts import Alerts
 from gateway.app import build_app
 from gateway.context import Context
 from gateway.disconnects import Disconnects
 from gateway.feed import Feed, Subscriber
 from gateway.fix.acceptor import FixAcceptor
+from gateway.http_guard import GuardedProtocol
 from gateway.identity import Identities
 from gateway.intake import Intake
+from gateway.key_watch import KeyWatch
+from gateway.logins import Logins
 from gateway.opening import OpeningGate
+from gateway.operations import Operations
+from gateway.operators import load_operators
 from gateway.order_entry import Desk, OrderEntry
 from gateway.sessions import DropCopy, OrderSession, ReportHub
 from gateway.sockets import FRAME_BYTES_MAX, Connections
@@ -84,16 +91,28 @@ class GatewayService:
         desks = {
             m.code: Desk(m, self._submitters[m.code], self._views[m.code]) for m in venue.market
         }
-        throttle = Throttle(clock, settings.throttle_per_second)
+        throttle = Throttle(
+            clock, settings.throttle_per_second, settings.throttle_address_per_second
+        )
+        identities = Identities(venue, clock)
+        operators_path = settings.data / operators.FILE
+        logins = Logins(load_operators(operators_path, venue), settings.data, clock)
+        self._watch = KeyWatch(
+            venue, settings.venue, operators_path, identities.ring, logins, self._connections, clock
+        )
+        entry = OrderEntry(venue, desks, throttle, clock)
         self.context = Context(
             venue=venue,
             settings=settings,
             clock=clock,
-            identities=Identities(venue, clock),
+            identities=identities,
             throttle=throttle,
-            entry=OrderEntry(venue, desks, throttle, clock),
+            entry=entry,
+            operations=Operations(entry, clock, settings.throttle_per_second),
             feed=Feed(log, venue, self._views, clock),
             views=self._views,
+            origins=Origins(settings.trusted_proxies),
+            logins=logins,
             alerts=Alerts(log, venue),
             not_ready=self._not_ready,
             books=books,
@@ -135,6 +154,7 @@ class GatewayService:
                     await asyncio.sleep(READY_POLL_S)
                 for submitter in self._submitters.values():
                     group.create_task(submitter.run(inner))
+                group.create_task(self._watch.run(inner))
                 async with self._servers():
                     self._is_serving = True
                     self.started.set()
@@ -173,8 +193,10 @@ class GatewayService:
         config = uvicorn.Config(
             build_app(self.context),
             loop="none",
+            http=GuardedProtocol,
             lifespan="off",
             ws="none",
+            proxy_headers=False,  # `Origins` judges them
             log_config=None,
             access_log=False,
             server_header=False,

@@ -46,7 +46,7 @@ from gateway.identity import Signed
 from gateway.order_entry import CANCELS, Desk, Prepared
 from gateway.refusal import Refused
 from gateway.reports import Reported
-from gateway.roles import allow
+from gateway.roles import allow, may
 from gateway.sockets import Connection, Connections
 from gateway.submitter import Ticket
 from gateway.venue_view import MarketView
@@ -153,6 +153,7 @@ class OrderSession(Connection):
         self._disconnects = disconnects
         self._key: Key | None = None
         self._scope: DisconnectScope = "NONE"
+        self._may: frozenset[type] = frozenset()  # requests that role and scopes allow
         self._in: list[OrderRequest] = []  # entered once a turn; bounded by one read of the socket
         self._out: list[SessionMessage] = []  # flushed once a turn of the loop
 
@@ -195,14 +196,17 @@ class OrderSession(Connection):
 
     def _log_on(self, logon: Logon) -> None:
         signed = Signed(logon.key, logon.timestamp_ns, logon.window_ms, logon.signature)
-        key = self._context.identities.verify("LOGON", "", signed, b"")
+        key = self._context.verified("LOGON", "", signed, b"", self.address)
         allow(key, "LOGON")
+        if logon.cancel_on_disconnect != "NONE":
+            allow(key, "OrderMassCancelRequest")
         views = self._context.views
         for code, sequence in logon.resume_from.items():
             self._context.entry.desk(code)
             if sequence < 0:
                 raise Refused(EdgeReason.INVALID_FIELD, f"resume_from: {sequence} is no sequence")
         self._key, self._scope = key, logon.cancel_on_disconnect
+        self._may = frozenset(k for k in get_args(OrderRequest) if may(key, k.__name__))
         self.introduced()
         self._disconnects.logged_on(self, key)
         self._say(
@@ -220,6 +224,13 @@ class OrderSession(Connection):
                 self._restate(key, view)
         if self.is_open:  # a slow reader may have been cut while it resumed
             self._hub.join(key.participant, self._receive)
+
+    def check(self, now_ns: int) -> None:
+        """Cuts the connection of a key that may no longer be used. O(1)."""
+        if self._key is not None:
+            over = self._context.identities.ring.standing(self._key, now_ns)
+            if over is not None:
+                self.cut(over)
 
     def _resume(self, key: Key, view: MarketView, sequence: int) -> None:
         accounts = self._context.entry.accounts_of(key, view.market)
@@ -279,6 +290,8 @@ class OrderSession(Connection):
     def _within_budget(self, key: Key, batch: list[OrderRequest]) -> list[OrderRequest]:
         """The requests that the throttle lets through: all of a kind or none."""
         cancels = 0
+        if not self._may.issuperset(map(type, batch)):
+            batch = self._allowed(key, batch)
         for request in batch:
             _MESSAGES_IN[type(request)].inc()
             cancels += isinstance(request, CANCELS)
@@ -286,7 +299,7 @@ class OrderSession(Connection):
             if not count:
                 continue
             try:
-                self._context.throttle.take(key.participant, budget, count)
+                self._context.take(key, budget, count)
             except Refused as refused:
                 is_cancel = budget == "cancels"
                 for request in batch:
@@ -294,6 +307,16 @@ class OrderSession(Connection):
                         self._reject(refused.about(request))
                 batch = [item for item in batch if isinstance(item, CANCELS) != is_cancel]
         return batch
+
+    def _allowed(self, key: Key, batch: list[OrderRequest]) -> list[OrderRequest]:
+        found = []
+        for request in batch:
+            try:
+                allow(key, type(request).__name__)
+                found.append(request)
+            except Refused as refused:
+                self._reject(refused.about(request))
+        return found
 
     def _submit(self, run: _Run | None) -> None:
         if run is None:

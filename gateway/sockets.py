@@ -47,6 +47,7 @@ class Connection(WSListener):
         self._connections = connections
         self._transport: WSTransport | None = None
         self._timeout: asyncio.TimerHandle | None = None
+        self.address = ""
         self._spoken: WSMsgType | None = None  # None: nothing was said yet
 
     @property
@@ -57,6 +58,8 @@ class Connection(WSListener):
     def on_ws_connected(self, transport: WSTransport) -> None:
         """Counts the connection and starts the time to introduce itself."""
         self._transport = transport
+        peer = transport.underlying_transport.get_extra_info("peername")
+        self.address = str(peer[0]) if peer else ""
         if len(self._connections.open) >= SESSIONS_MAX:
             self.cut(Refused(EdgeReason.TOO_MANY_CONNECTIONS))
             return
@@ -111,6 +114,9 @@ class Connection(WSListener):
 
     def closed(self) -> None:
         """The connection is gone."""
+
+    def check(self, now_ns: int) -> None:
+        """Called about once a second: whether the connection may stay."""
 
     def introduced(self) -> None:
         """The other side has said who it is or what it wants: it may stay."""

@@ -1,15 +1,19 @@
-"""How many messages a second a participant may send: GCRA, one number of state a budget.
+"""How many messages a second somebody may send: GCRA, one number of state a budget.
 
-The generic cell rate algorithm lets through `rate` messages a second on average and `burst` at
-once. Cancels have a budget of their own, so that risk can always be reduced.
+The generic cell rate algorithm lets through `rate` messages a second on average and as many at
+once. Cancels have a budget of their own, so that risk can always be reduced. Participants and
+sessions are counted once they are known, addresses before: each public request, and each that
+failed to say who it is.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections import OrderedDict
+from typing import Literal, NamedTuple
 
 from exchange.clock import Clock
 from exchange.messages.reasons import EdgeReason
+from exchange.settings import ADDRESSES_REMEMBERED_MAX
 from gateway.refusal import Refused
 
 SECOND = 1_000_000_000
@@ -23,31 +27,65 @@ class Allowance(NamedTuple):
     reset_s: int  # until the whole burst is there again
 
 
-class Throttle:
-    """The budgets of all participants; one entry each, O(1) a message."""
+Kind = Literal["participant", "session"]
 
-    def __init__(self, clock: Clock, per_second: int) -> None:
+
+class Throttle:
+    """The budgets of all participants, sessions and addresses; one entry each, O(1) a message."""
+
+    def __init__(self, clock: Clock, per_second: int, address_per_second: int = 1_000) -> None:
+        self.per_second = per_second
+        self.address_per_second = address_per_second
         self._clock = clock
-        self._interval = SECOND // max(per_second, 1)
-        self._limit = per_second
-        self._due: dict[tuple[int, str], int] = {}  # theoretical arrival time, ns
+        self._due: dict[tuple[Kind, int, str], int] = {}  # theoretical arrival time, ns
+        self._addresses: OrderedDict[str, int] = OrderedDict()  # the same; bounded
 
     def take(
-        self, participant: int, budget: str, count: int = 1, *, now_ns: int | None = None
+        self,
+        number: int,
+        budget: str,
+        count: int = 1,
+        *,
+        now_ns: int | None = None,
+        rate: int = 0,
+        kind: Kind = "participant",
     ) -> Allowance:
         """Takes `count` messages of a budget; Refused (THROTTLED) with the time to wait.
 
         `now_ns` is when they were sent, for those read later; by default now (monotonic). A budget
-        is always used with the same clock.
+        is always used with the same clock. `rate` 0 is the venue's own.
         """
         now = self._clock.monotonic_ns() if now_ns is None else now_ns
-        due = max(self._due.get((participant, budget), 0), now)
-        ahead = due + count * self._interval - now
-        if ahead > SECOND:
-            raise Refused(
-                EdgeReason.THROTTLED,
-                f"{self._limit} messages a second ({budget})",
-                retry_after_ms=(ahead - SECOND) // 1_000_000 + 1,
-            )
-        self._due[participant, budget] = due + count * self._interval
-        return Allowance(self._limit, (SECOND - ahead) // self._interval, -(-ahead // SECOND))
+        limit = rate or self.per_second
+        entry = kind, number, budget
+        whose = budget if kind == "participant" else f"{budget} of the session"
+        due, allowance = _take(self._due.get(entry, 0), now, count, limit, whose)
+        self._due[entry] = due
+        return allowance
+
+    def take_address(self, address: str) -> None:
+        """Counts a message of an address that nobody knows yet; Refused (THROTTLED). O(1)."""
+        now = self._clock.monotonic_ns()
+        due, _ = _take(self._addresses.get(address, 0), now, 1, self.address_per_second, "address")
+        self._addresses[address] = due
+        self._addresses.move_to_end(address)
+        if len(self._addresses) > ADDRESSES_REMEMBERED_MAX:
+            self._addresses.popitem(last=False)
+
+    def check_address(self, address: str) -> None:
+        """Refused (THROTTLED) while the address has sent too many such messages. O(1)."""
+        now = self._clock.monotonic_ns()
+        _take(self._addresses.get(address, 0), now, 1, self.address_per_second, "address")
+
+
+def _take(due: int, now: int, count: int, limit: int, whose: str) -> tuple[int, Allowance]:
+    interval = SECOND // max(limit, 1)
+    due = max(due, now) + count * interval
+    ahead = due - now
+    if ahead > SECOND:
+        raise Refused(
+            EdgeReason.THROTTLED,
+            f"{limit} messages a second ({whose})",
+            retry_after_ms=(ahead - SECOND) // 1_000_000 + 1,
+        )
+    return due, Allowance(limit, (SECOND - ahead) // interval, -(-ahead // SECOND))

@@ -35,6 +35,8 @@ from exchange.messages.registry import RegistryRecord
 from exchange.positions import Positions
 from exchange.reference.venue import Market, Venue
 from exchange.settings import GATEWAY_QUEUE_MAX, OUTCOME_BYTES_MAX
+from gateway.acts import Acts
+from gateway.controls import Controls
 from gateway.holdings import Holdings
 from gateway.instructions import Instructions
 from gateway.reports import Reported, Reports
@@ -96,6 +98,8 @@ class MarketView:
         self.standings = Standings()
         self.instructions = Instructions(venue, market.code, self._instruction_changed)
         self.requests = Requests()
+        self.acts = Acts()
+        self.controls = Controls()
         self.last_ref: dict[int, int] = {}  # session -> highest ref on the log, answered or not
         self.listeners: list[Listener] = []
         self.follower = EventFollower()
@@ -196,6 +200,7 @@ class MarketView:
             while not stop.is_set():
                 for record in await self._read(reader):
                     self._note_refs(record.value)
+                    self.acts.note(record.offset, record.value, record.append_ns)
                 await asyncio.sleep(0)
                 self._caught_up["orders"] |= reader.position >= target
         finally:
@@ -245,6 +250,7 @@ class MarketView:
     def _apply(self, part: EventPart) -> None:
         self.positions.apply(part)
         self.auctions.apply(part)
+        self.controls.apply(part)
         resent = self.requests.answered(part)
         reported = self.reports.apply(part, resent, self.requests.proposed(part))
         self.instructions.apply_events(part)

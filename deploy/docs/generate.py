@@ -22,11 +22,13 @@ from exchange.messages import (
     executions,
     intake,
     market_data,
+    operations,
     orders,
     reasons,
     registry,
     settlement,
 )
+from gateway import roles
 from matching import layout
 
 HERE = Path(__file__).parent
@@ -50,6 +52,7 @@ ENUMS = (
 )
 VOCABULARY: tuple[ModuleType, ...] = (
     orders,
+    operations,
     intake,
     executions,
     settlement,
@@ -193,11 +196,33 @@ def settings_page() -> str:
     )
 
 
+def access_page() -> str:
+    """Who may do what: every action with its roles and scopes."""
+    rows = [
+        (
+            code(action),
+            ", ".join(sorted(row.roles)),
+            ", ".join(sorted(row.scopes)) or "-",
+        )
+        for action, row in roles.MATRIX.items()
+    ]
+    return "\n".join(
+        (
+            "# Who may do what",
+            NOTICE,
+            source.summary(roles),
+            "",
+            table(("action", "any of these roles", "and any of these scopes"), rows),
+        )
+    )
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "topics.md": topics_page,
     "messages.md": messages_page,
     "reasons.md": reasons_page,
     "settings.md": settings_page,
+    "access.md": access_page,
     "json.md": json_lines.fields_page,
     "match.md": json_lines.match_page,
     "fix-fields.md": fix.fields_page,

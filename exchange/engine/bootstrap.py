@@ -1,13 +1,17 @@
 """The commands with which a venue begins, and those of its operators: each one is bytes.
 
 `missing` compares the venue file with what `events` says exists, so `exchange bootstrap` may run at
-any time: it appends only what is not there. Instruments with their parameters and reference price
-stand in one frame, so a crash leaves an instrument whole or absent.
+any time: it appends only what is not there. A parameter that an operator has set in session stays
+as the operator left it. Instruments with their parameters and reference price stand in one frame,
+so a crash leaves an instrument whole or absent.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+
+import numpy as np
 
 from exchange import topics
 from exchange.clock import Clock, random_id
@@ -20,21 +24,31 @@ from exchange.messages.frames import (
     Resale,
     build_commands,
     command,
+    sound_commands,
 )
 from exchange.positions import Positions, project
 from exchange.reference.fees import fee_parameters, schedule_named, shipped
-from exchange.reference.venue import Instrument, Market, Venue
+from exchange.reference.venue import APPROVED_SESSION, Instrument, Market, Venue
+from exchange.settings import READ_RECORDS_MAX
+
+READ_WAIT_S = 0.2
 
 
-def missing(venue: Venue, market: Market, positions: Positions) -> list[list[bytes]]:
+def missing(
+    venue: Venue,
+    market: Market,
+    positions: Positions,
+    in_session: AbstractSet[tuple[int, int]] = frozenset(),
+) -> list[list[bytes]]:
     """Commands that make the market what the venue file says, in groups that belong together.
 
-    What exists is left alone, but for parameters that differ from the file. ValueError names a
-    parameter that is none. O(instruments + accounts).
+    What exists is left alone, but for parameters that differ from the file and are not among those
+    set `in_session`, (instrument, parameter). ValueError names a parameter that is none.
+    O(instruments + accounts).
     """
     groups = []
     for instrument in venue.instruments_of(market.code):
-        group = _instrument_commands(instrument, positions)
+        group = _instrument_commands(instrument, positions, in_session)
         if group:
             groups.append(group)
     groups += [
@@ -70,13 +84,41 @@ async def bootstrap(log: Log, venue: Venue, market: Market, clock: Clock) -> int
     for a venue file that is wrong, ValueError.
     """
     await log.create(topics.of_market(market.partition))
-    groups = missing(venue, market, await project(log, market.partition))
+    in_session = await set_in_session(log, market.partition)
+    groups = missing(venue, market, await project(log, market.partition), in_session)
     for frame in frames_of(groups, clock):
         await log.append(topics.orders(market.partition), [frame])
     return sum(len(group) for group in groups)
 
 
-def _instrument_commands(instrument: Instrument, positions: Positions) -> list[bytes]:
+async def set_in_session(log: Log, partition: int) -> set[tuple[int, int]]:
+    """(instrument, parameter) of what operators have set, which is numbered. O(records).
+
+    Raises LogError.
+    """
+    orders = topics.orders(partition)
+    end = await log.end(orders)
+    found: set[tuple[int, int]] = set()
+    reader = await log.open_reader(orders, 0)
+    try:
+        while reader.position < end:
+            for record in await reader.read(READ_RECORDS_MAX, READ_WAIT_S):
+                commands = sound_commands(record.value)
+                if commands is None:
+                    continue
+                is_set = (commands["kind"] == Command.INSTRUMENT_PARAMETER) & (
+                    commands["session_id"] >= APPROVED_SESSION
+                )
+                for row in commands[np.flatnonzero(is_set)]:
+                    found.add((int(row["instrument_id"]), int(row["order_type"])))
+    finally:
+        await reader.close()
+    return found
+
+
+def _instrument_commands(
+    instrument: Instrument, positions: Positions, in_session: AbstractSet[tuple[int, int]]
+) -> list[bytes]:
     known = positions.instruments.get(instrument.id)
     group = [] if known else [open_instrument(instrument.id)]
     for name, value in parameters_of(instrument).items():
@@ -84,7 +126,8 @@ def _instrument_commands(instrument: Instrument, positions: Positions) -> list[b
             names = ", ".join(p.name.lower() for p in Parameter)
             raise ValueError(f"instrument {instrument.symbol}: parameter {name} is none of {names}")
         parameter = Parameter[name.upper()]
-        if known is None or known.parameters[parameter] != value:
+        is_left = (instrument.id, parameter) in in_session
+        if known is None or (known.parameters[parameter] != value and not is_left):
             group.append(set_parameter(instrument.id, parameter, value))
     if known is None and instrument.reference_price:
         group.append(set_reference_price(instrument.id, instrument.reference_price))

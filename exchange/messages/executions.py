@@ -110,12 +110,13 @@ class OperationReport(msgspec.Struct, frozen=True, tag=True, tag_field="type", o
 
     market: str
     request_id: int
-    status: str  # PENDING, DONE, REFUSED
+    status: str  # PENDING, DONE, REFUSED; PROPOSED = another operator has to approve
     ref: int = 0
     events: int = 0  # how many events it caused
     reason: int = 0
     title: str = ""
     text: str = ""
+    proposal_id: int = 0  # of what was proposed
 
 
 class Reject(msgspec.Struct, frozen=True, tag=True, tag_field="type", omit_defaults=True):

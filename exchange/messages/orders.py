@@ -21,9 +21,10 @@ OrderTypeWord = Literal["LIMIT", "MARKET", "STOP", "STOP_LIMIT"]
 TimeInForceWord = Literal["DAY", "GTC", "GTD", "IOC", "FOK", "AT_THE_OPENING", "AT_THE_CLOSE"]
 PostOnlyWord = Literal["", "REFUSE", "REPRICE"]
 SelfTradeWord = Literal["", "CANCEL_NEWEST", "CANCEL_OLDEST", "CANCEL_BOTH", "DECREMENT"]
-PhaseWord = Literal["CLOSED", "CONTINUOUS", "HALT"]
-
-
+PhaseWord = Literal[
+    "CLOSED", "CONTINUOUS", "HALT", "START_OF_DAY", "OPENING_CALL", "VOLATILITY_CALL",
+    "CLOSING_CALL",
+]  # fmt: skip
 GroupWord = Literal["stationary", "new_entrant", "aircraft"]
 StageWord = Literal["provisional", "final"]
 MethodWord = Literal["grandfathering", "benchmarking", "equal_to_emissions", "intensity"]
@@ -526,6 +527,8 @@ class PhaseChange(Body, frozen=True, kw_only=True):
     phase: PhaseWord
     symbol: str = ""
     override: OpeningOverride | None = None
+    seed: int = 0  # draws the moment, within RANDOM_END_MS, at which a call ends; 0 = at once
+    reason: str = ""
 
 
 class DayRoll(Body, frozen=True, kw_only=True):
@@ -533,6 +536,7 @@ class DayRoll(Body, frozen=True, kw_only=True):
 
     market: str
     trading_date: int
+    reason: str = ""
 
 
 class CashDeposit(Body, frozen=True, kw_only=True):
@@ -540,7 +544,8 @@ class CashDeposit(Body, frozen=True, kw_only=True):
 
     market: str
     account: int
-    amount: str  # currency units, as "1000000.00"
+    amount: str  # currency units; below -`withdrawal_alone_max` a second operator approves
+    reason: str = ""
 
 
 class ReferencePrice(Body, frozen=True, kw_only=True):
@@ -548,9 +553,7 @@ class ReferencePrice(Body, frozen=True, kw_only=True):
 
     symbol: str
     price: str
-
-
-Operation = PhaseChange | DayRoll | CashDeposit | ReferencePrice
+    reason: str = ""
 
 
 class AuctionBid(Body, frozen=True, kw_only=True):

@@ -33,6 +33,29 @@ class EdgeReason(IntEnum):
     OFFSET_HEADROOM_EXCEEDED = 530
 
 
+class AccessReason(IntEnum):
+    """Refusals of who may do what, at the edge: nothing was done."""
+
+    ADDRESS_NOT_ALLOWED = 540
+    KEY_NOT_YET_VALID = 541
+    KEY_EXPIRED = 542
+    KEY_REVOKED = 543
+    SCOPE_NOT_ALLOWED = 544
+    LOGIN_FAILED = 545
+    LOGIN_LOCKED = 546
+    NOT_LOGGED_IN = 547
+    CSRF_TOKEN_MISSING = 548
+    LOGINS_FULL = 549
+    UNKNOWN_PROPOSAL = 550
+    PROPOSAL_OVER = 551
+    SAME_PERSON_APPROVES = 552
+    TWO_PERSONS_NEEDED = 553
+    SESSION_KILLED = 554
+    PROPOSALS_FULL = 555
+    APPROVED_MEANWHILE = 556
+    HEADERS_TOO_LARGE = 557
+
+
 class RegistryReason(IntEnum):
     """The registry's refusals: nothing moved."""
 

@@ -1,9 +1,9 @@
 """Every refusal of the venue: one stable number, one text, what to do, may it be sent again.
 
-Numbers below 500 are the engine's (`matching.layout.Reason`); 5xx are the gateway's, 6xx the
-registry's and the rulebook's, 7xx those of the venue's day (its end and its opening), of settlement
-(720) and of primary auctions (750). The table below makes the HTTP problem details, the client's
-exceptions and the documentation.
+Numbers below 500 are the engine's (`matching.layout.Reason`); 5xx are the gateway's, from 540 those
+of who may do what, 6xx the registry's and the rulebook's, 7xx those of the venue's day (its end and
+its opening), of settlement (720) and of primary auctions (750). The table below makes the HTTP
+problem details, the client's exceptions and the documentation.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import NamedTuple
 
+from exchange.messages.access_reasons import ACCESS_ROWS
 from exchange.messages.reason_numbers import (
+    AccessReason,
     DayReason,
     EdgeReason,
     RegistryReason,
@@ -22,6 +24,7 @@ from matching.layout import Reason
 
 __all__ = [
     "REASONS",
+    "AccessReason",
     "DayReason",
     "EdgeReason",
     "Reason",
@@ -545,13 +548,14 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
     (SupplyReason.AUCTION_NOT_OF_FORMAT, 422, False,
      "The format of auctions knows no such auction. Use one of its pricings, a multiple of its "
      "tonnes, and a public reserve only where it has one."),
+    *ACCESS_ROWS,
 )  # fmt: skip
 
 REASONS: dict[int, ReasonText] = {
     reason.value: ReasonText(reason.value, reason.name, text, status, may_retry)
     for reason, status, may_retry, text in _ROWS
 }
-"""Number -> row, for every member of Reason and of the four enumerations above."""
+"""Number -> row, for every member of Reason and of the other enumerations."""
 
 
 def reason_text(number: int) -> ReasonText:

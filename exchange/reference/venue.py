@@ -7,6 +7,7 @@ commands on `orders`; gateways take keys and roles from it; the registry takes u
 from __future__ import annotations
 
 import datetime as dt
+import ipaddress
 import tomllib
 import zoneinfo
 from pathlib import Path
@@ -22,6 +23,9 @@ VAT_CODES = frozenset({"", "S", "Z", "E", "AE", "K", "G", "O"})
 """Tax category codes of EN 16931 (UN/CEFACT 5305); AE is the reverse charge."""
 
 Role = Literal["participant", "operator", "authority", "verifier"]
+Scope = Literal["read", "drop_copy", "trade", "registry", "operate"]
+SCOPES: tuple[Scope, ...] = ("read", "drop_copy", "trade", "registry", "operate")
+KEY_ADDRESSES_MAX = 64  # networks of one key
 
 
 class Market(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -35,6 +39,7 @@ class Market(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     holidays: tuple[dt.date, ...] = ()  # no business days, beside Saturdays and Sundays
     fee_vat_code: str = ""  # UN/CEFACT 5305 code on fee lines: S, Z, E, AE, K, G, O; "" = none
     registry_holidays: tuple[dt.date, ...] = ()  # its registry is closed; add days to come only
+    withdrawal_alone_max: int = 100_000_000  # minor units that one operator may pay out
 
 
 class Instrument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -82,13 +87,29 @@ class Account(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An Ed25519 public key (base64 of 32 bytes), whose it is, its role and its session."""
+    """Who may sign: an Ed25519 public key or a file with an HMAC secret, its role and its session.
+
+    Of two keys with one `person` neither can approve what the other has proposed.
+    """
 
     id: str
     participant: int
     role: Role
     session: int  # 1000..4294967295; below are the venue's own
-    public_key: str
+    public_key: str = ""  # base64 of 32 bytes
+    algorithm: Literal["ed25519", "hmac-sha256"] = "ed25519"
+    secret_file: str = ""  # hmac-sha256: a file of the gateway that its owner alone may read
+    scopes: tuple[Scope, ...] = SCOPES  # beside the role: what of it this key may do
+    addresses: tuple[str, ...] = ()  # networks (CIDR) it may be used from; () = any
+    not_before: dt.datetime | None = None
+    expires: dt.datetime | None = None  # from this moment on it is no longer taken
+    revoked: bool = False
+    person: str = ""  # who uses it; "" = the key stands for a person by itself
+
+    @property
+    def who(self) -> str:
+        """The person behind the key."""
+        return self.person or self.id
 
 
 class Venue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -139,12 +160,18 @@ SETTLED_RESALE = 2
 MESSAGE_SESSION = 100
 """Session of a registry's messages to others: this plus the partition of its own market."""
 
+APPROVED_SESSION = 999
+"""Session of what two operators decided, on `orders`; its `ref` counts approvals of the market."""
+
 PARTITION_MAX = 799
 """So that the sessions of the registries' messages stay below those of members."""
 
 
 def load_venue(path: Path) -> Venue:
-    """Reads and checks a venue file; ValueError names the file, the table and the fault."""
+    """Reads and checks a venue file; ValueError names the file, the table and the fault.
+
+    Names of secret files stand relative to the venue file and come out with its folder before them.
+    """
     try:
         raw = tomllib.loads(path.read_text("utf-8"))
         venue = msgspec.convert(raw, Venue)
@@ -153,7 +180,13 @@ def load_venue(path: Path) -> Venue:
     problems = check_venue(venue)
     if problems:
         raise ValueError(f"{path}: " + "; ".join(problems))
-    return venue
+    keys = tuple(
+        msgspec.structs.replace(key, secret_file=str(path.parent / key.secret_file))
+        if key.secret_file
+        else key
+        for key in venue.key
+    )
+    return msgspec.structs.replace(venue, key=keys)
 
 
 def check_venue(venue: Venue) -> list[str]:
@@ -190,6 +223,11 @@ def check_venue(venue: Venue) -> list[str]:
         if not 0 <= m.minor_digits <= 4
     ]
     problems += [
+        f"market {m.code}: withdrawal_alone_max {m.withdrawal_alone_max} is below 0"
+        for m in venue.market
+        if m.withdrawal_alone_max < 0
+    ]
+    problems += [
         f"instrument {i.symbol}: unknown market {i.market}"
         for i in venue.instrument
         if i.market not in codes
@@ -218,6 +256,32 @@ def check_venue(venue: Venue) -> list[str]:
         for k in venue.key
         if not 1_000 <= k.session < 2**32
     ]
+    problems += [problem for k in venue.key for problem in key_problems(k)]
+    return problems
+
+
+def key_problems(key: Key) -> list[str]:
+    """What is wrong with a key by itself, in words; [] is sound."""
+    problems = []
+    has_public, has_secret = bool(key.public_key), bool(key.secret_file)
+    is_hmac = key.algorithm == "hmac-sha256"
+    if (has_public, has_secret) != (not is_hmac, is_hmac):
+        wanted = "secret_file and no public_key" if is_hmac else "public_key and no secret_file"
+        problems.append(f"key {key.id}: {key.algorithm} needs {wanted}")
+    if len(key.addresses) > KEY_ADDRESSES_MAX:
+        problems.append(f"key {key.id}: {len(key.addresses)} addresses, at most 64")
+    for text in key.addresses:
+        try:
+            ipaddress.ip_network(text)
+        except ValueError:
+            problems.append(f"key {key.id}: address {text!r} is no network such as 10.0.0.0/8")
+    problems += [
+        f"key {key.id}: {name} {moment.isoformat()} has no offset from UTC; write a Z behind it"
+        for name, moment in (("not_before", key.not_before), ("expires", key.expires))
+        if moment is not None and moment.tzinfo is None
+    ]
+    if not problems and key.not_before and key.expires and key.not_before >= key.expires:
+        problems.append(f"key {key.id}: it expires before it begins")
     return problems
 
 

@@ -2,10 +2,9 @@
 
 Each module adds its commands with `register(app)`: `services` runs the venue's processes, `trading`
 is for members, `accounts` for what they are in the registry, `authority` and `settlement` for the
-authority, `years` for compliance years, `days`, `certificates`, `surveillance`
-and `records` for operations; `proofs`, `demo`
-and `simulate` show and check the whole, `match` the engine alone, `rulebook` the rules, `auctions`
-and `supply` what is auctioned.
+authority, `years` for compliance years, `days`, `certificates`, `operators`, `surveillance` and
+`records` for operations; `proofs`, `demo` and `simulate` show and check the whole, `match` the
+engine alone, `rulebook` the rules, `auctions` and `supply` what is auctioned.
 """
 
 from __future__ import annotations
@@ -45,6 +44,10 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "proofs": ("verify", "replay", "reconcile", "rebuild"),
     "days": ("end-of-day",),
+    "operators": (
+        "halt", "resume", "kill", "lift", "limit", "approve", "decline", "proposals", "acts",
+        "operator",
+    ),
     "certificates": ("certificate",),
     "surveillance": ("alerts", "surveil"),
     "records": ("records",),

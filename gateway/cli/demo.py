@@ -20,7 +20,7 @@ from exchange.settings import Settings
 from exchange.simulation.scene import SceneError
 from gateway.client import VenueError
 from gateway.client.keys import DEFAULT_URL
-from gateway.demo_keys import DESK, VENUE_FILE, key_path
+from gateway.demo_keys import DESK, OPERATOR, PASSWORD_FILE, TOTP_FILE, VENUE_FILE, key_path
 from gateway.demonstration import Demonstration
 from gateway.members import Found
 
@@ -171,6 +171,7 @@ def _print_addresses(out: Console, venue: Demonstration, settings: Settings) -> 
   metrics        {venue.metrics_url}/metrics
   FIX 4.4        {venue.fix_address} (deploy/docs/fix.md)
   API key        {key} (participant 4, accounts 103 EUR and 203 CNY)
+  operator       {OPERATOR}: {key.with_name(PASSWORD_FILE)}, code from {TOTP_FILE} beside it
 
   exchange book EUA{where}
   export EXCHANGE_KEY_FILE={key}

@@ -323,6 +323,13 @@ class Client:
         """Opens, closes or calls off an auction (operator; its `ref` is set here)."""
         return await self._operate(AUCTION_PATHS[type(operation)], operation)
 
+    async def operate(self, path: str, body: msgspec.Struct) -> OperationReport:
+        """Sends an operator's request to its path (its `ref` is set here); PROPOSED is an answer.
+
+        Raises what refuses it.
+        """
+        return await self._operate(path, body)
+
     async def _operate(self, path: str, body: msgspec.Struct) -> OperationReport:
         report = await self._numbered(path, body, OperationReport, WAIT_MS_MAX)
         if report.status == "PENDING":

@@ -15,6 +15,7 @@ import structlog
 
 from exchange import metrics
 from exchange.messages.reasons import EdgeReason
+from exchange.reference.venue import Key
 from exchange.settings import (
     FIX_CONNECTIONS_MAX,
     FIX_GARBLED_MAX,
@@ -33,6 +34,7 @@ from gateway.refusal import Refused
 from gateway.roles import allow
 from gateway.sessions import ReportHub
 
+CANCELLING = ("S", "P")  # CancelOrdersOnDisconnect
 TICK_S = 0.25
 STORE_FILE = "fix.sqlite"
 LAST_WORD_S = 1  # what a slow reader has not taken by then goes with the connection
@@ -103,12 +105,15 @@ class FixAcceptor:
         sending = message.get(52)
         signed = Signed(sender, utc_ns(sending), 0, message.get(96))
         text = signed_logon(sender, target, message.get(34), sending)
-        key = self._context.identities.verify_text(signed, text)
+        key = self._context.verified_text(signed, text, connection.address)
         allow(key, "FIX_LOGON")
+        if message.get(8013) in CANCELLING:  # what ends orders needs leave to
+            allow(key, "OrderMassCancelRequest")
         member = self._members.get(key.id)
         if member is None or member.is_retired:
             member = MemberSession(key, self._context, self._hub, self._disconnects, self._store)
             self._members[key.id] = member
+        member.key = key  # scopes may have changed since
         if member.is_connected:
             raise Refused(EdgeReason.TOO_MANY_CONNECTIONS, f"key {key.id} is logged on already")
         if member.is_new and message.sequence != 1 and message.get(141) != "Y":
@@ -134,6 +139,10 @@ class FixAcceptor:
             await asyncio.sleep(TICK_S)
             self.tick()
 
+    def standing(self, key: Key) -> Refused | None:
+        """Why a key may no longer be used; None while it may. O(1)."""
+        return self._context.identities.ring.standing(key, self.now_ns())
+
     def now_ns(self) -> int:
         """The gateway's clock."""
         return self._context.clock.now_ns()
@@ -154,6 +163,7 @@ class FixConnection(asyncio.Protocol):
         self._member: MemberSession | None = None
         self._since_ns = acceptor.now_ns()
         self._garbled = 0
+        self.address = ""
 
     def connection_made(  # type: ignore[override]
         self, transport: asyncio.Transport
@@ -163,6 +173,8 @@ class FixConnection(asyncio.Protocol):
             transport.abort()
             return
         self._transport = transport
+        peer = transport.get_extra_info("peername")
+        self.address = str(peer[0]) if peer else ""
         self._acceptor.connections.add(self)
         metrics.GATEWAY_SESSIONS.labels("fix", "connected").inc()
 
@@ -207,8 +219,14 @@ class FixConnection(asyncio.Protocol):
 
     def tick(self) -> None:
         """Time has passed."""
-        if self._member is not None:
-            self._guarded(self._member.tick)
+        member = self._member
+        if member is not None:
+            over = self._acceptor.standing(member.key)
+            if over is None:
+                self._guarded(member.tick)
+            else:
+                self._guarded(lambda: member.leave(plain(over.text), over.row.number))
+                self.close(over.text)
         elif self._acceptor.now_ns() - self._since_ns > LOGON_TIMEOUT_S * session.SECOND:
             self.close(f"no Logon within {LOGON_TIMEOUT_S} s")
 

@@ -33,6 +33,7 @@ from gateway.fix.session import Sent, State, Step
 from gateway.fix.store import FixStore, Numbers, StoreError
 from gateway.order_entry import CANCELS, Prepared
 from gateway.refusal import Refused
+from gateway.roles import allow
 from gateway.sessions import ReportHub
 from gateway.submitter import MS, Ticket
 
@@ -204,10 +205,10 @@ class MemberSession:
                     raise Refused(EdgeReason.ROLE_NOT_ALLOWED, "a drop copy takes no requests")
                 self._enter(message)
             elif message.msg_type == "H":
-                self._context.throttle.take(self.key.participant, "orders")
+                self._context.take(self.key, "orders")
                 self._tell_status(message)
             elif message.msg_type == "g":
-                self._context.throttle.take(self.key.participant, "orders")
+                self._context.take(self.key, "orders")
                 self._subscribe_phases(message)
             else:
                 self.say(words.unsupported(message))
@@ -233,7 +234,8 @@ class MemberSession:
 
     def _submit(self, asked: Asked, request: OrderRequest) -> None:
         budget = "cancels" if isinstance(request, CANCELS) else "orders"
-        self._context.throttle.take(self.key.participant, budget)
+        allow(self.key, type(request).__name__)
+        self._context.take(self.key, budget)
         prepared = self._context.entry.prepare(self.key, request)
         self._check_age(asked.message, prepared)
         market = prepared.desk.market.code

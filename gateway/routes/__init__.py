@@ -12,6 +12,9 @@ from gateway.routes.alerts import ROUTES as ALERTS
 from gateway.routes.auctions import ROUTES as AUCTIONS
 from gateway.routes.books import ROUTES as BOOKS
 from gateway.routes.compliance import ROUTES as COMPLIANCE
+from gateway.routes.control import ROUTES as CONTROL
+from gateway.routes.limits import ROUTES as LIMITS
+from gateway.routes.logins import ROUTES as LOGINS
 from gateway.routes.market import ROUTES as MARKET
 from gateway.routes.operations import ROUTES as OPERATIONS
 from gateway.routes.registry import ROUTES as REGISTRY
@@ -25,5 +28,5 @@ __all__ = ["ROUTES", "Call", "Reply", "Route"]
 
 ROUTES: tuple[Route, ...] = (
     *MARKET, *TRADING, *AUCTIONS, *ACCOUNTS, *REGISTRY, *STANDINGS, *BOOKS, *COMPLIANCE, *YEARS,
-    *OPERATIONS, *SETTLEMENTS, *ALERTS,
+    *OPERATIONS, *SETTLEMENTS, *ALERTS, *CONTROL, *LOGINS, *LIMITS,
 )  # fmt: skip

@@ -1,12 +1,12 @@
-"""What a key owns and may do: positions, holdings, session, limits."""
+"""What a key owns and may do: positions, holdings, session."""
 
 from __future__ import annotations
 
 import msgspec
 
-from exchange import settings as limits
 from exchange.decimals import from_minor
 from exchange.messages.executions import UnitRange
+from exchange.settings import PAGE_MAX
 from gateway.context import Context
 from gateway.routes.table import Call, Reply, Route
 from gateway.venue_view import MarketView
@@ -92,23 +92,6 @@ class SessionReply(msgspec.Struct, frozen=True):
     sequence: dict[str, int]
 
 
-class LimitsReply(msgspec.Struct, frozen=True):
-    """The limits that a sender meets."""
-
-    orders_per_second: int
-    cancels_per_second: int
-    reads_per_second: int
-    body_bytes_max: int
-    json_depth_max: int
-    session_batch_max: int
-    client_order_id_bytes_max: int
-    receive_window_ms: int
-    receive_window_ms_max: int
-    clock_ahead_ms_max: int
-    page_max: int
-    wait_ms_max: int
-
-
 async def get_positions(call: Call) -> Reply:
     """Cash and tradable units."""
     rows = []
@@ -146,7 +129,7 @@ async def get_holdings(call: Call) -> Reply:
                 symbols.get(key.instrument_id, str(key.instrument_id)),
                 key.position,
                 view.holdings.quantity(key),
-                view.holdings.ranges(key)[: limits.PAGE_MAX],
+                view.holdings.ranges(key)[:PAGE_MAX],
                 key.lender,
             )
             for key in view.holdings.keys()  # noqa: SIM118 - no mapping
@@ -179,27 +162,6 @@ async def get_session(call: Call) -> Reply:
     )
 
 
-async def get_limits(call: Call) -> Reply:
-    """The limits in force."""
-    rate = call.context.settings.throttle_per_second
-    return Reply(
-        LimitsReply(
-            rate,
-            rate,
-            rate,
-            limits.BODY_BYTES_MAX,
-            limits.JSON_DEPTH_MAX,
-            limits.SESSION_BATCH_MAX,
-            limits.CLIENT_ORDER_ID_BYTES_MAX,
-            limits.RECEIVE_WINDOW_MS,
-            limits.RECEIVE_WINDOW_MS_MAX,
-            limits.CLOCK_AHEAD_MS_MAX,
-            limits.PAGE_MAX,
-            limits.WAIT_MS_MAX,
-        )
-    )
-
-
 def views(context: Context, market: str) -> list[MarketView]:
     """The views a query means: of one market, or all."""
     return [context.entry.desk(market).view] if market else list(context.views.values())
@@ -211,5 +173,4 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/holdings", "Units by serial number, and obligations", get_holdings,
           HoldingList, query=MarketQuery),
     Route("GET", "/session", "Where the key's session stands", get_session, SessionReply),
-    Route("GET", "/limits", "Limits in force", get_limits, LimitsReply),
 )  # fmt: skip

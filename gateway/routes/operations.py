@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from exchange.messages.executions import OperationReport
 from exchange.messages.frames import Event
 from exchange.messages.orders import CashDeposit, DayRoll, PhaseChange, ReferencePrice
@@ -16,8 +18,27 @@ async def post_operation(call: Call) -> Reply:
     timeout_s = wait_s(call.query.wait_ms)
     if isinstance(call.body, PhaseChange):
         await _pass_gate(call, call.body)
-    prepared = call.context.entry.prepare_operation(call.key, call.body)
-    return await operate(call, prepared, timeout_s)
+    operations = call.context.operations
+    is_proposed = operations.needs_two(call.body)
+    prepared = operations.prepare(call.key, call.body)
+    reply = await operate(call, prepared, timeout_s)
+    return proposed(reply) if is_proposed else reply
+
+
+def proposed(reply: Reply) -> Reply:
+    """What is said of a request that waits for a second person."""
+    report: OperationReport = reply.value
+    if report.status != "DONE":
+        return reply
+    return Reply(
+        msgspec.structs.replace(
+            report,
+            status="PROPOSED",
+            proposal_id=report.request_id,
+            text="another operator has to approve it: POST /operations/approve",
+        ),
+        202,
+    )
 
 
 async def operate(call: Call, prepared: Prepared, timeout_s: float) -> Reply:

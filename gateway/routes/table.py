@@ -10,6 +10,7 @@ import msgspec
 from exchange.messages.reasons import EdgeReason
 from exchange.reference.venue import Key
 from exchange.settings import PAGE_MAX, WAIT_MS, WAIT_MS_MAX
+from gateway.addresses import Origin
 from gateway.context import Context
 from gateway.refusal import Refused
 
@@ -24,6 +25,8 @@ class Call(NamedTuple):
     body: Any  # of the row's body type
     query: Any  # of the row's query type
     path_id: str  # the part of the path in braces, "" where there is none
+    origin: Origin = Origin("", is_secure=False)
+    token: str = ""  # of a login, "" where there is none
 
     @property
     def key(self) -> Key:
@@ -38,6 +41,7 @@ class Reply(NamedTuple):
 
     value: Any
     status: int = 200
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 Handler = Callable[[Call], Awaitable[Reply]]

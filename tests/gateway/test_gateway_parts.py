@@ -18,6 +18,7 @@ from exchange.log.protocol import AppendUncertainError, LogUnavailableError
 from exchange.messages.frames import Command, command, pack_command, read_commands
 from exchange.messages.reasons import (
     REASONS,
+    AccessReason,
     DayReason,
     EdgeReason,
     Reason,
@@ -68,7 +69,8 @@ class HandClock:
 
 
 EVERY_REASON = [
-    *Reason, *EdgeReason, *RegistryReason, *DayReason, *SettlementReason, *SupplyReason,
+    *Reason, *EdgeReason, *AccessReason, *RegistryReason, *DayReason, *SettlementReason,
+    *SupplyReason,
 ]  # fmt: skip
 
 

@@ -107,9 +107,10 @@ async def test_a_planted_difference_keeps_the_day_shut(
     change(tmp_path, statement.format(1))
     await turn(operator)
     await until(venue, books, (NEXT_DATE, False), *checks)
-    with pytest.raises(VenueError) as refused:
-        await operator.set_phase("EU", "CONTINUOUS")
-    assert refused.value.reason == DayReason.RECONCILIATION_RED
+    for wanted in ("START_OF_DAY", "OPENING_CALL", "CONTINUOUS"):
+        with pytest.raises(VenueError) as refused:
+            await operator.set_phase("EU", wanted)
+        assert refused.value.reason == DayReason.RECONCILIATION_RED
     assert any(f"`{name}` has" in refused.value.text for name in checks)
     assert await phase(operator) == "CLOSED"
     labels = {"market": "EU", "check": checks[0]}

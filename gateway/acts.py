@@ -1,0 +1,146 @@
+"""What operators did in a market: a projection of the notes behind their commands on `orders`.
+
+A command counts when its `ref` is above all earlier ones of its session, which is the engine's own
+rule, so every gateway sees the same acts. From them follow the proposals that wait for a second
+person, the halt of a whole market, killed sessions and throttles. Decisions stand in one session,
+APPROVED_SESSION, whose `ref` counts them: of two made at once the engine takes one.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from exchange.messages.frames import (
+    NOTE_BYTES,
+    RECORD_SIZE,
+    Command,
+    order_id_of,
+    sound_commands,
+)
+from exchange.messages.operations import Act, Halt, Kill, Lift, Recorded, Resume, SetLimit
+from exchange.reference.venue import APPROVED_SESSION
+from exchange.settings import ACTS_KEPT_MAX, PROPOSAL_S_MAX
+
+SECOND_NS = 1_000_000_000
+State = Literal["OPEN", "APPROVED", "DECLINED"]
+
+_decode = msgspec.json.Decoder(Act).decode
+
+
+class ActRow(NamedTuple):
+    """An act and where it stands."""
+
+    position: int  # on the log: the id of a proposal
+    time_ns: int  # when the log took it
+    act: Act
+    session: int  # under which number the engine took it
+    ref: int
+
+
+class Proposal(NamedTuple):
+    """What one person wants and another has to approve."""
+
+    row: ActRow
+    state: State = "OPEN"
+    decided: int = 0  # position of the decision
+
+    def is_open(self, now_ns: int) -> bool:
+        """Whether it can be decided at a time."""
+        return self.state == "OPEN" and now_ns < self.ends_ns
+
+    @property
+    def ends_ns(self) -> int:
+        """When it can no longer be approved."""
+        return self.row.time_ns + PROPOSAL_S_MAX * SECOND_NS
+
+
+class Acts:
+    """The acts of one market's operators, in the order of the log; bounded by ACTS_KEPT_MAX."""
+
+    def __init__(self) -> None:
+        self.rows: deque[ActRow] = deque(maxlen=ACTS_KEPT_MAX)
+        self.proposals: OrderedDict[int, Proposal] = OrderedDict()
+        self.market_halt = 0  # position of the halt of the whole market; 0 = none is in force
+        self.killed_sessions: set[int] = set()
+        self.participant_rates: dict[int, int] = {}  # messages a second
+        self.session_rates: dict[int, int] = {}
+        self.last_ref: dict[int, int] = {}  # session -> highest ref read
+
+    @property
+    def next_decision(self) -> int:
+        """The `ref` of the next decision in APPROVED_SESSION."""
+        return self.last_ref.get(APPROVED_SESSION, 0) + 1
+
+    def open_proposals(self, now_ns: int) -> list[Proposal]:
+        """Those that can be approved, oldest first. O(proposals)."""
+        return [item for item in self.proposals.values() if item.is_open(now_ns)]
+
+    def note(self, offset: int, frame: bytes, time_ns: int) -> None:
+        """Takes the record of `orders` at `offset`. O(commands)."""
+        commands = sound_commands(frame)
+        if commands is None:
+            return
+        numbered = np.flatnonzero(commands["session_id"] >= APPROVED_SESSION)
+        if not len(numbered):
+            return
+        kinds = commands["kind"]
+        has_notes = bool((kinds == Command.NOTE).any())
+        sessions = commands["session_id"][numbered].tolist()
+        refs = commands["ref"][numbered].tolist()
+        for index, session, ref in zip(numbered.tolist(), sessions, refs, strict=True):
+            if ref <= self.last_ref.get(session, 0):
+                continue
+            self.last_ref[session] = ref
+            if has_notes and kinds[index] != Command.INSTRUCTION:
+                act = _act_behind(commands, index)
+                if act is not None:
+                    self._take(ActRow(order_id_of(offset, index), time_ns, act, session, ref))
+
+    def _take(self, row: ActRow) -> None:
+        act = row.act
+        self.rows.append(row)
+        if act.stage == "PROPOSED":
+            self.proposals[row.position] = Proposal(row)
+            if len(self.proposals) > ACTS_KEPT_MAX:
+                self.proposals.popitem(last=False)
+            return
+        if act.proposal_id in self.proposals:
+            state: State = "APPROVED" if act.stage == "APPROVED" else "DECLINED"
+            decided = self.proposals[act.proposal_id]._replace(state=state, decided=row.position)
+            self.proposals[act.proposal_id] = decided
+        if act.stage != "DECLINED":
+            self._carry_out(act.body, row.position)
+
+    def _carry_out(self, body: Recorded, position: int) -> None:
+        if isinstance(body, Halt) and not body.symbol:
+            self.market_halt = position
+        elif isinstance(body, Resume) and not body.symbol:
+            self.market_halt = 0
+        elif isinstance(body, Kill) and body.session:
+            self.killed_sessions.add(body.session)
+        elif isinstance(body, Lift) and body.session:
+            self.killed_sessions.discard(body.session)
+        elif isinstance(body, SetLimit) and body.parameter == "MESSAGE_RATE":
+            rates = self.session_rates if body.session else self.participant_rates
+            rates[body.session or body.participant] = body.value
+
+
+def _act_behind(commands: NDArray[Any], index: int) -> Act | None:
+    """The act whose words stand behind a command; None where there are none. O(notes)."""
+    end = index + 1
+    while end < len(commands) and commands["kind"][end] == Command.NOTE:
+        end += 1
+    data = b"".join(
+        record.tobytes()[RECORD_SIZE - NOTE_BYTES :] for record in commands[index + 1 : end]
+    )
+    if not data:
+        return None
+    try:
+        return _decode(data.rstrip(b"\0"))
+    except msgspec.DecodeError:
+        return None  # words of another kind, or of a newer version

@@ -1,0 +1,101 @@
+"""Limits that operators set while the market runs: where each stands, and what is looser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from exchange.messages.frames import AccountParameter, Parameter
+from exchange.messages.operations import LimitWord, SetLimit
+from exchange.messages.reasons import EdgeReason
+from exchange.reference.venue import Account, Market
+from exchange.settings import MESSAGE_RATE_MAX
+from gateway.refusal import Refused
+from gateway.venue_view import MarketView
+
+INSTRUMENT_LIMITS: dict[LimitWord, Parameter] = {
+    "BAND_BP": Parameter.BAND_BP,
+    "COLLAR_BP": Parameter.COLLAR_BP,
+    "PROTECTION_BP": Parameter.PROTECTION_BP,
+    "VOLATILITY_BP": Parameter.VOLATILITY_BP,
+    "QUANTITY_MIN": Parameter.QUANTITY_MIN,
+    "QUANTITY_MAX": Parameter.QUANTITY_MAX,
+    "VALUE_MAX": Parameter.VALUE_MAX,
+    "HOLDING_MAX": Parameter.HOLDING_MAX,
+}
+ACCOUNT_LIMITS: dict[LimitWord, AccountParameter] = {
+    "ORDER_RATE": AccountParameter.ORDER_RATE,
+    "POSITION_MAX": AccountParameter.POSITION_MAX,
+    "INSTRUMENT_HOLDING_MAX": AccountParameter.INSTRUMENT_HOLDING_MAX,
+}
+PARTICIPANT_LIMITS = frozenset({"ORDER_RATE", "POSITION_MAX"})
+ZERO_IS_NONE = frozenset(
+    {"BAND_BP", "COLLAR_BP", "VOLATILITY_BP", "HOLDING_MAX", "ORDER_RATE", "POSITION_MAX",
+     "INSTRUMENT_HOLDING_MAX"}
+)  # fmt: skip
+"""Limits of which 0 means that there is none: the loosest of all."""
+
+LEAST = frozenset({"QUANTITY_MIN"})
+"""Limits from below: the higher, the tighter."""
+
+
+def is_looser(parameter: LimitWord, now: int, wanted: int) -> bool:
+    """Whether a new value lets more through than the one in force. Pure, O(1)."""
+    if now == wanted:
+        return False
+    if parameter in LEAST:
+        return wanted < now
+    if parameter in ZERO_IS_NONE and 0 in (now, wanted):
+        return wanted == 0
+    return wanted > now
+
+
+def limit_parameter(
+    request: SetLimit, account: Callable[[Market, int], Account], market: Market
+) -> Parameter | AccountParameter | None:
+    """What the engine calls the limit; None for the gateways' own.
+
+    Refused (INVALID_FIELD, UNKNOWN_ACCOUNT) unless the request names what such a limit is of.
+    """
+    word = request.parameter
+    given = {
+        name for name in ("symbol", "account", "participant", "session") if getattr(request, name)
+    }
+    if word == "MESSAGE_RATE":
+        _expect(given in ({"participant"}, {"session"}), word, "participant or session")
+        if not 1 <= request.value <= MESSAGE_RATE_MAX:
+            raise Refused(EdgeReason.INVALID_FIELD, f"value: outside 1..{MESSAGE_RATE_MAX}")
+        _expect(0 < (request.session or request.participant) < 2**32, word, "a number of 32 bits")
+        return None
+    if not 0 <= request.value < 2**63:
+        raise Refused(EdgeReason.INVALID_FIELD, f"value: {request.value} is no limit")
+    if word in INSTRUMENT_LIMITS:
+        _expect(given == {"symbol"}, word, "symbol")
+        return INSTRUMENT_LIMITS[word]
+    if word == "INSTRUMENT_HOLDING_MAX":
+        _expect(given == {"symbol", "account"}, word, "symbol and account")
+    else:
+        _expect(given in ({"account"}, {"participant"}), word, "account or participant")
+    if request.account:
+        account(market, request.account)
+    _expect(0 <= request.participant < 2**32, word, "a number of 32 bits")
+    return ACCOUNT_LIMITS[word]
+
+
+def limit_in_force(view: MarketView, request: SetLimit, instrument: int, message_rate: int) -> int:
+    """The value that the limit has now, as this gateway has read the log. O(1)."""
+    word = request.parameter
+    if word == "MESSAGE_RATE":
+        if request.session:
+            return view.acts.session_rates.get(request.session, message_rate)
+        return view.acts.participant_rates.get(request.participant, message_rate)
+    if word in INSTRUMENT_LIMITS:
+        known = view.positions.instruments.get(instrument)
+        return known.parameters[INSTRUMENT_LIMITS[word]] if known is not None else 0
+    if request.participant:
+        return view.controls.of_participant(request.participant, ACCOUNT_LIMITS[word])
+    return view.controls.of_account(request.account, ACCOUNT_LIMITS[word], instrument)
+
+
+def _expect(is_so: bool, word: str, what: str) -> None:
+    if not is_so:
+        raise Refused(EdgeReason.INVALID_FIELD, f"{word} is of {what}")

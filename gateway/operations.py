@@ -1,0 +1,285 @@
+"""Operators' requests become commands, with the words of who did it and why behind each.
+
+One person may always make the market safer: halt, kill, tighten. What loosens is a proposal until
+another operator approves it: to lift a kill, to resume a halted market, to widen a limit, to pay
+out much. A proposal and its decision stand on `orders` themselves, as notes behind a CLOCK_TICK or
+behind the command that carries it out, so that they outlive every gateway.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgspec
+
+from exchange.clock import Clock
+from exchange.messages.frames import AccountParameter, Command, Phase, notes, pack_command
+from exchange.messages.operations import (
+    Act,
+    Approve,
+    Control,
+    Decision,
+    Halt,
+    Kill,
+    Lift,
+    Recorded,
+    Resume,
+    SetLimit,
+    StageWord,
+)
+from exchange.messages.orders import CashDeposit, DayRoll, PhaseChange, ReferencePrice
+from exchange.messages.reasons import AccessReason, EdgeReason, Reason
+from exchange.reference.venue import APPROVED_SESSION, Instrument, Key
+from exchange.settings import NOTE_BYTES_MAX, PROPOSALS_OPEN_MAX
+from gateway.acts import Proposal
+from gateway.decimals import INT64_MAX, to_minor
+from gateway.fields import limit_price
+from gateway.limits import (
+    ACCOUNT_LIMITS,
+    PARTICIPANT_LIMITS,
+    is_looser,
+    limit_in_force,
+    limit_parameter,
+)
+from gateway.order_entry import Desk, OrderEntry, Prepared
+from gateway.refusal import Refused
+from gateway.trading_dates import trading_date
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Numbered(NamedTuple):
+    """The number under which the engine takes a command."""
+
+    session: int
+    ref: int
+
+
+LOOSE = Numbered(0, 0)
+"""Of a command that belongs to the numbered one before it."""
+
+
+class Operations:
+    """Prepares what operators ask for; the engine judges it."""
+
+    def __init__(self, entry: OrderEntry, clock: Clock, message_rate: int) -> None:
+        self._entry = entry
+        self._clock = clock
+        self._message_rate = message_rate
+
+    def prepare(self, key: Key, request: Recorded) -> Prepared:
+        """The commands of a request, or of its proposal where two persons decide. O(1).
+
+        Refused names what cannot be used.
+        """
+        desk = self._desk(request)
+        _check_words(request.reason, is_needed=isinstance(request, Control))
+        number = Numbered(key.session, self._entry.checked_ref(request.ref))
+        commands = self._commands(desk, number, request)
+        if not self._needs_two(desk, request):
+            return _recorded(desk, number, key, "DONE", request, commands)
+        if len(desk.view.acts.open_proposals(self._clock.now_ns())) >= PROPOSALS_OPEN_MAX:
+            raise Refused(AccessReason.PROPOSALS_FULL, f"{PROPOSALS_OPEN_MAX} are open")
+        return _recorded(desk, number, key, "PROPOSED", request, [_tick(number)])
+
+    def needs_two(self, request: Recorded) -> bool:
+        """Whether the request is one that a second person has to approve. O(1)."""
+        return self._needs_two(self._desk(request), request)
+
+    def decide(self, key: Key, request: Decision) -> Prepared:
+        """The commands that carry a proposal out, or end it. O(1).
+
+        Refused: UNKNOWN_PROPOSAL, PROPOSAL_OVER, SAME_PERSON_APPROVES.
+        """
+        desk = self._entry.desk(request.market)
+        _check_words(request.reason)
+        self._entry.checked_ref(request.ref)
+        proposal = self._open_proposal(desk, request.proposal_id)
+        proposed = proposal.row.act
+        number = Numbered(APPROVED_SESSION, desk.view.acts.next_decision)
+        stage: StageWord = "DECLINED"
+        if not isinstance(request, Approve):
+            commands = [_tick(number)]
+        else:
+            if key.who == proposed.who:
+                raise Refused(AccessReason.SAME_PERSON_APPROVES, f"{key.who} proposed it")
+            commands, stage = self._commands(desk, number, proposed.body), "APPROVED"
+        act = Act(stage, key.id, key.who, request.reason, proposed.body, request.proposal_id)
+        return Prepared(desk, number.session, number.ref, _noted(commands, act))
+
+    def _open_proposal(self, desk: Desk, proposal_id: int) -> Proposal:
+        found = desk.view.acts.proposals.get(proposal_id)
+        if found is None:
+            raise Refused(AccessReason.UNKNOWN_PROPOSAL, f"proposal {proposal_id}")
+        if not found.is_open(self._clock.now_ns()):
+            raise Refused(AccessReason.PROPOSAL_OVER, f"proposal {proposal_id}: {found.state}")
+        return found
+
+    def _desk(self, request: Recorded) -> Desk:
+        if isinstance(request, ReferencePrice):
+            return self._entry.desks[self._entry.instrument(request.symbol).market]
+        return self._entry.desk(request.market)
+
+    def _needs_two(self, desk: Desk, request: Recorded) -> bool:
+        if isinstance(request, Lift):
+            return True
+        if isinstance(request, Resume):
+            return bool(not request.symbol or desk.view.acts.market_halt)
+        if isinstance(request, SetLimit):
+            instrument = self._entry.instrument(request.symbol).id if request.symbol else 0
+            now = limit_in_force(desk.view, request, instrument, self._message_rate)
+            return is_looser(request.parameter, now, request.value)
+        if isinstance(request, CashDeposit):
+            amount = to_minor(request.amount, desk.market.minor_digits, "amount")
+            return -amount > desk.market.withdrawal_alone_max
+        return False
+
+    def _commands(self, desk: Desk, number: Numbered, request: Recorded) -> list[bytes]:
+        if isinstance(request, PhaseChange | Halt):
+            return self._phase(desk, number, request)
+        if isinstance(request, Resume):
+            return self._resume(desk, number, request)
+        if isinstance(request, Kill | Lift):
+            return self._switch(desk, number, request)
+        if isinstance(request, SetLimit):
+            return self._limit(desk, number, request)
+        if isinstance(request, DayRoll):
+            date = trading_date(request.trading_date, self._clock.now_ns())
+            return [_command(Command.DAY_ROLL, number, quantity=date)]
+        if isinstance(request, ReferencePrice):
+            instrument = self._entry.instrument(request.symbol)
+            price = limit_price(request.price, desk.market)
+            return [_command(
+                Command.REFERENCE_PRICE, number, instrument_id=instrument.id, price=price,
+            )]  # fmt: skip
+        return self._cash(desk, number, request)
+
+    def _phase(self, desk: Desk, number: Numbered, request: PhaseChange | Halt) -> list[bytes]:
+        named = self._named(desk, request.symbol)
+        phase, seed = Phase.HALT, 0
+        if isinstance(request, PhaseChange):
+            phase, seed = Phase[request.phase], request.seed
+            if not -INT64_MAX <= seed <= INT64_MAX:
+                raise Refused(EdgeReason.INVALID_FIELD, "seed: it does not fit 64 bits")
+            if desk.view.acts.market_halt and phase not in (Phase.CLOSED, Phase.HALT):
+                raise Refused(AccessReason.TWO_PERSONS_NEEDED, desk.market.code)
+        return [_command(
+            Command.PHASE_CHANGE, number, order_type=phase,
+            instrument_id=named.id if named else 0, quantity=seed,
+        )]  # fmt: skip
+
+    def _resume(self, desk: Desk, number: Numbered, request: Resume) -> list[bytes]:
+        """Moves what is halted and nothing else: a closed instrument opens through the gate."""
+        named = self._named(desk, request.symbol)
+        known = desk.view.positions.instruments
+        halted = [
+            item for item in ([named.id] if named else sorted(known))
+            if item in known and known[item].phase == Phase.HALT
+        ]  # fmt: skip
+        if named and not halted:
+            raise Refused(Reason.PHASE_TRANSITION_REFUSED, f"{named.symbol} is not halted")
+        if not halted:
+            return [_tick(number)]
+        phase = Phase[request.phase]
+        return [
+            _command(Command.PHASE_CHANGE, who, order_type=phase, instrument_id=item)
+            for who, item in zip([number, *[LOOSE] * len(halted)], halted, strict=False)
+        ]
+
+    def _switch(self, desk: Desk, number: Numbered, request: Kill | Lift) -> list[bytes]:
+        target = _one_of(request, "participant", "account", "session")
+        is_kill = isinstance(request, Kill)
+        value = {"order_type": AccountParameter.SUSPENDED, "quantity": int(is_kill)}
+        if target == "participant":
+            first = _command(
+                Command.PARTICIPANT_PARAMETER, number, order_id=request.participant, **value
+            )
+            rest = _command(Command.MASS_CANCEL, LOOSE, order_id=request.participant)
+        elif target == "account":
+            account = self._entry.account(desk.market, request.account).id
+            first = _command(Command.ACCOUNT_PARAMETER, number, account_id=account, **value)
+            rest = _command(Command.MASS_CANCEL, LOOSE, account_id=account)
+        else:
+            first = _tick(number)
+            rest = _command(Command.MASS_CANCEL, LOOSE, quantity=request.session)
+        return [first, rest] if is_kill else [first]
+
+    def _limit(self, desk: Desk, number: Numbered, request: SetLimit) -> list[bytes]:
+        named = self._named(desk, request.symbol)
+        parameter = limit_parameter(request, self._entry.account, desk.market)
+        instrument = named.id if named else 0
+        if parameter is None:
+            return [_tick(number)]  # the gateways' own throttle
+        value = {"order_type": parameter, "quantity": request.value}
+        if request.participant and request.parameter in PARTICIPANT_LIMITS:
+            return [_command(
+                Command.PARTICIPANT_PARAMETER, number, order_id=request.participant, **value,
+            )]  # fmt: skip
+        if request.parameter in ACCOUNT_LIMITS:
+            return [_command(
+                Command.ACCOUNT_PARAMETER, number, account_id=request.account,
+                instrument_id=instrument, **value,
+            )]  # fmt: skip
+        return [_command(
+            Command.INSTRUMENT_PARAMETER, number, instrument_id=instrument, **value,
+        )]  # fmt: skip
+
+    def _cash(self, desk: Desk, number: Numbered, request: CashDeposit) -> list[bytes]:
+        account = self._entry.account(desk.market, request.account)
+        amount = to_minor(request.amount, desk.market.minor_digits, "amount")
+        if amount == 0:
+            raise Refused(Reason.QUANTITY_NOT_POSITIVE, "amount 0")
+        return [_command(
+            Command.CASH_DEPOSIT if amount > 0 else Command.CASH_WITHDRAW, number,
+            account_id=account.id, quantity=abs(amount), order_id=self._entry.transfer_id(),
+        )]  # fmt: skip
+
+    def _named(self, desk: Desk, symbol: str) -> Instrument | None:
+        if not symbol:
+            return None
+        named = self._entry.instrument(symbol)
+        if named.market != desk.market.code:
+            raise Refused(EdgeReason.INVALID_FIELD, f"{named.symbol} is traded in {named.market}")
+        return named
+
+
+def _command(kind: Command, number: Numbered, **fields: Any) -> bytes:
+    return pack_command(kind, session_id=number.session, ref=number.ref, **fields)
+
+
+def _tick(number: Numbered) -> bytes:
+    """What carries words alone: the engine only learns the time from it."""
+    return _command(Command.CLOCK_TICK, number)
+
+
+def _recorded(
+    desk: Desk,
+    number: Numbered,
+    key: Key,
+    stage: StageWord,
+    request: Recorded,
+    commands: list[bytes],
+) -> Prepared:
+    act = Act(stage, key.id, key.who, request.reason, request)
+    return Prepared(desk, number.session, number.ref, _noted(commands, act))
+
+
+def _noted(commands: list[bytes], act: Act) -> list[bytes]:
+    # the words stand behind the first command: that is the one with a number
+    return [commands[0], *notes(_encode(act).decode()), *commands[1:]]
+
+
+def _one_of(request: Control, *names: str) -> str:
+    given = [name for name in names if getattr(request, name)]
+    if len(given) != 1 or not 0 < getattr(request, given[0]) < 2**32:
+        raise Refused(EdgeReason.INVALID_FIELD, f"name one of {', '.join(names)}")
+    return given[0]
+
+
+def _check_words(text: str, *, is_needed: bool = False) -> None:
+    is_said = bool(text.strip()) or not (is_needed or text)
+    if not (is_said and text.isprintable() and len(text.encode()) <= NOTE_BYTES_MAX):
+        raise Refused(
+            EdgeReason.INVALID_FIELD,
+            f"reason: printable text of one line, at most {NOTE_BYTES_MAX} bytes",
+        )

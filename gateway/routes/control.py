@@ -1,0 +1,168 @@
+"""Halts, the kill switch and limits; what waits for a second operator; who did what and why."""
+
+from __future__ import annotations
+
+import msgspec
+
+from exchange.messages.executions import OperationReport
+from exchange.messages.frames import INDEX_BITS, Event
+from exchange.messages.operations import (
+    Approve,
+    Decline,
+    Halt,
+    Kill,
+    Lift,
+    Recorded,
+    Resume,
+    SetLimit,
+)
+from exchange.messages.reasons import AccessReason, EdgeReason
+from gateway.refusal import Refused
+from gateway.routes.operations import operate, proposed
+from gateway.routes.table import Call, Page, Reply, Route, Wait, page_limit, wait_s
+from gateway.routes.trading import outcome
+
+
+class MarketQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Of one market."""
+
+    market: str
+
+
+class ActsQuery(Page, frozen=True, kw_only=True):
+    """Acts of one market behind a position on the log."""
+
+    market: str
+
+
+class ProposalRow(msgspec.Struct, frozen=True):
+    """What waits for another operator."""
+
+    proposal_id: int
+    time_ns: int
+    ends_ns: int  # then it can no longer be approved
+    key: str
+    who: str
+    reason: str
+    body: Recorded
+
+
+class ProposalList(msgspec.Struct, frozen=True):
+    """Open proposals, oldest first."""
+
+    market: str
+    proposals: list[ProposalRow]
+
+
+class ActLine(msgspec.Struct, frozen=True):
+    """What an operator did, with the words kept of it."""
+
+    position: int  # on the log
+    time_ns: int
+    stage: str  # DONE, PROPOSED, APPROVED, DECLINED
+    outcome: str  # DONE, REFUSED by the engine, PENDING while it has not answered
+    reason_number: int  # why the engine refused it
+    key: str
+    who: str
+    reason: str
+    body: Recorded
+    proposal_id: int
+
+
+class ActList(msgspec.Struct, frozen=True):
+    """Acts in the order of the log; those before `first_position` are no longer kept here."""
+
+    market: str
+    first_position: int
+    acts: list[ActLine]
+
+
+async def post_control(call: Call) -> Reply:
+    """Sends a halt, a kill, a limit, or what loosens one; the latter as a proposal."""
+    timeout_s = wait_s(call.query.wait_ms)
+    operations = call.context.operations
+    is_proposed = operations.needs_two(call.body)
+    prepared = operations.prepare(call.key, call.body)
+    reply = await operate(call, prepared, timeout_s)
+    if is_proposed:
+        return proposed(reply)
+    if not isinstance(call.body, Kill) or reply.value.status != "DONE" or reply.value.text:
+        return reply
+    last = reply.value.request_id + len(prepared.commands) - 1
+    answer = await outcome(prepared.desk.view, last, timeout_s)
+    events = answer.events if answer is not None else ()
+    ended = sum(row.value for row in events if row.kind == Event.MASS_CANCELLED)
+    return Reply(msgspec.structs.replace(reply.value, text=f"{ended} live orders were cancelled"))
+
+
+async def post_decision(call: Call) -> Reply:
+    """Carries a proposal out, or ends it."""
+    timeout_s = wait_s(call.query.wait_ms)
+    prepared = call.context.operations.decide(call.key, call.body)
+    try:
+        reply = await operate(call, prepared, timeout_s)
+    except Refused as refused:
+        if refused.row.number != EdgeReason.REF_REUSED:
+            raise
+        raise Refused(AccessReason.APPROVED_MEANWHILE) from None
+    report = msgspec.structs.replace(reply.value, proposal_id=call.body.proposal_id)
+    return Reply(report, reply.status)
+
+
+async def get_proposals(call: Call) -> Reply:
+    """What waits for a second person."""
+    acts = call.context.entry.desk(call.query.market).view.acts
+    rows = []
+    for item in acts.open_proposals(call.context.clock.now_ns()):
+        row, act = item.row, item.row.act
+        rows.append(
+            ProposalRow(
+                row.position, row.time_ns, item.ends_ns, act.key, act.who, act.reason, act.body
+            )
+        )
+    return Reply(ProposalList(call.query.market, rows))
+
+
+async def get_acts(call: Call) -> Reply:
+    """Who did what, and why."""
+    query: ActsQuery = call.query
+    view = call.context.entry.desk(query.market).view
+    limit = page_limit(query.limit)
+    lines: list[ActLine] = []
+    for row in view.acts.rows:
+        if row.position <= query.after or len(lines) == limit:
+            continue
+        number = view.requests.refusal(row.session, row.ref)
+        is_answered = row.position >> INDEX_BITS < view.follower.input_offset
+        state = "REFUSED" if number else "DONE" if is_answered else "PENDING"
+        act = row.act
+        lines.append(
+            ActLine(
+                row.position, row.time_ns, act.stage, state, number, act.key, act.who, act.reason,
+                act.body, act.proposal_id,
+            )
+        )  # fmt: skip
+    first = view.acts.rows[0].position if view.acts.rows else 0
+    return Reply(ActList(query.market, first, lines))
+
+
+ROUTES: tuple[Route, ...] = (
+    Route("POST", "/operations/halt", "Halt an instrument or a market", post_control,
+          OperationReport, body=Halt, query=Wait, budget="orders"),
+    Route("POST", "/operations/resume", "End a halt", post_control, OperationReport,
+          body=Resume, query=Wait, budget="orders"),
+    Route("POST", "/operations/kill", "Stop a participant, an account or a session", post_control,
+          OperationReport, body=Kill, query=Wait, budget="orders"),
+    Route("POST", "/operations/lift", "Propose to end a kill", post_control, OperationReport,
+          body=Lift, query=Wait, budget="orders"),
+    Route("POST", "/operations/limit", "Set a limit", post_control, OperationReport,
+          body=SetLimit, query=Wait, budget="orders"),
+    Route("POST", "/operations/approve", "Approve another operator's proposal", post_decision,
+          OperationReport, body=Approve, query=Wait, budget="orders"),
+    Route("POST", "/operations/decline", "End a proposal", post_decision, OperationReport,
+          body=Decline, query=Wait, budget="orders"),
+    Route("GET", "/operations/proposals", "What waits for a second operator", get_proposals,
+          ProposalList, query=MarketQuery),
+    Route("GET", "/operations/acts", "What operators did, and why", get_acts, ActList,
+          query=ActsQuery),
+)  # fmt: skip

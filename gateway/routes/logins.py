@@ -1,0 +1,68 @@
+"""Operators log in and out."""
+
+from __future__ import annotations
+
+import msgspec
+
+from exchange.messages.reasons import EdgeReason
+from exchange.settings import LOGIN_IDLE_S, LOGIN_S_MAX
+from gateway.refusal import Refused
+from gateway.routes.table import Call, Reply, Route
+
+COOKIE = "exchange_session"
+
+
+class LoginBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Name, password, and the present code of the authenticator."""
+
+    name: str
+    password: str
+    code: str
+
+
+class LoginReply(msgspec.Struct, frozen=True):
+    """The cookie comes in Set-Cookie; `csrf_token` goes into X-Exchange-CSRF of what changes."""
+
+    name: str
+    role: str
+    session: int
+    csrf_token: str
+    idle_s: int  # without use, then it is over
+    ends_ns: int  # then it is over in any case
+
+
+class LogoutReply(msgspec.Struct, frozen=True):
+    """The login is over."""
+
+    name: str
+
+
+async def post_login(call: Call) -> Reply:
+    """A login of this browser."""
+    if call.context.logins is None:
+        raise Refused(EdgeReason.NOT_FOUND, "nobody logs in at this gateway")
+    body: LoginBody = call.body
+    login = await call.context.logins.log_in(
+        body.name, body.password, body.code, call.origin.address
+    )
+    cookie = f"{COOKIE}={login.token}; Path=/; HttpOnly; SameSite=Strict; Max-Age={LOGIN_S_MAX}"
+    if call.origin.is_secure:
+        cookie += "; Secure"
+    key = login.key
+    reply = LoginReply(key.id, key.role, key.session, login.csrf_token, LOGIN_IDLE_S, login.ends_ns)
+    return Reply(reply, headers=(("Set-Cookie", cookie),))
+
+
+async def post_logout(call: Call) -> Reply:
+    """Ends the login whose cookie came with the request."""
+    if call.context.logins is not None and call.token:
+        call.context.logins.log_out(call.token)
+    cookie = f"{COOKIE}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0"
+    return Reply(LogoutReply(call.key.id), headers=(("Set-Cookie", cookie),))
+
+
+ROUTES: tuple[Route, ...] = (
+    Route("POST", "/login", "Log in as an operator", post_login, LoginReply, body=LoginBody,
+          budget="public"),
+    Route("POST", "/logout", "End the login", post_logout, LogoutReply, budget="reads"),
+)  # fmt: skip

@@ -1,0 +1,29 @@
+"""The trading date that an operator may roll a market to."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from exchange.messages.reasons import EdgeReason
+from exchange.settings import TRADING_DATE_AHEAD_DAYS_MAX
+from gateway.refusal import Refused
+
+
+def trading_date(value: int, now_ns: int) -> int:
+    """A date YYYYMMDD at most TRADING_DATE_AHEAD_DAYS_MAX days ahead; a roll is for good.
+
+    Refused (INVALID_FIELD).
+    """
+    today = dt.datetime.fromtimestamp(now_ns // 10**9, dt.UTC).date()
+    last = today + dt.timedelta(TRADING_DATE_AHEAD_DAYS_MAX)
+    try:
+        date = dt.date(value // 10_000, value // 100 % 100, value % 100)
+    except (ValueError, OverflowError):
+        date = dt.date.max
+    if date > last:
+        raise Refused(
+            EdgeReason.INVALID_FIELD,
+            f"trading_date: {value} is no date YYYYMMDD up to {last:%Y%m%d}, "
+            f"{TRADING_DATE_AHEAD_DAYS_MAX} days from today",
+        )
+    return value

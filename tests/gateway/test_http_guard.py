@@ -1,0 +1,160 @@
+"""What keeps a connection busy without asking anything is cut; what is too much is refused."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import uvicorn
+
+from exchange.settings import BODY_BYTES_MAX, HEADER_BYTES_MAX, HEADERS_MAX, JSON_DEPTH_MAX
+from gateway import http_guard
+from gateway.fields import decode
+from gateway.http_guard import GuardedProtocol
+from gateway.refusal import Refused
+
+Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+HEAD = b"GET / HTTP/1.1\r\nHost: x\r\n"
+
+
+@asynccontextmanager
+async def served(size: int = 2) -> AsyncIterator[int]:
+    """A small application behind the guard; its port."""
+
+    async def app(scope: object, receive: object, send: object) -> None:
+        await send({"type": "http.response.start", "status": 200,
+                    "headers": [(b"content-length", str(size).encode())]})  # type: ignore[operator]  # fmt: skip
+        await send({"type": "http.response.body", "body": b"x" * size})  # type: ignore[operator]
+
+    config = uvicorn.Config(
+        app, http=GuardedProtocol, loop="none", lifespan="off", ws="none", log_config=None, port=0
+    )  # fmt: skip
+    server = uvicorn.Server(config)
+    config.load()
+    server.lifespan = config.lifespan_class(config)
+    await server.startup()
+    try:
+        yield server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        await server.shutdown()
+
+
+async def exchange(port: int, data: bytes) -> bytes:
+    """What comes back until the other side ends it, or has answered whole."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(data)
+    try:
+        async with asyncio.timeout(5):
+            return await reader.read(4_096)
+    finally:
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    ("lines", "size", "status"),
+    [(HEADERS_MAX - 1, 10, 200), (HEADERS_MAX, 10, 431), (3, HEADER_BYTES_MAX // 4, 200),
+     (4, HEADER_BYTES_MAX // 4, 431), (1, 3 * HEADER_BYTES_MAX, 431)],
+)  # fmt: skip
+async def test_headers_have_a_number_and_a_size(lines: int, size: int, status: int) -> None:
+    many = b"".join(b"X-%d: %s\r\n" % (n, b"a" * size) for n in range(lines))
+    async with served() as port:
+        answer = await exchange(port, HEAD + many + b"\r\n")
+        assert answer.startswith(b"HTTP/1.1 %d " % status)
+        assert (b'"reason":557' in answer) == (status == 431)
+
+
+async def test_a_header_line_without_end_is_refused_before_it_ends() -> None:
+    async with served() as port:
+        answer = await exchange(port, HEAD + b"X: " + b"a" * 3 * HEADER_BYTES_MAX)
+        assert answer.startswith(b"HTTP/1.1 431 ")
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HT", HEAD, HEAD + b"X-Slow: "])
+async def test_headers_that_do_not_come_end_the_connection(
+    sent: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_guard, "HEADER_TIMEOUT_S", 0.15)
+    async with served() as port:
+        assert await exchange(port, sent) == b""
+
+
+async def test_a_drop_of_header_now_and_then_does_not_help(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http_guard, "HEADER_TIMEOUT_S", 0.15)
+    async with served() as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(HEAD)
+        dripped = 0
+        while not reader.at_eof() and dripped < 50:
+            writer.write(b"X-%d: 1\r\n" % dripped)
+            dripped += 1
+            await asyncio.sleep(0.02)
+            await asyncio.wait({asyncio.ensure_future(reader.read(1))}, timeout=0.001)
+        assert dripped < 50
+        writer.close()
+
+
+async def test_a_quiet_connection_after_an_answer_has_the_time_between_requests(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http_guard, "HEADER_TIMEOUT_S", 0.15)
+    async with served() as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(2):
+            writer.write(HEAD + b"\r\n")
+            assert (await reader.readuntil(b"xx")).startswith(b"HTTP/1.1 200")
+            await asyncio.sleep(0.3)
+        writer.write(b"GET")  # a later request has its time, too
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+
+
+async def test_an_answer_that_nobody_takes_is_thrown_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http_guard, "WRITE_TIMEOUT_S", 0.15)
+    async with served(size=64 << 20) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1_024)
+        writer.write(HEAD + b"\r\n")
+        await asyncio.sleep(0.6)
+        taken = 0
+        with suppress(ConnectionResetError):
+            while data := await asyncio.wait_for(reader.read(1 << 20), 5):
+                taken += len(data)
+        assert taken < 64 << 20
+        writer.close()
+
+
+def test_the_gateway_serves_through_the_guard() -> None:
+    text = (Path(http_guard.__file__).parent / "service.py").read_text("utf-8")
+    assert "http=GuardedProtocol" in text
+
+
+# -- JSON -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("opening", [b"[", b'{"a":'])
+def test_json_has_a_depth(opening: bytes) -> None:
+    anything = msgspec.json.Decoder(Any)
+    closing = {b"[": b"]", b'{"a":': b"}"}[opening]
+    for depth, is_taken in ((JSON_DEPTH_MAX, True), (JSON_DEPTH_MAX + 1, False)):
+        data = opening * depth + b"1" + closing * depth
+        assert taken(data, anything) == is_taken
+    assert taken(b'"' + opening.replace(b'"', b"'") * 100 + b'\\""', anything)  # text is no depth
+    assert taken(b"[" + b"[]," * 100 + b"[]]", anything)
+    assert not taken(b"[" * (BODY_BYTES_MAX + 1), anything)
+    assert not taken(b"[" * BODY_BYTES_MAX, anything)
+
+
+def taken(data: bytes, decoder: msgspec.json.Decoder[Any]) -> bool:
+    try:
+        decode(data, decoder)
+    except Refused:
+        return False
+    return True
