@@ -36,6 +36,7 @@ ROLES: dict[str, frozenset[str]] = {
     "GET /book": PUBLIC,
     "GET /trades": PUBLIC,
     "GET /bars": PUBLIC,
+    "GET /marketdata": PUBLIC,
     "GET /auctions": PUBLIC,
     "GET /closes": PUBLIC,
     "GET /limits": EVERY_KEY,

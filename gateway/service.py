@@ -19,7 +19,7 @@ from exchange.reference.venue import Venue
 from exchange.settings import SESSIONS_MAX, Settings
 from gateway.app import build_app
 from gateway.context import Context
-from gateway.feed import Feed, Subscriber
+from gateway.feed import Feed
 from gateway.identity import Identities
 from gateway.intake import Intake
 from gateway.opening import OpeningGate
@@ -27,6 +27,7 @@ from gateway.order_entry import Desk, OrderEntry
 from gateway.sessions import OrderSession, ReportHub
 from gateway.sockets import FRAME_BYTES_MAX, Connections
 from gateway.submitter import Submitter
+from gateway.subscriber import Subscriber
 from gateway.throttle import Throttle
 from gateway.venue_view import MarketView
 
