@@ -78,11 +78,6 @@ class Group:
         self._queued: list[bytes] = []
         self._states: dict[Hashable, bytes] = {}
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether nothing is to be written. O(1)."""
-        return not self._queued and not self._states
-
     def queue(self, frame: bytes) -> None:
         """One more message that must not be lost. O(1)."""
         self._queued.append(frame)
@@ -115,6 +110,11 @@ class FanOut:
         self._is_scheduled = False
         self._is_polling = False
         self._rested_s = 0.0  # loop time from which the next write may start
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is to be written. O(1)."""
+        return not self._dirty
 
     def group(self, key: Hashable, encoding: EncodingName) -> Group:
         """The group of a key, made if there is none. O(1)."""

@@ -40,7 +40,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "cancel-trade",
     ),
     "services": ("gateway", "engine", "settlement", "registry", "marketdata", "bootstrap"),
-    "proofs": ("verify", "replay", "reconcile", "rebuild"),
+    "proofs": ("verify", "replay", "reconcile", "rebuild", "rebuild-marketdata"),
     "days": ("end-of-day",),
     "certificates": ("certificate",),
     "simulate": ("simulate",),
