@@ -7,6 +7,8 @@ are left out.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 EXEC_TYPES = (
@@ -16,7 +18,13 @@ EXEC_TYPES = (
     "REPLACED",
     "CANCELLED",
     "REJECTED",
+    "TRIGGERED",  # a stop, or an order that waited for its call, is in the book (FIX 150=L)
+    "REFILLED",  # an iceberg shows its next slice, last at its price
+    "RESTATED",  # after a logon that asks for it: an open order as it stands (FIX 150=D)
     "ORDER_STATUS",  # answer to a resend: the order as it stands (FIX 150=I)
+    "MASS_CANCELLED",  # answer to an OrderMassCancelRequest; `affected_orders` says how many
+    "QUOTED",  # answer to a Quote; a report of each side follows
+    "BLOCK_PROPOSED",  # to the counterparty of a BlockProposal: confirm or decline it
 )
 ORDER_STATUSES = ("PENDING", "NEW", "PARTIALLY_FILLED", "FILLED", "CANCELLED", "REJECTED")
 
@@ -53,6 +61,15 @@ class ExecutionReport(
     title: str = ""
     text: str = ""
     intake_offset: int = -1  # reports.<participant>: intake is done up to here
+    stop_price: str = ""
+    display_quantity: int = 0
+    minimum_quantity: int = 0
+    expire_date: str = ""  # YYYY-MM-DD
+    post_only: str = ""  # REFUSE or REPRICE
+    self_trade_prevention: str = ""
+    is_persistent: bool = True
+    trade_method: str = ""  # of a TRADE: BOOK, CALL, LISTED, BLOCK or AUCTION
+    affected_orders: int = 0  # MASS_CANCELLED
 
 
 class UnitRange(msgspec.Struct, frozen=True, gc=False):
@@ -128,6 +145,9 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     report: ExecutionReport | InstructionReport | OperationReport | None = None
 
 
+DisconnectScope = Literal["NONE", "SESSION", "PARTICIPANT"]
+
+
 class Logon(msgspec.Struct, frozen=True, tag=True, tag_field="type", forbid_unknown_fields=True):
     """First message on the order-entry socket; signed as `gateway.identity` says."""
 
@@ -136,6 +156,8 @@ class Logon(msgspec.Struct, frozen=True, tag=True, tag_field="type", forbid_unkn
     signature: str
     window_ms: int = 0
     resume_from: dict[str, int] = {}  # market -> last sequence seen; that and earlier is not resent
+    restate: bool = False  # every open order is told, RESTATED, then a Restatement
+    cancel_on_disconnect: DisconnectScope = "NONE"  # whose orders end when the connection is lost
 
 
 class LoggedOn(msgspec.Struct, frozen=True, tag=True, tag_field="type"):
@@ -154,6 +176,14 @@ class Gap(msgspec.Struct, frozen=True, tag=True, tag_field="type"):
     first_sequence: int
 
 
+class Restatement(msgspec.Struct, frozen=True, tag=True, tag_field="type"):
+    """So many RESTATED reports came: all open orders, as they stand before `next_sequence`."""
+
+    market: str
+    orders: int
+    next_sequence: int
+
+
 class Closing(msgspec.Struct, frozen=True, tag=True, tag_field="type"):
     """The last message before the venue cuts a connection."""
 
@@ -162,4 +192,4 @@ class Closing(msgspec.Struct, frozen=True, tag=True, tag_field="type"):
     text: str
 
 
-SessionMessage = ExecutionReport | Reject | LoggedOn | Gap | Closing
+SessionMessage = ExecutionReport | Reject | LoggedOn | Gap | Restatement | Closing
