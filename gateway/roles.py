@@ -39,6 +39,7 @@ ROLES: dict[str, frozenset[str]] = {
     "GET /marketdata": PUBLIC,
     "GET /auctions": PUBLIC,
     "GET /closes": PUBLIC,
+    "GET /composites": PUBLIC,
     "GET /limits": EVERY_KEY,
     "GET /session": EVERY_KEY,
     "GET /orders": HOLDERS,

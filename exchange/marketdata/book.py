@@ -13,7 +13,7 @@ from itertools import islice
 import msgspec
 from sortedcontainers import SortedDict
 
-from exchange.marketdata.checksum import checksum, orders_checksum
+from exchange.marketdata.checksum import checksum, written_checksum
 from exchange.marketdata.orders import OrderSide
 from exchange.messages.frames import Side
 from exchange.messages.market_data import (
@@ -202,7 +202,7 @@ class LocalOrderBook:
 
     def checksum(self) -> int:
         """As `exchange.marketdata.checksum` says. O(orders written)."""
-        return orders_checksum(self._sides[Side.BUY].written(), self._sides[Side.SELL].written())
+        return written_checksum(self._sides[Side.BUY].written(), self._sides[Side.SELL].written())
 
     def _change(self, change: OrderChange) -> None:
         side, order_id = self._sides[change.side], change.order_id

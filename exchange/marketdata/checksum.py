@@ -45,14 +45,14 @@ CHECKSUM_ORDERS = 100  # of each level
 
 def checksum(bids: Iterable[BookLevel], asks: Iterable[BookLevel]) -> int:
     """CRC-32 over the ten best levels of each side; both sides best first. O(1)."""
-    return zlib.crc32(f"{_side(asks)}|{_side(bids)}".encode("ascii"))
+    return written_checksum(_side(bids), _side(asks))
 
 
-def orders_checksum(bids: str, asks: str) -> int:
-    """CRC-32 over the sides as `orders.OrderSide.written` gives them. O(length)."""
+def written_checksum(bids: str, asks: str) -> int:
+    """CRC-32 over the sides as `orders.OrderSide` writes or sums them. O(length)."""
     return zlib.crc32(f"{asks}|{bids}".encode("ascii"))
 
 
 def _side(levels: Iterable[BookLevel]) -> str:
     best = islice(levels, CHECKSUM_LEVELS)
-    return ",".join(f"{level.price}:{level.quantity}:{level.orders}" for level in best)
+    return ",".join([f"{level.price}:{level.quantity}:{level.orders}" for level in best])

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from exchange.marketdata.bars import WIDTHS_NS, Bars
-from exchange.marketdata.checksum import checksum, orders_checksum
+from exchange.marketdata.checksum import checksum, written_checksum
 from exchange.marketdata.corrections import Close, TradeMemory
 from exchange.marketdata.orders import OrderSide
 from exchange.messages.frames import (
@@ -166,7 +166,7 @@ class _Book:
 
     def orders_checksum(self) -> int:
         """Of the single orders. O(levels written)."""
-        return orders_checksum(self.sides[Side.BUY].written(), self.sides[Side.SELL].written())
+        return written_checksum(self.sides[Side.BUY].written(), self.sides[Side.SELL].written())
 
 
 def _price(level: BookLevel) -> int:
@@ -275,7 +275,8 @@ class Depth:
         bids, asks = book.level_changes()
         if bids or asks:
             book.sequence += 1
-            total = checksum(book.sides[Side.BUY].levels(), book.sides[Side.SELL].levels())
+            bid_side, ask_side = book.sides[Side.BUY], book.sides[Side.SELL]
+            total = written_checksum(bid_side.summed(), ask_side.summed())
             yield BookDelta(
                 instrument_id=instrument_id,
                 previous_sequence=book.sequence - 1,

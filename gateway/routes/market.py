@@ -20,8 +20,10 @@ from exchange.messages.market_data import (
 from exchange.messages.reasons import EdgeReason
 from exchange.reference.venue import Instrument
 from exchange.settings import TRADES_KEPT
+from gateway.composites import composites
 from gateway.context import Context
 from gateway.feed import FeedInstrument
+from gateway.headroom import rulebook
 from gateway.refusal import Refused
 from gateway.routes.accounts import MarketQuery
 from gateway.routes.table import Call, Reply, Route, page_limit
@@ -102,6 +104,13 @@ class BarsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limit: int = 50
     width: Literal["1m", "1h", "1d"] = "1m"
     from_ns: int = -1
+
+
+class CompositesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The last `limit` composite prices of a market."""
+
+    market: str
+    limit: int = 50
 
 
 class RecordsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -188,6 +197,21 @@ class BarList(msgspec.Struct, frozen=True):
     bars: list[BarRow]
     is_complete: bool = True
     next_ns: int = -1
+
+
+class CompositeRow(msgspec.Struct, frozen=True):
+    """A day: its date YYYYMMDD and the composite price of a scheme's vintages."""
+
+    scheme: str
+    date: int
+    price: str
+
+
+class CompositeList(msgspec.Struct, frozen=True):
+    """The last days of each scheme, oldest first; by the weights of the rulebook."""
+
+    market: str
+    composites: list[CompositeRow]
 
 
 class RecordRow(msgspec.Struct, frozen=True):
@@ -318,6 +342,21 @@ async def get_records(call: Call) -> Reply:
     return Reply(RecordList(query.market, rows, found.is_complete, following))
 
 
+async def get_composites(call: Call) -> Reply:
+    """What a scheme's vintages together closed at."""
+    query: CompositesQuery = call.query
+    limit = page_limit(query.limit)
+    desk = call.context.entry.desk(query.market)
+    instruments = call.context.venue.instruments_of(query.market)
+    closes = {item.id: desk.view.auctions.closes(item.id) for item in instruments}
+    digits = desk.market.minor_digits
+    rows = [
+        CompositeRow(found.scheme, found.date, from_minor(found.price, digits))
+        for found in composites(rulebook(), instruments, closes)[-limit:]
+    ]
+    return Reply(CompositeList(query.market, rows))
+
+
 async def get_health(call: Call) -> Reply:
     """The process lives."""
     return Reply(HealthReply("alive"))
@@ -395,6 +434,8 @@ ROUTES: tuple[Route, ...] = (
           budget="public"),
     Route("GET", "/bars", "Bars of a minute, an hour or a day", get_bars, BarList,
           query=BarsQuery, budget="public"),
+    Route("GET", "/composites", "Composite prices of days", get_composites, CompositeList,
+          query=CompositesQuery, budget="public"),
     Route("GET", "/marketdata", "Records of market data by number", get_records, RecordList,
           query=RecordsQuery, budget="public"),
     Route("GET", "/health", "The process lives", get_health, HealthReply, budget="public"),
