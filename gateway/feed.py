@@ -21,6 +21,7 @@ from exchange.log.protocol import Log, LogUnavailableError, Reader
 from exchange.marketdata.bars import WIDTHS_NS, Bars
 from exchange.marketdata.book import BookError, MarketBooks, decode_record
 from exchange.messages.market_data import (
+    MINUTE_NS,
     AuctionTick,
     BarState,
     BarTick,
@@ -68,7 +69,7 @@ CHANNEL: dict[type, ChannelName] = {
     TradeCancelledTick: "trades",
     PhaseTick: "phases",
     IndicativeTick: "indicative",
-    BarTick: "bars",  # those that are corrected are told on `trades` too
+    BarTick: "bars",  # minutes that are corrected are told on `trades` too
     DayTick: "day",
     DayCorrectedTick: "day",
     StatisticsTick: "day",
@@ -280,7 +281,7 @@ class Feed:
             kept.trades = deque(left, maxlen=TRADES_KEPT)
         elif isinstance(item, BarTick):
             self._bar_told(kept, item)
-            if item.state == BarState.CORRECTED:
+            if item.state == BarState.CORRECTED and item.width_ns == MINUTE_NS:
                 self._hand_on(kept, "trades", item, number)
         self._hand_on(kept, CHANNEL[type(item)], item, number)
 

@@ -14,7 +14,7 @@ of the participant's accounts, for a risk desk.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable
 from typing import get_args
 
@@ -33,7 +33,12 @@ from exchange.messages.executions import (
 from exchange.messages.orders import OrderRequest
 from exchange.messages.reasons import EdgeReason
 from exchange.reference.venue import Key, Venue
-from exchange.settings import PAGE_MAX, SESSION_BATCH_MAX, SESSION_QUEUE_BYTES_MAX
+from exchange.settings import (
+    PAGE_MAX,
+    SESSION_BATCH_MAX,
+    SESSION_BODY_BYTES_MAX,
+    SESSION_QUEUE_BYTES_MAX,
+)
 from gateway.context import Context
 from gateway.disconnects import Disconnects
 from gateway.fields import decode, unpack
@@ -93,7 +98,7 @@ class ReportHub:
 
 
 class _Run:
-    """Requests of one message that stand together in a frame: one market, one receive window."""
+    """Up to SESSION_BATCH_MAX requests that share a place: one market, one receive window."""
 
     __slots__ = ("_commands", "_first", "_ref", "places", "requests")
 
@@ -118,7 +123,8 @@ class _Run:
         """Whether a request may join. O(1)."""
         first = self._first
         return (
-            other.desk is first.desk
+            len(self.requests) < SESSION_BATCH_MAX
+            and other.desk is first.desk
             and other.valid_ms == first.valid_ms
             and other.is_cancel == first.is_cancel
         )
@@ -147,6 +153,7 @@ class OrderSession(Connection):
         self._disconnects = disconnects
         self._key: Key | None = None
         self._scope: DisconnectScope = "NONE"
+        self._in: list[OrderRequest] = []  # entered once a turn; bounded by one read of the socket
         self._out: list[SessionMessage] = []  # flushed once a turn of the loop
 
     def received(self, data: bytes) -> None:
@@ -155,13 +162,16 @@ class OrderSession(Connection):
             logon = unpack(data, _packed_logon) if self.is_binary else decode(data, _logon)
             self._log_on(logon)
             return
-        requests = unpack(data, _packed_requests) if self.is_binary else decode(data, _requests)
+        if self.is_binary:
+            requests = unpack(data, _packed_requests, SESSION_BODY_BYTES_MAX)
+        else:
+            requests = decode(data, _requests, SESSION_BODY_BYTES_MAX)
         batch = requests if isinstance(requests, list) else [requests]
         if len(batch) > SESSION_BATCH_MAX:
             raise Refused(
                 EdgeReason.INVALID_FIELD, f"{len(batch)} requests, at most {SESSION_BATCH_MAX}"
             )
-        self._take(self._key, batch)
+        self._requested(batch)
 
     def refuse(self, refused: Refused) -> None:
         """Before the logon a refusal ends the connection; after it the message alone."""
@@ -240,12 +250,21 @@ class OrderSession(Connection):
 
     # -- requests -------------------------------------------------------------------------------
 
-    def _take(self, key: Key, batch: list[OrderRequest]) -> None:
-        """Enters a message's requests; neighbours that go the same way share a place in a frame."""
+    def _requested(self, batch: list[OrderRequest]) -> None:
+        """Keeps requests until all that came with them was read."""
+        if not self._in:
+            asyncio.get_running_loop().call_soon(self._enter)
+        self._in += batch
+
+    def _enter(self) -> None:
+        """Enters what came; neighbours that go the same way share a place in a frame."""
+        came, self._in = self._in, []
+        key = self._key
+        if key is None:
+            return
         entry = self._context.entry
-        batch = self._within_budget(key, batch)
         run: _Run | None = None
-        for request in batch:
+        for request in self._within_budget(key, came):
             try:
                 prepared = entry.prepare(key, request)
             except Refused as refused:
@@ -259,10 +278,10 @@ class OrderSession(Connection):
 
     def _within_budget(self, key: Key, batch: list[OrderRequest]) -> list[OrderRequest]:
         """The requests that the throttle lets through: all of a kind or none."""
-        kinds = Counter(map(type, batch))
-        for kind, count in kinds.items():
-            _MESSAGES_IN[kind].inc(count)
-        cancels = sum(kinds[kind] for kind in CANCELS)
+        cancels = 0
+        for request in batch:
+            _MESSAGES_IN[type(request)].inc()
+            cancels += isinstance(request, CANCELS)
         for budget, count in (("cancels", cancels), ("orders", len(batch) - cancels)):
             if not count:
                 continue
@@ -321,5 +340,5 @@ class DropCopy(OrderSession):
 
     interface = "drop_copy"
 
-    def _take(self, key: Key, batch: list[OrderRequest]) -> None:
+    def _requested(self, batch: list[OrderRequest]) -> None:
         raise Refused(EdgeReason.ROLE_NOT_ALLOWED, "a drop copy takes no requests: use /orders")
