@@ -16,6 +16,8 @@ from exchange.marketdata.bars import DAY_NS, HOUR_NS, MINUTE_NS
 from exchange.marketdata.book import LocalOrderBook
 from exchange.messages.frames import Side
 from exchange.messages.market_data import (
+    BarState,
+    BarTick,
     BookLevel,
     OrdersDelta,
     OrdersSnapshot,
@@ -98,6 +100,24 @@ async def test_a_subscriber_gets_the_channels_asked_for_and_no_other(
     transport.disconnect()
     await house.until(lambda: not house.gateway.context.feed.instruments["EUA"].members("top"))
     assert not house.gateway.context.feed.fan_out._groups
+
+
+async def test_of_the_bars_only_corrected_minutes_are_told_with_the_trades(house) -> None:
+    transport, wire = await subscribed(house, channels=["trades"])
+    feed = house.gateway.context.feed
+    kept, shape = feed.instruments["EUA"], (0, 7, 7, 7, 7, 1, 9)
+    for width, state in (
+        (MINUTE_NS, BarState.COMPLETE),
+        (HOUR_NS, BarState.CORRECTED),
+        (DAY_NS, BarState.CORRECTED),
+        (MINUTE_NS, BarState.CORRECTED),
+    ):
+        feed._publish(kept, BarTick(1, *shape, width, state), 5)
+    feed._publish(kept, TradeTick(1, 2, 3, 4, 1, 6), 6)
+    await house.until(lambda: bool(wire.of("trade")))
+    (bar,) = wire.of("bar")
+    assert (bar["width_ns"], bar["state"], bar["number"]) == (MINUTE_NS, BarState.CORRECTED, 5)
+    transport.disconnect()
 
 
 @pytest.mark.parametrize("encoding", ["json", "msgpack"])
