@@ -142,6 +142,22 @@ def test_a_smaller_order_keeps_its_place_and_a_larger_one_loses_it() -> None:
     assert changes(gone) == [(OrderAction.DELETE, Side.BUY, 1, 590, 0)]
 
 
+def test_what_moves_last_in_a_frame_stands_last_whatever_was_touched_first() -> None:
+    market = Market()
+    market.order(Side.BUY, 10, 600)
+    first = (market.offset - 1) << 16
+    replace = {"account_id": 1, "order_id": first, "price": 600}
+    told = market.send(
+        command(Command.REPLACE_ORDER, quantity=7, **replace),
+        new(Side.BUY, 3, 600),
+        command(Command.REPLACE_ORDER, quantity=9, **replace),
+    )
+    assert changes(told) == [
+        (OrderAction.ADD, Side.BUY, 2, 600, 3),
+        (OrderAction.MOVE, Side.BUY, 1, 600, 9),
+    ]
+
+
 def test_an_iceberg_that_shrinks_in_place_keeps_what_is_left_of_its_slice() -> None:
     market = Market()
     market.send(new(Side.SELL, 100, 700), terms(display=10))
