@@ -169,6 +169,28 @@ async def test_our_client_ignores_what_it_does_not_know() -> None:
     assert feed.numbers == {"EUA": 9}
 
 
+async def test_who_joins_does_not_hear_what_was_on_its_way_to_others(house) -> None:
+    class Late:
+        heard: list[bytes] = []
+
+        def write(self, _queued: bytes, _states: Any, both: bytes) -> None:
+            self.heard.append(both)
+
+    transport, wire = await subscribed(house, channels=["trades"])
+    feed, late = house.gateway.context.feed, Late()
+    kept, key = feed.instruments["EUA"], (("EUA",), ("trades",))
+    feed._publish(kept, TradeTick(1, 2, 3, 4, 1, 6), 6)
+    assert feed.first([kept], ("trades",), "json") == b""
+    group = feed.join(late, key, [kept], ("trades",), "json")
+    await house.until(lambda: bool(wire.of("trade")))
+    assert (len(group.members), late.heard) == (2, [])
+    feed._publish(kept, TradeTick(1, 3, 3, 4, 1, 7), 7)
+    await house.until(lambda: len(wire.of("trade")) == 2)
+    assert len(late.heard) == 1
+    feed.leave(late, key, group)
+    transport.disconnect()
+
+
 # -- what is missed is asked for ----------------------------------------------------------------
 
 
