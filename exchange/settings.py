@@ -59,6 +59,19 @@ DISCONNECT_GRACE_S = 5  # then a lost connection's orders end, where its logon s
 DISCONNECT_RETRY_S = 0.5  # before the log is asked again to take that
 LOGON_TIMEOUT_S = 5  # a connection that does not log on or subscribe is cut
 SUBSCRIPTIONS_MAX = 256  # symbols of one feed subscription
+FIX_MESSAGE_BYTES_MAX = 4_096  # one FIX message
+FIX_FIELDS_MAX = 128  # of one FIX message
+FIX_GROUP_MAX = 16  # entries of a repeating group
+FIX_CONNECTIONS_MAX = 256  # of the FIX port
+FIX_HEARTBEAT_S_MIN = 5  # HeartBtInt that a logon may ask for
+FIX_HEARTBEAT_S_MAX = 60
+FIX_SENDING_TIME_S_MAX = 60  # how far SendingTime may be from the gateway's clock
+FIX_LOGOUT_TIMEOUT_S = 2  # then a connection whose Logout is not answered is cut
+FIX_GARBLED_MAX = 16  # garbled messages of a connection; more = cut
+FIX_IN_FLIGHT_MAX = 4_096  # requests of a session that the engine has not answered
+FIX_STORED_MAX = 10_000  # sent messages of a session kept to be sent again
+FIX_STORED_DAYS_MAX = 7  # and for how long
+FIX_QUEUE_BYTES_MAX = 16 << 20  # unsent bytes of a FIX connection, all resent ones; more = cut
 AUCTIONS_KEPT_MAX = 4_096  # ended auctions of a market, oldest forgotten
 AUCTION_BIDS_MAX = 100_000  # live bids of one auction that its report counts
 CLOSES_KEPT_MAX = 800  # days of an instrument that averages of months are taken from
@@ -106,6 +119,11 @@ ENGINE_PUBLISH_BYTES_MAX = 4 << 20
 POSITION_DIFFERENCES_MAX = 100  # differences from the engine a projection remembers
 MARKETDATA_SLICE_RECORDS_MAX = 64  # records of `events` between two looks at the loop
 MARKETDATA_RETRY_S = 0.2  # pause before the log is tried again
+SURVEILLANCE_WINDOW_ENTRIES_MAX = 10_000  # trades one window of a detector holds; oldest go first
+SURVEILLANCE_SUBJECTS_MAX = 20_000  # owners, pairs and the like that a detector remembers
+SURVEILLANCE_RETRY_S = 0.2  # pause before the log is tried again
+SURVEILLANCE_SLICE_RECORDS_MAX = 64  # records of `events` between two looks at the loop
+ALERTS_KEPT_MAX = 10_000  # alerts of a market that the gateway keeps, oldest forgotten
 BARS_MAX = 1_440  # minutes kept for a chart
 AUDIT_DIFFERENCES_MAX = 100  # differences an audit tells
 ENGINE_RETRY_S_MAX = 2.0  # longest pause before the log is tried again
@@ -132,6 +150,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     host: str = "127.0.0.1"  # address every port of this process listens at
     http_port: int = 8080  # REST, page, OpenAPI
     websocket_port: int = 8081  # order entry and market data sockets
+    fix_port: int = 0  # FIX 4.4 order entry; 0 = none, -1 = any free port
+    fix_comp_id: str = "CARBON"  # the venue's CompID there
     metrics_port: int = 0  # 0 = none; /metrics /health /ready of this process
     node: int = 1  # number of this process among engines
     engine_tick_ms: int = 1_000  # an idle engine says that it lives this often
@@ -141,6 +161,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     throttle_per_second: int = 1_000  # orders a second and participant
     batch_interval_us: int = 500  # smallest time between two frames of the gateway
     log_level: str = "info"  # debug, info, warning, error
+    surveillance_limits: str = ""  # file that changes figures of surveillance/limits.toml
     key_file: str = ""  # a member's commands sign with it, unless --key-file names another
 
     @classmethod

@@ -25,6 +25,7 @@ from exchange.registry.service import RegistryService
 from exchange.service import Service, run_together
 from exchange.settings import Settings
 from exchange.settlement import SettlementService
+from exchange.surveillance import SurveillanceService, limits_file, load_limits
 from gateway.demo_keys import prepare
 from gateway.members import Members
 from gateway.opening import OpeningGate
@@ -52,6 +53,7 @@ def all_services(
             ),
             RegistryService(log, market, venue, database, clock=clock),
             MarketDataService(log, market, clock),
+            SurveillanceService(log, market, venue, load_limits(limits_file(settings)), clock),
             ReconciliationService(log, market, database, RECONCILE_S, clock=clock),
         ]
     gate = OpeningGate(database, clock)
@@ -75,6 +77,7 @@ class Demonstration(Members):
         super().__init__(settings.data, venue, url, clock)
         self.settings = settings
         self.metrics_url = ""
+        self.fix_address = f"{settings.host}:{gateway.fix_port}" if gateway.fix_port else ""
         self.running = running  # ends when a service ends
         self.stopped_at: dict[str, int] = {}  # where each `orders` ended when all had stopped
         self._log = log
@@ -172,6 +175,7 @@ def check_ports(settings: Settings) -> None:
     ports = {
         "--port": settings.http_port,
         "--websocket-port": settings.websocket_port,
+        "--fix-port": settings.fix_port,
         "--metrics-port": settings.metrics_port,
     }
     with ExitStack() as stack:

@@ -99,13 +99,17 @@ class Identities:
 
         O(1), one Ed25519 verification (about 0.1 ms).
         """
+        text = signed_text(method, target, signed.key, signed.timestamp_ns, signed.window_ms, body)
+        return self.verify_text(signed, text, now_ns=now_ns)
+
+    def verify_text(self, signed: Signed, text: bytes, *, now_ns: int | None = None) -> Key:
+        """As `verify`, of a text that another protocol signs (FIX). O(1)."""
         key = self._keys.get(signed.key)
         if key is None:
             raise Refused(EdgeReason.UNKNOWN_KEY, f"key {signed.key[:64]!r}")
         now = self._clock.now_ns() if now_ns is None else now_ns
         end = self._check_window(signed, now)
         signature = self._signature(signed)
-        text = signed_text(method, target, signed.key, signed.timestamp_ns, signed.window_ms, body)
         try:
             self._public[signed.key].verify(signature, text)
         except InvalidSignature:

@@ -44,6 +44,7 @@ TIME_IN_FORCE_WORD = {number: word for word, number in TIME_IN_FORCE.items()}
 POST_ONLY_WORD = {number: word for word, number in POST_ONLY.items()}
 SELF_TRADE_WORD = {number: word for word, number in SELF_TRADE.items()}
 METHOD_WORD = {method.value: method.name.removesuffix("_TRADE") for method in TradeMethod}
+AVERAGE_DIGITS = 4
 _POST_ONLY_BITS = sum(POST_ONLY.values())
 _SELF_TRADE_BITS = 7 << SELF_TRADE_SHIFT
 _TERMS_TAIL = struct.Struct("<Qq")  # of a TERMS_SET: expire date, instructions
@@ -91,6 +92,7 @@ class OrderState:
         "account_id", "client_order_id", "counterparty", "cumulative", "display", "expire_date",
         "instructions", "instrument_id", "labels", "last", "leaves", "limit", "minimum",
         "order_id", "order_type", "quantity", "side", "status", "stop_price", "time_in_force",
+        "traded",
     )  # fmt: skip
 
     def __init__(self, row: EventRow, order_id: int, status: str) -> None:
@@ -103,6 +105,7 @@ class OrderState:
         self.quantity = row.quantity
         self.leaves = row.quantity
         self.cumulative = 0
+        self.traded = 0  # sum of price x tonnes of its fills, minor units
         self.limit = row.price  # minor units
         self.client_order_id = label_text(row.client_order_id)
         self.labels: tuple[str, ...] = ()  # by which it is found, oldest first
@@ -344,6 +347,7 @@ class Reports:
         _, fee = fill_tail(row)
         order.leaves = row.value
         order.cumulative = order.quantity - order.leaves
+        order.traded += row.price * row.quantity
         is_filled = row.time_in_force == OrderStatus.FILLED
         order.status = "FILLED" if is_filled else "PARTIALLY_FILLED"
         is_maker = row.order_type == Liquidity.MAKER
@@ -518,7 +522,15 @@ class Reports:
             self_trade_prevention=SELF_TRADE_WORD.get(order.instructions & _SELF_TRADE_BITS, ""),
             is_persistent=not order.instructions & ExecInst.NON_PERSISTENT,
             trade_method=trade_method,
+            average_price=self._average(order),
         )
+
+    def _average(self, order: OrderState) -> str:
+        """What its fills cost a tonne, cut to AVERAGE_DIGITS more than the currency has."""
+        if not order.cumulative:
+            return ""
+        average = order.traded * 10**AVERAGE_DIGITS // order.cumulative
+        return from_minor(average, self._digits + AVERAGE_DIGITS)
 
 
 def _day(date: int) -> str:

@@ -56,6 +56,7 @@ ROLES: dict[str, frozenset[str]] = {
     "GET /accounts": EVERY_KEY,
     "GET /transfers": EVERY_KEY,
     "GET /settlements": EVERY_KEY,
+    "GET /alerts": AUTHORITIES,
     "GET /serials": AUTHORITIES,
     "GET /issuances/duplicates": AUTHORITIES,
     "GET /holdings/at": HOLDERS,
@@ -77,9 +78,10 @@ ROLES: dict[str, frozenset[str]] = {
     "POST /operations/auction-open": OPERATORS,
     "POST /operations/auction-clear": OPERATORS,
     "POST /operations/auction-cancel": OPERATORS,
-    # messages of the order-entry socket and of intake topics
+    # messages of the order-entry socket, of intake topics and of FIX
     "LOGON": TRADERS,
     "INTAKE": TRADERS,
+    "FIX_LOGON": TRADERS,
     # instructions, inside POST /instructions
     "IssueUnits": OPERATORS,
     "DepositUnits": TRADERS,

@@ -1,4 +1,4 @@
-"""GatewayService: the views, the writers, REST, the sockets and intake of one process."""
+"""GatewayService: the views, the writers, REST, sockets, FIX and intake of one process."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ from exchange.database.connection import Database
 from exchange.log.protocol import Log
 from exchange.reference.venue import Venue
 from exchange.settings import SESSIONS_MAX, Settings
+from gateway.alerts import Alerts
 from gateway.app import build_app
 from gateway.context import Context
 from gateway.disconnects import Disconnects
 from gateway.feed import Feed
+from gateway.fix.acceptor import FixAcceptor
 from gateway.identity import Identities
 from gateway.intake import Intake
 from gateway.opening import OpeningGate
@@ -93,18 +95,26 @@ class GatewayService:
             entry=OrderEntry(venue, desks, throttle, clock),
             feed=Feed(log, venue, self._views, clock),
             views=self._views,
+            alerts=Alerts(log, venue),
             not_ready=self._not_ready,
             books=books,
             gate=gate,
         )
         self._disconnects = Disconnects(self.context.entry)
         self._intake = Intake(log, self.context)
+        self.fix = self._fix()
         for view in self._views.values():
             view.listeners.append(self._intake.changed)
         self.http_port = 0
         self.websocket_port = 0
-        self.started = asyncio.Event()  # set when both ports answer
+        self.fix_port = 0  # 0: there is none
+        self.started = asyncio.Event()  # set when every port answers
         self._logger = structlog.get_logger().bind(service=self.name)
+
+    def _fix(self) -> FixAcceptor | None:
+        if not self._settings.fix_port:
+            return None
+        return FixAcceptor(self.context, self._hub, self._disconnects)
 
     @property
     def is_ready(self) -> bool:
@@ -121,6 +131,7 @@ class GatewayService:
                 for view in self._views.values():
                     group.create_task(view.run(inner))
                 group.create_task(self.context.feed.run(inner))
+                group.create_task(self.context.alerts.run(inner))
                 while self._not_ready() and not stop.is_set():  # noqa: ASYNC110 - many conditions
                     await asyncio.sleep(READY_POLL_S)
                 for submitter in self._submitters.values():
@@ -129,7 +140,10 @@ class GatewayService:
                     self._is_serving = True
                     self.started.set()
                     self._logger.info(
-                        "serving", http_port=self.http_port, websocket_port=self.websocket_port
+                        "serving",
+                        http_port=self.http_port,
+                        websocket_port=self.websocket_port,
+                        fix_port=self.fix_port,
                     )
                     await self._intake.run(stop)
                     self._is_serving = False
@@ -139,7 +153,8 @@ class GatewayService:
 
     def _not_ready(self) -> list[str]:
         waiting = [f"view-{code}" for code, view in self._views.items() if not view.is_ready]
-        return waiting if self.context.feed.is_ready else [*waiting, "feed"]
+        waiting += [] if self.context.feed.is_ready else ["feed"]
+        return waiting if self.context.alerts.is_ready else [*waiting, "alerts"]
 
     @contextlib.asynccontextmanager
     async def _servers(self) -> AsyncIterator[None]:
@@ -171,12 +186,17 @@ class GatewayService:
         server = _Server(config)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         try:
+            if self.fix is not None:
+                await self.fix.start()
+                self.fix_port = self.fix.port
             while not server.started and not serving.done():  # noqa: ASYNC110 - no event
                 await asyncio.sleep(READY_POLL_S)
             yield
         finally:
             server.should_exit = True
             self._disconnects.stop()
+            if self.fix is not None:
+                await self.fix.stop()
             self._connections.close_all()
             sockets.close()
             await serving

@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from deploy.docs import json_lines, source
+from deploy.docs import fix, json_lines, source
 from deploy.docs.text import NOTICE, code, table
 from exchange import settings, topics
 from exchange.messages import (
+    alerts,
     executions,
     intake,
     market_data,
@@ -54,6 +55,7 @@ VOCABULARY: tuple[ModuleType, ...] = (
     settlement,
     registry,
     market_data,
+    alerts,
 )
 
 
@@ -198,6 +200,8 @@ PAGES: dict[str, Callable[[], str]] = {
     "settings.md": settings_page,
     "json.md": json_lines.fields_page,
     "match.md": json_lines.match_page,
+    "fix-fields.md": fix.fields_page,
+    "FIX44-carbon.xml": fix.dictionary_xml,
 }
 
 

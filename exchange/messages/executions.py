@@ -70,6 +70,7 @@ class ExecutionReport(
     is_persistent: bool = True
     trade_method: str = ""  # of a TRADE: BOOK, CALL, LISTED, BLOCK or AUCTION
     affected_orders: int = 0  # MASS_CANCELLED
+    average_price: str = ""  # of its fills so far, with four more decimals than the currency
 
 
 class UnitRange(msgspec.Struct, frozen=True, gc=False):

@@ -44,6 +44,9 @@ def demo(
     websocket_port: Annotated[
         int, typer.Option(min=0, max=PORT_MAX, help="Sockets; 0 = any free port.")
     ] = 8081,
+    fix_port: Annotated[
+        int, typer.Option(min=0, max=PORT_MAX, help="FIX 4.4; 0 = any free port.")
+    ] = 8083,
     metrics_port: Annotated[
         int, typer.Option(min=0, max=PORT_MAX, help="/metrics; 0 = any free port.")
     ] = 8082,
@@ -62,6 +65,7 @@ def demo(
         venue=data / VENUE_FILE,
         http_port=port,
         websocket_port=websocket_port,
+        fix_port=fix_port or -1,
         metrics_port=metrics_port,
     )
     failures: list[BaseException] = []
@@ -165,6 +169,7 @@ def _print_addresses(out: Console, venue: Demonstration, settings: Settings) -> 
   page           {venue.url}/
   API (OpenAPI)  {venue.url}/openapi.json
   metrics        {venue.metrics_url}/metrics
+  FIX 4.4        {venue.fix_address} (deploy/docs/fix.md)
   API key        {key} (participant 4, accounts 103 EUR and 203 CNY)
 
   exchange book EUA{where}

@@ -130,6 +130,7 @@ def venue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         *("--data", folder / "venue"),
         *("--port", str(http_port)),
         *("--websocket-port", str(free_port())),
+        *("--fix-port", "0"),
         *("--metrics-port", str(port)),
         *("--seed", "7"),
     ]

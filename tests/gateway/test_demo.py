@@ -25,7 +25,7 @@ from gateway.client import Client, load_key
 from gateway.demo_keys import DESK, HOLDERS, key_path
 from gateway.demonstration import LOCK_FILE
 
-PORTS = ["--port", "0", "--websocket-port", "0", "--metrics-port", "0"]
+PORTS = ["--port", "0", "--websocket-port", "0", "--fix-port", "0", "--metrics-port", "0"]
 PROGRAM = "from gateway.cli import main; main()"
 COMMAND = [sys.executable, "-c", PROGRAM, "demo", "--data"]
 PATIENCE_S = 90.0
@@ -142,7 +142,7 @@ def test_second_demo_on_the_same_folder_is_refused(tmp_path: Path) -> None:
         one.end(signal.SIGINT)
 
 
-@pytest.mark.parametrize("option", ["--port", "--websocket-port", "--metrics-port"])
+@pytest.mark.parametrize("option", ["--port", "--websocket-port", "--fix-port", "--metrics-port"])
 def test_taken_port_is_told_before_anything_is_made(tmp_path: Path, option: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -159,7 +159,7 @@ def test_one_port_for_two_is_refused(tmp_path: Path) -> None:
     assert said.startswith(f"demo: --metrics-port {port}: Address already in use;")
 
 
-@pytest.mark.parametrize("option", ["--port", "--websocket-port", "--metrics-port"])
+@pytest.mark.parametrize("option", ["--port", "--websocket-port", "--fix-port", "--metrics-port"])
 @pytest.mark.parametrize("number", ["-1", "65536"])
 def test_impossible_port_is_a_usage_error(option: str, number: str) -> None:
     result = CliRunner().invoke(build(), ["demo", option, number])
