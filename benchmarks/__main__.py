@@ -10,7 +10,9 @@ import argparse
 import subprocess
 import sys
 
-MEASUREMENTS = ("engine", "peers", "settlement", "registry", "path", "order_entry", "surveillance")
+MEASUREMENTS = (
+    "engine", "peers", "settlement", "registry", "path", "order_entry", "surveillance", "feed",
+)  # fmt: skip
 KEPT = ("engine", "peers")
 
 

@@ -62,6 +62,9 @@ GATEWAY_BATCH_MAX = 1_024  # commands in one frame
 SESSIONS_MAX = 4_096  # WebSocket connections
 FEED_QUEUE_BYTES_MAX = 1 << 20  # unsent bytes of a slow subscriber; more = disconnect
 FEED_DEPTH_LEVELS_MAX = 1_000  # levels a side in a snapshot
+FEED_LAG_BYTES = 1 << 16  # unsent bytes above which a subscriber's states wait, newest of each
+FEED_STATES_MAX = 4_096  # states that wait for one subscriber; more = disconnect
+FEED_INDEX_STEP = 64  # records of `marketdata` between two whose place the gateway remembers
 REPORTS_MAX = 10_000  # recent reports the gateway keeps an account
 GATEWAY_CANCEL_RESERVE = 2_048  # places of the command queue that only cancels may take
 OUTCOME_BYTES_MAX = 32 << 20  # recent output of the engine kept for answers still on their way
@@ -98,7 +101,7 @@ CLOSES_KEPT_MAX = 800  # days of an instrument that averages of months are taken
 TRADES_KEPT = 1_000  # recent trades an instrument, for the page and GET /trades
 TRADES_REMEMBERED_MAX = 250_000  # an instrument; up to twice as many, 32 bytes each
 CORRECTION_DAYS_MAX = 30  # trading days of which a cancelled trade changes the figures
-BARS_KEPT = 1_440  # one-minute bars an instrument
+BARS_KEPT = 1_440  # bars of each width an instrument
 SETTLEMENT_BATCH_TRADES_MAX = 20_000  # in one transaction, when there is a backlog
 SETTLEMENT_BATCH_PARTS_MAX = 1_024  # parts of `events` in one transaction
 SETTLEMENT_SQLITE_CACHE_KIB = 16_384  # of pages; a transaction of 20,000 trades makes 10,000 KiB

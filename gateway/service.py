@@ -23,7 +23,7 @@ from gateway.alerts import Alerts
 from gateway.app import build_app
 from gateway.context import Context
 from gateway.disconnects import Disconnects
-from gateway.feed import Feed, Subscriber
+from gateway.feed import Feed
 from gateway.fix.acceptor import FixAcceptor
 from gateway.http_guard import GuardedProtocol
 from gateway.identity import Identities
@@ -37,6 +37,7 @@ from gateway.order_entry import Desk, OrderEntry
 from gateway.sessions import DropCopy, OrderSession, ReportHub
 from gateway.sockets import FRAME_BYTES_MAX, Connections
 from gateway.submitter import Submitter
+from gateway.subscriber import Subscriber
 from gateway.throttle import Throttle
 from gateway.venue_view import MarketView
 

@@ -1,4 +1,6 @@
-"""Minutes of trading for a chart: open, high, low, close, volume, from trades of the market.
+"""Minutes, hours and days of trading: open, high, low, close, volume, from trades of the market.
+
+Days are those of UTC; trading days are what `statistics` and `day` are about.
 
 Block and auction trades are made elsewhere than in the book, at prices of their own: they are no
 part of a bar.
@@ -10,14 +12,16 @@ from collections import deque
 
 import msgspec
 
-from exchange.messages.market_data import BarTick, TradeTick
+from exchange.messages.market_data import MINUTE_NS, BarState, BarTick, TradeTick
 from exchange.settings import BARS_MAX
 
-MINUTE_NS = 60_000_000_000
+HOUR_NS = 60 * MINUTE_NS
+DAY_NS = 24 * HOUR_NS
+WIDTHS_NS = (MINUTE_NS, HOUR_NS, DAY_NS)
 
 
 class Bar(msgspec.Struct, frozen=True, gc=False):
-    """One minute; prices in minor units a tonne, volume in tonnes."""
+    """One bar; prices in minor units a tonne, volume in tonnes."""
 
     start_ns: int
     open: int
@@ -26,13 +30,23 @@ class Bar(msgspec.Struct, frozen=True, gc=False):
     close: int
     volume: int
 
+    def tick(self, instrument_id: int, width_ns: int, state: BarState, time_ns: int) -> BarTick:
+        """The bar as it is told. O(1)."""
+        shape = self.open, self.high, self.low, self.close, self.volume
+        return BarTick(instrument_id, self.start_ns, *shape, time_ns, width_ns, state)
+
 
 class Bars:
-    """The newest minutes of one instrument; minutes without a trade have no bar."""
+    """The newest bars of one width of one instrument; times without a trade have no bar."""
 
     def __init__(self, bars_max: int = BARS_MAX, width_ns: int = MINUTE_NS) -> None:
         self._bars: deque[Bar] = deque(maxlen=bars_max)
         self._width_ns = width_ns
+
+    @property
+    def last(self) -> Bar | None:
+        """The newest bar. O(1)."""
+        return self._bars[-1] if self._bars else None
 
     def apply(self, trade: TradeTick) -> Bar | None:
         """The bar that the trade made or changed, if it counts for bars. O(1)."""
@@ -57,7 +71,12 @@ class Bars:
         return bar
 
     def correct(self, tick: BarTick) -> None:
-        """Puts a minute as it is without a trade in the place of what it was. O(bars)."""
+        """Puts a bar as it is without a trade in the place of what it was. O(bars).
+
+        A bar of another width is none of these.
+        """
+        if tick.width_ns != self._width_ns:
+            return
         shape = tick.open, tick.high, tick.low, tick.close, tick.volume
         bars = [Bar(b.start_ns, *shape) if b.start_ns == tick.start_ns else b for b in self._bars]
         self._bars = deque((bar for bar in bars if bar.volume), maxlen=self._bars.maxlen)

@@ -1,12 +1,12 @@
 """What was told of trades, kept to tell it again without those that went back. Pure.
 
-A trade that is voided or cancelled is taken out of its minute and of its day: of both the public is
-told what they are without it. The reference price in force, on which the engine's band stands, is
+A trade that is voided or cancelled is taken out of its bars and of its day: of each the public is
+told what it is without it. The reference price in force, on which the engine's band stands, is
 the engine's and stays.
 
 Memory: the newest trades of an instrument, TRADES_REMEMBERED_MAX to twice that, 32 bytes each. Of a
 trade that is older nothing is corrected; of a day that began before them neither high nor low is
-known, nor the minute in which they begin.
+known, nor the bars in which they begin.
 """
 
 from __future__ import annotations
@@ -16,9 +16,16 @@ from bisect import bisect_left, bisect_right
 from collections import deque
 from dataclasses import dataclass
 
-from exchange.marketdata.bars import MINUTE_NS
+from exchange.marketdata.bars import WIDTHS_NS
 from exchange.messages.frames import CloseRule
-from exchange.messages.market_data import BarTick, DayCorrectedTick, MarketDataItem, TradeTick
+from exchange.messages.market_data import (
+    BarState,
+    BarTick,
+    DayCorrectedTick,
+    MarketDataItem,
+    StatisticsTick,
+    TradeTick,
+)
 from exchange.settings import CORRECTION_DAYS_MAX, TRADES_REMEMBERED_MAX
 
 
@@ -48,9 +55,31 @@ class _Day:
     first_trade: int  # ids below are of the days before
     volume: int = 0
     turnover: int = 0
+    trades: int = 0
+    open: int = 0
+    high: int = 0
+    low: int = 0
+    last: int = 0
+    is_known: bool = True  # open, high and low: not after the loss of trades no longer remembered
     is_corrected: bool = False
     closed_ns: int = 0  # 0 = it runs
     close: Close | None = None
+
+    def add(self, price: int, quantity: int) -> None:
+        """One more trade. O(1)."""
+        if not self.trades:
+            self.open = self.high = self.low = price
+        self.trades += 1
+        self.volume += quantity
+        self.turnover += quantity * price
+        self.high, self.low, self.last = max(self.high, price), min(self.low, price), price
+
+    def shape(self, prices: list[int], is_whole: bool) -> None:
+        """Open, high, low and last anew, from the prices that are left. O(prices)."""
+        self.last = prices[-1] if prices else 0
+        self.is_known = is_whole
+        if is_whole and prices:
+            self.open, self.high, self.low = prices[0], max(prices), min(prices)
 
 
 class TradeMemory:
@@ -73,8 +102,7 @@ class TradeMemory:
         self._prices.append(trade.price)
         self._quantities.append(trade.quantity)
         self._times.append(trade.time_ns)
-        self._days[-1].volume += trade.quantity
-        self._days[-1].turnover += trade.quantity * trade.price
+        self._days[-1].add(trade.price, trade.quantity)
 
     def find(self, trade_id: int) -> tuple[int, int]:
         """Price and time of a remembered trade that has not gone back; zeros otherwise. O(log)."""
@@ -82,12 +110,30 @@ class TradeMemory:
         return (self._prices[at], self._times[at]) if at >= 0 else (0, 0)
 
     @property
-    def last_price(self) -> int:
-        """Of the newest trade that has not gone back; 0 without one. O(trades gone back)."""
+    def last(self) -> tuple[int, int, int]:
+        """Price, quantity and time of the newest trade that has not gone back; zeros without one.
+
+        O(trades gone back).
+        """
         for at in range(len(self._ids) - 1, -1, -1):
             if self._quantities[at]:
-                return self._prices[at]
-        return 0
+                return self._prices[at], self._quantities[at], self._times[at]
+        return 0, 0, 0
+
+    def statistics(
+        self, instrument_id: int, previous_close: int, close: int, time_ns: int
+    ) -> StatisticsTick:
+        """The day that runs, or, with a close, ends now. O(1)."""
+        day = self._days[-1]
+        is_told = day.is_known and day.trades
+        edges = (day.open, day.high, day.low) if is_told else (0, 0, 0)
+        vwap = (2 * day.turnover + day.volume) // (2 * day.volume) if day.volume else 0
+        at = close or day.last
+        change = at - previous_close if at and previous_close else 0
+        return StatisticsTick(
+            instrument_id, *edges, day.last, vwap, day.volume, day.turnover, day.trades,
+            previous_close, close, change, time_ns,
+        )  # fmt: skip
 
     def close_day(
         self, event: int, close: Close, instrument_id: int, time_ns: int
@@ -99,18 +145,19 @@ class TradeMemory:
         return self._corrected_day(day, instrument_id, time_ns) if day.is_corrected else None
 
     def take_back(self, trade_id: int, instrument_id: int, time_ns: int) -> list[MarketDataItem]:
-        """What its minute and its day are without a trade; [] if it is not known. O(its day)."""
+        """What its bars and its day are without a trade; [] if it is not known. O(its day)."""
         at = self._place(trade_id)
         if at < 0:
             return []
         quantity, self._quantities[at] = self._quantities[at], 0
-        start = self._times[at] // MINUTE_NS * MINUTE_NS
-        is_whole = not self._forgotten or self._times[0] < start
         items: list[MarketDataItem] = []
-        if is_whole:
-            items.append(self._bar(start, instrument_id, time_ns))
+        for width in WIDTHS_NS:
+            start = self._times[at] // width * width
+            if not self._forgotten or self._times[0] < start:
+                items.append(self._bar(start, width, instrument_id, time_ns))
         for day in reversed(self._days):
             if trade_id >= day.first_trade:
+                day.trades -= 1
                 day.volume -= quantity
                 day.turnover -= quantity * self._prices[at]
                 day.is_corrected = True
@@ -123,16 +170,16 @@ class TradeMemory:
         is_there = at < len(self._ids) and self._ids[at] == trade_id
         return at if is_there and self._quantities[at] else -1
 
-    def _bar(self, start: int, instrument_id: int, time_ns: int) -> BarTick:
+    def _bar(self, start: int, width: int, instrument_id: int, time_ns: int) -> BarTick:
         first = bisect_left(self._times, start)
-        last = bisect_right(self._times, start + MINUTE_NS - 1)
+        last = bisect_right(self._times, start + width - 1)
         left = [i for i in range(first, last) if self._quantities[i]]
         prices = [self._prices[i] for i in left]
-        if not prices:
-            return BarTick(instrument_id, start, 0, 0, 0, 0, 0, time_ns)
+        shape = (prices[0], max(prices), min(prices), prices[-1]) if prices else (0, 0, 0, 0)
         volume = sum(self._quantities[i] for i in left)
-        shape = prices[0], max(prices), min(prices), prices[-1]
-        return BarTick(instrument_id, start, *shape, volume, time_ns)
+        return BarTick(
+            instrument_id, start, *shape, volume, time_ns, width, BarState.CORRECTED
+        )  # fmt: skip
 
     def _corrected_day(self, day: _Day, instrument_id: int, time_ns: int) -> DayCorrectedTick:
         later = [other.first_trade for other in self._days if other.first_trade > day.first_trade]
@@ -141,6 +188,7 @@ class TradeMemory:
         prices = [self._prices[i] for i in range(first, end) if self._quantities[i]]
         is_whole = day.first_trade >= self._forgotten
         last_price = prices[-1] if prices else 0
+        day.shape(prices, is_whole)
         close = 0
         if day.close is not None:
             close = day.close.price_of(day.volume, day.turnover, last_price)

@@ -1,7 +1,8 @@
-"""The public book of every instrument, from `events` alone: totals and order counts by level.
+"""The public book of every instrument, from `events` alone: order by order, and in totals by level.
 
 An order is shown while it stands in the book; of an iceberg only its slice. Stops, orders that wait
-for the closing call, blocks and sealed bids are nobody else's business.
+for the closing call, blocks and sealed bids are nobody else's business. Orders are shown under ids
+of their own: the venue's would tell how long a stop had waited.
 
 Pure: the same parts give the same records. What one record of `orders` caused is one change for the
 public: levels touched and restored inside it (an order that came and was filled) say nothing.
@@ -12,11 +13,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 
-from sortedcontainers import SortedDict
+from msgspec.structs import replace
 
-from exchange.marketdata.checksum import checksum
+from exchange.marketdata.bars import WIDTHS_NS, Bars
+from exchange.marketdata.checksum import checksum, written_checksum
 from exchange.marketdata.corrections import Close, TradeMemory
+from exchange.marketdata.orders import OrderSide
 from exchange.messages.frames import (
     PARAMETER_DEFAULT,
     Event,
@@ -34,6 +38,10 @@ from exchange.messages.frames import (
     settlement_terms,
 )
 from exchange.messages.market_data import (
+    MINUTE_NS,
+    AuctionTick,
+    BarState,
+    BarTick,
     BookDelta,
     BookLevel,
     BookSnapshot,
@@ -41,18 +49,23 @@ from exchange.messages.market_data import (
     IndicativeTick,
     MarketDataItem,
     MarketDataRecord,
+    OrderAction,
+    OrderChange,
+    OrdersDelta,
+    OrdersSnapshot,
     PhaseTick,
+    TopTick,
     TradeCancelledTick,
     TradeTick,
 )
 from exchange.settings import FEED_DEPTH_LEVELS_MAX
 
-RECORD_VERSION = 1
+RECORD_VERSION = 2
 
 _IN_THE_BOOK = frozenset({OrderType.MARKET, OrderType.LIMIT})
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Order:
     """An order as the events describe it; quantities in tonnes."""
 
@@ -63,6 +76,7 @@ class _Order:
     is_in_book: bool
     display: int = 0  # of an iceberg
     shown: int = 0  # what the public counts of it
+    public_id: int = 0  # given when it is first shown
 
     def slice(self) -> int:
         """What a newly shown order shows. O(1)."""
@@ -71,54 +85,92 @@ class _Order:
         return min(self.display, self.leaves) if self.display else self.leaves
 
 
-class _BookSide:
-    """Price levels of one side, best first: key -> [quantity, orders]."""
+class _Before(NamedTuple):
+    """An order as the public knows it, before what one record of `orders` caused."""
 
-    def __init__(self, side: int) -> None:
-        self._sign = -1 if side == Side.BUY else 1
-        self._levels: SortedDict[int, list[int]] = SortedDict()
-        self._before: dict[int, tuple[int, int]] = {}  # touched keys, as the public knows them
-
-    def add(self, price: int, quantity: int, orders: int) -> None:
-        """Changes a level. O(log levels)."""
-        key = self._sign * price
-        level = self._levels.get(key)
-        if level is None:
-            level = self._levels[key] = [0, 0]
-        self._before.setdefault(key, (level[0], level[1]))
-        level[0] += quantity
-        level[1] += orders
-
-    def changes(self) -> tuple[BookLevel, ...]:
-        """Levels that differ from what `changes` last left, with their new totals. O(touched)."""
-        changed = []
-        for key in sorted(self._before):
-            quantity, orders = self._levels[key]
-            if orders == 0:
-                del self._levels[key]
-            if (quantity, orders) != self._before[key]:
-                changed.append(BookLevel(self._sign * key, quantity, orders))
-        self._before.clear()
-        return tuple(changed)
-
-    def __iter__(self) -> Iterator[BookLevel]:
-        for key, (quantity, orders) in self._levels.items():
-            yield BookLevel(self._sign * key, quantity, orders)
+    price: int
+    shown: int
+    is_moved: bool  # since then it went last at its price
 
 
 class _Book:
-    """One instrument as the public sees it."""
+    """One instrument as the public sees it, and what the public does not know of it yet."""
 
     def __init__(self) -> None:
-        self.sides = {side: _BookSide(side) for side in Side}
+        self.sides = {int(side): OrderSide(side) for side in Side}
         self.sequence = 0
+        self.orders_sequence = 0
         self.phase = 0
         self.last_price = 0
+        self.last_quantity = 0
+        self.last_time_ns = 0
+        self.top: TopTick | None = None
         self.reference_price = 0
+        self.previous_close = 0
         self.trades = TradeMemory()
+        self.bars = [Bars(1, width) for width in WIDTHS_NS]
         self.close_rule = PARAMETER_DEFAULT[Parameter.CLOSE_RULE]
         self.close_volume_min = PARAMETER_DEFAULT[Parameter.CLOSE_VOLUME_MIN]
         self.call_price = 0  # of the day's last closing call
+        self._levels: dict[tuple[int, int], BookLevel] = {}  # touched, as they were
+        self._orders: dict[_Order, _Before] = {}  # touched; those that moved as they stand now
+
+    def show(self, order: _Order, shown: int) -> None:
+        """What was not shown goes last at its price, what was keeps its place. O(log levels)."""
+        side, before = self.sides[order.side], self._orders.get(order)
+        if before is None:
+            before = self._orders[order] = _Before(order.price, order.shown, False)
+        touched = order.side, order.price
+        if touched not in self._levels:
+            self._levels[touched] = side.level(order.price)
+        if not order.shown:
+            side.append(order.public_id, order.price, shown)
+            del self._orders[order]
+            self._orders[order] = before._replace(is_moved=True)
+        elif shown:
+            side.change(order.public_id, order.price, shown)
+        else:
+            side.remove(order.public_id, order.price)
+        order.shown = shown
+
+    def level_changes(self) -> tuple[tuple[BookLevel, ...], tuple[BookLevel, ...]]:
+        """Bids and asks, best first, that differ from what was told. O(touched log touched)."""
+        changed: dict[int, list[BookLevel]] = {side: [] for side in self.sides}
+        for (side, price), before in self._levels.items():
+            level = self.sides[side].level(price)
+            if level != before:
+                changed[side].append(level)
+        self._levels.clear()
+        bids, asks = changed[Side.BUY], changed[Side.SELL]
+        bids.sort(key=_price, reverse=True)
+        asks.sort(key=_price)
+        return tuple(bids), tuple(asks)
+
+    def order_changes(self) -> tuple[OrderChange, ...]:
+        """Orders that differ from what was told. O(touched)."""
+        changes = []
+        for order, before in self._orders.items():
+            price = order.price
+            if not before.shown:
+                action = OrderAction.ADD if order.shown else 0
+            elif not order.shown:
+                action, price = OrderAction.DELETE, before.price
+            elif before.is_moved:
+                action = OrderAction.MOVE
+            else:
+                action = OrderAction.CHANGE if order.shown != before.shown else 0
+            if action:
+                changes.append(OrderChange(action, order.side, order.public_id, price, order.shown))
+        self._orders.clear()
+        return tuple(changes)
+
+    def orders_checksum(self) -> int:
+        """Of the single orders. O(levels written)."""
+        return written_checksum(self.sides[Side.BUY].written(), self.sides[Side.SELL].written())
+
+
+def _price(level: BookLevel) -> int:
+    return level.price
 
 
 class Depth:
@@ -130,8 +182,12 @@ class Depth:
         self._books: dict[int, _Book] = {}
         self._orders: dict[int, _Order] = {}
         self._touched: dict[int, None] = {}  # instruments, in order of first touch
+        self._traded: dict[int, None] = {}  # instruments whose day has other figures
         self._ticks: list[MarketDataItem] = []
         self._event = 0
+        self._shown = 0  # orders that ever were shown
+        self._auctions: dict[int, int] = {}  # open: tonnes offered
+        self._bars_end_ns = 0  # when the first running bar is over; 0 = none runs
 
     def apply(self, part: EventPart) -> MarketDataRecord | None:
         """What the part changed for the public; None if nothing, or if more parts follow.
@@ -139,6 +195,8 @@ class Depth:
         O(events x log levels).
         """
         self._event, self.time_ns = part.first_event, part.time_ns
+        if self._bars_end_ns and self.time_ns >= self._bars_end_ns:
+            self._end_bars()
         for row in event_rows(part.events):
             handler = _HANDLERS.get(row.kind)
             if handler is not None:
@@ -146,7 +204,7 @@ class Depth:
             self._event += 1
         if not part.is_last:
             return None
-        items = (*self._ticks, *self._deltas())
+        items = (*self._ticks, *self._changes())
         self._ticks = []
         if not items:
             return None
@@ -162,13 +220,18 @@ class Depth:
     def levels(self, instrument_id: int, side: int) -> list[BookLevel]:
         """All levels of one side, best first; [] for an unknown instrument. O(levels)."""
         book = self._books.get(instrument_id)
-        return list(book.sides[Side(side)]) if book is not None else []
+        return list(book.sides[side].levels()) if book is not None else []
+
+    def public_id(self, order_id: int) -> int:
+        """The id under which the public knows a live order; 0 if it was never shown. O(1)."""
+        order = self._orders.get(order_id)
+        return order.public_id if order is not None else 0
 
     def snapshot(self, instrument_id: int, levels_max: int = FEED_DEPTH_LEVELS_MAX) -> BookSnapshot:
         """The visible book of an instrument; KeyError if it was never opened. O(levels_max)."""
         book = self._books[instrument_id]
-        bids = tuple(islice(book.sides[Side.BUY], levels_max))
-        asks = tuple(islice(book.sides[Side.SELL], levels_max))
+        bids = tuple(islice(book.sides[Side.BUY].levels(), levels_max))
+        asks = tuple(islice(book.sides[Side.SELL].levels(), levels_max))
         return BookSnapshot(
             instrument_id=instrument_id,
             sequence=book.sequence,
@@ -181,33 +244,100 @@ class Depth:
             reference_price=book.reference_price,
         )
 
-    def _deltas(self) -> Iterator[BookDelta]:
+    def orders_snapshot(self, instrument_id: int) -> OrdersSnapshot:
+        """Every order shown of an instrument; KeyError if it was never opened. O(orders)."""
+        book = self._books[instrument_id]
+        return OrdersSnapshot(
+            instrument_id=instrument_id,
+            sequence=book.orders_sequence,
+            bids=tuple(book.sides[Side.BUY]),
+            asks=tuple(book.sides[Side.SELL]),
+            checksum=book.orders_checksum(),
+            time_ns=self.time_ns,
+        )
+
+    # -- what one record of `orders` caused -----------------------------------------------------
+
+    def _changes(self) -> Iterator[MarketDataItem]:
         for instrument_id in self._touched:
+            yield from self._deltas(instrument_id, self._books[instrument_id])
+        for instrument_id in self._touched | self._traded:
+            top = self._top(instrument_id, self._books[instrument_id])
+            if top is not None:
+                yield top
+        for instrument_id in self._traded:
             book = self._books[instrument_id]
-            bids, asks = book.sides[Side.BUY].changes(), book.sides[Side.SELL].changes()
-            if not bids and not asks:
-                continue
+            yield book.trades.statistics(instrument_id, book.previous_close, 0, self.time_ns)
+        self._touched.clear()
+        self._traded.clear()
+
+    def _deltas(self, instrument_id: int, book: _Book) -> Iterator[MarketDataItem]:
+        bids, asks = book.level_changes()
+        if bids or asks:
             book.sequence += 1
+            bid_side, ask_side = book.sides[Side.BUY], book.sides[Side.SELL]
+            total = written_checksum(bid_side.summed(), ask_side.summed())
             yield BookDelta(
                 instrument_id=instrument_id,
                 previous_sequence=book.sequence - 1,
                 sequence=book.sequence,
                 bids=bids,
                 asks=asks,
-                checksum=checksum(book.sides[Side.BUY], book.sides[Side.SELL]),
+                checksum=total,
                 time_ns=self.time_ns,
             )
-        self._touched.clear()
+        changes = book.order_changes()
+        if changes:
+            book.orders_sequence += 1
+            yield OrdersDelta(
+                instrument_id=instrument_id,
+                previous_sequence=book.orders_sequence - 1,
+                sequence=book.orders_sequence,
+                changes=changes,
+                checksum=book.orders_checksum(),
+                time_ns=self.time_ns,
+            )
+
+    def _top(self, instrument_id: int, book: _Book) -> TopTick | None:
+        bid, ask = book.sides[Side.BUY].best(), book.sides[Side.SELL].best()
+        before = book.top
+        top = TopTick(
+            instrument_id,
+            *(bid.price, bid.quantity, bid.orders),
+            *(ask.price, ask.quantity, ask.orders),
+            *(book.last_price, book.last_quantity, book.last_time_ns),
+            self.time_ns if before is None else before.time_ns,
+        )
+        if top == before:
+            return None
+        book.top = top = replace(top, time_ns=self.time_ns)
+        return top
+
+    def _end_bars(self) -> None:
+        ends = []
+        for instrument_id, book in self._books.items():
+            for at, width in enumerate(WIDTHS_NS):
+                bar = book.bars[at].last
+                if bar is None:
+                    continue
+                if bar.start_ns + width <= self.time_ns:
+                    tick = bar.tick(instrument_id, width, BarState.COMPLETE, self.time_ns)
+                    self._ticks.append(tick)
+                    book.bars[at] = Bars(1, width)
+                else:
+                    ends.append(bar.start_ns + width)
+        self._bars_end_ns = min(ends, default=0)
 
     # -- one event ------------------------------------------------------------------------------
 
     def _show(self, order: _Order, shown: int) -> None:
-        if shown != order.shown:
-            orders = (shown > 0) - (order.shown > 0)
-            side = self._books[order.instrument_id].sides[Side(order.side)]
-            side.add(order.price, shown - order.shown, orders)
-            self._touched[order.instrument_id] = None
-            order.shown = shown
+        if shown == order.shown:
+            return
+        if not order.public_id:
+            self._shown += 1
+            order.public_id = self._shown
+        self._books[order.instrument_id].show(order, shown)
+        self._touched[order.instrument_id] = None
 
     def _accepted(self, row: EventRow) -> None:
         is_parked = (
@@ -221,8 +351,9 @@ class Depth:
 
     def _terms_set(self, row: EventRow) -> None:
         order = self._orders[row.order_id]
-        order.display = row.quantity
-        self._show(order, order.slice())
+        if order.display != row.quantity:  # one that keeps its display may keep its place and slice
+            order.display = row.quantity
+            self._show(order, order.slice())
 
     def _triggered(self, row: EventRow) -> None:
         order = self._orders[row.order_id]
@@ -248,10 +379,18 @@ class Depth:
             row.instrument_id, self._event, row.price, row.quantity, taker, self.time_ns, row.reason
         )
         if tick.is_of_the_book:
-            book = self._books[row.instrument_id]
-            book.last_price = row.price
-            book.trades.add(tick)
+            self._traded_in_book(self._books[row.instrument_id], tick)
         self._ticks.append(tick)
+
+    def _traded_in_book(self, book: _Book, tick: TradeTick) -> None:
+        book.last_price, book.last_quantity = tick.price, tick.quantity
+        book.last_time_ns = tick.time_ns
+        book.trades.add(tick)
+        self._traded[tick.instrument_id] = None
+        for bars in book.bars:
+            bars.apply(tick)
+        end = tick.time_ns // MINUTE_NS * MINUTE_NS + MINUTE_NS  # no bar is over before the minute
+        self._bars_end_ns = min(self._bars_end_ns or end, end)
 
     def _trade_settled(self, row: EventRow) -> None:
         if row.order_type == SettlementStep.DELIVER:
@@ -263,18 +402,27 @@ class Depth:
             row.instrument_id, trade_id, row.quantity, self.time_ns, price, traded_ns
         ))  # fmt: skip
         if price:
-            self._ticks += book.trades.take_back(trade_id, row.instrument_id, self.time_ns)
-            book.last_price = book.trades.last_price
+            told = book.trades.take_back(trade_id, row.instrument_id, self.time_ns)
+            for bar in told:
+                for bars in book.bars:
+                    if isinstance(bar, BarTick):
+                        bars.correct(bar)
+            self._ticks += told
+            book.last_price, book.last_quantity, book.last_time_ns = book.trades.last
+            self._traded[row.instrument_id] = None
 
     def _cancelled(self, row: EventRow) -> None:
         self._show(self._orders.pop(row.order_id), 0)
 
     def _replaced(self, row: EventRow) -> None:
         order = self._orders[row.order_id]
-        is_kept, shown = row.order_type == 1, order.shown
+        if row.order_type == 1:  # it keeps its place, and so its price
+            order.leaves = row.quantity
+            self._show(order, min(order.shown, order.leaves))
+            return
         self._show(order, 0)
         order.price, order.leaves = row.price, row.quantity
-        self._show(order, min(shown, order.leaves) if is_kept else order.slice())
+        self._show(order, order.slice())
 
     def _indicative(self, row: EventRow) -> None:
         is_final = row.kind == Event.UNCROSSED
@@ -305,6 +453,11 @@ class Depth:
 
     def _day_closed(self, row: EventRow) -> None:
         book = self._books[row.instrument_id]
+        self._ticks.append(book.trades.statistics(
+            row.instrument_id, book.previous_close, row.price, self.time_ns
+        ))  # fmt: skip
+        self._traded.pop(row.instrument_id, None)
+        book.previous_close = row.price
         close = Close(book.close_rule, book.close_volume_min, book.reference_price, book.call_price)
         book.reference_price, book.call_price = row.price, 0
         self._ticks.append(
@@ -313,6 +466,18 @@ class Depth:
         corrected = book.trades.close_day(self._event, close, row.instrument_id, self.time_ns)
         if corrected is not None:
             self._ticks.append(corrected)
+
+    def _auction_opened(self, row: EventRow) -> None:
+        self._auctions[row.order_id] = row.quantity
+
+    def _auction_ended(self, row: EventRow) -> None:
+        offered = self._auctions.pop(row.order_id)
+        is_cleared = row.kind == Event.AUCTION_CLEARED
+        price, sold = (row.price, row.quantity) if is_cleared else (0, 0)
+        self._ticks.append(AuctionTick(
+            row.instrument_id, row.order_id, row.side, price, sold, row.value, offered,
+            0 if is_cleared else row.reason, self.time_ns,
+        ))  # fmt: skip
 
 
 _HANDLERS: dict[int, Callable[[Depth, EventRow], None]] = {
@@ -331,5 +496,8 @@ _HANDLERS: dict[int, Callable[[Depth, EventRow], None]] = {
     Event.REFERENCE_CHANGED: Depth._reference_changed,
     Event.DAY_CLOSED: Depth._day_closed,
     Event.PARAMETER_CHANGED: Depth._parameter_changed,
+    Event.AUCTION_OPENED: Depth._auction_opened,
+    Event.AUCTION_CLEARED: Depth._auction_ended,
+    Event.AUCTION_CANCELLED: Depth._auction_ended,
 }
 """What the public sees of each event; holds, balances and refusals are nobody else's business."""

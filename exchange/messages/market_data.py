@@ -1,16 +1,38 @@
 """What market data says on `marketdata` and to subscribers.
 
-The same structs go out as JSON on the WebSocket feed (`type` names them). A subscriber gets
-`BookSnapshot` first, then `BookDelta`s whose `previous_sequence` is the sequence before; after each
-delta the CRC-32 of its book must equal `checksum` (`exchange.marketdata.checksum` prints how).
-Prices are integer minor units a tonne here; the feed adds nothing and rounds nothing.
+The same structs go out as JSON or MessagePack on the WebSocket feed (`type` names them). A
+subscriber of levels gets `BookSnapshot` first, then `BookDelta`s whose `previous_sequence` is the
+sequence before; a subscriber of single orders `OrdersSnapshot` and `OrdersDelta`s. After each delta
+the CRC-32 of its book must equal `checksum` (`exchange.marketdata.checksum` prints how). Prices are
+integer minor units a tonne here; the feed adds nothing and rounds nothing.
 """
 
 from __future__ import annotations
 
+from enum import IntEnum
+
 import msgspec
 
 from exchange.messages.frames import TradeMethod
+
+MINUTE_NS = 60_000_000_000
+
+
+class OrderAction(IntEnum):
+    """What became of an order in an `OrdersDelta`."""
+
+    ADD = 1  # new, last at its price
+    CHANGE = 2  # another quantity, at the same place
+    DELETE = 3  # gone; the quantity is 0
+    MOVE = 4  # left its place and stands last at its price: a replace, the next slice of an iceberg
+
+
+class BarState(IntEnum):
+    """Why a bar is told."""
+
+    CORRECTED = 0  # told before, otherwise: a trade of it went back
+    RUNNING = 1  # trades may still come; on the feed only
+    COMPLETE = 2  # its time is over
 
 
 class BookLevel(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -44,6 +66,68 @@ class BookDelta(msgspec.Struct, frozen=True, tag="delta", tag_field="type"):
     bids: tuple[BookLevel, ...]
     asks: tuple[BookLevel, ...]
     checksum: int
+    time_ns: int
+
+
+class RestingOrder(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Order id (of the public book alone), price (minor units), tonnes shown."""
+
+    order_id: int
+    price: int
+    quantity: int
+
+
+class OrderChange(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """An `OrderAction`, side (1 buy, 2 sell), order id, price, tonnes shown from now on."""
+
+    action: int
+    side: int
+    order_id: int
+    price: int
+    quantity: int
+
+
+class OrdersSnapshot(msgspec.Struct, frozen=True, tag="orders_snapshot", tag_field="type"):
+    """Every order shown of one instrument, in the order in which they would trade.
+
+    Ids count the orders that ever were shown in the market: they tell neither owner nor time.
+    """
+
+    instrument_id: int
+    sequence: int
+    bids: tuple[RestingOrder, ...]
+    asks: tuple[RestingOrder, ...]
+    checksum: int
+    time_ns: int
+
+
+class OrdersDelta(msgspec.Struct, frozen=True, tag="orders", tag_field="type"):
+    """Orders that changed through one record of `events`: apply them one by one, as they stand.
+
+    The sequence is of its own, beside that of `delta`.
+    """
+
+    instrument_id: int
+    previous_sequence: int
+    sequence: int
+    changes: tuple[OrderChange, ...]
+    checksum: int
+    time_ns: int
+
+
+class TopTick(msgspec.Struct, frozen=True, tag="top", tag_field="type", gc=False):
+    """The best bid and ask and the last trade of the book; zeros where there is none."""
+
+    instrument_id: int
+    bid_price: int
+    bid_quantity: int
+    bid_orders: int
+    ask_price: int
+    ask_quantity: int
+    ask_orders: int
+    last_price: int
+    last_quantity: int
+    last_time_ns: int
     time_ns: int
 
 
@@ -113,7 +197,7 @@ class TradeCancelledTick(
 
 
 class BarTick(msgspec.Struct, frozen=True, tag="bar", tag_field="type", gc=False):
-    """A minute that was told otherwise, without a trade that went back; volume 0: it is gone."""
+    """A minute, an hour or a day (UTC) of trades of the book; volume 0: it is gone."""
 
     instrument_id: int
     start_ns: int
@@ -123,6 +207,8 @@ class BarTick(msgspec.Struct, frozen=True, tag="bar", tag_field="type", gc=False
     close: int
     volume: int
     time_ns: int
+    width_ns: int = MINUTE_NS
+    state: int = 0  # a `BarState`
 
 
 class DayCorrectedTick(
@@ -144,6 +230,47 @@ class DayCorrectedTick(
     time_ns: int
 
 
+class StatisticsTick(msgspec.Struct, frozen=True, tag="statistics", tag_field="type", gc=False):
+    """The trading day so far, or, with `close` not 0, as it closed: trades of the book alone.
+
+    `vwap` is half up to the minor unit; `change` is last (or close) less `previous_close`, 0 where
+    either is missing. After trades went back that are no longer remembered, open, high and low are
+    0: not known.
+    """
+
+    instrument_id: int
+    open: int
+    high: int
+    low: int
+    last: int
+    vwap: int
+    volume: int
+    turnover: int
+    trades: int
+    previous_close: int
+    close: int
+    change: int
+    time_ns: int
+
+
+class AuctionTick(msgspec.Struct, frozen=True, tag="auction", tag_field="type", gc=False):
+    """A sealed-bid auction ended; while it ran nothing of its bids was said.
+
+    `side` is the offer's; `reason` is not 0 when it was cancelled, and then price and quantity are
+    0. `bid_quantity` are all tonnes bid, `offered_quantity` those of the offer.
+    """
+
+    instrument_id: int
+    auction_id: int
+    side: int
+    price: int
+    quantity: int
+    bid_quantity: int
+    offered_quantity: int
+    reason: int
+    time_ns: int
+
+
 MarketDataItem = (
     BookDelta
     | TradeTick
@@ -153,8 +280,12 @@ MarketDataItem = (
     | TradeCancelledTick
     | BarTick
     | DayCorrectedTick
+    | OrdersDelta
+    | TopTick
+    | StatisticsTick
+    | AuctionTick
 )
-FeedMessage = BookSnapshot | MarketDataItem
+FeedMessage = BookSnapshot | OrdersSnapshot | MarketDataItem
 
 
 class MarketDataRecord(msgspec.Struct, frozen=True, array_like=True):

@@ -42,7 +42,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "services": (
         "gateway", "engine", "settlement", "registry", "marketdata", "surveillance", "bootstrap",
     ),
-    "proofs": ("verify", "replay", "reconcile", "rebuild"),
+    "proofs": ("verify", "replay", "reconcile", "rebuild", "rebuild-marketdata"),
     "days": ("end-of-day",),
     "operators": (
         "halt", "resume", "kill", "lift", "limit", "approve", "decline", "proposals", "acts",

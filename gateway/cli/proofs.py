@@ -1,4 +1,5 @@
-"""Proofs that anyone can run: `exchange verify`, `replay`, `reconcile` and `rebuild`.
+"""Proofs that anyone can run: `exchange verify`, `replay`, `reconcile`, `rebuild` and
+`rebuild-marketdata`.
 
 They read the log and the books and write neither, but that `reconcile` keeps what it found in the
 books: a market's day opens on it. Exit code 1: something differs; 2: bad input, or
@@ -30,6 +31,7 @@ from exchange.health import serve_health
 from exchange.log import EMBEDDED_FILE, open_log
 from exchange.log.protocol import Log, LogError
 from exchange.logging import configure
+from exchange.marketdata.proof import remake
 from exchange.messages.frames import ChainBrokenError
 from exchange.rebuild import rebuild as rebuild_books
 from exchange.reference.venue import Market, Venue, load_venue
@@ -70,7 +72,7 @@ class Opened(NamedTuple):
 
 def register(app: typer.Typer) -> None:
     """Adds the commands to the program."""
-    for command in (verify, replay, reconcile, rebuild):
+    for command in (verify, replay, reconcile, rebuild, rebuild_marketdata):
         app.command()(command)
 
 
@@ -166,6 +168,29 @@ def rebuild(market: _Markets = None, data: _Data = None) -> None:
     async def work(opened: Opened) -> list[Check]:
         checks = [await _rebuilt(opened, item) for item in opened.markets]
         return checks + [await alerts_made_anew(opened, item) for item in opened.markets]
+
+    _prove(out, market, data, work)
+
+
+def rebuild_marketdata(market: _Markets = None, data: _Data = None) -> None:
+    """Compute market data anew from `events` and compare every record with what was said."""
+    out = Console(highlight=False, soft_wrap=True)
+
+    async def work(opened: Opened) -> list[Check]:
+        checks = []
+        for item in opened.markets:
+            with progress_bar(f"rebuild-marketdata {item.code}") as advance:
+                found = await remake(opened.log, item.partition, progress=advance)
+            figures = (
+                f"{found.records} records, {found.repeats} of them repeats, "
+                f"from {found.inputs} records of events"
+            )
+            if found.unsaid:
+                figures += f"; {found.unsaid} not said yet"
+            name = f"{item.code} market data made anew from events equals what was said"
+            told = f"{figures}; {found.difference}" if found.difference else figures
+            checks.append(Check(name, int(bool(found.difference)), told))
+        return checks
 
     _prove(out, market, data, work)
 

@@ -1,44 +1,61 @@
-"""The public feed at a subscriber: local books kept by snapshot, delta and checksum."""
+"""The public feed at a subscriber: local books kept by snapshot, delta and checksum.
+
+Levels and single orders by the procedures of `exchange.marketdata.checksum`, over JSON or
+MessagePack.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 from collections import deque
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 from picows import WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
-from exchange.marketdata.book import BookError, LocalBook
+from exchange.marketdata.book import BookError, LocalBook, LocalOrderBook
 from exchange.messages.market_data import (
+    AuctionTick,
+    BarTick,
     BookDelta,
     BookSnapshot,
     DayCorrectedTick,
     DayTick,
     FeedMessage,
     IndicativeTick,
+    OrdersDelta,
+    OrdersSnapshot,
     PhaseTick,
+    StatisticsTick,
+    TopTick,
     TradeCancelledTick,
     TradeTick,
 )
-from exchange.settings import TRADES_KEPT
+from exchange.settings import AUCTIONS_KEPT_MAX, TRADES_KEPT
 from gateway.client.errors import NetworkError
 from gateway.client.rest import Rest
 from gateway.client.session import CONNECT_TIMEOUT_S, FRAME_BYTES_MAX, RECONNECT_S_MAX
+from gateway.fan_out import EncodingName
+from gateway.feed import CHANNELS_UNASKED, ChannelName
 from gateway.routes.market import InstrumentList
 
 QUEUE_MAX = 100_000  # messages not yet applied; more = start again from a snapshot
 
-_message = msgspec.json.Decoder(FeedMessage)
 _encode = msgspec.json.Encoder().encode
 
 
-class _Symbol(msgspec.Struct):
+class _Label(msgspec.Struct):
+    type: str = ""
     symbol: str = ""
+    number: int = -1
 
 
-_symbol = msgspec.json.Decoder(_Symbol)
+_label = msgspec.json.Decoder(_Label)
+_message = msgspec.json.Decoder(FeedMessage)
+_packed_label = msgspec.msgpack.Decoder(_Label)
+_packed_message = msgspec.msgpack.Decoder(FeedMessage)
+_KNOWN = frozenset(item.__struct_config__.tag for item in get_args(FeedMessage))
 
 
 async def socket_url(url: str, path: str) -> str:
@@ -61,7 +78,7 @@ class _FeedSocket(WSListener):
         """Queues a message; a queue that is full ends the connection."""
         if frame.msg_type == WSMsgType.CLOSE:
             transport.disconnect()
-        elif frame.msg_type == WSMsgType.TEXT:
+        elif frame.msg_type in (WSMsgType.TEXT, WSMsgType.BINARY):
             try:
                 self._queue.put_nowait(frame.get_payload_as_bytes())
             except asyncio.QueueFull:
@@ -74,13 +91,27 @@ class _FeedSocket(WSListener):
 
 
 class BookFeed:
-    """Local books of some symbols (`["*"]`: all) and their last trades.
+    """Local books of some symbols (`["*"]`: all), and the newest of all that is told of them.
 
     A gap, a wrong checksum or a lost connection is repaired by subscribing anew; `repairs` counts.
+    `numbers` are the records of `marketdata` that were heard last, for GET /marketdata.
     """
 
-    def __init__(self, url: str, symbols: list[str], websocket_url: str = "") -> None:
+    def __init__(
+        self,
+        url: str,
+        symbols: list[str],
+        websocket_url: str = "",
+        channels: tuple[ChannelName, ...] = CHANNELS_UNASKED,
+        encoding: EncodingName = "json",
+    ) -> None:
         self.books: dict[str, LocalBook] = {}
+        self.order_books: dict[str, LocalOrderBook] = {}
+        self.tops: dict[str, TopTick] = {}
+        self.statistics: dict[str, StatisticsTick] = {}
+        self.bars: dict[tuple[str, int], BarTick] = {}  # the newest, by symbol and width in ns
+        self.auctions: dict[str, deque[AuctionTick]] = {}
+        self.numbers: dict[str, int] = {}
         self.phases: dict[str, int] = {}
         self.trades: dict[str, deque[TradeTick]] = {}
         self.days: dict[str, DayTick] = {}
@@ -89,7 +120,12 @@ class BookFeed:
         self.messages = 0
         self._url = url
         self._socket_url = websocket_url
-        self._symbols = symbols
+        self._request: dict[str, Any] = {
+            "type": "subscribe",
+            "symbols": symbols,
+            "channels": channels,
+            "encoding": encoding,
+        }
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._connected = asyncio.Event()
@@ -143,19 +179,27 @@ class BookFeed:
                 lambda: _FeedSocket(queue), self._socket_url, max_frame_size=FRAME_BYTES_MAX
             )
         try:
-            request: dict[str, Any] = {"type": "subscribe", "symbols": self._symbols}
-            transport.send(WSMsgType.TEXT, _encode(request))
+            transport.send(WSMsgType.TEXT, _encode(self._request))
             while (data := await queue.get()) is not None:
                 self._received(data)
         finally:
             transport.disconnect()
 
     def _received(self, data: bytes) -> None:
-        symbol = _symbol.decode(data).symbol if data[:1] == b"{" else ""
-        if not symbol:
+        if data[:1] == b"{":
+            label = _label.decode(data)
+        elif data[:1] == b"[":  # the last word before a cut
+            return
+        else:
+            label = _packed_label.decode(data)
+        if not label.symbol:
             self._connected.set()
             return
-        self._apply(symbol, _message.decode(data))
+        if label.type not in _KNOWN:  # a venue may say more than this client knows
+            return
+        decode = _message.decode if data[:1] == b"{" else _packed_message.decode
+        self._apply(label.symbol, decode(data))
+        self.numbers[label.symbol] = label.number
         self.messages += 1
         self._changed.set()
 
@@ -165,19 +209,48 @@ class BookFeed:
             self.phases[symbol] = message.phase
         elif isinstance(message, BookDelta):
             self.books[symbol].apply(message)
-        elif isinstance(message, TradeTick):
-            self.trades.setdefault(symbol, deque(maxlen=TRADES_KEPT)).append(message)
+        elif isinstance(message, OrdersSnapshot):
+            self.order_books[symbol] = LocalOrderBook.from_snapshot(message)
+        elif isinstance(message, OrdersDelta):
+            self.order_books[symbol].apply(message)
+        elif isinstance(message, TopTick):
+            self.tops[symbol] = message
         elif isinstance(message, PhaseTick):
             self.phases[symbol] = message.phase
         elif isinstance(message, IndicativeTick):
             self.indicatives[symbol] = message
-        elif isinstance(message, TradeCancelledTick):
-            left = [t for t in self.trades.get(symbol, ()) if t.trade_id != message.trade_id]
+        elif isinstance(message, BarTick):
+            self._bar(symbol, message)
+        elif isinstance(message, TradeTick | TradeCancelledTick):
+            self._traded(symbol, message)
+        else:
+            self._day(symbol, message)
+
+    def _bar(self, symbol: str, message: BarTick) -> None:
+        newest = self.bars.get((symbol, message.width_ns))
+        if newest is None or message.start_ns >= newest.start_ns:
+            self.bars[symbol, message.width_ns] = message
+
+    def _traded(self, symbol: str, message: TradeTick | TradeCancelledTick) -> None:
+        trades = self.trades.setdefault(symbol, deque(maxlen=TRADES_KEPT))
+        if isinstance(message, TradeTick):
+            trades.append(message)
+        else:
+            left = [trade for trade in trades if trade.trade_id != message.trade_id]
             self.trades[symbol] = deque(left, maxlen=TRADES_KEPT)
-        elif isinstance(message, DayTick):
+
+    def _day(
+        self, symbol: str, message: DayTick | DayCorrectedTick | StatisticsTick | AuctionTick
+    ) -> None:
+        if isinstance(message, DayTick):
             self.days[symbol] = message
         elif isinstance(message, DayCorrectedTick):
             self._correct_day(symbol, message)
+        elif isinstance(message, StatisticsTick):
+            self.statistics[symbol] = message
+        else:
+            results = self.auctions.setdefault(symbol, deque(maxlen=AUCTIONS_KEPT_MAX))
+            results.append(message)
 
     def _correct_day(self, symbol: str, message: DayCorrectedTick) -> None:
         day = self.days.get(symbol)

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from exchange.decimals import from_minor
+from exchange.log.protocol import LogUnavailableError
+from exchange.marketdata.bars import DAY_NS, HOUR_NS
 from exchange.messages.frames import Parameter, Phase, Side
-from exchange.messages.market_data import BookLevel
+from exchange.messages.market_data import (
+    MINUTE_NS,
+    BookLevel,
+    MarketDataItem,
+    RestingOrder,
+    TradeTick,
+)
 from exchange.messages.reasons import EdgeReason
 from exchange.reference.venue import Instrument
+from exchange.settings import TRADES_KEPT
+from gateway.composites import composites
 from gateway.context import Context
 from gateway.feed import FeedInstrument
+from gateway.headroom import rulebook
 from gateway.refusal import Refused
 from gateway.routes.accounts import MarketQuery
 from gateway.routes.table import Call, Reply, Route, page_limit
 
+_WIDTHS = {"1m": MINUTE_NS, "1h": HOUR_NS, "1d": DAY_NS}
 _PRICES = (Parameter.TICK_SIZE, Parameter.VALUE_MAX)
 
 
@@ -67,11 +81,44 @@ class TimeReply(msgspec.Struct, frozen=True):
     engine_time_ns: dict[str, int]
 
 
-class SymbolQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One instrument, at most `limit` rows."""
+class BookQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One instrument: level 2, at most `limit` levels a side, or 3, at most `limit` orders."""
 
     symbol: str
     limit: int = 50
+    level: Literal[2, 3] = 2
+
+
+class TradesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The last trades, newest first; with `after` those with a higher id, oldest first."""
+
+    symbol: str
+    limit: int = 50
+    after: int = -1
+
+
+class BarsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The last bars of a width; with `from_ns` the first that start then or later."""
+
+    symbol: str
+    limit: int = 50
+    width: Literal["1m", "1h", "1d"] = "1m"
+    from_ns: int = -1
+
+
+class CompositesQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The last `limit` composite prices of a market."""
+
+    market: str
+    limit: int = 50
+
+
+class RecordsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Records of `marketdata` of a market with a higher number than `after`, at most `limit`."""
+
+    market: str
+    after: int = -1
+    limit: int = 100
 
 
 class LevelRow(msgspec.Struct, frozen=True):
@@ -82,8 +129,20 @@ class LevelRow(msgspec.Struct, frozen=True):
     orders: int
 
 
+class OrderRow(msgspec.Struct, frozen=True):
+    """An order of the public book, under the id it has there alone."""
+
+    order_id: int
+    price: str
+    quantity: int
+
+
 class BookReply(msgspec.Struct, frozen=True):
-    """The best levels of a book."""
+    """The best levels of a book; at level 3 its orders, first to trade first.
+
+    At level 3 sequence and checksum are those of channel `orders`, the checksum of the whole book;
+    `is_complete` says whether the rows are. `number`: the last record of `marketdata` in it.
+    """
 
     symbol: str
     sequence: int
@@ -91,6 +150,10 @@ class BookReply(msgspec.Struct, frozen=True):
     phase: str
     bids: list[LevelRow]
     asks: list[LevelRow]
+    number: int
+    bid_orders: list[OrderRow] = []
+    ask_orders: list[OrderRow] = []
+    is_complete: bool = True
 
 
 class TradeRow(msgspec.Struct, frozen=True):
@@ -104,14 +167,19 @@ class TradeRow(msgspec.Struct, frozen=True):
 
 
 class TradeList(msgspec.Struct, frozen=True):
-    """The last trades, newest first."""
+    """Trades of an instrument; `is_complete`: none is missing between `after` and the newest.
+
+    If it is not, ask on with `after` = `next`; trades that are no longer kept are in the records.
+    """
 
     symbol: str
     trades: list[TradeRow]
+    is_complete: bool = True
+    next: int = -1
 
 
 class BarRow(msgspec.Struct, frozen=True):
-    """One minute; prices in minor units."""
+    """One bar; prices in minor units."""
 
     start_ns: int
     open: int
@@ -122,11 +190,45 @@ class BarRow(msgspec.Struct, frozen=True):
 
 
 class BarList(msgspec.Struct, frozen=True):
-    """The last minutes with trades, oldest first."""
+    """Bars with trades, oldest first; if more follow, ask on with `from_ns` = `next_ns`."""
 
     symbol: str
     minor_digits: int
     bars: list[BarRow]
+    is_complete: bool = True
+    next_ns: int = -1
+
+
+class CompositeRow(msgspec.Struct, frozen=True):
+    """A day: its date YYYYMMDD and the composite price of a scheme's vintages."""
+
+    scheme: str
+    date: int
+    price: str
+
+
+class CompositeList(msgspec.Struct, frozen=True):
+    """The last days of each scheme, oldest first; by the weights of the rulebook."""
+
+    market: str
+    composites: list[CompositeRow]
+
+
+class RecordRow(msgspec.Struct, frozen=True):
+    """One record of `marketdata`: its number, the place on `orders` of its cause, its items."""
+
+    number: int
+    input_offset: int
+    items: tuple[MarketDataItem, ...]
+
+
+class RecordList(msgspec.Struct, frozen=True):
+    """Records by number, none missing; if not complete, ask on with `after` = `next`."""
+
+    market: str
+    records: list[RecordRow]
+    is_complete: bool
+    next: int
 
 
 class HealthReply(msgspec.Struct, frozen=True):
@@ -162,38 +264,97 @@ async def get_time(call: Call) -> Reply:
 
 
 async def get_book(call: Call) -> Reply:
-    """The best levels, best first."""
-    context, symbol = call.context, call.query.symbol
-    kept, digits = _kept(context, symbol)
-    book = context.feed.snapshot(symbol, page_limit(call.query.limit))
-    reply = BookReply(
-        symbol,
-        book.sequence,
-        book.checksum,
-        _phase(context, kept.instrument),
-        _levels(book.bids, digits),
-        _levels(book.asks, digits),
+    """The best levels, best first, or the orders, first to trade first."""
+    context, query = call.context, call.query
+    kept, digits = _kept(context, query.symbol)
+    limit, item = page_limit(query.limit), kept.instrument
+    phase, number = _phase(context, item), context.feed.number(item.market)
+    book = context.feed.snapshot(query.symbol, limit)
+    levels = _levels(book.bids, digits), _levels(book.asks, digits)
+    if query.level != 3:
+        reply = BookReply(query.symbol, book.sequence, book.checksum, phase, *levels, number)
+        return Reply(reply)
+    orders = context.feed.orders_snapshot(query.symbol)
+    return Reply(
+        BookReply(
+            query.symbol,
+            orders.sequence,
+            orders.checksum,
+            phase,
+            *levels,
+            number,
+            _orders(orders.bids[:limit], digits),
+            _orders(orders.asks[:limit], digits),
+            is_complete=max(len(orders.bids), len(orders.asks)) <= limit,
+        )
     )
-    return Reply(reply)
 
 
 async def get_trades(call: Call) -> Reply:
-    """The last trades."""
-    kept, digits = _kept(call.context, call.query.symbol)
-    newest = list(kept.trades)[::-1][: page_limit(call.query.limit)]
-    rows = [
-        TradeRow(t.trade_id, from_minor(t.price, digits), t.quantity, Side(t.side).name, t.time_ns)
-        for t in newest
-    ]
-    return Reply(TradeList(call.query.symbol, rows))
+    """The last trades, or those after one."""
+    query: TradesQuery = call.query
+    kept, digits = _kept(call.context, query.symbol)
+    limit, trades = page_limit(query.limit), list(kept.trades)
+    if query.after < 0:
+        rows = [_trade(trade, digits) for trade in trades[::-1][:limit]]
+        newest = trades[-1].trade_id if trades else -1
+        return Reply(TradeList(query.symbol, rows, next=newest))
+    later = [trade for trade in trades if trade.trade_id > query.after]
+    # the oldest that is kept may not be the one after `after`, once some have been dropped
+    is_whole = len(later) < len(trades) or len(trades) < TRADES_KEPT
+    page = later[:limit]
+    return Reply(
+        TradeList(
+            query.symbol,
+            [_trade(trade, digits) for trade in page],
+            is_complete=is_whole and len(later) <= limit,
+            next=page[-1].trade_id if page else query.after,
+        )
+    )
 
 
 async def get_bars(call: Call) -> Reply:
-    """Minutes for a chart."""
-    kept, digits = _kept(call.context, call.query.symbol)
-    bars = kept.bars.list()[-page_limit(call.query.limit) :]
-    rows = [BarRow(b.start_ns, b.open, b.high, b.low, b.close, b.volume) for b in bars]
-    return Reply(BarList(call.query.symbol, digits, rows))
+    """Minutes, hours or days for a chart."""
+    query: BarsQuery = call.query
+    kept, digits = _kept(call.context, query.symbol)
+    limit, bars = page_limit(query.limit), kept.bars[_WIDTHS[query.width]].list()
+    if query.from_ns < 0:
+        page, rest = bars[-limit:], []
+    else:
+        later = [bar for bar in bars if bar.start_ns >= query.from_ns]
+        page, rest = later[:limit], later[limit:]
+    rows = [BarRow(b.start_ns, b.open, b.high, b.low, b.close, b.volume) for b in page]
+    following = rest[0].start_ns if rest else -1
+    return Reply(BarList(query.symbol, digits, rows, not rest, following))
+
+
+async def get_records(call: Call) -> Reply:
+    """What was said on `marketdata`, to fill a gap without a new snapshot."""
+    query: RecordsQuery = call.query
+    limit = page_limit(query.limit)
+    market = call.context.entry.desk(query.market).market
+    try:
+        found = await call.context.feed.history(market, query.after, limit)
+    except LogUnavailableError:
+        raise Refused(EdgeReason.VENUE_BUSY, "the log does not answer: ask again") from None
+    rows = [RecordRow(r.number, r.input_offset, r.items) for r in found.records]
+    following = rows[-1].number if rows else query.after
+    return Reply(RecordList(query.market, rows, found.is_complete, following))
+
+
+async def get_composites(call: Call) -> Reply:
+    """What a scheme's vintages together closed at."""
+    query: CompositesQuery = call.query
+    limit = page_limit(query.limit)
+    desk = call.context.entry.desk(query.market)
+    instruments = call.context.venue.instruments_of(query.market)
+    closes = {item.id: desk.view.auctions.closes(item.id) for item in instruments}
+    digits = desk.market.minor_digits
+    rows = [
+        CompositeRow(found.scheme, found.date, from_minor(found.price, digits))
+        for found in composites(rulebook(), instruments, closes)[-limit:]
+    ]
+    return Reply(CompositeList(query.market, rows))
 
 
 async def get_health(call: Call) -> Reply:
@@ -218,6 +379,15 @@ def _kept(context: Context, symbol: str) -> tuple[FeedInstrument, int]:
 
 def _levels(levels: tuple[BookLevel, ...], digits: int) -> list[LevelRow]:
     return [LevelRow(from_minor(x.price, digits), x.quantity, x.orders) for x in levels]
+
+
+def _orders(orders: tuple[RestingOrder, ...], digits: int) -> list[OrderRow]:
+    return [OrderRow(x.order_id, from_minor(x.price, digits), x.quantity) for x in orders]
+
+
+def _trade(trade: TradeTick, digits: int) -> TradeRow:
+    price, side = from_minor(trade.price, digits), Side(trade.side).name
+    return TradeRow(trade.trade_id, price, trade.quantity, side, trade.time_ns)
 
 
 def _phase(context: Context, item: Instrument) -> str:
@@ -258,12 +428,16 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/instruments", "Instruments and parameters", get_instruments, InstrumentList,
           query=MarketQuery, budget="public"),
     Route("GET", "/phases", "Trading phases", get_phases, PhaseList, budget="public"),
-    Route("GET", "/book", "Best levels of a book", get_book, BookReply, query=SymbolQuery,
+    Route("GET", "/book", "Best levels of a book, or its orders", get_book, BookReply,
+          query=BookQuery, budget="public"),
+    Route("GET", "/trades", "Last trades", get_trades, TradeList, query=TradesQuery,
           budget="public"),
-    Route("GET", "/trades", "Last trades", get_trades, TradeList, query=SymbolQuery,
-          budget="public"),
-    Route("GET", "/bars", "One-minute bars", get_bars, BarList, query=SymbolQuery,
-          budget="public"),
+    Route("GET", "/bars", "Bars of a minute, an hour or a day", get_bars, BarList,
+          query=BarsQuery, budget="public"),
+    Route("GET", "/composites", "Composite prices of days", get_composites, CompositeList,
+          query=CompositesQuery, budget="public"),
+    Route("GET", "/marketdata", "Records of market data by number", get_records, RecordList,
+          query=RecordsQuery, budget="public"),
     Route("GET", "/health", "The process lives", get_health, HealthReply, budget="public"),
     Route("GET", "/ready", "The gateway has caught up", get_ready, HealthReply, budget="public"),
 )  # fmt: skip

@@ -15,12 +15,12 @@ from exchange.marketdata.checksum import checksum
 from exchange.messages.market_data import BookLevel
 from exchange.messages.orders import NewOrderSingle
 from exchange.messages.reasons import EdgeReason
-from gateway import feed as feed_module
 from gateway import sockets
 from gateway.client import BookFeed, Client, NetworkError
 from gateway.identity import sign
 from gateway.refusal import Refused
 from gateway.sessions import OrderSession
+from gateway.subscriber import Subscriber
 
 
 class Wire(WSListener):
@@ -322,7 +322,7 @@ async def test_subscriptions_are_checked_and_the_connection_stays(house) -> None
 async def test_a_subscriber_that_does_not_read_is_cut_and_others_get_everything(
     house, northern: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feed_module.Subscriber, "queue_bytes_max", 4_096)
+    monkeypatch.setattr(Subscriber, "queue_bytes_max", 4_096)
     reader, writer = await asyncio.open_connection("127.0.0.1", house.gateway.websocket_port)
     writer.write(
         b"GET /marketdata HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -334,16 +334,17 @@ async def test_a_subscriber_that_does_not_read_is_cut_and_others_get_everything(
     masked = bytes(b ^ mask[i % 4] for i, b in enumerate(body))
     writer.write(bytes([0x81, 0x80 | len(body)]) + mask + masked)
     item = house.gateway.context.feed.instruments["EUA"]
-    await house.until(lambda: bool(item.subscribers["book"]))
-    (deaf,) = item.subscribers["book"]
+    await house.until(lambda: bool(item.members("book")))
+    (deaf,) = item.members("book")
     writer.transport.pause_reading()
+    frame = item.label.frame(house.gateway.context.feed.snapshot("EUA"), 0, "json")
     async with BookFeed(house.url, ["EUA"]) as feed:
-        while deaf in item.subscribers["book"]:
+        while deaf in item.members("book"):
             # what a socket takes without a reader is large: fill it with the feed's own messages
-            for subscriber in list(item.subscribers["book"] - {deaf}):
+            for subscriber in list(item.members("book") - {deaf}):
                 assert subscriber.is_open
             for _ in range(500):
-                deaf.send(item.message(house.gateway.context.feed.snapshot("EUA")))
+                deaf.write(frame, {}, frame)
             await asyncio.sleep(0)
         await northern.new_order("EUA", 101, "BUY", 3, "70.00")
         await house.until(lambda: bool(feed.books.get("EUA") and feed.books["EUA"].bids))

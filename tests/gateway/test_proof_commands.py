@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from gateway.cli import build
 
 
-@pytest.mark.parametrize("name", ["verify", "replay", "reconcile", "rebuild"])
+@pytest.mark.parametrize("name", ["verify", "replay", "reconcile", "rebuild", "rebuild-marketdata"])
 @pytest.mark.parametrize("is_there", [True, False])
 def test_a_folder_without_a_log_is_refused_and_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, is_there: bool

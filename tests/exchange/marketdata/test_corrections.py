@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace as replaced
 
-from exchange.marketdata.bars import MINUTE_NS, Bars
+from exchange.marketdata.bars import DAY_NS, HOUR_NS, MINUTE_NS, Bars
 from exchange.marketdata.corrections import Close, TradeMemory
 from exchange.marketdata.depth import Depth
 from exchange.messages.frames import (
@@ -64,7 +65,7 @@ def test_bars_without_trades_are_those_of_who_never_heard_of_them(
     back = data.draw(st.sets(st.sampled_from([item.trade_id for item in trades])))
     day: Any = None
     for trade_id in back:
-        bar, day = memory.take_back(trade_id, 1, at)
+        bar, *_, day = memory.take_back(trade_id, 1, at)
         assert isinstance(bar, BarTick)
         bars.correct(bar)
         assert memory.take_back(trade_id, 1, at) == []  # once
@@ -72,7 +73,7 @@ def test_bars_without_trades_are_those_of_who_never_heard_of_them(
     for item in left:
         fresh.apply(item)
     assert bars.list() == fresh.list()
-    assert memory.last_price == (left[-1].price if left else 0)
+    assert memory.last[0] == (left[-1].price if left else 0)
     if back:
         prices = [item.price for item in left] or [0]
         assert (day.high, day.low, day.last_price) == (max(prices), min(prices), prices[-1])
@@ -102,7 +103,9 @@ def test_days_and_what_is_forgotten() -> None:
         memory.add(trade(number, 100 + number, 1, number))
     assert memory.close_day(5, CLOSE, 1, 50) is None  # nothing went back
     memory.add(trade(6, 200, 1, 60))
-    bar, day = memory.take_back(0, 1, 70)
+    bar, hour, long, day = memory.take_back(0, 1, 70)
+    assert hour == replaced(bar, width_ns=HOUR_NS)
+    assert long == replaced(bar, width_ns=DAY_NS)
     assert bar == BarTick(1, 0, 101, 200, 101, 200, 2, 70)  # the minute goes on over the close
     assert day == DayCorrectedTick(1, 50, 101, 101, 101, 101, 1, 101, 70)
     memory.add(trade(7, 300, 1, MINUTE_NS))
@@ -113,7 +116,7 @@ def test_days_and_what_is_forgotten() -> None:
     (day,) = memory.take_back(6, 1, 99)  # of its minute others are forgotten
     assert isinstance(day, DayCorrectedTick)
     assert (day.closed_ns, day.volume, day.high, day.low) == (0, 2, 400, 300)
-    bar, _ = memory.take_back(8, 1, 99)
+    bar, day = memory.take_back(8, 1, 99)  # of its hour others are forgotten
     assert bar == BarTick(1, MINUTE_NS, 300, 300, 300, 300, 1, 99)
     closing = memory.close_day(9, CLOSE, 1, 100)
     assert closing == DayCorrectedTick(1, 100, 300, 300, 300, 300, 1, 300, 100)
@@ -166,12 +169,17 @@ class Market:
         return told.trade_id
 
     def cancel(self, trade_id: int, price: int, quantity: int) -> list[MarketDataItem]:
+        """What is told of the trade, its minute and its day."""
         cash = price * quantity
-        return self.say(command(
+        told = self.say(command(
             Command.SETTLE_TRADE, order_type=SettlementStep.REVERSE, account_id=2, order_id=1,
             instrument_id=1, quantity=quantity, price=cash,
             client_order_id=settlement_tail(cash, trade_id),
         ))  # fmt: skip
+        bars = [item for item in told if isinstance(item, BarTick)]
+        assert [bar.width_ns for bar in bars] == [MINUTE_NS, HOUR_NS, DAY_NS][: len(bars)]
+        kinds = TradeCancelledTick | BarTick | DayCorrectedTick
+        return [item for item in told if isinstance(item, kinds) and item not in bars[1:]]
 
     def roll(self, date: int) -> list[MarketDataItem]:
         return self.say(

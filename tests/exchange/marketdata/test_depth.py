@@ -46,7 +46,10 @@ from exchange.messages.market_data import (
     BookLevel,
     DayTick,
     MarketDataRecord,
+    OrdersDelta,
     PhaseTick,
+    StatisticsTick,
+    TopTick,
     TradeCancelledTick,
     TradeTick,
 )
@@ -131,11 +134,15 @@ def test_what_an_order_that_only_passes_through_shows(make_flow: Any) -> None:
         time_in_force=TimeInForce.IOC, **order,
     )  # fmt: skip
     (record,) = shown.apply(flow.frame([rest]))
-    (delta,) = record.items
+    delta, orders, top = record.items
+    assert (type(orders), type(top)) == (OrdersDelta, TopTick)
     assert isinstance(delta, BookDelta)
     assert (delta.bids, delta.asks) == ((), (BookLevel(600, 10, 1),))
     (record,) = shown.apply(flow.frame([take]))
-    trade, delta = record.items
+    trade, delta, orders, top, statistics = record.items
+    assert (type(orders), type(top)) == (OrdersDelta, TopTick)
+    assert isinstance(statistics, StatisticsTick)
+    assert (statistics.volume, statistics.turnover, statistics.trades) == (4, 2_400, 1)
     assert isinstance(trade, TradeTick)
     assert (trade.price, trade.quantity, trade.side) == (600, 4, Side.BUY)
     assert isinstance(delta, BookDelta)
