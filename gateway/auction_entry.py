@@ -16,7 +16,8 @@ from exchange.rulebook import AuctionFormats, RulebookError, load_auction_format
 from gateway.decimals import INT64_MAX, to_minor
 from gateway.fields import label, limit_price, tonnes
 from gateway.fields import valid_ms as checked_valid_ms
-from gateway.order_entry import SIDE, Desk, OrderEntry, Prepared
+from gateway.order_commands import SIDE
+from gateway.order_entry import Desk, OrderEntry, Prepared
 from gateway.refusal import Refused
 
 

@@ -80,10 +80,17 @@ def instruction_id(name: str, value: int) -> int:
     return value
 
 
+def order_number(name: str, value: int) -> int:
+    """The id of an order or an account that a request names; Refused (INVALID_FIELD)."""
+    if not 0 < value <= INT64_MAX:
+        raise Refused(EdgeReason.INVALID_FIELD, f"{name}: {value} is no number that the venue gave")
+    return value
+
+
 def limit_price(text: str, market: Market) -> int:
     """A price above zero in minor units; the instrument's tick and band are later."""
     if not text:
-        raise Refused(EdgeReason.INVALID_FIELD, "price: a LIMIT order needs one")
+        raise Refused(EdgeReason.INVALID_FIELD, 'price: it needs one, such as "71.25"')
     price = to_minor(text, market.minor_digits)
     if price <= 0:
         raise Refused(Reason.PRICE_NOT_POSITIVE, f"price {text}")

@@ -22,18 +22,13 @@ from exchange.log.protocol import Log, LogError, Reader, Record
 from exchange.messages.executions import ExecutionReport, Reject
 from exchange.messages.frames import INDEX_BITS, aged_command, order_id_of
 from exchange.messages.intake import SignedRequest
-from exchange.messages.orders import (
-    NewOrderSingle,
-    OrderCancelReplaceRequest,
-    OrderCancelRequest,
-    OrderRequest,
-)
+from exchange.messages.orders import OrderRequest
 from exchange.messages.reasons import EdgeReason, Reason
 from exchange.settings import PAGE_MAX
 from gateway.context import Context
 from gateway.fields import decode
 from gateway.identity import Identities, Signed
-from gateway.order_entry import Prepared
+from gateway.order_entry import CANCELS, Prepared
 from gateway.refusal import Refused
 from gateway.reports import Reported
 from gateway.roles import allow
@@ -46,7 +41,7 @@ RETRY_S = 0.2
 GATHER_S = 0.005  # reports gather so long before they are published
 
 _signed = msgspec.json.Decoder(SignedRequest)
-_request = msgspec.json.Decoder(NewOrderSingle | OrderCancelRequest | OrderCancelReplaceRequest)
+_request = msgspec.json.Decoder(OrderRequest)
 _answer = msgspec.json.Decoder(ExecutionReport | Reject)
 _encode = msgspec.json.Encoder().encode
 
@@ -183,7 +178,7 @@ class ParticipantIntake:
         request = decode(data, _request)
         try:
             # a budget of its own: a backlog is judged by when it was sent, others by when they come
-            kind = "cancels" if isinstance(request, OrderCancelRequest) else "orders"
+            kind = "cancels" if isinstance(request, CANCELS) else "orders"
             self._context.throttle.take(self.id, f"intake {kind}", now_ns=record.append_ns)
             prepared = self._context.entry.prepare(key, request)
             return _Entered(request, prepared, key.session, record.append_ns)
@@ -211,13 +206,18 @@ class ParticipantIntake:
                 self._logger.warning("intake_waits", reason=refused.row.name)
                 await asyncio.sleep(RETRY_S)
             else:
-                first, index = position >> INDEX_BITS, position & ((1 << INDEX_BITS) - 1)
-                pending = self._context.entry.pending
-                return answers + [
-                    pending(item.request, item.prepared.desk, order_id_of(first, index + place))
-                    for place, item in enumerate(items)
-                ]
+                return answers + self._pending(items, position)
         return None
+
+    def _pending(self, items: list[_Entered], position: int) -> list[Answer]:
+        """The log has the commands of the items from `position` on, in their order."""
+        offset, index = position >> INDEX_BITS, position & ((1 << INDEX_BITS) - 1)
+        answers: list[Answer] = []
+        for item in items:
+            place = order_id_of(offset, index)
+            answers.append(self._context.entry.pending(item.request, item.prepared.desk, place))
+            index += len(item.prepared.commands)
+        return answers
 
     @staticmethod
     def _is_late(item: _Entered, now_ns: int) -> bool:
@@ -280,7 +280,8 @@ class ParticipantIntake:
             for account in self._context.venue.accounts_of(view.market.code)
             if account.participant == self.id
         ]
-        reports = [r for account in accounts for r in view.reports.after(account, sequence)]
+        reports = view.reports.after_of(self.id, sequence)
+        reports += [r for account in accounts for r in view.reports.after(account, sequence)]
         return sorted(reports, key=lambda report: report.sequence)
 
     async def _append(self, answers: Sequence[Answer], done: int | None = None) -> None:

@@ -87,8 +87,9 @@ def _operation(row: Route, by_type: dict[str, Any]) -> dict[str, Any]:
 
 
 def _suffix(row: Route) -> str:
-    # operations share a handler: the last part of the path keeps their ids apart
-    return "_" + row.path.rsplit("/", 1)[1].replace("-", "_") if "operations" in row.path else ""
+    # the last part of the path keeps the ids of rows apart that share a handler
+    is_shared = sum(other.handler is row.handler for other in ROUTES) > 1
+    return "_" + row.path.rsplit("/", 1)[1].replace("-", "_") if is_shared else ""
 
 
 def _content(description: str, media_type: str, schema: Any) -> dict[str, Any]:

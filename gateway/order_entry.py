@@ -15,15 +15,7 @@ from typing import NamedTuple
 from exchange.clock import Clock
 from exchange.messages import orders as body
 from exchange.messages.executions import ExecutionReport
-from exchange.messages.frames import (
-    Command,
-    Instruction,
-    OrderType,
-    Phase,
-    Side,
-    TimeInForce,
-    pack_command,
-)
+from exchange.messages.frames import Command, Instruction, Phase, pack_command
 from exchange.messages.reasons import EdgeReason, Reason, RegistryReason
 from exchange.reference.venue import Account, Instrument, Key, Market, Venue
 from exchange.settings import (
@@ -33,18 +25,16 @@ from exchange.settings import (
     TRADING_DATE_AHEAD_DAYS_MAX,
 )
 from gateway.decimals import INT64_MAX, to_minor, to_tonnes
-from gateway.fields import instruction_id, label, limit_price, tonnes, valid_ms
+from gateway.fields import instruction_id, label, limit_price, order_number, tonnes
 from gateway.headroom import offset_room, rulebook
 from gateway.instruction_notes import instruction_notes
+from gateway.order_commands import PACKERS, Who, mass_cancel, propose_block, replace_order
 from gateway.refusal import Refused
 from gateway.roles import allow
 from gateway.submitter import Submitter, Ticket
 from gateway.throttle import Throttle
 from gateway.venue_view import MarketView
 
-SIDE = {side.name: side.value for side in Side}
-ORDER_TYPE = {kind.name: kind.value for kind in OrderType}
-TIME_IN_FORCE = {tif.name: tif.value for tif in TimeInForce}
 YEAR_MAX = 9_999
 INSTRUCTION = {
     body.IssueUnits: Instruction.ISSUE,
@@ -88,6 +78,16 @@ INSTRUCTION = {
 }
 FOREIGN_ACCOUNTS_FOR = ("operator", "authority", "verifier")
 FOR_EMITTERS = (body.SurrenderUnits, body.ReportEmissions, body.ApplyCarryOver)
+ORDER_MAKERS = (
+    body.NewOrderSingle,
+    body.PickOrder,
+    body.BlockProposal,
+    body.BlockConfirmation,
+    body.AuctionBid,
+)
+"""Requests whose log position is the id of the order that they make."""
+CANCELS = (body.OrderCancelRequest, body.OrderMassCancelRequest)
+"""Requests that can only reduce risk: a budget and places in the queue of their own."""
 NONE_ALLOWED = (
     body.RegisterProject, body.SetEntitlement, body.ReportEmissions, body.VerifyEmissions,
     body.AllocateUnits,
@@ -133,19 +133,36 @@ class OrderEntry:
     # -- orders ---------------------------------------------------------------------------------
 
     def prepare(self, key: Key, request: body.OrderRequest) -> Prepared:
-        """The command of an order request; Refused names what cannot be used. O(1)."""
+        """The commands of an order request; Refused names what cannot be used. O(1)."""
+        if isinstance(request, body.OrderMassCancelRequest):
+            return self._mass_cancel(key, request)
         instrument = self.instrument(request.symbol)
         desk = self.desks[instrument.market]
         self.own_account(key, desk.market, request.account)
-        if isinstance(request, body.NewOrderSingle):
-            if request.side == "BUY" and self._is_new(key, request.ref, desk):
-                self._check_headroom(request.account, instrument, desk, tonnes(request.quantity))
-            prepared = self._new(key, request, instrument, desk)
-            self._note_ref(prepared, request.account)
-            return prepared
+        if instrument.offset_headroom == "enforce":
+            buying = _buying(request)
+            if buying and self._is_new(key, request.ref, desk):
+                self._check_headroom(request.account, instrument, desk, tonnes(buying))
+        who: Who = {
+            "session_id": key.session,
+            "ref": self._ref(request.ref),
+            "account_id": request.account,
+            "instrument_id": instrument.id,
+        }
         if isinstance(request, body.OrderCancelRequest):
-            return self._cancel(key, request, instrument, desk)
-        return self._replace(key, request, instrument, desk)
+            return self._cancel(request, who, desk)
+        if isinstance(request, body.OrderCancelReplaceRequest):
+            order_id = self._replaced_id(request, desk)
+            commands = replace_order(request, order_id, who, desk.market)
+        elif isinstance(request, body.BlockProposal):
+            counterparty = order_number("counterparty_account", request.counterparty_account)
+            commands = propose_block(request, counterparty, who, desk.market)
+        else:
+            commands = PACKERS[type(request)](request, who, desk.market)
+        prepared = Prepared(desk, key.session, request.ref, commands, valid_ms=request.valid_ms)
+        if isinstance(request, ORDER_MAKERS):
+            self._note_ref(prepared, request.account)
+        return prepared
 
     def _is_new(self, key: Key, ref: int, desk: Desk) -> bool:
         known = desk.view.last_ref.get(key.session, 0)
@@ -159,8 +176,7 @@ class OrderEntry:
         By what the gateway has heard: orders on their way are not counted, and the registry holds
         the cap when units are surrendered.
         """
-        owner = self._accounts[desk.market.code, account]
-        if instrument.offset_headroom != "enforce" or owner.type != "emitter":
+        if self._accounts[desk.market.code, account].type != "emitter":
             return
         on = rulebook().local_date(instrument.scheme, self.clock.now_ns())
         alike = [item for item in self._instruments.values() if item.market == instrument.market]
@@ -187,71 +203,43 @@ class OrderEntry:
         if len(self._repeated) > GATEWAY_QUEUE_MAX:
             self._repeated.popitem(last=False)
 
-    def _new(
-        self, key: Key, request: body.NewOrderSingle, instrument: Instrument, desk: Desk
-    ) -> Prepared:
-        price = 0
-        if request.order_type == "LIMIT":
-            price = limit_price(request.price, desk.market)
-        elif request.price:
-            raise Refused(Reason.MARKET_ORDER_HAS_PRICE, f"price {request.price}")
-        command = pack_command(
-            Command.NEW_ORDER,
-            side=SIDE[request.side],
-            order_type=ORDER_TYPE[request.order_type],
-            time_in_force=TIME_IN_FORCE[request.time_in_force],
-            instrument_id=instrument.id,
-            valid_ms=valid_ms(request.valid_ms),
-            account_id=request.account,
-            session_id=key.session,
-            ref=self._ref(request.ref),
-            quantity=tonnes(request.quantity),
-            price=price,
-            client_order_id=label(request.client_order_id),
-        )
-        return Prepared(desk, key.session, request.ref, [command], valid_ms=request.valid_ms)
-
-    def _cancel(
-        self, key: Key, request: body.OrderCancelRequest, instrument: Instrument, desk: Desk
-    ) -> Prepared:
+    def _cancel(self, request: body.OrderCancelRequest, who: Who, desk: Desk) -> Prepared:
         command = pack_command(
             Command.CANCEL_ORDER,
-            instrument_id=instrument.id,
-            account_id=request.account,
-            session_id=key.session,
-            ref=self._ref(request.ref),
             order_id=self._order_id(request, desk),
             client_order_id=label(request.original_client_order_id),
+            **who,
         )
-        return Prepared(desk, key.session, request.ref, [command], is_cancel=True)
+        return Prepared(desk, who["session_id"], request.ref, [command], is_cancel=True)
 
-    def _replace(
-        self, key: Key, request: body.OrderCancelReplaceRequest, instrument: Instrument, desk: Desk
-    ) -> Prepared:
-        order_id = self._order_id(request, desk)
-        if not order_id:
-            # only cancels may name an order by the client's id on the log
-            known = desk.view.reports.order_labelled(
-                request.account, request.original_client_order_id
+    def _mass_cancel(self, key: Key, request: body.OrderMassCancelRequest) -> Prepared:
+        desk = self.desk(request.market)
+        instrument = self.instrument(request.symbol) if request.symbol else None
+        if instrument is not None and instrument.market != request.market:
+            raise Refused(
+                EdgeReason.INVALID_FIELD, f"{instrument.symbol} is traded in {instrument.market}"
             )
-            if known is None:
-                raise Refused(
-                    Reason.UNKNOWN_ORDER, f"client_order_id {request.original_client_order_id!r}"
-                )
-            order_id = known.order_id
-        command = pack_command(
-            Command.REPLACE_ORDER,
-            instrument_id=instrument.id,
-            valid_ms=valid_ms(request.valid_ms),
-            account_id=request.account,
-            session_id=key.session,
-            ref=self._ref(request.ref),
-            quantity=tonnes(request.quantity),
-            price=limit_price(request.price, desk.market),
-            order_id=order_id,
-            client_order_id=label(request.client_order_id),
-        )
-        return Prepared(desk, key.session, request.ref, [command], valid_ms=request.valid_ms)
+        if request.account:
+            self.own_account(key, desk.market, request.account)
+        who: Who = {
+            "session_id": key.session,
+            "ref": self._ref(request.ref),
+            "account_id": request.account,
+            "instrument_id": instrument.id if instrument else 0,
+        }
+        commands = mass_cancel(request, key.participant, who)
+        return Prepared(desk, key.session, request.ref, commands, is_cancel=True)
+
+    def _replaced_id(self, request: body.OrderCancelReplaceRequest, desk: Desk) -> int:
+        order_id = self._order_id(request, desk)
+        if order_id:
+            return order_id
+        # only cancels may name an order by the client's id on the log
+        named = request.original_client_order_id
+        known = desk.view.reports.order_labelled(request.account, named)
+        if known is None:
+            raise Refused(Reason.UNKNOWN_ORDER, f"client_order_id {named!r}")
+        return known.order_id
 
     @staticmethod
     def _order_id(
@@ -416,7 +404,7 @@ class OrderEntry:
 
         It names the order only where the ref was new: a resend's place is no order's id.
         """
-        is_new = isinstance(request, body.NewOrderSingle)
+        is_new = isinstance(request, ORDER_MAKERS)
         order_id = 0 if is_new else getattr(request, "order_id", 0)
         if is_new and (desk.market.code, request.account, request.ref) not in self._repeated:
             order_id = position
@@ -521,3 +509,12 @@ def _asked(request: body.Instruction) -> int:
     if isinstance(request, NONE_ALLOWED) and not to_tonnes(request.quantity):
         return 0
     return tonnes(request.quantity)
+
+
+def _buying(request: body.OrderRequest) -> int | str:
+    """The tonnes that a request may buy; 0 for none. A replace was judged when it was new."""
+    if isinstance(request, body.Quote):
+        return request.bid_quantity
+    if isinstance(request, (*CANCELS, body.OrderCancelReplaceRequest)):
+        return 0
+    return request.quantity if request.side == "BUY" else 0

@@ -7,24 +7,26 @@ every gateway.
 
 from __future__ import annotations
 
+import struct
 from bisect import bisect_right
 from collections import OrderedDict, deque
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import msgspec
+
 from exchange.decimals import from_minor
 from exchange.messages.executions import ExecutionReport
 from exchange.messages.frames import (
+    SELF_TRADE_SHIFT,
     Command,
     Event,
     EventPart,
     EventRow,
+    ExecInst,
     Liquidity,
     OrderStatus,
-    OrderType,
     Reason,
-    Side,
-    TimeInForce,
     TradeMethod,
     event_rows,
     fill_tail,
@@ -33,20 +35,33 @@ from exchange.messages.frames import (
 from exchange.messages.reasons import EdgeReason, reason_text
 from exchange.reference.venue import Venue
 from exchange.settings import ORDER_LABELS_MAX, ORDERS_ENDED_MAX, REPORTS_MAX
+from gateway.order_commands import ORDER_TYPE, POST_ONLY, SELF_TRADE, SIDE, TIME_IN_FORCE
 from gateway.requests import Original
 
-SIDE_WORD = {side.value: side.name for side in Side}
-ORDER_TYPE_WORD = {kind.value: kind.name for kind in OrderType}
-TIME_IN_FORCE_WORD = {tif.value: tif.name for tif in TimeInForce}
-_NEW = (Command.NEW_ORDER, Command.AUCTION_BID)
-_ORDER_COMMANDS = (*_NEW, Command.CANCEL_ORDER, Command.REPLACE_ORDER)
-_BY_OWN_REQUEST = (
-    Reason.CANCELLED_BY_REQUEST,
-    Reason.IMMEDIATE_OR_CANCEL_REMAINDER,
-    Reason.FILL_OR_KILL_UNFILLED,
-    Reason.MINIMUM_QUANTITY_UNFILLED,
+SIDE_WORD = {number: word for word, number in SIDE.items()}
+ORDER_TYPE_WORD = {number: word for word, number in ORDER_TYPE.items()}
+TIME_IN_FORCE_WORD = {number: word for word, number in TIME_IN_FORCE.items()}
+POST_ONLY_WORD = {number: word for word, number in POST_ONLY.items()}
+SELF_TRADE_WORD = {number: word for word, number in SELF_TRADE.items()}
+METHOD_WORD = {method.value: method.name.removesuffix("_TRADE") for method in TradeMethod}
+_POST_ONLY_BITS = sum(POST_ONLY.values())
+_SELF_TRADE_BITS = 7 << SELF_TRADE_SHIFT
+_TERMS_TAIL = struct.Struct("<Qq")  # of a TERMS_SET: expire date, instructions
+_NEW = (
+    Command.NEW_ORDER,
+    Command.AUCTION_BID,
+    Command.PICK_ORDER,
+    Command.BLOCK_PROPOSE,
+    Command.BLOCK_CONFIRM,
 )
-_OF_OTHERS = frozenset({TradeMethod.CALL_TRADE, TradeMethod.AUCTION_TRADE})
+_ORDER_COMMANDS = (
+    *_NEW,
+    Command.CANCEL_ORDER,
+    Command.REPLACE_ORDER,
+    Command.MASS_CANCEL,
+    Command.QUOTE,
+)
+_ASKED_TO_END = (Reason.CANCELLED_BY_REQUEST, Reason.BLOCK_DECLINED)
 _ORDER_EVENTS = frozenset(
     {
         Event.ACCEPTED,
@@ -55,7 +70,11 @@ _ORDER_EVENTS = frozenset(
         Event.FILL,
         Event.CANCELLED,
         Event.REPLACED,
+        Event.TERMS_SET,
         Event.TRIGGERED,
+        Event.REFILLED,
+        Event.MASS_CANCELLED,
+        Event.QUOTED,
     }
 )
 
@@ -69,9 +88,9 @@ class OrderState:
     """An order as the events describe it so far."""
 
     __slots__ = (
-        "account_id", "client_order_id", "cumulative", "instrument_id", "is_market", "labels",
-        "last", "leaves", "limit", "order_id", "order_type", "quantity", "side", "status",
-        "time_in_force",
+        "account_id", "client_order_id", "counterparty", "cumulative", "display", "expire_date",
+        "instructions", "instrument_id", "labels", "last", "leaves", "limit", "minimum",
+        "order_id", "order_type", "quantity", "side", "status", "stop_price", "time_in_force",
     )  # fmt: skip
 
     def __init__(self, row: EventRow, order_id: int, status: str) -> None:
@@ -89,6 +108,13 @@ class OrderState:
         self.labels: tuple[str, ...] = ()  # by which it is found, oldest first
         self.status = status
         self.last: ExecutionReport | None = None
+        self.stop_price = self.display = self.minimum = self.expire_date = self.instructions = 0
+        self.counterparty = 0  # account that has to confirm a block
+
+    def set_terms(self, row: EventRow) -> None:
+        """Takes what a TERMS_SET says. O(1)."""
+        self.stop_price, self.display, self.minimum = row.value, row.quantity, row.price
+        self.expire_date, self.instructions = _TERMS_TAIL.unpack(row.client_order_id)
 
 
 class Place(NamedTuple):
@@ -105,6 +131,7 @@ class Reported(NamedTuple):
     command_index: int
     is_answer: bool
     report: ExecutionReport
+    participant: int = 0  # whom it is for, where it is about no account
 
 
 class Reports:
@@ -117,22 +144,34 @@ class Reports:
         self.orders: dict[int, OrderState] = {}
         self._ended: OrderedDict[int, OrderState] = OrderedDict()
         self._labels: dict[tuple[int, str], int] = {}
-        self._recent: dict[int, deque[ExecutionReport]] = {}
+        self._recent: dict[int, deque[ExecutionReport]] = {}  # by account; < 0: by participant
+        self._input_offset = -1
+        self._subjects: dict[int, int] = {}  # command index -> the order that it is about
 
-    def apply(self, part: EventPart, resent: dict[int, Original]) -> list[Reported]:
+    def apply(
+        self, part: EventPart, resent: dict[int, Original], proposed: dict[int, int]
+    ) -> list[Reported]:
         """The reports of one part. O(events).
 
-        `resent` maps a command index of this record to what it repeats, where its ref was not new.
+        By command index of this record: `resent` is what it repeats, where its ref was not new,
+        `proposed` the account to which it proposes a block.
         """
+        if part.input_offset != self._input_offset:
+            self._input_offset, self._subjects = part.input_offset, {}
         reported = []
-        for index, row in enumerate(event_rows(part.events)):
+        rows = list(event_rows(part.events))
+        for index, row in enumerate(rows):
             if row.kind not in _ORDER_EVENTS:
                 continue
-            sequence = part.first_event + index
-            request_id = order_id_of(part.input_offset, row.command_index)
-            made = self._report(row, part, sequence, request_id, resent)
-            if made is not None:
-                self._keep(made.report)
+            place = Place(
+                part.first_event + index,
+                order_id_of(part.input_offset, row.command_index),
+                part.time_ns,
+            )
+            follows = rows[index + 1] if index + 1 < len(rows) else None
+            terms = follows if follows is not None and follows.kind == Event.TERMS_SET else None
+            for made in self._reports(row, terms, place, resent, proposed):
+                self._keep(made)
                 reported.append(made)
         return reported
 
@@ -151,6 +190,15 @@ class Reports:
         """Open orders of the accounts, oldest first. O(open orders)."""
         return (order for order in self.orders.values() if order.account_id in accounts)
 
+    def proposals(self, accounts: frozenset[int]) -> Iterator[ExecutionReport]:
+        """Open blocks that wait for one of the accounts, oldest first. O(open orders)."""
+        for order in self.orders.values():
+            if order.counterparty in accounts and order.last is not None:
+                report = self.status(order, "BLOCK_PROPOSED")
+                yield msgspec.structs.replace(
+                    report, account=order.counterparty, client_order_id=""
+                )
+
     def after(self, account: int, sequence: int) -> list[ExecutionReport]:
         """The kept reports of an account with a higher sequence, in order."""
         recent = self._recent.get(account)
@@ -158,6 +206,10 @@ class Reports:
             return []
         reports = list(recent)
         return reports[bisect_right(reports, sequence, key=lambda report: report.sequence) :]
+
+    def after_of(self, participant: int, sequence: int) -> list[ExecutionReport]:
+        """The kept reports of a participant that are about no account, in order."""
+        return self.after(-participant, sequence)
 
     def first_kept(self, account: int) -> int:
         """The sequence from which no report of the account was forgotten; 0 = from the start."""
@@ -178,49 +230,115 @@ class Reports:
 
     # -- events ------------------------------------------------------------------------------------
 
-    def _report(
+    def _reports(
         self,
         row: EventRow,
-        part: EventPart,
-        sequence: int,
-        request_id: int,
+        terms: EventRow | None,
+        at: Place,
         resent: dict[int, Original],
-    ) -> Reported | None:
-        at = Place(sequence, request_id, part.time_ns)
-        is_answer = True
+        proposed: dict[int, int],
+    ) -> Iterator[Reported]:
+        index = row.command_index
+        if row.kind in (Event.MASS_CANCELLED, Event.QUOTED):
+            yield self._of_request(row, at)
+            return
         if row.kind == Event.REJECTED:
             report = self._rejected(row, at)
         elif row.kind == Event.DUPLICATE:
-            report = self._duplicate(row, at, resent.get(row.command_index))
+            report = self._duplicate(row, at, resent.get(index))
         elif row.kind == Event.ACCEPTED:
-            report = self._accepted(row, at)
+            report = self._accepted(row, terms, at, proposed.get(index, 0))
         else:
-            order = self.orders.get(row.order_id)
-            if order is None:
-                return None
-            if row.kind == Event.FILL:
-                # Uncrossings and auctions answer whoever ended them, not the orders that traded.
-                is_answer = row.order_type == Liquidity.TAKER and row.reason not in _OF_OTHERS
-                report = self._filled(order, row, at)
-            elif row.kind == Event.REPLACED:
-                report = self._replaced(order, row, at)
-            elif row.kind == Event.TRIGGERED:
-                is_answer = False
-                order.order_type = ORDER_TYPE_WORD.get(row.order_type, "")
-                order.limit = row.price
-                report = self._noted(order, self._order_report(order, "TRIGGERED", at))
-            else:
-                is_answer = row.reason in _BY_OWN_REQUEST
-                report = self._cancelled(order, row, at)
-        return None if report is None else Reported(row.command_index, is_answer, report)
+            report = self._changed(row, terms, at)
+        if report is None:
+            return
+        participant = 0 if row.account_id else row.order_id  # of a mass cancel
+        yield Reported(index, self._is_answer(row), report, participant)
+        order = self.order(row.order_id)
+        if order is not None and order.counterparty and row.kind != Event.REJECTED:
+            notice = self._notice(order, row, at)
+            if notice is not None:
+                yield Reported(index, is_answer=False, report=notice)
 
-    def _accepted(self, row: EventRow, at: Place) -> ExecutionReport:
+    def _is_answer(self, row: EventRow) -> bool:
+        """Whether it tells the sender what became of the request: others' orders do not."""
+        if row.kind in (Event.REJECTED, Event.DUPLICATE):
+            return True
+        subject = self._subjects.get(row.command_index)
+        if subject is None:
+            opens = row.kind in (Event.ACCEPTED, Event.REPLACED) or (
+                row.kind == Event.CANCELLED and row.reason in _ASKED_TO_END
+            )
+            if opens:
+                subject = self._subjects[row.command_index] = row.order_id
+        return subject == row.order_id
+
+    def _of_request(self, row: EventRow, at: Place) -> Reported:
+        """The answer to a request that is about many orders."""
+        is_quote = row.kind == Event.QUOTED
+        self._subjects[row.command_index] = 0
+        report = ExecutionReport(
+            self._market,
+            row.account_id,
+            "QUOTED" if is_quote else "MASS_CANCELLED",
+            "",
+            sequence=at.sequence,
+            request_id=at.request_id,
+            order_id=row.order_id if is_quote else 0,
+            client_order_id="" if is_quote else label_text(row.client_order_id),
+            ref=row.value if is_quote else 0,
+            symbol=self._symbols.get(row.instrument_id, ""),
+            side="" if is_quote else SIDE_WORD.get(row.side, ""),
+            transact_time_ns=at.time_ns,
+            affected_orders=0 if is_quote else row.value,
+        )
+        return Reported(row.command_index, True, report, 0 if is_quote else row.order_id)
+
+    def _notice(self, order: OrderState, row: EventRow, at: Place) -> ExecutionReport | None:
+        """What the other side of a block hears of its proposal; None if it is no news to it."""
+        if row.kind == Event.ACCEPTED:
+            exec_type = "BLOCK_PROPOSED"
+        elif row.kind == Event.CANCELLED:
+            exec_type = "CANCELLED"
+        else:
+            return None
+        report = self._order_report(order, exec_type, at, reason=row.reason)
+        return msgspec.structs.replace(report, account=order.counterparty, client_order_id="")
+
+    def _accepted(
+        self, row: EventRow, terms: EventRow | None, at: Place, counterparty: int
+    ) -> ExecutionReport:
         order = OrderState(row, row.order_id, "NEW")
         order.order_type = ORDER_TYPE_WORD.get(row.order_type, "")
+        order.counterparty = counterparty
+        if terms is not None:
+            order.set_terms(terms)
         self.orders[row.order_id] = order
         if order.client_order_id:
             self._label(order, order.client_order_id)
         return self._noted(order, self._order_report(order, "NEW", at))
+
+    def _changed(self, row: EventRow, terms: EventRow | None, at: Place) -> ExecutionReport | None:
+        order = self.orders.get(row.order_id)
+        if order is None:
+            return None
+        if row.kind == Event.TERMS_SET:
+            order.set_terms(row)  # told already, unless it began a part: no report of its own
+            return None
+        if row.kind == Event.FILL:
+            return self._filled(order, row, at)
+        if row.kind == Event.REPLACED:
+            if terms is not None:
+                order.set_terms(terms)
+            return self._replaced(order, row, at)
+        if row.kind == Event.CANCELLED:
+            return self._cancelled(order, row, at)
+        if row.kind == Event.TRIGGERED:
+            order.order_type = ORDER_TYPE_WORD.get(row.order_type, "")
+            order.time_in_force = TIME_IN_FORCE_WORD.get(row.time_in_force, "")
+            order.limit, order.stop_price = row.price, 0
+            return self._noted(order, self._order_report(order, "TRIGGERED", at))
+        return self._noted(order, self._order_report(order, "REFILLED", at))
 
     def _filled(self, order: OrderState, row: EventRow, at: Place) -> ExecutionReport:
         _, fee = fill_tail(row)
@@ -237,6 +355,7 @@ class Reports:
             last_price=from_minor(row.price, self._digits),
             fee=from_minor(fee, self._digits),
             liquidity="MAKER" if is_maker else "TAKER",
+            trade_method=METHOD_WORD.get(row.reason, ""),
             # a trade is named by the event number of the maker's fill, the taker's is the next
             trade_id=at.sequence if is_maker else at.sequence - 1,
         )
@@ -264,9 +383,13 @@ class Reports:
         if row.order_type not in _ORDER_COMMANDS:
             return None
         is_new = row.order_type in _NEW
-        refused = OrderState(row, at.request_id if is_new else row.order_id, "REJECTED")
+        is_order = row.order_type not in (Command.MASS_CANCEL, Command.QUOTE)
+        order_id = at.request_id if is_new else row.order_id if is_order else 0
+        refused = OrderState(row, order_id, "REJECTED")
         refused.leaves = 0
-        known = None if is_new else self.order(row.order_id)
+        if row.order_type == Command.QUOTE:
+            refused.client_order_id = ""  # there the other side's figures stand
+        known = None if is_new or not is_order else self.order(row.order_id)
         if known is not None and known.account_id == row.account_id:
             refused.side, refused.time_in_force = known.side, known.time_in_force
             refused.order_type = known.order_type
@@ -302,6 +425,8 @@ class Reports:
         if order is None or order.account_id != row.account_id:
             order = OrderState(row, order_id, "REJECTED" if exec_type == "REJECTED" else "")
             order.leaves = 0
+            if row.order_type == Command.QUOTE:
+                order.client_order_id = ""
         if not reason and order.last is not None:
             reason = order.last.reason
         return self._order_report(order, exec_type, at, ref=row.value, reason=reason)
@@ -332,11 +457,12 @@ class Reports:
         if self._labels.get((order.account_id, label)) == order.order_id:
             del self._labels[order.account_id, label]
 
-    def _keep(self, report: ExecutionReport) -> None:
-        recent = self._recent.get(report.account)
+    def _keep(self, made: Reported) -> None:
+        whose = made.report.account or -made.participant
+        recent = self._recent.get(whose)
         if recent is None:
-            recent = self._recent[report.account] = deque(maxlen=REPORTS_MAX)
-        recent.append(report)
+            recent = self._recent[whose] = deque(maxlen=REPORTS_MAX)
+        recent.append(made.report)
 
     def _order_report(
         self,
@@ -351,6 +477,7 @@ class Reports:
         fee: str = "",
         liquidity: str = "",
         trade_id: int = 0,
+        trade_method: str = "",
     ) -> ExecutionReport:
         row = reason_text(reason) if reason else None
         return ExecutionReport(
@@ -380,4 +507,16 @@ class Reports:
             reason=reason,
             title=row.name if row else "",
             text=row.text if row else "",
+            stop_price=from_minor(order.stop_price, self._digits) if order.stop_price else "",
+            display_quantity=order.display,
+            minimum_quantity=order.minimum,
+            expire_date=_day(order.expire_date),
+            post_only=POST_ONLY_WORD.get(order.instructions & _POST_ONLY_BITS, ""),
+            self_trade_prevention=SELF_TRADE_WORD.get(order.instructions & _SELF_TRADE_BITS, ""),
+            is_persistent=not order.instructions & ExecInst.NON_PERSISTENT,
+            trade_method=trade_method,
         )
+
+
+def _day(date: int) -> str:
+    return f"{date // 10_000:04}-{date // 100 % 100:02}-{date % 100:02}" if date else ""

@@ -27,6 +27,7 @@ from exchange.settings import REQUESTS_REMEMBERED_MAX
 
 PARTICIPANT_SESSIONS = 1_000  # sessions below are the venue's own
 _TRANSFERS = (Command.CASH_DEPOSIT, Command.CASH_WITHDRAW, Command.UNITS_RELEASE)
+_PARTS = (Command.NOTE, Command.ORDER_TERMS)
 _ABOUT_ORDERS = (Command.CANCEL_ORDER, Command.REPLACE_ORDER)
 _ANSWERS = (Event.REJECTED, Event.DUPLICATE)
 
@@ -67,12 +68,16 @@ class Requests:
         self._sessions: dict[int, _Session] = {}
         self._unanswered: dict[int, dict[int, Heard]] = {}  # offset -> command index
         self._resent: dict[int, dict[int, Original]] = {}  # offset -> command index
+        self._proposed: dict[int, dict[int, int]] = {}  # offset -> command index -> account
 
     def note(self, offset: int, frame: bytes) -> None:
         """Takes the record of `orders` at `offset`. O(commands)."""
         commands = sound_commands(frame)
         if commands is None:
             return
+        blocks = np.flatnonzero(commands["kind"] == Command.BLOCK_PROPOSE).tolist()
+        if blocks:
+            self._proposed[offset] = {at: int(commands["order_id"][at]) for at in blocks}
         numbered = np.flatnonzero(commands["session_id"] >= PARTICIPANT_SESSIONS)
         if not len(numbered):
             return
@@ -88,8 +93,8 @@ class Requests:
         resent: dict[int, Original] = {}
         for index, number, ref in zip(numbered.tolist(), sessions, refs, strict=True):
             end = index + 1
-            while end < len(kinds) and kinds[end] == Command.NOTE:
-                end += 1  # an instruction's text belongs to it
+            while end < len(kinds) and kinds[end] in _PARTS:
+                end += 1  # an instruction's text belongs to it, and an order's terms
             fingerprint = hash(data[index * RECORD_SIZE : end * RECORD_SIZE])
             session = self._sessions.get(number)
             if session is None:
@@ -109,6 +114,13 @@ class Requests:
             self._unanswered[offset] = heard
         if resent:
             self._resent[offset] = resent
+
+    def proposed(self, part: EventPart) -> dict[int, int]:
+        """The accounts to which that record proposes blocks, by command index. O(1)."""
+        found = self._proposed.get(part.input_offset, {})
+        if part.is_last:
+            self._proposed.pop(part.input_offset, None)
+        return found
 
     def answered(self, part: EventPart) -> dict[int, Original]:
         """Takes the engine's answers; what the resends of that record mean, by command index.

@@ -1,7 +1,7 @@
 """Order entry over WebSocket: ws://HOST:PORT/orders.
 
 The first message is a signed `Logon`; then requests, one or an array of up to SESSION_BATCH_MAX,
-each named by `type` (NewOrderSingle, OrderCancelRequest, OrderCancelReplaceRequest). Every message
+each named by `type` (the structs of `exchange.messages.orders.OrderRequest`). Every message
 of the venue is an array: PENDING as soon as the log has a request, `Reject` for what never got
 there, and every execution report of the participant's accounts, whoever caused it. Reports carry
 `sequence`; `resume_from` in the logon asks for those missed.
@@ -23,19 +23,14 @@ from exchange.messages.executions import (
     Logon,
     SessionMessage,
 )
-from exchange.messages.orders import (
-    NewOrderSingle,
-    OrderCancelReplaceRequest,
-    OrderCancelRequest,
-    OrderRequest,
-)
+from exchange.messages.orders import OrderRequest
 from exchange.messages.reasons import EdgeReason
 from exchange.reference.venue import Key, Venue
 from exchange.settings import PAGE_MAX, SESSION_BATCH_MAX, SESSION_QUEUE_BYTES_MAX
 from gateway.context import Context
 from gateway.fields import decode
 from gateway.identity import Signed
-from gateway.order_entry import Prepared
+from gateway.order_entry import CANCELS, Prepared
 from gateway.refusal import Refused
 from gateway.reports import Reported
 from gateway.roles import allow
@@ -46,12 +41,7 @@ from gateway.venue_view import MarketView
 RESUME_MAX = 4 * PAGE_MAX  # reports sent again at a logon; more = Gap, then GET /executions
 
 _logon = msgspec.json.Decoder(Logon)
-_requests = msgspec.json.Decoder(
-    NewOrderSingle
-    | OrderCancelRequest
-    | OrderCancelReplaceRequest
-    | list[NewOrderSingle | OrderCancelRequest | OrderCancelReplaceRequest]
-)
+_requests = msgspec.json.Decoder(OrderRequest | list[OrderRequest])
 
 Receiver = Callable[[str, list[ExecutionReport]], None]
 
@@ -78,7 +68,7 @@ class ReportHub:
         code = view.market.code
         grouped: dict[int, list[ExecutionReport]] = {}
         for item in reported:
-            participant = self._participant.get((code, item.report.account), 0)
+            participant = item.participant or self._participant.get((code, item.report.account), 0)
             if self._receivers.get(participant):
                 grouped.setdefault(participant, []).append(item.report)
         for participant, reports in grouped.items():
@@ -156,7 +146,8 @@ class OrderSession(Connection):
 
     def _resume(self, key: Key, view: MarketView, sequence: int) -> None:
         accounts = self._context.entry.accounts_of(key, view.market)
-        missed = [r for account in accounts for r in view.reports.after(account, sequence)]
+        missed = view.reports.after_of(key.participant, sequence)
+        missed += [r for account in accounts for r in view.reports.after(account, sequence)]
         missed.sort(key=lambda report: report.sequence)
         kept = max((view.reports.first_kept(account) for account in accounts), default=0)
         if kept > sequence + 1 or len(missed) > RESUME_MAX:
@@ -168,7 +159,7 @@ class OrderSession(Connection):
             self._flush()
 
     def _enter(self, key: Key, request: OrderRequest) -> None:
-        is_cancel = isinstance(request, OrderCancelRequest)
+        is_cancel = isinstance(request, CANCELS)
         metrics.GATEWAY_MESSAGES.labels("websocket", "in", type(request).__name__).inc()
         try:
             self._context.throttle.take(key.participant, "cancels" if is_cancel else "orders")

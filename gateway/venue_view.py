@@ -246,7 +246,7 @@ class MarketView:
         self.positions.apply(part)
         self.auctions.apply(part)
         resent = self.requests.answered(part)
-        reported = self.reports.apply(part, resent)
+        reported = self.reports.apply(part, resent, self.requests.proposed(part))
         self.instructions.apply_events(part)
         self._keep(part, reported, resent)
         if reported:

@@ -16,7 +16,12 @@ EXEC_TYPES = (
     "REPLACED",
     "CANCELLED",
     "REJECTED",
+    "TRIGGERED",  # a stop, or an order that waited for its call, is in the book (FIX 150=L)
+    "REFILLED",  # an iceberg shows its next slice, last at its price
     "ORDER_STATUS",  # answer to a resend: the order as it stands (FIX 150=I)
+    "MASS_CANCELLED",  # answer to an OrderMassCancelRequest; `affected_orders` says how many
+    "QUOTED",  # answer to a Quote; a report of each side follows
+    "BLOCK_PROPOSED",  # to the counterparty of a BlockProposal: confirm or decline it
 )
 ORDER_STATUSES = ("PENDING", "NEW", "PARTIALLY_FILLED", "FILLED", "CANCELLED", "REJECTED")
 
@@ -53,6 +58,15 @@ class ExecutionReport(
     title: str = ""
     text: str = ""
     intake_offset: int = -1  # reports.<participant>: intake is done up to here
+    stop_price: str = ""
+    display_quantity: int = 0
+    minimum_quantity: int = 0
+    expire_date: str = ""  # YYYY-MM-DD
+    post_only: str = ""  # REFUSE or REPRICE
+    self_trade_prevention: str = ""
+    is_persistent: bool = True
+    trade_method: str = ""  # of a TRADE: BOOK, CALL, LISTED, BLOCK or AUCTION
+    affected_orders: int = 0  # MASS_CANCELLED
 
 
 class UnitRange(msgspec.Struct, frozen=True, gc=False):

@@ -29,6 +29,9 @@ FRAME_BYTES_MAX = 16 << 20
 RECONNECT_S_MAX = 2.0
 CONNECT_TIMEOUT_S = 5
 
+ABOUT_MANY = frozenset({"MASS_CANCELLED", "QUOTED"})
+"""Answers to requests about many orders; each of these has a report of its own beside."""
+
 _messages = msgspec.json.Decoder(list[ExecutionReport | Reject | LoggedOn | Gap | Closing])
 _encode = msgspec.json.Encoder().encode
 
@@ -238,14 +241,23 @@ class OrderStream:
             return
         self.sequence[report.market] = report.sequence
         self.reports.append(report)
-        self._by_request[request] = report
+        is_about_it = self._is_about(report, self._by_request.get(request))
+        if is_about_it:
+            self._by_request[request] = report
         if len(self._by_request) > REPORTS_MAX:
             self._by_request.popitem(last=False)
         ref = report.ref or self._refs.get(request, 0)
-        if ref in self._waiting and report.liquidity != "MAKER":
+        if is_about_it and ref in self._waiting and report.liquidity != "MAKER":
             answers[ref] = report
         for listener in self.listeners:
             listener(report)
+
+    @staticmethod
+    def _is_about(report: ExecutionReport, prior: ExecutionReport | None) -> bool:
+        """Whether it says more of the request; other orders move with it too, as stops do."""
+        if prior is None or report.exec_type in ABOUT_MANY:
+            return True
+        return prior.exec_type not in ABOUT_MANY and prior.order_id == report.order_id
 
     def _rejected(self, message: Reject) -> None:
         waiting = self._waiting.pop(message.ref, None)

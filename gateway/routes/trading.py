@@ -9,16 +9,21 @@ import msgspec
 from exchange.messages.executions import ExecutionReport
 from exchange.messages.orders import (
     AuctionBid,
+    BlockConfirmation,
+    BlockProposal,
     NewOrderSingle,
     OrderCancelReplaceRequest,
     OrderCancelRequest,
+    OrderMassCancelRequest,
     OrderRequest,
+    PickOrder,
+    Quote,
 )
 from exchange.messages.reasons import EdgeReason
-from exchange.settings import WAIT_MS
+from exchange.settings import PAGE_MAX, WAIT_MS
 from gateway.context import Context
 from gateway.decimals import whole_number
-from gateway.order_entry import Prepared
+from gateway.order_entry import ORDER_MAKERS, Prepared
 from gateway.refusal import Refused
 from gateway.reports import OrderState
 from gateway.requests import Heard
@@ -54,10 +59,23 @@ class ExecutionsQuery(Page, frozen=True):
     market: str = ""
 
 
+class BlocksQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One market, or all."""
+
+    market: str = ""
+
+
 class OrderList(msgspec.Struct, frozen=True):
     """Open orders, oldest first in each market; if not complete, ask on by market and `after`."""
 
     orders: list[ExecutionReport]
+    is_complete: bool
+
+
+class BlockList(msgspec.Struct, frozen=True):
+    """Proposals of blocks to accounts of the key; `account` is the one that may confirm."""
+
+    proposals: list[ExecutionReport]
     is_complete: bool
 
 
@@ -123,11 +141,11 @@ async def answered(
     report = msgspec.structs.replace(last, ref=request.ref)
     if report.exec_type == "REJECTED" or report.reason == EdgeReason.REF_FORGOTTEN:
         return Reply(report, 422)
-    return Reply(report, 201 if isinstance(request, NewOrderSingle | AuctionBid) else 200)
+    return Reply(report, 201 if isinstance(request, ORDER_MAKERS) else 200)
 
 
-async def post_order(call: Call) -> Reply:
-    """A new order."""
+async def post_request(call: Call) -> Reply:
+    """A new order, a quote, a pick, a block or a mass cancel: what the body says."""
     return await enter(call, call.body, call.query.wait_ms)
 
 
@@ -204,10 +222,23 @@ async def get_executions(call: Call) -> Reply:
     view = call.context.entry.desk(query.market).view
     limit = page_limit(query.limit)
     accounts = call.context.visible_accounts(call.key, query.market)
-    reports = [r for account in accounts for r in view.reports.after(account, query.after)]
+    reports = view.reports.after_of(call.key.participant, query.after)
+    reports += [r for account in accounts for r in view.reports.after(account, query.after)]
     reports.sort(key=lambda report: report.sequence)
     first = max((view.reports.first_kept(account) for account in accounts), default=0)
     return Reply(ExecutionList(query.market, first, reports[:limit]))
+
+
+async def get_blocks(call: Call) -> Reply:
+    """Proposals that wait for the word of the accounts which the key sees, oldest first."""
+    found: list[ExecutionReport] = []
+    for view in _views(call.context, call.query.market):
+        accounts = call.context.visible_accounts(call.key, view.market.code)
+        for report in view.reports.proposals(accounts):
+            if len(found) == PAGE_MAX:
+                return Reply(BlockList(found, is_complete=False))
+            found.append(report)
+    return Reply(BlockList(found, is_complete=True))
 
 
 def _named(path_id: str) -> dict[str, int | str]:
@@ -222,7 +253,7 @@ def _views(context: Context, market: str) -> list[MarketView]:
 
 
 ROUTES: tuple[Route, ...] = (
-    Route("POST", "/orders", "Enter an order", post_order, ExecutionReport,
+    Route("POST", "/orders", "Enter an order", post_request, ExecutionReport,
           body=NewOrderSingle, query=Wait, budget="orders"),
     Route("PUT", "/orders/{id:str}", "Replace an order", put_order, ExecutionReport,
           body=OrderCancelReplaceRequest, query=Wait, budget="orders"),
@@ -233,4 +264,16 @@ ROUTES: tuple[Route, ...] = (
           query=OrderQuery),
     Route("GET", "/executions", "Execution reports after a sequence", get_executions,
           ExecutionList, query=ExecutionsQuery),
+    Route("POST", "/mass-cancels", "Cancel all orders that fit", post_request, ExecutionReport,
+          body=OrderMassCancelRequest, query=Wait, budget="cancels"),
+    Route("POST", "/quotes", "Set or withdraw both sides of a quote", post_request,
+          ExecutionReport, body=Quote, query=Wait, budget="orders"),
+    Route("POST", "/picks", "Take tonnes of a listing", post_request, ExecutionReport,
+          body=PickOrder, query=Wait, budget="orders"),
+    Route("POST", "/blocks", "Propose a block trade", post_request, ExecutionReport,
+          body=BlockProposal, query=Wait, budget="orders"),
+    Route("POST", "/blocks/confirmations", "Confirm a block trade", post_request,
+          ExecutionReport, body=BlockConfirmation, query=Wait, budget="orders"),
+    Route("GET", "/blocks", "Block trades that wait for a confirmation", get_blocks, BlockList,
+          query=BlocksQuery),
 )  # fmt: skip
