@@ -10,9 +10,10 @@ let signer = null; // the identity of session.js, null: nobody
 let description = null; // GET /openapi.json
 let queue = Promise.resolve();
 
-export class VenueError extends Error {
-  // `reason` 0: the venue did not answer; then `isUnknown` says that it may have acted all the same
-  constructor({ reason = 0, title = "", detail = "", status = 0, report = null }, isUnknown = false) {
+class VenueError extends Error {
+  // `reason` 0: the venue did not answer; `isUnknown`: it may have acted all the same
+  constructor(problem, isUnknown = false) {
+    const { reason = 0, title = "", detail = "", status = 0, report = null } = problem;
     super(`${reason} ${title}`);
     Object.assign(this, { reason, title, detail, status, report, isUnknown });
   }
@@ -28,7 +29,7 @@ export async function describe() {
 }
 
 export const paths = () => Object.entries(description?.paths ?? {});
-export const schemaOf = (name) => description?.components.schemas[name] ?? null;
+const schemaOf = (name) => description?.components.schemas[name] ?? null;
 
 // What a route is, by method and its path with braces; undefined: not offered here.
 export const operation = (method, path) => description?.paths[path]?.[method.toLowerCase()];

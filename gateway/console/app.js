@@ -38,6 +38,7 @@ const PAGES = {
 
 let close = () => {};
 let shown = "";
+let missed = ""; // a page that was asked for before its reader had signed in
 
 const allowed = () => Object.keys(PAGES).filter((id) => PAGES[id].isFor());
 
@@ -45,7 +46,9 @@ const allowed = () => Object.keys(PAGES).filter((id) => PAGES[id].isFor());
 
 function route() {
   const [wanted, rest = ""] = decodeURIComponent(location.hash.slice(1)).split("/");
-  const id = allowed().includes(wanted) ? wanted : "market";
+  const isAllowed = allowed().includes(wanted);
+  const id = isAllowed ? wanted : "market";
+  if (!isAllowed && PAGES[wanted]) missed = wanted;
   close();
   shown = id;
   document.body.dataset.page = id;
@@ -184,6 +187,8 @@ onVenue(drawState);
 onDesk(drawState);
 onSession(() => {
   say();
+  if (allowed().includes(missed)) history.replaceState(null, "", `#${missed}`);
+  missed = "";
   route();
 });
 startDesk();

@@ -3,15 +3,15 @@
 import { bodyOf, get, send } from "./api.js";
 import { momentOf } from "./clock.js";
 import { grouped } from "./decimals.js";
-import { accountsOf, onDesk, take } from "./desk.js";
+import { accountsOf, desk, onDesk, take } from "./desk.js";
 import { notify } from "./dialogs.js";
 import { h, panel } from "./dom.js";
-import { bodyOfFields, fieldsOf, makeSelect, fieldName, valueName } from "./forms.js";
+import { bodyOfFields, fieldsOf, makeSelect } from "./forms.js";
+import { fieldName, valueName } from "./names.js";
 import { openOrders } from "./own.js";
-import { tellProblem } from "./problems.js";
+import { showProblem, tellProblem, toldOf } from "./problems.js";
 import { may, session } from "./session.js";
 import { table } from "./tables.js";
-import { toldOf } from "./ticket.js";
 import { instrumentOf, venue } from "./venue.js";
 import { word } from "./words.js";
 
@@ -46,9 +46,10 @@ export function openAuctions(root) {
   }
 
   const idOf = (row) => `${row.symbol}/${row.auction_id}`;
+  const drawnOf = (row) => `${idOf(row)} ${row.state} ${desk.accounts.length}`;
 
   function draw() {
-    const seen = JSON.stringify([state.rows, state.picked]);
+    const seen = JSON.stringify([state.rows, state.picked, desk.accounts.length]);
     if (seen === state.drawn) return;
     state.drawn = seen;
     const picked = state.rows.find((row) => idOf(row) === state.picked) ?? state.rows[0];
@@ -58,8 +59,8 @@ export function openAuctions(root) {
     if (focused) list.querySelector(`[data-focus="${focused}"]`)?.focus();
     // a bid that is being written stays as it is
     if (!picked) details.replaceChildren(h("p", { class: "empty" }, word("auction_pick")));
-    else if (details.dataset.of !== `${idOf(picked)} ${picked.state}`) {
-      details.dataset.of = `${idOf(picked)} ${picked.state}`;
+    else if (details.dataset.of !== drawnOf(picked)) {
+      details.dataset.of = drawnOf(picked);
       details.replaceChildren(...detailed(picked));
     }
     drawBids();
@@ -84,10 +85,15 @@ export function openAuctions(root) {
 
   function drawBids() {
     const symbols = new Set(state.rows.map((row) => row.symbol));
-    ownBody.replaceChildren(openOrders((order) => isBid(order) && symbols.has(order.symbol)));
+    ownBody.replaceChildren(openOrders(
+      (order) => isBid(order) && symbols.has(order.symbol),
+    ));
   }
 
-  const ends = [onDesk(drawBids)];
+  const ends = [onDesk(() => {
+    draw();
+    drawBids();
+  })];
   refresh();
   const timer = setInterval(refresh, REFRESH_MS);
   return () => {
@@ -160,7 +166,7 @@ function bidForm(row) {
       said.replaceChildren();
       notify(toldOf(report));
     } catch (error) {
-      said.replaceChildren(tellProblem(error));
+      showProblem(said, error);
     }
   }
   const { side, quantity, price, ...others } = fields;

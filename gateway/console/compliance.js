@@ -2,11 +2,12 @@
 // plan, and giving units up.
 
 import { get, isOffered } from "./api.js";
-import { momentOf } from "./clock.js";
+import { momentOf, thisYear } from "./clock.js";
 import { grouped } from "./decimals.js";
 import { desk, onDesk } from "./desk.js";
 import { h, meter, panel } from "./dom.js";
-import { fieldName, makeSelect } from "./forms.js";
+import { makeSelect } from "./forms.js";
+import { fieldName } from "./names.js";
 import { tellProblem } from "./problems.js";
 import { openPlan } from "./surrender.js";
 import { table } from "./tables.js";
@@ -35,7 +36,7 @@ export function openCompliance(root) {
     const schemes = [...new Set(inMarket(market).map((item) => item.scheme))];
     fill(scheme, schemes.map((id) => [id, id]), state.scheme);
     state.scheme = scheme.value;
-    const now = new Date().getUTCFullYear();
+    const now = thisYear();
     const years = Array.from({ length: YEARS_BACK + 1 }, (_, back) => String(now - back));
     fill(year, years.map((number) => [number, number]), state.year || String(now - 1));
     state.year = year.value;
@@ -91,9 +92,13 @@ export function openCompliance(root) {
   };
 }
 
-// The first account that owes something, and for which year; the last account when none does.
+// Who owes something, and for which year; the last account when nobody does.
 async function prefer() {
-  const found = (await get("/holdings")).obligations.at(0);
+  const { obligations } = await get("/holdings");
+  const isOwed = (row) => (
+    Object.values(row.surrendered).reduce((all, given) => all + given, 0) < row.obligation
+  );
+  const found = obligations.filter(isOwed).at(-1) ?? obligations.at(-1);
   state.account = String(found?.account ?? desk.accounts.at(-1)?.account ?? "");
   state.scheme = found?.scheme ?? "";
   state.year = found ? String(found.year) : "";
@@ -158,13 +163,14 @@ const stepName = (step) => (hasWord(`step_name_${step}`) ? word(`step_name_${ste
 async function holdingsPart({ account, market }) {
   const { holdings } = await get("/holdings", { market });
   const own = holdings.filter((row) => String(row.account) === account && row.quantity);
-  const vintageOf = (symbol) => inMarket(market).find((item) => item.symbol === symbol);
+  const unitOf = (row) => inMarket(market).find((item) => item.symbol === row.symbol)
+    ?? { kind: "allowance", vintage: 0 };
   const blocks = own.flatMap((row) => row.ranges.map((range) => ({ ...range, row })));
   return panel(word("holdings"), {},
     table(word("holdings"), [
       { name: fieldName("symbol"), of: (row) => h("b", {}, row.symbol) },
-      { name: word("kind"), of: (row) => word(`kind_${vintageOf(row.symbol)?.kind ?? "allowance"}`) },
-      { name: word("vintage"), of: (row) => vintageOf(row.symbol)?.vintage || "–", class: "figure" },
+      { name: word("kind"), of: (row) => word(`kind_${unitOf(row).kind}`) },
+      { name: word("vintage"), of: (row) => unitOf(row).vintage || "–", class: "figure" },
       { name: word("position"), of: (row) => word(`position_${row.position}`) },
       { name: fieldName("quantity"), of: (row) => grouped(row.quantity), class: "figure" },
     ], own, { empty: word("no_holdings") }),
@@ -183,14 +189,17 @@ async function holdingsPart({ account, market }) {
 // -- caps ----------------------------------------------------------------------------------------
 
 async function headroomPart({ account, market, scheme }) {
-  const offsets = inMarket(market).filter((item) => item.kind === "offset" && item.scheme === scheme);
+  const offsets = inMarket(market)
+    .filter((item) => item.kind === "offset" && item.scheme === scheme);
   if (!offsets.length || !isOffered("GET", "/offset-headroom")) {
     return panel(word("caps"), {}, h("p", { class: "empty" }, word("no_caps")));
   }
   const found = await Promise.all(offsets.map(({ symbol }) => (
     get("/offset-headroom", { account, symbol })
   )));
-  const rows = found.flatMap((reply) => reply.years.map((row) => ({ ...row, symbol: reply.symbol })));
+  const rows = found.flatMap((reply) => (
+    reply.years.map((row) => ({ ...row, symbol: reply.symbol }))
+  ));
   const rooms = found.map((reply) => h("li", {},
     h("b", {}, reply.symbol), " ", word("room"), " ", h("span", { class: "figure" },
       tonnes(reply.room)), " ",

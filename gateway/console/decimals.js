@@ -25,12 +25,6 @@ export function grouped(value) {
   return `${found[1] ? "−" : ""}${whole}${found[3] ? `.${found[3]}` : ""}`;
 }
 
-// The sum of decimal strings with at most `digits` decimals.
-export function sum(texts, digits) {
-  const total = texts.reduce((all, text) => all + BigInt(toMinor(text, digits)), 0n);
-  return fromMinor(total, digits);
-}
-
 // Price times tonnes, as a decimal string; "" when one is no number yet.
 export function worth(price, quantity, digits) {
   if (!isAmount(price, digits) || !isWhole(quantity)) return "";

@@ -115,7 +115,9 @@ function addFill(report) {
   );
   if (isKnown) return;
   desk.fills.push(report);
-  desk.fills.sort((a, b) => b.transact_time_ns - a.transact_time_ns);
+  desk.fills.sort(
+    (a, b) => b.transact_time_ns - a.transact_time_ns || b.sequence - a.sequence,
+  );
   desk.fills.length = Math.min(desk.fills.length, FILLS_MAX);
 }
 

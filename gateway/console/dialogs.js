@@ -1,7 +1,7 @@
 // Dialogs: the browser's own, so that focus stays inside and Escape closes; and short notices.
 
 import { $, h } from "./dom.js";
-import { tellProblem } from "./problems.js";
+import { showProblem } from "./problems.js";
 import { word } from "./words.js";
 
 const NOTICE_MS = 6_000;
@@ -18,7 +18,9 @@ export function openDialog(title, content, kind = "") {
       "header",
       {},
       h("h2", { id: "dialog-title" }, title),
-      h("button", { type: "button", class: "quiet", "aria-label": word("close"), onclick: close }, "✕"),
+      h("button", {
+        type: "button", class: "quiet", "aria-label": word("close"), onclick: close,
+      }, "✕"),
     ),
     content(close),
   );
@@ -55,7 +57,7 @@ export function confirmAct({ title, facts, warning, typed = "", verb, act, isDan
         await act();
         close();
       } catch (error) {
-        said.replaceChildren(tellProblem(error));
+        showProblem(said, error);
         button.disabled = false;
       }
     }

@@ -4,27 +4,22 @@
 import { resolve } from "./api.js";
 import { desk } from "./desk.js";
 import { h } from "./dom.js";
+import { fieldName, valueName } from "./names.js";
 import { markets, venue } from "./venue.js";
-import { hasWord, word } from "./words.js";
 
 const SET_BY_PAGE = new Set(["type", "ref", "valid_ms"]);
+const MONEY = /price|amount|reserve/;
 const SYMBOLS = new Set(["symbol", "allowance"]);
 const MARKETS = new Set(["market", "bound_market"]);
-const ACCOUNT = /^account$|_account$/;
-
-export const fieldName = (name) => (
-  hasWord(`field_${name}`) ? word(`field_${name}`) : name.replaceAll("_", " ")
-);
-export const valueName = (value) => (hasWord(`value_${value}`) ? word(`value_${value}`) : value);
 
 // A form's fields by name: each { element, read(), isRequired }. `preset` fills some in, `skip`
-// leaves some out.
-export function fieldsOf(schema, { preset = {}, skip = new Set() } = {}) {
+// leaves some out, `market` narrows accounts and instruments.
+export function fieldsOf(schema, { preset = {}, skip = new Set(), market = "" } = {}) {
   const found = {};
   for (const [name, property] of Object.entries(schema.properties)) {
     if (SET_BY_PAGE.has(name) || skip.has(name)) continue;
     const isRequired = schema.required?.includes(name) ?? false;
-    found[name] = makeField(name, property, isRequired, preset[name]);
+    found[name] = makeField(name, property, isRequired, preset[name], market);
   }
   return found;
 }
@@ -39,12 +34,12 @@ export function bodyOfFields(fields, fixed = {}) {
   return body;
 }
 
-function makeField(name, property, isRequired, preset) {
+function makeField(name, property, isRequired, preset, market) {
   const kinds = kindsOf(property);
   const object = kinds.find((kind) => kind.$ref || kind.type === "object");
   if (object) return makeGroup(name, resolve(object), isRequired);
   if (kinds.some((kind) => kind.type === "boolean")) return makeCheck(name, property, preset);
-  const control = makeControl(name, kinds, property, isRequired);
+  const control = makeControl(name, kinds, isRequired, market);
   const value = preset ?? property.default;
   if (value !== undefined && value !== null && value !== 0) control.value = String(value);
   const isInteger = kinds.some((kind) => kind.type === "integer")
@@ -63,21 +58,25 @@ function makeField(name, property, isRequired, preset) {
 
 const kindsOf = (property) => (property.anyOf ?? [property]).filter((kind) => kind.type !== "null");
 
-function makeControl(name, kinds, property, isRequired) {
+function makeControl(name, kinds, isRequired, market) {
+  const isHere = (row) => !market || row.market === market;
   const listed = kinds.find((kind) => kind.enum);
   if (listed) return makeSelect(listed.enum.map((value) => [value, valueName(value)]), isRequired);
   if (SYMBOLS.has(name)) {
-    return makeSelect(venue.instruments.map((item) => [item.symbol, item.symbol]), isRequired);
+    const rows = venue.instruments.filter(isHere).map((item) => [item.symbol, item.symbol]);
+    return makeSelect(rows, isRequired);
   }
   if (MARKETS.has(name)) return makeSelect(markets().map((code) => [code, code]), isRequired);
-  if (ACCOUNT.test(name) && desk.accounts.length) {
-    const rows = desk.accounts.map((row) => [row.account, `${row.account} · ${row.name}`]);
+  // others' accounts are known to who sees them all
+  if (name === "account" && desk.accounts.length) {
+    const rows = desk.accounts.filter(isHere)
+      .map((row) => [row.account, `${row.account} · ${row.name}`]);
     return makeSelect(rows, isRequired);
   }
   if (kinds.some((kind) => kind.format === "date")) {
     return h("input", { type: "date", required: isRequired });
   }
-  const isFigure = kinds.some((kind) => kind.type === "integer") || /price|amount|reserve/.test(name);
+  const isFigure = kinds.some((kind) => kind.type === "integer") || MONEY.test(name);
   return h("input", {
     autocomplete: "off", spellcheck: "false", required: isRequired,
     inputmode: isFigure ? "decimal" : "text", class: isFigure ? "figure" : "",
@@ -86,7 +85,8 @@ function makeControl(name, kinds, property, isRequired) {
 }
 
 export function makeSelect(options, isRequired = true) {
-  const rows = options.some(([value]) => value === "") || isRequired ? options : [["", "–"], ...options];
+  const isComplete = isRequired || options.some(([value]) => value === "");
+  const rows = isComplete ? options : [["", "–"], ...options];
   return h("select", {}, rows.map(([value, name]) => h("option", { value }, name || "–")));
 }
 

@@ -18,7 +18,9 @@ const TRADES_ASKED = 1000;
 const ROW_PX = 22;
 const BOOK_HEAD_PX = 118; // heading, column names, the middle
 const MINUTES_MIN = 15; // fewer minutes with trades than that: shorter candles
-const EMPTY = { book: null, last: 0, reference: 0, phase: "", volume: 0, call: null, isStale: false };
+const EMPTY = {
+  book: null, last: 0, reference: 0, phase: "", volume: 0, call: null, loading: null,
+};
 
 const state = { symbol: "", digits: 2, isDrawn: true, ...EMPTY };
 let chart = null;
@@ -30,6 +32,8 @@ const price = (minor) => fromMinor(minor, state.digits);
 // Shows the page in `root`; what it returns ends it.
 export function openMarket(root, wanted) {
   root.replaceChildren(...layout());
+  state.symbol = "";
+  drawPicker();
   const rows = rowsThatFit(root.querySelector(".book"));
   ladder = new Ladder($("asks"), $("bids"), rows, (level) => ticket?.setPrice(price(level)));
   chart = new Chart($("chart"));
@@ -39,8 +43,6 @@ export function openMarket(root, wanted) {
     ends.push(() => { ticket = null; });
   }
   if (may("GET", "/orders") && session.identity) ends.push(openOwn($("own")));
-  state.symbol = "";
-  drawPicker();
   const known = instrumentOf(wanted) ?? instrumentOf(lastSymbol()) ?? venue.instruments[0];
   if (known) pick(known.symbol);
   return () => {
@@ -63,8 +65,8 @@ function layout() {
   const cells = (keys) => h("thead", {}, h("tr", {}, keys.map((key) => (
     h("th", { scope: "col" }, word(key))
   ))));
-  const fact = (key, id, kind = "dd") => h("div", {}, h("dt", {}, word(key)),
-    kind === "dd" ? h("dd", { id, class: "figure" }) : h("dd", {}, h("span", { id, class: "phase" })));
+  const fact = (key, id, kind = "figure") => h("div", {}, h("dt", {}, word(key)),
+    h("dd", { class: "figure" }, h("span", { id, class: kind })));
   const isSigned = session.identity !== null;
   return [
     h("div", {
@@ -86,7 +88,8 @@ function layout() {
           cells(["price", "tonnes", "total"]),
           h("tbody", { id: "asks" }),
           h("tbody", { class: "middle" }, h("tr", {}, h("td", { colspan: "3" },
-            h("span", { id: "middle", class: "figure" }), h("span", { id: "spread", class: "muted" })))),
+            h("span", { id: "middle", class: "figure" }),
+            h("span", { id: "spread", class: "muted" })))),
           h("tbody", { id: "bids" }))),
       h("div", { class: "side" },
         isSigned && may("POST", "/orders")
@@ -154,7 +157,7 @@ function makePick(picker, id, item) {
   return button;
 }
 
-async function pick(symbol) {
+function pick(symbol) {
   const item = instrumentOf(symbol);
   const digits = item.minor_digits;
   Object.assign(state, {
@@ -169,24 +172,30 @@ async function pick(symbol) {
   $("name").textContent = item.name;
   $("unit").textContent = `${item.currency}${word("per_tonne")}`;
   ticket?.setInstrument(item);
-  await begin(symbol);
-}
-
-// Past trades and the chart, then the feed; again after a lost connection.
-async function begin(symbol) {
   $("trades").replaceChildren();
   schedule();
-  try {
-    const past = await loadChart(symbol);
-    if (!past) return;
-    for (const trade of past.slice(-TRADES_SHOWN)) addTrade(trade, false);
-  } catch {
-    // the feed says when the venue is there again
+  follow(symbol, heard);
+}
+
+// The past, once the feed is there: what trades meanwhile waits, so that none is missed or doubled.
+async function loadPast() {
+  const mine = { waiting: [] };
+  state.loading = mine;
+  const past = await loadChart(state.symbol).catch(() => []);
+  if (state.loading !== mine || !past) return;
+  state.loading = null;
+  $("trades").replaceChildren();
+  for (const trade of past.slice(-TRADES_SHOWN)) addTrade(trade, false);
+  const newest = past.at(-1)?.trade_id ?? 0;
+  for (const trade of mine.waiting) {
+    if (trade.trade_id > newest) heardTrade(trade);
   }
-  follow(symbol, heard, () => {
-    state.isStale = true;
-    schedule();
-  });
+  schedule();
+}
+
+function heardTrade(trade) {
+  addTrade(trade, true);
+  chart.trade(trade);
 }
 
 // The trades behind the chart, oldest first; null when another symbol was picked meanwhile.
@@ -207,12 +216,6 @@ async function loadChart(symbol) {
 // -- the feed ----------------------------------------------------------------------------------
 
 function heard(message) {
-  if (message.symbol !== state.symbol) return;
-  if (state.isStale) {
-    state.isStale = false;
-    begin(state.symbol);
-    return;
-  }
   try {
     apply(message);
   } catch {
@@ -225,19 +228,20 @@ function heard(message) {
 function apply(message) {
   if (message.type === "snapshot") {
     state.book = new Book(message);
+    loadPast();
     state.phase = PHASES[message.phase];
     state.last = message.last_price || state.last;
     state.reference = message.reference_price || state.reference;
   } else if (message.type === "delta") {
     state.book?.apply(message);
   } else if (message.type === "trade") {
-    addTrade(message, true);
-    chart.trade(message);
+    if (state.loading) state.loading.waiting.push(message);
+    else heardTrade(message);
     state.volume += message.quantity;
   } else if (message.type === "trade_cancelled") {
     $("trades").querySelector(`[data-trade="${message.trade_id}"]`)?.remove();
   } else if (message.type === "bar") {
-    loadChart(state.symbol);
+    loadPast();
   } else if (message.type === "day_corrected" && message.closed_ns === 0) {
     state.volume = message.volume;
     state.last = message.last_price || state.last;

@@ -7,9 +7,10 @@ import { grouped } from "./decimals.js";
 import { desk, onDesk, refreshDesk } from "./desk.js";
 import { confirmAct, factList, notify } from "./dialogs.js";
 import { h, panel } from "./dom.js";
-import { bodyOfFields, fieldName, fieldsOf, valueName } from "./forms.js";
+import { bodyOfFields, fieldsOf } from "./forms.js";
+import { fieldName, valueName } from "./names.js";
 import { positions } from "./own.js";
-import { tellProblem } from "./problems.js";
+import { showProblem } from "./problems.js";
 import { may } from "./session.js";
 import { table } from "./tables.js";
 import { markets, onVenue, refresh, venue } from "./venue.js";
@@ -20,7 +21,9 @@ const LAG_WARN_MS = 5_000;
 const HARMLESS = new Set(["/operations/cash-deposit", "/operations/reference-price"]);
 const PHASE = "/operations/phase";
 // how an operator moves one instrument from the table: the phase asked for, by the phase it has
-const MOVES = { CONTINUOUS: ["HALT", "CLOSED"], HALT: ["CONTINUOUS", "CLOSED"], CLOSED: ["CONTINUOUS"] };
+const MOVES = {
+  CONTINUOUS: ["HALT", "CLOSED"], HALT: ["CONTINUOUS", "CLOSED"], CLOSED: ["CONTINUOUS"],
+};
 
 // Shows the page in `root`; what it returns ends it.
 export function openOperations(root) {
@@ -29,6 +32,7 @@ export function openOperations(root) {
   const phases = h("div");
   const days = h("div");
   const people = h("div");
+  const offered = h("div");
   const ends = [onVenue(drawPhases), onDesk(drawPeople)];
   let isOpen = true;
   let dates = {};
@@ -39,6 +43,11 @@ export function openOperations(root) {
   }
 
   function drawPeople() {
+    // once the accounts are known, forms offer them by name
+    if (offered.dataset.of !== String(desk.accounts.length)) {
+      offered.dataset.of = String(desk.accounts.length);
+      offered.replaceChildren(...forms());
+    }
     const own = (row) => desk.positions.find((position) => position.account === row.account);
     const cash = (purse) => (row) => grouped(own(row)?.cash[purse] ?? "–");
     people.replaceChildren(table(word("participants"), [
@@ -70,7 +79,7 @@ export function openOperations(root) {
     panel(word("health"), { id: "health" }, health),
     h("div", { class: "column" }, panel(word("days"), {}, days), panel(word("limits"), {}, limits)),
     panel(word("phases"), { class: "wide-card", id: "phases" }, phases),
-    panel(word("operations"), { class: "wide-card", id: "forms" }, forms()),
+    panel(word("operations"), { class: "wide-card", id: "forms" }, offered),
     panel(word("participants"), { class: "wide-card" }, people)));
   drawPhases();
   drawPeople();
@@ -195,7 +204,7 @@ function forms() {
         said.replaceChildren();
         await act(path, body);
       } catch (error) {
-        said.replaceChildren(tellProblem(error));
+        showProblem(said, error);
       }
     }
     return h("details", { class: "operation", "data-path": path },

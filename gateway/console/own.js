@@ -6,11 +6,11 @@ import { grouped, isAmount, isWhole } from "./decimals.js";
 import { desk, onDesk, take } from "./desk.js";
 import { notify, openDialog } from "./dialogs.js";
 import { h } from "./dom.js";
-import { fieldName, valueName } from "./forms.js";
-import { tellProblem } from "./problems.js";
+import { mayMassCancel, openMassCancel } from "./entries.js";
+import { fieldName, valueName } from "./names.js";
+import { showProblem, tellProblem, toldOf } from "./problems.js";
 import { may } from "./session.js";
 import { table, tabs } from "./tables.js";
-import { toldOf } from "./ticket.js";
 import { digitsOf } from "./venue.js";
 import { word } from "./words.js";
 
@@ -32,16 +32,21 @@ export function openOwn(root) {
     if (focused) body.querySelector(`[data-focus="${focused}"]`)?.focus();
   }
   const names = Object.keys(SHOWN).map((id) => [id, word(`own_${id}`)]);
-  root.replaceChildren(h("div", { class: "toolbar" }, tabs(word("own"), names, picked, show), state), body);
+  root.replaceChildren(h("div", { class: "toolbar" }, tabs(word("own"), names, picked, show), state,
+    mayMassCancel() && h("button", {
+      type: "button", class: "small", onclick: () => openMassCancel(""),
+    }, word("mass_cancel"))), body);
   draw();
   return onDesk(draw);
 }
 
-const SHOWN = { orders: openOrders, fills, positions };
-const sideCell = (row) => h("span", { class: row.side === "BUY" ? "up" : "down" }, valueName(row.side));
+const SHOWN = { orders: () => openOrders(() => true), fills, positions };
+const sideCell = (row) => h("span", { class: row.side === "BUY" ? "up" : "down" },
+  valueName(row.side));
 
-export function openOrders(only = () => true) {
-  const rows = [...desk.orders.values()].filter(typeof only === "function" ? only : () => true)
+// The open orders that `only` lets through.
+export function openOrders(only) {
+  const rows = [...desk.orders.values()].filter(only)
     .sort((a, b) => b.order_id - a.order_id);
   const mayAct = may("DELETE", "/orders/{id}");
   const columns = [
@@ -49,7 +54,7 @@ export function openOrders(only = () => true) {
     { name: fieldName("symbol"), of: (row) => h("b", {}, row.symbol) },
     { name: fieldName("account"), of: (row) => row.account },
     { name: fieldName("side"), of: sideCell },
-    { name: fieldName("order_type"), of: (row) => valueName(row.order_type) },
+    { name: fieldName("order_type"), of: (row) => [valueName(row.order_type), termsOf(row)] },
     { name: fieldName("time_in_force"), of: (row) => valueName(row.time_in_force) },
     { name: word("leaves"), of: (row) => grouped(row.leaves_quantity ?? 0), class: "figure" },
     { name: fieldName("quantity"), of: (row) => grouped(row.order_quantity), class: "figure" },
@@ -58,6 +63,18 @@ export function openOrders(only = () => true) {
   ];
   if (mayAct) columns.push({ name: "", of: actions, class: "actions-cell" });
   return table(word("own_orders"), columns, rows, { empty: word("no_orders") });
+}
+
+// What makes an order other than plain, in short.
+function termsOf(row) {
+  const said = [
+    row.stop_price && `${fieldName("stop_price")} ${row.stop_price}`,
+    row.display_quantity && `${fieldName("display_quantity")} ${grouped(row.display_quantity)}`,
+    row.minimum_quantity && `${fieldName("minimum_quantity")} ${grouped(row.minimum_quantity)}`,
+    row.expire_date,
+    row.post_only && word("post_only"),
+  ].filter(Boolean).join(" · ");
+  return said && h("span", { class: "muted terms" }, said);
 }
 
 function actions(row) {
@@ -102,7 +119,7 @@ function replace(row) {
       }
       const body = {
         type: "OrderCancelReplaceRequest", symbol: row.symbol, account: row.account,
-        quantity: quantity.value, price: row.price ? price.value : "",
+        quantity: quantity.value, ...(row.price ? { price: price.value } : {}),
       };
       try {
         const report = await send("PUT", `/orders/${row.order_id}`, { body });
@@ -110,7 +127,7 @@ function replace(row) {
         notify(toldOf(report));
         close();
       } catch (error) {
-        said.replaceChildren(tellProblem(error));
+        showProblem(said, error);
       }
     }
     return h("form", { onsubmit: submit, class: "stack", novalidate: true },

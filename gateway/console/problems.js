@@ -1,6 +1,8 @@
 // A refusal for people: the venue's number and name, what was wrong, and what to do.
 
+import { grouped } from "./decimals.js";
 import { h } from "./dom.js";
+import { valueName } from "./names.js";
 import { REASONS_ZH } from "./reasons_zh.js";
 import { inChinese, word } from "./words.js";
 
@@ -24,9 +26,24 @@ export function tellProblem(error) {
   );
 }
 
+// Shows it where its reader looks.
+export function showProblem(place, error) {
+  place.replaceChildren(tellProblem(error));
+  place.scrollIntoView({ block: "nearest" });
+}
+
 // The same of a report that carries a reason, as an order's: one line, "" for none.
-export function reasonOf(report) {
+function reasonOf(report) {
   if (!report.reason) return "";
   const chinese = inChinese() ? REASONS_ZH[report.reason] : undefined;
   return `${report.reason} ${report.title}: ${chinese ?? report.text}`;
+}
+
+// What became of an order, in one line.
+export function toldOf(report) {
+  const what = `${valueName(report.side)} ${grouped(report.order_quantity)} ${report.symbol}`;
+  const status = word(`status_${report.order_status}`);
+  const filled = report.cumulative_quantity
+    ? ` ${grouped(report.cumulative_quantity)}/${grouped(report.order_quantity)} t` : "";
+  return [`${what}: ${status}${filled}`, reasonOf(report)].filter(Boolean).join(" · ");
 }

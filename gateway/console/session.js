@@ -1,9 +1,9 @@
 // Who uses the page. Nothing of it is stored: a closed tab has signed out.
 //
-// An identity is an object with `id`, `headers(method, target, body)` (a promise of the headers that
-// prove it) and `logon()` (a promise of the first message on the order socket, or null where it has
-// none). `key.js` makes one from a key file; another kind, as a password with a cookie, is another
-// such module beside it and a second way into `signIn`. What it may do comes from the venue.
+// An identity is an object with `id`, `headers(method, target, body)` (a promise of the headers
+// that prove it) and `logon(resumeFrom)` (a promise of the first message on the order socket).
+// `key.js` makes one from a key file; another kind, as a password with a cookie, is another such
+// module beside it and a second way into `signIn`. What it may do comes from the venue.
 
 import { describe, get, readClock, rolesOf, signWith } from "./api.js";
 

@@ -5,14 +5,16 @@ import { grouped } from "./decimals.js";
 import { refreshDesk } from "./desk.js";
 import { confirmAct, notify } from "./dialogs.js";
 import { h, panel } from "./dom.js";
-import { fieldName, makeSelect } from "./forms.js";
+import { makeSelect } from "./forms.js";
+import { fieldName } from "./names.js";
 import { session } from "./session.js";
 import { table } from "./tables.js";
 import { inMarket } from "./venue.js";
 import { word } from "./words.js";
 
 const NOT_FOUND = 523;
-const WHO_SURRENDERS = new Set(["participant", "authority"]); // SurrenderUnits in POST /instructions
+// roles that may give SurrenderUnits in POST /instructions
+const WHO_SURRENDERS = new Set(["participant", "authority"]);
 const tonnes = (value) => `${grouped(value)} t`;
 
 // The plan's panels; `changed()` is called after a surrender.
@@ -21,10 +23,12 @@ export async function openPlan({ account, scheme, year, market }, changed) {
   const given = { account, year, market, changed };
   const parts = [];
   try {
-    parts.push(planPanel(await get("/surrender-plan", { account, year, scheme }), given, maySurrender));
+    const plan = await get("/surrender-plan", { account, year, scheme });
+    parts.push(planPanel(plan, given, maySurrender));
   } catch (error) {
     if (error.reason !== NOT_FOUND) throw error;
-    parts.push(panel(word("plan"), {}, h("p", { class: "empty" }, word("no_plan"))));
+    parts.push(panel(word("plan"), {}, h("p", { class: "empty" }, word("no_plan")),
+      h("p", { class: "source muted", lang: "en" }, error.detail)));
   }
   if (maySurrender) parts.push(byHand(given, scheme));
   return parts;
@@ -40,7 +44,8 @@ function planPanel(plan, given, maySurrender) {
     h("dl", { class: "list three" }, facts.map(([name, value]) => (
       h("div", {}, h("dt", {}, name), h("dd", { class: "figure" }, value))
     ))),
-    plan.missing > 0 && h("p", { class: "warning" }, `${word("plan_missing")} ${tonnes(plan.missing)}`),
+    plan.missing > 0 && h("p", { class: "warning" },
+      `${word("plan_missing")} ${tonnes(plan.missing)}`),
     h("h3", {}, word("plan_takes")),
     table(word("plan_takes"), [
       { name: fieldName("symbol"), of: (row) => h("b", {}, row.symbol) },
@@ -123,5 +128,6 @@ async function surrender({ symbol, quantity, project }, account, year) {
       year: Number(year), ...(project ? { project } : {}),
     },
   });
-  notify(`${word("surrendered")} ${tonnes(quantity)} ${symbol}: ${word(`status_${report.status}`)}`);
+  const status = word(`status_${report.status}`);
+  notify(`${word("surrendered")} ${tonnes(quantity)} ${symbol}: ${status}`);
 }

@@ -2,6 +2,8 @@
 
 import { h } from "./dom.js";
 
+const STACK_FROM = 4; // more columns than that become cards on a phone
+
 export function table(label, columns, rows, { empty = "", rowClass = () => "", key } = {}) {
   if (!rows.length) return h("p", { class: "empty" }, empty);
   return h(
@@ -9,13 +11,13 @@ export function table(label, columns, rows, { empty = "", rowClass = () => "", k
     { class: "scroll-x", tabindex: "0", role: "region", "aria-label": label },
     h(
       "table",
-      { class: "rows" },
+      { class: columns.length > STACK_FROM ? "rows stacks" : "rows" },
       h("thead", {}, h("tr", {}, columns.map((column) => (
         h("th", { class: column.class ?? "", scope: "col" }, column.name)
       )))),
       h("tbody", {}, rows.map((row) => (
         h("tr", { class: rowClass(row), "data-key": key?.(row) }, columns.map((column) => (
-          h("td", { class: column.class ?? "" }, column.of(row))
+          h("td", { class: column.class ?? "", "data-name": column.name }, column.of(row))
         )))
       ))),
     ),

@@ -6,11 +6,15 @@ import { accountsOf, desk, onDesk, take } from "./desk.js";
 import { notify } from "./dialogs.js";
 import { grouped, isAmount, isWhole, worth } from "./decimals.js";
 import { h } from "./dom.js";
-import { bodyOfFields, fieldName, fieldsOf, makeSelect, valueName } from "./forms.js";
-import { reasonOf, tellProblem } from "./problems.js";
+import { entryForm, entryKinds, entryName } from "./entries.js";
+import { bodyOfFields, fieldsOf, makeSelect } from "./forms.js";
+import { fieldName, valueName } from "./names.js";
+import { showProblem, toldOf } from "./problems.js";
 import { word } from "./words.js";
 
-const BASE = new Set(["symbol", "account", "side", "quantity", "price", "order_type", "time_in_force"]);
+const BASE = new Set([
+  "symbol", "account", "side", "quantity", "price", "order_type", "time_in_force",
+]);
 // terms that only some orders have: shown when they may be needed
 const NEEDED = {
   stop_price: (draft) => draft.order_type.startsWith("STOP"),
@@ -145,7 +149,7 @@ export function openTicket(root) {
       take(report);
       notify(toldOf(report), report.order_status === "CANCELLED" ? "plain" : "good");
     } catch (error) {
-      said.replaceChildren(tellProblem(error));
+      showProblem(said, error);
     }
     button.disabled = false;
   }
@@ -154,15 +158,25 @@ export function openTicket(root) {
     h("span", {}, fieldName(name)), control);
   const always = Object.entries(terms).filter(([name]) => !NEEDED[name]);
   const special = Object.entries(terms).filter(([name]) => NEEDED[name]);
-  root.replaceChildren(h("form", { onsubmit: submit, novalidate: true },
+  const orderForm = h("form", { onsubmit: submit, novalidate: true },
     sides,
-    h("div", { class: "fields" }, label("quantity", quantity), label("price", priceOf),
+    h("div", { class: "fields pair" }, label("quantity", quantity), label("price", priceOf),
       label("order_type", type), label("time_in_force", lasts),
       special.map(([, field]) => field.element), label("account", account)),
     always.length > 0 && h("details", {}, h("summary", {}, word("more_terms")),
       h("div", { class: "fields" }, always.map(([, field]) => field.element))),
     h("div", { class: "money" }, available, estimate),
-    button, said));
+    button, said);
+  const kind = makeSelect([["/orders", word("entry_order")],
+    ...entryKinds().map((path) => [path, entryName(path)])]);
+  kind.setAttribute("aria-label", word("entry_kind"));
+  const place = h("div");
+  const showKind = () => place.replaceChildren(
+    kind.value === "/orders" ? orderForm : entryForm(kind.value, instrument),
+  );
+  kind.addEventListener("change", showKind);
+  root.replaceChildren(h("div", { class: "toolbar" }, h("h2", {}, word("ticket")), kind), place);
+  showKind();
   settle();
   const end = onDesk(drawAccounts);
   drawAccounts();
@@ -183,18 +197,7 @@ export function openTicket(root) {
       instrument = item;
       drawAccounts();
       settle();
-    },
-    focus(side) {
-      setSide(side);
-      quantity.focus();
+      if (kind.value !== "/orders") showKind();
     },
   };
-}
-
-export function toldOf(report) {
-  const what = `${valueName(report.side)} ${grouped(report.order_quantity)} ${report.symbol}`;
-  const status = word(`status_${report.order_status}`);
-  const filled = report.cumulative_quantity
-    ? ` ${grouped(report.cumulative_quantity)}/${grouped(report.order_quantity)} t` : "";
-  return [`${what}: ${status}${filled}`, reasonOf(report)].filter(Boolean).join(" · ");
 }

@@ -1,4 +1,4 @@
-// What the venue is: instruments with their state, read again every REFRESH_MS, and the public feed.
+// What the venue is: its instruments, read again every REFRESH_MS, and its public feed.
 
 import { get } from "./api.js";
 import { Lasting } from "./sockets.js";
@@ -24,7 +24,6 @@ export const instrumentOf = (symbol) => venue.instruments.find((item) => item.sy
 export const markets = () => [...new Set(venue.instruments.map((item) => item.market))];
 export const inMarket = (code) => venue.instruments.filter((item) => item.market === code);
 export const digitsOf = (market) => inMarket(market)[0]?.minor_digits ?? 2;
-export const currencyOf = (market) => inMarket(market)[0]?.currency ?? "";
 
 export function socketUrl(path) {
   const scheme = location.protocol === "https:" ? "wss" : "ws";
@@ -66,10 +65,10 @@ const NOBODY = { request: { type: "subscribe", symbols: ["*"], channels: ["phase
 let follower = NOBODY;
 let feed = null;
 
-// From now on `heard(message)` gets everything of a symbol, first a snapshot; after a lost
-// connection `again()` is called before the next snapshot.
-export function follow(symbol, heard, again) {
-  follower = { request: { type: "subscribe", symbols: [symbol] }, symbol, heard, again };
+// From now on `heard(message)` gets everything of a symbol, first a snapshot; another one comes
+// after a lost connection.
+export function follow(symbol, heard) {
+  follower = { request: { type: "subscribe", symbols: [symbol] }, symbol, heard };
   subscribe();
 }
 
@@ -85,10 +84,7 @@ export function openFeed() {
     url: () => socketUrl("marketdata"),
     opened: subscribe,
     changed: (state) => {
-      if (state === "lost") {
-        reached("lost");
-        follower.again?.();
-      }
+      if (state === "lost") reached("lost");
     },
     received: (message) => {
       if (message.type === "subscribed") reached("live");
