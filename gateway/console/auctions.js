@@ -116,7 +116,7 @@ function detailed(row) {
     h("div", {}, h("dt", {}, name), h("dd", { class: "figure" }, value))
   )));
   const isEnded = row.state !== "OPEN";
-  const terms = panel(row.label || String(row.auction_id), {},
+  const terms = panel(row.label || String(row.auction_id), { class: "named" },
     h("p", { class: "lead" }, stateTag(row.state), " ",
       row.reason && h("code", { class: "muted" }, row.reason)),
     facts([
@@ -124,7 +124,8 @@ function detailed(row) {
       [word("offered"), tonnes(row.offered_t)], [fieldName("side"), valueName(row.side)],
       [word("pricing"), valueName(row.pricing)], [word("tie_break"), valueName(row.tie_break)],
       [word("reserve"), row.public_reserve ? money(row.public_reserve) : word("none")],
-      [word("opened"), momentOf(row.opened_ns)], [word("ended"), momentOf(row.ended_ns)],
+      [word("opened"), momentOf(row.opened_ns)],
+      ...(isEnded ? [[word("ended"), momentOf(row.ended_ns)]] : []),
     ]),
     !isEnded && h("p", { class: "muted" }, word("auction_sealed")));
   const parts = [terms];

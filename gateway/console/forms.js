@@ -39,8 +39,13 @@ function makeField(name, property, isRequired, preset, market) {
   const object = kinds.find((kind) => kind.$ref || kind.type === "object");
   if (object) return makeGroup(name, resolve(object), isRequired);
   if (kinds.some((kind) => kind.type === "boolean")) return makeCheck(name, property, preset);
-  const control = makeControl(name, kinds, isRequired, market);
   const value = preset ?? property.default;
+  const control = makeControl(name, kinds, isRequired, market);
+  if (control.options?.length > 1 && isRequired && value === undefined) {
+    control.prepend(h("option", { value: "" }, "–")); // no choice is made for anybody
+    control.required = true;
+  }
+  if (control.options && value === undefined) control.selectedIndex = 0;
   if (value !== undefined && value !== null && value !== 0) control.value = String(value);
   const isInteger = kinds.some((kind) => kind.type === "integer")
     && !kinds.some((kind) => kind.type === "string");

@@ -17,6 +17,7 @@ const TRADES_SHOWN = 60;
 const TRADES_ASKED = 1000;
 const ROW_PX = 22;
 const BOOK_HEAD_PX = 118; // heading, column names, the middle
+const NOT_OF_THE_BOOK = new Set([3, 4]); // `method` of a trade: block, auction
 const MINUTES_MIN = 15; // fewer minutes with trades than that: shorter candles
 const EMPTY = {
   book: null, last: 0, reference: 0, phase: "", volume: 0, call: null, loading: null,
@@ -62,10 +63,10 @@ function rowsThatFit(book) {
 const lastSymbol = () => sessionStorage.getItem("symbol") ?? "";
 
 function layout() {
-  const cells = (keys) => h("thead", {}, h("tr", {}, keys.map((key) => (
-    h("th", { scope: "col" }, word(key))
+  const cells = (names) => h("thead", {}, h("tr", {}, names.map((name) => (
+    h("th", { scope: "col" }, name)
   ))));
-  const fact = (key, id, kind = "figure") => h("div", {}, h("dt", {}, word(key)),
+  const fact = (name, id, kind = "figure") => h("div", {}, h("dt", {}, name),
     h("dd", { class: "figure" }, h("span", { id, class: kind })));
   const isSigned = session.identity !== null;
   return [
@@ -78,14 +79,15 @@ function layout() {
           h("div", {}, h("h2", { id: "symbol" }), h("p", { id: "name", class: "muted" })),
           h("p", { class: "price" }, h("span", { id: "last", class: "figure" }), " ",
             h("span", { id: "unit", class: "muted" })),
-          h("dl", { class: "facts" }, fact("change", "change"), fact("reference", "reference"),
-            fact("volume", "volume"), fact("phase", "phase", "phase"))),
+          h("dl", { class: "facts" }, fact(word("change"), "change"),
+            fact(word("reference"), "reference"), fact(word("volume"), "volume"),
+            fact(word("phase"), "phase", "phase"))),
         h("p", { id: "call", class: "call", hidden: true }),
         h("div", { id: "chart", class: "canvas", role: "img", "aria-label": word("chart") })),
       h("section", { class: "panel book", "aria-label": word("book") },
         h("h2", {}, word("book")),
         h("table", { class: "ladder" },
-          cells(["price", "tonnes", "total"]),
+          cells([word("price"), word("tonnes"), word("total")]),
           h("tbody", { id: "asks" }),
           h("tbody", { class: "middle" }, h("tr", {}, h("td", { colspan: "3" },
             h("span", { id: "middle", class: "figure" }),
@@ -97,7 +99,8 @@ function layout() {
         h("section", { class: "panel trades", "aria-label": word("trades") },
           h("h2", {}, word("trades")),
           h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": word("trades") },
-            h("table", {}, cells(["price", "tonnes", "time"]), h("tbody", { id: "trades" })),
+            h("table", {}, cells([word("price"), word("tonnes"), word("time")]),
+              h("tbody", { id: "trades" })),
             h("p", { id: "quiet", class: "muted" }, word("quiet"))))),
       isSigned && panel(word("own"), { class: "own", id: "own" })),
   ];
@@ -193,9 +196,12 @@ async function loadPast() {
   schedule();
 }
 
+// Blocks and auctions make no last price of the book, and no candle.
 function heardTrade(trade) {
+  const { last } = state;
   addTrade(trade, true);
-  chart.trade(trade);
+  if (NOT_OF_THE_BOOK.has(trade.method)) state.last = last;
+  else chart.trade(trade);
 }
 
 // The trades behind the chart, oldest first; null when another symbol was picked meanwhile.

@@ -76,8 +76,8 @@ export function openOperations(root) {
   }
 
   root.replaceChildren(h("div", { class: "page cards" },
-    panel(word("health"), { id: "health" }, health),
-    h("div", { class: "column" }, panel(word("days"), {}, days), panel(word("limits"), {}, limits)),
+    h("div", { class: "thirds wide-card" }, panel(word("health"), { id: "health" }, health),
+      panel(word("days"), {}, days), panel(word("limits"), {}, limits)),
     panel(word("phases"), { class: "wide-card", id: "phases" }, phases),
     panel(word("operations"), { class: "wide-card", id: "forms" }, offered),
     panel(word("participants"), { class: "wide-card" }, people)));

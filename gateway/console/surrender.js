@@ -68,7 +68,7 @@ function planPanel(plan, given, maySurrender) {
       table(word("plan_limits"), [
         { name: word("rule"), of: (row) => h("code", {}, row.rule) },
         { name: word("limit"), of: (row) => grouped(row.limit), class: "figure" },
-        { name: word("left"), of: (row) => grouped(row.left), class: "figure" },
+        { name: word("left_of_limit"), of: (row) => grouped(row.left), class: "figure" },
       ], plan.limits)],
     plan.source && h("p", { class: "source muted", lang: "en" }, plan.source));
 }
@@ -107,6 +107,7 @@ function confirm(rows, { account, year, changed }) {
     verb: word("surrender"),
     act: async () => {
       const left = [...rows];
+      const count = left.length;
       try {
         while (left.length) {
           await surrender(left[0], account, year);
@@ -114,8 +115,10 @@ function confirm(rows, { account, year, changed }) {
         }
       } finally {
         rows.splice(0, rows.length, ...left); // what is done is not given twice
-        refreshDesk().catch(() => {});
-        changed();
+        if (left.length < count) {
+          refreshDesk().catch(() => {});
+          changed();
+        }
       }
     },
   });

@@ -255,6 +255,7 @@ const WORDS = {
   buying: ["being bought", "买入中"],
   enforced: ["a buy beyond it is refused", "超出的买入将被拒绝"],
   left: ["left", "剩余"],
+  left_of_limit: ["Left", "剩余"],
   of_cap: ["used of", "已用,上限"],
   plan: ["Cheapest plan", "最低成本方案"],
   no_plan: ["There is no plan for this year.", "该年度没有清缴方案。"],
