@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 BOOTSTRAP := build/bootstrap
 UV := UV_PYTHON_DOWNLOADS=never VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BOOTSTRAP)/bin/uv
 LOCKS := deploy/requirements.txt deploy/requirements-dev.txt deploy/requirements-node.txt
-COMPILED := $(shell find matching -name '*.pyx' -o -name '*.pxd')
+COMPILED := $(shell find matching gateway -name '*.pyx' -o -name '*.pxd')
 PAGE := gateway/console/package.json gateway/console/package-lock.json gateway/console/build.py
 PYTHONS := python3.13 python3.12 python3.11 python3 python
 
@@ -40,7 +40,7 @@ test: $(VENV)/.dev $(VENV)/.built $(VENV)/.page ## lint, then every test, also a
 lint: $(VENV)/.dev $(VENV)/.built ## style, types, import contracts
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	PATH=$(CURDIR)/$(BIN):$$PATH cython-lint --max-line-length=100 matching
+	PATH=$(CURDIR)/$(BIN):$$PATH cython-lint --max-line-length=100 matching gateway/packing.pyx
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
 
@@ -95,7 +95,7 @@ $(VENV)/.dev: deploy/requirements-dev.txt $(VENV)/pyvenv.cfg
 	@touch $@
 
 $(VENV)/.built: $(INSTALLED) pyproject.toml $(COMPILED)
-	@echo "compiling the matching engine"
+	@echo "compiling the matching engine and the fast way in"
 	@$(UV) pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
