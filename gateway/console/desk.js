@@ -9,6 +9,7 @@ import { markets, socketUrl } from "./venue.js";
 const POLL_MS = 3_000;
 const GATHER_MS = 120; // positions are asked for once after a burst of reports
 const FILLS_MAX = 200;
+const OPEN = new Set(["NEW", "PARTIALLY_FILLED"]);
 const ENDED = new Set(["FILLED", "CANCELLED", "REJECTED"]);
 
 const listeners = new Set();
@@ -100,7 +101,7 @@ export function take(report) {
   if (report.exec_type === "PENDING" || report.exec_type === "REJECTED") return;
   const id = `${report.market}/${report.order_id}`;
   if (ENDED.has(report.order_status)) desk.orders.delete(id);
-  else if (report.order_id) {
+  else if (report.order_id && OPEN.has(report.order_status)) {
     const before = desk.orders.get(id);
     if (!before || (before.sequence ?? 0) <= (report.sequence ?? 0)) desk.orders.set(id, report);
   }

@@ -9,7 +9,7 @@ import { bodyOfFields, fieldsOf } from "./forms.js";
 import { fieldName, valueName } from "./names.js";
 import { showProblem, toldOf } from "./problems.js";
 import { may } from "./session.js";
-import { instrumentOf } from "./venue.js";
+import { instrumentOf, lastSymbol } from "./venue.js";
 import { hasWord, word } from "./words.js";
 
 const ELSEWHERE = new Set(["/orders", "/auctions/bids"]);
@@ -56,9 +56,9 @@ export function entryForm(path, instrument) {
 export const mayMassCancel = () => isOffered("POST", MASS_CANCELS) && may("POST", MASS_CANCELS);
 
 // Asks which orders, then once more.
-export function openMassCancel(symbol) {
+export function openMassCancel() {
   const schema = bodyOf("POST", MASS_CANCELS);
-  const preset = { market: instrumentOf(symbol)?.market, symbol };
+  const preset = { market: instrumentOf(lastSymbol())?.market };
   const fields = fieldsOf(schema, { preset, skip: new Set(["client_order_id"]) });
   const dialog = openDialog(word("mass_cancel"), (close) => h("form", {
     class: "stack",

@@ -10,7 +10,9 @@ import { $, h, panel } from "./dom.js";
 import { openOwn } from "./own.js";
 import { may, session } from "./session.js";
 import { openTicket } from "./ticket.js";
-import { follow, instrumentOf, onVenue, PHASES, subscribe, unfollow, venue } from "./venue.js";
+import {
+  follow, instrumentOf, keepSymbol, lastSymbol, onVenue, PHASES, subscribe, unfollow, venue,
+} from "./venue.js";
 import { word } from "./words.js";
 
 const TRADES_SHOWN = 60;
@@ -59,8 +61,6 @@ function rowsThatFit(book) {
   const rows = Math.floor((book.clientHeight - BOOK_HEAD_PX) / (2 * ROW_PX));
   return Math.max(5, Math.min(14, rows));
 }
-
-const lastSymbol = () => sessionStorage.getItem("symbol") ?? "";
 
 function layout() {
   const cells = (names) => h("thead", {}, h("tr", {}, names.map((name) => (
@@ -167,7 +167,7 @@ function pick(symbol) {
     ...EMPTY, symbol, digits, phase: item.phase, volume: item.day_volume,
     last: toMinor(item.last_price, digits), reference: toMinor(item.reference_price, digits),
   });
-  sessionStorage.setItem("symbol", symbol);
+  keepSymbol(symbol);
   history.replaceState(null, "", `#market/${encodeURIComponent(symbol)}`);
   drawPicker();
   $(`pick-${symbol}`).scrollIntoView({ block: "nearest", inline: "nearest" });

@@ -43,11 +43,8 @@ export function openOperations(root) {
   }
 
   function drawPeople() {
-    // once the accounts are known, forms offer them by name
-    if (offered.dataset.of !== String(desk.accounts.length)) {
-      offered.dataset.of = String(desk.accounts.length);
-      offered.replaceChildren(...forms());
-    }
+    // forms are made once, when the accounts that they offer by name are known
+    if (!offered.hasChildNodes() && desk.reach !== "none") offered.replaceChildren(...forms());
     const own = (row) => desk.positions.find((position) => position.account === row.account);
     const cash = (purse) => (row) => grouped(own(row)?.cash[purse] ?? "–");
     people.replaceChildren(table(word("participants"), [

@@ -34,7 +34,7 @@ export function openOwn(root) {
   const names = Object.keys(SHOWN).map((id) => [id, word(`own_${id}`)]);
   root.replaceChildren(h("div", { class: "toolbar" }, tabs(word("own"), names, picked, show), state,
     mayMassCancel() && h("button", {
-      type: "button", class: "small", onclick: () => openMassCancel(""),
+      type: "button", class: "small", onclick: openMassCancel,
     }, word("mass_cancel"))), body);
   draw();
   return onDesk(draw);
@@ -59,11 +59,14 @@ export function openOrders(only) {
     { name: word("leaves"), of: (row) => grouped(row.leaves_quantity ?? 0), class: "figure" },
     { name: fieldName("quantity"), of: (row) => grouped(row.order_quantity), class: "figure" },
     { name: fieldName("price"), of: (row) => grouped(row.price || "–"), class: "figure" },
-    { name: word("state"), of: (row) => word(`status_${row.order_status}`) },
+    { name: word("state"), of: stateOf },
   ];
   if (mayAct) columns.push({ name: "", of: actions, class: "actions-cell" });
   return table(word("own_orders"), columns, rows, { empty: word("no_orders") });
 }
+
+const stateOf = (row) => (row.exec_type === "BLOCK_PROPOSED"
+  ? word("block_proposed") : word(`status_${row.order_status}`));
 
 // What makes an order other than plain, in short.
 function termsOf(row) {

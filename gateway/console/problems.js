@@ -41,9 +41,10 @@ function reasonOf(report) {
 
 // What became of an order, in one line.
 export function toldOf(report) {
-  const what = `${valueName(report.side)} ${grouped(report.order_quantity)} ${report.symbol}`;
-  const status = word(`status_${report.order_status}`);
+  const size = report.order_quantity && grouped(report.order_quantity);
+  const what = [report.side && valueName(report.side), size, report.symbol].filter(Boolean);
+  const status = word(`status_${report.order_status || "DONE"}`);
   const filled = report.cumulative_quantity
     ? ` ${grouped(report.cumulative_quantity)}/${grouped(report.order_quantity)} t` : "";
-  return [`${what}: ${status}${filled}`, reasonOf(report)].filter(Boolean).join(" · ");
+  return [`${what.join(" ")}: ${status}${filled}`, reasonOf(report)].filter(Boolean).join(" · ");
 }

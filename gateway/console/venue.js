@@ -25,6 +25,10 @@ export const markets = () => [...new Set(venue.instruments.map((item) => item.ma
 export const inMarket = (code) => venue.instruments.filter((item) => item.market === code);
 export const digitsOf = (market) => inMarket(market)[0]?.minor_digits ?? 2;
 
+// The instrument last looked at in this tab.
+export const lastSymbol = () => sessionStorage.getItem("symbol") ?? "";
+export const keepSymbol = (symbol) => sessionStorage.setItem("symbol", symbol);
+
 export function socketUrl(path) {
   const scheme = location.protocol === "https:" ? "wss" : "ws";
   return `${scheme}://${location.hostname}:${venue.port}/${path}`;

@@ -136,6 +136,7 @@ const WORDS = {
   entry_blocks_confirmations: ["Confirm a block", "大宗交易确认"],
   mass_cancel: ["Cancel many", "批量撤单"],
   mass_cancelled: ["Orders cancelled:", "已撤委托数:"],
+  block_proposed: ["proposed to you", "对方提议,待确认"],
   post_only: ["post-only", "只挂单"],
 
   // what is one's own
