@@ -67,6 +67,7 @@ function drawTabs() {
   $("tabs").replaceChildren(...allowed().map((id) => h("a", {
     href: `#${id}`, "aria-current": id === shown ? "page" : null,
   }, word(`page_${id}`))));
+  $("tabs").querySelector("[aria-current]").scrollIntoView({ block: "nearest", inline: "nearest" });
   document.title = `${word(`page_${shown}`)} · ${venue.name || word("exchange")}`;
 }
 

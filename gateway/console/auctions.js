@@ -22,7 +22,8 @@ const SHOWN_MAX = 50;
 export function openAuctions(root) {
   const list = h("div");
   const details = h("div", { class: "stack" });
-  const own = panel(word("own_bids"), { class: "own" });
+  const ownName = word(may("POST", "/auctions/bids") ? "own_bids" : "all_bids");
+  const own = panel(ownName, { class: "own" });
   const ownBody = h("div");
   own.append(ownBody);
   const state = { rows: [], picked: "", drawn: "", isOpen: true };

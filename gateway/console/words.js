@@ -198,6 +198,7 @@ const WORDS = {
   bid_mean: ["Mean · median", "均值 · 中位数"],
   revenue: ["Revenue", "拍卖收入"],
   carried: ["Carried on", "结转后续拍卖"],
+  all_bids: ["Bids, seen by your role only", "全部报价(仅限本角色)"],
   own_bids: ["Your bids", "我的报价"],
   bid: ["Bid", "报价"],
   bid_send: ["Send sealed bid", "提交密封报价"],
