@@ -17,10 +17,10 @@ VALID_MS_MAX = 65_535
 _T = TypeVar("_T")
 
 
-def decode(data: bytes, decoder: msgspec.json.Decoder[_T]) -> _T:
+def decode(data: bytes, decoder: msgspec.json.Decoder[_T], bytes_max: int = BODY_BYTES_MAX) -> _T:
     """A JSON message of the decoder's type; Refused with number, field and fault. O(bytes)."""
-    if len(data) > BODY_BYTES_MAX:
-        raise Refused(EdgeReason.BODY_TOO_LARGE, f"{len(data)} bytes")
+    if len(data) > bytes_max:
+        raise Refused(EdgeReason.BODY_TOO_LARGE, f"{len(data)} bytes, at most {bytes_max}")
     if data.count(b"{") + data.count(b"[") > JSON_DEPTH_MAX:
         _check_depth(data)
     try:
@@ -31,10 +31,12 @@ def decode(data: bytes, decoder: msgspec.json.Decoder[_T]) -> _T:
         raise Refused(EdgeReason.MALFORMED_JSON, str(error)) from None
 
 
-def unpack(data: bytes, decoder: msgspec.msgpack.Decoder[_T]) -> _T:
+def unpack(
+    data: bytes, decoder: msgspec.msgpack.Decoder[_T], bytes_max: int = BODY_BYTES_MAX
+) -> _T:
     """A MessagePack message of the decoder's type; Refused as `decode` does. O(bytes)."""
-    if len(data) > BODY_BYTES_MAX:
-        raise Refused(EdgeReason.BODY_TOO_LARGE, f"{len(data)} bytes")
+    if len(data) > bytes_max:
+        raise Refused(EdgeReason.BODY_TOO_LARGE, f"{len(data)} bytes, at most {bytes_max}")
     try:
         return decoder.decode(data)
     except msgspec.ValidationError as error:

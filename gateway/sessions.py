@@ -33,7 +33,12 @@ from exchange.messages.executions import (
 from exchange.messages.orders import OrderRequest
 from exchange.messages.reasons import EdgeReason
 from exchange.reference.venue import Key, Venue
-from exchange.settings import PAGE_MAX, SESSION_BATCH_MAX, SESSION_QUEUE_BYTES_MAX
+from exchange.settings import (
+    PAGE_MAX,
+    SESSION_BATCH_MAX,
+    SESSION_BODY_BYTES_MAX,
+    SESSION_QUEUE_BYTES_MAX,
+)
 from gateway.context import Context
 from gateway.disconnects import Disconnects
 from gateway.fields import decode, unpack
@@ -157,7 +162,10 @@ class OrderSession(Connection):
             logon = unpack(data, _packed_logon) if self.is_binary else decode(data, _logon)
             self._log_on(logon)
             return
-        requests = unpack(data, _packed_requests) if self.is_binary else decode(data, _requests)
+        if self.is_binary:
+            requests = unpack(data, _packed_requests, SESSION_BODY_BYTES_MAX)
+        else:
+            requests = decode(data, _requests, SESSION_BODY_BYTES_MAX)
         batch = requests if isinstance(requests, list) else [requests]
         if len(batch) > SESSION_BATCH_MAX:
             raise Refused(

@@ -11,10 +11,10 @@ from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 from exchange import metrics
 from exchange.messages.executions import Closing
 from exchange.messages.reasons import EdgeReason
-from exchange.settings import BODY_BYTES_MAX, LOGON_TIMEOUT_S, SESSIONS_MAX
+from exchange.settings import LOGON_TIMEOUT_S, SESSION_BODY_BYTES_MAX, SESSIONS_MAX
 from gateway.refusal import Refused
 
-FRAME_BYTES_MAX = 4 * BODY_BYTES_MAX  # above it the frame is not even read: cut at once
+FRAME_BYTES_MAX = 2 * SESSION_BODY_BYTES_MAX  # above it the frame is not even read: cut at once
 encode = msgspec.json.Encoder().encode
 pack = msgspec.msgpack.Encoder().encode
 
