@@ -396,7 +396,7 @@ async def test_alerts_are_listed_where_the_venue_has_them(open_page: Open) -> No
 
 PAGES = {"yangtze": ["market", "auctions", "compliance"],
          "operator": ["operations", "surveillance"]}  # fmt: skip
-PARTS = {"market": "#trades", "auctions": ".page.split", "compliance": ".cap",
+PARTS = {"market": "#bids tr", "auctions": ".page.split", "compliance": ".cap",
          "operations": "#phases button", "surveillance": ".page .panel"}  # fmt: skip
 ENGLISH = re.compile(r"[A-Za-z ,]{4,}")
 
@@ -413,6 +413,7 @@ async def test_every_page_fits_a_phone_speaks_chinese_and_runs_nothing_planted(
             await page.evaluate("(name) => { location.hash = name; }", name)
             await page.wait_for_selector(f'body[data-page="{name}"] {PARTS[name]}')
             assert await page.evaluate("document.documentElement.scrollWidth") <= 390, name
+            assert await page.locator("#tabs").evaluate("(bar) => bar.scrollWidth") <= 362, name
             await page.keyboard.press("l")
             await page.wait_for_selector(PARTS[name])
             assert await page.evaluate("document.documentElement.scrollWidth") <= 390, name
