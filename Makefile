@@ -20,7 +20,7 @@ PYTHONS := python3.13 python3.12 python3.11 python3 python
 ONLY_DEMO := $(if $(filter-out demo,$(MAKECMDGOALS)),,$(if $(wildcard $(VENV)/.dev),,yes))
 INSTALLED := $(if $(ONLY_DEMO),$(VENV)/.runtime,$(VENV)/.dev)
 
-.PHONY: help demo venue test lint sanitize coverage bench build lock clean
+.PHONY: help demo venue test servers lint sanitize coverage bench build lock clean
 
 help: ## print this list
 	@echo "carbon-exchange: an open exchange for carbon units"
@@ -33,9 +33,11 @@ venue: $(VENV)/.dev $(VENV)/.built $(VENV)/.page ## run the venue as processes o
 	@exec $(BIN)/python -m deploy.local.venue $(ARGS)
 
 test: $(VENV)/.dev $(VENV)/.built $(VENV)/.page ## lint, then every test, also against a real Kafka and PostgreSQL
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync servers lint
+	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder $(ARGS)
+
+servers: $(VENV)/.dev
 	@$(BIN)/python -m deploy.local.ensure
-	@$(MAKE) --no-print-directory lint
-	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile $(ARGS)
 
 lint: $(VENV)/.dev $(VENV)/.built ## style, types, import contracts
 	$(BIN)/ruff check

@@ -2,7 +2,8 @@
 
 Each module adds its commands with `register(app)`: `services` runs the venue's processes, `trading`
 is for members, `accounts` for what they are in the registry, `authority` and `settlement` for the
-authority, `years` for compliance years, `days` and `certificates` for operations; `proofs`, `demo`
+authority, `years` for compliance years, `days`, `certificates`, `surveillance`
+and `records` for operations; `proofs`, `demo`
 and `simulate` show and check the whole, `match` the engine alone, `rulebook` the rules, `auctions`
 and `supply` what is auctioned.
 """
@@ -39,10 +40,14 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "settlements", "fail-settlement", "object-to-trade", "retry-settlement", "void-trade",
         "cancel-trade",
     ),
-    "services": ("gateway", "engine", "settlement", "registry", "marketdata", "bootstrap"),
+    "services": (
+        "gateway", "engine", "settlement", "registry", "marketdata", "surveillance", "bootstrap",
+    ),
     "proofs": ("verify", "replay", "reconcile", "rebuild"),
     "days": ("end-of-day",),
     "certificates": ("certificate",),
+    "surveillance": ("alerts", "surveil"),
+    "records": ("records",),
     "simulate": ("simulate",),
     "match": ("match",),
     "rulebook": ("rulebook",),

@@ -1,4 +1,5 @@
-"""The venue's processes: `exchange gateway`, `engine`, `settlement`, `registry`, `marketdata`.
+"""The venue's processes: `exchange gateway`, `engine`, `settlement`, `registry`, `marketdata`,
+`surveillance`.
 
 Each reads its settings from EXCHANGE_* variables, serves /metrics, /health and /ready on
 EXCHANGE_METRICS_PORT, runs until SIGINT or SIGTERM, then finishes what is in hand. A service that
@@ -8,6 +9,7 @@ must not go on (a broken chain, a lost log) ends the process with exit code 1.
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
@@ -32,11 +34,13 @@ from exchange.registry.service import RegistryService
 from exchange.service import Service, run_together
 from exchange.settings import Settings
 from exchange.settlement.service import SettlementService
+from exchange.surveillance import SurveillanceService, limits_file, load_limits
 from gateway.opening import OpeningGate
 from gateway.service import GatewayService
 
 USAGE_ERROR = 2
 RETRY_S = 0.5
+GC_OBJECTS_MIN = 50_000  # made since the last look for rings of objects
 TRIES = 60
 
 _MarketOption = Annotated[
@@ -59,7 +63,7 @@ Compose = Callable[[Parts, AsyncExitStack], Awaitable[list[Service]]]
 
 def register(app: typer.Typer) -> None:
     """Adds the commands to the program."""
-    for command in (gateway, engine, settlement, registry, marketdata, bootstrap):
+    for command in (gateway, engine, settlement, registry, marketdata, surveillance, bootstrap):
         app.command()(command)
 
 
@@ -124,6 +128,19 @@ def marketdata(market: _MarketOption = None) -> None:
     _run("marketdata", market, compose)
 
 
+def surveillance(market: _MarketOption = None) -> None:
+    """Look for market abuse in events, and tell it as alerts."""
+
+    async def compose(parts: Parts, stack: AsyncExitStack) -> list[Service]:
+        limits = load_limits(limits_file(parts.settings))
+        return [
+            SurveillanceService(parts.log, m, parts.venue, limits, parts.clock)
+            for m in parts.markets
+        ]
+
+    _run("surveillance", market, compose)
+
+
 def bootstrap(market: _MarketOption = None) -> None:
     """Create topics and tables, and send what the venue file has and the engine lacks."""
     settings, venue, markets = _prepare("bootstrap", market)
@@ -171,6 +188,9 @@ def _prepare(name: str, codes: list[str] | None) -> tuple[Settings, Venue, Seque
 
 def _run(name: str, codes: list[str] | None, compose: Compose) -> None:
     settings, venue, markets = _prepare(name, codes)
+    # a service keeps most of what it makes: looking it all over for rings, as often as Python does
+    # by itself, takes a third of a gateway's time
+    gc.set_threshold(GC_OBJECTS_MIN, 50, 100)
 
     async def work() -> None:
         async with AsyncExitStack() as stack:
