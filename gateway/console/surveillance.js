@@ -5,6 +5,7 @@ import { momentOf, timeOf } from "./clock.js";
 import { grouped } from "./decimals.js";
 import { h, panel } from "./dom.js";
 import { makeSelect } from "./forms.js";
+import { fieldName } from "./names.js";
 import { tellProblem } from "./problems.js";
 import { table } from "./tables.js";
 import { hasWord, word } from "./words.js";
@@ -47,7 +48,7 @@ export function openSurveillance(root) {
       }, kindName(row.kind)) },
       { name: word("market"), of: (row) => row.market, class: "muted" },
       { name: word("symbol"), of: (row) => row.symbol },
-      { name: word("score"), of: (row) => row.score, class: "figure" },
+      { name: word("score"), of: (row) => grouped(row.score), class: "figure" },
       { name: word("time"), of: (row) => timeOf(row.from_ns), class: "figure" },
     ], rows, { empty: word("no_alerts"), rowClass: (row) => (row === picked ? "picked" : "") });
   }
@@ -90,8 +91,11 @@ function detailed(row) {
   ));
   return panel(kindName(row.kind), {}, h("dl", { class: "list two" }, [
     [word("number"), row.id], [word("market"), row.market], [word("symbol"), row.symbol],
-    [word("accounts"), (row.accounts ?? []).join(", ")], [word("score"), row.score],
+    [word("accounts"), (row.accounts ?? []).join(", ")],
+    [word("participants_of_alert"), (row.participants ?? []).join(", ")],
+    [word("score"), grouped(row.score)],
     [word("from"), momentOf(row.from_ns)], [word("to"), momentOf(row.to_ns)],
+    ...Object.entries(row.figures ?? {}).map(([name, value]) => [fieldName(name), grouped(value)]),
   ].map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", { class: "figure" }, value)))),
   h("p", { lang: "en" }, row.text),
   h("h3", {}, `${word("events")} (${grouped(events.length)})`),

@@ -372,20 +372,23 @@ async def test_an_operation_that_the_page_never_heard_of_is_a_form_that_asks_for
 
 
 async def test_alerts_are_listed_where_the_venue_has_them(open_page: Open) -> None:
-    page = await open_page("operator")
-    await go(page, "Surveillance")
-    await expect(page.locator("#view")).to_contain_text("does not offer it")
     offered = describe()
-    offered["paths"]["/alerts"] = {"get": {"x-roles": ["operator"], "parameters": []}}
+    missing = offered["paths"].pop("/alerts")
+    page = await open_page("operator", "surveillance", offered)
+    await expect(page.locator("#view")).to_contain_text("does not offer it")
+    offered["paths"]["/alerts"] = missing
     page = await open_page("operator", "market", offered)
     row = {
-        "id": 7, "kind": "LAYERING", "market": "EU", "symbol": "EUA", "accounts": [101, 102],
+        "id": "EU-7", "number": 7, "kind": "LAYERING", "participants": [2],
+        "figures": {"orders": 14}, "market": "EU", "symbol": "EUA", "accounts": [101, 102],
         "from_ns": 1_782_000_000_000_000_000, "to_ns": 1_782_000_001_000_000_000, "score": 91,
         "text": EVIL, "events": [11, 12],
     }  # fmt: skip
     await page.route("**/alerts", lambda route: answer(route, json.dumps({"alerts": [row]})))
     await go(page, "Surveillance")
     view = page.locator("#view")
+    await expect(view).to_contain_text("EU-7")
+    await expect(page.get_by_role("heading", name="Layering")).to_be_visible()
     await expect(view).to_contain_text("101, 102")
     await expect(view).to_contain_text(EVIL)
     await expect(view).to_contain_text("Events (2)")
