@@ -56,7 +56,7 @@ class SimulatedTrader:
             return _refusal(error)
 
     async def open_orders(self, symbol: str, account: int) -> list[OpenOrder]:
-        """One's orders that rest on the book now."""
+        """One's limit orders that rest on the book now: offers of auctions have no price."""
         try:
             reports = await self._client.orders()
         except VenueError as error:
@@ -64,7 +64,7 @@ class SimulatedTrader:
         return [
             OpenOrder(r.order_id, "BUY" if r.side == "BUY" else "SELL", minor_units(r.price))
             for r in reports
-            if (r.symbol, r.account) == (symbol, account)
+            if (r.symbol, r.account) == (symbol, account) and r.order_type == "LIMIT"
         ]
 
     async def instruct(self, instruction: Instruction) -> InstructionReport:

@@ -1,1 +1,1 @@
-"""The market page: reads the public routes and the public feed, writes nothing."""
+"""The terminal in the browser: the market for everybody, and what a key's role may do."""

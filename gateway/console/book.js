@@ -58,8 +58,9 @@ function put(levels, level, sign) {
 
 // Keeps a fixed number of rows a side and writes only what changed.
 export class Ladder {
-  constructor(asks, bids, rows) {
-    this.sides = { asks: makeRows(asks, rows), bids: makeRows(bids, rows) };
+  // `picked(price)` hears of a click on a level
+  constructor(asks, bids, rows, picked) {
+    this.sides = { asks: makeRows(asks, rows, picked), bids: makeRows(bids, rows, picked) };
     this.rows = rows;
   }
 
@@ -82,7 +83,7 @@ function accumulate(levels, rows) {
   });
 }
 
-function makeRows(body, count) {
+function makeRows(body, count, picked) {
   const rows = [];
   for (let at = 0; at < count; at += 1) {
     const row = body.insertRow();
@@ -91,7 +92,11 @@ function makeRows(body, count) {
     bar.className = "bar";
     const texts = cells.map((cell) => cell.appendChild(document.createElement("span")));
     cells[0].prepend(bar);
-    rows.push({ row, texts, bar, quantity: 0, price: 0 });
+    const made = { row, texts, bar, quantity: 0, price: 0 };
+    row.addEventListener("click", () => {
+      if (made.price) picked(made.price);
+    });
+    rows.push(made);
   }
   return rows;
 }

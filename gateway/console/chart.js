@@ -62,6 +62,10 @@ export class Chart {
     }
   }
 
+  close() {
+    this.chart.remove();
+  }
+
   trade(trade) {
     const bar = nextBar(this.last, trade, this.width);
     if (!bar) return;

@@ -8,6 +8,11 @@ from typing import NamedTuple
 FOLDER = Path(__file__).parent
 VENDOR = FOLDER / "vendor"
 JAVASCRIPT = "text/javascript; charset=utf-8"
+MEDIA_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": JAVASCRIPT,
+}
 
 
 class PageFile(NamedTuple):
@@ -24,11 +29,7 @@ class PageFile(NamedTuple):
 
 
 FILES: dict[str, PageFile] = {
-    "index.html": PageFile(FOLDER / "index.html", "text/html; charset=utf-8"),
-    "style.css": PageFile(FOLDER / "style.css", "text/css; charset=utf-8"),
-    "app.js": PageFile(FOLDER / "app.js", JAVASCRIPT),
-    "book.js": PageFile(FOLDER / "book.js", JAVASCRIPT),
-    "chart.js": PageFile(FOLDER / "chart.js", JAVASCRIPT),
-    "words.js": PageFile(FOLDER / "words.js", JAVASCRIPT),
-    "lightweight-charts.js": PageFile(VENDOR / "lightweight-charts.js", JAVASCRIPT),
-}
+    path.name: PageFile(path, MEDIA_TYPES[path.suffix])
+    for path in sorted(FOLDER.iterdir())
+    if path.suffix in MEDIA_TYPES
+} | {"lightweight-charts.js": PageFile(VENDOR / "lightweight-charts.js", JAVASCRIPT)}

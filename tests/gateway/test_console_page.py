@@ -55,7 +55,7 @@ async def test_the_page_shows_book_trades_and_chart_as_they_happen(
     await expect(page.locator("#bids td").first).to_have_text("71.19")
     assert (await best.inner_text()).split() == ["71.19", "10", "10"]
     assert (await page.locator("#asks tr").last.inner_text()).split() == ["71.21", "10", "10"]
-    await expect(page.get_by_role("status")).to_have_text("live")
+    await expect(page.locator("#state")).to_have_text("live")
     await expect(page.locator("#phase")).to_have_text("continuous")
     await huadong.new_order("EUA", 102, "BUY", 15, "71.25", time_in_force="IOC")
     await page.wait_for_selector("#trades tr:nth-child(2)")
@@ -77,10 +77,10 @@ async def test_another_instrument_is_picked_with_the_keyboard_and_words_change(
     await page.keyboard.press("ArrowLeft")
     await expect(page.locator("#bids td").first).to_have_text("83.00")
     assert await page.locator("#symbol").inner_text() == "CCER"
-    assert page.url.endswith("#CCER")
+    assert page.url.endswith("#market/CCER")
     await page.get_by_role("button", name="中文").click()
     assert await page.get_by_role("heading", name="委托盘口").is_visible()
-    assert await page.get_attribute("html", "lang") == "zh"
+    assert await page.get_attribute("html", "lang") == "zh-CN"
     assert complaints == []
 
 
