@@ -14,12 +14,10 @@ class Resting:
 
     async def orders(self, **_: Any) -> list[ExecutionReport]:
         """Both."""
-        seen = {"symbol": "EUA", "side": "SELL", "order_status": "NEW"}
+        seen = {"exec_type": "NEW", "order_status": "NEW", "symbol": "EUA", "side": "SELL"}
         return [
-            ExecutionReport(
-                "EU", 101, "NEW", order_id=1, price="71.25", order_type="LIMIT", **seen
-            ),
-            ExecutionReport("EU", 101, "NEW", order_id=2, order_type="OFFER", **seen),
+            ExecutionReport("EU", 101, order_id=1, price="71.25", order_type="LIMIT", **seen),
+            ExecutionReport("EU", 101, order_id=2, order_type="OFFER", **seen),
         ]
 
 
