@@ -4,7 +4,7 @@ Each module adds its commands with `register(app)`: `services` runs the venue's 
 is for members, as are `market`, `holdings` and `export`, `accounts` for what they are in the
 registry, `authority` and `settlement` for the authority, `years` for compliance years, `days` and
 `certificates` for operations; `proofs`, `demo` and `simulate` show and check the whole, `match` the
-engine alone, `rulebook` the rules, `auctions` and `supply` what is auctioned.
+engine alone, `rulebook` the rules, `auctions` and `supply` what is auctioned, `training` a class.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ COMPLETED = ("_TYPER_COMPLETE_ARGS", "COMP_WORDS")  # of zsh, fish, PowerShell; 
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "demo": ("demo",),
+    "training": ("training",),
     "market": ("book", "trades", "instruments"),
     "trading": (
         "order", "replace", "cancel", "cancel-all", "quote", "pick", "orders", "fills", "block",

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from exchange.clock import Clock, SystemClock
+from exchange.clock import Clock
 from exchange.messages.executions import ExecutionReport, InstructionReport, OperationReport
 from exchange.messages.orders import (
     AuctionBid,
@@ -54,7 +54,7 @@ from gateway.client.errors import (
 from gateway.client.feed import socket_url
 from gateway.client.keys import SigningKey
 from gateway.client.questions import Questions
-from gateway.client.rest import Rest
+from gateway.client.rest import Rest, VenueClock
 from gateway.client.session import OrderStream, Waiting
 
 WAIT_S = 10.0  # for the engine's answer
@@ -83,7 +83,7 @@ class Client(Questions):
     def __init__(self, url: str, key: SigningKey, clock: Clock | None = None) -> None:
         self.url = url.rstrip("/")
         self.key = key
-        self._clock = clock or SystemClock()
+        self._clock = VenueClock(clock)
         self.rest = Rest(url, key, self._clock)
         self._stream: OrderStream | None = None
         self._opening = asyncio.Lock()
