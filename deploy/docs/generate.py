@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from deploy.docs import json_lines, source
+from deploy.docs import command_line, json_lines, source
 from deploy.docs.text import NOTICE, code, table
 from exchange import settings, topics
 from exchange.messages import (
@@ -198,6 +198,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "settings.md": settings_page,
     "json.md": json_lines.fields_page,
     "match.md": json_lines.match_page,
+    "cli.md": command_line.page,
 }
 
 

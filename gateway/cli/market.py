@@ -17,7 +17,6 @@ from exchange.messages.market_data import BookLevel, TradeTick
 from gateway.cli.options import MarketCode, Symbol, Url, whole, with_rest
 from gateway.cli.output import Json, make_table, show, show_json
 from gateway.client import BookFeed
-from gateway.client.keys import DEFAULT_URL
 from gateway.client.rest import Rest
 from gateway.routes.market import (
     BookReply,
@@ -45,7 +44,7 @@ def register(app: typer.Typer) -> None:
 
 def book(
     symbol: Symbol,
-    url: Url = DEFAULT_URL,
+    url: Url = "",
     levels: Annotated[int, typer.Option(min=1, help="Of each side.")] = 10,
     follow: Follow = False,
     updates: Updates = 0,
@@ -71,7 +70,7 @@ def book(
 
 def trades(
     symbol: Symbol,
-    url: Url = DEFAULT_URL,
+    url: Url = "",
     count: Annotated[int, typer.Option(min=1, help="How many, the last.")] = 20,
     follow: Follow = False,
     updates: Updates = 0,
@@ -95,7 +94,7 @@ def trades(
     with_rest(url, work)
 
 
-def instruments(market: MarketCode = "", url: Url = DEFAULT_URL, as_json: Json = False) -> None:
+def instruments(market: MarketCode = "", url: Url = "", as_json: Json = False) -> None:
     """List everything traded.
 
     exchange instruments

@@ -32,6 +32,7 @@ from gateway.client import (
     VenueError,
     load_key,
 )
+from gateway.client.keys import DEFAULT_URL
 from gateway.client.rest import Rest
 from gateway.decimals import INT64_MAX, whole_number
 
@@ -76,7 +77,10 @@ KeyFile = Annotated[
     Path | None,
     typer.Option("--key-file", help=f"Key file; without it {KEY_VARIABLE} names one."),
 ]
-Url = Annotated[str, typer.Option("--url", help="Address of the venue.")]
+Url = Annotated[
+    str,
+    typer.Option("--url", help=f"Address of the venue; without it the one of {KEY_VARIABLE}."),
+]
 Symbol = Annotated[
     str, typer.Argument(help="Symbol of an instrument, such as EUA.", autocompletion=symbols)
 ]
@@ -170,10 +174,14 @@ def with_client(key_file: Path | None, work: Callable[[Client], Awaitable[None]]
 
 
 def with_rest(url: str, work: Callable[[Rest], Awaitable[None]]) -> None:
-    """Runs `work` against public routes, without a key; exits as `with_client` does."""
+    """Runs `work` against public routes, without a key; exits as `with_client` does.
+
+    Without an address it is that of the key file in EXCHANGE_KEY_FILE, else this machine's.
+    """
 
     async def run() -> None:
-        rest = Rest(url)
+        named = Settings.from_environment().key_file
+        rest = Rest(url or (load_key(Path(named)).url if named else DEFAULT_URL))
         try:
             await work(rest)
         finally:

@@ -15,7 +15,7 @@ from deploy.examples import compliance_buyer, data_recorder, market_maker
 from exchange.marketdata.checksum import checksum
 from exchange.messages.market_data import BookLevel
 from exchange.messages.orders import ReportEmissions, VerifyEmissions
-from gateway.client import load_key
+from gateway.client import CCXT_NAMES, VenueError, load_key
 from gateway.demo_keys import HUADONG, NORTHERN, VERIFIER, YANGTZE
 from tests.gateway.demo_venue import DemoVenue, demo_venue
 
@@ -120,3 +120,24 @@ async def test_a_buyer_buys_what_lacks_and_surrenders_when_told(venue: DemoVenue
     await venue.do("transfer", "CEA-2025", "400", "203", "--account", "201", holder=NORTHERN)
     assert await compliance_buyer.run(key, wish, yes) == 100
     assert asked[-1] == "Give up 400 t CEA-2025 for 2025, for good?"
+
+
+async def test_the_first_program_of_the_page_runs(
+    venue: DemoVenue, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (Path(market_maker.__file__).parents[1] / "docs/client.md").read_text("utf-8")
+    program = compile(page.split("```python\n")[1].split("```")[0], "client.md", "exec")
+    monkeypatch.setenv("EXCHANGE_KEY_FILE", venue.key())
+    await asyncio.to_thread(exec, program, {"__name__": "__main__"})
+    said = capsys.readouterr().out.splitlines()
+    printed = [line for line in said if "[info" not in line]
+    assert printed[0].startswith("NEW ")
+    assert printed[1] == "on the book: BookLevel(price=7500, quantity=5, orders=1)"
+    assert printed[2:] == ["refused: 260 INSUFFICIENT_CASH", "CANCELLED"]
+
+
+async def test_the_page_names_every_exception_as_ccxt_does() -> None:
+    page = (Path(market_maker.__file__).parents[1] / "docs/client.md").read_text("utf-8")
+    for kind, name in CCXT_NAMES.items():
+        if kind is not VenueError:
+            assert f"| `{kind.__name__}` | `{name}` |" in page

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
-from click.testing import Result
 from typer.testing import CliRunner
 
 from exchange.clock import SystemClock
@@ -32,7 +32,7 @@ class DemoVenue:
     def key(self, holder: Holder = DESK) -> str:
         return str(key_path(self.data, holder))
 
-    async def run(self, *words: str, given: str | None = None) -> Result:
+    async def run(self, *words: str, given: str | None = None) -> Any:
         """A command line without a key."""
         return await asyncio.to_thread(
             CliRunner().invoke, build(words[0]), list(words), input=given

@@ -171,7 +171,9 @@ async def test_a_surrender_says_what_is_given_up_and_asks(venue: DemoVenue) -> N
     assert room["years"][0]["cap"] == 50
 
 
-async def test_exit_codes_and_numbered_reasons(venue: DemoVenue, tmp_path: Path) -> None:
+async def test_exit_codes_and_numbered_reasons(
+    venue: DemoVenue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     said = await venue.do("order", "buy", "EUA", "1", "@71.001", "--account", "103", code=1)
     assert said.startswith("PRICE_TOO_FINE (506): ")
     said = await venue.do("order", "buy", "NONE", "1", "@71", "--account", "103", code=1)
@@ -180,6 +182,8 @@ async def test_exit_codes_and_numbered_reasons(venue: DemoVenue, tmp_path: Path)
     assert "--withdraw" in said
     done = await venue.run("orders", "--key-file", str(tmp_path / "none.key"))
     assert done.exit_code == 2
+    monkeypatch.setenv("EXCHANGE_KEY_FILE", venue.key())
+    assert (await venue.run("book", "EUA")).exit_code == 0  # at the key's address
     done = await venue.run("book", "EUA", "--url", "http://127.0.0.1:9")
     assert done.exit_code == 3
     assert "http://127.0.0.1:9" in done.output
