@@ -50,7 +50,10 @@ PAGE_MAX = 1_000  # rows of one answer
 WAIT_MS = 1_000  # how long REST waits for the engine's answer
 WAIT_MS_MAX = 5_000
 SESSION_QUEUE_BYTES_MAX = 4 << 20  # unsent bytes of an order-entry connection; more = cut
+SESSION_BODY_BYTES_MAX = 65_536  # of one WebSocket message of an order-entry connection
 SESSION_BATCH_MAX = 128  # requests in one WebSocket message
+DISCONNECT_GRACE_S = 5  # then a lost connection's orders end, where its logon said so
+DISCONNECT_RETRY_S = 0.5  # before the log is asked again to take that
 LOGON_TIMEOUT_S = 5  # a connection that does not log on or subscribe is cut
 SUBSCRIPTIONS_MAX = 256  # symbols of one feed subscription
 AUCTIONS_KEPT_MAX = 4_096  # ended auctions of a market, oldest forgotten

@@ -29,6 +29,7 @@ from gateway.fields import instruction_id, label, limit_price, order_number, ton
 from gateway.headroom import offset_room, rulebook
 from gateway.instruction_notes import instruction_notes
 from gateway.order_commands import PACKERS, Who, mass_cancel, propose_block, replace_order
+from gateway.packing import plain_limit
 from gateway.refusal import Refused
 from gateway.roles import allow
 from gateway.submitter import Submitter, Ticket
@@ -143,9 +144,16 @@ class OrderEntry:
             buying = _buying(request)
             if buying and self._is_new(key, request.ref, desk):
                 self._check_headroom(request.account, instrument, desk, tonnes(buying))
+        ref = self._ref(request.ref)
+        if type(request) is body.NewOrderSingle:
+            plain = plain_limit(request, key.session, instrument.id, desk.market.minor_digits)
+            if plain is not None:
+                prepared = Prepared(desk, key.session, ref, [plain], False, request.valid_ms)
+                self._note_ref(prepared, request.account)
+                return prepared
         who: Who = {
             "session_id": key.session,
-            "ref": self._ref(request.ref),
+            "ref": ref,
             "account_id": request.account,
             "instrument_id": instrument.id,
         }
@@ -406,7 +414,7 @@ class OrderEntry:
         """
         is_new = isinstance(request, ORDER_MAKERS)
         order_id = 0 if is_new else getattr(request, "order_id", 0)
-        if is_new and (desk.market.code, request.account, request.ref) not in self._repeated:
+        if is_new and not self._is_repeated(request, desk):
             order_id = position
         return ExecutionReport(
             desk.market.code,
@@ -419,6 +427,11 @@ class OrderEntry:
             ref=request.ref,
             symbol=request.symbol,
         )
+
+    def _is_repeated(self, request: body.OrderRequest | body.AuctionBid, desk: Desk) -> bool:
+        if not self._repeated or isinstance(request, body.OrderMassCancelRequest):
+            return False
+        return (desk.market.code, request.account, request.ref) in self._repeated
 
     # -- names ----------------------------------------------------------------------------------
 

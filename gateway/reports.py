@@ -448,6 +448,9 @@ class Reports:
 
     def _label(self, order: OrderState, label: str) -> None:
         self._labels[order.account_id, label] = order.order_id
+        if not order.labels:
+            order.labels = (label,)
+            return
         order.labels = (*(known for known in order.labels if known != label), label)
         if len(order.labels) > ORDER_LABELS_MAX:
             self._unlabel(order, order.labels[0])

@@ -19,12 +19,13 @@ from exchange.reference.venue import Venue
 from exchange.settings import SESSIONS_MAX, Settings
 from gateway.app import build_app
 from gateway.context import Context
+from gateway.disconnects import Disconnects
 from gateway.feed import Feed, Subscriber
 from gateway.identity import Identities
 from gateway.intake import Intake
 from gateway.opening import OpeningGate
 from gateway.order_entry import Desk, OrderEntry
-from gateway.sessions import OrderSession, ReportHub
+from gateway.sessions import DropCopy, OrderSession, ReportHub
 from gateway.sockets import FRAME_BYTES_MAX, Connections
 from gateway.submitter import Submitter
 from gateway.throttle import Throttle
@@ -95,6 +96,7 @@ class GatewayService:
             books=books,
             gate=gate,
         )
+        self._disconnects = Disconnects(self.context.entry)
         self._intake = Intake(log, self.context)
         for view in self._views.values():
             view.listeners.append(self._intake.changed)
@@ -173,6 +175,7 @@ class GatewayService:
             yield
         finally:
             server.should_exit = True
+            self._disconnects.stop()
             self._connections.close_all()
             sockets.close()
             await serving
@@ -181,7 +184,9 @@ class GatewayService:
     def _listener(self, request: WSUpgradeRequest) -> WSListener | None:
         path = request.path.decode("latin-1").partition("?")[0]
         if path == "/orders":
-            return OrderSession(self._connections, self.context, self._hub)
+            return OrderSession(self._connections, self.context, self._hub, self._disconnects)
+        if path == "/drop-copy":
+            return DropCopy(self._connections, self.context, self._hub, self._disconnects)
         if path == "/marketdata":
             return Subscriber(self._connections, self.context.feed)
         return None

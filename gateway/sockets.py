@@ -11,11 +11,12 @@ from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 from exchange import metrics
 from exchange.messages.executions import Closing
 from exchange.messages.reasons import EdgeReason
-from exchange.settings import BODY_BYTES_MAX, LOGON_TIMEOUT_S, SESSIONS_MAX
+from exchange.settings import LOGON_TIMEOUT_S, SESSION_BODY_BYTES_MAX, SESSIONS_MAX
 from gateway.refusal import Refused
 
-FRAME_BYTES_MAX = 4 * BODY_BYTES_MAX  # above it the frame is not even read: cut at once
+FRAME_BYTES_MAX = 2 * SESSION_BODY_BYTES_MAX  # above it the frame is not even read: cut at once
 encode = msgspec.json.Encoder().encode
+pack = msgspec.msgpack.Encoder().encode
 
 
 class Connections:
@@ -31,15 +32,22 @@ class Connections:
 
 
 class Connection(WSListener):
-    """One connection: JSON text frames in, JSON text frames out, a bounded send buffer."""
+    """One connection: whole frames in and out, a bounded send buffer.
+
+    JSON text frames; binary frames carry MessagePack where the kind of connection takes them, and
+    then so do all that the venue sends.
+    """
 
     interface = ""  # label of the metrics
     queue_bytes_max = 0
+    takes_binary = False
+    is_binary = False  # what the other side speaks
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
         self._transport: WSTransport | None = None
         self._timeout: asyncio.TimerHandle | None = None
+        self._spoken: WSMsgType | None = None  # None: nothing was said yet
 
     @property
     def is_open(self) -> bool:
@@ -67,7 +75,7 @@ class Connection(WSListener):
             self.closed()
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        """One message; what is no whole text frame is refused, and all after a cut is dropped."""
+        """One message; what is no whole frame is refused, and all after a cut is dropped."""
         if frame.msg_type == WSMsgType.CLOSE:
             transport.send_close(WSCloseCode.OK)
             transport.disconnect()
@@ -75,15 +83,26 @@ class Connection(WSListener):
         if self._transport is None or frame.msg_type in (WSMsgType.PING, WSMsgType.PONG):
             return  # after the last word nothing is heard
         try:
-            if frame.msg_type != WSMsgType.TEXT or not frame.fin:
-                raise Refused(EdgeReason.MALFORMED_JSON, "send whole text frames")
+            self._check_frame(frame)
             self.received(frame.get_payload_as_bytes())
         except Refused as refused:
             metrics.GATEWAY_REJECTIONS.labels(self.interface, refused.row.name).inc()
             self.refuse(refused)
 
+    def _check_frame(self, frame: WSFrame) -> None:
+        """The first message says what both sides speak."""
+        if self._spoken is None and self.takes_binary and frame.msg_type == WSMsgType.BINARY:
+            self.is_binary = True
+        kind = self._frame_type
+        if not frame.fin or frame.msg_type != kind:
+            raise Refused(
+                EdgeReason.MALFORMED_JSON,
+                f"send whole {'binary' if self.is_binary else 'text'} frames",
+            )
+        self._spoken = kind
+
     def received(self, data: bytes) -> None:
-        """One text message; may raise Refused."""
+        """One message; may raise Refused."""
         raise NotImplementedError
 
     def refuse(self, refused: Refused) -> None:
@@ -100,7 +119,7 @@ class Connection(WSListener):
             self._timeout = None
 
     def send(self, data: bytes) -> bool:
-        """Sends a text frame; cuts a reader that does not keep up, then returns False."""
+        """Sends a frame; cuts a reader that does not keep up, then returns False."""
         transport = self._transport
         if transport is None:
             return False
@@ -110,8 +129,16 @@ class Connection(WSListener):
                 Refused(EdgeReason.SLOW_READER, f"more than {self.queue_bytes_max} bytes wait")
             )
             return False
-        transport.send(WSMsgType.TEXT, data)
+        transport.send(self._frame_type, data)
         return True
+
+    @property
+    def _frame_type(self) -> WSMsgType:
+        return WSMsgType.BINARY if self.is_binary else WSMsgType.TEXT
+
+    def encoded(self, message: Any) -> bytes:
+        """A message in the encoding that the other side speaks. O(bytes)."""
+        return pack(message) if self.is_binary else encode(message)
 
     def cut(self, refused: Refused) -> None:
         """The last message says why; the close frame carries the reason's name."""
@@ -119,7 +146,7 @@ class Connection(WSListener):
         if transport is None:
             return
         closing: Any = Closing(refused.row.number, refused.row.name, refused.text)
-        transport.send(WSMsgType.TEXT, encode([closing]))
+        transport.send(self._frame_type, self.encoded([closing]))
         transport.send_close(WSCloseCode.POLICY_VIOLATION, refused.row.name.encode())
         # what a slow reader has not taken by then is thrown away with the connection
         asyncio.get_running_loop().call_later(1, transport.disconnect, False)

@@ -122,11 +122,13 @@ class Submitter:
         if not tickets:
             return
         now = self._clock.monotonic_ns()
-        commands = [
-            aged_command(command, now - ticket.arrived_ns) if ticket.valid_ms else command
-            for ticket in tickets
-            for command in ticket.commands
-        ]
+        commands: list[bytes] = []
+        for ticket in tickets:
+            age_ns = now - ticket.arrived_ns
+            if ticket.valid_ms and age_ns >= MS:
+                commands += [aged_command(command, age_ns) for command in ticket.commands]
+            else:
+                commands += ticket.commands
         frame = build_commands(
             commands, writer=self._writer, batch=self._batch, time_ns=self._clock.now_ns()
         )

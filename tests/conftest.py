@@ -4,11 +4,37 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 
 from matching import COMPILED, Engine
+
+# How long an example takes says how busy the machine is, no more.
+settings.register_profile(
+    "busy", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("busy")
+
+LONGEST = (
+    "instrumented/test_instrumented.py",
+    "exchange/registry/test_two_reversals.py",
+    "exchange/registry/test_two_registries.py",
+    "exchange/registry/test_registry_crashes.py",
+    "exchange/registry/test_registry_service.py",
+    "matching/test_bad_input.py",
+    "matching/test_equivalence.py",
+    "exchange/settlement/test_settlement_service.py",
+    "exchange/log/test_log_kafka.py",
+    "faults/test_kill_each.py",
+    "faults/test_venue_command.py",
+    "deploy/test_dashboard.py",
+)
+"""Begun first and in this order, so that at the end no worker waits for another's long file.
+
+The killed processes come when the builds under watch, which take a core of their own, are done."""
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -23,6 +49,13 @@ def pytest_sessionstart(session: pytest.Session) -> None:
             "(`make test` does), or set MATCHING_PURE=1 to test the reference",
             returncode=1,
         )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    paths = [Path(__file__).parent / name for name in LONGEST]
+    assert all(path.exists() for path in paths), "a file that LONGEST names is not there"
+    order = {path: number for number, path in enumerate(paths)}
+    items.sort(key=lambda item: order.get(item.path, len(order)))
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

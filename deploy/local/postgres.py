@@ -2,7 +2,8 @@
 
     python -m deploy.local.postgres --data DIR --port N   runs one in the foreground
 
-* fsync stays on: what was committed survives SIGKILL of the server and a crash of the machine.
+* fsync is on by default: what was committed survives SIGKILL of the server and a crash of the
+  machine.
 * Anyone on this machine may log in without a password, nobody from elsewhere: it listens on
   127.0.0.1 only, and its unix socket lies in the data directory.
 * PostgreSQL refuses to run as root.  Started by root it runs as user `postgres`, or `nobody`
@@ -27,6 +28,7 @@ import struct
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -52,6 +54,14 @@ HBA = """# written by deploy/local/postgres.py: local users and loopback only
 local all all trust
 host all all 127.0.0.1/32 trust
 """
+# Replaced or extended by PostgresServer(settings=...); port and sockets are added at start.
+SETTINGS: dict[str, str] = {
+    "listen_addresses": LOOPBACK,
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "full_page_writes": "on",
+    "logging_collector": "off",
+}
 NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 SOCKET_PATH_LIMIT = 100  # bytes; the system's limit is 107 on Linux and 103 on macOS
 
@@ -177,6 +187,13 @@ def query(port: int, sql: str, database: str = "postgres", timeout: float = 30.0
     return rows
 
 
+def _plain(name: str) -> str:
+    """The name of a database, as it is; ValueError if it is more than a name."""
+    if not NAME.fullmatch(name):
+        raise ValueError(f"not a plain database name: {name!r}")
+    return name
+
+
 def _reachable(path: Path, uid: int) -> bool:
     """Whether a user in no group of ours can go through all parents of `path`."""
     for parent in path.parents:
@@ -198,15 +215,19 @@ def _fallback(path: Path) -> Path:
 class PostgresServer(LocalServer):
     """One PostgreSQL cluster, kept in `data` (see the module docstring for where that may be).
 
-    `port` 0 takes a free one, kept over restarts of this object.  Use it as a context manager
-    or call `start` and `stop`.  The superuser is `postgres`, without a password.
+    `port` 0 takes a free one, kept over restarts of this object.  `settings` replaces or adds
+    server settings.  Use it as a context manager or call `start` and `stop`.  The superuser is
+    `postgres`, without a password.
     """
 
     name = "postgres"
     stop_signal = signal.SIGINT  # "fast": open sessions are ended, then a checkpoint
 
-    def __init__(self, data: Path, port: int = 0) -> None:
+    def __init__(
+        self, data: Path, port: int = 0, *, settings: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(data, port)
+        self.settings = {**SETTINGS, **(settings or {})}
         self._user = service_user()
         if self._user and not _reachable(self.data.resolve(), self._user[0]):
             self.data = _fallback(self.data)
@@ -221,17 +242,18 @@ class PostgresServer(LocalServer):
         """The address of a database for clients, valid once `start` was called."""
         return f"postgresql://{SUPERUSER}@{LOOPBACK}:{self.port}/{database}"
 
-    def create_database(self, name: str) -> str:
-        """Make a database if it is not there and return its address.
+    def create_database(self, name: str, template: str = "template1") -> str:
+        """Make a database if it is not there, as a copy of `template`, and return its address.
 
-        `name`: lower-case letters, digits and underscores, else ValueError.  Raises
-        `LocalServerError` when the server refuses.
+        Names: lower-case letters, digits and underscores, else ValueError.  Raises
+        `LocalServerError` when the server refuses; it does while others use the template.
         """
-        return self._change_database("CREATE DATABASE", name, wanted=True)
+        copied = f' TEMPLATE "{_plain(template)}"'
+        return self._change_database("CREATE DATABASE", name, copied, wanted=True)
 
     def drop_database(self, name: str) -> None:
         """Remove a database, ending the sessions in it; nothing happens if it is not there."""
-        self._change_database("DROP DATABASE", name, wanted=False)
+        self._change_database("DROP DATABASE", name, " WITH (FORCE)", wanted=False)
 
     def remove(self) -> None:
         """Stop the server and delete all its files."""
@@ -257,13 +279,11 @@ class PostgresServer(LocalServer):
                 raise LocalServerError(f"processes {helpers} of PostgreSQL outlive SIGKILL")
             time.sleep(0.005)
 
-    def _change_database(self, verb: str, name: str, wanted: bool) -> str:
-        if not NAME.fullmatch(name):
-            raise ValueError(f"not a plain database name: {name!r}")
-        found = f"SELECT 1 FROM pg_database WHERE datname = '{name}'"  # noqa: S608 - matches NAME
+    def _change_database(self, verb: str, name: str, how: str, wanted: bool) -> str:
+        found = f"SELECT 1 FROM pg_database WHERE datname = '{_plain(name)}'"  # noqa: S608 - plain
         try:
             if bool(query(self.port, found)) is not wanted:
-                query(self.port, f'{verb} "{name}"' + ("" if wanted else " WITH (FORCE)"))
+                query(self.port, f'{verb} "{name}"{how}')
         except OSError as error:
             raise LocalServerError(f"{verb} {name}: {error}") from error
         return self.dsn(name)
@@ -308,16 +328,9 @@ class PostgresServer(LocalServer):
         run = self.data / "run"
         sockets = str(run) if len(bytes(run)) + 16 < SOCKET_PATH_LIMIT else ""
         command = [str(binaries / "postgres"), "-D", str(self.cluster)]
-        for setting in (
-            f"port={self.port}",
-            f"listen_addresses={LOOPBACK}",
-            f"unix_socket_directories={sockets}",
-            "fsync=on",
-            "synchronous_commit=on",
-            "full_page_writes=on",
-            "logging_collector=off",
-        ):
-            command += ["-c", setting]
+        settings = {**self.settings, "port": self.port, "unix_socket_directories": sockets}
+        for name, value in settings.items():
+            command += ["-c", f"{name}={value}"]
         return spawn(command, self.log, signal.SIGQUIT, self._user, [lock])
 
     def _answers(self) -> bool:

@@ -7,6 +7,8 @@ are left out.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 EXEC_TYPES = (
@@ -18,6 +20,7 @@ EXEC_TYPES = (
     "REJECTED",
     "TRIGGERED",  # a stop, or an order that waited for its call, is in the book (FIX 150=L)
     "REFILLED",  # an iceberg shows its next slice, last at its price
+    "RESTATED",  # after a logon that asks for it: an open order as it stands (FIX 150=D)
     "ORDER_STATUS",  # answer to a resend: the order as it stands (FIX 150=I)
     "MASS_CANCELLED",  # answer to an OrderMassCancelRequest; `affected_orders` says how many
     "QUOTED",  # answer to a Quote; a report of each side follows
@@ -142,6 +145,9 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     report: ExecutionReport | InstructionReport | OperationReport | None = None
 
 
+DisconnectScope = Literal["NONE", "SESSION", "PARTICIPANT"]
+
+
 class Logon(msgspec.Struct, frozen=True, tag=True, tag_field="type", forbid_unknown_fields=True):
     """First message on the order-entry socket; signed as `gateway.identity` says."""
 
@@ -150,6 +156,8 @@ class Logon(msgspec.Struct, frozen=True, tag=True, tag_field="type", forbid_unkn
     signature: str
     window_ms: int = 0
     resume_from: dict[str, int] = {}  # market -> last sequence seen; that and earlier is not resent
+    restate: bool = False  # every open order is told, RESTATED, then a Restatement
+    cancel_on_disconnect: DisconnectScope = "NONE"  # whose orders end when the connection is lost
 
 
 class LoggedOn(msgspec.Struct, frozen=True, tag=True, tag_field="type"):
@@ -168,6 +176,14 @@ class Gap(msgspec.Struct, frozen=True, tag=True, tag_field="type"):
     first_sequence: int
 
 
+class Restatement(msgspec.Struct, frozen=True, tag=True, tag_field="type"):
+    """So many RESTATED reports came: all open orders, as they stand before `next_sequence`."""
+
+    market: str
+    orders: int
+    next_sequence: int
+
+
 class Closing(msgspec.Struct, frozen=True, tag=True, tag_field="type"):
     """The last message before the venue cuts a connection."""
 
@@ -176,4 +192,4 @@ class Closing(msgspec.Struct, frozen=True, tag=True, tag_field="type"):
     text: str
 
 
-SessionMessage = ExecutionReport | Reject | LoggedOn | Gap | Closing
+SessionMessage = ExecutionReport | Reject | LoggedOn | Gap | Restatement | Closing

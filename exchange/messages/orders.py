@@ -29,7 +29,10 @@ StageWord = Literal["provisional", "final"]
 MethodWord = Literal["grandfathering", "benchmarking", "equal_to_emissions", "intensity"]
 
 
-class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=True, tag_field="type"):
+class Body(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag=True,
+    tag_field="type",
+):  # fmt: skip
     """What every request carries: `ref`, strictly increasing in the key's session."""
 
     ref: int

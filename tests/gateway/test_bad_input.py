@@ -116,7 +116,7 @@ BAD_BODIES: list[tuple[str, dict[str, Any], int, int, str]] = [
     ("price as a number", {"price": 71.25}, 503, 422, "$.price"),
     ("price with an exponent", {"price": "7e1"}, 503, 422, "no decimal number"),
     ("price infinite", {"price": "Infinity"}, 503, 422, "no decimal number"),
-    ("no price", {"price": ""}, 503, 422, "LIMIT order needs one"),
+    ("no price", {"price": ""}, 503, 422, "it needs one"),
     ("price too fine", {"price": "71.005"}, 506, 422, "more than 2 decimals"),
     ("price zero", {"price": "0.00"}, 240, 422, "price 0.00"),
     ("price negative", {"price": "-1"}, 240, 422, "price -1"),

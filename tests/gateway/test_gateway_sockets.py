@@ -107,7 +107,7 @@ async def test_messages_that_cannot_be_read_are_refused_whole(house) -> None:
         ({"type": "Surprise", "ref": 1}, 503),
         ([order(1), order(2, colour="green")], 504),
         ([order(n) for n in range(1, settings.SESSION_BATCH_MAX + 2)], 503),
-        (b" " * (settings.BODY_BYTES_MAX + 1), 501),
+        (b" " * (settings.SESSION_BODY_BYTES_MAX + 1), 501),
     ):
         say(transport, message)
         answer = await wire.next()

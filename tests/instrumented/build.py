@@ -3,11 +3,14 @@
 A build is a tree of its own under `build/instrumented` with a copy of `matching` in it; put first
 on the path it hides the engine that is installed. It needs the headers of Python, and gcc with
 libasan, libubsan and gcov, all of which Debian's package `gcc` brings.
+
+The C of a module is what Cython wrote for the usual build, unless a source is newer than that.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +24,7 @@ ROOT = Path(__file__).parent.parent.parent
 TREES = ROOT / "build" / "instrumented"
 SUFFIX = str(sysconfig.get_config_var("EXT_SUFFIX"))
 DAMAGE = Path(__file__).with_name("damage.pyx")  # reaches into the engine it is built with
+PLACE = re.compile(r'^ */\* ("[^"\n]+"):(\d+)\n(?:.*\n)*?.*\*/\n', re.M)  # comment of Cython
 SOURCES = ("*.py", "*.pyi", "*.pyx", "*.pxd", "*.h", "py.typed")
 
 
@@ -37,19 +41,19 @@ class Module(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """A way to build: its name, and what Cython and gcc are told."""
+    """A way to build: its name, whether gcc is told the lines of the .pyx, its flags."""
 
     name: str
-    cython: tuple[str, ...]
+    has_lines: bool
     gcc: tuple[str, ...]
 
 
 SANITIZED = Kind(
     "sanitized",
-    ("--line-directives",),  # so that a report names lines of the .pyx
+    True,  # so that a report names lines of the .pyx
     (
         "-O1",
-        "-g",
+        "-g1",  # lines and functions, all that a report names
         "-fno-omit-frame-pointer",
         "-fsanitize=address,undefined",
         "-fno-sanitize-recover=all",
@@ -57,17 +61,19 @@ SANITIZED = Kind(
 )
 COUNTED = Kind(
     "counted",
-    (),
+    False,
     # Inline functions that nobody calls are kept too: their lines count as not run.
     ("-O0", "--coverage", "-DCYTHON_INLINE=", "-fkeep-static-functions"),
 )
 
 
 def modules() -> list[Module]:
-    """The extension modules of pyproject.toml, without their level of optimisation."""
+    """The engine's extension modules in pyproject.toml, without their level of optimisation."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     found = []
     for module in project["tool"]["setuptools"]["ext-modules"]:
+        if not module["name"].startswith("matching."):
+            continue
         flags = [word for word in module["extra-compile-args"] if not word.startswith("-O")]
         flags += [f"-I{folder}" for folder in module.get("include-dirs", [])]
         libraries = [f"-l{library}" for library in module.get("libraries", [])]
@@ -84,10 +90,22 @@ def run(command: list[str], cwd: Path) -> str:
     return done.stdout.strip()
 
 
+def write_c(tree: Path, module: Module, kind: Kind) -> None:
+    """The C of a module into the tree."""
+    c_file, usual = tree / f"{module.stem}.c", ROOT / f"{module.stem}.c"
+    newest = max(path.stat().st_mtime_ns for path in sources())
+    if usual.exists() and usual.stat().st_mtime_ns > newest:
+        shutil.copyfile(usual, c_file)
+    else:
+        run([sys.executable, "-m", "cython", "-3", f"{module.stem}.pyx"], tree)
+    if kind.has_lines:
+        c_file.write_text(PLACE.sub(r"\g<0>#line \2 \1\n", c_file.read_text("utf-8")), "utf-8")
+
+
 def compile_module(tree: Path, module: Module, kind: Kind) -> None:
     """From the .pyx in the tree to the extension module beside it."""
-    source, c_file, object_file = (f"{module.stem}.{end}" for end in ("pyx", "c", "o"))
-    run([sys.executable, "-m", "cython", "-3", *kind.cython, source], tree)
+    write_c(tree, module, kind)
+    c_file, object_file = f"{module.stem}.c", f"{module.stem}.o"
     include = f"-I{sysconfig.get_path('include')}"
     flags = [*kind.gcc, "-pthread", "-fPIC", include, "-I.", *module.compile_flags]
     run(["gcc", *flags, "-c", c_file, "-o", object_file], tree)
@@ -104,10 +122,15 @@ def build_one(source: Path, kind: Kind) -> Path:
     return tree
 
 
-def fingerprint(kind: Kind, sources: list[Path]) -> str:
+def sources() -> list[Path]:
+    """All that the engine is made of."""
+    return sorted(path for glob in SOURCES for path in (ROOT / "matching").rglob(glob))
+
+
+def fingerprint(kind: Kind, paths: list[Path]) -> str:
     """Of all that a build depends on."""
     content = hashlib.sha256(repr((kind, modules(), sys.version)).encode())
-    for path in sources:
+    for path in paths:
         content.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes())
     return content.hexdigest()
 
@@ -115,13 +138,12 @@ def fingerprint(kind: Kind, sources: list[Path]) -> str:
 def build(kind: Kind) -> Path:
     """The tree of this kind, made anew if anything in `matching` has changed since."""
     tree = TREES / kind.name
-    sources = sorted(path for glob in SOURCES for path in (ROOT / "matching").rglob(glob))
     made = [*modules(), Module(DAMAGE.stem, (*modules()[0].compile_flags,), ())]
-    mark, now = tree / "fingerprint", fingerprint(kind, [DAMAGE, *sources])
+    mark, now = tree / "fingerprint", fingerprint(kind, [DAMAGE, *sources()])
     if mark.exists() and mark.read_text() == now:
         return tree
     shutil.rmtree(tree, ignore_errors=True)
-    for path in sources:
+    for path in sources():
         copy = tree / path.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, copy)

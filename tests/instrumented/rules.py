@@ -17,7 +17,8 @@ NOT_HERE = (
 )
 """The first compares types with a stub and runs no engine; the second plants bugs in the reference,
 and the flows which find them are those of the other files; the third counts pages of memory, of
-which these builds need many of their own; the fourth reads the machine code of the usual build."""
+which these builds need many of their own; the fourth reads the machine code of the usual build.
+Of the others `only_compiled` leaves out what runs the reference alone."""
 
 DAMAGE_RULES = "tests/instrumented/damage_rules.py"
 """What only these builds allow to be tested."""
@@ -30,6 +31,7 @@ def run_rules(tree: Path, environment: dict[str, str], arguments: list[str]) -> 
         *(sys.executable, "-m", "pytest", "-o", f"pythonpath={tree}", "-p", "no:cacheprovider"),
         *(
             "--tb=short",
+            *("-p", "tests.instrumented.only_compiled"),
             *(f"--ignore={path}" for path in NOT_HERE),
             "tests/matching",
             DAMAGE_RULES,

@@ -1,0 +1,129 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""The commonest request, made a command without a detour: a limit order without terms.
+
+`plain_limit` gives the bytes which `gateway.order_commands.new_order` gives, or None for whatever
+is not plain or not right: that is judged, and refused in words, there. Tests compare the two.
+"""
+
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+
+cdef extern from "Python.h":
+    const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
+    bint PyUnicode_IS_ASCII(object text)
+
+cdef enum:
+    NEW_ORDER = 1
+    LIMIT = 2
+    PRICE_LETTERS_MAX = 14  # so that it fits 64 bits with four minor digits
+    LABEL_BYTES_MAX = 16
+    VALID_MS_MAX = 65535
+
+cdef packed struct Record:
+    uint8_t kind
+    uint8_t side
+    uint8_t order_type
+    uint8_t time_in_force
+    uint16_t instrument_id
+    uint16_t valid_ms
+    uint32_t account_id
+    uint32_t session_id
+    int64_t ref
+    int64_t quantity
+    int64_t price
+    uint64_t order_id
+    char client_order_id[LABEL_BYTES_MAX]
+
+cdef int64_t QUANTITY_MAX = 9223372036854775807
+cdef dict _TIME_IN_FORCE = {"DAY": 0, "GTC": 1, "IOC": 3, "FOK": 4}
+
+
+def plain_limit(object request, uint32_t session, uint16_t instrument, int minor_digits):
+    """The 64 bytes of a plain limit order (a NewOrderSingle), None for any other. O(1).
+
+    `session`, `instrument`: their numbers; `minor_digits` of the market. The caller has checked
+    symbol, account and ref.
+    """
+    cdef object price = request.price
+    cdef object quantity = request.quantity
+    cdef object label = request.client_order_id
+    cdef object time_in_force = _TIME_IN_FORCE.get(request.time_in_force)
+    cdef int64_t valid_ms = request.valid_ms
+    cdef Record record
+    if (
+        time_in_force is None
+        or type(quantity) is not int
+        or not 0 < quantity <= QUANTITY_MAX
+        or not 0 <= valid_ms <= VALID_MS_MAX
+        or request.order_type != "LIMIT"
+        or request.stop_price
+        or request.display_quantity
+        or request.minimum_quantity
+        or request.expire_date is not None
+        or request.post_only
+        or request.self_trade_prevention
+        or not request.is_persistent
+    ):
+        return None
+    memset(&record, 0, sizeof(record))
+    record.price = _price(price, minor_digits)
+    if record.price <= 0 or not _label(label, record.client_order_id):
+        return None
+    record.kind = NEW_ORDER
+    record.order_type = LIMIT
+    record.side = 1 if request.side == "BUY" else 2
+    record.time_in_force = time_in_force
+    record.instrument_id = instrument
+    record.valid_ms = <uint16_t>valid_ms
+    record.account_id = request.account
+    record.session_id = session
+    record.ref = request.ref
+    record.quantity = quantity
+    return PyBytes_FromStringAndSize(<char*>&record, sizeof(record))
+
+
+cdef int64_t _price(object text, int minor_digits) except? -2:
+    """A plain decimal in minor units; -1 where it is none, has too many digits or decimals."""
+    cdef Py_ssize_t size, at
+    cdef int decimals = -1  # -1: before the point
+    cdef int64_t value = 0
+    cdef char letter
+    if not PyUnicode_IS_ASCII(text):
+        return -1
+    cdef const char* data = PyUnicode_AsUTF8AndSize(text, &size)
+    if not 0 < size <= PRICE_LETTERS_MAX:
+        return -1
+    for at in range(size):
+        letter = data[at]
+        if letter == c"." and decimals < 0 and 0 < at < size - 1:
+            decimals = 0
+        elif c"0" <= letter <= c"9":
+            value = value * 10 + (letter - c"0")
+            if decimals >= 0:
+                decimals += 1
+        else:
+            return -1
+    if decimals < 0:
+        decimals = 0
+    if decimals > minor_digits:
+        return -1
+    while decimals < minor_digits:
+        value *= 10
+        decimals += 1
+    return value
+
+
+cdef bint _label(object text, char* place) except -1:
+    """Copies a label of printable ASCII; False where it is none."""
+    cdef Py_ssize_t size, at
+    if not PyUnicode_IS_ASCII(text):
+        return False
+    cdef const char* data = PyUnicode_AsUTF8AndSize(text, &size)
+    if size > LABEL_BYTES_MAX:
+        return False
+    for at in range(size):
+        if not 0x20 <= data[at] < 0x7F:
+            return False
+    memcpy(place, data, size)
+    return True

@@ -1,0 +1,189 @@
+"""The order-entry socket: encodings, restatement, cancel on disconnect, drop copy."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from picows import WSFrame, WSMsgType, WSTransport, ws_connect
+
+from exchange import settings
+from gateway import disconnects
+from gateway.client import Client
+from tests.gateway.conftest import House
+from tests.gateway.test_gateway_sockets import Wire, connected, logon, order, say
+
+GRACE_S = 0.15
+
+
+class PackedWire(Wire):
+    """A bare connection that speaks MessagePack."""
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        if frame.msg_type == WSMsgType.BINARY:
+            for item in msgspec.msgpack.decode(frame.get_payload_as_bytes()):
+                self.came.put_nowait(item)
+        else:
+            super().on_ws_frame(transport, frame)
+
+
+@pytest.fixture(autouse=True)
+def _grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disconnects, "DISCONNECT_GRACE_S", GRACE_S)
+    monkeypatch.setattr(disconnects, "DISCONNECT_RETRY_S", 0.02)
+
+
+async def logged_on(house: House, name: str = "northern", **changes: Any) -> tuple[Any, Wire]:
+    transport, wire = await connected(house.socket + "/orders")
+    say(transport, logon(house, name, **changes))
+    assert (await wire.next())["type"] == "LoggedOn"
+    return transport, wire
+
+
+async def lost(transport: WSTransport, wire: Wire) -> None:
+    transport.disconnect()
+    await wire.closed.wait()
+
+
+async def until_word(wire: Wire, **what: Any) -> dict[str, Any]:
+    while True:
+        message = await wire.next()
+        if what.items() <= message.items():
+            return message
+
+
+# -- encodings ----------------------------------------------------------------------------------
+
+
+async def test_a_session_in_messagepack_hears_what_one_in_json_hears(house: House) -> None:
+    packed, wire = await ws_connect(PackedWire, house.socket + "/orders")
+    assert isinstance(wire, PackedWire)
+    say_packed = lambda item: packed.send(WSMsgType.BINARY, msgspec.msgpack.encode(item))  # noqa: E731
+    _, plain = await logged_on(house)
+    say_packed(logon(house))
+    assert (await wire.next())["type"] == "LoggedOn"
+    say_packed([order(1), order(2, price="70.10"), order(3, quantity="x")])
+    reject = await until_word(wire, type="Reject")
+    assert (reject["ref"], reject["reason"]) == (3, 503)
+    first = await until_word(wire, exec_type="NEW")
+    assert first == await until_word(plain, exec_type="NEW")
+    for bad, reason in (
+        (b"\xc1", 502),
+        (msgspec.msgpack.encode({"type": "Surprise"}), 503),
+        (b"\x91" * 3_000 + b"\x90", 503),
+        (b"\xdd\xff\xff\xff\xff", 502),
+    ):
+        packed.send(WSMsgType.BINARY, bad)
+        assert (await until_word(wire, type="Reject"))["reason"] == reason, bad[:9]
+    packed.send(WSMsgType.TEXT, json.dumps(order(4)).encode())
+    assert (await until_word(wire, type="Reject"))["reason"] == 502
+    await lost(packed, wire)
+
+
+# -- restatement --------------------------------------------------------------------------------
+
+
+async def test_open_orders_are_restated_as_they_stand(house: House, huadong: Client) -> None:
+    transport, wire = await logged_on(house)
+    say(transport, [order(1, quantity=9), order(2, price="69.00"), order(3, price="68.00")])
+    ids = [(await until_word(wire, exec_type="NEW"))["order_id"] for _ in range(3)]
+    await huadong.new_order("EUA", 102, "SELL", 4, "70.00")
+    await until_word(wire, exec_type="TRADE")
+    await lost(transport, wire)
+    _, wire = await logged_on(house, restate=True)
+    told = [await wire.next() for _ in range(5)]
+    assert [m.get("exec_type") for m in told] == ["RESTATED"] * 3 + [None] * 2
+    assert [m["order_id"] for m in told[:3]] == ids
+    assert (told[0]["leaves_quantity"], told[0]["cumulative_quantity"]) == (5, 4)
+    ends = {m["market"]: m["orders"] for m in told[3:]}
+    assert ends == {"EU": 3, "CN": 0}
+    assert all(m["type"] == "Restatement" for m in told[3:])
+
+
+# -- cancel on disconnect -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scope", ["NONE", "SESSION", "PARTICIPANT"])
+async def test_orders_of_the_scope_end_when_nobody_returns(house: House, scope: str) -> None:
+    transport, wire = await logged_on(house, "yangtze", cancel_on_disconnect=scope)
+    say(transport, order(1, account=103))
+    await until_word(wire, exec_type="NEW")
+    async with house.client("deputy") as deputy:  # another key of the same firm, over REST
+        await deputy.new_order("EUA", 103, "BUY", 1, "69.00")
+    await lost(transport, wire)
+    async with house.client("yangtze") as rest:
+        left = {"NONE": 2, "SESSION": 1, "PARTICIPANT": 0}[scope]
+        if scope == "NONE":
+            await asyncio.sleep(2 * GRACE_S)
+        await house.until(lambda: _open(rest, left))
+        kinds = [r.exec_type for r in (await rest.executions("EU")).executions]
+    assert kinds.count("CANCELLED") == 2 - left
+    assert kinds.count("MASS_CANCELLED") == (scope != "NONE")
+
+
+async def test_who_returns_in_time_keeps_the_orders_and_so_does_a_second_connection(
+    house: House, northern: Client
+) -> None:
+    transport, wire = await logged_on(house, cancel_on_disconnect="SESSION")
+    say(transport, order(1))
+    await until_word(wire, exec_type="NEW")
+    await lost(transport, wire)
+    back, again = await logged_on(house, cancel_on_disconnect="SESSION")
+    other, third = await logged_on(house, cancel_on_disconnect="SESSION")
+    await lost(back, again)
+    await asyncio.sleep(2 * GRACE_S)
+    assert len(await northern.orders()) == 1
+    await lost(other, third)
+    await house.until(lambda: _open(northern, 0))
+
+
+async def test_a_log_that_is_away_is_asked_again_and_a_stop_of_the_venue_cancels_nothing(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transport, wire = await logged_on(house, cancel_on_disconnect="SESSION")
+    say(transport, order(1))
+    await until_word(wire, exec_type="NEW")
+    assert house.gateway is not None
+    submitter = house.gateway.context.entry.desks["EU"].submitter
+    monkeypatch.setattr("gateway.submitter.GATEWAY_QUEUE_MAX", 0)
+    await lost(transport, wire)
+    await asyncio.sleep(2 * GRACE_S)
+    assert not submitter._queue
+    monkeypatch.undo()
+    monkeypatch.setattr(disconnects, "DISCONNECT_RETRY_S", 0.02)
+    async with house.client("northern") as northern:
+        await house.until(lambda: _open(northern, 0))
+        await northern.new_order("EUA", 101, "BUY", 1, "69.00")
+    stays, _ = await logged_on(house, cancel_on_disconnect="PARTICIPANT")
+    await house.stop("gateway")
+    await house.open_gateway()
+    await asyncio.sleep(2 * GRACE_S)
+    async with house.client("northern") as northern:
+        assert len(await northern.orders()) == 1
+    stays.disconnect()
+
+
+async def _open(client: Client, count: int) -> bool:
+    return len(await client.orders()) == count
+
+
+# -- drop copy ----------------------------------------------------------------------------------
+
+
+async def test_a_drop_copy_hears_all_and_takes_nothing(house: House, northern: Client) -> None:
+    transport, wire = await connected(house.socket + "/drop-copy")
+    say(transport, logon(house))
+    await wire.next()
+    placed = await northern.new_order("EUA", 101, "BUY", 1, "69.00")
+    assert (await until_word(wire, exec_type="NEW"))["order_id"] == placed.order_id
+    before = await house.ends()
+    say(transport, order(7))
+    refused = await until_word(wire, type="Reject")
+    assert refused["reason"] == 514
+    assert await house.ends() == before
+    say(transport, [order(1)] * (settings.SESSION_BATCH_MAX + 1))
+    assert (await until_word(wire, type="Reject"))["reason"] == 503
+    transport.disconnect()
