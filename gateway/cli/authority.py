@@ -31,6 +31,7 @@ from gateway.cli.options import (
 )
 from gateway.cli.output import Json, show
 from gateway.client import Client
+from gateway.routes.registry import ProjectRow
 
 SECOND_NS = 1_000_000_000
 
@@ -81,8 +82,10 @@ def projects(key_file: KeyFile = None, as_json: Json = False) -> None:
         table = make_table(
             "Projects", ">number", "programme", "name", "type", "region", "methodology", "flags"
         )
+        found: list[ProjectRow] = []
         after = 0
         while rows := (await client.projects(after=after)).projects:
+            found += rows
             for row in rows:
                 told = row.details
                 table.add_row(
@@ -90,7 +93,7 @@ def projects(key_file: KeyFile = None, as_json: Json = False) -> None:
                     told.methodology, ", ".join(told.flags),
                 )  # fmt: skip
             after = rows[-1].project
-        show(table, rows, as_json)
+        show(table, found, as_json)
 
     with_client(key_file, work)
 

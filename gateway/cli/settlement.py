@@ -26,7 +26,7 @@ from gateway.cli.options import (
     whole,
     with_client,
 )
-from gateway.cli.output import Json, show
+from gateway.cli.output import Json, show, show_json
 from gateway.client import Client
 
 SECOND_NS = 1_000_000_000
@@ -70,6 +70,9 @@ def settlements(
             )
         show(table, found.trades, as_json)
         for item in found.proposals:
+            if as_json:
+                show_json(item)
+                continue
             Console(highlight=False).print(
                 f"proposal {item.proposal_id}: cancel trade {item.trade_id}, by "
                 f"{item.proposed_by}, until {_moment(item.expires_ns)}: {item.reason}"
