@@ -10,7 +10,7 @@ import argparse
 import subprocess
 import sys
 
-MEASUREMENTS = ("engine", "peers", "settlement", "registry", "path", "order_entry")
+MEASUREMENTS = ("engine", "peers", "settlement", "registry", "path", "order_entry", "surveillance")
 KEPT = ("engine", "peers")
 
 

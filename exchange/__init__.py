@@ -2,7 +2,8 @@
 
 Folders in the data's order: `messages` (the vocabulary), `topics` (the map), `log` (the ordered
 log), `engine` (orders -> events), `settlement` (events -> ledger, `settlements`), `registry`
-(`settlements` -> serial blocks, `registry`), `marketdata` (events -> `marketdata`).
+(`settlements` -> serial blocks, `registry`), `marketdata` (events -> `marketdata`),
+`surveillance` (events -> `alerts`).
 """
 
 __version__ = "0.1.0"

@@ -68,6 +68,9 @@ REGISTRY_REFUSALS = Counter(
 FEED_SUBSCRIBERS = Gauge("exchange_feed_subscribers", "Feed subscribers", ["channel"])
 FEED_MESSAGES = Counter("exchange_feed_messages_total", "Feed messages sent", ["channel"])
 FEED_DROPPED = Counter("exchange_feed_dropped_total", "Subscribers cut for being slow", ["channel"])
+SURVEILLANCE_ALERTS = Counter(
+    "exchange_surveillance_alerts_total", "Alerts of surveillance", ["market", "kind"]
+)
 STATE_HASH_MISMATCH = Counter(
     "exchange_state_hash_mismatch_total", "Hashes or chains that differ: pages", ["service"]
 )

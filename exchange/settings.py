@@ -103,6 +103,11 @@ ENGINE_PUBLISH_BYTES_MAX = 4 << 20
 POSITION_DIFFERENCES_MAX = 100  # differences from the engine a projection remembers
 MARKETDATA_SLICE_RECORDS_MAX = 64  # records of `events` between two looks at the loop
 MARKETDATA_RETRY_S = 0.2  # pause before the log is tried again
+SURVEILLANCE_WINDOW_ENTRIES_MAX = 10_000  # trades one window of a detector holds; oldest go first
+SURVEILLANCE_SUBJECTS_MAX = 20_000  # owners, pairs and the like that a detector remembers
+SURVEILLANCE_RETRY_S = 0.2  # pause before the log is tried again
+SURVEILLANCE_SLICE_RECORDS_MAX = 64  # records of `events` between two looks at the loop
+ALERTS_KEPT_MAX = 10_000  # alerts of a market that the gateway keeps, oldest forgotten
 BARS_MAX = 1_440  # minutes kept for a chart
 AUDIT_DIFFERENCES_MAX = 100  # differences an audit tells
 ENGINE_RETRY_S_MAX = 2.0  # longest pause before the log is tried again
@@ -138,6 +143,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     throttle_per_second: int = 1_000  # orders a second and participant
     batch_interval_us: int = 500  # smallest time between two frames of the gateway
     log_level: str = "info"  # debug, info, warning, error
+    surveillance_limits: str = ""  # file that changes figures of surveillance/limits.toml
     key_file: str = ""  # a member's commands sign with it, unless --key-file names another
 
     @classmethod

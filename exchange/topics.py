@@ -39,7 +39,7 @@ EVENTS = Topic(
     "events",
     "one part of the output of one record of `orders` (`matching.layout`), hash-chained",
     ("engine",),
-    ("gateway", "settlement", "marketdata"),
+    ("gateway", "settlement", "marketdata", "surveillance"),
     "for ever",
 )
 SETTLEMENTS = Topic(
@@ -63,6 +63,13 @@ MARKETDATA = Topic(
     ("gateway",),
     "for ever: readers begin at its first record",
 )
+ALERTS = Topic(
+    "alerts",
+    "MessagePack of `messages.alerts.Alert`, numbered without gaps, a pure function of `events`",
+    ("surveillance",),
+    ("gateway",),
+    "for ever: readers begin at its first record",
+)
 REPORTS = Topic(
     "reports",
     "JSON of `messages.executions.ExecutionReport`; one topic a participant",
@@ -71,8 +78,10 @@ REPORTS = Topic(
     "for ever: readers begin at its first record",
 )
 
-TOPICS: tuple[Topic, ...] = (INTAKE, ORDERS, EVENTS, SETTLEMENTS, REGISTRY, MARKETDATA, REPORTS)
-MARKET_TOPICS: tuple[Topic, ...] = (ORDERS, EVENTS, SETTLEMENTS, REGISTRY, MARKETDATA)
+TOPICS: tuple[Topic, ...] = (
+    INTAKE, ORDERS, EVENTS, SETTLEMENTS, REGISTRY, MARKETDATA, ALERTS, REPORTS,
+)  # fmt: skip
+MARKET_TOPICS: tuple[Topic, ...] = (ORDERS, EVENTS, SETTLEMENTS, REGISTRY, MARKETDATA, ALERTS)
 
 
 def orders(market: int) -> Partition:
@@ -98,6 +107,11 @@ def registry(market: int) -> Partition:
 def marketdata(market: int) -> Partition:
     """Depth changes, trades and phases."""
     return Partition(MARKETDATA.name, market)
+
+
+def alerts(market: int) -> Partition:
+    """What surveillance saw."""
+    return Partition(ALERTS.name, market)
 
 
 def intake(participant: int) -> Partition:

@@ -9,6 +9,7 @@ from exchange.clock import Clock
 from exchange.database.connection import Database
 from exchange.reference.venue import Key, Venue
 from exchange.settings import Settings
+from gateway.alerts import Alerts
 from gateway.feed import Feed
 from gateway.identity import Identities
 from gateway.opening import OpeningGate
@@ -30,6 +31,7 @@ class Context:
     entry: OrderEntry
     feed: Feed
     views: dict[str, MarketView]
+    alerts: Alerts
     not_ready: Callable[[], list[str]]  # names of what has not caught up
     websocket_port: int = 0
     books: Database | None = None  # read only; a gateway without it answers no question to them

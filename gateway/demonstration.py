@@ -25,6 +25,7 @@ from exchange.registry.service import RegistryService
 from exchange.service import Service, run_together
 from exchange.settings import Settings
 from exchange.settlement import SettlementService
+from exchange.surveillance import SurveillanceService, limits_file, load_limits
 from gateway.demo_keys import Holder, prepare
 from gateway.members import Members
 from gateway.opening import OpeningGate
@@ -52,6 +53,7 @@ def all_services(
             ),
             RegistryService(log, market, venue, database, clock=clock),
             MarketDataService(log, market, clock),
+            SurveillanceService(log, market, venue, load_limits(limits_file(settings)), clock),
             ReconciliationService(log, market, database, RECONCILE_S, clock=clock),
         ]
     gate = OpeningGate(database, clock)

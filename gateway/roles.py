@@ -54,6 +54,7 @@ ROLES: dict[str, frozenset[str]] = {
     "GET /accounts": EVERY_KEY,
     "GET /transfers": EVERY_KEY,
     "GET /settlements": EVERY_KEY,
+    "GET /alerts": AUTHORITIES,
     "GET /serials": AUTHORITIES,
     "GET /issuances/duplicates": AUTHORITIES,
     "GET /holdings/at": HOLDERS,

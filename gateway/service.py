@@ -17,6 +17,7 @@ from exchange.database.connection import Database
 from exchange.log.protocol import Log
 from exchange.reference.venue import Venue
 from exchange.settings import SESSIONS_MAX, Settings
+from gateway.alerts import Alerts
 from gateway.app import build_app
 from gateway.context import Context
 from gateway.disconnects import Disconnects
@@ -92,6 +93,7 @@ class GatewayService:
             entry=OrderEntry(venue, desks, throttle, clock),
             feed=Feed(log, venue, self._views, clock),
             views=self._views,
+            alerts=Alerts(log, venue),
             not_ready=self._not_ready,
             books=books,
             gate=gate,
@@ -120,6 +122,7 @@ class GatewayService:
                 for view in self._views.values():
                     group.create_task(view.run(inner))
                 group.create_task(self.context.feed.run(inner))
+                group.create_task(self.context.alerts.run(inner))
                 while self._not_ready() and not stop.is_set():  # noqa: ASYNC110 - many conditions
                     await asyncio.sleep(READY_POLL_S)
                 for submitter in self._submitters.values():
@@ -138,7 +141,8 @@ class GatewayService:
 
     def _not_ready(self) -> list[str]:
         waiting = [f"view-{code}" for code, view in self._views.items() if not view.is_ready]
-        return waiting if self.context.feed.is_ready else [*waiting, "feed"]
+        waiting += [] if self.context.feed.is_ready else ["feed"]
+        return waiting if self.context.alerts.is_ready else [*waiting, "alerts"]
 
     @contextlib.asynccontextmanager
     async def _servers(self) -> AsyncIterator[None]:

@@ -18,6 +18,7 @@ from deploy.docs import command_line, json_lines, source
 from deploy.docs.text import NOTICE, code, table
 from exchange import settings, topics
 from exchange.messages import (
+    alerts,
     executions,
     intake,
     market_data,
@@ -54,6 +55,7 @@ VOCABULARY: tuple[ModuleType, ...] = (
     settlement,
     registry,
     market_data,
+    alerts,
 )
 
 

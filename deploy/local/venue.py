@@ -38,7 +38,7 @@ DATABASE = "exchange"
 READY_S = 60.0
 POLL_S = 0.1
 BOOTSTRAP_S = 120
-SHARED = ("settlement", "registry", "marketdata")  # one process for all markets
+SHARED = ("settlement", "registry", "marketdata", "surveillance")  # one process for all markets
 
 Say = Callable[[str], None]
 

@@ -2,9 +2,10 @@
 
 Each module adds its commands with `register(app)`: `services` runs the venue's processes, `trading`
 is for members, as are `market`, `holdings` and `export`, `accounts` for what they are in the
-registry, `authority` and `settlement` for the authority, `years` for compliance years, `days` and
-`certificates` for operations; `proofs`, `demo` and `simulate` show and check the whole, `match` the
-engine alone, `rulebook` the rules, `auctions` and `supply` what is auctioned, `training` a class.
+registry, `authority` and `settlement` for the authority, `years` for compliance years, `days`,
+`certificates`, `surveillance` and `records` for operations; `proofs`, `demo` and `simulate` show
+and check the whole, `match` the engine alone, `rulebook` the rules, `auctions` and `supply` what is
+auctioned, `training` a class.
 """
 
 from __future__ import annotations
@@ -48,10 +49,14 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "settlements", "fail-settlement", "object-to-trade", "retry-settlement", "void-trade",
         "cancel-trade",
     ),
-    "services": ("gateway", "engine", "settlement", "registry", "marketdata", "bootstrap"),
+    "services": (
+        "gateway", "engine", "settlement", "registry", "marketdata", "surveillance", "bootstrap",
+    ),
     "proofs": ("verify", "replay", "reconcile", "rebuild"),
     "days": ("end-of-day",),
     "certificates": ("certificate",),
+    "surveillance": ("alerts", "surveil"),
+    "records": ("records",),
     "simulate": ("simulate",),
     "match": ("match",),
     "rulebook": ("rulebook",),
@@ -72,6 +77,8 @@ PANELS: dict[str, str] = {
     "authority": "The authority's and the operators' acts",
     "settlement": "The authority's and the operators' acts",
     "days": "The authority's and the operators' acts",
+    "surveillance": "The authority's and the operators' acts",
+    "records": "The authority's and the operators' acts",
     "certificates": "What you hold",
     "auctions": "Auctions and supply",
     "supply": "Auctions and supply",

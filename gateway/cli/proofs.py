@@ -34,9 +34,11 @@ from exchange.messages.frames import ChainBrokenError
 from exchange.rebuild import rebuild as rebuild_books
 from exchange.reference.venue import Market, Venue, load_venue
 from exchange.registry.queries import position_of as registry_position
-from exchange.settings import Settings
+from exchange.settings import AUDIT_DIFFERENCES_MAX, Settings
 from exchange.settlement.queries import position_of as settlement_position
 from exchange.simulation.report import print_checks
+from exchange.surveillance import Monitor, limits_file, load_limits
+from exchange.surveillance.records import compare
 from gateway.cli.services import run_until_signalled
 
 USAGE_ERROR = 2
@@ -79,7 +81,7 @@ def verify(market: _Markets = None, data: _Data = None, engine: _Engine = "compi
     async def work(opened: Opened) -> list[Check]:
         checks = []
         for item in opened.markets:
-            with _bar(f"verify {item.code}") as advance:
+            with progress_bar(f"verify {item.code}") as advance:
                 found = await audit.verify(
                     opened.log, item.partition, engine=audit.engine_named(engine), progress=advance
                 )
@@ -108,7 +110,7 @@ def replay(
 
     async def work(opened: Opened) -> list[Check]:
         for item in opened.markets:
-            with _bar(f"replay {item.code}") as advance:
+            with progress_bar(f"replay {item.code}") as advance:
                 found = await audit.replay(
                     opened.log,
                     item.partition,
@@ -158,11 +160,12 @@ def reconcile(
 
 
 def rebuild(market: _Markets = None, data: _Data = None) -> None:
-    """Make ledger and registry anew from the log and compare every row with the books in use."""
+    """Make ledger, registry and alerts anew from the log and compare them with those in use."""
     out = Console(highlight=False, soft_wrap=True)
 
     async def work(opened: Opened) -> list[Check]:
-        return [await _rebuilt(opened, item) for item in opened.markets]
+        checks = [await _rebuilt(opened, item) for item in opened.markets]
+        return checks + [await alerts_made_anew(opened, item) for item in opened.markets]
 
     _prove(out, market, data, work)
 
@@ -172,7 +175,7 @@ async def _rebuilt(opened: Opened, market: Market) -> Check:
     with tempfile.TemporaryDirectory(prefix="exchange-rebuild-") as folder:
         fresh = open_database("sqlite", Path(folder))
         try:
-            with _bar(f"rebuild {market.code}") as advance:
+            with progress_bar(f"rebuild {market.code}") as advance:
                 anew = await rebuild_books(
                     opened.log, market, opened.venue, fresh, until=until, progress=advance
                 )
@@ -183,6 +186,21 @@ async def _rebuilt(opened: Opened, market: Market) -> Check:
     if anew == in_use:
         return Check(name, 0, figures)
     return Check(name, 1, f"{figures}, but the books in use have {in_use.hex()[:16]}")
+
+
+async def alerts_made_anew(opened: Opened, market: Market) -> Check:
+    """Whether `alerts` says what `events` and the limits give. O(events)."""
+    limits = load_limits(limits_file(opened.settings))
+    monitor = Monitor.of(opened.venue, market, limits)
+    found = await compare(opened.log, market, monitor, limits.digest())
+    told = f"{found.alerts} alerts made anew, {found.compared} records compared"
+    if found.other_limits:
+        told += f", {found.other_limits} made under other limits and left out"
+    if found.unsaid:
+        told += f", {found.unsaid} alerts not on the topic yet"
+    differences = found.differences[:AUDIT_DIFFERENCES_MAX]
+    name = f"{market.code} alerts made anew from events equal those on the topic"
+    return Check(name, len(found.differences), "; ".join([told, *differences]))
 
 
 async def _hash_at_rest(database: Database, market: Market) -> tuple[int, bytes]:
@@ -211,7 +229,7 @@ def _prove(
     work: Callable[[Opened], Awaitable[list[Check]]],
 ) -> None:
     async def run() -> list[Check]:
-        async with _opened(codes, data) as opened:
+        async with open_venue(codes, data) as opened:
             return await work(opened)
 
     try:
@@ -229,7 +247,8 @@ def _prove(
 
 
 @asynccontextmanager
-async def _opened(codes: list[str] | None, data: Path | None) -> AsyncIterator[Opened]:
+async def open_venue(codes: list[str] | None, data: Path | None) -> AsyncIterator[Opened]:
+    """A venue's log and books for reading: OSError, ValueError, KeyError, LogError."""
     settings = Settings.from_environment()
     if data is not None:
         settings = msgspec.structs.replace(settings, data=data)
@@ -252,7 +271,7 @@ async def _opened(codes: list[str] | None, data: Path | None) -> AsyncIterator[O
         await log.close()
 
 
-class _bar:  # noqa: N801 - reads as a function in a `with`
+class progress_bar:  # noqa: N801 - reads as a function in a `with`
     """A progress bar on standard error, gone when done."""
 
     def __init__(self, title: str) -> None:

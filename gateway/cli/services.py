@@ -1,4 +1,5 @@
-"""The venue's processes: `exchange gateway`, `engine`, `settlement`, `registry`, `marketdata`.
+"""The venue's processes: `exchange gateway`, `engine`, `settlement`, `registry`, `marketdata`,
+`surveillance`.
 
 Each reads its settings from EXCHANGE_* variables, serves /metrics, /health and /ready on
 EXCHANGE_METRICS_PORT, runs until SIGINT or SIGTERM, then finishes what is in hand. A service that
@@ -33,6 +34,7 @@ from exchange.registry.service import RegistryService
 from exchange.service import Service, run_together
 from exchange.settings import Settings
 from exchange.settlement.service import SettlementService
+from exchange.surveillance import SurveillanceService, limits_file, load_limits
 from gateway.opening import OpeningGate
 from gateway.service import GatewayService
 
@@ -61,7 +63,7 @@ Compose = Callable[[Parts, AsyncExitStack], Awaitable[list[Service]]]
 
 def register(app: typer.Typer) -> None:
     """Adds the commands to the program."""
-    for command in (gateway, engine, settlement, registry, marketdata, bootstrap):
+    for command in (gateway, engine, settlement, registry, marketdata, surveillance, bootstrap):
         app.command()(command)
 
 
@@ -124,6 +126,19 @@ def marketdata(market: _MarketOption = None) -> None:
         return [MarketDataService(parts.log, m, parts.clock) for m in parts.markets]
 
     _run("marketdata", market, compose)
+
+
+def surveillance(market: _MarketOption = None) -> None:
+    """Look for market abuse in events, and tell it as alerts."""
+
+    async def compose(parts: Parts, stack: AsyncExitStack) -> list[Service]:
+        limits = load_limits(limits_file(parts.settings))
+        return [
+            SurveillanceService(parts.log, m, parts.venue, limits, parts.clock)
+            for m in parts.markets
+        ]
+
+    _run("surveillance", market, compose)
 
 
 def bootstrap(market: _MarketOption = None) -> None:

@@ -8,6 +8,7 @@ from exchange.messages.executions import ExecutionReport
 from exchange.settings import PAGE_MAX
 from gateway.client.rest import Rest
 from gateway.routes.accounts import HoldingList, LimitsReply, PositionList, SessionReply
+from gateway.routes.alerts import AlertList
 from gateway.routes.auctions import AuctionList, AuctionRow, CloseList
 from gateway.routes.books import DuplicateList, HoldingsAt, SerialHistory
 from gateway.routes.compliance import OffsetHeadroomReply, SurrenderPlanReply
@@ -104,6 +105,15 @@ class Questions:
         if before:
             query["before"] = before
         return await self.rest.get("/settlements", SettlementList, **query)
+
+    async def alerts(
+        self, market: str = "", *, after: int = 0, kind: str = "", limit: int = PAGE_MAX
+    ) -> AlertList:
+        """What surveillance saw, newest first (operator, authority)."""
+        query: dict[str, str | int] = _market(market) | {"after": after, "limit": limit}
+        if kind:
+            query["kind"] = kind
+        return await self.rest.get("/alerts", AlertList, **query)
 
     async def serial_history(
         self, programme: str, serial: int, *, before: int = 0, limit: int = PAGE_MAX

@@ -8,6 +8,7 @@ so that neither can know a route which the other does not.
 from __future__ import annotations
 
 from gateway.routes.accounts import ROUTES as ACCOUNTS
+from gateway.routes.alerts import ROUTES as ALERTS
 from gateway.routes.auctions import ROUTES as AUCTIONS
 from gateway.routes.books import ROUTES as BOOKS
 from gateway.routes.compliance import ROUTES as COMPLIANCE
@@ -24,5 +25,5 @@ __all__ = ["ROUTES", "Call", "Reply", "Route"]
 
 ROUTES: tuple[Route, ...] = (
     *MARKET, *TRADING, *AUCTIONS, *ACCOUNTS, *REGISTRY, *STANDINGS, *BOOKS, *COMPLIANCE, *YEARS,
-    *OPERATIONS, *SETTLEMENTS,
+    *OPERATIONS, *SETTLEMENTS, *ALERTS,
 )  # fmt: skip

@@ -34,7 +34,7 @@ def test_every_part_of_the_venue_is_there() -> None:
     assert engines == {market.code for market in venue.market}
     commands = {service["command"][0] for service in OURS.values()}
     parts = {"bootstrap", "gateway", "engine", "settlement", "registry", "marketdata"}
-    assert commands == parts | {"reconcile"}
+    assert commands == parts | {"surveillance", "reconcile"}
     assert set(SERVICES) - set(OURS) == {"kafka", "postgres", "prometheus", "grafana"}
 
 

@@ -13,8 +13,10 @@ from typer.testing import CliRunner
 from exchange.messages.orders import ReleaseUnits, SurrenderUnits
 from exchange.settings import Settings
 from exchange.simulation.training import ALLOWANCE, YEAR, Act, Step, make_class, ranking
+from gateway import demonstration
 from gateway.cli import build
 from gateway.cli.demo import TEMPLATE
+from gateway.client import client
 from gateway.demo_keys import NORTHERN, key_path
 from gateway.demonstration import Demonstration
 from gateway.training import (
@@ -28,7 +30,11 @@ from gateway.training import (
 )
 
 
-async def test_a_class_lives_through_its_year(tmp_path: Path) -> None:
+async def test_a_class_lives_through_its_year(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demonstration, "RECONCILE_S", 0.05)  # ten days open, each reconciled
+    monkeypatch.setattr(client, "OPENING_PAUSE_S", 0.05)
     data = tmp_path / "class"
     template, students = prepared(data, TEMPLATE, 7, 2)
     first, second = students

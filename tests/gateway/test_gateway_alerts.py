@@ -1,0 +1,146 @@
+"""Alerts from an order to an operator's screen, the proofs over them, and order records."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from deploy.local.venue import TEMPLATE
+from exchange.messages.frames import Command, Phase, command
+from exchange.surveillance import SurveillanceService, load_limits
+from gateway.cli import build
+from gateway.client import BadRequestError, Client, PermissionDeniedError, save_key
+from tests.gateway.conftest import House
+
+
+@pytest.fixture
+async def watched(house: House) -> House:
+    await house.endow()
+    for market in house.venue.market:
+        house.run(SurveillanceService(house.log, market, house.venue, load_limits(), house.clock))
+    return house
+
+
+async def wash(northern: Client, symbol: str, account: int, price: str) -> None:
+    for _ in range(3):
+        await northern.new_order(symbol, account, "SELL", 50, price)
+        await northern.new_order(symbol, account, "BUY", 50, price)
+
+
+async def command_line(*words: str) -> tuple[int, str]:
+    done = await asyncio.to_thread(CliRunner().invoke, build(words[0]), list(words))
+    return done.exit_code, done.output
+
+
+async def test_from_orders_to_alerts_and_records(
+    watched: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = watched
+    async with house.client("northern") as northern, house.client("operator") as operator:
+        await wash(northern, "EUA", 101, "71.25")
+        await wash(northern, "CCER", 201, "83.50")
+
+        async def both_told() -> bool:
+            return len((await operator.alerts()).alerts) == 2
+
+        await house.until(both_told)
+        newest, oldest = (await operator.alerts()).alerts
+        assert (oldest.id, oldest.kind, oldest.symbol) == ("EU-1", "WASH_TRADE", "EUA")
+        assert (newest.id, newest.market, newest.symbol) == ("CN-1", "CN", "CCER")
+        assert (oldest.accounts, oldest.participants, oldest.score) == ([101], [2], 10_000)
+        assert oldest.figures == {"trades": 3, "quantity": 150}
+        assert oldest.events[0] < oldest.events[1]
+        assert oldest.from_ns < oldest.to_ns
+        assert [a.id for a in (await operator.alerts("EU")).alerts] == ["EU-1"]
+        assert [a.id for a in (await operator.alerts(limit=1)).alerts] == ["CN-1"]
+        assert (await operator.alerts("EU", after=1)).alerts == []
+        assert (await operator.alerts(kind="LAYERING")).alerts == []
+        for name in ("northern", "verifier"):
+            async with house.client(name) as other:
+                with pytest.raises(PermissionDeniedError):
+                    await other.alerts()
+        with pytest.raises(BadRequestError):
+            await operator.alerts(limit=0)
+        async with house.client("authority") as authority:
+            assert len((await authority.alerts()).alerts) == 2
+    await house.append(0, [command(Command.PHASE_CHANGE, order_type=Phase.HALT)])
+    monkeypatch.delenv("EXCHANGE_LOG", raising=False)
+    monkeypatch.setenv("EXCHANGE_VENUE", str(TEMPLATE))
+    key = house.keys["operator"]._replace(url=house.url)
+    save_key(tmp_path / "operator.key", key)
+    code, text = await command_line("alerts", "--key-file", str(tmp_path / "operator.key"))
+    assert code == 0
+    assert "EU-1" in text
+    await check_surveil(tmp_path)
+    await check_records(tmp_path)
+
+
+async def check_surveil(data: Path) -> None:
+    code, text = await command_line("surveil", "--data", str(data), "--format", "jsonl")
+    assert code == 0, text
+    told = [json.loads(line) for line in text.splitlines()]
+    assert [(a["market"], a["number"], a["kind"]) for a in told] == [
+        ("EU", 1, "WASH_TRADE"),
+        ("CN", 1, "WASH_TRADE"),
+    ]
+    assert (code, text) == await command_line("surveil", "--data", str(data), "--format", "jsonl")
+    code, text = await command_line("surveil", "--data", str(data), "--market", "EU")
+    assert code == 0
+    assert "1 alerts in EU" in text
+    code, text = await command_line("surveil", "--data", str(data), "--check")
+    assert code == 0, text
+    assert "1 alerts made anew, 1 records compared" in text
+    limits = data / "narrow.toml"
+    limits.write_text("[WASH_TRADE]\ntrades_min = 4\n")
+    code, text = await command_line(
+        "surveil", "--data", str(data), "--limits", str(limits), "--format", "jsonl"
+    )
+    assert (code, text) == (0, "")
+    limits.write_text("[WASH]\ntrades_min = 4\n")
+    code, text = await command_line("surveil", "--data", str(data), "--limits", str(limits))
+    assert code == 2
+    assert "[WASH] is no kind" in text
+
+
+async def check_records(data: Path) -> None:
+    code, text = await command_line("records", "--data", str(data), "--account", "101")
+    assert code == 0, text
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert {row["market"] for row in rows} == {"EU"}
+    assert {row["order_book_code"] for row in rows} == {"EUA"}
+    assert [row["event"] for row in rows] == ["NEWO", "NEWO", "FILL", "FILL"] * 3
+    fill = rows[2]
+    assert (fill["transaction_price"], fill["traded_quantity"]) == ("71.25", "50")
+    assert (fill["side"], fill["passive_or_aggressive"]) == ("SELL", "PASV")
+    order = fill["order_id"]
+    code, text = await command_line(
+        "records", "--data", str(data), "--market", "EU", "--order", order, "--format", "jsonl"
+    )
+    told = [json.loads(line) for line in text.splitlines()]
+    assert code == 0
+    assert [(row["event"], str(row["order_id"])) for row in told] == [
+        ("NEWO", order),
+        ("FILL", order),
+    ]
+    code, text = await command_line("records", "--data", str(data), "--to", "2001-01-01")
+    assert (code, len(text.splitlines())) == (0, 1)
+    code, text = await command_line("records", "--data", str(data), "--from", "soon")
+    assert code == 2
+    assert "--from 'soon': write YYYY-MM-DD" in text
+
+
+@pytest.mark.parametrize("name", ["surveil", "records"])
+def test_a_folder_without_a_log_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.delenv("EXCHANGE_LOG", raising=False)
+    done = CliRunner().invoke(build(name), [name, "--data", str(tmp_path)])
+    assert done.exit_code == 2
+    assert "no log.sqlite there" in done.output
+    assert list(tmp_path.iterdir()) == []
