@@ -49,19 +49,21 @@ def key_path(data: Path, holder: Holder) -> Path:
     return data / KEYS_FOLDER / f"{holder.id}.key"
 
 
-def prepare(data: Path, template: Path, url: str) -> Path:
+def prepare(data: Path, template: Path, url: str, more: tuple[Holder, ...] = ()) -> Path:
     """Makes keys and `venue.toml` where they are missing; the path of the venue file.
 
-    `url` goes into the key files, so that `exchange ... --key-file` finds the venue. Raises OSError
-    and, for a template or key file that is wrong, ValueError.
+    `more` get keys beside those of the demonstration. `url` goes into the key files, so that
+    `exchange ... --key-file` finds the venue. Raises OSError and, for a template or key file that
+    is wrong, ValueError.
     """
-    keys = [_key(data, holder, url) for holder in HOLDERS]
+    holders = (*HOLDERS, *more)
+    keys = [_key(data, holder, url) for holder in holders]
     path = data / VENUE_FILE
     if not path.exists():
         tables = [
             f'\n[[key]]\nid = "{holder.id}"\nparticipant = {holder.participant}\n'
             f'role = "{holder.role}"\nsession = {holder.session}\npublic_key = "{key.public_key}"\n'
-            for holder, key in zip(HOLDERS, keys, strict=True)
+            for holder, key in zip(holders, keys, strict=True)
         ]
         draft = path.with_suffix(".new")
         draft.write_text(template.read_text("utf-8") + "".join(tables), "utf-8")

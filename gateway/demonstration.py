@@ -26,7 +26,7 @@ from exchange.service import Service, run_together
 from exchange.settings import Settings
 from exchange.settlement import SettlementService
 from exchange.surveillance import SurveillanceService, limits_file, load_limits
-from gateway.demo_keys import prepare
+from gateway.demo_keys import Holder, prepare
 from gateway.members import Members
 from gateway.opening import OpeningGate
 from gateway.service import GatewayService
@@ -85,24 +85,25 @@ class Demonstration(Members):
     @classmethod
     @asynccontextmanager
     async def opened(
-        cls, settings: Settings, template: Path, clock: Clock
+        cls, settings: Settings, template: Path, clock: Clock, more: tuple[Holder, ...] = ()
     ) -> AsyncIterator[Demonstration]:
         """Starts every service and waits until it is ready; stops them all at the end.
 
         Raises what stops a service, OSError for a folder in use, a port or a file, ValueError for
-        a bad venue file. Folder and ports are tried before anything is written or started.
+        a bad venue file. `more` get keys too. Folder and ports are tried before anything is
+        written or started.
         """
         with held(settings.data):
             check_ports(settings)
-            async with cls._started(settings, template, clock) as demo:
+            async with cls._started(settings, template, clock, more) as demo:
                 yield demo
 
     @classmethod
     @asynccontextmanager
     async def _started(
-        cls, settings: Settings, template: Path, clock: Clock
+        cls, settings: Settings, template: Path, clock: Clock, more: tuple[Holder, ...]
     ) -> AsyncIterator[Demonstration]:
-        prepare(settings.data, template, f"http://{settings.host}:{settings.http_port}")
+        prepare(settings.data, template, f"http://{settings.host}:{settings.http_port}", more)
         venue = load_venue(settings.venue)
         log = open_log(settings, clock)
         await log.start()
@@ -117,7 +118,7 @@ class Demonstration(Members):
             try:
                 await _until_ready(services, gateway, running)
                 demo = cls(settings, venue, log, gateway, clock, running)
-                prepare(settings.data, template, demo.url)
+                prepare(settings.data, template, demo.url, more)
                 async with demo:
                     await demo._serve_metrics(services)
                     yield demo

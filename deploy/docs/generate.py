@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from deploy.docs import fix, json_lines, source
+from deploy.docs import command_line, fix, json_lines, source
 from deploy.docs.text import NOTICE, code, table
 from exchange import settings, topics
 from exchange.messages import (
@@ -227,6 +227,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "match.md": json_lines.match_page,
     "fix-fields.md": fix.fields_page,
     "FIX44-carbon.xml": fix.dictionary_xml,
+    "cli.md": command_line.page,
 }
 
 

@@ -48,6 +48,8 @@ class Pair:
         self._taker = taker
         self._rng = random.Random(f"{seed}/{product.symbol}")
         self._fair = product.reference
+        self._middle = product.reference  # where the fair price is drawn to
+        self._reference = product.reference  # in force at the venue: its band is around it
         self._step = max(1, product.reference // 1_000)  # between levels
         self._quotes: list[OpenOrder] = []
 
@@ -58,6 +60,15 @@ class Pair:
         if self._quotes:
             self._fair = sum(order.price for order in self._quotes) // len(self._quotes)
 
+    def news(self, basis_points: int) -> None:
+        """Moves what the brokers hold to be fair by so much of it; they quote there from now on."""
+        self._middle += self._middle * basis_points // 10_000
+        self._fair += self._fair * basis_points // 10_000
+
+    def opened(self, reference: int) -> None:
+        """A new day with another reference price, minor units."""
+        self._reference = reference
+
     async def step(self) -> bool:
         """Moves the price, then quotes or takes; False when the venue refused. O(quotes)."""
         self._drift()
@@ -66,7 +77,7 @@ class Pair:
         return await self._take()
 
     def _drift(self) -> None:
-        middle = self._product.reference
+        middle = self._middle
         room = middle * DRIFT_BP // 10_000
         pull = self._rng.random() < abs(self._fair - middle) / (2 * max(room, 1))
         direction = (1 if middle > self._fair else -1) if pull else self._rng.choice((-1, 1))
@@ -78,7 +89,7 @@ class Pair:
         bids = sum(order.side == "BUY" for order in self._quotes)
         side: SideWord = "BUY" if 2 * bids <= len(self._quotes) else "SELL"
         away = self._step * self._rng.randint(1, LEVELS)
-        low, high = band_of(self._product.reference, self._product.band_bp)
+        low, high = band_of(self._reference, self._product.band_bp)
         price = self._fair - away if side == "BUY" else self._fair + away
         price = min(max(price, low), high)
         leaving = [order for order in self._quotes if self._meets(order, side, price)]
@@ -108,7 +119,7 @@ class Pair:
         side = self._rng.choice(("BUY", "SELL"))
         reach = self._step * self._rng.randint(1, LEVELS - 1)
         price = self._fair + (reach if side == "BUY" else -reach)
-        low, high = band_of(self._product.reference, self._product.band_bp)
+        low, high = band_of(self._reference, self._product.band_bp)
         quantity = self._rng.randint(1, 120) * 5
         product = self._product
         outcome = await self._taker.new_order(

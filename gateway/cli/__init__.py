@@ -1,39 +1,49 @@
 """The command `exchange`: the composition root, where log, books and services are put together.
 
 Each module adds its commands with `register(app)`: `services` runs the venue's processes, `trading`
-is for members, `accounts` for what they are in the registry, `authority` and `settlement` for the
-authority, `years` for compliance years, `days`, `certificates`, `operators`, `surveillance` and
-`records` for operations; `proofs`, `demo` and `simulate` show and check the whole, `match` the
-engine alone, `rulebook` the rules, `auctions` and `supply` what is auctioned.
+is for members, as are `market`, `holdings` and `export`, `accounts` for what they are in the
+registry, `authority` and `settlement` for the authority, `years` for compliance years, `days`,
+`certificates`, `operators`, `surveillance` and `records` for operations; `proofs`, `demo` and
+`simulate` show and check the whole, `match` the engine alone, `rulebook` the rules, `auctions` and
+`supply` what is auctioned, `training` a class.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 import sys
+from typing import Any
 
 import typer
 
 from exchange import __version__
 
+COMPLETED = ("_TYPER_COMPLETE_ARGS", "COMP_WORDS")  # of zsh, fish, PowerShell; of bash
+
 GROUPS: dict[str, tuple[str, ...]] = {
     "demo": ("demo",),
+    "training": ("training",),
+    "market": ("book", "trades", "instruments"),
     "trading": (
-        "cancel", "orders", "book", "trades", "instruments", "positions", "holdings",
-        "holdings-at", "deposit", "release", "transfer", "plan", "headroom", "surrender", "retire",
-        "pledge", "release-pledge", "enforce-pledge", "order",
+        "order", "replace", "cancel", "cancel-all", "quote", "pick", "orders", "fills", "block",
     ),
+    "holdings": (
+        "positions", "holdings", "holdings-at", "deposit", "release", "transfer", "retire",
+        "pledge", "release-pledge", "enforce-pledge",
+    ),
+    "export": ("export",),
     "accounts": (
-        "accounts", "block", "unblock", "transfers", "approve-transfer", "cancel-transfer",
-        "trust", "account",
+        "accounts", "transfers", "approve-transfer", "cancel-transfer", "trust", "account",
     ),
     "authority": (
         "register-project", "projects", "issue", "freeze", "unfreeze", "propose-reversal",
         "approve-reversal", "reversals", "serial", "duplicates",
     ),
     "years": (
-        "year", "report-emissions", "verify-emissions", "allocate", "assess", "apply-carry-over",
-        "carry-over", "set-entitlement", "exchange-credits",
+        "year", "plan", "headroom", "surrender", "report-emissions", "verify-emissions",
+        "allocate", "assess", "apply-carry-over", "carry-over", "set-entitlement",
+        "exchange-credits",
     ),
     "settlement": (
         "settlements", "fail-settlement", "object-to-trade", "retry-settlement", "void-trade",
@@ -59,19 +69,48 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Module -> its commands: one command is known without reading the modules of the others."""
 
+PANELS: dict[str, str] = {
+    "demo": "Begin here",
+    "training": "Begin here",
+    "market": "The market (no key needed)",
+    "trading": "Your orders",
+    "holdings": "What you hold",
+    "export": "What you hold",
+    "accounts": "Accounts in the registry",
+    "years": "Compliance years",
+    "authority": "The authority's and the operators' acts",
+    "settlement": "The authority's and the operators' acts",
+    "operators": "Market operations",
+    "days": "Market operations",
+    "surveillance": "Market operations",
+    "records": "Market operations",
+    "certificates": "What you hold",
+    "auctions": "Auctions and supply",
+    "supply": "Auctions and supply",
+    "proofs": "Check it yourself",
+    "simulate": "Check it yourself",
+    "match": "Check it yourself",
+    "rulebook": "Check it yourself",
+    "services": "The venue's processes",
+}
+"""Module -> under which head `exchange --help` shows its commands."""
+
 
 def build(command: str = "") -> typer.Typer:
     """The program with the group of a command, or with every group when none has that name."""
     app = typer.Typer(
         name="exchange",
-        help="An open exchange for carbon units, on one replayable log.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
     )
     app.callback()(_options)
     named = [module for module, commands in GROUPS.items() if command in commands]
     for module in named or GROUPS:
+        seen = len(app.registered_commands), len(app.registered_groups)
         importlib.import_module(f"{__name__}.{module}").register(app)
+        added: list[Any] = [*app.registered_commands[seen[0] :], *app.registered_groups[seen[1] :]]
+        for item in added:
+            item.rich_help_panel = PANELS.get(module, "The authority's and the operators' acts")
     return app
 
 
@@ -86,9 +125,22 @@ def _options(
         False, "--version", callback=_version, is_eager=True, help="Print the version and exit."
     ),
 ) -> None:
-    """An open exchange for carbon units, on one replayable log."""
+    """An open exchange for carbon units, on one replayable log.
+
+    In a minute: `exchange demo` starts a venue and names a key file for EXCHANGE_KEY_FILE; then
+    `exchange book EUA`, `exchange order buy EUA 10 @71.25 --account 103`, `exchange positions`.
+    `exchange COMMAND --help` has an example of each; deploy/docs/cli.md has them all.
+
+    Exit codes: 0 done, 1 refused (the reason is numbered) or a check failed, 2 bad input, 3 the
+    venue is not there or takes nothing now, 4 taken but not answered, 130 interrupted.
+    """
 
 
 def main() -> None:
     """Entry point of the command line."""
-    build(sys.argv[1] if len(sys.argv) > 1 else "")()
+    words = sys.argv
+    for name in COMPLETED:  # the line that a shell wants completed, up to the cursor
+        line = os.environ.get(name, "")
+        if line:
+            words = line.split() if line[-1:].isspace() else line.split()[:-1]
+    build(words[1] if len(words) > 1 else "")()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from exchange.messages.orders import (
     AppointRepresentative,
@@ -32,6 +31,7 @@ from gateway.cli.options import (
     whole,
     with_client,
 )
+from gateway.cli.output import Json, show
 from gateway.client import Client
 
 Trusted = Annotated[
@@ -56,8 +56,10 @@ def register(app: typer.Typer) -> None:
     account.command("appoint")(account_appoint)
     account.command("dismiss")(account_dismiss)
     account.command("bind")(account_bind)
+    account.command("block")(block)
+    account.command("unblock")(unblock)
     app.add_typer(account, name="account")
-    for command in (accounts, block, unblock, transfers, approve_transfer, cancel_transfer):
+    for command in (accounts, transfers, approve_transfer, cancel_transfer):
         app.command()(command)
 
 
@@ -202,15 +204,17 @@ def cancel_transfer(
 def accounts(
     market: Annotated[str, typer.Option(help="One market, or all.")] = "",
     key_file: KeyFile = None,
+    as_json: Json = False,
 ) -> None:
     """Show what the accounts are in the registry, and whom they trust."""
 
     async def work(client: Client) -> None:
+        found = (await client.accounts(market)).accounts
         table = make_table(
             "Accounts", "market", "account", "type", "EUTL", "two persons", "block",
             "representatives", "trusts", "bound to",
         )  # fmt: skip
-        for row in (await client.accounts(market)).accounts:
+        for row in found:
             table.add_row(
                 row.market,
                 str(row.account),
@@ -227,7 +231,7 @@ def accounts(
                 ),
                 f"{row.bound_market} {row.bound_account}" if row.bound_account else "",
             )
-        Console().print(table)
+        show(table, found, as_json)
 
     with_client(key_file, work)
 
@@ -235,15 +239,17 @@ def accounts(
 def transfers(
     market: Annotated[str, typer.Option(help="One market, or all.")] = "",
     key_file: KeyFile = None,
+    as_json: Json = False,
 ) -> None:
     """List the transfers that wait for approval or for their time."""
 
     async def work(client: Client) -> None:
+        found = (await client.transfers(market)).transfers
         table = make_table(
             "Transfers that wait", ">transfer", "from", "to", "symbol", ">tonnes", "state", "by",
             "due (UTC)", "cancel until (UTC)",
         )  # fmt: skip
-        for row in (await client.transfers(market)).transfers:
+        for row in found:
             table.add_row(
                 str(row.transfer_id),
                 str(row.account),
@@ -255,6 +261,6 @@ def transfers(
                 utc(row.due_ns),
                 utc(row.cancel_until_ns),
             )
-        Console().print(table)
+        show(table, found, as_json)
 
     with_client(key_file, work)

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
 
 from exchange.messages.orders import (
     ApproveReversal,
@@ -30,7 +29,9 @@ from gateway.cli.options import (
     whole,
     with_client,
 )
+from gateway.cli.output import Json, show
 from gateway.client import Client
+from gateway.routes.registry import ProjectRow
 
 SECOND_NS = 1_000_000_000
 
@@ -74,15 +75,17 @@ def register_project(
     )
 
 
-def projects(key_file: KeyFile = None) -> None:
+def projects(key_file: KeyFile = None, as_json: Json = False) -> None:
     """List the registered projects of credits."""
 
     async def work(client: Client) -> None:
         table = make_table(
             "Projects", ">number", "programme", "name", "type", "region", "methodology", "flags"
         )
+        found: list[ProjectRow] = []
         after = 0
         while rows := (await client.projects(after=after)).projects:
+            found += rows
             for row in rows:
                 told = row.details
                 table.add_row(
@@ -90,7 +93,7 @@ def projects(key_file: KeyFile = None) -> None:
                     told.methodology, ", ".join(told.flags),
                 )  # fmt: skip
             after = rows[-1].project
-        Console().print(table)
+        show(table, found, as_json)
 
     with_client(key_file, work)
 
@@ -204,15 +207,16 @@ def approve_reversal(
     )
 
 
-def reversals(key_file: KeyFile = None) -> None:
+def reversals(key_file: KeyFile = None, as_json: Json = False) -> None:
     """List what is proposed to be undone and not approved."""
 
     async def work(client: Client) -> None:
+        found = (await client.reversals()).reversals
         table = make_table(
             "Proposed reversals", ">proposal", ">original", "account", "symbol", ">tonnes",
             "by", "until (UTC)", "reason",
         )  # fmt: skip
-        for row in (await client.reversals()).reversals:
+        for row in found:
             until = datetime.fromtimestamp(row.expires_ns // SECOND_NS, UTC)
             table.add_row(
                 str(row.proposal_id),
@@ -224,7 +228,7 @@ def reversals(key_file: KeyFile = None) -> None:
                 f"{until:%Y-%m-%d %H:%M}",
                 row.reason,
             )
-        Console().print(table)
+        show(table, found, as_json)
 
     with_client(key_file, work)
 
@@ -234,6 +238,7 @@ def serial(
     number: Annotated[int, typer.Argument(help="Serial number.", parser=whole, metavar="number")],
     count: Annotated[int, typer.Option(help="How many events, the last ones.")] = 100,
     key_file: KeyFile = None,
+    as_json: Json = False,
 ) -> None:
     """Show what happened to one unit, from issuance to its state now."""
 
@@ -252,7 +257,7 @@ def serial(
                 f"{row.cause} {row.cause_id}",
                 f"{row.block.first}-{row.block.last}",
             )
-        Console().print(table)
+        show(table, found.events, as_json)
 
     with_client(key_file, work)
 

@@ -18,12 +18,15 @@ from exchange.log.protocol import LogError
 from exchange.logging import configure
 from exchange.settings import Settings
 from exchange.simulation.scene import SceneError
+from gateway.cli.training import DATA as TRAINING_DATA
+from gateway.cli.training import hold_class
 from gateway.client import VenueError
 from gateway.client.keys import DEFAULT_URL
 from gateway.demo_keys import DESK, OPERATOR, PASSWORD_FILE, TOTP_FILE, VENUE_FILE, key_path
 from gateway.demonstration import Demonstration
 from gateway.members import Found
 
+DATA = Path(".local/demo")
 PORT_MAX = 65_535
 LOG_LEVELS = ("debug", "info", "warning", "error")
 TEMPLATE = Path(__file__).parents[2] / "deploy" / "venue" / "demo.toml"
@@ -35,9 +38,7 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(
-    data: Annotated[Path, typer.Option(help="Where log, books and keys are kept.")] = Path(
-        ".local/demo"
-    ),
+    data: Annotated[Path, typer.Option(help="Where log, books and keys are kept.")] = DATA,
     port: Annotated[
         int, typer.Option(min=0, max=PORT_MAX, help="REST and page; 0 = any free port.")
     ] = 8080,
@@ -53,12 +54,21 @@ def demo(
     seed: Annotated[int, typer.Option(min=0, help="Of the simulated brokers.")] = 1,
     brokers: Annotated[bool, typer.Option(help="Simulated brokers and compliance scene.")] = True,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "warning",
+    training: Annotated[
+        bool, typer.Option("--training", help="A class: a compliance year, then scores.")
+    ] = False,
+    students: Annotated[int, typer.Option(min=1, help="Of the class.")] = 12,
+    minutes: Annotated[float, typer.Option(min=0, help="How long the class takes.")] = 60.0,
 ) -> None:
     """Run the whole venue in one process on an embedded log, until Ctrl-C.
 
     The first start makes keys, issues units, brings cash and opens the markets; a later one goes on
     from where the last one stopped. Exit code 1: the venue could not start or had to stop.
+
+    exchange demo --training --minutes 60 --seed 7 --data .local/class
     """
+    if training and data == DATA:
+        data = TRAINING_DATA
     out = Console(highlight=False, soft_wrap=True)
     settings = Settings(
         data=data,
@@ -73,7 +83,10 @@ def demo(
         if log_level.lower() not in LOG_LEVELS:
             raise ValueError(f"--log-level {log_level}: must be one of {', '.join(LOG_LEVELS)}")
         configure(log_level, service="demo")
-        uvloop.run(_run(out, settings, seed, brokers))
+        if training:
+            uvloop.run(hold_class(out, settings, TEMPLATE, seed, students, minutes))
+        else:
+            uvloop.run(_run(out, settings, seed, brokers))
     except* (
         OSError,
         ValueError,

@@ -26,6 +26,7 @@ from gateway.cli.options import (
     whole,
     with_client,
 )
+from gateway.cli.output import Json, show, show_json
 from gateway.client import Client
 
 SECOND_NS = 1_000_000_000
@@ -47,6 +48,7 @@ def settlements(
     state: Annotated[str, typer.Option(help="DUE, FAILED, LATE, VOID, CANCELLED, ...")] = "",
     count: Annotated[int, typer.Option(help="How many, the newest.")] = 100,
     key_file: KeyFile = None,
+    as_json: Json = False,
 ) -> None:
     """List trades that are settled later, and those that were cancelled."""
 
@@ -66,8 +68,11 @@ def settlements(
                 row.state,
                 _moment(row.due_ns),
             )
-        Console().print(table)
+        show(table, found.trades, as_json)
         for item in found.proposals:
+            if as_json:
+                show_json(item)
+                continue
             Console(highlight=False).print(
                 f"proposal {item.proposal_id}: cancel trade {item.trade_id}, by "
                 f"{item.proposed_by}, until {_moment(item.expires_ns)}: {item.reason}"

@@ -1,463 +1,475 @@
-"""A member's commands: `exchange order buy EUA 10 @71.25`, `cancel`, `book`, `positions`, ..."""
+"""A member's orders: `exchange order buy EUA 10 @71.25`, `cancel`, `quote`, `fills`, ..."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 
 from exchange.messages.executions import ExecutionReport
 from exchange.messages.orders import (
-    CancelUnits,
-    DepositUnits,
-    EnforcePledge,
-    PledgeUnits,
-    ReleasePledge,
-    ReleaseUnits,
-    SurrenderUnits,
+    OrderTypeWord,
+    PostOnlyWord,
+    SelfTradeWord,
+    SideWord,
     TimeInForceWord,
-    TransferUnits,
 )
+from gateway.cli.completion import open_orders
 from gateway.cli.options import (
-    RANGES_SHOWN,
     Account,
     KeyFile,
-    Owner,
+    MarketCode,
+    Price,
     Quantity,
-    Reference,
     Symbol,
-    Url,
-    instruct,
-    make_table,
+    Yes,
+    agreed,
+    price_of,
+    tonnes,
     whole,
     with_client,
-    with_rest,
 )
-from gateway.cli.plans import print_headroom, print_plan
-from gateway.client import Client
-from gateway.client.keys import DEFAULT_URL
-from gateway.client.rest import Rest
+from gateway.cli.output import Json, make_table, show, show_report
+from gateway.client import Client, OrderNotFoundError
 from gateway.decimals import whole_number
-from gateway.routes.market import BookReply, InstrumentList, TradeList
 
 SECOND_NS = 1_000_000_000
+MARKET = "market"
+
+SideName = Literal["buy", "sell"]
+PostOnlyName = Literal["refuse", "reprice"]
+SelfTradeName = Literal["cancel-newest", "cancel-oldest", "cancel-both", "decrement"]
+Side = Annotated[SideName, typer.Argument(help="buy or sell.")]
+OrderId = Annotated[
+    str, typer.Argument(help="The venue's id of the order, or yours.", autocompletion=open_orders)
+]
+Label = Annotated[str, typer.Option(help="Your own id of the order: 16 characters at most.")]
+Stop = Annotated[str, typer.Option(help="Stop price: enters the book when this has traded.")]
+Display = Annotated[int, typer.Option(help="Iceberg: tonnes shown at a time.", parser=whole)]
+Minimum = Annotated[int, typer.Option(help="Tonnes that must trade on entry.", parser=whole)]
+Until = Annotated[datetime | None, typer.Option(help="GTD: the last day.", formats=["%Y-%m-%d"])]
+SelfTrade = Annotated[
+    SelfTradeName | None, typer.Option(help="What happens if it would meet one of your own.")
+]
 
 
 def register(app: typer.Typer) -> None:
     """Adds the commands to the program."""
-    order = typer.Typer(help="Enter an order.", no_args_is_help=True)
-    order.command("buy")(order_buy)
-    order.command("sell")(order_sell)
-    app.add_typer(order, name="order")
-    for command in (
-        cancel, orders, book, trades, instruments, positions, holdings, holdings_at,
-        deposit, release, transfer, plan, headroom, surrender, retire,
-        pledge, release_pledge, enforce_pledge,
-    ):  # fmt: skip
+    block = typer.Typer(help="Negotiated trades: one proposes, the other confirms.")
+    block.command("propose")(block_propose)
+    block.command("list")(block_list)
+    block.command("confirm")(block_confirm)
+    block.command("decline")(block_decline)
+    for command in (order, replace, cancel, cancel_all, quote, pick, orders, fills):
         app.command()(command)
+    app.add_typer(block, name="block", no_args_is_help=True)
 
 
-# -- orders -------------------------------------------------------------------------------------
-
-
-def order_buy(
+def order(
+    side: Side,
     symbol: Symbol,
     quantity: Quantity,
     price: Annotated[str, typer.Argument(help="@71.25, or `market`.")],
     account: Account,
+    tif: Annotated[
+        TimeInForceWord | None, typer.Option(help="How long. Default: DAY, GTD, or IOC.")
+    ] = None,
+    until: Until = None,
+    stop: Stop = "",
+    display: Display = 0,
+    minimum: Minimum = 0,
+    post_only: Annotated[
+        PostOnlyName | None, typer.Option(help="What happens if it would trade on entry.")
+    ] = None,
+    self_trade: SelfTrade = None,
+    persistent: Annotated[bool, typer.Option(help="Outlives a halt and the close.")] = True,
+    label: Label = "",
     key_file: KeyFile = None,
-    tif: Annotated[TimeInForceWord | None, typer.Option(help="Default: DAY, or IOC.")] = None,
-    label: Annotated[str, typer.Option(help="Your own id of the order.")] = "",
+    as_json: Json = False,
 ) -> None:
-    """Buy QUANTITY tonnes: exchange order buy EUA 10 @71.25 --account 101."""
-    _order("BUY", symbol, quantity, price, account, key_file, tif, label)
+    """Enter an order of any kind; prints what the engine made of it.
 
+    exchange order buy EUA 10 @71.25 --account 103
 
-def order_sell(
-    symbol: Symbol,
-    quantity: Quantity,
-    price: Annotated[str, typer.Argument(help="@71.25, or `market`.")],
-    account: Account,
-    key_file: KeyFile = None,
-    tif: Annotated[TimeInForceWord | None, typer.Option(help="Default: DAY, or IOC.")] = None,
-    label: Annotated[str, typer.Option(help="Your own id of the order.")] = "",
-) -> None:
-    """Sell QUANTITY tonnes: exchange order sell EUA 10 @71.25 --account 101."""
-    _order("SELL", symbol, quantity, price, account, key_file, tif, label)
+    exchange order sell EUA 500 @72.00 --display 50 --until 2026-12-18 --account 103
 
-
-def _order(
-    side: Literal["BUY", "SELL"],
-    symbol: str,
-    quantity: int,
-    price: str,
-    account: int,
-    key_file: Path | None,
-    tif: TimeInForceWord | None,
-    label: str,
-) -> None:
-    is_market = price == "market"
+    exchange order buy EUA 10 market --stop 74.00 --account 103
+    """
+    is_market = price == MARKET
+    kind: OrderTypeWord = "MARKET" if is_market else "LIMIT"
+    if stop:
+        kind = "STOP" if is_market else "STOP_LIMIT"
+    usual: TimeInForceWord = "GTD" if until else "IOC" if kind == "MARKET" else "DAY"
 
     async def work(client: Client) -> None:
         report = await client.new_order(
             symbol,
             account,
-            side,
+            _side(side),
             quantity,
-            "" if is_market else price.removeprefix("@"),
-            order_type="MARKET" if is_market else "LIMIT",
-            time_in_force=tif or ("IOC" if is_market else "DAY"),
+            "" if is_market else price_of(price),
+            order_type=kind,
+            time_in_force=tif or usual,
+            stop_price=price_of(stop),
+            display_quantity=display,
+            minimum_quantity=minimum,
+            expire_date=until.date() if until else None,
+            post_only=_post_only(post_only),
+            self_trade_prevention=_self_trade(self_trade),
+            is_persistent=persistent,
             client_order_id=label,
         )
-        _print_report(report)
+        show_report(report, as_json)
+
+    with_client(key_file, work)
+
+
+def replace(
+    symbol: Symbol,
+    order_id: OrderId,
+    quantity: Annotated[
+        int,
+        typer.Argument(
+            help="Tonnes in all, the traded ones too.", parser=tonnes, metavar="quantity"
+        ),
+    ],
+    price: Annotated[str, typer.Argument(help="@71.25, or `market` for a stop.")],
+    account: Account,
+    until: Until = None,
+    stop: Stop = "",
+    display: Display = 0,
+    minimum: Minimum = 0,
+    label: Label = "",
+    key_file: KeyFile = None,
+    as_json: Json = False,
+) -> None:
+    """Change an order's quantity and price; with a term, all four terms anew.
+
+    exchange replace EUA 4711 20 @71.30 --account 103
+    """
+
+    async def work(client: Client) -> None:
+        number = whole_number(order_id) or 0
+        report = await client.replace_order(
+            symbol,
+            account,
+            number,
+            quantity,
+            "" if price == MARKET else price_of(price),
+            original_client_order_id="" if number else order_id,
+            stop_price=price_of(stop),
+            display_quantity=display,
+            minimum_quantity=minimum,
+            expire_date=until.date() if until else None,
+            client_order_id=label,
+        )
+        show_report(report, as_json)
 
     with_client(key_file, work)
 
 
 def cancel(
     symbol: Symbol,
-    order_id: Annotated[str, typer.Argument(help="The venue's id of the order, or yours.")],
+    order_id: OrderId,
     account: Account,
     key_file: KeyFile = None,
+    as_json: Json = False,
 ) -> None:
-    """Cancel an order."""
+    """Cancel an order.
+
+    exchange cancel EUA 4711 --account 103
+    """
 
     async def work(client: Client) -> None:
         number = whole_number(order_id) or 0
         label = "" if number else order_id
         report = await client.cancel_order(symbol, account, number, original_client_order_id=label)
-        _print_report(report)
+        show_report(report, as_json)
 
     with_client(key_file, work)
 
 
-def orders(key_file: KeyFile = None) -> None:
-    """List open orders."""
+def cancel_all(
+    market: MarketCode = "",
+    symbol: Annotated[str, typer.Option(help="Of one instrument.")] = "",
+    account: Annotated[int, typer.Option(help="Of one account; 0: of all.", parser=whole)] = 0,
+    side: Annotated[SideName | None, typer.Option(help="Of one side.")] = None,
+    own_session: Annotated[bool, typer.Option("--own-session", help="This key's only.")] = False,
+    key_file: KeyFile = None,
+    as_json: Json = False,
+) -> None:
+    """Cancel all orders of the participant that fit, at once; asks nothing.
+
+    exchange cancel-all --symbol EUA --side sell
+    """
 
     async def work(client: Client) -> None:
-        table = make_table(
-            "Open orders", "market", "account", "symbol", "side", ">leaves", ">price", ">order id"
-        )
-        for row in await client.orders():
-            table.add_row(
-                row.market,
-                str(row.account),
-                row.symbol,
-                row.side,
-                f"{row.leaves_quantity:,}",
-                row.price,
-                str(row.order_id),
+        codes = [market] if market else await _markets(client, symbol)
+        for code in codes:
+            report = await client.mass_cancel(
+                code,
+                symbol=symbol,
+                account=account,
+                side=_side(side) if side else None,
+                own_session=own_session,
             )
-        Console().print(table)
+            show_report(report, as_json)
 
     with_client(key_file, work)
 
 
-def _print_report(report: ExecutionReport) -> None:
-    console = Console(highlight=False)
-    done = f", traded {report.cumulative_quantity:,} t" if report.cumulative_quantity else ""
-    last = f", last at {report.last_price}" if report.last_price else ""
-    why = f" ({report.title})" if report.title else ""
-    console.print(
-        f"[bold]{report.order_status or report.exec_type}[/bold]{why}: {report.side} "
-        f"{report.order_quantity:,} t {report.symbol} @{report.price or 'market'}{done}{last}, "
-        f"leaves {report.leaves_quantity:,} t, order id {report.order_id}",
-        soft_wrap=True,
-    )
+def quote(
+    symbol: Symbol,
+    account: Account,
+    bid: Annotated[str, typer.Option(help="100@71.00: tonnes and price.")] = "",
+    offer: Annotated[str, typer.Option(help="100@71.50: tonnes and price.")] = "",
+    withdraw: Annotated[bool, typer.Option("--withdraw", help="Take the quote back.")] = False,
+    post_only: Annotated[bool, typer.Option("--post-only", help="Refused if it trades.")] = False,
+    self_trade: SelfTrade = None,
+    key_file: KeyFile = None,
+    as_json: Json = False,
+) -> None:
+    """Set both sides of a quote in the place of the one before; a side not given is empty.
 
-
-# -- the market --------------------------------------------------------------------------------
-
-
-def book(symbol: Symbol, url: Url = DEFAULT_URL, levels: int = 10) -> None:
-    """Show the best levels of a book."""
-
-    async def work(rest: Rest) -> None:
-        reply = await rest.get("/book", BookReply, symbol=symbol, limit=levels)
-        table = make_table(
-            f"{symbol}: {reply.phase}", ">orders", ">bid t", ">bid", ">ask", ">ask t", ">orders"
-        )
-        for place in range(max(len(reply.bids), len(reply.asks))):
-            bid = reply.bids[place] if place < len(reply.bids) else None
-            ask = reply.asks[place] if place < len(reply.asks) else None
-            table.add_row(
-                *((str(bid.orders), f"{bid.quantity:,}", bid.price) if bid else ("", "", "")),
-                *((ask.price, f"{ask.quantity:,}", str(ask.orders)) if ask else ("", "", "")),
-            )
-        Console().print(table)
-
-    with_rest(url, work)
-
-
-def trades(symbol: Symbol, url: Url = DEFAULT_URL, count: int = 20) -> None:
-    """Show the last trades, newest first."""
-
-    async def work(rest: Rest) -> None:
-        reply = await rest.get("/trades", TradeList, symbol=symbol, limit=count)
-        table = make_table(f"{symbol}: trades", "time (UTC)", "taker", ">price", ">tonnes", ">id")
-        for row in reply.trades:
-            moment = datetime.fromtimestamp(row.time_ns // SECOND_NS, UTC)
-            table.add_row(
-                f"{moment:%H:%M:%S}", row.side, row.price, f"{row.quantity:,}", str(row.trade_id)
-            )
-        Console().print(table)
-
-    with_rest(url, work)
-
-
-def instruments(url: Url = DEFAULT_URL) -> None:
-    """List everything traded."""
-
-    async def work(rest: Rest) -> None:
-        reply = await rest.get("/instruments", InstrumentList)
-        table = make_table(
-            reply.venue, "symbol", "market", "kind", "phase", ">reference", ">last", ">day t"
-        )
-        for row in reply.instruments:
-            table.add_row(
-                row.symbol,
-                row.market,
-                row.kind,
-                row.phase,
-                f"{row.reference_price} {row.currency}",
-                row.last_price,
-                f"{row.day_volume:,}",
-            )
-        Console().print(table)
-
-    with_rest(url, work)
-
-
-# -- accounts and the registry -----------------------------------------------------------------
-
-
-def positions(key_file: KeyFile = None) -> None:
-    """Show cash and tradable units."""
+    exchange quote EUA --bid 100@71.00 --offer 100@71.50 --account 103
+    """
 
     async def work(client: Client) -> None:
-        table = make_table(
-            "Positions", "market", "account", "asset", ">available", ">held", ">locked"
+        if withdraw == bool(bid or offer):
+            raise ValueError("give --bid or --offer or both, or else --withdraw")
+        report = await client.quote(
+            symbol,
+            account,
+            bid=_tonnes_at(bid),
+            offer=_tonnes_at(offer),
+            post_only="REFUSE" if post_only else "",
+            self_trade_prevention=_self_trade(self_trade),
         )
-        for row in (await client.positions()).positions:
-            place = (row.market, str(row.account))
-            table.add_row(*place, row.currency, row.cash.available, row.cash.held, row.cash.locked)
-            for unit in row.units:
-                figures = (unit.available, unit.held, unit.locked)
-                table.add_row(*place, unit.symbol, *(f"{figure:,}" for figure in figures))
-        Console().print(table)
+        show_report(report, as_json)
 
     with_client(key_file, work)
 
 
-def holdings(key_file: KeyFile = None) -> None:
-    """Show units by serial number, and obligations."""
-
-    async def work(client: Client) -> None:
-        found = await client.holdings()
-        table = make_table("Holdings", "account", "symbol", "position", ">tonnes", "serial numbers")
-        for row in found.holdings:
-            ranges = [f"{r.programme} {r.first}-{r.last}" for r in row.ranges[:RANGES_SHOWN]]
-            more = len(row.ranges) - RANGES_SHOWN
-            ranges += [f"and {more} more ranges"] if more > 0 else []
-            position = f"{row.position} to {row.lender}" if row.lender else row.position
-            table.add_row(
-                str(row.account), row.symbol, position, f"{row.quantity:,}", "\n".join(ranges)
-            )
-        Console().print(table)
-        if found.obligations:
-            table = make_table("Obligations", "account", "year", ">to surrender", "surrendered")
-            for due in found.obligations:
-                given = ", ".join(f"{t:,} t {symbol}" for symbol, t in due.surrendered.items())
-                table.add_row(str(due.account), str(due.year), f"{due.obligation:,}", given)
-            Console().print(table)
-
-    with_client(key_file, work)
-
-
-def holdings_at(
-    market: Annotated[str, typer.Argument(help="Market code, such as EU.")],
-    moment: Annotated[
-        datetime,
-        typer.Argument(help="UTC.", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]),
+def pick(
+    side: Side,
+    symbol: Symbol,
+    quantity: Quantity,
+    price: Price,
+    listing: Annotated[
+        int, typer.Argument(help="Order id of the listing.", parser=tonnes, metavar="listing")
     ],
     account: Account,
+    label: Label = "",
     key_file: KeyFile = None,
+    as_json: Json = False,
 ) -> None:
-    """Show what an account had in each position at a moment."""
-    time_ns = int(moment.replace(tzinfo=UTC).timestamp()) * SECOND_NS
+    """Take tonnes of a listing, where takers choose whom they trade with.
+
+    exchange pick buy CEA-2025 20 @74.00 4711 --account 203
+    """
 
     async def work(client: Client) -> None:
-        found = await client.holdings_at(market, account, time_ns)
-        table = make_table(
-            f"Account {account} at {moment:%Y-%m-%d %H:%M:%S} UTC", "symbol", "position",
-            ">tonnes", "since (UTC)",
+        report = await client.pick(
+            symbol, account, _side(side), listing, quantity, price_of(price), client_order_id=label
+        )
+        show_report(report, as_json)
+
+    with_client(key_file, work)
+
+
+def block_propose(
+    side: Side,
+    symbol: Symbol,
+    quantity: Quantity,
+    price: Price,
+    counterparty: Annotated[
+        int, typer.Argument(help="Account of the other side.", parser=whole, metavar="counterparty")
+    ],
+    account: Account,
+    label: Label = "",
+    key_file: KeyFile = None,
+    as_json: Json = False,
+) -> None:
+    """Propose a negotiated trade to another account.
+
+    exchange block propose sell EUA 5000 @70.90 102 --account 101
+    """
+
+    async def work(client: Client) -> None:
+        report = await client.propose_block(
+            symbol, account, _side(side), quantity, price_of(price), counterparty,
+            client_order_id=label,
         )  # fmt: skip
-        for row in found.holdings:
-            since = datetime.fromtimestamp(row.since_ns // SECOND_NS, UTC)
+        show_report(report, as_json)
+
+    with_client(key_file, work)
+
+
+def block_list(market: MarketCode = "", key_file: KeyFile = None, as_json: Json = False) -> None:
+    """List the blocks that wait for your word.
+
+    exchange block list
+    """
+
+    async def work(client: Client) -> None:
+        found = (await client.blocks(market)).proposals
+        table = make_table(
+            "Proposed blocks", "market", "account", "symbol", "they", ">tonnes", ">price",
+            ">proposal",
+        )  # fmt: skip
+        for row in found:
             table.add_row(
-                row.symbol, row.position, f"{row.quantity:,}", f"{since:%Y-%m-%d %H:%M:%S}"
-            )
-        Console().print(table)
+                row.market, str(row.account), row.symbol, row.side, f"{row.order_quantity:,}",
+                row.price, str(row.order_id),
+            )  # fmt: skip
+        show(table, found, as_json)
 
     with_client(key_file, work)
 
 
-def deposit(symbol: Symbol, quantity: Quantity, account: Account, key_file: KeyFile = None) -> None:
-    """Move units from the registry position to the trading position."""
-    instruct(key_file, DepositUnits(ref=0, symbol=symbol, account=account, quantity=quantity))
+Proposal = Annotated[
+    int, typer.Argument(help="Id of the proposal.", parser=tonnes, metavar="proposal")
+]
 
 
-def release(symbol: Symbol, quantity: Quantity, account: Account, key_file: KeyFile = None) -> None:
-    """Move units from the trading position back to the registry position."""
-    instruct(key_file, ReleaseUnits(ref=0, symbol=symbol, account=account, quantity=quantity))
-
-
-def transfer(
-    symbol: Symbol,
-    quantity: Quantity,
-    to_account: Annotated[
-        int, typer.Argument(help="The receiving account.", parser=whole, metavar="to_account")
-    ],
-    account: Account,
+def block_confirm(
+    proposal: Proposal,
+    market: MarketCode = "",
+    yes: Yes = False,
     key_file: KeyFile = None,
+    as_json: Json = False,
 ) -> None:
-    """Transfer units between registry positions."""
-    instruct(
-        key_file,
-        TransferUnits(
-            ref=0, symbol=symbol, account=account, quantity=quantity, to_account=to_account
-        ),
-    )
+    """Confirm a block that was proposed to you: it trades at once.
 
-
-def plan(
-    year: Annotated[int, typer.Argument(help="Emission year.", parser=whole, metavar="year")],
-    account: Account,
-    key_file: KeyFile = None,
-    scheme: Annotated[str, typer.Option(help="Where a market has several.")] = "",
-) -> None:
-    """Plan the cheapest surrender for a year; nothing is done by it."""
+    exchange block confirm 4711
+    """
 
     async def work(client: Client) -> None:
-        print_plan(Console(highlight=False), await client.surrender_plan(account, year, scheme))
+        found = await _proposed(client, market, proposal)
+        own = "buy" if found.side == "SELL" else "sell"
+        what = f"{found.order_quantity:,} t {found.symbol} @{found.price}, account {found.account}"
+        if not agreed(f"You {own} {what}. Confirm?", yes):
+            raise ValueError("not confirmed: the proposal waits")
+        show_report(await client.confirm_block(found), as_json)
 
     with_client(key_file, work)
 
 
-def headroom(symbol: Symbol, account: Account, key_file: KeyFile = None) -> None:
-    """Show how much more of an offset an account could use."""
+def block_decline(
+    proposal: Proposal, market: MarketCode = "", key_file: KeyFile = None, as_json: Json = False
+) -> None:
+    """Decline a block that was proposed to you; your own proposal ends with `exchange cancel`.
+
+    exchange block decline 4711
+    """
 
     async def work(client: Client) -> None:
-        print_headroom(Console(highlight=False), await client.offset_headroom(account, symbol))
+        found = await _proposed(client, market, proposal)
+        report = await client.cancel_order(found.symbol, found.account, found.order_id)
+        show_report(report, as_json)
 
     with_client(key_file, work)
 
 
-def surrender(
-    symbol: Symbol,
-    quantity: Quantity,
-    year: Annotated[int, typer.Argument(help="Compliance year.", parser=whole, metavar="year")],
-    account: Account,
-    project: Annotated[int, typer.Option(help="Credits of this project; 0: any.")] = 0,
+def orders(market: MarketCode = "", key_file: KeyFile = None, as_json: Json = False) -> None:
+    """List open orders.
+
+    exchange orders --json
+    """
+
+    async def work(client: Client) -> None:
+        found = await client.orders(market)
+        table = make_table(
+            "Open orders", "market", "account", "symbol", "side", "type", "tif", ">leaves",
+            ">price", ">stop", ">order id", "yours",
+        )  # fmt: skip
+        for row in found:
+            table.add_row(
+                row.market, str(row.account), row.symbol, row.side, row.order_type,
+                row.time_in_force, f"{row.leaves_quantity:,}", row.price, row.stop_price,
+                str(row.order_id), row.client_order_id,
+            )  # fmt: skip
+        show(table, found, as_json)
+
+    with_client(key_file, work)
+
+
+def fills(
+    market: MarketCode = "",
+    after: Annotated[int, typer.Option(help="With a higher sequence only.", parser=whole)] = 0,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every report, not those of trades alone.")
+    ] = False,
     key_file: KeyFile = None,
+    as_json: Json = False,
 ) -> None:
-    """Surrender units for a compliance year."""
-    instruct(
-        key_file,
-        SurrenderUnits(
-            ref=0, symbol=symbol, account=account, quantity=quantity, year=year, project=project
-        ),
-    )
+    """List your executions, oldest first, as far back as the gateway remembers.
+
+    exchange fills --market EU --after 1200
+    """
+
+    async def work(client: Client) -> None:
+        codes = [market] if market else await _markets(client, "")
+        table = make_table(
+            "Executions", "time (UTC)", "market", ">sequence", "account", "what", "symbol", "side",
+            ">tonnes", ">price", ">fee", ">order id", ">trade",
+        )  # fmt: skip
+        found: list[ExecutionReport] = []
+        for code in codes:
+            async for row in client.all_executions(code, after):
+                if not everything and row.exec_type != "TRADE":
+                    continue
+                found.append(row)
+                moment = datetime.fromtimestamp(row.transact_time_ns // SECOND_NS, UTC)
+                table.add_row(
+                    f"{moment:%Y-%m-%d %H:%M:%S}", code, str(row.sequence), str(row.account),
+                    row.exec_type, row.symbol, row.side, f"{row.last_quantity:,}", row.last_price,
+                    row.fee, str(row.order_id), str(row.trade_id or ""),
+                )  # fmt: skip
+        show(table, found, as_json)
+
+    with_client(key_file, work)
 
 
-def retire(
-    symbol: Symbol,
-    quantity: Quantity,
-    account: Account,
-    beneficiary: Annotated[str, typer.Option(help="For whom.")],
-    reason: Annotated[str, typer.Option(help="Why.")],
-    key_file: KeyFile = None,
-) -> None:
-    """Cancel units voluntarily, for good."""
-    instruct(
-        key_file,
-        CancelUnits(
-            ref=0,
-            symbol=symbol,
-            account=account,
-            quantity=quantity,
-            beneficiary=beneficiary,
-            reason=reason,
-        ),
-    )
+async def _markets(client: Client, symbol: str) -> list[str]:
+    rows = (await client.instruments()).instruments
+    codes = list(dict.fromkeys(r.market for r in rows if not symbol or r.symbol == symbol))
+    if not codes:
+        raise ValueError(f"no instrument {symbol}: `exchange instruments` lists them")
+    return codes
 
 
-def pledge(
-    symbol: Symbol,
-    quantity: Quantity,
-    lender_account: Annotated[
-        int, typer.Argument(help="The lender's account.", parser=whole, metavar="lender_account")
-    ],
-    account: Account,
-    reference: Annotated[str, typer.Option(help="Of the loan.")] = "",
-    key_file: KeyFile = None,
-) -> None:
-    """Pledge units of the registry position to a lender."""
-    instruct(
-        key_file,
-        PledgeUnits(
-            ref=0,
-            symbol=symbol,
-            account=account,
-            quantity=quantity,
-            lender_account=lender_account,
-            reference=reference,
-        ),
-    )
+async def _proposed(client: Client, market: str, proposal: int) -> ExecutionReport:
+    for row in (await client.blocks(market)).proposals:
+        if row.order_id == proposal:
+            return row
+    raise OrderNotFoundError(0, f"no block {proposal} waits for you: `exchange block list`")
 
 
-def release_pledge(
-    symbol: Symbol,
-    quantity: Quantity,
-    owner_account: Owner,
-    account: Account,
-    reference: Annotated[str, typer.Option(help="Of the loan.")] = "",
-    key_file: KeyFile = None,
-) -> None:
-    """As the lender, give pledged units back to their owner."""
-    instruct(
-        key_file,
-        ReleasePledge(
-            ref=0,
-            symbol=symbol,
-            account=account,
-            quantity=quantity,
-            owner_account=owner_account,
-            reference=reference,
-        ),
-    )
+def _side(name: SideName) -> SideWord:
+    return "BUY" if name == "buy" else "SELL"
 
 
-def enforce_pledge(
-    symbol: Symbol,
-    quantity: Quantity,
-    owner_account: Owner,
-    account: Account,
-    reference: Reference,
-    key_file: KeyFile = None,
-) -> None:
-    """As the lender, take pledged units when their owner has defaulted."""
-    instruct(
-        key_file,
-        EnforcePledge(
-            ref=0,
-            symbol=symbol,
-            account=account,
-            quantity=quantity,
-            owner_account=owner_account,
-            reference=reference,
-        ),
-    )
+def _post_only(name: PostOnlyName | None) -> PostOnlyWord:
+    words: dict[PostOnlyName, PostOnlyWord] = {"refuse": "REFUSE", "reprice": "REPRICE"}
+    return words[name] if name else ""
+
+
+def _self_trade(name: SelfTradeName | None) -> SelfTradeWord:
+    words: dict[SelfTradeName, SelfTradeWord] = {
+        "cancel-newest": "CANCEL_NEWEST",
+        "cancel-oldest": "CANCEL_OLDEST",
+        "cancel-both": "CANCEL_BOTH",
+        "decrement": "DECREMENT",
+    }
+    return words[name] if name else ""
+
+
+def _tonnes_at(text: str) -> tuple[int, str] | None:
+    if not text:
+        return None
+    quantity, at, price = text.partition("@")
+    if not at or not price:
+        raise typer.BadParameter(f"{text[:40]!r}: write tonnes and price, as 100@71.00")
+    return tonnes(quantity), price

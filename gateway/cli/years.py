@@ -1,4 +1,7 @@
-"""The compliance year on the command line: its steps, given by emitter, verifier and authority."""
+"""The compliance year on the command line: its steps, given by emitter, verifier and authority.
+
+What is surrendered is given up for good, so `surrender` repeats it and asks.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,23 @@ from exchange.messages.orders import (
     ExchangeCredits,
     ReportEmissions,
     SetEntitlement,
+    SurrenderUnits,
     VerifyEmissions,
 )
-from gateway.cli.options import Account, KeyFile, Quantity, Symbol, instruct, whole, with_client
-from gateway.cli.plans import print_year
+from gateway.cli.options import (
+    Account,
+    KeyFile,
+    Quantity,
+    Symbol,
+    Yes,
+    agreed,
+    instruct,
+    show_instruction,
+    whole,
+    with_client,
+)
+from gateway.cli.output import Json, show_json
+from gateway.cli.plans import print_headroom, print_plan, print_year
 from gateway.client import Client
 
 Emitted = Annotated[int, typer.Argument(help="Tonnes, 0 or more.", parser=whole, metavar="tonnes")]
@@ -54,8 +70,8 @@ class Group(Enum):
 def register(app: typer.Typer) -> None:
     """Adds the commands to the program."""
     for command in (
-        year, report_emissions, verify_emissions, allocate, assess, apply_carry_over, carry_over,
-        set_entitlement, exchange_credits,
+        year, plan, headroom, surrender, report_emissions, verify_emissions, allocate, assess,
+        apply_carry_over, carry_over, set_entitlement, exchange_credits,
     ):  # fmt: skip
         app.command()(command)
 
@@ -65,14 +81,117 @@ def year(
     scheme: Annotated[str, typer.Argument(help="Scheme, such as cn-national.")],
     emission_year: Year,
     key_file: KeyFile = None,
+    as_json: Json = False,
 ) -> None:
-    """Show a compliance year: its figures, and each step with its day."""
+    """Show a compliance year: its figures, and each step with its day.
+
+    exchange year 203 cn-national 2025
+    """
 
     async def work(client: Client) -> None:
         found = await client.compliance_year(account, scheme, emission_year)
-        print_year(Console(highlight=False), found)
+        if as_json:
+            show_json(found)
+        else:
+            print_year(Console(highlight=False), found)
 
     with_client(key_file, work)
+
+
+def plan(
+    emission_year: Year,
+    account: Account,
+    key_file: KeyFile = None,
+    scheme: Annotated[str, typer.Option(help="Where a market has several.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Plan the cheapest surrender for a year; nothing is done by it.
+
+    exchange plan 2025 --account 203
+    """
+
+    async def work(client: Client) -> None:
+        found = await client.surrender_plan(account, emission_year, scheme)
+        if as_json:
+            show_json(found)
+        else:
+            print_plan(Console(highlight=False), found)
+
+    with_client(key_file, work)
+
+
+def headroom(
+    symbol: Symbol, account: Account, key_file: KeyFile = None, as_json: Json = False
+) -> None:
+    """Show how much more of an offset an account could use.
+
+    exchange headroom CCER --account 203
+    """
+
+    async def work(client: Client) -> None:
+        found = await client.offset_headroom(account, symbol)
+        if as_json:
+            show_json(found)
+        else:
+            print_headroom(Console(highlight=False), found)
+
+    with_client(key_file, work)
+
+
+def surrender(
+    symbol: Symbol,
+    quantity: Quantity,
+    emission_year: Year,
+    account: Account,
+    project: Annotated[int, typer.Option(help="Credits of this project; 0: any.")] = 0,
+    yes: Yes = False,
+    key_file: KeyFile = None,
+    as_json: Json = False,
+) -> None:
+    """Surrender units for a compliance year, for good; repeats what is given up and asks.
+
+    exchange surrender CEA-2025 1000 2025 --account 203
+    """
+    instruction = SurrenderUnits(
+        ref=0,
+        symbol=symbol,
+        account=account,
+        quantity=quantity,
+        year=emission_year,
+        project=project,
+    )
+
+    async def work(client: Client) -> None:
+        if not yes:
+            typer.echo(await _given_up(client, instruction), err=True)
+        if not agreed("Surrender them?", yes):
+            raise ValueError("nothing was surrendered")
+        show_instruction(await client.instruct(instruction), as_json)
+
+    with_client(key_file, work)
+
+
+async def _given_up(client: Client, what: SurrenderUnits) -> str:
+    """What a surrender takes and what it is for, as it stands now."""
+    found = await client.holdings()
+    held = sum(
+        row.quantity
+        for row in found.holdings
+        if (row.account, row.symbol, row.position) == (what.account, what.symbol, "REGISTRY")
+    )
+    of_project = f" of project {what.project}" if what.project else ""
+    lines = [
+        f"{int(what.quantity):,} t {what.symbol}{of_project} of account {what.account} are given "
+        f"up for {what.year}, for good; its registry position has {held:,} t."
+    ]
+    for due in found.obligations:
+        if (due.account, due.year) == (what.account, what.year):
+            given = sum(due.surrendered.values())
+            lines.append(
+                f"{due.scheme} {due.year}: obligation {due.obligation:,} t, surrendered {given:,} "
+                f"t, owed {max(due.obligation - given, 0):,} t."
+            )
+    return "\n".join(lines)
 
 
 def report_emissions(

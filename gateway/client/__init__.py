@@ -14,6 +14,7 @@ answered once more: the venue knows a resend by its `ref`.
 
 from gateway.client.client import Client
 from gateway.client.errors import (
+    CCXT_NAMES,
     AuthenticationError,
     BadRequestError,
     DuplicateOrderError,
@@ -38,6 +39,7 @@ from gateway.client.feed import BookFeed
 from gateway.client.keys import SigningKey, generate_key, load_key, save_key
 
 __all__ = [
+    "CCXT_NAMES",
     "AuthenticationError",
     "BadRequestError",
     "BookFeed",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from exchange.clock import Clock, SystemClock
+from exchange.clock import Clock
 from exchange.messages.executions import ExecutionReport, InstructionReport, OperationReport
 from exchange.messages.orders import (
     AuctionBid,
@@ -17,6 +18,8 @@ from exchange.messages.orders import (
     AuctionClear,
     AuctionOpen,
     AuctionOperation,
+    BlockConfirmation,
+    BlockProposal,
     CashDeposit,
     DayRoll,
     Instruction,
@@ -24,16 +27,21 @@ from exchange.messages.orders import (
     OpeningOverride,
     OrderCancelReplaceRequest,
     OrderCancelRequest,
+    OrderMassCancelRequest,
     OrderRequest,
     OrderTypeWord,
     PhaseChange,
     PhaseWord,
+    PickOrder,
+    PostOnlyWord,
+    Quote,
     ReferencePrice,
+    SelfTradeWord,
     SideWord,
     TimeInForceWord,
 )
 from exchange.messages.reasons import DayReason, EdgeReason
-from exchange.settings import PAGE_MAX, RECEIVE_WINDOW_MS, WAIT_MS_MAX
+from exchange.settings import RECEIVE_WINDOW_MS, WAIT_MS_MAX
 from gateway.client.errors import (
     OperationFailedError,
     RateLimitError,
@@ -45,19 +53,9 @@ from gateway.client.errors import (
 )
 from gateway.client.feed import socket_url
 from gateway.client.keys import SigningKey
-from gateway.client.rest import Rest
+from gateway.client.questions import Questions
+from gateway.client.rest import Rest, VenueClock
 from gateway.client.session import OrderStream, Waiting
-from gateway.routes.accounts import HoldingList, PositionList, SessionReply
-from gateway.routes.alerts import AlertList
-from gateway.routes.auctions import AuctionList, AuctionRow, CloseList
-from gateway.routes.books import DuplicateList, HoldingsAt, SerialHistory
-from gateway.routes.compliance import OffsetHeadroomReply, SurrenderPlanReply
-from gateway.routes.market import BookReply, InstrumentList, PhaseList, TradeList
-from gateway.routes.registry import ProjectList, ReversalList
-from gateway.routes.settlements import SettlementList
-from gateway.routes.standings import AccountList, TransferList
-from gateway.routes.trading import ExecutionList, OrderList
-from gateway.routes.years import ComplianceYearReply
 
 WAIT_S = 10.0  # for the engine's answer
 POLL_S = 0.05
@@ -75,7 +73,7 @@ NUMBERS = 3  # tried for a request whose number turns out to be taken
 _T = TypeVar("_T", bound=msgspec.Struct)
 
 
-class Client:
+class Client(Questions):
     """A member's connection: orders over the socket, the rest over REST.
 
     Owns the key's `ref` numbering, so there must be one client a key. A refusal raises VenueError
@@ -85,7 +83,7 @@ class Client:
     def __init__(self, url: str, key: SigningKey, clock: Clock | None = None) -> None:
         self.url = url.rstrip("/")
         self.key = key
-        self._clock = clock or SystemClock()
+        self._clock = VenueClock(clock)
         self.rest = Rest(url, key, self._clock)
         self._stream: OrderStream | None = None
         self._opening = asyncio.Lock()
@@ -129,11 +127,27 @@ class Client:
         *,
         order_type: OrderTypeWord = "LIMIT",
         time_in_force: TimeInForceWord = "DAY",
+        stop_price: str = "",
+        display_quantity: int = 0,
+        minimum_quantity: int = 0,
+        expire_date: dt.date | None = None,
+        post_only: PostOnlyWord = "",
+        self_trade_prevention: SelfTradeWord = "",
+        is_persistent: bool = True,
         client_order_id: str = "",
         valid_ms: int = RECEIVE_WINDOW_MS,
         wait_s: float = WAIT_S,
     ) -> ExecutionReport:
-        """Sends an order; its state after the engine has dealt with it (`wait_s` 0: PENDING)."""
+        """Sends an order; its state after the engine has dealt with it (`wait_s` 0: PENDING).
+
+        Quantities in tonnes, prices in currency units a tonne as "71.25". `order_type` STOP and
+        STOP_LIMIT take `stop_price`; `expire_date` goes with GTD; `display_quantity` is the slice
+        of an iceberg; `matching/RULES.md` says which terms go together.
+
+        Raises InvalidOrderError, InsufficientFundsError, MarketClosedError, PermissionDeniedError,
+        DuplicateOrderError (`client_order_id` names another order); StatusUnknownError when no
+        answer came: `find_order(client_order_id)` tells what became of it.
+        """
         request = NewOrderSingle(
             ref=0,
             symbol=symbol,
@@ -145,6 +159,13 @@ class Client:
             time_in_force=time_in_force,
             client_order_id=client_order_id,
             valid_ms=valid_ms,
+            stop_price=stop_price,
+            display_quantity=display_quantity,
+            minimum_quantity=minimum_quantity,
+            expire_date=expire_date,
+            post_only=post_only,
+            self_trade_prevention=self_trade_prevention,
+            is_persistent=is_persistent,
         )
         return await self.order(request, wait_s)
 
@@ -157,7 +178,11 @@ class Client:
         original_client_order_id: str = "",
         wait_s: float = WAIT_S,
     ) -> ExecutionReport:
-        """Cancels an order, named by either id."""
+        """Cancels an order, named by either id; also withdraws or declines a block.
+
+        Raises OrderNotFoundError; PermissionDeniedError for an account of others. The report of an
+        order that had ended says so (`order_status`).
+        """
         request = OrderCancelRequest(
             ref=0,
             symbol=symbol,
@@ -173,19 +198,168 @@ class Client:
         account: int,
         order_id: int,
         quantity: int,
-        price: str,
+        price: str = "",
         *,
+        original_client_order_id: str = "",
+        stop_price: str = "",
+        display_quantity: int = 0,
+        minimum_quantity: int = 0,
+        expire_date: dt.date | None = None,
         client_order_id: str = "",
         wait_s: float = WAIT_S,
     ) -> ExecutionReport:
-        """Changes an order's total quantity and price."""
+        """Changes an order's total quantity (tonnes, the executed ones too) and price.
+
+        Named by `order_id`, or by `original_client_order_id` with `order_id` 0. With one of the
+        four terms all four are set anew, without any the order keeps its own. Raises as `new_order`
+        does, and OrderNotFoundError.
+        """
         request = OrderCancelReplaceRequest(
             ref=0,
             symbol=symbol,
             account=account,
             order_id=order_id,
+            original_client_order_id=original_client_order_id,
             quantity=quantity,
             price=price,
+            client_order_id=client_order_id,
+            stop_price=stop_price,
+            display_quantity=display_quantity,
+            minimum_quantity=minimum_quantity,
+            expire_date=expire_date,
+        )
+        return await self.order(request, wait_s)
+
+    async def mass_cancel(
+        self,
+        market: str,
+        *,
+        symbol: str = "",
+        account: int = 0,
+        side: SideWord | None = None,
+        own_session: bool = False,
+        wait_s: float = WAIT_S,
+    ) -> ExecutionReport:
+        """Cancels all orders of the participant in a market that fit; `affected_orders` counts.
+
+        `own_session`: only those which this key sent. Raises BadRequestError for a symbol of
+        another market, PermissionDeniedError for an account of others.
+        """
+        request = OrderMassCancelRequest(
+            ref=0,
+            market=market,
+            symbol=symbol,
+            account=account,
+            side=side or "",
+            own_session=own_session,
+        )
+        return await self.order(request, wait_s)
+
+    async def quote(
+        self,
+        symbol: str,
+        account: int,
+        *,
+        bid: tuple[int, str] | None = None,
+        offer: tuple[int, str] | None = None,
+        post_only: Literal["", "REFUSE"] = "",
+        self_trade_prevention: SelfTradeWord = "",
+        wait_s: float = WAIT_S,
+    ) -> ExecutionReport:
+        """Sets both sides of the account's quote, each (tonnes, price), in the place of the last.
+
+        A side that is None is left empty; both None withdraw the quote. Raises as `new_order`
+        does; a quote that is refused leaves the one before as it was.
+        """
+        bid_quantity, bid_price = bid or (0, "")
+        offer_quantity, offer_price = offer or (0, "")
+        request = Quote(
+            ref=0,
+            symbol=symbol,
+            account=account,
+            bid_quantity=bid_quantity,
+            bid_price=bid_price,
+            offer_quantity=offer_quantity,
+            offer_price=offer_price,
+            post_only=post_only,
+            self_trade_prevention=self_trade_prevention,
+        )
+        return await self.order(request, wait_s)
+
+    async def pick(
+        self,
+        symbol: str,
+        account: int,
+        side: SideWord,
+        listing_id: int,
+        quantity: int,
+        price: str,
+        *,
+        client_order_id: str = "",
+        wait_s: float = WAIT_S,
+    ) -> ExecutionReport:
+        """Takes tonnes of a listing, where takers choose; `side` is the taker's.
+
+        `listing_id` is the listing's order id, `price` the listing's own. Raises as `new_order`
+        does; RefusedError when the listing is gone or differs.
+        """
+        request = PickOrder(
+            ref=0,
+            symbol=symbol,
+            account=account,
+            side=side,
+            listing_id=listing_id,
+            quantity=quantity,
+            price=price,
+            client_order_id=client_order_id,
+        )
+        return await self.order(request, wait_s)
+
+    async def propose_block(
+        self,
+        symbol: str,
+        account: int,
+        side: SideWord,
+        quantity: int,
+        price: str,
+        counterparty_account: int,
+        *,
+        client_order_id: str = "",
+        wait_s: float = WAIT_S,
+    ) -> ExecutionReport:
+        """Proposes a negotiated trade; the other side finds it in `blocks` and has to confirm it.
+
+        Raises as `new_order` does; InvalidOrderError below the least size or out of the price
+        range of blocks, MarketClosedError where and when none are taken.
+        """
+        request = BlockProposal(
+            ref=0,
+            symbol=symbol,
+            account=account,
+            side=side,
+            quantity=quantity,
+            price=price,
+            counterparty_account=counterparty_account,
+            client_order_id=client_order_id,
+        )
+        return await self.order(request, wait_s)
+
+    async def confirm_block(
+        self, proposal: ExecutionReport, *, client_order_id: str = "", wait_s: float = WAIT_S
+    ) -> ExecutionReport:
+        """Confirms a block of `blocks`: the same size and price, the side that it does not name.
+
+        To decline it, `cancel_order(proposal.symbol, proposal.account, proposal.order_id)`. Raises
+        RefusedError when it was withdrawn or is too old, InsufficientFundsError.
+        """
+        request = BlockConfirmation(
+            ref=0,
+            symbol=proposal.symbol,
+            account=proposal.account,
+            side="SELL" if proposal.side == "BUY" else "BUY",
+            quantity=proposal.order_quantity,
+            price=proposal.price,
+            proposal_id=proposal.order_id,
             client_order_id=client_order_id,
         )
         return await self.order(request, wait_s)
@@ -369,150 +543,3 @@ class Client:
     async def _catch_up(self) -> None:
         heard = (await self.session()).last_ref.values()
         self._ref = max(self._ref, *heard)
-
-    # -- questions ------------------------------------------------------------------------------
-
-    async def session(self) -> SessionReply:
-        """Where the key's session stands."""
-        return await self.rest.get("/session", SessionReply)
-
-    async def orders(self, market: str = "") -> list[ExecutionReport]:
-        """Open orders, oldest first in each market."""
-        page = await self.rest.get("/orders", OrderList, **_market(market))
-        if page.is_complete:
-            return page.orders
-        if not market:
-            codes = list(dict.fromkeys(i.market for i in (await self.instruments()).instruments))
-            return [order for code in codes for order in await self.orders(code)]
-        found = page.orders
-        while not page.is_complete:
-            after = found[-1].order_id
-            page = await self.rest.get("/orders", OrderList, market=market, after=after)
-            found += page.orders
-        return found
-
-    async def find_order(self, order_id: int | str, market: str = "") -> ExecutionReport:
-        """One order by either id; OrderNotFoundError."""
-        return await self.rest.get(f"/orders/{order_id}", ExecutionReport, **_market(market))
-
-    async def executions(self, market: str, after: int = 0) -> ExecutionList:
-        """Reports after a sequence, a page of them."""
-        return await self.rest.get("/executions", ExecutionList, market=market, after=after)
-
-    async def positions(self, market: str = "") -> PositionList:
-        """Cash and tradable units."""
-        return await self.rest.get("/positions", PositionList, **_market(market))
-
-    async def reversals(self, market: str = "") -> ReversalList:
-        """Proposed reversals that wait for another key's approval (authority)."""
-        return await self.rest.get("/reversals", ReversalList, **_market(market))
-
-    async def projects(self, market: str = "", *, after: int = 0) -> ProjectList:
-        """Registered projects of credits, by number; `after`: the last one of the page before."""
-        query: dict[str, str | int] = {**_market(market)}
-        return await self.rest.get("/projects", ProjectList, **query, after=after)
-
-    async def accounts(self, market: str = "") -> AccountList:
-        """What the accounts are in the registry: types, trusted lists, blocks."""
-        return await self.rest.get("/accounts", AccountList, **_market(market))
-
-    async def transfers(self, market: str = "") -> TransferList:
-        """Transfers that wait for approval or for their time."""
-        return await self.rest.get("/transfers", TransferList, **_market(market))
-
-    async def settlements(
-        self, market: str, *, state: str = "", before: int = 0, limit: int = PAGE_MAX
-    ) -> SettlementList:
-        """Trades that are settled later or were cancelled, the newest first."""
-        query: dict[str, str | int] = {"market": market, "limit": limit}
-        if state:
-            query["state"] = state
-        if before:
-            query["before"] = before
-        return await self.rest.get("/settlements", SettlementList, **query)
-
-    async def alerts(
-        self, market: str = "", *, after: int = 0, kind: str = "", limit: int = PAGE_MAX
-    ) -> AlertList:
-        """What surveillance saw, newest first (operator, authority)."""
-        query: dict[str, str | int] = _market(market) | {"after": after, "limit": limit}
-        if kind:
-            query["kind"] = kind
-        return await self.rest.get("/alerts", AlertList, **query)
-
-    async def serial_history(
-        self, programme: str, serial: int, *, before: int = 0, limit: int = PAGE_MAX
-    ) -> SerialHistory:
-        """What happened to one unit: the last events, or those before one (authority)."""
-        query: dict[str, str | int] = {"programme": programme, "serial": serial, "limit": limit}
-        if before:
-            query["before"] = before
-        return await self.rest.get("/serials", SerialHistory, **query)
-
-    async def duplicate_issuances(self) -> DuplicateList:
-        """Issuances that overlap (authority)."""
-        return await self.rest.get("/issuances/duplicates", DuplicateList)
-
-    async def holdings_at(self, market: str, account: int, time_ns: int = 0) -> HoldingsAt:
-        """What an account had at an instant, ns UTC; 0 = now."""
-        return await self.rest.get(
-            "/holdings/at", HoldingsAt, market=market, account=account, time_ns=time_ns
-        )
-
-    async def holdings(self, market: str = "") -> HoldingList:
-        """Units by serial number, and obligations."""
-        return await self.rest.get("/holdings", HoldingList, **_market(market))
-
-    async def offset_headroom(self, account: int, symbol: str) -> OffsetHeadroomReply:
-        """How much more of an offset the account could use."""
-        return await self.rest.get(
-            "/offset-headroom", OffsetHeadroomReply, account=account, symbol=symbol
-        )
-
-    async def surrender_plan(self, account: int, year: int, scheme: str = "") -> SurrenderPlanReply:
-        """The cheapest way to surrender what an account owes for a year; nothing is done by it."""
-        named: dict[str, str | int] = {"scheme": scheme} if scheme else {}
-        return await self.rest.get(
-            "/surrender-plan", SurrenderPlanReply, account=account, year=year, **named
-        )
-
-    async def compliance_year(self, account: int, scheme: str, year: int) -> ComplianceYearReply:
-        """The figures of a compliance year, and every step with its day and source."""
-        return await self.rest.get(
-            "/compliance-year", ComplianceYearReply, account=account, scheme=scheme, year=year
-        )
-
-    async def instruments(self) -> InstrumentList:
-        """Everything traded."""
-        return await self.rest.get("/instruments", InstrumentList)
-
-    async def phases(self) -> PhaseList:
-        """Trading phases and dates."""
-        return await self.rest.get("/phases", PhaseList)
-
-    async def book(self, symbol: str, limit: int = 10) -> BookReply:
-        """The best levels."""
-        return await self.rest.get("/book", BookReply, symbol=symbol, limit=limit)
-
-    async def auctions(self, symbol: str) -> list[AuctionRow]:
-        """Every auction of an instrument that the gateway remembers, by id."""
-        rows: list[AuctionRow] = []
-        is_complete = False
-        while not is_complete:
-            after = rows[-1].auction_id if rows else 0
-            page = await self.rest.get("/auctions", AuctionList, symbol=symbol, after=after)
-            rows += page.auctions
-            is_complete = page.is_complete
-        return rows
-
-    async def closes(self, symbol: str) -> CloseList:
-        """What the last days closed at."""
-        return await self.rest.get("/closes", CloseList, symbol=symbol)
-
-    async def trades(self, symbol: str, limit: int = 20) -> TradeList:
-        """The last trades, newest first."""
-        return await self.rest.get("/trades", TradeList, symbol=symbol, limit=limit)
-
-
-def _market(market: str) -> dict[str, str | int]:
-    return {"market": market} if market else {}

@@ -1,7 +1,8 @@
 """What can go wrong, as exceptions: made from the venue's numbered reasons by one table.
 
 Two roots below VenueError: RefusedError (the same request will be refused again) and
-OperationFailedError (it may be sent again).
+OperationFailedError (it may be sent again). `CCXT_NAMES` gives each its name among CCXT's
+exceptions, below the same root, so that an adapter needs no more than that table.
 """
 
 from __future__ import annotations
@@ -143,3 +144,27 @@ def error_class(reason: int) -> type[VenueError]:
 def error_of(reason: int, text: str, *, retry_after_ms: int = 0, report: Any = None) -> VenueError:
     """The exception to raise for a refusal."""
     return error_class(reason)(reason, text, retry_after_ms=retry_after_ms, report=report)
+
+
+CCXT_NAMES: dict[type[VenueError], str] = {
+    VenueError: "BaseError",
+    RefusedError: "ExchangeError",
+    BadRequestError: "BadRequest",
+    AuthenticationError: "AuthenticationError",
+    PermissionDeniedError: "PermissionDenied",
+    InvalidOrderError: "InvalidOrder",
+    DuplicateOrderError: "DuplicateOrderId",
+    OrderNotFoundError: "OrderNotFound",
+    InsufficientFundsError: "InsufficientFunds",
+    RefNotTakenError: "BadRequest",
+    RefForgottenError: "OrderNotCached",
+    MarketClosedError: "MarketClosed",
+    RegistryRefusedError: "OperationRejected",
+    SettlementRefusedError: "OperationRejected",
+    OperationFailedError: "OperationFailed",
+    NetworkError: "NetworkError",
+    RateLimitError: "RateLimitExceeded",
+    VenueBusyError: "ExchangeNotAvailable",
+    StatusUnknownError: "RequestTimeout",
+}
+"""Each exception here -> the one of CCXT 4.5 that says the same, below the same root."""

@@ -11,8 +11,10 @@ import msgspec
 
 from exchange.clock import Clock, SystemClock
 from exchange.messages.executions import Problem
+from exchange.messages.reasons import EdgeReason
 from exchange.settings import WAIT_MS_MAX
 from gateway.client.errors import (
+    AuthenticationError,
     NetworkError,
     OperationFailedError,
     StatusUnknownError,
@@ -21,6 +23,7 @@ from gateway.client.errors import (
 )
 from gateway.client.keys import SigningKey
 from gateway.identity import sign
+from gateway.routes.market import TimeReply
 
 TIMEOUT_S = 2 * WAIT_MS_MAX / 1_000
 TRIES = 8
@@ -31,13 +34,38 @@ _encode = msgspec.json.Encoder().encode
 _T = TypeVar("_T")
 
 
+class VenueClock:
+    """A clock set by the venue's when a signature's time was refused, as on machines without NTP.
+
+    Signatures are judged by the venue's clock alone, so following it opens no door there.
+    """
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self.ahead_ns = 0  # of the machine's
+
+    def now_ns(self) -> int:
+        """The venue's wall clock as far as it is known, ns UTC."""
+        return self._clock.now_ns() + self.ahead_ns
+
+    def monotonic_ns(self) -> int:
+        """The machine's clock for intervals."""
+        return self._clock.monotonic_ns()
+
+    def heard(self, time_ns: int) -> None:
+        """The venue says that it is now `time_ns`."""
+        self.ahead_ns = time_ns - self._clock.now_ns()
+
+
 class Rest:
     """One HTTP connection pool to a venue; `key` None reaches public routes only."""
 
-    def __init__(self, url: str, key: SigningKey | None = None, clock: Clock | None = None) -> None:
+    def __init__(
+        self, url: str, key: SigningKey | None = None, clock: VenueClock | None = None
+    ) -> None:
         self.url = url.rstrip("/")
         self.key = key
-        self._clock = clock or SystemClock()
+        self._clock = clock or VenueClock()
         self._http = httpx.AsyncClient(base_url=self.url, timeout=TIMEOUT_S, trust_env=False)
 
     async def close(self) -> None:
@@ -59,13 +87,20 @@ class Rest:
     ) -> _T:
         """One request, sent again (signed anew) while the venue says that it may be.
 
-        Raises VenueError. A numbered request keeps its `ref`, so that sending it again is safe.
+        Raises VenueError. A numbered request keeps its `ref`, so that sending it again is safe. A
+        signature refused for its time is made again, once, by the venue's clock.
         """
         target = path + ("?" + urlencode(query) if query else "")
         content = _encode(body) if body is not None else b""
+        is_told = False
         for number in range(1, TRIES + 1):
             try:
                 return await self._once(method, target, content, reply)
+            except AuthenticationError as error:
+                if is_told or error.reason != EdgeReason.TIMESTAMP_OUTSIDE_WINDOW:
+                    raise
+                is_told = True
+                self._clock.heard((await self._once("GET", "/time", b"", TimeReply)).time_ns)
             except OperationFailedError as error:
                 if number == TRIES:
                     raise

@@ -206,11 +206,11 @@ async def test_the_command_line(tmp_path: Path) -> None:
         assert "PROPOSED" in listed
         await run("deputy", "approve-transfer", "EUA", "20", number, *mine)
         assert "WAITING" in await run("yangtze", "transfers")
-        await run("operator", "block", "EUA", *mine, "--reference", "file 7")
+        await run("operator", "account", "block", "EUA", *mine, "--reference", "file 7")
         assert "ACCOUNT_BLOCKED (654)" in await run(
             "yangtze", "transfer", "EUA", "20", "101", *mine, code=1
         )
-        await run("operator", "unblock", "EUA", *mine, "--reference", "file 8")
+        await run("operator", "account", "unblock", "EUA", *mine, "--reference", "file 8")
         assert "DONE: CANCEL_TRANSFER" in await run(
             "yangtze", "cancel-transfer", "EUA", number, *mine
         )

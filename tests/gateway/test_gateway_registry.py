@@ -405,8 +405,8 @@ async def test_the_command_line_does_what_a_member_does(house: House, tmp_path: 
     assert "CANCELLED" in await run("cancel", "EUA", "a1", "--account", "101")
     refused = await run("cancel", "EUA", "a1", "--account", "101", code=1)
     assert "UNKNOWN_ORDER (206)" in refused
-    poor = await run("surrender", "EUA", "5", "2024", "--account", "101", code=1)
+    poor = await run("surrender", "EUA", "5", "2024", "--account", "101", "--yes", code=1)
     assert "603" in poor
-    lost = await run("book", "EUA", "--url", "http://127.0.0.1:1", key="", code=1)
+    lost = await run("book", "EUA", "--url", "http://127.0.0.1:1", key="", code=3)
     assert "NO_ANSWER" in lost
     assert "give --key-file" in await run("orders", key="", code=2)

@@ -1,0 +1,1 @@
+"""Programs to begin with: a market maker, a compliance buyer, a recorder of the feed."""
