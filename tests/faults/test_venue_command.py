@@ -34,7 +34,7 @@ def run_once(data: Path, output: Path) -> str:
                 assert time.monotonic() < deadline, output.read_text()
                 time.sleep(0.2)
             children = child_pids(process.pid)
-            assert len(children) == 9  # Kafka, PostgreSQL, two engines, five more services
+            assert len(children) == 10  # Kafka, PostgreSQL, two engines, six more services
             process.send_signal(signal.SIGINT)
             assert process.wait(60) == 0, output.read_text()
             assert all(has_ended(pid) for pid in children)
