@@ -7,8 +7,8 @@ bare server of the same library reaches in the same run with the same messages a
 
 singles, arrays of 100  limit orders over one WebSocket, WINDOW of them unanswered at a time, until
                         the last PENDING (the log has it), until the last NEW (the engine spoke);
-                        and what the gateway's process used for both: where core 1 is full, that tells
-                        more of the gateway than the orders a second
+                        and what the gateway's process used for both, which tells more of it where
+                        core 1 is full
 REST                    signed POST /orders over CONNECTIONS connections, each waiting for PENDING
 order to report         open loop at RATE orders a second: from the planned time of sending to NEW
 
