@@ -485,7 +485,7 @@ cdef int instruction(State* s, const CommandRecord* c, uint64_t position) except
     if not (
         ISSUE <= c.order_type <= CANCEL
         or FREEZE <= c.order_type <= CARRY_OVER
-        or SET_ACCOUNT_TYPE <= c.order_type <= OFFSET_ANSWER
+        or SET_ACCOUNT_TYPE <= c.order_type <= CONFIRM_ACCOUNT
         or FAIL_SETTLEMENT <= c.order_type <= APPROVE_TRADE_CANCEL
     ):
         return UNKNOWN_INSTRUCTION

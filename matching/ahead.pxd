@@ -9,16 +9,18 @@ if it is not the right one or has changed since. So nothing here can change what
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from matching.ladder cimport KEY_MAX, WAY_MASK, key_of, ladder_find, leaf_likely
+from matching.ladder cimport (
+    KEY_MAX, WAY_BITS, WAY_MASK, branch_likely, key_of, ladder_find, leaf_likely, step,
+)
 from matching.layout cimport (
     BUY, CANCEL_ORDER, NEW_ORDER, SELL, ClientOrderId, CommandRecord,
 )
 from matching.memory cimport likely, pick, prefetch, seat_of, unlikely
 from matching.state cimport (
-    APART, LOOKS, LOOKS_KEPT, BookSide, Instrument, Level, Link, Look, Order, State,
+    APART, FEW, LOOKS, LOOKS_KEPT, BookSide, Instrument, Level, Link, Look, Order, State,
     shelf_find,
 )
-from matching.tables cimport index_await, index_guess, label_tag, tag_of
+from matching.tables cimport index_await, index_guess, label_tag, order_tag
 
 cdef inline void look(
     State* s, const CommandRecord* c, uint32_t count, uint32_t index, uint64_t position
@@ -89,7 +91,7 @@ cdef inline void look_up(
     index_await(&s.labels.places, look.label_tag)
     prefetch(&s.sessions[seat_of(c.session_id)])
     prefetch(&s.accounts[seat_of(c.account_id)])
-    index_await(&s.order_places, tag_of(pick(c.kind == NEW_ORDER, position, c.order_id)))
+    index_await(&s.order_places, order_tag(pick(c.kind == NEW_ORDER, position, c.order_id)))
 
 cdef inline void look_up_far(
     State* s, const CommandRecord* c, uint64_t position, Look* look
@@ -104,7 +106,7 @@ cdef inline void look_up_far(
 
 cdef inline void look_at(State* s, const CommandRecord* c, Look* look) noexcept nogil:
     # What they will most likely answer, and the holding, if it is among the first of its account.
-    look.order = index_guess(&s.order_places, tag_of(c.order_id))
+    look.order = index_guess(&s.order_places, order_tag(c.order_id))
     await_resting(s, look.order)
     look.holding = shelf_find(&s.accounts[seat_of(c.account_id)].shelf, c.instrument_id)
     prefetch(&s.holdings[look.holding])
@@ -119,7 +121,7 @@ cdef inline void look_at_far(State* s, const CommandRecord* c, Look* look) noexc
         look.best = i.sides[BUY + SELL - side].best
         prefetch(&s.levels[look.best])
         prefetch(&s.levels[i.sides[side].best])
-        await_node(s, &i.sides[side], key_of(i, side, c.price) & KEY_MAX)
+        await_leaf(s, &i.sides[side], key_of(i, side, c.price) & KEY_MAX)
 
 cdef inline void look_behind(State* s, const CommandRecord* c, Look* look) noexcept nogil:
     # The level where it would rest, and whom it would meet first; or all that an order which goes
@@ -170,14 +172,26 @@ cdef inline void await_resting(State* s, uint32_t place) noexcept nogil:
 
 cdef inline void await_node(State* s, const BookSide* side, uint32_t key) noexcept nogil:
     # Where the ladder holds the level of the key, if its last node is remembered.
-    cdef uint32_t node = leaf_likely(side, key)
+    await_way(s, leaf_likely(side, key), key)
+
+cdef inline void await_leaf(const State* s, const BookSide* side, uint32_t key) noexcept nogil:
+    # The same of any price: a book of thousands of prices has more last nodes than are remembered.
+    # The nodes above them are near if the books are few; else it is as good to guess.
+    cdef bint is_few = s.instruments_count <= FEW
+    await_way(s, branch_way(s, side, key) if is_few else leaf_likely(side, key), key)
+
+cdef inline uint32_t branch_way(const State* s, const BookSide* side, uint32_t key) noexcept nogil:
+    # The node of the key's last step by the one above it, if that is remembered.
+    return step(s, branch_likely(side, key), (key >> WAY_BITS) & WAY_MASK)
+
+cdef inline void await_way(const State* s, uint32_t node, uint32_t key) noexcept nogil:
     prefetch(&s.nodes[node].present)
     prefetch(&s.nodes[node].child[key & WAY_MASK])
 
 cdef inline void await_order(State* s, uint32_t place) noexcept nogil:
     # All that its end will touch. Its own memory should be there.
     cdef const Order* o = &s.orders[place]
-    index_await(&s.order_places, tag_of(o.order_id))
+    index_await(&s.order_places, order_tag(o.order_id))
     prefetch(&s.accounts[o.account])
     prefetch(&s.holdings[o.holding])
     prefetch(&s.levels[o.level])

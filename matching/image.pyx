@@ -23,7 +23,8 @@ from matching.layout cimport (
 )
 from matching.limits cimport check_positions, count_positions
 from matching.memory cimport (
-    pool_close, pool_grow, pool_open, pool_reserve, raise_memory_error, seats_open,
+    pool_close, pool_grow, pool_open, pool_reserve, prefetch, raise_memory_error, seat_of,
+    seats_open,
 )
 from matching.quotes cimport SELL_BIT
 from matching.snapshot cimport (
@@ -34,12 +35,13 @@ from matching.state cimport (
     INSTRUMENTS, NEAR, ORDERS_KEPT, ORDERS_OF_LEVEL, ORDERS_OF_NODE, SIDES, Account, BookSide,
     Holding, Instrument, Level, Link, Node, Order, Owner, Session, State, Terms,
     account_add, account_after, account_find, controls_of, holding_of, holding_total, order_find,
-    order_new, participant_add, session_add, session_after, terms_new,
+    order_new, participant_add, session_add, session_after, shelf_find, terms_new,
 )
 from matching.tables cimport (
     ROOM_AT_FIRST,
-    index_close, index_empty, index_open, index_reserve,
+    index_await, index_close, index_empty, index_open, index_reserve,
     labels_close, labels_count, labels_open, labels_reindex, labels_reserve,
+    order_tag,
 )
 
 import numpy as np
@@ -51,6 +53,7 @@ from matching.snapshot import SECTIONS, Snapshot, client_order_id_order
 
 cdef enum:
     HOLDINGS_MAX = 0x0800_0000
+    ROWS_AHEAD = 16
     NODES_OF_LEVEL = 4  # at worst: the root is common to a side of the book
 
 cdef int state_open(State* s, object limits) except -1:
@@ -489,13 +492,15 @@ cdef int load_orders(State* s, object rows, object terms) except -1:
     # Of arrays as they were decoded, which are too large to be copied.
     cdef const OrderRow* row = <const OrderRow*>address(rows)
     cdef const TermsRow* terms_row = <const TermsRow*>address(terms)
-    cdef size_t terms_count = len(terms)
+    cdef size_t count = len(rows), terms_count = len(terms)
     cdef size_t at
     cdef Instrument* i
     cdef uint32_t place
     cdef Order* o
-    index_empty(&s.order_places, len(rows))
-    for at in range(len(rows)):
+    index_empty(&s.order_places, count)
+    for at in range(count):
+        if at + ROWS_AHEAD < count:
+            await_row(s, &row[at + ROWS_AHEAD])
         place = order_new(s)
         o = &s.orders[place]
         o.order_id = row[at].order_id
@@ -523,6 +528,13 @@ cdef int load_orders(State* s, object rows, object terms) except -1:
             s.holdings[o.holding].quote = o.order_id & ~<uint64_t>SELL_BIT
         book_rest(s, i, place)
     return 0
+
+cdef void await_row(const State* s, const OrderRow* row) noexcept nogil:
+    # What the order will touch and the rows before it did not: each would wait for it in turn.
+    cdef uint32_t account = seat_of(row.account_id)
+    cdef uint32_t holding = shelf_find(&s.accounts[account].shelf, row.instrument_id)
+    index_await(&s.order_places, order_tag(row.order_id))
+    prefetch(&s.links[s.holdings[holding].orders])
 
 cdef uint32_t load_terms(
     State* s, const TermsRow* rows, size_t count, uint64_t order_id
@@ -656,6 +668,8 @@ cdef int64_t check_side(
         place = s.levels[at].head
         while place:
             o = &s.orders[place]
+            if place + ROWS_AHEAD < s.order_pool.end:  # most likely one that soon comes
+                index_await(&s.order_places, order_tag(s.orders[place + ROWS_AHEAD].order_id))
             resting += 1
             quantity += o.leaves
             if o.side == BUY:

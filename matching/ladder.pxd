@@ -18,7 +18,7 @@ from matching.state cimport (
     level_free, level_new, line_of, node_free, node_new, order_free, own_add, own_remove,
     terms_free,
 )
-from matching.tables cimport index_add, index_remove, tag_of
+from matching.tables cimport index_add, index_remove, order_tag
 
 cdef extern from *:
     int lowest_bit "__builtin_ctzll"(uint64_t word) noexcept nogil
@@ -78,11 +78,14 @@ cdef inline uint32_t branch_find(const State* s, BookSide* side, uint32_t key) n
 cdef inline void remember_leaf(BookSide* side, uint32_t key, uint32_t node) noexcept nogil:
     side.leaves[(key >> WAY_BITS) % LEAVES] = node
 
+cdef inline uint32_t branch_likely(const BookSide* side, uint32_t key) noexcept nogil:
+    return side.branches[(key >> 2 * WAY_BITS) % BRANCHES]
+
 cdef inline uint32_t branch_known(
     const State* s, const BookSide* side, uint32_t key
 ) noexcept nogil:
     # The same for the last step but one.
-    cdef uint32_t node = side.branches[(key >> 2 * WAY_BITS) % BRANCHES]
+    cdef uint32_t node = branch_likely(side, key)
     return node if likely(s.nodes[node].prefix == key >> 2 * WAY_BITS) else 0
 
 cdef inline void remember_branch(BookSide* side, uint32_t key, uint32_t node) noexcept nogil:
@@ -228,7 +231,7 @@ cdef inline int book_rest(State* s, Instrument* i, uint32_t place) except -1 nog
     # Puts the order last where it belongs in its queue.
     cdef const Order* o = &s.orders[place]
     cdef uint32_t at = ladder_level(s, line_of(i, o), order_key(s, i, o))
-    index_add(&s.order_places, tag_of(o.order_id), place)
+    index_add(&s.order_places, order_tag(o.order_id), place)
     level_append(s, place, at)
     own_add(s, place)
     return 0
@@ -240,7 +243,7 @@ cdef inline void book_take(State* s, Instrument* i, uint32_t place) noexcept nog
     level_unlink(s, place)
     if s.levels[o.level].head == 0:
         ladder_remove(s, line_of(i, o), o.level)
-    index_remove(&s.order_places, tag_of(o.order_id), place)
+    index_remove(&s.order_places, order_tag(o.order_id), place)
     own_remove(s, place)
 
 cdef inline int book_remove(State* s, Instrument* i, uint32_t place) except -1 nogil:

@@ -320,7 +320,7 @@ class Instruction(IntEnum):
     ASSESS = 23  # year price; notes: who, average price, last day for surrender
     APPLY_CARRY_OVER = 24  # quantity t into the new vintage, of year price; notes: who
     CARRY_OVER = 25  # price = the application's instruction id; notes: who
-    SET_ACCOUNT_TYPE = 30  # price = 1: two persons for transfers; notes: who, type
+    SET_ACCOUNT_TYPE = 30  # price = 1: two persons where the rules ask; notes: who, type
     APPOINT_REPRESENTATIVE = 31  # notes: who, the representative's key
     DISMISS_REPRESENTATIVE = 32
     BLOCK_ACCOUNT = 33  # by the authority; notes: who, reference
@@ -328,12 +328,13 @@ class Instruction(IntEnum):
     PROPOSE_TRUST = 35  # price = the account to be put on account's trusted list; notes: who
     APPROVE_TRUST = 36  # by a second representative
     REMOVE_TRUST = 37
-    APPROVE_TRANSFER = 38  # by a second representative; price = the TRANSFER's instruction id
-    CANCEL_TRANSFER = 39  # price = the TRANSFER's instruction id
+    APPROVE_TRANSFER = 38  # by a second person; price = instruction id of what waits; notes: who
+    CANCEL_TRANSFER = 39  # price = instruction id of what waits; notes: who
     BIND_ACCOUNT = 40  # price = account of the other registry, 0 = of none; notes: who, market
     CARRY_OUT = 41  # by the registry itself: time has passed, something is due
     OFFSET_REQUEST = 42  # between registries, to that of the credits; notes: see registry.saga
     OFFSET_ANSWER = 43  # and back to that of the allowances; price = the SURRENDER's id
+    CONFIRM_ACCOUNT = 44  # its data are right; price = the year for which; notes: who
     FAIL_SETTLEMENT = 46  # price = the trade, account = a party; notes: who, reason
     OBJECT_TO_TRADE = 47  # the same by a party, in time; notes: who, reason
     RETRY_SETTLEMENT = 48  # of a failed trade

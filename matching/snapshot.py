@@ -40,6 +40,7 @@ HASH_SIZE = 32
 NS_PER_SECOND = 1_000_000_000
 
 Rows = npt.NDArray[np.void]
+Columns = dict[str, npt.NDArray[Any]]
 
 SNAPSHOT_HEADER = np.dtype(
     [
@@ -264,6 +265,7 @@ class Snapshot:
     client_order_ids: Rows
 
 
+_RESTING = tuple(set(TimeInForce) - {TimeInForce.IOC, TimeInForce.FOK})
 _CALLS = (Phase.OPENING_CALL, Phase.VOLATILITY_CALL, Phase.CLOSING_CALL)
 _TOTALS = tuple(f.name for f in fields(Snapshot) if f.name != "limits" and f.name not in SECTIONS)
 
@@ -325,14 +327,20 @@ def client_order_id_order(rows: Rows) -> npt.NDArray[np.int64]:
 
 def _label_words(rows: Rows) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     # As big-endian words the labels compare as their bytes do, whatever zeros they hold.
-    words = np.ascontiguousarray(rows["client_order_id"]).view(">u8").reshape(-1, 2)
+    words = np.ascontiguousarray(rows["client_order_id"]).view(">u8").astype("=u8").reshape(-1, 2)
     return words[:, 0], words[:, 1]
 
 
 def _among(values: npt.NDArray[Any], known: npt.NDArray[Any]) -> bool:
-    """Whether all values are known; the known ones rise."""
-    if not len(known):
+    """Whether all values are known; the known ones rise.
+
+    A million rows name some thousand values: sorted and said once they are found ten times as fast.
+    """
+    if not len(known) or not len(values):
         return not len(values)
+    values = np.sort(values)
+    is_first = np.concatenate(([True], values[1:] != values[:-1]))
+    values = values[is_first]
     at = np.minimum(np.searchsorted(known, values), len(known) - 1)
     return bool((known[at] == values).all())
 
@@ -357,8 +365,18 @@ def _rising(*keys: npt.NDArray[Any]) -> bool:
     return bool(above.all())
 
 
-def _within(rows: Rows, name: str, low: int, high: int) -> bool:
-    return bool(((rows[name] >= low) & (rows[name] <= high)).all())
+def _columns(rows: Rows) -> Columns:
+    """The numbers of the rows, each column in one piece.
+
+    What is asked for a dozen times would else be fetched a dozen times, row by row.
+    """
+    kept = [name for name in rows.dtype.names or () if rows.dtype[name].kind in "iu"]
+    return {name: np.ascontiguousarray(rows[name]) for name in kept}
+
+
+def _within(rows: Rows | Columns, name: str, low: int, high: int) -> bool:
+    values = np.ascontiguousarray(rows[name])
+    return not len(values) or bool(values.min() >= low and values.max() <= high)
 
 
 def _unsound(s: Snapshot) -> list[str]:
@@ -444,21 +462,19 @@ def _check_instruments(rows: Rows, need: Any) -> None:
         need(not rows[~called][name].any(), f"instruments: {name} outside a call")
 
 
-def _places(s: Snapshot) -> npt.NDArray[Any]:
+def _places(rows: Columns, order_terms: Rows) -> npt.NDArray[Any]:
     """By what each order stands in its queue: prices rise or fall, stop prices the other way."""
-    rows = s.orders
     sign = np.where(rows["side"] == Side.BUY, -1, 1)
     place = np.where(np.isin(rows["queue"], (Queue.BOOK, Queue.BIDS)), rows["price"] * sign, 0)
     is_stop = rows["queue"] == Queue.STOPS
     if is_stop.any():
-        at = np.searchsorted(s.order_terms["order_id"], rows["order_id"][is_stop])
-        at = np.minimum(at, max(len(s.order_terms) - 1, 0))
-        place[is_stop] = s.order_terms["stop_price"][at] * -sign[is_stop]
+        at = np.searchsorted(order_terms["order_id"], rows["order_id"][is_stop])
+        at = np.minimum(at, max(len(order_terms) - 1, 0))
+        place[is_stop] = order_terms["stop_price"][at] * -sign[is_stop]
     return place
 
 
-def _check_order_terms(s: Snapshot, ids: npt.NDArray[Any], need: Any) -> None:
-    orders, rows = s.orders, s.order_terms
+def _check_order_terms(orders: Columns, rows: Rows, ids: npt.NDArray[Any], need: Any) -> None:
     need(_among(rows["order_id"], ids), "order terms: unknown order")
     columns = [name for name in TERMS_ROW.names or () if name != "order_id"]
     says = np.zeros(len(rows), bool)
@@ -477,32 +493,32 @@ def _check_order_terms(s: Snapshot, ids: npt.NDArray[Any], need: Any) -> None:
 
 
 def _check_orders(s: Snapshot, need: Any) -> None:
-    rows = s.orders
+    rows = _columns(s.orders)
     ids = np.sort(rows["order_id"])
     need(_rising(ids), "orders: an order id stands twice")
-    _check_order_terms(s, ids, need)
+    _check_order_terms(rows, s.order_terms, ids, need)
     need(_within(rows, "side", Side.BUY, Side.SELL), "orders: unknown side")
     need(_within(rows, "queue", min(Queue), max(Queue)), "orders: unknown queue")
     types = np.isin(rows["order_type"], tuple(OrderType))
     need(bool(types.all()), "orders: unknown order type")
-    resting = ~np.isin(rows["time_in_force"], (TimeInForce.IOC, TimeInForce.FOK))
-    resting &= np.isin(rows["time_in_force"], tuple(TimeInForce))
+    resting = np.isin(rows["time_in_force"], _RESTING)
     need(bool(resting.all()), "orders: time in force cannot rest")
     need(_within(rows, "leaves", 1, QUANTITY_LIMIT), "orders: leaves out of range")
     need(_within(rows, "quantity", 1, QUANTITY_LIMIT), "orders: quantity out of range")
     need(bool((rows["leaves"] <= rows["quantity"]).all()), "orders: leaves above quantity")
     # Only what is auctioned may have no price of its own.
-    priced = rows[rows["queue"] != Queue.OFFERS]
-    need(_within(priced, "price", 1, PRICE_LIMIT), "orders: price out of range")
+    is_priced = (rows["price"] > 0) | (rows["queue"] == Queue.OFFERS)
+    need(bool(is_priced.all()), "orders: price out of range")
     need(_within(rows, "price", 0, PRICE_LIMIT), "orders: price out of range")
     need(_within(rows, "charged", 0, TOTAL_LIMIT), "orders: charged out of range")
     need(_within(rows, "uncharged", -5_000, 4_999), "orders: uncharged out of range")
     at = np.searchsorted(s.instruments["instrument_id"], rows["instrument_id"])
-    if len(rows):
+    if len(s.orders):
         on_tick = rows["price"] % s.instruments["tick_size"][at] == 0
         need(bool(on_tick.all()), "orders: price off the tick")
     instrument, side = rows["instrument_id"].astype(np.int64), rows["side"]
-    need(_never_falling(instrument, rows["queue"], side, _places(s)), "orders out of order")
+    places = _places(rows, s.order_terms)
+    need(_never_falling(instrument, rows["queue"], side, places), "orders out of order")
     labels = s.client_order_ids
     need(_within(labels, "side", Side.BUY, Side.SELL), "client order ids: unknown side")
     types = np.isin(labels["order_type"], tuple(OrderType))

@@ -20,7 +20,7 @@ from matching.memory cimport (
 )
 from matching.tables cimport (
     Index, Labels, Probe,
-    index_add, index_emptied, index_first, index_next, tag_of,
+    index_add, index_emptied, index_first, index_next, order_tag, tag_of,
 )
 
 cdef enum:
@@ -34,6 +34,7 @@ cdef enum:
     ORDERS_AHEAD = 8  # places that are fetched before their turn
     APART = 2  # commands from one step of looking far to the next
     LOOKS_KEPT = 16  # enough for both
+    FEW = 64  # instruments whose ladders stay near, but for their last nodes
     NEAR = 32768  # orders, accounts and holdings that stay near a processor of today
     ORDERS_OF_LEVEL = 8  # on average, where many rest
     ORDERS_OF_NODE = 64
@@ -369,7 +370,7 @@ cdef inline int books_emptied(State* s) except -1 nogil:
 # -- lookups -------------------------------------------------------------------------------------
 
 cdef inline uint32_t order_find(const State* s, uint64_t order_id) noexcept nogil:
-    cdef uint32_t tag = tag_of(order_id)
+    cdef uint32_t tag = order_tag(order_id)
     cdef Probe probe
     cdef uint32_t place = index_first(&s.order_places, tag, &probe)
     while place and s.orders[place].order_id != order_id:

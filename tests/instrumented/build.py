@@ -1,8 +1,8 @@
-"""Builds of the compiled engine that watch it: for the sanitizers, and for line coverage.
+"""A build of the compiled engine that watches it: sanitizers and line coverage in one.
 
-A build is a tree of its own under `build/instrumented` with a copy of `matching` in it; put first
-on the path it hides the engine that is installed. It needs the headers of Python, and gcc with
-libasan, libubsan and gcov, all of which Debian's package `gcc` brings.
+It is a tree of its own under `build/instrumented` with a copy of `matching` in it; put first on the
+path it hides the engine that is installed. It needs the headers of Python, and gcc with libasan,
+libubsan and gcov, all of which Debian's package `gcc` brings.
 
 The C of a module is what Cython wrote for the usual build, unless a source is newer than that.
 """
@@ -10,7 +10,6 @@ The C of a module is what Cython wrote for the usual build, unless a source is n
 from __future__ import annotations
 
 import hashlib
-import re
 import shutil
 import subprocess
 import sys
@@ -24,7 +23,6 @@ ROOT = Path(__file__).parent.parent.parent
 TREES = ROOT / "build" / "instrumented"
 SUFFIX = str(sysconfig.get_config_var("EXT_SUFFIX"))
 DAMAGE = Path(__file__).with_name("damage.pyx")  # reaches into the engine it is built with
-PLACE = re.compile(r'^ */\* ("[^"\n]+"):(\d+)\n(?:.*\n)*?.*\*/\n', re.M)  # comment of Cython
 SOURCES = ("*.py", "*.pyi", "*.pyx", "*.pxd", "*.h", "py.typed")
 
 
@@ -40,30 +38,13 @@ class Module(NamedTuple):
         return self.name.replace(".", "/")
 
 
-class Kind(NamedTuple):
-    """A way to build: its name, whether gcc is told the lines of the .pyx, its flags."""
-
-    name: str
-    has_lines: bool
-    gcc: tuple[str, ...]
-
-
-SANITIZED = Kind(
-    "sanitized",
-    True,  # so that a report names lines of the .pyx
-    (
-        "-O1",
-        "-g1",  # lines and functions, all that a report names
-        "-fno-omit-frame-pointer",
-        "-fsanitize=address,undefined",
-        "-fno-sanitize-recover=all",
-    ),
-)
-COUNTED = Kind(
-    "counted",
-    False,
+GCC = (
+    "-O0",  # a line that is optimised away cannot be counted
+    "-g1",  # lines and functions, all that a report names
+    "-fno-omit-frame-pointer",
+    *("-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
     # Inline functions that nobody calls are kept too: their lines count as not run.
-    ("-O0", "--coverage", "-DCYTHON_INLINE=", "-fkeep-static-functions"),
+    *("--coverage", "-DCYTHON_INLINE=", "-fkeep-static-functions"),
 )
 
 
@@ -90,7 +71,7 @@ def run(command: list[str], cwd: Path) -> str:
     return done.stdout.strip()
 
 
-def write_c(tree: Path, module: Module, kind: Kind) -> None:
+def write_c(tree: Path, module: Module) -> None:
     """The C of a module into the tree."""
     c_file, usual = tree / f"{module.stem}.c", ROOT / f"{module.stem}.c"
     newest = max(path.stat().st_mtime_ns for path in sources())
@@ -98,27 +79,25 @@ def write_c(tree: Path, module: Module, kind: Kind) -> None:
         shutil.copyfile(usual, c_file)
     else:
         run([sys.executable, "-m", "cython", "-3", f"{module.stem}.pyx"], tree)
-    if kind.has_lines:
-        c_file.write_text(PLACE.sub(r"\g<0>#line \2 \1\n", c_file.read_text("utf-8")), "utf-8")
 
 
-def compile_module(tree: Path, module: Module, kind: Kind) -> None:
+def compile_module(tree: Path, module: Module) -> None:
     """From the .pyx in the tree to the extension module beside it."""
-    write_c(tree, module, kind)
+    write_c(tree, module)
     c_file, object_file = f"{module.stem}.c", f"{module.stem}.o"
     include = f"-I{sysconfig.get_path('include')}"
-    flags = [*kind.gcc, "-pthread", "-fPIC", include, "-I.", *module.compile_flags]
+    flags = [*GCC, "-pthread", "-fPIC", include, "-I.", *module.compile_flags]
     run(["gcc", *flags, "-c", c_file, "-o", object_file], tree)
     linked = [object_file, "-o", module.stem + SUFFIX, *module.link_flags]
-    run(["gcc", *kind.gcc, "-shared", *linked], tree)
+    run(["gcc", *GCC, "-shared", *linked], tree)
 
 
-def build_one(source: Path, kind: Kind) -> Path:
+def build_one(source: Path) -> Path:
     """A tree with a module that stands alone, compiled as the engine's are."""
     tree = TREES / source.stem
     tree.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, tree / source.name)
-    compile_module(tree, Module(source.stem, ("-fno-strict-aliasing",), ()), kind)
+    compile_module(tree, Module(source.stem, ("-fno-strict-aliasing",), ()))
     return tree
 
 
@@ -127,19 +106,19 @@ def sources() -> list[Path]:
     return sorted(path for glob in SOURCES for path in (ROOT / "matching").rglob(glob))
 
 
-def fingerprint(kind: Kind, paths: list[Path]) -> str:
+def fingerprint(paths: list[Path]) -> str:
     """Of all that a build depends on."""
-    content = hashlib.sha256(repr((kind, modules(), sys.version)).encode())
+    content = hashlib.sha256(repr((GCC, modules(), sys.version)).encode())
     for path in paths:
         content.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes())
     return content.hexdigest()
 
 
-def build(kind: Kind) -> Path:
-    """The tree of this kind, made anew if anything in `matching` has changed since."""
-    tree = TREES / kind.name
+def build() -> Path:
+    """The engine's tree, made anew if anything in `matching` has changed since."""
+    tree = TREES / "engine"
     made = [*modules(), Module(DAMAGE.stem, (*modules()[0].compile_flags,), ())]
-    mark, now = tree / "fingerprint", fingerprint(kind, [DAMAGE, *sources()])
+    mark, now = tree / "fingerprint", fingerprint([DAMAGE, *sources()])
     if mark.exists() and mark.read_text() == now:
         return tree
     shutil.rmtree(tree, ignore_errors=True)
@@ -149,6 +128,6 @@ def build(kind: Kind) -> Path:
         shutil.copyfile(path, copy)
     shutil.copyfile(DAMAGE, tree / DAMAGE.name)
     with ThreadPoolExecutor(max_workers=2) as pool:
-        list(pool.map(lambda module: compile_module(tree, module, kind), made))
+        list(pool.map(lambda module: compile_module(tree, module), made))
     mark.write_text(now)
     return tree

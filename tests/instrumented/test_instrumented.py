@@ -1,19 +1,16 @@
-"""The engine's tests under sanitizers and line coverage; and these two find what is planted."""
+"""The engine's tests under sanitizers and line coverage; and both find what is planted."""
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.instrumented.build import COUNTED, ROOT, SANITIZED, build_one
-from tests.instrumented.coverage import Line, allowed, count_lines, judge
+from tests.instrumented.build import ROOT, build_one
+from tests.instrumented.coverage import Line, allowed, count_lines, forget, judge
 from tests.instrumented.sanitize import run_python
 
 HERE = Path(__file__).parent
@@ -36,7 +33,7 @@ REPORTS = {
 
 @pytest.fixture(scope="module")
 def faults() -> Path:
-    return build_one(FAULTS, SANITIZED)
+    return build_one(FAULTS)
 
 
 def test_every_planted_fault_is_tried() -> None:
@@ -59,14 +56,10 @@ def test_sound_code_is_left_alone(faults: Path) -> None:
 
 
 def test_lines_not_run_are_found() -> None:
-    tree = build_one(LINES, COUNTED)
-    for counted in tree.glob("*.gcda"):
-        counted.unlink()
-    subprocess.run(
-        [sys.executable, "-c", "import lines; lines.ask(0); lines.ask(3)"],
-        env=os.environ | {"PYTHONPATH": str(tree)},
-        check=True,
-    )
+    tree = build_one(LINES)
+    forget(tree)
+    done = run_python(tree, "-c", "import lines; lines.ask(0); lines.ask(3)")
+    assert done.returncode == 0, done.stderr
     runs = count_lines(tree, ["lines"])
     source = LINES.read_text("utf-8").splitlines()
     wanted = [number for number, text in enumerate(source, 1) if text.endswith("# not run")]
@@ -85,30 +78,7 @@ def test_a_missed_line_needs_a_reason_and_a_reason_a_missed_line() -> None:
         allowed("a.pyx | return 1\n")
 
 
-@pytest.fixture(scope="module")
-def runs() -> Iterator[dict[str, subprocess.Popen[str]]]:
-    """Both runs, side by side: they are long."""
+def test_every_line_of_the_engine_is_run_and_keeps_to_its_memory() -> None:
     command = [sys.executable, "-m", "tests.instrumented"]
-    with ExitStack() as stack:
-        yield {
-            name: stack.enter_context(
-                subprocess.Popen(
-                    [*command, name],
-                    cwd=ROOT,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    text=True,
-                )
-            )
-            for name in ("sanitize", "coverage")
-        }
-
-
-def test_every_line_of_the_engine_is_run(runs: dict[str, subprocess.Popen[str]]) -> None:
-    said, _ = runs["coverage"].communicate()
-    assert runs["coverage"].returncode == 0, said
-
-
-def test_the_engine_under_sanitizers(runs: dict[str, subprocess.Popen[str]]) -> None:
-    said, _ = runs["sanitize"].communicate()
-    assert runs["sanitize"].returncode == 0, said
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from matching import reference
+from matching import COMPILED, reference
 from matching.layout import (
     COMMAND,
     COUNT_MAX,
@@ -58,6 +58,15 @@ def market(before: tuple[bytes, ...], full: frozenset[str]) -> bytes:
     snapshot = decode(engine.snapshot())
     limits = {name: len(getattr(snapshot, FULL[name])) for name in full}
     return encode(replace(snapshot, limits=snapshot.limits._replace(**limits)))
+
+
+@pytest.fixture(autouse=True)
+def _known_markets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A market that is restored thousands of times is looked through once."""
+    known = lru_cache(64)(decode)
+    monkeypatch.setattr("matching.reference.engine.decode_snapshot", known)
+    if COMPILED:
+        monkeypatch.setattr("matching.compiled.decode_snapshot", known)
 
 
 @lru_cache(4_096)  # most refusals leave the same behind

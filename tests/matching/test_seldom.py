@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from matching.layout import (
+    TOTAL_LIMIT,
     Command,
     Event,
     OrderType,
@@ -17,6 +20,7 @@ from matching.layout import (
     TieBreak,
     TimeInForce,
 )
+from matching.snapshot import decode, encode
 from tests.matching.flows import Flow
 from tests.matching.frames import EventRow, command, events, frame
 from tests.matching.twin import Twin
@@ -107,3 +111,37 @@ def test_a_call_to_come_is_given_up_when_trading_becomes_listed() -> None:
     rows = events(twin.apply(flow.record(frame([command(Command.CLOCK_TICK)]))))
     assert Event.PHASE_CHANGED not in {row.kind for row in rows}
     twin.swap()
+
+
+@pytest.mark.parametrize(
+    ("figure", "below", "told"),
+    [
+        ("volume", 11, TOTAL_LIMIT - 1), ("volume", 10, TOTAL_LIMIT), ("volume", 9, TOTAL_LIMIT),
+        ("turnover", 10_001, TOTAL_LIMIT - 1), ("turnover", 9_999, TOTAL_LIMIT),
+    ],
+)  # fmt: skip
+def test_a_days_figures_stop_at_the_limit_of_totals(figure: str, below: int, told: int) -> None:
+    """No day reaches it by trading in a test, so it begins `below` it; then 10 t trade at 1,000."""
+    twin, flow = Twin(), Flow(1)
+    for record in flow.opening():
+        twin.apply(record)
+    rows = decode(twin.reference.snapshot())
+    changed = rows.instruments.copy()
+    changed[figure][changed["instrument_id"] == 1] = TOTAL_LIMIT - below
+    image = encode(replace(rows, instruments=changed))
+    twin.restore(image, image)
+    day = 20_300_102
+    trade = [command(Command.NEW_ORDER, **ORDER | more, price=1_000) for more in (
+        {}, {"account_id": 2, "side": Side.BUY},
+    )]  # fmt: skip
+    close = [
+        command(Command.PHASE_CHANGE, order_type=Phase.CLOSED),
+        command(Command.DAY_ROLL, quantity=day),
+    ]
+    said = events(twin.apply(flow.record(frame([*trade, *close]))))
+    assert [row.quantity for row in said if row.kind == Event.FILL] == [10, 10]
+    (closed,) = [r for r in said if r.kind == Event.DAY_CLOSED and r.instrument_id == 1]
+    figures = {"volume": closed.quantity, "turnover": closed.value}
+    other = {"volume": 10, "turnover": 10_000}
+    assert figures == other | {figure: told}
+    twin.check()
