@@ -51,5 +51,14 @@ ACCESS_ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
      "/operations/proposals and approve again."),
     (AccessReason.HEADERS_TOO_LARGE, 431, False,
      "The request has too many header lines, or too many bytes in them. Send fewer."),
+    (AccessReason.ADDRESS_CONNECTIONS, 429, True,
+     "Your address has as many connections as one address may have. Close unused ones."),
+    (AccessReason.ORDER_TO_TRADE_EXCEEDED, 429, True,
+     "The member's orders to trades of the day are above the limit (GET /order-to-trade), so it "
+     "sends orders slowly until trades or the next day bring them down. Wait as long as "
+     "retry_after_ms says; cancels go through."),
+    (AccessReason.ALERT_NOT_OPEN, 409, False,
+     "The alert stands so that this cannot be done with it: a closed one is opened again first. "
+     "Look at GET /alerts."),
 )  # fmt: skip
 """(reason, HTTP status, may it be sent again, text)"""

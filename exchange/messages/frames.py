@@ -8,7 +8,9 @@ broken chain).
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import operator
 import struct
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -17,6 +19,7 @@ import numpy as np
 from isal.isal_zlib import crc32
 from numpy.typing import NDArray
 
+from exchange.messages.scan import kinds_of
 from matching.layout import (
     BP,
     COMMAND,
@@ -24,11 +27,11 @@ from matching.layout import (
     EVENT,
     FEE_BP_LIMIT,
     FILL,
-    HEADER,
     HEADER_SIZE,
     INDEX_BITS,
     MAGIC,
     PART_RECORDS_MAX,
+    PHASE_TRANSITIONS,
     RECORD_SIZE,
     SELF_TRADE_SHIFT,
     TONNE_FEE_LIMIT,
@@ -70,6 +73,7 @@ __all__ = [
     "HEADER_SIZE",
     "INDEX_BITS",
     "PARAMETER_DEFAULT",
+    "PHASE_TRANSITIONS",
     "RECORD_SIZE",
     "SELF_TRADE_SHIFT",
     "TONNE_FEE_LIMIT",
@@ -105,6 +109,8 @@ __all__ = [
     "command",
     "event_rows",
     "fill_tail",
+    "is_sound",
+    "kinds_mask",
     "note_text",
     "notes",
     "order_id_of",
@@ -126,6 +132,10 @@ _VALID_MS = slice(6, 8)  # of a packed command
 _MS = 1_000_000
 
 
+_HEADER = struct.Struct("<IHBBIIqqqII32s")
+"""`matching.layout.HEADER` as plain values: numpy takes ten times as long for one row."""
+
+
 class ChainBrokenError(Exception):
     """`events` does not continue what was read: a gap, an alteration or another history.
 
@@ -145,7 +155,22 @@ class EventPart(NamedTuple):
     first_event: int
     epoch: int
     chain: bytes
-    events: NDArray[Any]  # EVENT records
+    body: bytes  # EVENT records
+
+    @property
+    def events(self) -> NDArray[Any]:
+        """The EVENT records as an array. O(1)."""
+        return np.frombuffer(self.body, EVENT)
+
+    @property
+    def kinds(self) -> int:
+        """Which kinds of events it holds, as `kinds_mask` makes such a set. O(events)."""
+        return kinds_of(self.body)
+
+
+def kinds_mask(*kinds: int) -> int:
+    """Kinds of events or commands as a set of bits, to be met with those of a record. O(kinds)."""
+    return functools.reduce(operator.or_, (1 << kind for kind in kinds))
 
 
 class EventRow(NamedTuple):
@@ -276,11 +301,8 @@ def build_commands(records: Sequence[bytes], *, writer: int, batch: int, time_ns
     if not 1 <= len(records) <= COUNT_MAX:
         raise ValueError(f"a frame holds 1 to {COUNT_MAX} commands, not {len(records)}")
     body = b"".join(records)
-    header = np.zeros(1, HEADER)
-    header["magic"], header["version"], header["kind"] = MAGIC, VERSION, FrameKind.COMMANDS
-    header["last"], header["count"], header["time_ns"] = 1, len(records), time_ns
-    header["origin"], header["first"], header["checksum"] = writer, batch, crc32(body)
-    return header.tobytes() + body
+    front = MAGIC, VERSION, FrameKind.COMMANDS, 1, len(records), 0
+    return _HEADER.pack(*front, time_ns, writer, batch, 0, crc32(body), b"") + body
 
 
 def read_commands(frame: bytes) -> NDArray[Any]:
@@ -288,22 +310,22 @@ def read_commands(frame: bytes) -> NDArray[Any]:
     return np.frombuffer(frame, COMMAND, offset=HEADER_SIZE)
 
 
+def is_sound(frame: bytes) -> bool:
+    """Whether the engine takes the frame of commands. O(bytes)."""
+    if len(frame) < HEADER_SIZE:
+        return False
+    magic, version, kind, _, count, _, _, _, _, _, checksum, _ = _HEADER.unpack_from(frame)
+    return (
+        (magic, version, kind) == (MAGIC, VERSION, FrameKind.COMMANDS)
+        and 1 <= count <= COUNT_MAX
+        and len(frame) == HEADER_SIZE + count * RECORD_SIZE
+        and crc32(memoryview(frame)[HEADER_SIZE:]) == checksum
+    )
+
+
 def sound_commands(frame: bytes) -> NDArray[Any] | None:
     """The COMMAND records of a frame which the engine takes; None for one which it refuses."""
-    if len(frame) < HEADER_SIZE:
-        return None
-    header = np.frombuffer(frame, HEADER, 1)[0]
-    body = frame[HEADER_SIZE:]
-    count = int(header["count"])
-    is_sound = (
-        header["magic"] == MAGIC
-        and header["version"] == VERSION
-        and header["kind"] == FrameKind.COMMANDS
-        and 1 <= count <= COUNT_MAX
-        and len(body) == count * RECORD_SIZE
-        and crc32(body) == int(header["checksum"])
-    )
-    return np.frombuffer(body, COMMAND) if is_sound else None
+    return np.frombuffer(frame, COMMAND, offset=HEADER_SIZE) if is_sound(frame) else None
 
 
 def order_id_of(offset: int, index: int) -> int:
@@ -321,26 +343,24 @@ def seal_events(
     in all that readers compare. O(records).
     """
     size = PART_RECORDS_MAX * RECORD_SIZE
-    bodies = [records[at : at + size] for at in range(0, len(records), size)] or [b""]
-    parts = []
-    for number, body in enumerate(bodies):
-        header = np.zeros(1, HEADER)
-        header["magic"], header["version"], header["kind"] = MAGIC, VERSION, FrameKind.EVENTS
-        header["last"], header["count"] = number == len(bodies) - 1, len(body) // RECORD_SIZE
-        header["part"], header["time_ns"], header["origin"] = number, time_ns, input_offset
-        header["first"], header["checksum"] = first_event, crc32(body)
-        chain = chain_of(chain, header, body)
-        header["chain"], header["epoch"] = chain, epoch
-        parts.append(header.tobytes() + body)
-        first_event += len(body) // RECORD_SIZE
+    parts: list[bytes] = []
+    for at in range(0, max(len(records), 1), size):
+        body = records[at : at + size]  # the same object where there is one part, as a rule
+        count, is_last, checksum = len(body) // RECORD_SIZE, at + size >= len(records), crc32(body)
+        front = (MAGIC, VERSION, FrameKind.EVENTS, is_last, count, len(parts), time_ns)
+        bare = _HEADER.pack(*front, input_offset, first_event, 0, checksum, b"")
+        chain = chain_of(chain, bare, body)
+        head = _HEADER.pack(*front, input_offset, first_event, epoch, checksum, chain)
+        parts.append(head + body)
+        first_event += count
     return parts, chain
 
 
-def chain_of(previous: bytes, header: NDArray[Any], body: bytes) -> bytes:
+def chain_of(previous: bytes, bare: bytes, body: bytes | memoryview) -> bytes:
     """BLAKE2b-256(previous, header with epoch and chain zero, body)."""
-    bare = header.copy()
-    bare["epoch"], bare["chain"] = 0, b""
-    return hashlib.blake2b(previous + bare.tobytes() + body, digest_size=32).digest()
+    digest = hashlib.blake2b(previous + bare, digest_size=32)
+    digest.update(body)
+    return digest.digest()
 
 
 class EventFollower:
@@ -358,13 +378,29 @@ class EventFollower:
         self.next_event = next_event
         self.chain = chain
 
+    def expects(self, value: bytes) -> bool:
+        """Whether a record says to be the next part: an answer to `input_offset`. O(1)."""
+        if len(value) < HEADER_SIZE:
+            return False
+        front = _HEADER.unpack_from(value)
+        return (front[7], front[5]) == (self.input_offset, self.part)
+
     def accept(self, offset: int, value: bytes) -> EventPart | None:
         """The part if it is the next one, None if it was accepted before.
 
         Raises ChainBrokenError on a gap, a malformed frame, or a hash that does not continue.
         """
-        header = self._header(offset, value)
-        origin, part = int(header["origin"][0]), int(header["part"][0])
+        if len(value) < HEADER_SIZE:
+            raise ChainBrokenError(f"events record {offset}: {len(value)} bytes are no frame")
+        body = value[HEADER_SIZE:]
+        *front, epoch, checksum, written = _HEADER.unpack_from(value)
+        magic, version, kind, last, count, part, time_ns, origin, first = front
+        if (
+            (magic, version, kind) != (MAGIC, VERSION, FrameKind.EVENTS)
+            or len(body) != count * RECORD_SIZE
+            or crc32(body) != checksum
+        ):
+            raise ChainBrokenError(f"events record {offset}: malformed frame")
         if (origin, part) < (self.input_offset, self.part):
             return None
         if (origin, part) > (self.input_offset, self.part):
@@ -372,45 +408,14 @@ class EventFollower:
                 f"events record {offset}: expected input {self.input_offset} part {self.part}, "
                 f"found input {origin} part {part}: records are missing"
             )
-        body = value[HEADER_SIZE:]
-        chain = chain_of(self.chain, header, body)
-        if chain != header["chain"][0].ljust(32, b"\0") or int(header["first"][0]) != (
-            self.next_event
-        ):
+        chain = chain_of(self.chain, _HEADER.pack(*front, 0, checksum, b""), body)
+        if chain != written or first != self.next_event:
             raise ChainBrokenError(
                 f"events record {offset} (input {origin} part {part}): its hash does not continue "
                 "the chain read so far: altered, or another history"
             )
-        is_last = bool(header["last"][0])
-        accepted = EventPart(
-            offset,
-            origin,
-            part,
-            is_last,
-            int(header["time_ns"][0]),
-            self.next_event,
-            int(header["epoch"][0]),
-            chain,
-            np.frombuffer(body, EVENT),
-        )
+        accepted = EventPart(offset, origin, part, bool(last), time_ns, first, epoch, chain, body)
         self.chain = chain
-        self.next_event += len(accepted.events)
-        self.input_offset, self.part = (origin + 1, 0) if is_last else (origin, part + 1)
+        self.next_event += count
+        self.input_offset, self.part = (origin + 1, 0) if last else (origin, part + 1)
         return accepted
-
-    @staticmethod
-    def _header(offset: int, value: bytes) -> NDArray[Any]:
-        if len(value) < HEADER_SIZE:
-            raise ChainBrokenError(f"events record {offset}: {len(value)} bytes are no frame")
-        header = np.frombuffer(value, HEADER, 1)
-        body = value[HEADER_SIZE:]
-        sound = (
-            header["magic"][0] == MAGIC
-            and header["version"][0] == VERSION
-            and header["kind"][0] == FrameKind.EVENTS
-            and len(body) == int(header["count"][0]) * RECORD_SIZE
-            and crc32(body) == int(header["checksum"][0])
-        )
-        if not sound:
-            raise ChainBrokenError(f"events record {offset}: malformed frame")
-        return header

@@ -1,4 +1,4 @@
-"""What operators of the venue send: halts, the kill switch, limits, and the words kept of each.
+"""What operators of the venue send: phases, cash, auctions, halts, the kill switch, limits.
 
 Bodies of REST, like those of `orders`. An `Act` is what the log keeps of an operation: it stands as
 text (NOTE records) behind the command that carries it out, so whoever reads `orders` knows who did
@@ -11,21 +11,65 @@ from typing import Literal
 
 import msgspec
 
-from exchange.messages.orders import (
-    Body,
-    CashDeposit,
-    DayRoll,
-    PhaseChange,
-    ReferencePrice,
-)
+from exchange.messages.orders import Body
 
+PhaseWord = Literal[
+    "CLOSED", "CONTINUOUS", "HALT", "START_OF_DAY", "OPENING_CALL", "VOLATILITY_CALL",
+    "CLOSING_CALL",
+]  # fmt: skip
 ResumedPhaseWord = Literal["CONTINUOUS", "OPENING_CALL"]
 LimitWord = Literal[
-    "BAND_BP", "COLLAR_BP", "PROTECTION_BP", "VOLATILITY_BP", "QUANTITY_MIN", "QUANTITY_MAX",
+    "BAND_BP", "COLLAR_BP", "PROTECTION_BP", "VOLATILITY_BP", "VOLATILITY_CALL_MS",
+    "BLOCK_BAND_BP", "QUANTITY_MIN", "QUANTITY_MAX",
     "VALUE_MAX", "HOLDING_MAX", "ORDER_RATE", "POSITION_MAX", "INSTRUMENT_HOLDING_MAX",
-    "MESSAGE_RATE",
+    "MESSAGE_RATE", "ORDER_TRADE_RATIO", "VOLUME_TRADE_RATIO",
+    "RANDOM_END_MS", "PICK_LEVELS", "PICK_OLDEST", "BLOCK_OPEN", "BLOCK_QUANTITY_MIN",
 ]  # fmt: skip
+AlertStateWord = Literal["OPEN", "TAKEN", "CLOSED"]
 StageWord = Literal["DONE", "PROPOSED", "APPROVED", "DECLINED"]
+
+
+class OpeningOverride(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Opens a market though its reconciliation is red or missing; both words are kept."""
+
+    name: str  # who answers for it
+    reason: str
+
+
+class PhaseChange(Body, frozen=True, kw_only=True):
+    """Moves one instrument, or all of the market (no symbol), to a trading phase (operator)."""
+
+    market: str
+    phase: PhaseWord
+    symbol: str = ""
+    override: OpeningOverride | None = None
+    seed: int = 0  # draws the moment, within RANDOM_END_MS, at which a call ends; 0 = at once
+    reason: str = ""
+
+
+class DayRoll(Body, frozen=True, kw_only=True):
+    """Ends the trading day of a market and starts `trading_date`, YYYYMMDD (operator)."""
+
+    market: str
+    trading_date: int
+    reason: str = ""
+
+
+class CashDeposit(Body, frozen=True, kw_only=True):
+    """Cash arrived for an account (operator); a negative amount is a withdrawal."""
+
+    market: str
+    account: int
+    amount: str  # currency units; below -`withdrawal_alone_max` a second operator approves
+    reason: str = ""
+
+
+class ReferencePrice(Body, frozen=True, kw_only=True):
+    """Sets the reference price of an instrument (operator; not in CONTINUOUS)."""
+
+    symbol: str
+    price: str
+    reason: str = ""
 
 
 class Halt(Body, frozen=True, kw_only=True):
@@ -73,6 +117,7 @@ class SetLimit(Body, frozen=True, kw_only=True):
 
     Of an instrument (`symbol`), an account, an account in an instrument (INSTRUMENT_HOLDING_MAX:
     both), a participant, or a session (MESSAGE_RATE, messages a second at the gateway).
+    ORDER_TRADE_RATIO and VOLUME_TRADE_RATIO are of a participant, or of an instrument for all.
     """
 
     market: str
@@ -83,6 +128,16 @@ class SetLimit(Body, frozen=True, kw_only=True):
     account: int = 0
     participant: int = 0
     session: int = 0
+
+
+class HandleAlert(Body, frozen=True, kw_only=True):
+    """What becomes of an alert of surveillance: taken by whoever sends this, closed with what was
+    found, opened again (operator, authority)."""
+
+    market: str
+    number: int
+    state: AlertStateWord
+    reason: str = ""  # needed unless it is taken
 
 
 class Approve(Body, frozen=True, kw_only=True):
@@ -101,9 +156,38 @@ class Decline(Body, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class AuctionOpen(Body, frozen=True, kw_only=True):
+    """Opens a sealed-bid auction for an account that offers (operator)."""
+
+    symbol: str
+    account: int
+    quantity: int | str
+    format: str  # an id of `auction_formats.toml`
+    label: str  # of the calendar, at most 16 characters
+    price: str = ""  # the public reserve, "" = none
+    pricing: str = ""  # "" = the usual one of the format
+
+
+class AuctionClear(Body, frozen=True, kw_only=True):
+    """Closes an auction: the best bids win (operator)."""
+
+    symbol: str
+    auction_id: int
+    seed: int  # draws between equal bids
+    reserve: str = ""  # the secret one, "" = none
+
+
+class AuctionCancel(Body, frozen=True, kw_only=True):
+    """Calls an auction off; nothing is sold (operator)."""
+
+    symbol: str
+    auction_id: int
+
+
 Control = Halt | Resume | Kill | Lift | SetLimit
 Decision = Approve | Decline
-Recorded = PhaseChange | DayRoll | CashDeposit | ReferencePrice | Control
+AuctionOperation = AuctionOpen | AuctionClear | AuctionCancel
+Recorded = PhaseChange | DayRoll | CashDeposit | ReferencePrice | Control | HandleAlert
 
 
 class Act(msgspec.Struct, frozen=True, tag=True, tag_field="type"):

@@ -285,6 +285,11 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
     (EdgeReason.VENUE_BUSY, 503, True,
      "The venue cannot take the message now; nothing was done. Send it again after "
      "retry_after_ms."),
+    (EdgeReason.MARKET_STOPPED, 503, True,
+     "This gateway found a record of the market damaged or missing and knows nothing of what "
+     "follows: only cancels and operators' acts are sent on, and their outcome is not told. This "
+     "message was not sent on; an earlier one under its ref may have been. Send it again with the "
+     "same ref at another gateway, or later; other markets go on."),
     (EdgeReason.STATUS_UNKNOWN, 504, True,
      "The message may or may not have reached the log. It is not refused: send it again with the "
      "same ref and client_order_id; if it was taken, the answer names the first order."),
@@ -353,7 +358,8 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
      "(GET /reversals)."),
     (RegistryReason.SAME_PERSON, 403, False,
      "Who proposed it cannot approve it. Have another key approve it: of the authority for a "
-     "reversal, of another representative for a transfer or a trusted account."),
+     "reversal, of another representative for a transfer, surrender or trusted account, of the "
+     "same office for an issuance or allocation."),
     (RegistryReason.PROPOSAL_EXPIRED, 409, False,
      "The proposal is too old to be approved. Propose the reversal again."),
     (RegistryReason.PROJECT_UNKNOWN, 404, False,
@@ -443,6 +449,10 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
     (RegistryReason.ACCOUNT_BLOCKED, 409, True,
      "The authority has blocked the account: nothing leaves it or comes to it by instruction; "
      "what it owes can be surrendered. Ask the authority named in the reference."),
+    (RegistryReason.ACCOUNT_NOT_CONFIRMED, 409, True,
+     "Nobody confirmed by the registry's day that the data of the account are right, so nothing "
+     "leaves it or comes to it by instruction; what it owes can be surrendered. Have a "
+     "representative confirm them (ConfirmAccount) for the year that is named."),
     (RegistryReason.ACCOUNT_NOT_BLOCKED, 409, False, "The account is not blocked."),
     (RegistryReason.TOO_FEW_REPRESENTATIVES, 409, True,
      "The account has fewer representatives than its type needs, so nothing leaves it. Have the "
@@ -459,13 +469,14 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
     (RegistryReason.NOT_ON_TRUSTED_LIST, 404, False,
      "The account is not on the trusted list, nor proposed for it (GET /accounts)."),
     (RegistryReason.UNKNOWN_TRANSFER, 404, False,
-     "No such transfer of this account waits (GET /transfers); an approval repeats its symbol and "
-     "quantity."),
+     "No such transfer or other act of this account waits (GET /transfers); an approval repeats "
+     "its symbol and quantity."),
     (RegistryReason.TRANSFER_PAST_CANCELLING, 409, False,
      "The transfer is so near that it can no longer be cancelled."),
     (RegistryReason.TRANSFER_STOPPED, 409, False,
-     "The transfer was cancelled, was not approved in time, or could not be carried out because an "
-     "account of it is blocked. The units are back in the owner's registry position."),
+     "The transfer, or another act that waited, was cancelled, was not approved in time, or could "
+     "not be carried out because an account of it is blocked. Its units are back in the owner's "
+     "registry position."),
     (RegistryReason.REGISTRY_LIST_FULL, 503, True,
      "The registry has as many of these as it takes. Remove one, or wait until one has ended."),
     (RegistryReason.CREDITS_NOT_BOUND, 409, False,
@@ -491,6 +502,29 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
      "The rules of the year know no such sector. Use one of those that the text names, or none."),
     (RegistryReason.YEAR_WAITS, 409, True,
      "The year is over and waits for another registry; ask again once that has answered."),
+    (RegistryReason.NOT_HELD_FOR_OTHERS, 422, False,
+     "Allowances of an entity at risk go to the account of its province, where the rules of the "
+     "year say so. Name an account of that type, or none."),
+    (RegistryReason.NOT_FOR_ANOTHER, 422, False,
+     "Allowances are surrendered for another account by the province that holds them for it, or "
+     "by anybody where the rules of the year let one help an entity that is frozen."),
+    (RegistryReason.NOT_RELEASED_YET, 409, True,
+     "A province gives back what it holds for an entity once its emissions are verified and "
+     "nothing more is owed. Surrender first."),
+    (RegistryReason.SECOND_REGISTRATION_ACCOUNT, 409, False,
+     "In this registry an entity has one registration account, and this participant has one "
+     "already. Use that."),
+    (RegistryReason.BORROWING_ABOVE_LIMIT, 422, False,
+     "Allowances of a later year pay for a share of a large shortage only, once the final "
+     "allocation is known. Surrender earlier ones for the rest."),
+    (RegistryReason.OTHER_SIDE_DECIDES, 403, False,
+     "What waits for a second person is approved or cancelled by the side that proposed it: a "
+     "transfer or surrender by the account's representatives, an issuance by operators, an "
+     "allocation by the authority (GET /transfers). Have another key of that side do it."),
+    (RegistryReason.SALE_ABOVE_CAP, 422, False,
+     "The scheme lets an entity sell a share of its free allocation only, and this would put more "
+     "up for sale or hand it to another owner. Deposit or transfer at most the headroom that the "
+     "text names; what you release from trading, or buy, makes room."),
     (SettlementReason.UNKNOWN_TRADE, 404, False,
      "The books have no trade of that id with this account, instrument and quantity."),
     (SettlementReason.TRADE_NOT_DUE, 409, False,

@@ -55,12 +55,13 @@ class UnitsIssued(msgspec.Struct, frozen=True, array_like=True, tag=1, tag_field
     project: int = 0  # of credits; 0 = not stated
     period_from: int = 0  # YYYYMMDD, first and last day of the reductions; 0 = not stated
     period_to: int = 0
+    vintage: int = 0  # of the units; 0 = not stated
 
 
 class UnitsMoved(msgspec.Struct, frozen=True, array_like=True, tag=2, tag_field="k"):
     """Units changed account, position or both; `cause` is a trade, transfer or instruction id."""
 
-    cause: str  # TRADE, DEPOSIT, RELEASE, TRANSFER
+    cause: str  # TRADE, DEPOSIT, RELEASE, TRANSFER, ... (gateway.holdings.MOVES)
     cause_id: int
     from_account: int
     to_account: int
@@ -302,6 +303,7 @@ class CreditsExchanged(msgspec.Struct, frozen=True, array_like=True, tag=18, tag
     given_by: str
     cancelled: tuple[Range, ...]
     ranges: tuple[Range, ...]  # issued
+    vintage: int = 0  # of the allowances; 0 = not stated
 
 
 class AccountChanged(msgspec.Struct, frozen=True, array_like=True, tag=20, tag_field="k"):
@@ -310,29 +312,34 @@ class AccountChanged(msgspec.Struct, frozen=True, array_like=True, tag=20, tag_f
     instruction_id: int
     kind: str  # of the instruction
     account_id: int
-    other_account: int  # trusted or bound; 0: none
+    other_account: int  # trusted or bound; 0: none; CONFIRM_ACCOUNT: the year
     given_by: str  # the key
     text: str  # the type, the representative's key, the reference or the other registry's market
     eutl_code: str  # of a type
     effective_ns: int  # from when a trusted account counts; else when it was done
-    needs_two: bool = False  # of a type: a second representative approves transfers
+    needs_two: bool = False  # of a type: acts for which the registry asks for two persons wait
 
 
 class TransferWaits(msgspec.Struct, frozen=True, array_like=True, tag=21, tag_field="k"):
-    """A transfer was proposed or approved; its units lie apart until it is carried out."""
+    """A transfer was proposed or approved; its units lie apart until it is carried out.
+
+    So does a surrender that needs two persons; an issuance or allocation has no units yet.
+    """
 
     instruction_id: int  # of the transfer
     account_id: int
     to_account: int
     instrument_id: int
     quantity: int
-    state: str  # PROPOSED: a second representative has to approve it; WAITING: for its time
+    state: str  # PROPOSED: a second person has to approve it; WAITING: for its time
     given_by: str  # a key
     approved_by: str
     due_ns: int  # carried out then, or (PROPOSED) forgotten then
     cancel_until_ns: int
     approval_id: int  # the instruction that approved it; 0: none
     ranges: tuple[Range, ...]  # which came into the pending position by this; () on approval
+    kind: str = "TRANSFER"  # or SURRENDER, ISSUE, ALLOCATE: what it then does is told after it
+    argument: int = 0  # the year, of these
 
 
 class TransferEnded(msgspec.Struct, frozen=True, array_like=True, tag=22, tag_field="k"):
@@ -345,8 +352,9 @@ class TransferEnded(msgspec.Struct, frozen=True, array_like=True, tag=22, tag_fi
     quantity: int
     outcome: str  # DONE: to the receiver; CANCELLED, LAPSED, STOPPED: back to the owner
     text: str  # why it was stopped
-    ended_by: int  # the instruction that ended it; 0: time
+    ended_by: int  # the instruction that ended it; 0: time, or its approval
     ranges: tuple[Range, ...]
+    kind: str = "TRANSFER"
 
 
 class CreditLot(msgspec.Struct, frozen=True, array_like=True, gc=False):
