@@ -16,8 +16,8 @@ class Topic(NamedTuple):
 
     name: str
     value: str  # what one record holds
-    writers: tuple[str, ...]
-    readers: tuple[str, ...]
+    writers: tuple[str, ...]  # processes; `deploy.access` makes their rights from this
+    readers: tuple[str, ...]  # a writer that goes on from its own last record is one
     retention: str
 
 
@@ -31,57 +31,76 @@ INTAKE = Topic(
 ORDERS = Topic(
     "orders",
     "a frame of commands (`matching.layout`)",
-    ("gateway", "registry", "operations"),
-    ("engine", "gateway"),
+    ("gateway", "engine", "settlement", "registry", "operations"),
+    ("engine", "gateway", "operations", "checkpoints"),
     "for ever: it is the venue",
 )
 EVENTS = Topic(
     "events",
     "one part of the output of one record of `orders` (`matching.layout`), hash-chained",
     ("engine",),
-    ("gateway", "settlement", "marketdata", "surveillance"),
+    (
+        "engine",
+        "gateway",
+        "settlement",
+        "marketdata",
+        "surveillance",
+        "operations",
+        "reconcile",
+        "checkpoints",
+    ),
     "for ever",
 )
 SETTLEMENTS = Topic(
     "settlements",
     "MessagePack of `messages.settlement.SettlementRecord`, numbered without gaps",
     ("settlement",),
-    ("registry",),
+    ("settlement", "registry", "checkpoints"),
     "for ever",
 )
 REGISTRY = Topic(
     "registry",
     "MessagePack of `messages.registry.RegistryRecord`, numbered without gaps",
     ("registry",),
-    ("gateway",),
+    ("registry", "gateway", "reconcile", "checkpoints"),
     "for ever",
 )
 MARKETDATA = Topic(
     "marketdata",
     "MessagePack of `messages.market_data.MarketDataRecord`, a pure function of `events`",
     ("marketdata",),
-    ("gateway",),
+    ("marketdata", "gateway"),
     "for ever: readers begin at its first record",
 )
 ALERTS = Topic(
     "alerts",
     "MessagePack of `messages.alerts.Alert`, numbered without gaps, a pure function of `events`",
     ("surveillance",),
-    ("gateway",),
+    ("surveillance", "gateway", "checkpoints"),
     "for ever: readers begin at its first record",
+)
+CHECKPOINTS = Topic(
+    "checkpoints",
+    "a signed note (text, `messages.checkpoints`): size and Merkle root of the topics above",
+    ("checkpoints",),
+    ("checkpoints", "gateway"),
+    "for ever",
 )
 REPORTS = Topic(
     "reports",
     "JSON of `messages.executions.ExecutionReport`; one topic a participant",
     ("gateway",),
-    ("broker",),
+    ("gateway", "broker"),
     "for ever: readers begin at its first record",
 )
 
 TOPICS: tuple[Topic, ...] = (
-    INTAKE, ORDERS, EVENTS, SETTLEMENTS, REGISTRY, MARKETDATA, ALERTS, REPORTS,
+    INTAKE, ORDERS, EVENTS, SETTLEMENTS, REGISTRY, MARKETDATA, ALERTS, CHECKPOINTS,
+    REPORTS,
 )  # fmt: skip
-MARKET_TOPICS: tuple[Topic, ...] = (ORDERS, EVENTS, SETTLEMENTS, REGISTRY, MARKETDATA, ALERTS)
+MARKET_TOPICS: tuple[Topic, ...] = (
+    ORDERS, EVENTS, SETTLEMENTS, REGISTRY, MARKETDATA, ALERTS, CHECKPOINTS,
+)  # fmt: skip
 
 
 def orders(market: int) -> Partition:
@@ -112,6 +131,11 @@ def marketdata(market: int) -> Partition:
 def alerts(market: int) -> Partition:
     """What surveillance saw."""
     return Partition(ALERTS.name, market)
+
+
+def checkpoints(market: int) -> Partition:
+    """Signed statements of what the topics held."""
+    return Partition(CHECKPOINTS.name, market)
 
 
 def intake(participant: int) -> Partition:

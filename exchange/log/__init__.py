@@ -18,7 +18,8 @@ def open_log(settings: Settings, clock: Clock | None = None) -> Log:
     """The log that `settings.log` names, not started yet; ValueError says which names there are.
 
     `embedded` is the file `log.sqlite` under `settings.data`; `kafka:HOST:PORT[,HOST:PORT]` is a
-    cluster. `clock` gives the append times of the embedded log (Kafka's brokers have their own).
+    cluster, spoken to as `kafka_protocol` says. `clock` gives the append times of the embedded log
+    (Kafka's brokers have their own).
     """
     if settings.log == "embedded":
         from exchange.log.embedded import EmbeddedLog
@@ -27,9 +28,11 @@ def open_log(settings: Settings, clock: Clock | None = None) -> Log:
     kind, _, bootstrap = settings.log.partition(":")
     if kind == "kafka" and bootstrap:
         from exchange.log.kafka import KafkaLog
+        from exchange.log.kafka_access import load_access
 
         return KafkaLog(
             bootstrap,
+            access=load_access(settings),
             replication=settings.kafka_replication,
             min_insync=settings.kafka_min_insync,
         )

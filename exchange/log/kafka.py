@@ -16,14 +16,14 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.errors import (
     InvalidPartitionsError,
-    KafkaError,
     NoError,
     TopicAlreadyExistsError,
     for_code,
 )
 
+from exchange.log.kafka_access import PLAIN, KafkaAccess
 from exchange.log.kafka_producer import REQUEST_BYTES_MAX, RETRY_S, SupervisedProducer
-from exchange.log.kafka_reader import KafkaReader, stop_consumer
+from exchange.log.kafka_reader import AWAY, KafkaReader, start_client, stop_consumer
 from exchange.log.protocol import (
     LogError,
     LogUnavailableError,
@@ -44,11 +44,13 @@ class KafkaLog:
         self,
         bootstrap: str,
         *,
+        access: KafkaAccess = PLAIN,
         replication: int = 1,
         min_insync: int = 1,
         producer_age_s_max: float = PRODUCER_AGE_S_MAX,
     ) -> None:
         self._bootstrap = bootstrap
+        self._access = access
         self._replication = replication
         self._topic_configs = {
             "cleanup.policy": "delete",
@@ -61,7 +63,9 @@ class KafkaLog:
             "compression.type": "uncompressed",
             "unclean.leader.election.enable": "false",
         }
-        self._producer = SupervisedProducer(bootstrap, self._require, age_s_max=producer_age_s_max)
+        self._producer = SupervisedProducer(
+            bootstrap, self._require, access=access, age_s_max=producer_age_s_max
+        )
         self._admin: AIOKafkaAdminClient | None = None
         self._offsets: AIOKafkaConsumer | None = None  # asks for bounds, reads nothing
         self._connecting = asyncio.Lock()
@@ -70,8 +74,12 @@ class KafkaLog:
         self._is_open = False
 
     async def start(self) -> None:
-        """Connects; LogUnavailableError names the address."""
-        await self._producer.start()
+        """Connects; LogUnavailableError names the address, and why we are not let in."""
+        try:
+            await self._producer.start()
+        except LogUnavailableError as error:
+            fault = await self._access.fault(self._bootstrap)
+            raise LogUnavailableError(f"Kafka at {fault}" if fault else str(error)) from error
         self._is_open = True
 
     async def close(self) -> None:
@@ -124,7 +132,7 @@ class KafkaLog:
         if offset < 0:
             raise LogError(f"{partition.topic}/{partition.number}: no offset {offset}")
         await self._require(partition)
-        reader = KafkaReader(self._bootstrap, partition, offset, self._bounds)
+        reader = KafkaReader(self._bootstrap, partition, offset, self._bounds, self._access)
         await reader.open()
         self._readers = {reader for reader in self._readers if not reader.is_closed}
         self._readers.add(reader)
@@ -160,7 +168,7 @@ class KafkaLog:
         try:
             async with asyncio.timeout(2 * APPEND_TIMEOUT_S):
                 return await question()
-        except (KafkaError, OSError, TimeoutError) as error:
+        except AWAY as error:
             await self._drop_clients()
             raise LogUnavailableError(f"Kafka at {self._bootstrap}: {error!r}") from error
 
@@ -202,9 +210,10 @@ class KafkaLog:
                 admin = AIOKafkaAdminClient(
                     bootstrap_servers=self._bootstrap.split(","),
                     request_timeout_ms=APPEND_TIMEOUT_S * 1000,
+                    **self._access.options(),
                 )
                 try:
-                    await admin.start()
+                    await start_client(admin)
                 except BaseException:
                     await admin.close()
                     raise
@@ -220,9 +229,10 @@ class KafkaLog:
                     group_id=None,
                     enable_auto_commit=False,
                     request_timeout_ms=APPEND_TIMEOUT_S * 1000,
+                    **self._access.options(),
                 )
                 try:
-                    await consumer.start()
+                    await start_client(consumer)
                 except BaseException:
                     await stop_consumer(consumer)
                     raise

@@ -26,6 +26,8 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import RecordMetadata
 
+from exchange.log.kafka_access import PLAIN, KafkaAccess
+from exchange.log.kafka_reader import AWAY, start_client
 from exchange.log.protocol import (
     AppendUncertainError,
     LogError,
@@ -63,10 +65,12 @@ class SupervisedProducer:
         bootstrap: str,
         require: Callable[[Partition], Awaitable[None]],
         *,
+        access: KafkaAccess = PLAIN,
         age_s_max: float = PRODUCER_AGE_S_MAX,
     ) -> None:
         self._bootstrap = bootstrap
         self._require = require
+        self._access = access
         self._age_s_max = age_s_max
         self._producer: AIOKafkaProducer | None = None
         self._usable = asyncio.Event()
@@ -114,7 +118,7 @@ class SupervisedProducer:
                     producer = await self._take()
                     await self._send(producer, partition, values, sent)
                 await asyncio.wait(sent)
-        except (TimeoutError, KafkaError, LogUnavailableError) as error:
+        except (*AWAY, LogUnavailableError) as error:
             self._distrust(producer, error)
             where = f"{partition.topic}/{partition.number} on {self._bootstrap}"
             if sent:
@@ -221,13 +225,13 @@ class SupervisedProducer:
             max_batch_size=REQUEST_BYTES_MAX,
             max_request_size=REQUEST_BYTES_MAX,
             request_timeout_ms=APPEND_TIMEOUT_S * 1000,
+            **self._access.options(),
         )
         try:
-            async with asyncio.timeout(APPEND_TIMEOUT_S):
-                await producer.start()
+            await start_client(producer)
         except BaseException as error:
             await producer.stop()
-            if isinstance(error, KafkaError | OSError | TimeoutError):
+            if isinstance(error, AWAY):
                 raise LogUnavailableError(f"Kafka at {self._bootstrap}: {error!r}") from error
             raise
         self.made += 1

@@ -10,9 +10,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError, TopicAuthorizationFailedError
 
+from exchange.log.kafka_access import PLAIN, KafkaAccess
 from exchange.log.protocol import LogError, LogUnavailableError, Partition, Record
 from exchange.settings import (
     APPEND_TIMEOUT_S,
@@ -27,9 +29,32 @@ RETRY_S = 0.05
 BOUNDS_S_MAX = 1.0
 STOP_S_MAX = 2.0
 
+AWAY = (KafkaError, OSError, TimeoutError, RuntimeError)
+"""What aiokafka says while the brokers are away.
+
+RuntimeError is uvloop's, of a connection that was reset between two looks of the client at it.
+"""
+
 logger = structlog.get_logger()
 
 Bounds = Callable[[Partition], Awaitable[tuple[int, int]]]
+
+
+async def start_client(client: AIOKafkaConsumer | AIOKafkaProducer | AIOKafkaAdminClient) -> None:
+    """Starts a client of aiokafka within APPEND_TIMEOUT_S; after an error it has to be stopped.
+
+    aiokafka forgets the connection of a start that is cancelled, and nobody else knows it: so a
+    start that the caller gives up has STOP_S_MAX to come to its end, where `stop` can close it.
+    """
+    starting = asyncio.create_task(client.start())
+    try:
+        async with asyncio.timeout(APPEND_TIMEOUT_S):
+            await asyncio.shield(starting)
+    except BaseException:
+        await asyncio.wait([starting], timeout=STOP_S_MAX)
+        if not starting.cancel() and not starting.cancelled():
+            starting.exception()  # told by what is raised here
+        raise
 
 
 async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
@@ -50,8 +75,16 @@ async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
 class KafkaReader:
     """Reads `partition` from `offset`; `bounds` tells the first offset held and the end."""
 
-    def __init__(self, bootstrap: str, partition: Partition, offset: int, bounds: Bounds) -> None:
+    def __init__(
+        self,
+        bootstrap: str,
+        partition: Partition,
+        offset: int,
+        bounds: Bounds,
+        access: KafkaAccess = PLAIN,
+    ) -> None:
         self._bootstrap = bootstrap
+        self._access = access
         self._partition = partition
         self._topic_partition = TopicPartition(partition.topic, partition.number)
         self._position = offset
@@ -78,13 +111,14 @@ class KafkaReader:
         """Connects; LogUnavailableError names the address."""
         try:
             self._consumer = await self._connect()
-        except (KafkaError, OSError, TimeoutError) as error:
+        except AWAY as error:
             raise LogUnavailableError(f"Kafka at {self._bootstrap}: {error!r}") from error
 
     async def read(self, records_max: int = READ_RECORDS_MAX, wait_s: float = 1.0) -> list[Record]:
         """Up to `records_max` next records; [] if none came within `wait_s` seconds.
 
-        While the brokers are away there are none. LogError when the next record is gone.
+        While the brokers are away there are none. LogError when the next record is gone or the
+        brokers do not let us read.
         """
         if self._is_closed:
             raise LogUnavailableError(f"reader of {self._partition}: is closed")
@@ -103,7 +137,10 @@ class KafkaReader:
             except OffsetOutOfRangeError:
                 await self._check_bounds(loop.time())
                 await asyncio.sleep(min(RETRY_S, left_s))
-            except (KafkaError, OSError, TimeoutError) as error:
+            except TopicAuthorizationFailedError as error:
+                self._failure = LogError(f"{self._where()}: the brokers do not let us read it")
+                raise self._failure from error
+            except AWAY as error:
                 logger.warning("reader reconnects", partition=self._partition, error=repr(error))
                 await self._disconnect()
                 await asyncio.sleep(min(RETRY_S, left_s))
@@ -168,10 +205,10 @@ class KafkaReader:
             fetch_max_bytes=FETCH_BYTES_MAX,
             max_partition_fetch_bytes=FETCH_BYTES_MAX,
             request_timeout_ms=APPEND_TIMEOUT_S * 1000,
+            **self._access.options(),
         )
         try:
-            async with asyncio.timeout(APPEND_TIMEOUT_S):
-                await consumer.start()
+            await start_client(consumer)
             consumer.assign([self._topic_partition])
             consumer.seek(self._topic_partition, self._position)
         except BaseException:

@@ -1,15 +1,17 @@
 """The log in memory for tests: deterministic under a seed, with the faults a real one has.
 
 `SimulatedDisk` is what survives; each `SimulatedLog` is one process's handle on it. A handle
-that crashed is dead for ever; what was appended is still on the disk for the next handle.
+that crashed is dead for ever; what was appended is still on the disk for the next handle. A handle
+may be cut off for a while, both ways or only from the answers.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from exchange.clock import Clock
 from exchange.log.protocol import (
@@ -24,51 +26,87 @@ from exchange.log.protocol import (
 )
 from exchange.settings import READ_BYTES_MAX, READ_RECORDS_MAX
 
+CUT_TIMEOUT_S = 2.0  # then who waits for a log that cannot be reached is told
+BASIS = 10_000
+
+Cut = Literal["", "both", "answers"]
+
 
 class Faults(NamedTuple):
-    """How often what goes wrong, in basis points of all appends, and for how long."""
+    """How often what goes wrong, in basis points of all appends or reads, and for how long."""
 
     refused: int = 0  # LogUnavailableError, nothing appended
     uncertain: int = 0  # AppendUncertainError; the seed decides whether it was appended
     delayed: int = 0  # readers see the records only after some turns of the loop
     delay_turns_max: int = 16
+    repeated: int = 0  # a producer's retry is taken twice, the second time behind others
+    short: int = 0  # a read gives one record though there are more
+    latency_ms_max: int = 0  # an append is up to so long on its way there, and back
 
 
 NO_FAULTS = Faults()
 
 
+class _Held:
+    """One partition: its records from `begin` on, and how far readers see."""
+
+    __slots__ = ("begin", "changed", "records", "visible")
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.visible = 0
+        self.begin = 0  # records below were deleted; they stay in `records`
+        self.changed = asyncio.Event()
+
+
 class SimulatedDisk:
     """The durable part: what every handle appended, with the faults drawn from one seed."""
 
-    def __init__(self, clock: Clock, seed: int = 0, faults: Faults = NO_FAULTS) -> None:
+    def __init__(self, clock: Clock, seed: int | str = 0, faults: Faults = NO_FAULTS) -> None:
         self.clock = clock
         self.faults = faults
+        self.is_away = False  # no handle reaches it
+        self.happened: Counter[str] = Counter()  # faults that came true, by name
         self._random = random.Random(seed)
-        self._records: dict[Partition, list[Record]] = {}
-        self._visible: dict[Partition, int] = {}
-        self.changed = asyncio.Event()
+        self._held: dict[Partition, _Held] = {}
 
-    def draws(self, basis_points: int) -> bool:
+    def draws(self, basis_points: int, name: str = "") -> bool:
         """True so often; nothing is drawn at 0, so that a fault left out changes no other."""
-        return basis_points > 0 and self._random.randrange(10_000) < basis_points
+        if basis_points <= 0 or self._random.randrange(BASIS) >= basis_points:
+            return False
+        if name:
+            self.happened[name] += 1
+        return True
 
     def delay_turns(self) -> int:
         """How many turns of the loop a delayed append stays invisible."""
         return self._random.randint(1, self.faults.delay_turns_max)
 
+    def latency_s(self) -> float:
+        """How long one way takes now."""
+        most = self.faults.latency_ms_max
+        return self._random.randrange(most * 1_000) / 1e6 if most else 0.0
+
     def create(self, partition: Partition) -> None:
         """Makes a partition that does not exist yet."""
-        self._records.setdefault(partition, [])
-        self._visible.setdefault(partition, 0)
+        self._held.setdefault(partition, _Held())
 
-    def records(self, partition: Partition) -> list[Record]:
-        """All records of a partition; UnknownPartitionError."""
+    def held(self, partition: Partition) -> _Held:
+        """A partition; UnknownPartitionError."""
         try:
-            return self._records[partition]
+            return self._held[partition]
         except KeyError:
             raise UnknownPartitionError(
                 f"simulated log: {partition.topic}/{partition.number} was never created"
             ) from None
+
+    def partitions(self) -> list[Partition]:
+        """Every partition, in the order in which they were made."""
+        return list(self._held)
+
+    def records(self, partition: Partition) -> list[Record]:
+        """All records ever taken and not truncated; UnknownPartitionError."""
+        return self.held(partition).records
 
     def take(self, partition: Partition, values: Sequence[bytes]) -> list[int]:
         """Appends; the append times of a partition never go back."""
@@ -80,25 +118,52 @@ class SimulatedDisk:
 
     def end_visible(self, partition: Partition) -> int:
         """How far readers see."""
-        self.records(partition)
-        return self._visible[partition]
+        return self.held(partition).visible
 
     def show(self, partition: Partition, end: int) -> None:
         """Lets readers see up to `end` and wakes them."""
-        if end > self._visible[partition]:
-            self._visible[partition] = end
-            self.wake()
+        held = self.held(partition)
+        end = min(end, len(held.records))
+        if end > held.visible:
+            held.visible = end
+            wake(held)
+
+    def truncate(self, partition: Partition, end: int) -> int:
+        """Loses the records from `end` on, as an unclean election does; how many."""
+        held = self.held(partition)
+        lost = len(held.records) - end
+        del held.records[end:]
+        held.visible = min(held.visible, end)
+        wake(held)
+        return lost
+
+    def delete_before(self, partition: Partition, begin: int) -> None:
+        """Deletes the records below `begin`, as retention does."""
+        held = self.held(partition)
+        held.begin = max(held.begin, min(begin, held.visible))
+        wake(held)
+
+    def restore(self, partition: Partition) -> None:
+        """Brings back what `delete_before` took, as from a mirror."""
+        self.held(partition).begin = 0
 
     def wake(self) -> None:
         """Lets everybody who waits look again."""
-        self.changed.set()
-        self.changed = asyncio.Event()
+        for held in self._held.values():
+            wake(held)
+
+
+def wake(held: _Held) -> None:
+    """Lets everybody who waits for a partition look again."""
+    held.changed.set()
+    held.changed = asyncio.Event()
 
 
 class SimulatedLog:
     """`Log` over a `SimulatedDisk`: one process's handle."""
 
     def __init__(self, disk: SimulatedDisk) -> None:
+        self.cut: Cut = ""
         self._disk = disk
         self._is_open = False
         self._has_crashed = False
@@ -134,31 +199,48 @@ class SimulatedLog:
         if not values:
             return []
         where = f"simulated log: {partition.topic}/{partition.number}"
-        faults = self._disk.faults
-        if self._disk.draws(faults.refused):
+        disk, faults = self._disk, self._disk.faults
+        if disk.draws(faults.refused, "append_refused"):
             raise LogUnavailableError(f"{where}: nothing was appended")
-        is_uncertain = self._disk.draws(faults.uncertain)
-        if is_uncertain and self._disk.draws(5_000):
+        await self._reach(where)
+        is_uncertain = disk.draws(faults.uncertain, "append_uncertain")
+        if is_uncertain and disk.draws(BASIS // 2, "append_lost"):
             raise AppendUncertainError(f"{where}: the outcome is unknown")
-        offsets = self._disk.take(partition, values)
+        if faults.latency_ms_max:
+            await asyncio.sleep(disk.latency_s())
+            if self._has_crashed:
+                raise LogUnavailableError(f"{where}: the process is dead")
+        offsets = disk.take(partition, values)
+        if disk.draws(faults.repeated, "append_repeated"):
+            loop = asyncio.get_running_loop()
+            loop.call_later(disk.latency_s(), _again, disk, partition, list(values))
         try:
-            for _ in range(self._disk.delay_turns() if self._disk.draws(faults.delayed) else 1):
+            for _ in range(
+                disk.delay_turns() if disk.draws(faults.delayed, "append_delayed") else 1
+            ):
                 await asyncio.sleep(0)
         finally:
-            self._disk.show(partition, offsets[-1] + 1)
+            disk.show(partition, offsets[-1] + 1)
+        if faults.latency_ms_max:
+            await asyncio.sleep(disk.latency_s())
+        if self.cut:
+            disk.happened["acknowledgement_cut"] += 1
+            await asyncio.sleep(CUT_TIMEOUT_S)
+            is_uncertain = True
         if is_uncertain or not self._is_open:
             raise AppendUncertainError(f"{where}: the outcome is unknown")
         return offsets
 
     async def begin(self, partition: Partition) -> int:
-        """Always 0."""
+        """The first offset still held."""
         self._check_open()
-        self._disk.records(partition)
-        return 0
+        return self._disk.held(partition).begin
 
     async def end(self, partition: Partition) -> int:
         """The offset the next append will have, as far as readers can see."""
         self._check_open()
+        self._disk.records(partition)
+        await self._reach(f"simulated log: {partition.topic}/{partition.number}", is_answer=True)
         return self._disk.end_visible(partition)
 
     async def open_reader(self, partition: Partition, offset: int) -> Reader:
@@ -169,10 +251,25 @@ class SimulatedLog:
             raise LogError(f"{partition.topic}/{partition.number}: no offset {offset}")
         return SimulatedReader(self, self._disk, partition, offset)
 
+    def is_cut(self, *, is_answer: bool) -> bool:
+        """Whether a request does not get there, or its answer does not come back."""
+        return self._disk.is_away or self.cut == "both" or (is_answer and self.cut == "answers")
+
+    async def _reach(self, where: str, *, is_answer: bool = False) -> None:
+        if self.is_cut(is_answer=is_answer):
+            self._disk.happened["log_not_reached"] += 1
+            await asyncio.sleep(CUT_TIMEOUT_S)
+            self._check_open()
+            raise LogUnavailableError(f"{where}: not reached within {CUT_TIMEOUT_S:.0f} s")
+
     def _check_open(self) -> None:
         if not self._is_open:
             state = "has crashed" if self._has_crashed else "is not open"
             raise LogUnavailableError(f"simulated log: {state}")
+
+
+def _again(disk: SimulatedDisk, partition: Partition, values: list[bytes]) -> None:
+    disk.show(partition, disk.take(partition, values)[-1] + 1)
 
 
 class SimulatedReader:
@@ -183,8 +280,10 @@ class SimulatedReader:
     ) -> None:
         self._log = log
         self._disk = disk
+        self._held = disk.held(partition)
         self._partition = partition
         self._position = offset
+        self._has_read = False
         self._is_closed = False
 
     @property
@@ -200,20 +299,37 @@ class SimulatedReader:
             self._log._check_open()
             if self._is_closed:
                 raise LogUnavailableError(f"reader of {self._partition}: is closed")
+            if self._log.is_cut(is_answer=True):
+                await asyncio.sleep(wait_s)
+                raise LogUnavailableError(f"reader of {self._partition}: the log is not reached")
             records = self._take(min(max(records_max, 1), READ_RECORDS_MAX))
             left_s = deadline - loop.time()
             if records or left_s <= 0:
                 await asyncio.sleep(0)
                 return records
-            changed = self._disk.changed
+            changed = self._held.changed
             try:
-                await asyncio.wait_for(changed.wait(), left_s)
+                async with asyncio.timeout(left_s):
+                    await changed.wait()
             except TimeoutError:
                 return []
 
     def _take(self, records_max: int) -> list[Record]:
-        end = min(self._disk.end_visible(self._partition), self._position + records_max)
-        records = self._disk.records(self._partition)[self._position : max(end, self._position)]
+        held, where = self._held, f"{self._partition.topic}/{self._partition.number}"
+        if self._position < held.begin:
+            raise LogError(
+                f"{where}: the log begins at {held.begin} now, records {self._position} to "
+                f"{held.begin - 1} are gone"
+            )
+        if self._position > held.visible and self._has_read:
+            raise LogError(
+                f"{where}: the log ends at {held.visible}, but record {self._position - 1} was "
+                "read: acknowledged records are lost"
+            )
+        end = min(held.visible, self._position + records_max)
+        records = held.records[self._position : max(end, self._position)]
+        if len(records) > 1 and self._disk.draws(self._disk.faults.short, "read_short"):
+            records = records[:1]
         size = 0
         for count, record in enumerate(records):
             size += len(record.value)
@@ -221,6 +337,7 @@ class SimulatedReader:
                 records = records[:count]
                 break
         self._position += len(records)
+        self._has_read |= bool(records)
         return records
 
     async def close(self) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from exchange.clock import SystemClock
+from exchange.log import sqlite_file
 from exchange.log.embedded import EmbeddedLog
 from exchange.log.protocol import (
     LogError,
@@ -196,6 +197,7 @@ FULL_DISK = """
 import asyncio, resource, sys
 from pathlib import Path
 from exchange.clock import SystemClock
+from exchange.log import sqlite_file
 from exchange.log.embedded import EmbeddedLog
 from exchange.log.protocol import LogError, Partition
 
@@ -254,3 +256,22 @@ async def test_full_database_is_unavailable(log: EmbeddedLog, path: Path) -> Non
         await log.append(ORDERS, [bytes(100_000)])
     connection.execute("PRAGMA max_page_count = 1073741823")
     assert await log.append(ORDERS, [b"after"]) == [1]
+
+
+async def test_a_held_lock_is_tried_again_soon_however_long_it_was_held(
+    path: Path, log: EmbeddedLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite itself would look ever more seldom, and find it held by the other's next commit."""
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    waits: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 100:
+            other.execute("ROLLBACK")
+
+    monkeypatch.setattr(sqlite_file.time, "sleep", wait)
+    assert await log.append(ORDERS, [b"after it"]) == [0]
+    assert waits == [sqlite_file.LOCK_RETRY_S] * 100
+    other.close()

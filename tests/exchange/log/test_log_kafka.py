@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 from uuid import uuid4
 
@@ -266,6 +267,47 @@ async def test_silent_consumer_is_made_anew(
         while not (records := await reader.read(wait_s=0.2)):
             pass
     assert [(record.offset, record.value) for record in records] == [(1, b"b")]
+
+
+async def test_who_gives_up_while_connecting_leaves_no_connection_open(
+    kafka: KafkaServer, log: KafkaLog, partition: Partition
+) -> None:
+    for ms in range(0, 24, 2):
+        other = KafkaLog(kafka.bootstrap)
+        attempts: tuple[Coroutine[Any, Any, object], ...] = (
+            log.open_reader(partition, 0), other.start()
+        )  # fmt: skip
+        for attempt in attempts:
+            task = asyncio.create_task(attempt)
+            await asyncio.sleep(ms / 1000)
+            task.cancel()
+            await asyncio.wait([task])
+        await other.close()
+    gc.collect()  # a connection that nobody closed says so, which fails the test
+
+
+async def test_a_connection_that_ends_while_it_is_written_to_is_only_a_lost_one(
+    log: KafkaLog, partition: Partition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """uvloop's word for it is a RuntimeError, which is none of the client's own errors."""
+    reader = await log.open_reader(partition, 0)
+
+    async def ends(*_: object, **__: object) -> None:
+        raise RuntimeError("unable to perform operation on <TCPTransport closed=True>")
+
+    monkeypatch.setattr(await log._offsets_client(), "beginning_offsets", ends)
+    with pytest.raises(LogUnavailableError, match="unable to perform"):
+        await log.end(partition)
+    assert await log.end(partition) == 0
+    monkeypatch.setattr(reader._consumer, "getmany", ends)
+    monkeypatch.setattr(log._producer._producer, "send", ends)
+    with pytest.raises(LogUnavailableError, match="nothing was sent"):
+        await log.append(partition, [b"a"])
+    assert await log.append(partition, [b"b"]) == [0]
+    async with asyncio.timeout(20):
+        while not (records := await reader.read(wait_s=0.2)):
+            pass
+    assert [record.value for record in records] == [b"b"]
 
 
 async def test_topics_are_made_to_keep_everything(kafka: KafkaServer, partition: Partition) -> None:
