@@ -28,7 +28,7 @@ from exchange.messages.frames import (
 )
 from exchange.positions import Positions, project
 from exchange.reference.fees import fee_parameters, schedule_named, shipped
-from exchange.reference.venue import APPROVED_SESSION, Instrument, Market, Venue
+from exchange.reference.venue import TIMETABLE_SESSION, Instrument, Market, Venue
 from exchange.settings import READ_RECORDS_MAX
 
 READ_WAIT_S = 0.2
@@ -92,7 +92,7 @@ async def bootstrap(log: Log, venue: Venue, market: Market, clock: Clock) -> int
 
 
 async def set_in_session(log: Log, partition: int) -> set[tuple[int, int]]:
-    """(instrument, parameter) of what operators have set, which is numbered. O(records).
+    """(instrument, parameter) of what operators or the timetable set, with a number. O(records).
 
     Raises LogError.
     """
@@ -107,7 +107,7 @@ async def set_in_session(log: Log, partition: int) -> set[tuple[int, int]]:
                 if commands is None:
                     continue
                 is_set = (commands["kind"] == Command.INSTRUMENT_PARAMETER) & (
-                    commands["session_id"] >= APPROVED_SESSION
+                    commands["session_id"] >= TIMETABLE_SESSION
                 )
                 for row in commands[np.flatnonzero(is_set)]:
                     found.add((int(row["instrument_id"]), int(row["order_type"])))

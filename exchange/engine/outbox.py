@@ -64,12 +64,16 @@ class Outbox:
         """When the first part was computed (monotonic ns), None when nothing waits. O(1)."""
         return self._parts[0].computed_ns if self._parts else None
 
-    def add(self, input_offset: int, values: Sequence[bytes], now_ns: int) -> None:
-        """The parts of the next record's output. O(parts)."""
+    def skip(self, input_offset: int, first: int) -> None:
+        """What stands before part `first` of a record's output is known to be on `events`. O(1)."""
+        self._expected = (input_offset, first)
+
+    def add(self, input_offset: int, values: Sequence[bytes], now_ns: int, first: int = 0) -> None:
+        """The parts of the next record's output, from part `first` on. O(parts)."""
         if len(self._parts) + len(values) > self._parts_max + RECORD_PARTS_MAX:
             raise OverflowError(f"input {input_offset}: {len(values)} parts exceed the outbox")
-        last = len(values) - 1
-        for number, value in enumerate(values):
+        last = first + len(values) - 1
+        for number, value in enumerate(values, first):
             self._parts.append(Part(input_offset, number, number == last, value, now_ns))
             self._bytes += len(value)
 

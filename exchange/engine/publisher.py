@@ -22,7 +22,7 @@ from exchange import topics
 from exchange.clock import Clock
 from exchange.engine.outbox import HistoryMismatchError, place_of, with_epoch
 from exchange.engine.replica import Replica
-from exchange.engine.snapshots import EngineSnapshot
+from exchange.fault_points import reached
 from exchange.log.protocol import (
     AppendUncertainError,
     Log,
@@ -59,7 +59,7 @@ class Publisher:
         replica: Replica,
         *,
         stop: asyncio.Event,
-        on_snapshot: Callable[[EngineSnapshot], None],
+        on_mark: Callable[[int], None],
     ) -> None:
         self.work = asyncio.Event()  # records were applied
         self.room = asyncio.Event()  # the outbox has shrunk
@@ -72,10 +72,10 @@ class Publisher:
         self._clock = clock
         self._replica = replica
         self._stop = stop
-        self._on_snapshot = on_snapshot
+        self._on_mark = on_mark  # with the place on `events` that confirms it
         self._tick_ns = settings.engine_tick_ms * 1_000_000
         # Two standbys should not claim in the same instant; a run's own bits are jitter enough.
-        self._silence_ns = settings.engine_silence_ms * (1_000_000 + replica.run_id % 500_000)
+        self._silence_ns = settings.engine_silence_ms * (1_000_000 + replica.run_id % 250_000)
         self._follow_s = min(FOLLOW_WAIT_S_MAX, self._silence_ns / 8e9)
         self._heard_ns = clock.monotonic_ns()  # last new record seen on `events`
         self._listened_ns = self._heard_ns  # last time it was looked
@@ -91,7 +91,9 @@ class Publisher:
         replica = self._replica
         try:
             while not self._is_done():
-                if replica.is_leading or (self._is_candidate() and replica.outbox.is_full):
+                if replica.is_behind:
+                    await wait(self.work, self._follow_s)
+                elif replica.is_leading or (self._is_candidate() and replica.outbox.is_full):
                     if await self._follow_to_end():
                         await self._publish()
                 else:
@@ -150,7 +152,7 @@ class Publisher:
         if part is None:
             replica.events_offset = record.offset + 1
         else:
-            self._note_snapshot(replica.confirmed(part, record.offset))
+            self._note(replica.confirmed(part, record.offset))
         return True
 
     async def _check_orders_hold(self, origin: int, offset: int) -> None:
@@ -263,8 +265,10 @@ class Publisher:
                     await self._tick()
                 continue
             values = [with_epoch(part.value, replica.engine.epoch) for part in parts]
+            reached("engine.append.before")
             try:
                 offsets = await self._log.append(self._events, values)
+                reached("engine.append.after")
             except AppendUncertainError as error:
                 self._say.warning(
                     "append to events uncertain: reading what is there",
@@ -286,12 +290,12 @@ class Publisher:
             if offsets != list(range(first, first + len(offsets))):
                 return  # another engine spoke in between: read what stands there
             for offset in offsets:
-                self._note_snapshot(replica.confirmed(replica.outbox.pop(), offset))
+                self._note(replica.confirmed(replica.outbox.pop(), offset))
             self.room.set()
 
-    def _note_snapshot(self, snapshot: EngineSnapshot | None) -> None:
-        if snapshot is not None:
-            self._on_snapshot(snapshot)
+    def _note(self, is_mark_confirmed: bool) -> None:
+        if is_mark_confirmed:
+            self._on_mark(self._replica.events_offset)
 
     async def _pause(self, seconds: float) -> None:
         await wait(self._stop, seconds, is_kept=True)

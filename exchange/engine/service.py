@@ -1,7 +1,8 @@
 """EngineService: one market's engine on the log, leading or standing by.
 
 Start: newest sound snapshot, then replay of `orders`, comparing every computed part with what
-stands on `events` (`outbox`), then leadership (`publisher`). Two tasks run side by side, so that
+stands on `events` (`outbox`) or, where that is long, the chain at its end (`tail`), then
+leadership (`publisher`). Two tasks run side by side, so that
 records are applied while the last append is on its way.
 """
 
@@ -15,10 +16,12 @@ import structlog
 
 from exchange import metrics, topics
 from exchange.clock import Clock, random_id
+from exchange.engine.drafts import Draft
 from exchange.engine.outbox import HistoryMismatchError, place_of
 from exchange.engine.publisher import RETRY_S, Publisher, wait
 from exchange.engine.replica import NODE_SHIFT, Replica
-from exchange.engine.snapshots import EngineSnapshot, SnapshotStore
+from exchange.engine.snapshots import EngineSnapshot, load, snapshots_of
+from exchange.engine.tail import chain_of_part, find_tail, read_at
 from exchange.log.protocol import Log, LogError, LogUnavailableError, Reader, Record
 from exchange.messages import frames
 from exchange.reference.venue import Market
@@ -26,11 +29,11 @@ from exchange.settings import (
     ENGINE_RETRY_S_MAX,
     ENGINE_SLICE_MS_MAX,
     READ_RECORDS_MAX,
+    SNAPSHOT_EVERY_COMMANDS,
     SNAPSHOT_EVERY_RECORDS,
-    SNAPSHOTS_KEPT,
     Settings,
 )
-from matching import Engine, EngineProtocol, Limits
+from matching import COMPILED, Engine, EngineProtocol, Limits
 
 NODE_MAX = 2**23 - 1  # so that a run id fits 63 bits
 INTERVAL_MS_MIN = 10
@@ -38,6 +41,8 @@ IDLE_WAIT_S = 0.1
 CANCEL_AGAIN_S = 0.2
 OBSERVE_NS = 1_000_000_000
 SLICE_NS = ENGINE_SLICE_MS_MAX * 1_000_000
+COMPARED_RECORDS_MAX = 4_096  # of a longer past, the chain at its end is compared
+NOT_WRITTEN = "snapshot not written: a restart will take longer"
 
 log = structlog.get_logger(__name__)
 
@@ -55,6 +60,7 @@ class EngineService:
         *,
         engine: type[EngineProtocol] = Engine,
         snapshot_every: int = SNAPSHOT_EVERY_RECORDS,
+        draft: type[Draft] = Draft,
     ) -> None:
         """`node` (default: the settings') numbers the process among engines, 0..NODE_MAX."""
         node = settings.node if node is None else node
@@ -74,12 +80,15 @@ class EngineService:
         self._clock = clock
         self._engine = engine
         self._snapshot_every = snapshot_every
-        self._store = SnapshotStore(settings.data / "snapshots" / market.code, kept=SNAPSHOTS_KEPT)
+        self._draft_type = draft
+        self._store = snapshots_of(settings.data, market.code)
         self._orders = topics.orders(market.partition)
         self._events = topics.events(market.partition)
         self._replica: Replica | None = None
         self._publisher: Publisher | None = None
-        self._saving: asyncio.Task[None] | None = None
+        self._draft: Draft | None = None
+        self._saving: asyncio.Task[None] | None = None  # awaits the draft
+        self._drafted_at = 0  # commands applied when the last snapshot was begun
         self._saved_offset = 0
         self._saved_ns = clock.monotonic_ns()
         self._observed_ns = 0
@@ -113,8 +122,9 @@ class EngineService:
                 self._clock,
                 replica,
                 stop=stop,
-                on_snapshot=self._save,
+                on_mark=self._confirm,
             )
+            await self._skip_to_tail(replica)
             end = await self._log.end(self._orders)
             self._say.info(
                 "engine starts", offset=replica.next_offset, orders_end=end, run=self.run_id
@@ -127,22 +137,19 @@ class EngineService:
             raise
         finally:
             metrics.ENGINE_LEADING.labels(self._market.code).set(0)
-            if self._saving is not None:
-                await self._saving
+            await self._end_draft()
         self._say.info("engine stopped", offset=replica.next_offset)
 
     # -- start ----------------------------------------------------------------------------------
 
     async def _recover(self) -> Replica:
-        snapshots = await asyncio.to_thread(lambda: list(self._store.newest_first()))
-        for snapshot in snapshots:
+        for path in await asyncio.to_thread(self._store.newest_first):
             try:
+                snapshot = await asyncio.to_thread(load, path)
                 engine = await asyncio.to_thread(self._engine.restore, snapshot.state)
                 await self._check_stands(snapshot, engine)
-            except ValueError as error:
-                self._say.warning(
-                    "snapshot passed over", offset=snapshot.next_offset, error=str(error)
-                )
+            except (OSError, ValueError) as error:
+                self._say.warning("snapshot passed over", path=str(path), error=str(error))
                 continue
             self._saved_offset = snapshot.next_offset
             self._say.info("snapshot restored", offset=snapshot.next_offset)
@@ -171,25 +178,30 @@ class EngineService:
         end = await self._log.end(self._events)
         if not 0 <= at < end or await self._log.end(self._orders) < snapshot.next_offset:
             raise ValueError(f"the log ends before it: events at {end}")
-        reader = await self._log.open_reader(self._events, at)
-        try:
-            records: list[Record] = []
-            for _ in range(100):
-                records = await reader.read(1, IDLE_WAIT_S)
-                if records:
-                    break
-        finally:
-            await reader.close()
+        records = await read_at(self._log, self._events, at, at + 1)
         if not records:
             raise ValueError(f"events record {at} cannot be read")
         try:
             origin, _ = place_of(at, records[0].value)
         except HistoryMismatchError as error:
             raise ValueError(str(error)) from error
-        chain = records[0].value[frames.HEADER_SIZE - 32 : frames.HEADER_SIZE]
+        chain = chain_of_part(records[0].value)
         stands = (origin + 1, chain) == (snapshot.next_offset, snapshot.chain)
         if not stands or engine.next_event != snapshot.next_event:
             raise ValueError(f"events record {at} is not the one it was taken after")
+
+    async def _skip_to_tail(self, replica: Replica) -> None:
+        """Spares reading `events` where a long way is to be computed anew."""
+        tail = await find_tail(self._log, self._events)
+        if tail is None or tail.input_offset - replica.next_offset <= COMPARED_RECORDS_MAX:
+            return
+        end = await self._log.end(self._orders)
+        if tail.input_offset >= end:
+            raise HistoryMismatchError(
+                f"events record {tail.offset} answers input {tail.input_offset}, but orders ends "
+                f"at {end}: the command log has lost records or is another one"
+            )
+        replica.skip_to(tail)
 
     # -- applying -------------------------------------------------------------------------------
 
@@ -230,20 +242,25 @@ class EngineService:
                 await wait(publisher.room, IDLE_WAIT_S)
             if stop.is_set():
                 break
-            replica.apply(record)
-            if replica.next_offset % self._snapshot_every == 0:
-                await self._draft(replica)
+            try:
+                replica.apply(record)
+            except Exception:  # a fault of the engine's own: the data it refuses it answers
+                self._say.exception("engine stops: it fails at a record", offset=record.offset)
+                raise
+            if self._is_snapshot_due(replica):
+                self._begin_draft(replica)
             if self._clock.monotonic_ns() - started >= SLICE_NS:
                 publisher.work.set()
                 await asyncio.sleep(0)
                 started = self._clock.monotonic_ns()
         if records:
+            replica.tell()
             publisher.work.set()
 
     def _announce_ready(self, publisher: Publisher, replica: Replica) -> None:
         if publisher.is_caught_up:
             return
-        publisher.is_caught_up = True
+        publisher.is_caught_up = replica.is_timed = True
         self._say.info(
             "engine ready: standing by",
             offset=replica.next_offset,
@@ -276,39 +293,64 @@ class EngineService:
 
     # -- snapshots ------------------------------------------------------------------------------
 
-    async def _draft(self, replica: Replica) -> None:
-        """Takes the state beside the loop, while the publisher goes on; no record is applied."""
-        await asyncio.to_thread(replica.draft)
-        snapshot = replica.draft_if_confirmed()
-        if snapshot is not None:
-            self._save(snapshot)
+    def _is_snapshot_due(self, replica: Replica) -> bool:
+        """Whether so much was applied that a restart would take long without a newer one."""
+        if replica.is_behind:
+            return False  # where its output stands on `events` is not known
+        if replica.next_offset % self._snapshot_every == 0:
+            return True
+        return replica.commands - self._drafted_at >= SNAPSHOT_EVERY_COMMANDS
 
-    def _save(self, snapshot: EngineSnapshot) -> None:
-        """Writes in the background; skipped while the one before is still being written."""
-        if self._saving is None or self._saving.done():
-            self._saving = asyncio.create_task(self._write(snapshot))
-
-    async def _write(self, snapshot: EngineSnapshot) -> None:
-        try:
-            await asyncio.to_thread(self._store.save, snapshot, writer=self.run_id)
-        except OSError as error:
-            self._say.error(
-                "snapshot not written: a restart will take longer",
-                offset=snapshot.next_offset,
-                error=str(error),
-            )
+    def _begin_draft(self, replica: Replica) -> None:
+        """Forks a writer of the state as it is; skipped while the one before is still writing."""
+        self._drafted_at = replica.commands
+        if self._saving is not None and not self._saving.done():
             return
-        self._saved_offset = snapshot.next_offset
+        begun = self._clock.monotonic_ns()
+        try:
+            self._draft = self._draft_type(replica.mark(), self._store, replica.engine, self.run_id)
+        except OSError as error:
+            self._say.error(NOT_WRITTEN, offset=replica.next_offset, error=str(error))
+            return
+        took_s = (self._clock.monotonic_ns() - begun) / 1e9
+        metrics.ENGINE_SNAPSHOT_PAUSE.labels(self._market.code).observe(took_s)
+        self._saving = asyncio.create_task(self._await_draft(self._draft))
+
+    def _confirm(self, events_offset: int) -> None:
+        if self._draft is not None:
+            self._draft.confirm(events_offset)
+
+    async def _await_draft(self, draft: Draft) -> None:
+        failure = await draft.ended()
+        self._draft = None
+        if failure is None:
+            self._saved(draft.mark.next_offset)
+        else:
+            self._say.error(NOT_WRITTEN, offset=draft.mark.next_offset, error=failure)
+
+    async def _end_draft(self) -> None:
+        if self._draft is not None:
+            self._draft.drop()
+        if self._saving is not None:
+            await self._saving
+
+    def _saved(self, offset: int) -> None:
+        self._saved_offset = offset
         self._saved_ns = self._clock.monotonic_ns()
-        self._say.info("snapshot written", offset=snapshot.next_offset)
+        self._say.info("snapshot written", offset=offset)
 
     async def _save_at_stop(self, replica: Replica) -> None:
         """A clean stop leaves a snapshot, so that the next start replays nothing."""
-        if self._saving is not None:
-            await self._saving
+        await self._end_draft()
         snapshot = replica.snapshot_now()
-        if snapshot is not None and snapshot.next_offset > self._saved_offset:
-            self._save(snapshot)
+        if snapshot is None or snapshot.next_offset <= self._saved_offset:
+            return
+        try:
+            await asyncio.to_thread(self._store.save, snapshot, writer=self.run_id)
+        except OSError as error:
+            self._say.error(NOT_WRITTEN, offset=snapshot.next_offset, error=str(error))
+            return
+        self._saved(snapshot.next_offset)
 
 
 async def _close(reader: Reader) -> None:
@@ -316,6 +358,15 @@ async def _close(reader: Reader) -> None:
         await reader.close()
     except LogError as error:
         log.warning("reader not closed", error=str(error))
+
+
+def check_build() -> None:
+    """ValueError unless the compiled engine is the one in use: no venue runs on the other."""
+    if not COMPILED:
+        raise ValueError(
+            "MATCHING_PURE=1 chooses the reference engine, which is for tests: unset it, and build "
+            "the compiled one (`make .venv/.built`)"
+        )
 
 
 def _check_reserve(what: str, count: int, most: int) -> None:

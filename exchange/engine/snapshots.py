@@ -10,17 +10,24 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
-from collections.abc import Iterator
+import time
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import structlog
+
+from exchange.fault_points import reached
+from exchange.settings import SNAPSHOTS_KEPT
 
 _MAGIC = 0x46535843  # "CXSF"
 _VERSION = 1
 _HEADER = struct.Struct("<IIqqq32sq")
 _HASH_SIZE = 32
 _SUFFIX = ".snapshot"
+_DRAFT = ".draft"
+DRAFT_AGE_S_MAX = 3_600  # then its writer was killed
 
 log = structlog.get_logger(__name__)
 
@@ -39,7 +46,7 @@ class SnapshotStore:
     """The newest `kept` snapshots of one market, in one directory."""
 
     def __init__(self, directory: Path, *, kept: int) -> None:
-        self._directory = directory
+        self.directory = directory
         self._kept = kept
 
     def save(self, snapshot: EngineSnapshot, *, writer: int) -> Path:
@@ -47,42 +54,67 @@ class SnapshotStore:
 
         `writer` tells two engines of one directory apart while they write. Raises OSError.
         """
-        self._directory.mkdir(parents=True, exist_ok=True)
-        path = self._directory / f"{snapshot.next_offset:020d}{_SUFFIX}"
-        draft = path.with_suffix(f".{writer:x}.draft")
-        with draft.open("wb") as file:
-            file.write(encode(snapshot))
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-        directory = os.open(self._directory, os.O_RDONLY)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        path = self.directory / f"{snapshot.next_offset:020d}{_SUFFIX}"
+        draft = path.with_suffix(f".{writer:x}{_DRAFT}")
+        reached("engine.snapshot.before")
+        try:
+            with draft.open("wb") as file:
+                for piece in encode(snapshot):
+                    file.write(piece)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(path)
+        except OSError:
+            draft.unlink(missing_ok=True)
+            raise
+        directory = os.open(self.directory, os.O_RDONLY)
         try:
             os.fsync(directory)
         finally:
             os.close(directory)
-        for old in self._paths()[self._kept :]:
-            old.unlink(missing_ok=True)
+        self._tidy()
+        reached("engine.snapshot.after")
         return path
 
-    def newest_first(self) -> Iterator[EngineSnapshot]:
-        """Every sound snapshot, newest first; an unsound one is logged and passed over. Blocks."""
-        for path in self._paths():
+    def newest_first(self) -> list[Path]:
+        """The files that are there; whether one is sound, `load` says. O(files)."""
+        return sorted(self.directory.glob(f"*{_SUFFIX}"), reverse=True)
+
+    def newest(self) -> EngineSnapshot | None:
+        """The newest sound snapshot; an unsound one is logged and passed over. Blocks. O(state)."""
+        for path in self.newest_first():
             try:
-                snapshot = decode(path.read_bytes())
+                return load(path)
             except (OSError, ValueError) as error:
                 log.warning("snapshot passed over", path=str(path), error=str(error))
-                continue
-            yield snapshot
+        return None
 
-    def _paths(self) -> list[Path]:
-        return sorted(self._directory.glob(f"*{_SUFFIX}"), reverse=True)
+    def _tidy(self) -> None:
+        for old in self.newest_first()[self._kept :]:
+            old.unlink(missing_ok=True)
+        for draft in self.directory.glob(f"*{_DRAFT}"):
+            with suppress(FileNotFoundError):  # another engine of this directory was faster
+                if time.time() - draft.stat().st_mtime > DRAFT_AGE_S_MAX:
+                    draft.unlink()
 
 
-def encode(snapshot: EngineSnapshot) -> bytes:
-    """The bytes of a snapshot file. O(state)."""
+def snapshots_of(data: Path, market: str) -> SnapshotStore:
+    """The snapshots of a market under a process's data folder."""
+    return SnapshotStore(data / "snapshots" / market, kept=SNAPSHOTS_KEPT)
+
+
+def load(path: Path) -> EngineSnapshot:
+    """The snapshot in a file; OSError, and ValueError if it is not sound. Blocks. O(state)."""
+    return decode(path.read_bytes())
+
+
+def encode(snapshot: EngineSnapshot) -> Sequence[bytes]:
+    """The pieces of a snapshot file, in order. O(state)."""
     header = _HEADER.pack(_MAGIC, _VERSION, *snapshot[:4], len(snapshot.state))
-    body = header + snapshot.state
-    return body + hashlib.blake2b(body, digest_size=_HASH_SIZE).digest()
+    digest = hashlib.blake2b(header, digest_size=_HASH_SIZE)
+    digest.update(snapshot.state)
+    return header, snapshot.state, digest.digest()
 
 
 def decode(data: bytes) -> EngineSnapshot:
@@ -94,7 +126,8 @@ def decode(data: bytes) -> EngineSnapshot:
         raise ValueError(f"not a snapshot file of version {_VERSION}")
     if len(data) != _HEADER.size + size + _HASH_SIZE:
         raise ValueError(f"{len(data)} bytes where {_HEADER.size + size + _HASH_SIZE} should be")
-    body, written = data[:-_HASH_SIZE], data[-_HASH_SIZE:]
+    body, written = memoryview(data)[:-_HASH_SIZE], data[-_HASH_SIZE:]
     if hashlib.blake2b(body, digest_size=_HASH_SIZE).digest() != written:
         raise ValueError("its hash is wrong")
-    return EngineSnapshot(next_offset, next_event, events_offset, chain, body[_HEADER.size :])
+    state = bytes(body[_HEADER.size :])
+    return EngineSnapshot(next_offset, next_event, events_offset, chain, state)

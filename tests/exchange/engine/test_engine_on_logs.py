@@ -40,7 +40,11 @@ async def assert_proven(log: Any, engine: Any) -> None:
 
 
 async def test_two_engines_on_one_embedded_file(running, until, make_flow, tmp_path: Path):
-    """Each has its own handle, as two processes have; the file is opened anew at the end."""
+    """Each has its own handle, as two processes have; the file is opened anew at the end.
+
+    Which of the two leads when one is killed is left open: on a busy machine the second may find
+    the first silent before.
+    """
     handles = [EmbeddedLog(tmp_path / "log.sqlite", SystemClock()) for _ in range(3)]
     for handle in handles:
         await handle.start()
@@ -52,22 +56,22 @@ async def test_two_engines_on_one_embedded_file(running, until, make_flow, tmp_p
     for frame in flow.frames(60):
         await handles[2].append(ORDERS, [frame])
     await until(lambda: second.is_ready)
-    await wait_for_answers(handles[2], first)
-    await running.kill(first)
-    await handles[0].close()
+    await wait_for_answers(handles[2], first, second)
+    killed, left = (first, second) if first.is_leading else (second, first)
+    await running.kill(killed)
     for _ in range(40):
         await handles[2].append(ORDERS, [flow.random_frame()])
-    await wait_for_answers(handles[2], second)
-    await running.stop(second)
-    await handles[1].close()
-    await handles[2].close()
+    await wait_for_answers(handles[2], left)
+    await running.stop(left)
+    for handle in handles:
+        await handle.close()
     reopened = EmbeddedLog(tmp_path / "log.sqlite", SystemClock())
     await reopened.start()
     third = running.start(node=3, log=reopened)
     await until(lambda: third.is_leading)
     await running.stop(third)
     await assert_proven(reopened, third.engine)
-    assert third.engine.epoch == 3
+    assert third.engine.epoch >= 3
     await reopened.close()
 
 
