@@ -16,6 +16,13 @@ from typing import Literal
 import msgspec
 
 from exchange.reference.fees import FEE_PARAMETERS, fee_parameters, schedule_named, shipped
+from exchange.reference.timetable import (
+    LISTED_POLICY,
+    Step,
+    TradingCalendar,
+    roll_problems,
+    step_problems,
+)
 from exchange.settings import HOLIDAYS_MAX
 
 VOID_DAYS_MAX = 250  # business days: a year
@@ -40,6 +47,14 @@ class Market(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fee_vat_code: str = ""  # UN/CEFACT 5305 code on fee lines: S, Z, E, AE, K, G, O; "" = none
     registry_holidays: tuple[dt.date, ...] = ()  # its registry is closed; add days to come only
     withdrawal_alone_max: int = 100_000_000  # minor units that one operator may pay out
+    late_settlement_ppm: int = 0  # penalty for each cut-off missed, millionths of a trade's value
+    timetable: tuple[Step, ...] = ()  # of its trading days; () = operators move the phases
+    roll_at: str = ""  # HH:MM: the next trading date begins; "" = when operators roll it
+
+    @property
+    def calendar(self) -> TradingCalendar:
+        """The days on which it trades."""
+        return TradingCalendar(self.time_zone, frozenset(self.holidays))
 
 
 class Instrument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -65,6 +80,7 @@ class Instrument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cancelled_fees: Literal["return", "keep"] = "return"  # the buyer's, of a trade that goes back
     offset_headroom: Literal["show", "enforce"] = "show"  # when an emitter buys the offset
     kept_by: str = ""  # market whose registry keeps and issues the units; "" = its own
+    timetable: tuple[Step, ...] | None = None  # instead of its market's; [] = none
 
 
 class Participant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -142,6 +158,12 @@ class Venue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 return item
         raise KeyError(f"{instrument.symbol}: no such unit in market {instrument.kept_by!r}")
 
+    def timetable_of(self, instrument: Instrument) -> tuple[Step, ...]:
+        """The steps of its trading day, its own or its market's; () = none."""
+        if instrument.timetable is not None:
+            return instrument.timetable
+        return self.market_of(instrument.market).timetable
+
     def accounts_of(self, code: str) -> tuple[Account, ...]:
         """Accounts of a market, by id."""
         own = (item for item in self.account if item.market == code)
@@ -159,6 +181,9 @@ SETTLED_RESALE = 2
 
 MESSAGE_SESSION = 100
 """Session of a registry's messages to others: this plus the partition of its own market."""
+
+TIMETABLE_SESSION = 998
+"""Session of the timetable's steps on `orders`; its `ref` counts those of the market."""
 
 APPROVED_SESSION = 999
 """Session of what two operators decided, on `orders`; its `ref` counts approvals of the market."""
@@ -207,26 +232,7 @@ def check_venue(venue: Venue) -> list[str]:
             problems.append(f"{name}: a value stands twice")
     codes = {m.code for m in venue.market}
     firms = {p.id for p in venue.participant}
-    problems += [
-        f"market {m.code}: unknown time zone {m.time_zone!r}"
-        for m in venue.market
-        if not _is_zone(m.time_zone)
-    ]
-    problems += [
-        f"market {m.code}: fee_vat_code {m.fee_vat_code!r} is none of {sorted(VAT_CODES)}"
-        for m in venue.market
-        if m.fee_vat_code not in VAT_CODES
-    ]
-    problems += [
-        f"market {m.code}: minor_digits {m.minor_digits} is outside 0..4"
-        for m in venue.market
-        if not 0 <= m.minor_digits <= 4
-    ]
-    problems += [
-        f"market {m.code}: withdrawal_alone_max {m.withdrawal_alone_max} is below 0"
-        for m in venue.market
-        if m.withdrawal_alone_max < 0
-    ]
+    problems += [problem for market in venue.market for problem in _market_problems(market)]
     problems += [
         f"instrument {i.symbol}: unknown market {i.market}"
         for i in venue.instrument
@@ -239,6 +245,7 @@ def check_venue(venue: Venue) -> list[str]:
     ]
     problems += _registry_problems(venue)
     problems += [problem for i in venue.instrument for problem in _cycle_problems(i)]
+    problems += _timetable_problems(venue)
     currencies = {m.code: m.currency for m in venue.market}
     problems += [p for i in venue.instrument for p in _fee_problems(i, currencies.get(i.market))]
     problems += [
@@ -283,6 +290,20 @@ def key_problems(key: Key) -> list[str]:
     if not problems and key.not_before and key.expires and key.not_before >= key.expires:
         problems.append(f"key {key.id}: it expires before it begins")
     return problems
+
+
+def _market_problems(m: Market) -> list[str]:
+    checks = {
+        f"unknown time zone {m.time_zone!r}": _is_zone(m.time_zone),
+        f"fee_vat_code {m.fee_vat_code!r} is none of {sorted(VAT_CODES)}": m.fee_vat_code
+        in VAT_CODES,
+        f"minor_digits {m.minor_digits} is outside 0..4": 0 <= m.minor_digits <= 4,
+        f"withdrawal_alone_max {m.withdrawal_alone_max} is below 0": m.withdrawal_alone_max >= 0,
+        f"late_settlement_ppm {m.late_settlement_ppm} is outside 0..1000000": 0
+        <= m.late_settlement_ppm
+        <= 1_000_000,
+    }
+    return [f"market {m.code}: {problem}" for problem, is_sound in checks.items() if not is_sound]
 
 
 def _registry_problems(venue: Venue) -> list[str]:
@@ -335,6 +356,30 @@ def _cycle_problems(item: Instrument) -> list[str]:
             f"instrument {item.symbol}: resale_next_day of a T+1 instrument is set by "
             "settlement_cycle, and by nothing else"
         )
+    return problems
+
+
+def _timetable_problems(venue: Venue) -> list[str]:
+    problems = []
+    for market in venue.market:
+        own = venue.instruments_of(market.code)
+        named = f"market {market.code}: timetable"
+        problems += [f"{named}: {words}" for words in step_problems(market.timetable)]
+        for item in own:
+            is_listed = item.parameters.get("policy") == LISTED_POLICY
+            named = f"instrument {item.symbol}: timetable"
+            if item.timetable is not None or is_listed:
+                steps = venue.timetable_of(item)
+                found = step_problems(steps, is_listed=is_listed)
+                problems += [f"{named}: {words}" for words in found]
+        if not problems:
+            timetables = [market.timetable, *(venue.timetable_of(item) for item in own)]
+            found = roll_problems(market.roll_at, timetables)
+            problems += [f"market {market.code}: {words}" for words in found]
+        if (market.timetable or market.roll_at) and len(market.holidays) > HOLIDAYS_MAX:
+            problems.append(
+                f"market {market.code}: {len(market.holidays)} holidays, at most {HOLIDAYS_MAX}"
+            )
     return problems
 
 
