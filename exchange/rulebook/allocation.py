@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from typing import NamedTuple
 
-from exchange.rulebook.book import RulebookError
+from exchange.rulebook.book import Rulebook, RulebookError
+from exchange.rulebook.catalogue import VenueMarket
 from exchange.rulebook.shapes import CarryOver, ComplianceRules, HoldingLimit, Scheme
 
 BP = 10_000
@@ -17,6 +18,18 @@ class TopUp(NamedTuple):
 
     top_up_t: int
     final_allocation_t: int
+
+
+class Borrowing(NamedTuple):
+    """How much of a later vintage may be surrendered for a year, and how much was."""
+
+    limit_t: int
+    used_t: int
+
+    @property
+    def left_t(self) -> int:
+        """What may still be. O(1)."""
+        return max(0, self.limit_t - self.used_t)
 
 
 class Intensity(NamedTuple):
@@ -100,6 +113,19 @@ def borrowing_max(rules: ComplianceRules, verified_t: int, allocation_t: int) ->
     return share(shortage_t, most_bp)
 
 
+def borrowing(
+    rules: ComplianceRules, verified_t: int | None, final_t: int | None, used_t: int
+) -> Borrowing:
+    """What an account may borrow for a year, after what it did; nothing before it is allocated.
+
+    The shortage is of the final allocation as decided: what is deducted for an earlier year does
+    not widen it. O(1).
+    """
+    if verified_t is None or final_t is None:
+        return Borrowing(0, used_t)
+    return Borrowing(borrowing_max(rules, verified_t, final_t), used_t)
+
+
 def intensity_allocation(
     rules: ComplianceRules, emissions_t: int, balance_micro: int, intensity_micro: int
 ) -> Intensity:
@@ -160,3 +186,32 @@ def holding_limit(rule: HoldingLimit, annual_budget_t: int) -> int:
         raise ValueError(f"the budget {annual_budget_t} t is under the base {rule.base_t} t")
     beyond_t = annual_budget_t - rule.base_t
     return (rule.base_t * rule.base_share_bp + beyond_t * rule.budget_share_bp) // BP
+
+
+def position_market(rulebook: Rulebook, unit: str) -> VenueMarket | None:
+    """The market of a venue whose rules bound positions in a unit; None: none does. O(markets)."""
+    for venue in rulebook.venue:
+        for market in venue.market:
+            if unit in market.units and market.position_limit_other_t is not None:
+                return market
+    return None
+
+
+def position_limits(market: VenueMarket, allocation_t: int | None) -> tuple[int, int]:
+    """The most that an account may hold, and above what it is published, tonnes. O(1).
+
+    A covered entity may hold so much more than its yearly allocation, another (None) so much.
+    ValueError for an allocation below 0, and where the market knows no such figures.
+    Source: Beijing Environment Exchange, detailed rules of 2014, section 4.5.
+    """
+    figures = (market.position_limit_other_t, market.position_disclosure_other_t)
+    if allocation_t is not None:
+        figures = (
+            market.position_limit_covered_extra_t, market.position_disclosure_covered_extra_t
+        )  # fmt: skip
+    if figures[0] is None or figures[1] is None:
+        raise ValueError(f"market {market.id} has no position limits of that kind")
+    if allocation_t is not None and allocation_t < 0:
+        raise ValueError(f"an allocation of {allocation_t} t is below 0")
+    base_t = allocation_t or 0
+    return base_t + figures[0], base_t + figures[1]

@@ -55,6 +55,7 @@ class UnitType(Rule, frozen=True, kw_only=True):
     serialised: bool
     vintage_labels: tuple[str, ...] = ()
     programme_generations: tuple[str, ...] = ()
+    pre_issuance_bp: int = 0  # of the first period's expected reductions, before they are certified
 
 
 class UnitBlock(Rule, frozen=True, kw_only=True):
@@ -97,6 +98,7 @@ class AccountType(Rule, frozen=True, kw_only=True):
     transfer_only_to_trusted: bool | None = None
     min_representatives: int | None = None
     can_surrender: bool = False
+    holds_for_others: bool = False  # surrenders for them, and gives back what is left
     holds_units: bool = True
     terminal: bool = False
     sub_positions: tuple[str, ...] = ()
@@ -132,6 +134,10 @@ class RegistryRule(Rule, frozen=True, kw_only=True):
     own_accounts_trusted_automatically: bool | None = None
     min_representatives: int | None = None
     second_representative_approval: bool | None = None
+    two_persons_for: tuple[str, ...] = ()  # beside transfers: transaction types, where an account
+    # asks for two persons
+    data_confirmed_by: str = ""  # MM-DD of each year, for that year; "" = nobody asks
+    unconfirmed_account: str = ""  # from the next day on: "blocked", or "open"
     final_evidence_of_ownership: bool | None = None
     one_registration_account_per_entity: bool | None = None
     records_retention_years: int | None = None

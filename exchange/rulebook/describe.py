@@ -30,6 +30,9 @@ def describe(rulebook: Rulebook, scheme_id: str, on: dt.date) -> list[Section]:
     for rules in scheme.rules:
         if is_in_force(rules, on):
             sections += _rules(rulebook, scheme, rules)
+    for false in scheme.false_data:
+        if false.in_force_from <= on <= (false.in_force_to or dt.date.max):
+            sections.append(_section(rulebook, f"false data {false.id}", false))
     for control in scheme.supply_control:
         if control.effective_from <= on <= control.effective_to:
             sections.append(_section(rulebook, f"supply control {control.id}", control))

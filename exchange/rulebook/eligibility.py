@@ -10,6 +10,9 @@ from typing import NamedTuple
 from exchange.rulebook.regions import is_within
 from exchange.rulebook.shapes import OffsetRule
 
+PRE_ISSUED = "pre_issued"
+"""The flag of credits that were issued before their reductions were certified."""
+
 
 class Credit(NamedTuple):
     """Tonnes of a credit, and what a rule may ask of it; "" and None = not stated."""
@@ -141,6 +144,8 @@ def _kind(rule: OffsetRule, credit: Credit, on: dt.date) -> str:
         return (
             f"asks for {rule.co2_ch4_min_share_bp} basis points of CO2 and CH4; these are {share}"
         )
+    if PRE_ISSUED in credit.flags and credit.unit not in rule.pre_issued_types:
+        return f"takes no {credit.unit} that were issued before their reductions were certified"
     refused = [flag for flag in rule.excluded_flags if flag in credit.flags]
     return f"excludes {', '.join(refused)}" if refused else ""
 

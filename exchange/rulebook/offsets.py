@@ -271,6 +271,14 @@ class _Plan:
         return self._bases[name]
 
 
+def missing_base(rule: OffsetRule, bases: Bases) -> str:
+    """The first base of a rule's limits that is not given, "" = all are. O(regions)."""
+    wanted = [rule.cap_base] if rule.credit_types else []
+    wanted += [rule.group_cap_base] if rule.group_cap_bp is not None else []
+    wanted += [item.cap_base for item in rule.locality if item.kind == "max_nonlocal"]
+    return next((name for name in wanted if name not in bases), "")
+
+
 def usable(rule: OffsetRule, credit: Credit) -> int:
     """How much of a credit counts: a share, rounded down, of what is not registered yet. O(1)."""
     if rule.unregistered_reductions is None or "unregistered" not in credit.flags:

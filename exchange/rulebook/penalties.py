@@ -1,4 +1,4 @@
-"""What a shortfall costs: money in minor units, tonnes owed or deducted later. Pure functions.
+"""What a shortfall and false data cost: money in minor units, tonnes owed or deducted. Pure.
 
 Which kind holds is the scheme's matter and dated; the kinds are those of `shapes.PENALTIES`.
 """
@@ -9,7 +9,10 @@ import datetime as dt
 
 import msgspec
 
-from exchange.rulebook.shapes import PenaltyRule
+from exchange.rulebook.book import RulebookError
+from exchange.rulebook.shapes import FalseDataRule, PenaltyRule, Scheme
+
+BP = 10_000
 
 
 class Penalty(msgspec.Struct, frozen=True):
@@ -70,6 +73,42 @@ def penalty(
         return Penalty()
     deduction_t, condition = _deduction(rule, shortfall_t, on)
     return Penalty(low, high, next_year_deduction_t=deduction_t, condition=condition)
+
+
+class FalseDataPenalty(msgspec.Struct, frozen=True):
+    """What follows false data, from the least to the most; the choice is the authority's."""
+
+    fine_min_minor: int
+    fine_max_minor: int
+    deduction_min_t: int = 0  # from the next allocation, of one that refuses to correct
+    deduction_max_t: int = 0
+
+
+def false_data_rule(scheme: Scheme, on: dt.date) -> FalseDataRule:
+    """The rule for acts of a day; RulebookError when the rulebook has none. O(rules)."""
+    for rule in scheme.false_data:
+        if rule.in_force_from <= on <= (rule.in_force_to or dt.date.max):
+            return rule
+    raise RulebookError(f"scheme {scheme.id} has no rule for false data in force on {on}")
+
+
+def false_data_penalty(
+    rule: FalseDataRule, gain_minor: int, *, next_allocation_t: int = 0, is_refusing: bool = False
+) -> FalseDataPenalty:
+    """What the rule asks for false data that brought a gain. O(1).
+
+    The least deduction is rounded up, the most down: neither leaves the range. ValueError for a
+    negative gain or allocation.
+    """
+    if min(gain_minor, next_allocation_t) < 0:
+        raise ValueError("a gain and an allocation are not negative")
+    fines = (rule.fine_min_minor, rule.fine_max_minor)
+    if gain_minor >= rule.gain_threshold_minor:
+        fines = (gain_minor * rule.multiple_min, gain_minor * rule.multiple_max)
+    if not is_refusing:
+        return FalseDataPenalty(*fines)
+    least = -(-next_allocation_t * rule.refusal_deduction_min_bp // BP)
+    return FalseDataPenalty(*fines, least, next_allocation_t * rule.refusal_deduction_max_bp // BP)
 
 
 def _amount(rule: PenaltyRule, year: int) -> int:

@@ -5,17 +5,23 @@ from __future__ import annotations
 import datetime as dt
 from typing import NamedTuple
 
+import msgspec
+
 from exchange.rulebook.book import Rulebook, RulebookError
 from exchange.rulebook.shapes import ComplianceRules, OffsetRule, Scheme
-from exchange.rulebook.vintages import vintage_years
+from exchange.rulebook.vintages import is_among
 
 
 class VintageVerdict(NamedTuple):
-    """Whether a vintage counts: the rule that decided, its source, the refusal ("" = counts)."""
+    """Whether a vintage counts: the rule that decided, its source, the refusal ("" = counts).
+
+    What is borrowed counts up to a limit (`allocation.borrowing`).
+    """
 
     rule_id: str
     source: str
     refusal: str
+    is_borrowed: bool = False
 
 
 def scheme_named(rulebook: Rulebook, scheme_id: str) -> Scheme:
@@ -47,6 +53,28 @@ def rules_in_force(
     return None
 
 
+def rules_of_group(
+    rulebook: Rulebook, scheme_id: str, emission_year: int, on: dt.date, group: str
+) -> ComplianceRules | None:
+    """`rules_in_force`, with the offsets and periods of a group that has its own. O(rules)."""
+    rules = rules_in_force(rulebook, scheme_id, emission_year, on)
+    own = rules_in_force(rulebook, scheme_id, emission_year, on, group) if group else None
+    if rules is None or own is None:
+        return rules
+    return msgspec.structs.replace(
+        rules, offset=own.offset, compliance_periods=own.compliance_periods
+    )
+
+
+def groups_of(rulebook: Rulebook, scheme_id: str) -> tuple[str, ...]:
+    """The groups of entities that have rules of their own in a scheme, rising. O(rules)."""
+    scheme = rulebook.scheme_of(scheme_id)
+    rules = scheme.rules if scheme else ()
+    named = {item.applies_to for item in rules}
+    named.update(rule.applies_to for item in rules for rule in item.offset)
+    return tuple(sorted(named - {""}))
+
+
 def open_emission_years(rulebook: Rulebook, scheme_id: str, on: dt.date) -> tuple[int, ...]:
     """Emission years whose offset rules are in force on a date, rising. O(rules)."""
     scheme = rulebook.scheme_of(scheme_id)
@@ -61,10 +89,15 @@ def open_emission_years(rulebook: Rulebook, scheme_id: str, on: dt.date) -> tupl
 
 
 def offset_rule(
-    rulebook: Rulebook, scheme_id: str, emission_year: int, on: dt.date, product: str
+    rulebook: Rulebook,
+    scheme_id: str,
+    emission_year: int,
+    on: dt.date,
+    product: str,
+    group: str = "",
 ) -> OffsetRule | None:
     """The first rule for a credit type, None when there is none in force. O(rules)."""
-    rules = rules_in_force(rulebook, scheme_id, emission_year, on)
+    rules = rules_of_group(rulebook, scheme_id, emission_year, on, group)
     offsets = rules.offset if rules else ()
     return next((rule for rule in offsets if product in rule.credit_types), None)
 
@@ -92,13 +125,14 @@ def check_vintage(
     """Whether allowances of a vintage count for an emission year on the date of the act. O(rules).
 
     Without a rule in force, or with one that names no vintages and forbids no banking, every
-    vintage counts; so does a vintage of 0, which is not known.
+    vintage counts; so does a vintage of 0, which is not known. For a year whose rules are over,
+    the rules in force say with what arrears are made good, where they know.
     """
     rules = rules_in_force(rulebook, scheme_id, emission_year, on)
     if rules is None:
-        return VintageVerdict("", "", "")
+        return _of_arrears(rulebook, scheme_id, emission_year, on, vintage)
     labels = rules.usable_vintages
-    if not labels or any(vintage in vintage_years(label) for label in labels):
+    if not labels or is_among(vintage, labels):
         scheme = scheme_named(rulebook, scheme_id)
         unbanked = _unbanked(scheme, rules, vintage) if vintage else None
         if unbanked is None:
@@ -106,11 +140,50 @@ def check_vintage(
         barring, why = unbanked
         text = f"rule {barring.id} {why}; these are of {vintage}, for {emission_year}"
         return VintageVerdict(barring.id, rulebook.citation(barring), text)
+    if is_among(vintage, rules.borrowed_vintages):
+        return VintageVerdict(rules.id, rulebook.citation(rules), "", is_borrowed=True)
     text = (
         f"rule {rules.id} takes allowances of vintage {', '.join(labels)} for {emission_year}; "
         f"these are of {vintage}"
     )
     return VintageVerdict(rules.id, rulebook.citation(rules), text)
+
+
+def check_mixed_vintage(
+    rulebook: Rulebook, *, scheme_id: str, emission_year: int, on: dt.date, vintage: int
+) -> VintageVerdict:
+    """`check_vintage` for units of an instrument that keeps several vintages together. O(rules).
+
+    What is borrowed is counted by instrument: of such a one nothing is.
+    """
+    verdict = check_vintage(
+        rulebook, scheme_id=scheme_id, emission_year=emission_year, on=on, vintage=vintage
+    )
+    if not verdict.is_borrowed:
+        return verdict
+    text = (
+        f"under rule {verdict.rule_id} allowances of {vintage} are borrowed for {emission_year} "
+        "from an instrument of that vintage alone"
+    )
+    return verdict._replace(refusal=text, is_borrowed=False)
+
+
+def _of_arrears(
+    rulebook: Rulebook, scheme_id: str, emission_year: int, on: dt.date, vintage: int
+) -> VintageVerdict:
+    scheme = rulebook.scheme_of(scheme_id)
+    for rules in scheme.rules if scheme else ():
+        if emission_year not in rules.arrears_years or not is_in_force(rules, on):
+            continue
+        labels = rules.arrears_vintages
+        text = ""
+        if not is_among(vintage, labels):
+            text = (
+                f"rule {rules.id} lets arrears of {emission_year} be made good with vintage "
+                f"{', '.join(labels)}; these are of {vintage}"
+            )
+        return VintageVerdict(rules.id, rulebook.citation(rules) if text else "", text)
+    return VintageVerdict("", "", "")
 
 
 def _unbanked(

@@ -123,6 +123,30 @@ class PenaltyRule(Table, frozen=True, kw_only=True):
     sources: tuple[str, ...] = ()
 
 
+class FalseDataRule(Table, frozen=True, kw_only=True):
+    """What false emission data cost, for acts between two dates; the authority chooses in a range.
+
+    From `gain_threshold_minor` of gain on, a multiple of it; below it a fixed range. Who refuses
+    to correct loses a share of the next year's allocation.
+    """
+
+    id: str
+    in_force_from: dt.date
+    in_force_to: dt.date | None = None
+    gain_threshold_minor: int
+    multiple_min: int
+    multiple_max: int
+    fine_min_minor: int
+    fine_max_minor: int
+    refusal_deduction_min_bp: int = 0
+    refusal_deduction_max_bp: int = 0
+    article: str = ""
+    note: str = ""
+    confidence: Confidence
+    basis: Basis
+    sources: tuple[str, ...]
+
+
 class Locality(Table, frozen=True, kw_only=True):
     """Where credits must come from. `region` is a code, or several by commas; `of` names a cap."""
 
@@ -200,6 +224,7 @@ class OffsetRule(Table, frozen=True, kw_only=True):
     local_only_types: tuple[str, ...] = ()
     local_regions: tuple[str, ...] = ()  # of `local_only_types`
     excluded_flags: tuple[str, ...] = ()
+    pre_issued_types: tuple[str, ...] = ()  # credits that count also when flagged `pre_issued`
     exclude_host_regions: tuple[str, ...] = ()
     exclude_from_covered_projects: bool = False
     exclude_from_covered_projects_of_other_pilots: bool = False
@@ -232,7 +257,9 @@ class ComplianceRules(Table, frozen=True, kw_only=True):
     """The rules for some emission years, in force between two dates.
 
     `emission_years` () = any year; `effective_to` absent = until further notice; `usable_vintages`
-    are labels of allowances that count, () = any.
+    are labels of allowances that count, () = any; `borrowed_vintages` later ones that count up to a
+    share of the shortage; `arrears_vintages` those with which what is still owed for
+    `arrears_years`, whose own rules are over, is made good.
     """
 
     id: str
@@ -261,6 +288,7 @@ class ComplianceRules(Table, frozen=True, kw_only=True):
     provisional_base: str = ""
     provisional_note: str = ""
     new_sectors_allocation: str = ""
+    at_risk_held_by: str = ""  # type of account for allowances of entities at risk
     shortage_cap_bp_of_verified: int | None = None
     intensity_coefficient: IntensityCoefficient | None = None
     gas_units_exempt: bool = False
@@ -273,9 +301,12 @@ class ComplianceRules(Table, frozen=True, kw_only=True):
     borrowing: str = ""
     borrowing_min_shortage_bp: int | None = None
     borrowing_max_bp_of_shortage: int | None = None
+    borrowed_vintages: tuple[str, ...] = ()
     usable_vintages: tuple[str, ...] = ()
     old_vintages_usable: bool | None = None
     old_vintages_note: str = ""
+    arrears_years: tuple[int, ...] = ()
+    arrears_vintages: tuple[str, ...] = ()
     compliance_periods: tuple[CompliancePeriod, ...] = ()
     surrender: SurrenderRule | None = None
     penalty: PenaltyRule | None = None
@@ -397,6 +428,7 @@ class Scheme(Table, frozen=True, kw_only=True):
     exit_rule: str = ""
     rules: tuple[ComplianceRules, ...] = ()
     calendar: tuple[CalendarStep, ...] = ()
+    false_data: tuple[FalseDataRule, ...] = ()
     supply_control: tuple[SupplyControl, ...] = ()
     carry_over: CarryOver | None = None
     composite_price: CompositePrice | None = None

@@ -6,6 +6,9 @@ import datetime as dt
 import zoneinfo
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
+
+import msgspec
 
 from exchange.rulebook.book import Rulebook
 from exchange.rulebook.shapes import (
@@ -13,6 +16,7 @@ from exchange.rulebook.shapes import (
     LOCALITIES,
     PENALTIES,
     ComplianceRules,
+    FalseDataRule,
     Locality,
     OffsetRule,
     PenaltyRule,
@@ -21,6 +25,7 @@ from exchange.rulebook.shapes import (
 from exchange.rulebook.vintages import vintage_years
 
 BP = 10_000
+_SIGNED = {"min_bp", "rebasing_t", "vector"}  # may say numbers below zero
 _NEEDED = {  # by kind of penalty
     "fine_plus_double_deduction": ("fine_minor",),
     "fine_range_then_deduction": ("fine_min_minor", "fine_max_minor"),
@@ -43,13 +48,28 @@ _NEEDED_LOCALITY = {  # by kind of locality
 def problems_of(rulebook: Rulebook) -> list[str]:
     """Every inconsistency in words, table and key first; [] is sound. O(rules squared)."""
     problems = [f"id {item} stands twice" for item in _twice(rulebook)]
+    problems += _negative(rulebook, (), "")
     known = {source.id for source in rulebook.source}
     for where, sources in _sourced(rulebook):
         problems += [f"{where}: sources: unknown source {item}" for item in sources - known]
     for scheme in rulebook.scheme:
         problems += _scheme(scheme)
+    problems += _at_risk(rulebook)
+    problems += _pre_issued(rulebook)
     for registry in rulebook.registry_rule:
-        problems += _zone(f"registry_rule {registry.id}", registry.timezone)
+        where = f"registry_rule {registry.id}"
+        problems += _zone(where, registry.timezone)
+        problems += _month_day(f"{where}: data_confirmed_by", registry.data_confirmed_by)
+        if registry.unconfirmed_account not in ("", "blocked", "open"):
+            problems.append(
+                f"{where}: unconfirmed_account: {registry.unconfirmed_account} is not blocked or "
+                "open"
+            )
+        problems += [
+            f"{where}: two_persons_for: {code} is no transaction_type with four_eyes"
+            for code in registry.two_persons_for
+            if code not in {change.code for change in rulebook.transaction_type if change.four_eyes}
+        ]
         problems += [
             f"registry_rule {registry.id}: schemes: unknown scheme {scheme}"
             for scheme in registry.schemes
@@ -60,6 +80,34 @@ def problems_of(rulebook: Rulebook) -> list[str]:
     return problems
 
 
+def _negative(value: Any, tables: tuple[str, ...], key: str) -> list[str]:
+    """Numbers below zero that are no differences, wherever they stand. O(values)."""
+    if key in _SIGNED:
+        return []
+    if isinstance(value, msgspec.Struct):
+        return [
+            hit
+            for field in msgspec.structs.fields(value)
+            for hit in _negative(
+                getattr(value, field.name),
+                (*tables, _label(key, value)) if key else tables,
+                field.encode_name,
+            )
+        ]
+    if isinstance(value, tuple):
+        return [hit for item in value for hit in _negative(item, tables, key)]
+    if isinstance(value, dict):
+        return [hit for name, item in value.items() for hit in _negative(item, tables, f"{name}")]
+    if isinstance(value, int) and value < 0:
+        return [f"{', '.join(tables) or 'the file'}: {key}: {value} is negative"]
+    return []
+
+
+def _label(key: str, table: msgspec.Struct) -> str:
+    names = (getattr(table, name, "") for name in ("id", "code", "kind", "scheme", "step"))
+    return f"{key} {next((name for name in names if name), '')}".strip()
+
+
 def _twice(rulebook: Rulebook) -> list[str]:
     ids = Counter(source.id for source in rulebook.source)
     rules: Counter[str] = Counter(scheme.id for scheme in rulebook.scheme)
@@ -67,13 +115,18 @@ def _twice(rulebook: Rulebook) -> list[str]:
         rules.update(item.id for item in scheme.rules)
         rules.update(rule.id for item in scheme.rules for rule in item.offset)
         rules.update(item.id for item in scheme.supply_control)
+        rules.update(item.id for item in scheme.false_data)
     units = Counter(unit.code for unit in rulebook.unit_type)
+    accounts = Counter(account.code for account in rulebook.account_type)
+    codes = (account.eutl_code for account in rulebook.account_type)
+    accounts.update(f"eutl_code {code}" for code in codes if code)
+    changes = Counter(change.code for change in rulebook.transaction_type)
     markets = Counter(market.id for venue in rulebook.venue for market in venue.market)
     vectors = Counter(vector.id for vector in rulebook.vector)
     kept = Counter(
         f"scheme {s} of registry_rule" for r in rulebook.registry_rule for s in r.schemes
     )
-    every = (ids, rules, units, markets, vectors, kept)
+    every = (ids, rules, units, accounts, changes, markets, vectors, kept)
     return sorted(item for counter in every for item, count in counter.items() if count > 1)
 
 
@@ -107,6 +160,8 @@ def _sourced(rulebook: Rulebook) -> Iterator[tuple[str, set[str]]]:
         for name in ("carry_over", "composite_price", "holding_limit"):
             table = getattr(scheme, name)
             yield f"scheme {scheme.id}, {name}", set(table.sources if table else ())
+        for false in scheme.false_data:
+            yield f"scheme {scheme.id}, false_data {false.id}", set(false.sources)
         for reserve in scheme.supply_control:
             yield f"scheme {scheme.id}, supply_control {reserve.id}", set(reserve.sources)
     if rulebook.unit_block:
@@ -133,15 +188,62 @@ def _scheme(scheme: Scheme) -> list[str]:
             for two in scheme.rules[at + 1 :]
             if _clash(one, two)
         ]
-    for control in scheme.supply_control:
+    for at, control in enumerate(scheme.supply_control):
         if control.effective_from > control.effective_to:
             problems.append(
                 f"{where}, supply_control {control.id}: effective_from is after effective_to"
             )
+        problems += [
+            f"{where}: supply_control {control.id} and {other.id} are both in force from "
+            f"{max(control.effective_from, other.effective_from)}"
+            for other in scheme.supply_control[at + 1 :]
+            if max(control.effective_from, other.effective_from)
+            <= min(control.effective_to, other.effective_to)
+        ]
+    weights = scheme.composite_price.weights if scheme.composite_price else ()
+    problems += [
+        f"{where}, composite_price: weights from {one.from_} and from {two.from_} are both in force"
+        for at, one in enumerate(weights)
+        for two in weights[at + 1 :]
+        if max(one.from_, two.from_) <= min(one.to or dt.date.max, two.to or dt.date.max)
+    ]
+    problems += _false_data(where, scheme.false_data)
     for step in scheme.calendar:
         if (step.due is None) == (step.due_md == ""):
             problems.append(f"{where}, calendar {step.step}: either due or due_md must be given")
         problems += _month_day(f"{where}, calendar {step.step}: due_md", step.due_md)
+    return problems
+
+
+def _at_risk(rulebook: Rulebook) -> list[str]:
+    """Allowances of entities at risk go to a type of account that holds for others."""
+    holders = {kind.code: kind.scheme for kind in rulebook.account_type if kind.holds_for_others}
+    return [
+        f"scheme {scheme.id}, rules {rules.id}: at_risk_held_by: {rules.at_risk_held_by} is no "
+        "account_type of the scheme that holds_for_others"
+        for scheme in rulebook.scheme
+        for rules in scheme.rules
+        if rules.at_risk_held_by and holders.get(rules.at_risk_held_by) != scheme.id
+    ]
+
+
+def _pre_issued(rulebook: Rulebook) -> list[str]:
+    """Shares are shares, and a rule counts pre-issued credits only of types that have them."""
+    shares = {unit.code: unit.pre_issuance_bp for unit in rulebook.unit_type}
+    problems = [
+        f"unit_type {code}: pre_issuance_bp {share} is outside 0..{BP}"
+        for code, share in shares.items()
+        if share > BP
+    ]
+    problems += [
+        f"scheme {scheme.id}, rules {rules.id}, offset {rule.id}: pre_issued_types: {code} is no "
+        "unit_type with a pre_issuance_bp"
+        for scheme in rulebook.scheme
+        for rules in scheme.rules
+        for rule in rules.offset
+        for code in rule.pre_issued_types
+        if not shares.get(code)
+    ]
     return problems
 
 
@@ -171,9 +273,17 @@ def _rules(where: str, rules: ComplianceRules) -> list[str]:
     problems = []
     if rules.effective_to and rules.effective_from > rules.effective_to:
         problems.append(f"{where}: effective_from is after effective_to")
-    for label in rules.usable_vintages:
-        if not vintage_years(label):
-            problems.append(f"{where}: usable_vintages: {label} ends in no year")
+    for key in ("usable_vintages", "borrowed_vintages", "arrears_vintages"):
+        problems += [
+            f"{where}: {key}: {label} ends in no year"
+            for label in getattr(rules, key)
+            if not vintage_years(label)
+        ]
+    bounds = (rules.borrowing_min_shortage_bp, rules.borrowing_max_bp_of_shortage)
+    if any((bound is None) == bool(rules.borrowed_vintages) for bound in bounds):
+        problems.append(f"{where}: borrowed_vintages, their least shortage and share are one rule")
+    if bool(rules.arrears_years) != bool(rules.arrears_vintages):
+        problems.append(f"{where}: arrears_years and arrears_vintages belong together")
     if rules.surrender:
         for key in ("deadline_md", "report_due_md", "allocation_md"):
             value = getattr(rules.surrender, key)
@@ -199,6 +309,31 @@ def _penalty(where: str, penalty: PenaltyRule) -> list[str]:
         return [f"{where}: kind: {penalty.kind} is none of {', '.join(PENALTIES)}"]
     missing = [key for key in _NEEDED[penalty.kind] if getattr(penalty, key) is None]
     return [f"{where}: {key} is missing, a penalty {penalty.kind} needs it" for key in missing]
+
+
+def _false_data(where: str, rules: tuple[FalseDataRule, ...]) -> list[str]:
+    problems = []
+    for at, rule in enumerate(rules):
+        here, end = f"{where}, false_data {rule.id}", rule.in_force_to or dt.date.max
+        if rule.in_force_from > end:
+            problems.append(f"{here}: in_force_from is after in_force_to")
+        for low, high in (
+            ("multiple_min", "multiple_max"),
+            ("fine_min_minor", "fine_max_minor"),
+            ("refusal_deduction_min_bp", "refusal_deduction_max_bp"),
+        ):
+            if getattr(rule, low) > getattr(rule, high):
+                problems.append(f"{here}: {low} is above {high}")
+        if rule.refusal_deduction_max_bp > BP:
+            problems.append(f"{here}: refusal_deduction_max_bp is above {BP}")
+        problems += [
+            f"{where}: false_data {rule.id} and {other.id} are both in force from "
+            f"{max(rule.in_force_from, other.in_force_from)}"
+            for other in rules[at + 1 :]
+            if max(rule.in_force_from, other.in_force_from)
+            <= min(end, other.in_force_to or dt.date.max)
+        ]
+    return problems
 
 
 def _offset(where: str, rule: OffsetRule) -> list[str]:

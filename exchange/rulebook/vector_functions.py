@@ -13,6 +13,7 @@ import msgspec
 
 from exchange.rulebook import (
     allocation,
+    others,
     penalties,
     prices,
     registries,
@@ -23,15 +24,17 @@ from exchange.rulebook.book import Rulebook, RulebookError
 from exchange.rulebook.eligibility import Credit
 from exchange.rulebook.fees import FeePart, FeeSide, amount_of, fees_of, load_fee_schedules
 from exchange.rulebook.offsets import Accepted, headroom, offset_plan
+from exchange.rulebook.programmes import not_issuable, pre_issuable, programme_of
 from exchange.rulebook.selection import (
     calendar,
     check_vintage,
     rules_in_force,
+    rules_of_group,
     scheme_named,
     surrender_deadline,
 )
 from exchange.rulebook.shapes import ComplianceRules, IntensityCoefficient, PenaltyRule
-from exchange.rulebook.year import STEPS, bases, due, rules_of_year
+from exchange.rulebook.year import STEPS, bases, cap_years, due, period_base, rules_of_year
 
 Found = Mapping[str, Any]
 _INTENSITY = IntensityCoefficient(slope_bp=1_500, band_bp=2_000, max_bp=300, min_bp=-300)
@@ -60,6 +63,13 @@ def _credits(tables: list[dict[str, Any]]) -> list[Credit]:
     return [Credit(**table) for table in tables]
 
 
+def _pre_issuance(rulebook: Rulebook, unit: str, expected_t: int) -> Found:
+    for kind in rulebook.unit_type:
+        if kind.code == unit:
+            return {"most_t": pre_issuable(kind, expected_t)}
+    raise RulebookError(f"the rulebook knows no unit_type {unit}")
+
+
 # -- the compliance year ---------------------------------------------------------------------------
 
 
@@ -80,6 +90,22 @@ def _year_bases(
     annual_t: int | None = None,
 ) -> Found:
     return bases(verified_t, initial_t, annual_t)
+
+
+def _period_base(
+    rulebook: Rulebook,
+    scheme: str,
+    emission_year: int,
+    on: dt.date,
+    verified_t: list[int | None],
+    years: list[int],
+    applies_to: str = "",
+) -> Found:
+    rules = rules_of_group(rulebook, scheme, emission_year, on, applies_to)
+    if rules is None:
+        raise RulebookError(f"scheme {scheme} has no rule in force on {on} for {emission_year}")
+    found = period_base(rules, emission_year, dict(zip(years, verified_t, strict=True)))
+    return {"bases": found, "cap_years": cap_years(rules, emission_year)}
 
 
 # -- offsets and vintages --------------------------------------------------------------------------
@@ -195,7 +221,25 @@ def _vintage(
     verdict = check_vintage(
         rulebook, scheme_id=scheme, emission_year=emission_year, on=on, vintage=vintage
     )
-    return {"counts": verdict.refusal == "", "rule": verdict.rule_id}
+    return {
+        "counts": verdict.refusal == "",
+        "is_borrowed": verdict.is_borrowed,
+        "rule": verdict.rule_id,
+    }
+
+
+def _credit_issuance(
+    rulebook: Rulebook,
+    unit: str,
+    generation: str,
+    on: dt.date,
+    reduction_from: dt.date,
+    project_started: dt.date | None = None,
+) -> Found:
+    programme = programme_of(rulebook, unit, generation)
+    if programme is None:
+        raise RulebookError(f"no credit_programme of {unit}, generation {generation}")
+    return {"issuable": not_issuable(programme, on, reduction_from, project_started) == ""}
 
 
 def _rule_in_force(rulebook: Rulebook, scheme: str, emission_year: int, on: dt.date) -> Found:
@@ -277,6 +321,14 @@ def _sale_max(
     return {"sale_max_t": free_allocation_t if most_t is None else most_t}
 
 
+def _position_limits(rulebook: Rulebook, unit: str, allocation_t: int | None = None) -> Found:
+    market = allocation.position_market(rulebook, unit)
+    if market is None:
+        raise RulebookError(f"no market bounds positions in {unit}")
+    limit_t, published_above_t = allocation.position_limits(market, allocation_t)
+    return {"limit_t": limit_t, "published_above_t": published_above_t}
+
+
 def _holding_limit(rulebook: Rulebook, scheme: str, annual_budget_t: int) -> Found:
     rule = scheme_named(rulebook, scheme).holding_limit
     if rule is None:
@@ -325,6 +377,46 @@ def _penalty(
         on=on,
     )
     return {"fine_minor": found.fine_max_minor, **msgspec.structs.asdict(found)}
+
+
+def _false_data(
+    rulebook: Rulebook,
+    scheme: str,
+    on: dt.date,
+    gain_minor: int,
+    next_allocation_t: int = 0,
+    refusing: bool = False,
+) -> Found:
+    rule = penalties.false_data_rule(scheme_named(rulebook, scheme), on)
+    found = penalties.false_data_penalty(
+        rule, gain_minor, next_allocation_t=next_allocation_t, is_refusing=refusing
+    )
+    return {"rule": rule.id, **msgspec.structs.asdict(found)}
+
+
+# -- what others do for an entity ------------------------------------------------------------------
+
+
+def _held_for(
+    rulebook: Rulebook, scheme: str, emission_year: int, on: dt.date, account_type: str
+) -> Found:
+    rules = rules_of_year(rulebook, scheme, emission_year, on)
+    return {"why_not": others.not_held(rules, account_type)}
+
+
+def _released(
+    rulebook: Rulebook, scheme: str, vintage: int, on: dt.date, owed: dict[str, int]
+) -> Found:
+    rules = rules_of_year(rulebook, scheme, vintage, on)
+    by_year = {int(year): tonnes for year, tonnes in owed.items()}
+    return {"why_not": others.not_released(rules, vintage, by_year)}
+
+
+def _for_another(
+    rulebook: Rulebook, scheme: str, emission_year: int, on: dt.date, frozen: bool
+) -> Found:
+    rules = rules_of_year(rulebook, scheme, emission_year, on)
+    return {"why_not": others.not_for_another(rules, is_frozen=frozen)}
 
 
 # -- supply ----------------------------------------------------------------------------------------
@@ -459,8 +551,12 @@ FUNCTIONS: dict[str, Callable[..., Found]] = {
     "close_price": _close_price,
     "cn_intensity_allocation": _intensity,
     "composite_price": _composite,
+    "credit_issuance": _credit_issuance,
+    "false_data_penalty": _false_data,
     "fee": _fee,
+    "held_for_entity": _held_for,
     "holding_limit": _holding_limit,
+    "position_limits": _position_limits,
     "industry_free_share": _free_share,
     "msr_intake": _msr_intake,
     "offset_cap": _offset_cap,
@@ -468,10 +564,13 @@ FUNCTIONS: dict[str, Callable[..., Found]] = {
     "offset_plan": _offset_plan,
     "order_to_trade": _order_to_trade,
     "penalty": _penalty,
+    "period_base": _period_base,
+    "pre_issuance": _pre_issuance,
     "price_band": _price_band,
     "provisional_allocation": _provisional,
     "redistribute": _redistribute,
     "registry_execution": _registry_execution,
+    "release_of_held": _released,
     "reserve_price": _reserve_price,
     "rule_in_force": _rule_in_force,
     "sale_max": _sale_max,
@@ -479,6 +578,7 @@ FUNCTIONS: dict[str, Callable[..., Found]] = {
     "shortage_top_up": _shortage,
     "split_block": _split_block,
     "surrender_deadline": _deadline,
+    "surrender_for_another": _for_another,
     "trusted_list_effective": _trusted_list,
     "venue_fee": _venue_fee,
     "vintage": _vintage,

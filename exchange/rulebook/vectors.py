@@ -46,12 +46,14 @@ class _Vectors(Table, frozen=True, kw_only=True):
     source: tuple[Source, ...] = ()
 
 
-def read_vectors(path: Path | None = None) -> tuple[Rulebook, tuple[Vector, ...], str]:
+def read_vectors(
+    path: Path | None = None, *, only_vectors: bool = False
+) -> tuple[Rulebook, tuple[Vector, ...], str]:
     """The rulebook and the vectors of a file, and the file's name.
 
     A file with schemes is a rulebook, which its vectors are run against; one with vectors alone is
-    run against the rulebook of the package. Without a path: the package's own. RulebookError says
-    what is not sound.
+    run against the rulebook of the package, as is any with `only_vectors`, whatever else it holds.
+    Without a path: the package's own. RulebookError says what is not sound.
     """
     if path is None:
         rulebook = load_rulebook()
@@ -59,6 +61,8 @@ def read_vectors(path: Path | None = None) -> tuple[Rulebook, tuple[Vector, ...]
         return rulebook, convert(raw, _Vectors, HOME + VECTORS).vector, HOME + RULEBOOK
     text = path.read_text("utf-8")
     raw = parse_toml(text, str(path))
+    if only_vectors:
+        raw = {"vector": raw.get("vector", [])}
     if raw.keys() - {"meta", "source", "vector"}:
         rulebook = parse_rulebook(text, str(path))
         return rulebook, rulebook.vector, str(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 _LABEL = re.compile(r"^[A-Z]+-?(\d{2}|\d{4})(?:-(\d{2}|\d{4}))?$")
 
@@ -14,6 +15,11 @@ def vintage_years(label: str) -> tuple[int, ...]:
         return ()
     first, last = (_year(text) for text in (found[1], found[2] or found[1]))
     return tuple(range(first, last + 1))
+
+
+def is_among(vintage: int, labels: Iterable[str]) -> bool:
+    """Whether a vintage is of one of the labels. O(labels x years)."""
+    return any(vintage in vintage_years(label) for label in labels)
 
 
 def _year(text: str) -> int:

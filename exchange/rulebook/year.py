@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import zoneinfo
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from exchange.rulebook.book import Rulebook, RulebookError
@@ -14,6 +15,7 @@ REPORT, VERIFICATION, PROVISIONAL, FINAL, SURRENDER = STEPS = (
     "report", "verification", "provisional_allocation", "final_allocation", "surrender",
 )  # fmt: skip
 """Steps of a year, in their order."""
+PERIOD = "verified_emissions_of_period"  # the base of caps over a compliance period
 GAS = "gas"  # the sector whose units the rules may exempt from any shortage
 _IN_CALENDAR = {
     REPORT: ("verified_report",),
@@ -171,6 +173,33 @@ def partial(rules: ComplianceRules | None, year: int) -> tuple[int, int] | None:
         if year in period.years and year != period.years[-1]:
             return share_bp, period.years[-1]
     return None
+
+
+def cap_years(rules: ComplianceRules, year: int) -> tuple[int, ...]:
+    """The years of which a cap counts emissions and credits together, rising. O(periods).
+
+    Those of the period where the rules name it as a base, else the year alone.
+    """
+    if any(rule.cap_base == PERIOD for rule in rules.offset):
+        for period in rules.compliance_periods:
+            if year in period.years:
+                return tuple(sorted(period.years))
+    return (year,)
+
+
+def period_base(
+    rules: ComplianceRules, year: int, verified: Mapping[int, int | None]
+) -> dict[str, int]:
+    """What is verified so far of the period of a year, by the name of the base. O(periods).
+
+    Nothing for rules without that base, a year of no period, or before anything is verified.
+    """
+    periods = [period for period in rules.compliance_periods if year in period.years]
+    if not periods or all(rule.cap_base != PERIOD for rule in rules.offset):
+        return {}
+    known = [verified.get(one) for one in periods[0].years]
+    found = [amount for amount in known if amount is not None]
+    return {PERIOD: sum(found)} if found else {}
 
 
 def bases(verified_t: int | None, initial_t: int | None, annual_t: int | None) -> dict[str, int]:

@@ -37,9 +37,17 @@ OF_PACKAGE: dict[str, dict[str, Any]] = {
     "auction-eu-uniform": {},
     "auction-eu-undersubscribed": {},
     "auction-cn-uniform-time-priority": {"pricing": "UNIFORM"},
+    "auction-cn-pay-as-bid": {"pricing": "PAY_AS_BID"},
+    "auction-gd-2024-undersubscribed": {},
     "price-limit-cneeex-listed": {"of": "orders"},
     "price-limit-cneeex-block": {"of": "blocks"},
+    "band-half-rounds-up": {"of": "orders"},
+    "band-in-ticks-of-five": {"of": "orders"},
     "gd-close-normal": {"volume_min_t": 100},
+    "gd-close-101-tonnes": {"volume_min_t": 100},
+    "gd-close-100-tonnes": {"volume_min_t": 100},
+    "national-close-without-a-trade": {"volume_min_t": 0},
+    "national-close-rounds-half-up": {"volume_min_t": 0},
     "uk-redistribution-cap": {"format": "uk-primary"},
 }
 """Vectors of the package that the engines run too, with what only they ask for."""
@@ -115,7 +123,8 @@ class Venue:
 @pytest.mark.parametrize(("given", "expected"), vectors("auction"))
 def test_auction(venue: Venue, given: dict[str, Any], expected: dict[str, Any]) -> None:
     auction = FORMATS.format_of(given["format"])
-    opening = terms(auction, given["offered_t"], pricing=given.get("pricing", ""))
+    asked = {"reserve": given.get("reserve_minor", 0), "pricing": given.get("pricing", "")}
+    opening = terms(auction, given["offered_t"], **asked)
     opened = venue.say(Command.AUCTION_OPEN, account_id=EMITTER, **opening._asdict())
     auction_id = opened[0].order_id
     names = {}
@@ -139,8 +148,9 @@ def test_auction(venue: Venue, given: dict[str, Any], expected: dict[str, Any]) 
         assert sum(e.quantity for e in carried_on) == given["offered_t"]
         assert not won
         return
-    assert heard[0].price == expected["clearing_price_minor"]
-    assert {e.price for e in won} == {expected["clearing_price_minor"]}
+    paid = expected.get("paid_minor") or [expected["clearing_price_minor"]] * len(won)
+    assert heard[0].price == paid[-1]
+    assert [e.price for e in won] == paid
     assert [{"id": names[e.order_id], "qty_t": e.quantity} for e in won] == expected["fills"]
     assert {e.reason for e in won} == {TradeMethod.AUCTION_TRADE}
     assert venue.engine.self_check() == []
@@ -160,17 +170,17 @@ def test_price_band(venue: Venue, given: dict[str, Any], expected: dict[str, Any
         fields |= {"order_type": OrderType.LIMIT, "time_in_force": TimeInForce.DAY}
     kind = Command.BLOCK_PROPOSE if is_block else Command.NEW_ORDER
     for price, reason in (
-        (expected["low_minor"] - 1, Reason.PRICE_BELOW_BAND),
+        (expected["low_minor"] - given["tick_minor"], Reason.PRICE_BELOW_BAND),
         (expected["low_minor"], Reason.NONE),
         (expected["high_minor"], Reason.NONE),
-        (expected["high_minor"] + 1, Reason.PRICE_ABOVE_BAND),
+        (expected["high_minor"] + given["tick_minor"], Reason.PRICE_ABOVE_BAND),
     ):
         assert venue.say(kind, price=price, **fields)[0].reason == reason
 
 
 @pytest.mark.parametrize(("given", "expected"), vectors("close_price"))
 def test_close(venue: Venue, given: dict[str, Any], expected: dict[str, Any]) -> None:
-    """The listed market of Guangdong: a thin day keeps the price it opened with."""
+    """The listed markets: a thin day keeps the price it opened with (Guangdong: up to 100 t)."""
     venue.set(policy=Policy.LISTED, close_volume_min=given["volume_min_t"])
     venue.say(Command.REFERENCE_PRICE, price=given["open_minor"])
     venue.say(Command.PHASE_CHANGE, order_type=Phase.CONTINUOUS)

@@ -17,13 +17,16 @@ from exchange.rulebook import (
     open_emission_years,
 )
 from exchange.rulebook.loading import parse_rulebook
+from exchange.rulebook.penalties import false_data_rule
 from exchange.rulebook.selection import offset_rule, rules_in_force
 
 BOOK = load_rulebook()
+FINE = "fine_min_minor = 2000000"
 CAP, BASE = "cap_bp = 500\n", 'cap_base = "surrender_obligation"'
 TEXT = (Path(__file__).parents[3] / "exchange/rulebook/rulebook.toml").read_text("utf-8")
 RULES = 'id = "cn-2019-2020-ccer"'
 FROM = 'id = "cn-2019-2020"\neffective_from = 2021-01-01'
+ARREARS, MSR = 'arrears_vintages = ["CEA19-20', "2019-01-01\neffective_to = 2023-12-31"
 OLD, NEW = "old_filed_before_2017-03-14", "new_registered_from_2024-01-22"
 
 
@@ -202,6 +205,15 @@ def test_a_cap_is_rounded_down(value: int) -> None:
         ("old_generation_usable_until", "older_usable_until", "unknown field `older_usable_until`"),
         ('confidence = "high"', 'confidence = "sure"', "confidence: Invalid enum value 'sure'"),
         ('usable_vintages = ["CEA19-20"]', 'usable_vintages = ["CEA"]', "CEA ends in no year"),
+        (ARREARS, ARREARS[:-5], "arrears_vintages: CEA ends in no year"),
+        ("arrears_years = [2019, 2020, 2021, 2022, 2023, 2024]", "", "arrears_years and arrears"),
+        ('borrowed_vintages = ["CEA23"]', "", "borrowed_vintages, their least shortage and share"),
+        ("borrowing_min_shortage_bp = 1000", "", "borrowed_vintages, their least shortage"),
+        ('borrowed_vintages = ["CEA23"]', 'borrowed_vintages = ["CEA"]', "CEA ends in no year"),
+        ('eutl_code = "100-15"', 'eutl_code = "100-14"', "id eutl_code 100-14 stands twice"),
+        ('code = "cancellation"', 'code = "deletion"', "id deletion stands twice"),
+        ("to = 2025-12-31, sample", "to = 2026-01-01, sample", "from 2026-01-01 are both in force"),
+        (MSR, MSR.replace("2023", "2024"), "eu-msr-2024 are both in force from 2024-01"),
         ('deadline_md = "04-30"', 'deadline_md = "04-31"', "04-31 is no month and day"),
         ('kind = "instrument_multiple"', 'kind = "luck"', "penalty: kind: luck is none of"),
         ("instruments_per_missing = 4", "", "penalty: instruments_per_missing is missing"),
@@ -214,6 +226,42 @@ def test_a_cap_is_rounded_down(value: int) -> None:
             "scheme cn-national, composite_price: sources: unknown source no",
         ),
         ('sources = ["mar-522"]', 'sources = ["no"]', "surveillance_pattern auction_after_market"),
+        (CAP, "cap_bp = -1", "offset cn-2019-2020-ccer: cap_bp: -1 is negative"),
+        (FINE, "fine_min_minor = -1", "rules cn-2019-2020, penalty .*: fine_min_minor: -1 is neg"),
+        ("entry_threshold_t = 26000", "entry_threshold_t = -1", "scheme cn-national: entry_thresh"),
+        ("cap_2024_t = 1386051745", "cap_2024_t = -1", "rules eu-ets-phase-4b: cap_2024_t: -1 is"),
+        (
+            "{ year = 2020, amount = 10",
+            "{ year = 2020, amount = -10",
+            "observed_minor: amount: -10",
+        ),
+        ("lot_t = 1000", "lot_t = -1", "venue eex, market eex-eua-spot: lot_t: -1 is negative"),
+        ("emission_years = [2024]", "emission_years = [-1]", "emission_years: -1 is negative"),
+        (
+            "multiple_min = 5\nmultiple_max = 10\nfine",
+            "multiple_min = 11\nmultiple_max = 10\nfine",
+            "false_data cn-false-data-775: multiple_min is above multiple_max",
+        ),
+        (
+            "refusal_deduction_max_bp = 10000",
+            "refusal_deduction_max_bp = 10001",
+            "scheme cn-national, false_data cn-false-data-775: refusal_deduction_max_bp is above",
+        ),
+        (
+            'at_risk_held_by = "cn_provincial_authority"',
+            'at_risk_held_by = "cn_key_emitter"',
+            "rules cn-2021-2022: at_risk_held_by: cn_key_emitter is no account_type",
+        ),
+        (
+            "pre_issuance_bp = 6000",
+            "pre_issuance_bp = 10001",
+            "unit_type BCER: pre_issuance_bp 10001",
+        ),
+        (
+            'pre_issued_types = ["BCER"]',
+            'pre_issued_types = ["CCER"]',
+            "offset bj-offset: pre_issued_types: CCER is no unit_type with a pre_issuance_bp",
+        ),
         ("schema_version = 1", "schema_version = 7", "schema_version is 7, this program reads 1"),
     ],
 )
@@ -240,6 +288,25 @@ def test_rules_in_force_at_once_are_refused() -> None:
         parse_rulebook(text, "test")
 
 
+def test_a_difference_may_be_negative_and_zero_is_none() -> None:
+    for old, new in (("min_bp = -300", "min_bp = -301"), (FINE, "fine_min_minor = 0")):
+        assert old in TEXT
+        parse_rulebook(TEXT.replace(old, new, 1), "test")
+
+
+def test_what_false_data_cost_is_said_once_at_a_time() -> None:
+    at = TEXT.index("[[scheme.false_data]]")
+    table = TEXT[at : TEXT.index("[[scheme.calendar]]", at)]
+    again = table.replace("cn-false-data-775", "again").replace("2024-05-01", "2026-08-15")
+    with pytest.raises(RulebookError, match="again are both in force from 2026-08-15"):
+        parse_rulebook(TEXT[:at] + table + again + TEXT[at + len(table) :], "test")
+    ended = table.replace("in_force_from", "in_force_to = 2026-08-14\nin_force_from", 1)
+    book = parse_rulebook(TEXT[:at] + ended + again + TEXT[at + len(table) :], "test")
+    (scheme,) = (item for item in book.scheme if item.id == "cn-national")
+    for day, rule in (("2026-08-14", "cn-false-data-775"), ("2026-08-15", "again")):
+        assert false_data_rule(scheme, dt.date.fromisoformat(day)).id == rule
+
+
 def test_negative_figures_are_refused() -> None:
     with pytest.raises(ValueError, match="negative"):
         check(2025, "2026-11-22", -1)
@@ -255,8 +322,12 @@ def test_negative_figures_are_refused() -> None:
         # draft plan of 2026-07-27: vintages 2019-2024 count no more for 2025
         (2025, "2026-01-01", 2024, "cn-2025-2026-draft"),
         (2025, "2026-01-01", 2025, ""),
+        # the same draft: arrears of 2019-2024 are made good with vintages 2019-2026
+        (2024, "2026-01-01", 2024, ""),
+        (2024, "2026-01-01", 2026, ""),
+        (2024, "2026-01-01", 2027, "cn-2025-2026-draft"),
         # no rule in force for that year on that date: nothing to check
-        (2024, "2026-01-01", 2030, ""),
+        (2024, "2028-01-01", 2030, ""),
     ],
 )
 def test_vintages_that_count(year: int, on: str, vintage: int, rule: str) -> None:
