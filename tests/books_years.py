@@ -56,6 +56,11 @@ _NAMES = (
         )
     ),
     ("FFCER", "FFCER", "cn-pilot-fujian", "offset", 0, ""),
+    ("CQEA", "CQEA", "cn-pilot-chongqing", "allowance", 0, ""),
+    ("CQEA-2015", "CQEA5", "cn-pilot-chongqing", "allowance", 2015, ""),
+    ("HBEA-2024", "HBEA2", "cn-pilot-hubei", "allowance", 2024, ""),
+    ("ARBOC", "ARBOC", "ca-qc", "offset", 0, ""),
+    ("QC_OFFSET", "QC_OFFSET", "ca-qc", "offset", 0, ""),
 )  # fmt: skip
 INSTRUMENTS = {
     at: Instrument(at, "X", symbol, product, scheme, kind, vintage, generation)  # type: ignore[arg-type]
@@ -81,8 +86,8 @@ def _rulebook() -> Rulebook:
 class Office:
     """A registrar, what it said last, and the day on which things happen."""
 
-    def __init__(self, day: str = "2025-03-01") -> None:
-        self.rulebook = _rulebook()
+    def __init__(self, day: str = "2025-03-01", rulebook: Rulebook | None = None) -> None:
+        self.rulebook = rulebook or _rulebook()
         self.registrar = Registrar(Holdings(RegistryPosition()), MARKET, VENUE, self.rulebook)
         self.holdings = self.registrar.holdings
         self.number = 0
@@ -112,6 +117,11 @@ class Office:
         said = self.registrar.apply(item, self.number, self.time_ns)
         self.holdings.end_record(self.number, self.time_ns)
         return said
+
+    def pass_time(self, day: str) -> list[RegistryItem]:
+        """Goes to a day on which nothing else happens; what the registry says by itself."""
+        self.number += 1
+        return self.registrar.begin_record(self.number, self.on(day).time_ns)
 
     def done(self, wanted: type[_Item], *args: object, **named: object) -> _Item:
         """Gives an instruction that must be carried out; the item of a type that it said."""

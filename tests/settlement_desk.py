@@ -7,12 +7,9 @@ from itertools import count
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import numpy as np
-
 from exchange.audit.reconciliation import Books, DueLegs, reconcile
 from exchange.ledger import apply, postings_of, unbalanced
 from exchange.messages.frames import (
-    EVENT,
     Command,
     EventPart,
     Instruction,
@@ -99,9 +96,7 @@ class Desk:
         frame = build_commands(list(records), writer=1, batch=1, time_ns=self.now)
         first = self.engine.next_event
         events = self.engine.apply(self.offset, self.now, frame)
-        part = EventPart(
-            self.offset, self.offset, 0, True, self.now, first, 1, b"", np.frombuffer(events, EVENT)
-        )
+        part = EventPart(self.offset, self.offset, 0, True, self.now, first, 1, b"", events)
         self.offset += 1
         self.positions.apply(part)
         settled = settle_part(part)

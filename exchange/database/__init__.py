@@ -6,7 +6,15 @@ itself refuses (overlapping serials, changed history), `migrations` the way from
 """
 
 from exchange.database.connection import Database, DatabaseError, open_database, upgrade
-from exchange.database.hashing import table_hash
+from exchange.database.hashing import first_difference, table_hash
 from exchange.database.schema import METADATA
 
-__all__ = ["METADATA", "Database", "DatabaseError", "open_database", "table_hash", "upgrade"]
+__all__ = [
+    "METADATA",
+    "Database",
+    "DatabaseError",
+    "first_difference",
+    "open_database",
+    "table_hash",
+    "upgrade",
+]

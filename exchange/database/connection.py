@@ -109,12 +109,13 @@ def open_database(target: str | Path, data: Path | None = None) -> Database:
         path = Path(target)
     path.parent.mkdir(parents=True, exist_ok=True)
     engine = create_async_engine(f"sqlite+aiosqlite:///{path}", pool_size=4)
-    event.listen(engine.sync_engine, "connect", _prepare_sqlite)
-    event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    event.listen(engine.sync_engine, "connect", prepare_sqlite)
+    event.listen(engine.sync_engine, "begin", begin_sqlite)
     return Database(engine, "", path)
 
 
-def _prepare_sqlite(connection: Any, _entry: ConnectionPoolEntry) -> None:
+def prepare_sqlite(connection: Any, _entry: ConnectionPoolEntry) -> None:
+    """Makes a new connection to SQLite what the books need."""
     connection.isolation_level = None  # we say BEGIN ourselves: the driver would say it too late
     cursor = connection.cursor()
     for pragma in PRAGMAS:
@@ -138,7 +139,8 @@ def _say(cursor: Any, pragma: str) -> None:
             time.sleep(_WAL_RETRY_MS / 1000)
 
 
-def _begin_sqlite(connection: Connection) -> None:
+def begin_sqlite(connection: Connection) -> None:
+    """Begins a transaction as the connection's options say."""
     # A writer takes the lock at once: upgrading a read lock later could fail with "locked".
     begin = connection.get_execution_options().get("begin", "BEGIN IMMEDIATE")
     if begin:

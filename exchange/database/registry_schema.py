@@ -65,12 +65,12 @@ block = table(
     value("position", SmallInteger),  # a `blocks.Position`
     value("state", SmallInteger),  # a `blocks.State`
     value("acquired"),  # settlement number at which it came to this place
-    value("lender"),  # PLEDGED: the account to which; PENDING: by which instruction; else 0
+    value("lender"),  # PLEDGED: to which account; FROZEN: for which; PENDING: which instruction
     value("project", Integer),  # of credits: its number; 0 = not stated
     value("period_from", Integer),  # YYYYMMDD, first day of the reductions; 0 = not stated
     value("period_to", Integer),  # the last
     CheckConstraint("first_serial >= 1 AND first_serial <= last_serial", name="range"),
-    CheckConstraint("(position IN (4, 5)) = (lender <> 0)", name="pledged"),
+    CheckConstraint("position = 3 OR (position IN (4, 5)) = (lender <> 0)", name="pledged"),
     Index(None, "programme", "first_serial", unique=True),
     Index(
         "block_by_place",  # oldest first, of those that live: `LIVES`
@@ -353,7 +353,7 @@ encumbrance = table(
     key("instruction_id"),
     value("kind", SmallInteger),  # a `frames.Instruction`
     value("account"),  # the owner
-    value("lender"),  # 0: frozen, not pledged
+    value("lender"),  # or for whom it was held; 0: frozen
     value("instrument_id", Integer),
     value("quantity"),
     value("given_by", Text),  # the key
@@ -422,9 +422,21 @@ waiting_transfer = table(
     value("text", Text),  # why it was stopped
     value("time_ns"),
     value("ended_ns"),
-    CheckConstraint("quantity > 0", name="positive"),
+    value("kind", SmallInteger),  # a `frames.Instruction`: a transfer, or an act for two persons
+    value("argument"),  # the year of such an act
+    value("notes", Text),  # what it says beside who gave it
+    value("office", String(16)),  # for which it was given; '' = for the account
+    CheckConstraint("quantity >= 0", name="not_negative"),
     CheckConstraint("approved_by = '' OR approved_by <> given_by", name="by_two"),
     some("state IN (1, 2)", "market"),
+)
+
+net_sale = table(
+    "net_sale",
+    key("market", SmallInteger),
+    key("account"),
+    key("instrument_id", Integer),  # one whose rules cap what is sold
+    value("quantity"),  # sold less bought, from the first record that this table knew
 )
 
 offset_surrender = table(

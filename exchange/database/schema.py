@@ -10,8 +10,8 @@ ids are positions in the log, so every row can be followed to its cause. The tab
                  deposit, holding, compliance_year, emissions, allocation, assessment, surrender,
                  surrender_credit, credit_entitlement, credit_exchange, carry_over_application,
                  carry_over, cancellation, encumbrance, reversal_proposal, reversal, account_act,
-                 waiting_transfer, offset_surrender, credit_hold, offset_reversal, credit_return,
-                 foreign_project, refusal, registry_outbox, registry_message
+                 waiting_transfer, net_sale, offset_surrender, credit_hold, offset_reversal,
+                 credit_return, foreign_project, refusal, registry_outbox, registry_message
     operations   reconciliation, opening_override: what people and watches found and did, which is
                  no function of the log
 """
@@ -49,6 +49,7 @@ from exchange.database.registry_schema import emissions as emissions
 from exchange.database.registry_schema import encumbrance as encumbrance
 from exchange.database.registry_schema import foreign_project as foreign_project
 from exchange.database.registry_schema import holding as holding
+from exchange.database.registry_schema import net_sale as net_sale
 from exchange.database.registry_schema import offset_reversal as offset_reversal
 from exchange.database.registry_schema import offset_surrender as offset_surrender
 from exchange.database.registry_schema import programme as programme
@@ -315,6 +316,7 @@ REGISTRY_TABLES = (
     reversal,
     account_act,
     waiting_transfer,
+    net_sale,
     offset_surrender,
     credit_hold,
     offset_reversal,

@@ -5,12 +5,14 @@ instruction. An account of which nothing was told may do what its participant ma
 registry's hours hold for it, those of a type do not.
 
 A blocked account neither gives nor receives by instruction; nor does one whose type needs more
-representatives than it has. Two things go on: what is owed can be surrendered, and what was
+representatives than it has, or, where the registry asks for it each year, one whose data nobody
+confirmed by the day. Two things go on: what is owed can be surrendered, and what was
 bought and sold on the venue is delivered, for a trade cannot be undone by one side's registry. To
 end trading as well, market operations suspend the account in the engine.
 
 Sources: Union Registry as the Swedish Energy Agency explains it (at least two representatives, the
-second one approves, own accounts are trusted); types and codes of the EUTL.
+second one approves, own accounts are trusted, data are confirmed each year); types and codes of the
+EUTL.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from exchange.messages.settlement import InstructionPassed
 from exchange.reference.venue import Instrument
 from exchange.registry.blocks import Position
 from exchange.registry.calendar import Calendar
-from exchange.registry.encumbrances import notes_of
+from exchange.registry.encumbrances import names_another, notes_of, signed
 from exchange.registry.holdings import Holdings
 from exchange.registry.refusals import RefusalError, require_account
 from exchange.registry.rows import Cause
@@ -53,6 +55,7 @@ WITHOUT_QUANTITY = frozenset(
         Instruction.REMOVE_TRUST,
         Instruction.CANCEL_TRANSFER,
         Instruction.BIND_ACCOUNT,
+        Instruction.CONFIRM_ACCOUNT,
         Instruction.CARRY_OUT,
     }
 )
@@ -70,10 +73,16 @@ class Accounts:
         self._holdings = holdings
         self._standings = holdings.standings
         self._calendar = calendar
+        self._rulebook = rulebook
         self._types = {
             kind.code: kind
             for kind in rulebook.account_type
             if kind.scheme in schemes and not kind.terminal
+        }
+        self._for_two = {
+            scheme: rule.two_persons_for
+            for rule in rulebook.registry_rule
+            for scheme in rule.schemes
         }
         self.instructions: dict[int, _Do] = {
             Instruction.SET_ACCOUNT_TYPE: self._set_type,
@@ -85,6 +94,7 @@ class Accounts:
             Instruction.APPROVE_TRUST: self._approve_trust,
             Instruction.REMOVE_TRUST: self._remove_trust,
             Instruction.BIND_ACCOUNT: self._bind,
+            Instruction.CONFIRM_ACCOUNT: self._confirm,
         }
 
     def type_of(self, account: int) -> AccountType | None:
@@ -103,8 +113,8 @@ class Accounts:
         effective_ns = self._standings.of(account).trusted.get(other)
         return effective_ns is not None and effective_ns <= time_ns
 
-    def check(self, item: InstructionPassed, instrument: Instrument) -> None:
-        """RefusalError when a type, a block or another registry forbids the instruction."""
+    def check(self, item: InstructionPassed, instrument: Instrument, time_ns: int) -> None:
+        """RefusalError when a type, a block or another registry forbids the instruction now."""
         kind = item.kind
         if kind == Instruction.ISSUE and instrument.kept_by:
             raise RefusalError(
@@ -113,12 +123,12 @@ class Accounts:
                 "there",
             )
         if kind in _GIVING:
-            self.require_unblocked(item.account_id)
+            self.require_unblocked(item.account_id, time_ns)
         if kind in _RECEIVING:
-            self.require_receiver(item.account_id)
+            self.require_receiver(item.account_id, time_ns)
         if kind == Instruction.TRANSFER:
-            self.require_receiver(item.argument)
-        if kind == Instruction.SURRENDER:
+            self.require_receiver(item.argument, time_ns)
+        if kind == Instruction.SURRENDER and not names_another(signed(item)[1].notes):
             known = self.type_of(item.account_id)
             if known is not None and not known.can_surrender:
                 raise RefusalError(
@@ -126,8 +136,8 @@ class Accounts:
                     f"account {item.account_id} is a {known.code}, which does not surrender",
                 )
 
-    def require_unblocked(self, account: int) -> None:
-        """RefusalError when an account is blocked, or has fewer representatives than it needs."""
+    def require_unblocked(self, account: int, time_ns: int) -> None:
+        """RefusalError when an account is blocked, not confirmed, or lacks representatives."""
         standing, known = self._standings.of(account), self.type_of(account)
         if standing.block:
             raise RefusalError(
@@ -140,8 +150,22 @@ class Accounts:
                 f"account {account} has {len(standing.representatives)} representatives; a "
                 f"{standing.kind} needs {least}",
             )
+        year = self.unconfirmed(account, time_ns)
+        if year:
+            raise RefusalError(
+                RegistryReason.ACCOUNT_NOT_CONFIRMED,
+                f"the data of account {account} were not confirmed for {year}",
+            )
 
-    def require_receiver(self, account: int) -> None:
+    def unconfirmed(self, account: int, time_ns: int) -> int:
+        """The year for which the data of an account should have been confirmed; 0: none."""
+        standing, known = self._standings.of(account), self.type_of(account)
+        if known is None:
+            return 0
+        year = self._calendar.to_be_confirmed(known.scheme, standing.since_ns, time_ns)
+        return year if standing.confirmed < year else 0
+
+    def require_receiver(self, account: int, time_ns: int) -> None:
         """RefusalError when nothing may come to an account: blocked, or of a type without units."""
         known = self.type_of(account)
         if known is not None and not known.holds_units:
@@ -149,7 +173,7 @@ class Accounts:
                 RegistryReason.TYPE_HOLDS_NO_UNITS,
                 f"account {account} is a {known.code} ({known.eutl_code}), which holds no units",
             )
-        self.require_unblocked(account)
+        self.require_unblocked(account, time_ns)
 
     def require_representative(self, account: int, key: str) -> None:
         """RefusalError when an account has representatives and the key is none of them."""
@@ -163,6 +187,14 @@ class Accounts:
                 RegistryReason.NOT_A_REPRESENTATIVE,
                 f"key {key!r} is no representative of account {account}",
             )
+
+    def needs_two(self, account: int, scheme: str, transaction: str) -> bool:
+        """Whether a transaction of the rulebook waits for a second person at an account. O(1).
+
+        The account asks for two persons, and its registry's rule names the transaction.
+        """
+        is_named = transaction in self._for_two.get(scheme, ())
+        return is_named and self._standings.of(account).needs_two
 
     def standing(self, account: int) -> Standing:
         """An account's standing, to be read."""
@@ -192,8 +224,38 @@ class Accounts:
                 RegistryReason.UNITS_IN_ACCOUNT,
                 f"account {item.account_id} holds units, a {kind.code} does not",
             )
+        self._require_only_account(item.account_id, kind)
         code = wanted if wanted == kind.eutl_code_kyoto else kind.eutl_code
         return self._act(item, cause, kind.code, other=int(item.argument == 1), eutl_code=code)
+
+    def _require_only_account(self, account: int, kind: AccountType) -> None:
+        """RefusalError when a registry lets an entity have one account, and it has another.
+
+        The entity is the participant. An account of which nothing was told is of no type, and none.
+        O(accounts) where a registry says so, else O(registries).
+        """
+        rule = next(
+            (
+                rule
+                for rule in self._rulebook.registry_rule
+                if rule.one_registration_account_per_entity and kind.scheme in rule.schemes
+            ),
+            None,
+        )
+        if rule is None:
+            return
+        for other, participant in self._holdings.accounts.items():
+            known = self.type_of(other)
+            if other == account or participant != self._holdings.accounts[account]:
+                continue
+            if known is not None and known.scheme in rule.schemes:
+                raise RefusalError(
+                    RegistryReason.SECOND_REGISTRATION_ACCOUNT,
+                    f"participant {participant} has account {other}, a {known.code}; account "
+                    f"{account} would be its second",
+                    rule.id,
+                    self._rulebook.cited(rule.sources) + f" [confidence {rule.confidence}]",
+                )
 
     def _appoint(
         self, item: InstructionPassed, instrument: Instrument, cause: Cause
@@ -241,7 +303,7 @@ class Accounts:
     ) -> list[RegistryItem]:
         account, other = item.account_id, item.argument
         require_account(self._holdings, other)
-        standing = self._acting(item)
+        standing = self._acting(item, cause)
         if self._is_own(account, other) or other in standing.trusted:
             raise RefusalError(
                 RegistryReason.TRUSTED_ALREADY,
@@ -259,7 +321,7 @@ class Accounts:
         self, item: InstructionPassed, instrument: Instrument, cause: Cause
     ) -> list[RegistryItem]:
         account, other = item.account_id, item.argument
-        proposal = self._acting(item).proposed.get(other)
+        proposal = self._acting(item, cause).proposed.get(other)
         oldest_ns = cause.time_ns - TRUST_APPROVAL_DAYS_MAX * _DAY_NS
         if proposal is None or proposal.time_ns < oldest_ns:
             raise RefusalError(
@@ -308,12 +370,25 @@ class Accounts:
             )
         return self._act(item, cause, market, other=other)
 
+    def _confirm(
+        self, item: InstructionPassed, instrument: Instrument, cause: Cause
+    ) -> list[RegistryItem]:
+        require_account(self._holdings, item.account_id)
+        self.require_representative(item.account_id, _key(item))
+        this_year = self._rulebook.local_date(instrument.scheme, cause.time_ns).year
+        if item.argument not in (this_year - 1, this_year):
+            raise RefusalError(
+                RegistryReason.QUANTITY_OUT_OF_RANGE,
+                f"data are confirmed for {this_year} or {this_year - 1}, not for {item.argument}",
+            )
+        return self._act(item, cause, other=item.argument)
+
     # -- the same for several ------------------------------------------------------------------
 
-    def _acting(self, item: InstructionPassed) -> Standing:
+    def _acting(self, item: InstructionPassed, cause: Cause) -> Standing:
         """The account's standing; RefusalError unless its representative may act for it."""
         require_account(self._holdings, item.account_id)
-        self.require_unblocked(item.account_id)
+        self.require_unblocked(item.account_id, cause.time_ns)
         self.require_representative(item.account_id, _key(item))
         return self._standings.of(item.account_id)
 

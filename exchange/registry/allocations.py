@@ -18,7 +18,9 @@ from exchange.messages.settlement import InstructionPassed
 from exchange.reference.venue import Instrument
 from exchange.registry.blocks import Block, HistoryKind, Position, State, runs, tonnes
 from exchange.registry.compliance_year import Given, figures_item, given, open_year, require_sector
+from exchange.registry.encumbrances import Signature
 from exchange.registry.holdings import Holdings
+from exchange.registry.others import Others, held_for, taken_back
 from exchange.registry.refusals import RefusalError
 from exchange.registry.rows import Cause, Place
 from exchange.registry.years import Account, Allocation, Figures
@@ -36,10 +38,14 @@ from exchange.rulebook.vintages import vintage_years
 from exchange.rulebook.year import FINAL, GAS, PROVISIONAL, due, has_sector, is_new_sector
 from exchange.settings import UNITS_ISSUED_MAX
 
-WORDS = ("stage", "method", "sector", "base", "balance", "intensity")
+WORDS = ("stage", "method", "sector", "base", "balance", "intensity", "held_by")
 STAGES = {"provisional": PROVISIONAL, "final": FINAL}
 METHODS = ("grandfathering", "benchmarking", "equal_to_emissions", "intensity")
 _YEAR_NAMED = re.compile(r"^(\d{4}) verified emissions")
+
+
+Waits = Callable[[InstructionPassed, Instrument, Cause, Signature], list[RegistryItem]]
+"""What is said when the act waits for a second person; [] when it is done at once."""
 
 
 class _Case(NamedTuple):
@@ -54,6 +60,7 @@ class _Case(NamedTuple):
     stage: str
     method: str
     sector: str
+    province: int  # which holds them for the account; 0: they go to the account
 
 
 class _Effect(NamedTuple):
@@ -75,8 +82,12 @@ class Allocations:
         holdings: Holdings,
         rulebook: Rulebook,
         check_fit: Callable[[Account, Figures, Cause], None],
+        others: Others,
+        waits: Waits,
     ) -> None:
+        self._waits = waits
         self._check_fit = check_fit
+        self._others = others
         self._holdings = holdings
         self._rulebook = rulebook
 
@@ -84,6 +95,20 @@ class Allocations:
         self, item: InstructionPassed, instrument: Instrument, cause: Cause
     ) -> list[RegistryItem]:
         """ALLOCATE `quantity` for the year `argument`, provisionally or finally."""
+        case, effect = self._judge(item, instrument, cause)
+        by = Signature(case.told.by, "authority")
+        return self._waits(item, instrument, cause, by) or self._carry_out(case, effect)
+
+    def allocate_approved(
+        self, item: InstructionPassed, instrument: Instrument, cause: Cause
+    ) -> list[RegistryItem]:
+        """ALLOCATE that a second person approved."""
+        return self._carry_out(*self._judge(item, instrument, cause))
+
+    def _judge(
+        self, item: InstructionPassed, instrument: Instrument, cause: Cause
+    ) -> tuple[_Case, _Effect]:
+        """What is decided and what comes of it; RefusalError where the rules do not let it be."""
         told = given(item, WORDS)
         account, figures, rules = open_year(self._holdings, self._rulebook, item, instrument, cause)
         stage, method = told.words.get("stage", ""), told.words.get("method", "")
@@ -95,7 +120,12 @@ class Allocations:
             )
         sector = told.words.get("sector", "") or figures.sector
         require_sector(self._rulebook, account, rules, sector)
-        case = _Case(item, instrument, cause, told, account, figures, rules, stage, method, sector)
+        province = told.number("held_by")
+        if province:
+            self._others.require_province(province, account[0], rules, cause)
+        case = _Case(
+            item, instrument, cause, told, account, figures, rules, stage, method, sector, province
+        )
         self._check_allowance(case)
         self._check_sector(case)
         if figures.final is not None or (
@@ -109,7 +139,7 @@ class Allocations:
         effect = self._provisional(case) if stage == "provisional" else self._final(case)
         self._check_caps(case, effect)
         self._check_fit(account, effect.after, cause)
-        return self._carry_out(case, effect)
+        return case, effect
 
     # -- what may be decided ----------------------------------------------------------------------
 
@@ -296,7 +326,7 @@ class Allocations:
 
     def _carry_out(self, case: _Case, effect: _Effect) -> list[RegistryItem]:
         account, instrument, cause = case.account, case.instrument, case.cause
-        returned = self._take_back(case, effect.too_much)
+        returned, said = self._take_back(case, effect.too_much)
         gone = effect.too_much - tonnes(returned)
         after = effect.after._replace(added=effect.after.added + gone)
         instruction_id = case.item.instruction_id
@@ -306,7 +336,7 @@ class Allocations:
             self._holdings.set_year(before, effect.previous)
             items.append(figures_item(instruction_id, before, effect.previous))
         self._holdings.set_year(account, after)
-        items.append(figures_item(instruction_id, account, after))
+        items += [figures_item(instruction_id, account, after), *said]
         items += [
             AllocationReturned(
                 instruction_id, account[0], instrument.id, account[2], tonnes(run),
@@ -315,16 +345,19 @@ class Allocations:
             for run in runs(returned)
         ]  # fmt: skip
         ranges: tuple[Range, ...] = ()
+        held: list[RegistryItem] = []
         if effect.issued:
             vintage = instrument.vintage or account[2]
             block = self._holdings.issue(
                 instrument.product, instrument.id, vintage, account[0], effect.issued, cause
             )
             ranges = (block.range,)
+            if case.province:
+                held = self._others.hold(block, case.province, instruction_id, cause)
         row = self._row(case, effect, tonnes(returned), gone)
         self._holdings.changes.allocations.append(row)
         items.append(_told(row, ranges))
-        return items
+        return items + held
 
     def _row(self, case: _Case, effect: _Effect, returned: int, gone: int) -> Allocation:
         return Allocation(
@@ -349,19 +382,27 @@ class Allocations:
             case.cause.time_ns,
         )
 
-    def _take_back(self, case: _Case, quantity: int) -> list[Block]:
-        """Cancels what was too much, as far as it lies free in the registry position."""
+    def _take_back(self, case: _Case, quantity: int) -> tuple[list[Block], list[RegistryItem]]:
+        """Cancels what was too much: held by a province, then free in the registry position."""
+        gone: list[Block] = []
+        said: list[RegistryItem] = []
         if not quantity:
-            return []
-        source = Place(case.account[0], Position.REGISTRY, case.instrument.id)
+            return gone, said
+        entity = case.account[0]
         vintages = frozenset({case.instrument.vintage or case.account[2]})
-        taken = min(quantity, self._holdings.held_of(source, vintages))
-        if not taken:
-            return []
-        return self._holdings.retire(
-            source, State.CANCELLED, taken, case.cause, vintages=vintages,
-            kind=HistoryKind.RETURNED,
-        )  # fmt: skip
+        held = held_for(self._holdings, entity, case.instrument.id)
+        for source in (*held, Place(entity, Position.REGISTRY, case.instrument.id)):
+            taken = min(quantity - tonnes(gone), self._holdings.held_of(source, vintages))
+            if not taken:
+                continue
+            blocks = self._holdings.retire(
+                source, State.CANCELLED, taken, case.cause, vintages=vintages,
+                kind=HistoryKind.RETURNED, entity=entity,
+            )  # fmt: skip
+            gone += blocks
+            if source.account != entity:
+                said += taken_back(case.item.instruction_id, source.account, entity, blocks)
+        return gone, said
 
     def _is_late(self, case: _Case) -> bool:
         _, scheme, year = case.account

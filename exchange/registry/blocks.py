@@ -61,7 +61,7 @@ class Block(NamedTuple):
     position: int
     state: int
     acquired: int  # settlement number at which it came to this place
-    lender: int = 0  # PLEDGED: the account to which; PENDING: the instruction that holds it
+    lender: int = 0  # PLEDGED: the account to which; FROZEN: for which; PENDING: the instruction
     project: int = 0  # of credits: its number; 0 = not stated
     period_from: int = 0  # YYYYMMDD, first and last day of the reductions; 0 = not stated
     period_to: int = 0

@@ -42,7 +42,10 @@ class Calendar:
 
     def __init__(self, rulebook: Rulebook, holidays: Collection[dt.date] = ()) -> None:
         self._offices: dict[str, _Office] = {}  # by scheme
+        self._confirming: dict[str, RegistryRule] = {}  # by scheme: where silence blocks
         for rule in rulebook.registry_rule:
+            if rule.data_confirmed_by and rule.unconfirmed_account == "blocked":
+                self._confirming.update(dict.fromkeys(rule.schemes, rule))
             if rule.open and rule.close and rule.untrusted_cutoff:
                 hours = hours_of(rulebook, rule.id, holidays)
                 office = _Office(hours, rule, zoneinfo.ZoneInfo(rule.timezone))
@@ -66,6 +69,20 @@ class Calendar:
             executes = transfer_execution(office.hours, approved, is_trusted=is_trusted).executes
             due_ns = approved_ns if executes <= approved else _utc_ns(office.zone, executes)
         return Execution(due_ns, due_ns - office.hours.cancel_until_hours * _HOUR_NS)
+
+    def to_be_confirmed(self, scheme: str, since_ns: int, time_ns: int) -> int:
+        """The last year for which an account's data had to be confirmed by now; 0: none. O(1).
+
+        Of an account whose data the registry took in at `since_ns`: that year needs no more.
+        """
+        rule = self._confirming.get(scheme)
+        if rule is None:
+            return 0
+        zone = zoneinfo.ZoneInfo(rule.timezone)
+        today, known = _local(zone, time_ns).date(), _local(zone, since_ns).date()
+        due = dt.date.fromisoformat(f"{today.year}-{rule.data_confirmed_by}")
+        year = today.year if today > due else today.year - 1
+        return year if year > known.year else 0
 
     def trusted_from(self, scheme: str, approved_ns: int, *, is_kyoto: bool) -> int:
         """From when an account put on the trusted list counts; now without hours. O(days)."""

@@ -48,10 +48,16 @@ def applicants(items: Iterable[SettlementItem]) -> frozenset[Applicant]:
     )
 
 
-def old_instruments(rule: CarryOver, instruments: Iterable[Instrument]) -> list[Instrument]:
-    """Allowances of the vintages that are carried over, oldest first. O(n log n)."""
+def old_instruments(
+    rule: CarryOver, scheme: str, instruments: Iterable[Instrument]
+) -> list[Instrument]:
+    """Allowances of a scheme, of the vintages that are carried over, oldest first. O(n log n)."""
     years = {year for label in rule.from_vintages for year in vintage_years(label)}
-    found = [item for item in instruments if item.kind == "allowance" and item.vintage in years]
+    found = [
+        item
+        for item in instruments
+        if (item.kind, item.scheme) == ("allowance", scheme) and item.vintage in years
+    ]
     return sorted(found, key=lambda item: (item.vintage, item.id))
 
 
@@ -157,7 +163,7 @@ class CarryOvers:
                 f"{item.quantity} t of {instrument.symbol} waits",
             )
         self._check_surrendered(item.account_id, instrument.scheme, rule)
-        old = old_instruments(rule, self._instruments.values())
+        old = old_instruments(rule, instrument.scheme, self._instruments.values())
         free = {i.id: self._holdings.held(row.account, Position.REGISTRY, i.id) for i in old}
         if sum(free.values()) < row.quantity:
             raise RefusalError(

@@ -91,7 +91,8 @@ class ComplianceYears:
     """What reports, verifications and assessments do to a market's holdings. Each O(blocks moved).
 
     `check_fit` raises RefusalError when a figure of verified emissions leaves more offsets
-    surrendered than their caps.
+    surrendered than their caps; `force_held` surrenders what lies with a province for a year that
+    has ended, as of its last instant.
     """
 
     def __init__(
@@ -100,7 +101,9 @@ class ComplianceYears:
         instruments: Mapping[int, Instrument],
         rulebook: Rulebook,
         check_fit: Callable[[Account, Figures, Cause], None],
+        force_held: Callable[[Account, int, Cause], list[RegistryItem]],
     ) -> None:
+        self._force_held = force_held
         self._holdings = holdings
         self._rulebook = rulebook
         self._check_fit = check_fit
@@ -216,8 +219,9 @@ class ComplianceYears:
     def come_due(self, account: Account, cause: Cause) -> list[RegistryItem]:
         """The last day to surrender for a year is over: what ASSESS does, by itself. O(rules).
 
-        Nothing where it was done, or takes an authority: for a price, or while a surrender asked in
-        time or a reversal waits for another registry; when the last of these ends, it is done then.
+        What a province holds for the entity is surrendered first. No assessment where it was done,
+        or takes an authority: for a price, or while a surrender asked in time or a reversal waits
+        for another registry; when the last of these ends, both are done then.
         """
         figures = self._holdings.years.get(account, Figures())
         allowance = self._allowances.get(account[1])
@@ -226,14 +230,16 @@ class ComplianceYears:
             return []
         on = self._rulebook.local_date(account[1], cause.time_ns)
         rules = rules_of_year(self._rulebook, account[1], account[2], on)
+        end_ns = self._end_ns(account)
+        forced = [] if end_ns is None else self._force_held(account, end_ns - 1, cause)
         act = _Act(0, self._holdings.assessed_by_time - 1, "", 0, cause)
         try:
             last = self._last_day(account, rules, Given("", {}), cause)
             said = self._assess(act, allowance, account, figures, rules, last)
         except RefusalError:
-            return []
+            return forced
         self._holdings.assessed_by_time = act.row_id
-        return said
+        return forced + said
 
     def saga_ended(self, account: Account, asked_ns: int, cause: Cause) -> list[RegistryItem]:
         """A surrender or reversal over two registries ended; the year may have waited for it."""
@@ -404,7 +410,8 @@ class ComplianceYears:
         source = Place(account[0], Position.REGISTRY, instrument.id)
         blocks = self._holdings.retire(source, State.SURRENDERED, quantity, cause)
         told = (act.number, account[0], instrument.id)
-        row = Surrender(*told, account[1], account[2], "", quantity, cause.time_ns, 1)
+        of_row = (act.row_id, *told[1:])
+        row = Surrender(*of_row, account[1], account[2], "", quantity, cause.time_ns, 1)
         self._holdings.add_surrender(row, instrument.product, blocks)
         return [
             UnitsSurrendered(

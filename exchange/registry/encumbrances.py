@@ -8,6 +8,10 @@ the instruction are two lines: the key that gave it, and a reference (the court'
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+import msgspec
+
 from exchange.messages.frames import Instruction
 from exchange.messages.reasons import RegistryReason
 from exchange.messages.registry import EncumbranceChanged, RegistryItem
@@ -17,6 +21,17 @@ from exchange.registry.blocks import Position, runs, tonnes
 from exchange.registry.holdings import Holdings
 from exchange.registry.refusals import RefusalError, require_account, require_free
 from exchange.registry.rows import Cause, Encumbrance, Place
+
+FOR_ANOTHER = "for "  # and the account, in the notes of a surrender
+OFFICES = ("operator", "authority")
+_BY = "by"
+
+
+class Signature(NamedTuple):
+    """Who gave an act: a key, and for which office; "" = for the account."""
+
+    key: str = ""
+    office: str = ""
 
 
 class Encumbrances:
@@ -38,7 +53,7 @@ class Encumbrances:
     def unfreeze(
         self, item: InstructionPassed, instrument: Instrument, cause: Cause
     ) -> list[RegistryItem]:
-        """UNFREEZE: back into the registry position of `account`."""
+        """UNFREEZE: back into the registry position of `account`; for others, see `others`."""
         _require_reference(item)
         source = Place(item.account_id, Position.FROZEN, instrument.id)
         held = self._holdings.held(*source)
@@ -122,6 +137,24 @@ class Encumbrances:
             )
             for run in runs(blocks)
         ]
+
+
+def names_another(notes: str) -> bool:
+    """Whether the notes of a surrender say for whom else it is. O(1)."""
+    return notes.startswith(FOR_ANOTHER)
+
+
+def signed(item: InstructionPassed) -> tuple[Signature, InstructionPassed]:
+    """Who gave a SURRENDER or an ISSUE, and the instruction without the line that says so. O(1).
+
+    The line comes first: `by KEY`, `operator KEY` or `authority KEY`. Without it nobody is known.
+    """
+    line, _, rest = item.notes.partition("\n")
+    word, _, key = line.partition(" ")
+    if word not in (_BY, *OFFICES) or not key.strip():
+        return Signature(), item
+    office = "" if word == _BY else word
+    return Signature(key.strip(), office), msgspec.structs.replace(item, notes=rest)
 
 
 def notes_of(item: InstructionPassed) -> tuple[str, str]:

@@ -25,11 +25,10 @@ from exchange.registry.years import Account, Figures
 from exchange.rulebook import OffsetRule, Rulebook
 from exchange.rulebook.eligibility import Credit
 from exchange.rulebook.offsets import exceeded
-from exchange.rulebook.selection import is_exchange, rules_in_force
+from exchange.rulebook.selection import groups_of, is_exchange, rules_in_force
 from exchange.rulebook.shapes import ComplianceRules
 from exchange.rulebook.year import rules_of_year
 
-GROUPS = ("stationary", "new_entrant", "aircraft")
 ENTITLEMENT = "phase2_free_allocation_or_phase2_entitlement"
 EMITTED = "verified_emissions_2013_2020"
 _PERIOD = range(2013, 2021)
@@ -53,17 +52,19 @@ class Exchanges:
     def entitle(
         self, item: InstructionPassed, instrument: Instrument, cause: Cause
     ) -> list[RegistryItem]:
-        """SET_ENTITLEMENT: the group of an account and the base of its entitlement, t. O(1).
+        """SET_ENTITLEMENT: the group of an account and the base of its entitlement, t. O(rules).
 
-        A later one takes the place of an earlier one, but leaves what was exchanged counted.
+        The caps on what it surrenders are those of its group, too. A later one takes the place of
+        an earlier one, but leaves what was exchanged counted.
         """
         told = given(item, ("group",))
         require_account(self._holdings, item.account_id)
         group = told.words.get("group", "")
-        if group not in GROUPS:
+        known = groups_of(self._rulebook, instrument.scheme)
+        if group not in known:
             raise RefusalError(
                 RegistryReason.ENTITLEMENT_UNKNOWN,
-                f"group {group[:20]!r} is none of {', '.join(GROUPS)}",
+                f"group {group[:20]!r} of {instrument.scheme} is none of {', '.join(known)}",
             )
         row = Entitlement(
             item.instruction_id, item.account_id, instrument.scheme, group, item.quantity, told.by,
@@ -185,9 +186,8 @@ class Exchanges:
             )  # fmt: skip
             named = (item.instruction_id, item.account_id, instrument.id, allowance.id)
             ranges = tuple(each.range for each in run)
-            items.append(
-                CreditsExchanged(*named, tonnes(run), choice.rule_id, by, ranges, (block.range,))
-            )
+            told = (*named, tonnes(run), choice.rule_id, by, ranges, (block.range,))
+            items.append(CreditsExchanged(*told, vintage))
         return items
 
     def _allowance(self, item: InstructionPassed, instrument: Instrument) -> Instrument:

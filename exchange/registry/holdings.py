@@ -23,6 +23,7 @@ from exchange.registry.rows import (
     Entitlement,
     ForeignProject,
     Issuance,
+    NetSale,
     Place,
     Project,
     Proposal,
@@ -30,6 +31,7 @@ from exchange.registry.rows import (
     Reversal,
     Surrender,
 )
+from exchange.registry.sales import Sales
 from exchange.registry.standings import (
     Act,
     CreditHold,
@@ -88,6 +90,7 @@ class Changes:
         self.returns: dict[tuple[str, int], CreditReturn] = {}
         self.foreign: list[ForeignProject] = []
         self.messages: list[Outgoing] = []
+        self.net_sales: list[NetSale] = []
 
     def put(self, block: Block) -> None:
         """Notes a block as it is now."""
@@ -109,8 +112,9 @@ class Holdings:
         self.sequence = position.sequence
         self.message_ref = position.message_ref
         self.loaded_ns = position.time_ns  # of the last record in the books
-        self.assessed_by_time = 0  # lowest number given to an assessment without an instruction
+        self.assessed_by_time = 0  # lowest number given to what happened without an instruction
         self.standings = Standings()
+        self.sales = Sales()
         self.accounts: dict[int, int] = {}  # account: participant
         self.next_serial: dict[str, int] = {}
         self.issued: dict[int, int] = defaultdict(int)  # instrument: tonnes ever
@@ -121,6 +125,7 @@ class Holdings:
         self.applications: dict[int, Application] = {}  # by instruction id
         self.carried_over: set[int] = set()  # applications that were carried out
         self.surrendered: dict[Account, int] = defaultdict(int)
+        self.surrendered_of: dict[tuple[Account, int], int] = defaultdict(int)  # by instrument
         self.credits: dict[Account, dict[tuple[str, int], int]] = {}  # by product and project
         self.scheme_offsets: dict[tuple[str, int, str], int] = defaultdict(int)  # of all accounts
         self.projects: dict[int, Project] = {}
@@ -144,6 +149,7 @@ class Holdings:
     def take_changes(self) -> Changes:
         """The changes since the last call, to be written. O(1)."""
         changes, self.changes = self.changes, Changes()
+        changes.net_sales = self.sales.take_changes()
         return changes
 
     def load_issued(self, instrument_id: int, vintage: int, quantity: int) -> None:
@@ -202,9 +208,11 @@ class Holdings:
         self._before.clear()
 
     def _of_all_lenders(self, account: int, position: int, instrument_id: int) -> int:
-        if position not in (Position.PLEDGED, Position.PENDING):
-            return self.held(account, position, instrument_id)
-        return sum(self.totals[place] for place in self._places(account, position, instrument_id))
+        held = self.held(account, position, instrument_id)
+        if position in (Position.FROZEN, Position.PLEDGED, Position.PENDING):
+            places = self._places(account, position, instrument_id)
+            held += sum(self.totals[place] for place in places)
+        return held
 
     def _touch(self, place: Place) -> None:
         key = place[:3]
@@ -261,14 +269,16 @@ class Holdings:
         *,
         lender: int = 0,
         chosen: Mapping[int, int] | None = None,
+        vintages: frozenset[int] | None = None,
     ) -> list[Block]:
         """Moves the oldest `quantity` tonnes of a place to another. O(blocks x log blocks).
 
         The caller has made sure that they are there (ValueError). With `chosen`, so many tonnes of
-        each of these blocks, which make up the quantity.
+        each of these blocks, which make up the quantity; `vintages` leaves others where they are.
         """
         moved = []
-        for block in self._take(source, quantity, cause, chosen):
+        self.sales.note(source, account, quantity, cause.name)
+        for block in self._take(source, quantity, cause, chosen, vintages):
             after = block._replace(
                 account=account,
                 position=position,
@@ -291,11 +301,13 @@ class Holdings:
         chosen: Mapping[int, int] | None = None,
         vintages: frozenset[int] | None = None,
         kind: HistoryKind | None = None,
+        entity: int = 0,
     ) -> list[Block]:
         """Surrenders or cancels the oldest `quantity` tonnes of a place, for good; like `move`.
 
         With `chosen`, so many tonnes of each of these blocks, which make up the quantity;
-        `vintages` leaves others where they are; `kind` says more than the state does.
+        `vintages` leaves others where they are; `kind` says more than the state does; `entity` is
+        the account for which they go, 0 = that of the place.
         """
         kind = (
             kind
@@ -307,7 +319,11 @@ class Holdings:
         retired = []
         for block in self._take(source, quantity, cause, chosen, vintages):
             after = block._replace(
-                position=Position.NONE, state=state, acquired=cause.settlement_number, lender=0
+                account=entity or block.account,
+                position=Position.NONE,
+                state=state,
+                acquired=cause.settlement_number,
+                lender=0,
             )
             self.changes.put(after)
             self._note(kind, block, source[:2], (0, Position.NONE), cause)
@@ -423,6 +439,7 @@ class Holdings:
     ) -> None:
         account = (surrender.account, surrender.scheme, surrender.year)
         self.surrendered[account] += sign * surrender.quantity
+        self.surrendered_of[account, surrender.instrument_id] += sign * surrender.quantity
         used = self.credits.setdefault(account, {}) if by_project else {}
         for project, quantity in by_project.items():
             used[product, project] = used.get((product, project), 0) + sign * quantity

@@ -7,7 +7,8 @@ engine and cannot be refused: if the registry cannot follow, its books are wrong
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from exchange.messages.frames import Instruction
 from exchange.messages.reasons import RegistryReason
@@ -40,10 +41,12 @@ from exchange.registry.blocks import Block, Position, State, runs, tonnes
 from exchange.registry.calendar import Calendar
 from exchange.registry.carry_over import CarryOvers
 from exchange.registry.compliance_year import ComplianceYears
-from exchange.registry.encumbrances import Encumbrances
+from exchange.registry.encumbrances import Encumbrances, signed
 from exchange.registry.exchanges import Exchanges
+from exchange.registry.forced import ForcedSurrenders
 from exchange.registry.holdings import Holdings
-from exchange.registry.projects import issuance, project_details
+from exchange.registry.others import FORCED, Others, Payer
+from exchange.registry.projects import check_programme, issuance, project_details
 from exchange.registry.refusals import (
     RefusalError,
     RegistryBrokenError,
@@ -53,11 +56,12 @@ from exchange.registry.refusals import (
 )
 from exchange.registry.registry_post import Post
 from exchange.registry.reversals import Reversals
-from exchange.registry.rows import Cause, Place, Project, Proposal, Surrender
+from exchange.registry.rows import Cause, Issuance, Place, Project, Proposal, Surrender
 from exchange.registry.saga_texts import flags_named
+from exchange.registry.sale_caps import SaleCaps
 from exchange.registry.standings import OffsetReversal, OffsetSurrender
 from exchange.registry.surrenders import SurrenderChecks
-from exchange.registry.transfers import Transfers
+from exchange.registry.transfers import Act, Hold, Transfers
 from exchange.registry.two_registries import TwoRegistries
 from exchange.registry.two_reversals import TwoReversals, is_of_reversal
 from exchange.registry.years import Account, Figures
@@ -74,9 +78,19 @@ _NONE_ALLOWED = frozenset(
         Instruction.VERIFY_EMISSIONS,
         Instruction.ALLOCATE,
         Instruction.ASSESS,
+        Instruction.APPROVE_TRANSFER,
     }
 )
 _STORED = 2**63 - 1  # ids given by others are 64 bits on the log and 63 in the books
+
+
+class _Given(NamedTuple):
+    # Whose units a surrender takes, for which year, under which rule, and which of them.
+    payer: Payer
+    account: Account
+    rule: str
+    chosen: dict[int, int] | None
+    vintages: frozenset[int] | None
 
 
 class Registrar:
@@ -91,6 +105,7 @@ class Registrar:
         calendar = Calendar(rulebook, market.registry_holidays)
         self._accounts = accounts = Accounts(holdings, rulebook, _schemes(instruments), calendar)
         self._transfers = transfers = Transfers(holdings, accounts, calendar)
+        self._others = others = Others(holdings, accounts, rulebook)
         self._checks = SurrenderChecks(holdings, instruments, rulebook)
         self._market = market
         post = Post(holdings, market, venue)
@@ -106,20 +121,32 @@ class Registrar:
         self.reversals = Reversals(holdings, instruments, check_fit, self._undo_elsewhere)
         exchanges = Exchanges(holdings, instruments, rulebook, check_fit)
         self._years = years = ComplianceYears(
-            holdings, instruments, rulebook, exchanges.check_verified
-        )
+            holdings, instruments, rulebook, exchanges.check_verified,
+            ForcedSurrenders(holdings, instruments, self._checks).at_the_end,
+        )  # fmt: skip
+        self._sale_caps = SaleCaps(holdings, instruments, rulebook)
         self.carry_overs = CarryOvers(holdings, instruments, rulebook)
-        self._do: dict[int, Callable[[InstructionPassed, Instrument, Cause], list[RegistryItem]]]
+        allocations = Allocations(holdings, rulebook, check_fit, others, transfers.waits_for_second)
+        transfers.acts = {
+            Instruction.ISSUE: lambda item, instrument, cause: self._issue_now(
+                item, self._issuable(item, instrument, cause), instrument, cause
+            ),
+            Instruction.ALLOCATE: allocations.allocate_approved,
+            Instruction.SURRENDER: self._surrender_held,
+        }
+        self._do: dict[int, Act]
         self._do = {
             Instruction.ISSUE: self._issue,
             Instruction.DEPOSIT: self._deposit,
-            Instruction.TRANSFER: transfers.transfer,
+            Instruction.TRANSFER: self._transfer,
             Instruction.APPROVE_TRANSFER: transfers.approve,
             Instruction.CANCEL_TRANSFER: transfers.cancel,
             Instruction.SURRENDER: self._surrender,
             Instruction.CANCEL: self._cancel,
             Instruction.FREEZE: encumbrances.freeze,
-            Instruction.UNFREEZE: encumbrances.unfreeze,
+            Instruction.UNFREEZE: lambda item, instrument, cause: (
+                self._others.release if item.argument else encumbrances.unfreeze
+            )(item, instrument, cause),
             Instruction.PLEDGE: encumbrances.pledge,
             Instruction.RELEASE_PLEDGE: encumbrances.release,
             Instruction.ENFORCE_PLEDGE: encumbrances.enforce,
@@ -130,7 +157,7 @@ class Registrar:
             Instruction.SET_ENTITLEMENT: exchanges.entitle,
             Instruction.REPORT_EMISSIONS: years.report,
             Instruction.VERIFY_EMISSIONS: years.verify,
-            Instruction.ALLOCATE: Allocations(holdings, rulebook, self._checks.check_fit).allocate,
+            Instruction.ALLOCATE: allocations.allocate,
             Instruction.ASSESS: years.assess,
             Instruction.APPLY_CARRY_OVER: self.carry_overs.apply,
             Instruction.CARRY_OVER: self.carry_overs.carry_out,
@@ -159,6 +186,10 @@ class Registrar:
             else:
                 said += self._two_registries.come_due(due.number, cause)
         return said
+
+    def offset_use_bp(self, account: Account, product: str, time_ns: int) -> int:
+        """How much of the cap on a credit an account has used, basis points. O(rules + credits)."""
+        return self._checks.use_bp(account, product, time_ns)
 
     def apply(self, item: SettlementItem, number: int, time_ns: int) -> list[RegistryItem]:
         """What the registry says to one item of settlement record `number`. O(blocks moved x log).
@@ -250,7 +281,7 @@ class Registrar:
                     RegistryReason.QUANTITY_OUT_OF_RANGE,
                     f"quantity {item.quantity} t is outside {low}..{INSTRUCTION_QUANTITY_MAX} t",
                 )
-            self._accounts.check(item, instrument)
+            self._accounts.check(item, instrument, time_ns)
             name = Instruction(item.kind).name
             cause = Cause(number, time_ns, name, item.instruction_id)
             return self._do[item.kind](item, instrument, cause)
@@ -264,6 +295,13 @@ class Registrar:
     def _issue(
         self, item: InstructionPassed, instrument: Instrument, cause: Cause
     ) -> list[RegistryItem]:
+        by, item = signed(item)
+        made = self._issuable(item, instrument, cause)
+        said = self._transfers.waits_for_second(item, instrument, cause, by)
+        return said or self._issue_now(item, made, instrument, cause)
+
+    def _issuable(self, item: InstructionPassed, instrument: Instrument, cause: Cause) -> Issuance:
+        """What an issuance says of its reductions; RefusalError when it may not be."""
         require_year("vintage", item.argument, least=0)
         fixed = instrument.vintage if instrument.kind == "allowance" else 0
         if fixed and item.argument not in (0, fixed):
@@ -285,6 +323,14 @@ class Registrar:
             year = vintage or self._rulebook.local_date(instrument.scheme, cause.time_ns).year
             check_cap(self.holdings, self._rulebook, instrument, vintage, year, item.quantity)
         made = issuance(instrument, self.holdings.projects, item.argument, item.notes)
+        on = self._rulebook.local_date(instrument.scheme, cause.time_ns)
+        project = self.holdings.projects.get(made.project)
+        check_programme(self._rulebook, instrument, project, made, on)
+        return made
+
+    def _issue_now(
+        self, item: InstructionPassed, made: Issuance, instrument: Instrument, cause: Cause
+    ) -> list[RegistryItem]:
         block = self.holdings.issue(
             instrument.product,
             item.instrument_id,
@@ -295,7 +341,7 @@ class Registrar:
             made,
         )
         told = (item.instruction_id, item.account_id, item.instrument_id)
-        return [UnitsIssued(*told, (block.range,), *made)]
+        return [UnitsIssued(*told, (block.range,), *made, block.vintage)]
 
     def _register_project(
         self, item: InstructionPassed, instrument: Instrument, cause: Cause
@@ -327,10 +373,17 @@ class Registrar:
             )
         ]
 
+    def _transfer(
+        self, item: InstructionPassed, instrument: Instrument, cause: Cause
+    ) -> list[RegistryItem]:
+        self._sale_caps.check(item, instrument, cause)
+        return self._transfers.transfer(item, instrument, cause)
+
     def _deposit(
         self, item: InstructionPassed, instrument: Instrument, cause: Cause
     ) -> list[RegistryItem]:
         require_free(self.holdings, item.account_id, instrument, item.quantity)
+        self._sale_caps.check(item, instrument, cause)
         source = Place(item.account_id, Position.REGISTRY, item.instrument_id)
         moved = self.holdings.move(source, item.account_id, Position.TRADING, item.quantity, cause)
         self.holdings.add_deposit(
@@ -422,30 +475,72 @@ class Registrar:
     def _surrender(
         self, item: InstructionPassed, instrument: Instrument, cause: Cause
     ) -> list[RegistryItem]:
-        account, figures = self._owing(item, instrument)
-        rule, chosen, vintages = "", None, None
+        by, item = signed(item)
+        is_far = instrument.kind == "offset" and self._is_of_two(item.account_id, instrument)
+        if is_far:
+            rule = self._admit_far(item, instrument, cause)
+            said = self._transfers.waits_for_second(item, instrument, cause, by)
+            return said or self._two_registries.ask(item, instrument, rule, cause)
+        given = self._given(item, instrument, cause)
+        if given.payer.cause != FORCED:  # a province's: the holder of the account is no firm
+            hold = Hold(given.payer.source, given.chosen, given.vintages)
+            said = self._transfers.waits_for_second(item, instrument, cause, by, hold)
+            if said:
+                return said
+        return self._give(item, instrument, given, cause)
+
+    def _surrender_held(
+        self, item: InstructionPassed, instrument: Instrument, cause: Cause
+    ) -> list[RegistryItem]:
+        """A surrender that a second person approved, of what it holds."""
         if instrument.kind == "offset" and self._is_of_two(item.account_id, instrument):
-            self._years.require_no_wait(account, cause)
-            rule = self._checks.admit_offset(item, instrument, cause, figures)
+            rule = self._admit_far(item, instrument, cause)
             return self._two_registries.ask(item, instrument, rule, cause)
+        held = Place(item.account_id, Position.PENDING, instrument.id, item.instruction_id)
+        return self._give(item, instrument, self._given(item, instrument, cause, held), cause)
+
+    def _admit_far(self, item: InstructionPassed, instrument: Instrument, cause: Cause) -> str:
+        """The rule of a surrender of credits that another registry keeps; or RefusalError."""
+        account, figures = self._owing(item, instrument)
+        self._years.require_no_wait(account, cause)
+        return self._checks.admit_offset(item, instrument, cause, figures)
+
+    def _given(
+        self,
+        item: InstructionPassed,
+        instrument: Instrument,
+        cause: Cause,
+        held: Place | None = None,
+    ) -> _Given:
+        """What a surrender takes, of what is `held` for it or else free; or RefusalError."""
+        payer = self._others.payer(item, instrument, cause, held)
+        account, figures = self._owing(payer.own, instrument)
+        rule, chosen, vintages = "", None, None
         if instrument.kind == "offset":
-            rule, chosen = self._checks.choose_offsets(item, instrument, cause, figures)
+            rule, chosen = self._checks.choose_offsets(item, instrument, cause, figures, held)
         else:
-            if item.notes:
+            if payer.own.notes:
                 raise RefusalError(
                     RegistryReason.PROJECT_INVALID, f"{instrument.symbol} is no credit of a project"
                 )
-            vintages = self._checks.vintages(item, instrument, cause)
-            require_free(self.holdings, item.account_id, instrument, item.quantity)
-        source = Place(item.account_id, Position.REGISTRY, item.instrument_id)
+            vintages = self._checks.vintages(payer.own, instrument, cause, figures, payer.source)
+            if not payer.cause and held is None:
+                require_free(self.holdings, item.account_id, instrument, item.quantity)
+        return _Given(payer, account, rule, chosen, vintages)
+
+    def _give(
+        self, item: InstructionPassed, instrument: Instrument, given: _Given, cause: Cause
+    ) -> list[RegistryItem]:
+        account = given.account
         blocks = self.holdings.retire(
-            source, State.SURRENDERED, item.quantity, cause, chosen=chosen, vintages=vintages
-        )
-        told = (item.instruction_id, item.account_id, item.instrument_id)
+            given.payer.source, State.SURRENDERED, item.quantity, cause, chosen=given.chosen,
+            vintages=given.vintages, entity=account[0],
+        )  # fmt: skip
+        told = (item.instruction_id, account[0], item.instrument_id)
         is_late = self._checks.is_late(account, cause)
-        row = (*told, instrument.scheme, item.argument, rule, item.quantity, cause.time_ns)
+        row = (*told, instrument.scheme, item.argument, given.rule, item.quantity, cause.time_ns)
         self.holdings.add_surrender(Surrender(*row, int(is_late)), instrument.product, blocks)
-        return [
+        return self._others.told(given.payer, item, blocks) + [
             UnitsSurrendered(
                 *told, item.argument, tonnes(run), tuple(block.range for block in run), is_late
             )

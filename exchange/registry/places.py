@@ -22,7 +22,14 @@ _FRONT = (-1, -1)
 
 
 class NotInMemoryError(Exception):
-    """Blocks were asked for that nobody had read from the books: a defect of who asked."""
+    """Blocks of `place` were asked for that nobody had read from the books.
+
+    A defect of who says what is wanted (`wants`); the service reads them and begins again.
+    """
+
+    def __init__(self, place: Place, text: str) -> None:
+        super().__init__(text)
+        self.place = place
 
 
 class Gap(NamedTuple):
@@ -59,6 +66,14 @@ class Places:
     def lenders(self, account: int, position: int, instrument_id: int) -> list[int]:
         """For whom, or for what, units lie at a place. O(them)."""
         return sorted(self._lenders.get((account, position, instrument_id), ()))
+
+    def holders(self, position: int, instrument_id: int, lender: int) -> list[int]:
+        """Accounts where units lie for a lender. O(places that lie for somebody)."""
+        return sorted(
+            account
+            for (account, at, what), lenders in self._lenders.items()
+            if (at, what) == (position, instrument_id) and lender in lenders
+        )
 
     def leave(self, place: Place, tonnes: int, blocks: int, until: int) -> None:
         """Takes up a place whose blocks, acquired before `until`, stay in the books. O(1)."""
@@ -134,8 +149,9 @@ class Places:
             return []
         if queue.rest and (tonnes is None or queue.near < tonnes):
             raise NotInMemoryError(
+                place,
                 f"{tonnes or self.totals[place]} t at {place} were not read: {queue.near} t are "
-                f"here, {queue.rest} t in the books"
+                f"here, {queue.rest} t in the books",
             )
         return queue.heap
 

@@ -20,8 +20,10 @@ from exchange.reference.venue import Instrument
 from exchange.registry.blocks import Block, tonnes
 from exchange.registry.refusals import RefusalError
 from exchange.registry.rows import Issuance, Project
+from exchange.rulebook import Rulebook
 from exchange.rulebook.eligibility import Credit, unfit
 from exchange.rulebook.offsets import Bases, cap_text, headroom, offset_plan, rank, usable
+from exchange.rulebook.programmes import not_issuable, programme_of
 from exchange.rulebook.regions import is_within
 from exchange.rulebook.shapes import ComplianceRules, OffsetRule
 from exchange.settings import PROJECT_NUMBER_MAX
@@ -88,6 +90,27 @@ def issuance(
         )
     _require_deliverable(instrument, project)
     return Issuance(project.number, _number(told.period_from), _number(told.period_to))
+
+
+def check_programme(
+    rulebook: Rulebook, instrument: Instrument, project: Project | None, made: Issuance, on: dt.date
+) -> None:
+    """RefusalError when the programme of the credits does not let them be issued. O(programmes)."""
+    if project is None:
+        return
+    generation = project.details.generation or instrument.generation
+    programme = programme_of(rulebook, instrument.product, generation)
+    if programme is None:
+        return
+    begin = dt.date.fromisoformat(str(made.period_from))
+    why = not_issuable(programme, on, begin, project.details.in_operation_from)
+    if why:
+        raise RefusalError(
+            RegistryReason.UNIT_NOT_ELIGIBLE,
+            f"programme {programme.id} {why}",
+            programme.id,
+            f"{rulebook.cited(programme.sources)} [confidence {programme.confidence}]",
+        )
 
 
 def project_wanted(notes: str) -> int:

@@ -40,6 +40,8 @@ from exchange.registry.instructions import surrender_verdict
 from exchange.registry.rows import Place, RegistryPosition
 from exchange.registry.years import Figures
 from exchange.rulebook import Rulebook
+from exchange.rulebook.selection import rules_in_force
+from exchange.rulebook.year import cap_years, period_base
 from exchange.settings import PAGE_MAX, UNITS_ISSUED_MAX
 
 _LAST = 2**63 - 1
@@ -232,18 +234,32 @@ async def compliance_of(
 
 
 def headroom_of(
-    rulebook: Rulebook, instrument: Instrument, compliance: Compliance, on: dt.date
+    rulebook: Rulebook,
+    instrument: Instrument,
+    compliance: Compliance,
+    on: dt.date,
+    others: Iterable[Compliance] = (),
 ) -> Headroom:
-    """How much more of an offset may be surrendered for an obligation on a date. O(rules)."""
+    """How much more of an offset may be surrendered for an obligation on a date. O(rules + others).
+
+    `others` are obligations of the same account: where a cap counts the emissions of a compliance
+    period, those of its years count, and what was used for them.
+    """
     noon = (on - dt.date(1970, 1, 1)).days * _DAY_NS + _DAY_NS // 2
+    owner, scheme, year = compliance[:3]
+    years = {one.year: one for one in others if one[:2] == (owner, scheme)} | {year: compliance}
+    rules = rules_in_force(rulebook, scheme, year, on)
+    of_period = (year,) if rules is None else cap_years(rules, year)
+    verified = {one: row.figures.verified for one, row in years.items()}
+    bases = {} if rules is None else period_base(rules, year, verified)
     verdict = surrender_verdict(
         rulebook,
         instrument,
         compliance.year,
         noon,
         0,
-        compliance.figures.bases,
-        compliance.offsets,
+        compliance.figures.bases | bases,
+        sum(row.offsets for one, row in years.items() if one in of_period),
     )
     return Headroom(
         verdict.rule_id,

@@ -128,6 +128,14 @@ class Issuance(NamedTuple):
     period_to: int = 0
 
 
+class NetSale(NamedTuple):
+    """What an account sold less what it bought; a row of `net_sale` after `market`."""
+
+    account: int
+    instrument_id: int
+    quantity: int
+
+
 class Cause(NamedTuple):
     """Why blocks change: what is noted beside each change."""
 

@@ -9,7 +9,7 @@ engine knows them by their dense `ref`, so a repeat is harmless.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 import structlog
@@ -17,6 +17,7 @@ import structlog
 from exchange import metrics, topics
 from exchange.clock import Clock, SystemClock, random_id
 from exchange.database import Database
+from exchange.fault_points import reached
 from exchange.log.protocol import AppendUncertainError, Log, LogUnavailableError, Record
 from exchange.messages.frames import (
     COUNT_MAX,
@@ -37,16 +38,16 @@ from exchange.outbox import NumberedTopic, NumberedValue, OutboxGapError, pause
 from exchange.reference.venue import MESSAGE_SESSION, REGISTRY_SESSION, Market, Venue
 from exchange.registry.carry_over import Applicant, applicants, old_instruments
 from exchange.registry.holdings import Holdings
-from exchange.registry.instructions import Registrar, surrender_verdict
+from exchange.registry.instructions import Registrar
+from exchange.registry.places import NotInMemoryError
 from exchange.registry.refusals import RegistryBrokenError
 from exchange.registry.reversals import Named, named_by
-from exchange.registry.rows import Deposit, RegistryPosition
+from exchange.registry.rows import Deposit, Place, RegistryPosition
 from exchange.registry.standings import Outgoing
 from exchange.registry.store import RegistryMovedError, RegistryStore
 from exchange.registry.two_reversals import messages_named
 from exchange.registry.wants import Wanted, wanted_by, wanted_when_due
 from exchange.registry.year_queries import dealings_of
-from exchange.registry.years import Figures
 from exchange.rulebook import Rulebook, load_rulebook
 from exchange.settings import (
     CARRY_OUT_EVERY_S,
@@ -188,8 +189,26 @@ class RegistryService:
     ) -> None:
         """Books (offset, value) of `settlements` in batches, and publishes each batch.
 
-        Without `stop` (rebuilding) nothing is published or sent.
+        Without `stop` (rebuilding) nothing is published or sent. Blocks that an item takes and
+        nobody foresaw are read, and what is not written yet is registered anew.
         """
+        unforeseen: set[Place] = set()
+        while True:
+            try:
+                return await self._register(records, stop, unforeseen)
+            except NotInMemoryError as error:
+                if error.place in unforeseen:
+                    raise RegistryBrokenError(f"{error}, though they had been read") from error
+                unforeseen.add(error.place)
+                self._logger.error("blocks were not foreseen, read now", error=str(error))
+                await self.load()
+
+    async def _register(
+        self,
+        records: Sequence[tuple[int, bytes]],
+        stop: asyncio.Event | None,
+        unforeseen: Collection[Place],
+    ) -> None:
         expected, items = self._position.settlement_number, 0
         outbox: list[NumberedValue] = []
         last: SettlementRecord | None = None
@@ -211,7 +230,9 @@ class RegistryService:
                 await self._look_up(named, applying, spoken)
             expected, last = expected + 1, record
             items += len(record.items)
-            outbox += await self._apply(record, self._position.number + len(outbox))
+            outbox += await self._apply(
+                record, self._position.number + len(outbox), dict.fromkeys(unforeseen)
+            )
             if items >= REGISTRY_BATCH_ITEMS_MAX:
                 await self._book(record, offset + 1, outbox, stop)
                 outbox, items, last = [], 0, None
@@ -231,9 +252,10 @@ class RegistryService:
             self.holdings.standings.recall(await self._store.recalled(spoken))
         found = {}
         for account, instrument_id in applying:
-            rule = self._registrar.carry_overs.rule_of(self._instruments.get(instrument_id))
-            if rule is not None:
-                old = old_instruments(rule, self._instruments.values())
+            instrument = self._instruments.get(instrument_id)
+            rule = self._registrar.carry_overs.rule_of(instrument)
+            if instrument is not None and rule is not None:
+                old = old_instruments(rule, instrument.scheme, self._instruments.values())
                 found[account, instrument_id] = await dealings_of(
                     self._database, self._market.partition, account, rule, old
                 )
@@ -246,7 +268,10 @@ class RegistryService:
         except msgspec.DecodeError as error:
             raise SequenceBrokenError(f"settlements record {offset}: {error}") from error
 
-    async def _apply(self, record: SettlementRecord, number: int) -> list[NumberedValue]:
+    async def _apply(
+        self, record: SettlementRecord, number: int, unforeseen: Wanted
+    ) -> list[NumberedValue]:
+        await self._read_blocks(unforeseen)
         await self._read_blocks(wanted_by(self.holdings, self._instruments, record.items))
         await self._read_blocks(wanted_when_due(self.holdings, self._instruments, record.time_ns))
         said = self._registrar.begin_record(record.number, record.time_ns)
@@ -302,6 +327,7 @@ class RegistryService:
             self._messages_sent,
         )
         await self._store.write(self._position, after, changes, outbox)
+        reached("registry.commit.after")
         self._position = after
         holdings.places.let_go(REGISTRY_BLOCKS_MAX, after.settlement_number)
         metrics.REGISTRY_BLOCKS.labels(self._market.code).set(holdings.blocks)
@@ -342,6 +368,7 @@ class RegistryService:
             )
             try:
                 await self._log.append(topics.orders(self._market.partition), [frame])
+                reached("registry.deposits.after")
                 self._deposits = self._deposits[len(run) :]
             except (LogUnavailableError, AppendUncertainError) as error:
                 self._logger.warning("deposit not acknowledged, sent again", error=str(error))
@@ -418,14 +445,9 @@ class RegistryService:
         if instrument.kind != "offset":
             return
         account = (answer.account_id, instrument.scheme, answer.year)
-        holdings = self._registrar.holdings
-        used = holdings.used(account, (instrument.product,))
-        bases = holdings.years.get(account, Figures()).bases
-        verdict = surrender_verdict(
-            self._rulebook, instrument, answer.year, time_ns, 0, bases, used
-        )
-        if verdict.cap_t:
-            self._offset_use_bp = max(self._offset_use_bp, used * 10_000 // verdict.cap_t)
+        used_bp = self._registrar.offset_use_bp(account, instrument.product, time_ns)
+        if used_bp:
+            self._offset_use_bp = max(self._offset_use_bp, used_bp)
             use = metrics.REGISTRY_OFFSET_USE.labels(instrument.scheme)
             use.set(self._offset_use_bp / 10_000)
 

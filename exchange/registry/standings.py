@@ -14,6 +14,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from exchange.messages.frames import Instruction
+from exchange.messages.settlement import InstructionPassed
 from exchange.registry.blocks import Block
 from exchange.registry.saga import AllowanceState, CreditState, ReturnState, UndoState
 
@@ -24,7 +25,8 @@ class Act(NamedTuple):
     instruction_id: int
     kind: int  # frames.Instruction
     account: int
-    other: int  # the trusted or bound account; SET_ACCOUNT_TYPE: 1 = transfers need two persons
+    other: int  # the trusted or bound account; SET_ACCOUNT_TYPE: 1 = transfers need two persons;
+    # CONFIRM_ACCOUNT: the year
     given_by: str  # the key
     text: str  # the type, the representative's key, the reference, the other registry's market
     eutl_code: str
@@ -33,7 +35,7 @@ class Act(NamedTuple):
 
 
 class TransferState(IntEnum):
-    """Where a transfer stands that was not carried out at once."""
+    """Where a transfer stands that was not carried out at once, or another act for two persons."""
 
     PROPOSED = 1  # a second representative has to approve it
     WAITING = 2  # for its time
@@ -47,7 +49,7 @@ TRANSFERS_OPEN = (TransferState.PROPOSED, TransferState.WAITING)
 
 
 class WaitingTransfer(NamedTuple):
-    """A row of `waiting_transfer` after `market`."""
+    """A row of `waiting_transfer` after `market`: a transfer, or another act for two persons."""
 
     instruction_id: int
     account: int
@@ -62,6 +64,17 @@ class WaitingTransfer(NamedTuple):
     text: str  # why it was stopped
     time_ns: int  # of the proposal
     ended_ns: int
+    kind: int = Instruction.TRANSFER
+    argument: int = 0  # of the instruction: the year; 0 of a transfer
+    notes: str = ""  # what the instruction says beside who gave it
+    office: str = ""  # for which it was given, and another of which approves; "" = the account
+
+    def act(self) -> InstructionPassed:
+        """The instruction that waits. O(1)."""
+        return InstructionPassed(
+            self.instruction_id, self.kind, self.account, self.instrument_id, self.quantity,
+            self.argument, "", self.notes,
+        )  # fmt: skip
 
 
 class OffsetSurrender(NamedTuple):
@@ -185,13 +198,15 @@ class Standing:
     """What one account is, as of now."""
 
     __slots__ = (
-        "block", "bound_to", "eutl_code", "kind", "needs_two", "proposed", "representatives",
-        "trusted",
+        "block", "bound_to", "confirmed", "eutl_code", "kind", "needs_two", "proposed",
+        "representatives", "since_ns", "trusted",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.kind = ""  # a code of the rulebook's account_type; "" = never told
         self.eutl_code = ""
+        self.since_ns = 0  # when its type was told first; 0 = never
+        self.confirmed = 0  # the last year for which its data were confirmed
         self.needs_two = False
         self.representatives: set[str] = set()  # their keys
         self.trusted: dict[int, int] = {}  # account: from when it counts, ns UTC
@@ -205,6 +220,9 @@ class Standing:
             case Instruction.SET_ACCOUNT_TYPE:
                 self.kind, self.eutl_code = act.text, act.eutl_code
                 self.needs_two = bool(act.other)
+                self.since_ns = self.since_ns or act.time_ns
+            case Instruction.CONFIRM_ACCOUNT:
+                self.confirmed = max(self.confirmed, act.other)
             case Instruction.APPOINT_REPRESENTATIVE:
                 self.representatives.add(act.text)
             case Instruction.DISMISS_REPRESENTATIVE:

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from exchange.database import Database
 from exchange.database import schema as tables
+from exchange.fault_points import reached
 from exchange.messages.registry import ProjectDetails
 from exchange.reference.venue import Instrument
 from exchange.registry.blocks import Block, State
@@ -28,6 +29,7 @@ from exchange.registry.rows import (
     Deposit,
     Entitlement,
     ForeignProject,
+    NetSale,
     Place,
     Project,
     Proposal,
@@ -196,10 +198,10 @@ class RegistryStore:
             holdings.load_exchange(CreditExchange(*row))
         for account, scheme, year, *figures in await self._rows(connection, tables.compliance_year):
             holdings.years[account, scheme, year] = Figures(*figures)
-        first = select(func.min(tables.assessment.c.instruction_id)).where(
-            tables.assessment.c.market == self._market
-        )
-        holdings.assessed_by_time = min(0, await connection.scalar(first) or 0)
+        for table in (tables.assessment, tables.surrender):  # by time: numbered from -1 down
+            first = select(func.min(table.c.instruction_id)).where(table.c.market == self._market)
+            lowest = await connection.scalar(first) or 0
+            holdings.assessed_by_time = min(holdings.assessed_by_time, lowest)
         for row in await self._rows(connection, tables.carry_over_application):
             holdings.applications[row[0]] = Application(*row)
         holdings.carried_over |= {row[1] for row in await self._rows(connection, tables.carry_over)}
@@ -218,6 +220,8 @@ class RegistryStore:
         standings = holdings.standings
         for act in sorted(Act(*row) for row in await self._rows(connection, tables.account_act)):
             standings.apply(act)
+        for row in await self._rows(connection, tables.net_sale):
+            holdings.sales.load(NetSale(*row))
         for row in await self._open(connection, tables.waiting_transfer, TRANSFERS_OPEN):
             standings.put_transfer(WaitingTransfer(*row))
         for row in await self._open(connection, tables.offset_surrender, _SURRENDERS_OPEN):
@@ -355,6 +359,7 @@ class RegistryStore:
             await connection.execute(
                 update(table).where(table.c.market == self._market).values(after._asdict())
             )
+            reached("registry.commit.before")
 
     async def _add(self, connection: AsyncConnection, table: Table, rows: list[Any]) -> None:
         if rows:
@@ -438,6 +443,7 @@ class RegistryStore:
         await self._put_rows(connection, tables.offset_reversal, changes.undoing.values())
         await self._put_rows(connection, tables.credit_return, changes.returns.values())
         await self._add(connection, tables.foreign_project, changes.foreign)
+        await self._put_rows(connection, tables.net_sale, changes.net_sales)
         if changes.confirmed:
             table = tables.deposit
             await connection.execute(

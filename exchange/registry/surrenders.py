@@ -8,7 +8,9 @@ refused where the rules name one.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypedDict
 
 from exchange.messages.reasons import RegistryReason
 from exchange.messages.settlement import InstructionPassed
@@ -25,13 +27,34 @@ from exchange.rulebook import (
     Rulebook,
     check_surrender,
     check_vintage,
-    offset_rule,
+    offset_cap,
 )
+from exchange.rulebook.allocation import borrowing
 from exchange.rulebook.eligibility import Credit, unfit_all
-from exchange.rulebook.offsets import cap_text, exceeded
-from exchange.rulebook.selection import VintageVerdict, is_exchange, rules_in_force
+from exchange.rulebook.offsets import BP, cap_text, exceeded
+from exchange.rulebook.selection import (
+    VintageVerdict,
+    check_mixed_vintage,
+    is_exchange,
+    rules_in_force,
+    rules_of_group,
+)
 from exchange.rulebook.shapes import ComplianceRules
-from exchange.rulebook.year import SURRENDER, due, ends_ns, rules_of_year
+from exchange.rulebook.vintages import is_among
+from exchange.rulebook.year import (
+    SURRENDER,
+    cap_years,
+    due,
+    ends_ns,
+    period_base,
+    rules_of_year,
+)
+
+
+class _Asked(TypedDict):
+    scheme_id: str
+    emission_year: int
+    on: dt.date
 
 
 class SurrenderChecks:
@@ -56,12 +79,15 @@ class SurrenderChecks:
         `undone` is what would be given back, by product and project. O(rules + credits used).
         """
         on = self._rulebook.local_date(account[1], cause.time_ns)
-        rules = rules_in_force(self._rulebook, account[1], account[2], on)
-        used = self._used_credits(account, undone or {})
-        if rules is None or not used:
+        rules = self._rules(account, on)
+        if rules is None:
             return
+        used = self._used_credits(account, cap_years(rules, account[2]), undone)
+        if not used:
+            return
+        bases = self._bases(account, figures, rules)
         try:
-            over = exceeded(rules, emission_year=account[2], bases=figures.bases, used=used)
+            over = exceeded(rules, emission_year=account[2], bases=bases, used=used)
         except KeyError:  # a base that is not known yet: nothing can be said
             return
         for limit in over:
@@ -69,7 +95,7 @@ class SurrenderChecks:
             text = f"{limit.name} would be {limit.limit_t} t, {-limit.left_t} t less than is used"
             if limit.kind == "rule":
                 text = (
-                    f"with {rule.cap_base} of {figures.bases[rule.cap_base]} t rule {rule.id} "
+                    f"with {rule.cap_base} of {bases[rule.cap_base]} t rule {rule.id} "
                     f"would cap them at {limit.limit_t} t"
                 )
             raise RefusalError(
@@ -102,14 +128,13 @@ class SurrenderChecks:
         if unfit:
             text = f"{item.quantity} t of {instrument.product} refused: {unfit}"
             raise RefusalError(RegistryReason.UNIT_NOT_ELIGIBLE, text, rule.id, source)
-        used = self._used_credits(account)
-        own = sum(credit.quantity_t for credit in used if credit.unit in rule.credit_types)
-        by_all = self._holdings.used_of_scheme(account[1], account[2], rule.credit_types)
+        used, own, by_others = self._use(account, rules, rule)
+        bases = self._bases(account, figures, rules)
         asked = held or [Credit(instrument.product, item.quantity)]
         try:
             over = exceeded(
-                rules, emission_year=item.argument, bases=figures.bases, used=[*used, *asked],
-                scheme_used_t=by_all - own,
+                rules, emission_year=item.argument, bases=bases, used=[*used, *asked],
+                scheme_used_t=by_others,
             )  # fmt: skip
         except KeyError as error:
             text = f"rule {rule.id}: {error.args[0]}"
@@ -119,7 +144,7 @@ class SurrenderChecks:
                 continue
             text, left_t = f"{limit.name}: {limit.limit_t} t", max(0, limit.left_t + item.quantity)
             if limit.kind == "rule":
-                base_t = figures.bases[rule.cap_base]
+                base_t = bases[rule.cap_base]
                 text = cap_text(rule, instrument.product, item.argument, base_t)
                 text += f"; used {own} t"
             raise RefusalError(
@@ -160,8 +185,9 @@ class SurrenderChecks:
         account = (item.account_id, instrument.scheme, item.argument)
         self.check_application(account, cause)
         on = self._rulebook.local_date(instrument.scheme, cause.time_ns)
-        rules = rules_in_force(self._rulebook, instrument.scheme, item.argument, on)
-        rule = self.offset_rule(account, instrument.product, cause.time_ns)
+        rules = self._rules(account, on)
+        offsets = rules.offset if rules is not None else ()
+        rule = next((rule for rule in offsets if instrument.product in rule.credit_types), None)
         if rule is None or rules is None:
             raise self._no_rule(item, instrument, on)
         if is_exchange(rule):
@@ -175,25 +201,33 @@ class SurrenderChecks:
         return rules, rule, on
 
     def choose_offsets(
-        self, item: InstructionPassed, instrument: Instrument, cause: Cause, figures: Figures
+        self,
+        item: InstructionPassed,
+        instrument: Instrument,
+        cause: Cause,
+        figures: Figures,
+        held: Place | None = None,
     ) -> tuple[str, dict[int, int]]:
-        """The rule that takes the credits, and tonnes of each block, by id. O(blocks)."""
+        """The rule that takes the credits, and tonnes of each block, by id. O(blocks).
+
+        Of those that are `held` for it, or else of the free ones.
+        """
         account = (item.account_id, instrument.scheme, item.argument)
         rules, rule, on = self._rule_for(item, instrument, cause)
         source = self._rulebook.citation(rule)
-        used = self._used_credits(account)
-        own = sum(credit.quantity_t for credit in used if credit.unit in rule.credit_types)
-        by_all = self._holdings.used_of_scheme(account[1], account[2], rule.credit_types)
+        used, _, by_others = self._use(account, rules, rule)
         try:
             choice = choose(
                 rules,
-                self._lots(item.account_id, instrument, item.quantity, project_wanted(item.notes)),
+                self._lots(
+                    item.account_id, instrument, item.quantity, project_wanted(item.notes), held
+                ),
                 item.quantity,
                 emission_year=item.argument,
                 on=on,
-                bases=figures.bases,
+                bases=self._bases(account, figures, rules),
                 used=used,
-                scheme_used_t=by_all - own,
+                scheme_used_t=by_others,
             )
         except KeyError as error:
             raise RefusalError(
@@ -230,13 +264,20 @@ class SurrenderChecks:
         )
 
     def _lots(
-        self, account: int, instrument: Instrument, quantity: int, wanted: int
+        self,
+        account: int,
+        instrument: Instrument,
+        quantity: int,
+        wanted: int,
+        held: Place | None = None,
     ) -> list[tuple[Block, Credit]]:
         """The blocks that may be taken, oldest first, as credits; RefusalError: too few."""
-        require_free(self._holdings, account, instrument, quantity)
+        if held is None:
+            require_free(self._holdings, account, instrument, quantity)
+        place = held or Place(account, Position.REGISTRY, instrument.id)
         lots = [
             (block, self._credit(instrument, block.project, block.quantity, block.period_from))
-            for block in self._holdings.lying(Place(account, Position.REGISTRY, instrument.id))
+            for block in self._holdings.lying(place)
             if wanted in (0, block.project)
         ]
         if tonnes(block for block, _ in lots) < quantity:
@@ -255,21 +296,63 @@ class SurrenderChecks:
         project = self._holdings.projects.get(number)
         return credit_of(instrument, project.details if project else None, quantity, period_from)
 
+    def _rules(self, account: Account, on: dt.date) -> ComplianceRules | None:
+        """The rules in force, with the offsets of the account's group where it has its own."""
+        entitlement = self._holdings.entitlements.get(account[:2])
+        group = entitlement.applies_to if entitlement is not None else ""
+        return rules_of_group(self._rulebook, account[1], account[2], on, group)
+
+    def _bases(self, account: Account, figures: Figures, rules: ComplianceRules) -> dict[str, int]:
+        """The amounts that caps name, with the figures of the account's year as given."""
+        owner, scheme, year = account
+        verified = {
+            one: self._holdings.years.get((owner, scheme, one), Figures()).verified
+            for one in cap_years(rules, year)
+        }
+        return figures.bases | period_base(rules, year, verified | {year: figures.verified})
+
+    def _use(
+        self, account: Account, rules: ComplianceRules, rule: OffsetRule
+    ) -> tuple[list[Credit], int, int]:
+        """The credits that caps count already, how many of the rule's, and how many of others."""
+        years = cap_years(rules, account[2])
+        used = self._used_credits(account, years)
+        own = sum(credit.quantity_t for credit in used if credit.unit in rule.credit_types)
+        by_all = sum(
+            self._holdings.used_of_scheme(account[1], year, rule.credit_types) for year in years
+        )
+        return used, own, by_all - own
+
     def _used_credits(
-        self, account: Account, undone: Mapping[tuple[str, int], int] | None = None
+        self,
+        account: Account,
+        years: Iterable[int],
+        undone: Mapping[tuple[str, int], int] | None = None,
     ) -> list[Credit]:
         by_product = {item.product: item for item in self._instruments.values()}
-        less = undone or {}
+        total: dict[tuple[str, int], int] = defaultdict(int)
+        for year in years:
+            for what, quantity in self._holdings.credits.get((*account[:2], year), {}).items():
+                total[what] += quantity
+        for what, quantity in (undone or {}).items():
+            total[what] -= quantity
         return [
-            self._credit(by_product[product], project, quantity - less.get((product, project), 0))
-            for (product, project), quantity in self._holdings.credits.get(account, {}).items()
-            if quantity > less.get((product, project), 0)
+            self._credit(by_product[product], project, quantity)
+            for (product, project), quantity in total.items()
+            if quantity > 0
         ]
 
-    def offset_rule(self, account: Account, product: str, time_ns: int) -> OffsetRule | None:
-        """The rule for a credit at an engine time. O(rules)."""
-        on = self._rulebook.local_date(account[1], time_ns)
-        return offset_rule(self._rulebook, account[1], account[2], on, product)
+    def use_bp(self, account: Account, product: str, time_ns: int) -> int:
+        """How much of the cap on a credit an account has used, basis points. O(rules + credits)."""
+        rules = self._rules(account, self._rulebook.local_date(account[1], time_ns))
+        for rule in rules.offset if rules is not None else ():
+            if rules is None or product not in rule.credit_types:
+                continue
+            figures = self._holdings.years.get(account, Figures())
+            base_t = self._bases(account, figures, rules).get(rule.cap_base, 0)
+            cap_t = offset_cap(rule, base_t, account[2])
+            return self._use(account, rules, rule)[1] * BP // cap_t if cap_t else 0
+        return 0
 
     def check_application(self, account: Account, cause: Cause) -> None:
         """Offsets are applied for until a day, where the rules name one."""
@@ -286,19 +369,31 @@ class SurrenderChecks:
             )
 
     def vintages(
-        self, item: InstructionPassed, instrument: Instrument, cause: Cause
+        self,
+        item: InstructionPassed,
+        instrument: Instrument,
+        cause: Cause,
+        figures: Figures,
+        place: Place,
     ) -> frozenset[int] | None:
-        """The vintages that count, None for an instrument of one vintage, which does."""
+        """The vintages at a place that count, None for an instrument of one, which does."""
         if instrument.vintage:
-            verdict = self._vintage_verdict(item, instrument, cause, instrument.vintage)
+            verdict = check_vintage(
+                self._rulebook, **_asked(item, instrument, self._day(instrument, cause)),
+                vintage=instrument.vintage,
+            )  # fmt: skip
             if verdict.refusal:
                 raise _not_eligible(item, instrument, verdict)
+            if verdict.is_borrowed:
+                self._check_borrowing(item, instrument, cause, figures)
             return None
-        place = Place(item.account_id, Position.REGISTRY, instrument.id)
         counting, barred = set(), None
         held = 0
         for vintage, quantity in self._holdings.vintages(place).items():
-            verdict = self._vintage_verdict(item, instrument, cause, vintage)
+            verdict = check_mixed_vintage(
+                self._rulebook, **_asked(item, instrument, self._day(instrument, cause)),
+                vintage=vintage,
+            )  # fmt: skip
             if verdict.refusal:
                 barred = barred or verdict
                 continue
@@ -310,15 +405,34 @@ class SurrenderChecks:
             raise _not_eligible(item, instrument, barred)
         return frozenset(counting)
 
-    def _vintage_verdict(
-        self, item: InstructionPassed, instrument: Instrument, cause: Cause, vintage: int
-    ) -> VintageVerdict:
-        return check_vintage(
-            self._rulebook,
-            scheme_id=instrument.scheme,
-            emission_year=item.argument,
-            on=self._rulebook.local_date(instrument.scheme, cause.time_ns),
-            vintage=vintage,
+    def _day(self, instrument: Instrument, cause: Cause) -> dt.date:
+        return self._rulebook.local_date(instrument.scheme, cause.time_ns)
+
+    def _check_borrowing(
+        self, item: InstructionPassed, instrument: Instrument, cause: Cause, figures: Figures
+    ) -> None:
+        """RefusalError for more of a later vintage than the shortage lets be borrowed. O(rules)."""
+        account = (item.account_id, instrument.scheme, item.argument)
+        on = self._day(instrument, cause)
+        rules = rules_in_force(self._rulebook, account[1], account[2], on)
+        if rules is None:  # nothing is borrowed where no rules are in force
+            return
+        used_t = sum(
+            self._holdings.surrendered_of.get((account, other.id), 0)
+            for other in self._instruments.values()
+            if other.kind == "allowance" and is_among(other.vintage, rules.borrowed_vintages)
+        )
+        found = borrowing(rules, figures.verified, figures.final, used_t)
+        if item.quantity <= found.left_t:
+            return
+        known = "is not known yet" if figures.final is None else f"is {figures.final} t"
+        raise RefusalError(
+            RegistryReason.BORROWING_ABOVE_LIMIT,
+            f"{item.quantity} t of {instrument.symbol} refused: the final allocation {known}, so "
+            f"rule {rules.id} lets {found.limit_t} t be borrowed for {item.argument}; "
+            f"used {used_t} t, headroom {found.left_t} t",
+            rules.id,
+            self._rulebook.citation(rules),
         )
 
     def is_late(self, account: Account, cause: Cause) -> bool:
@@ -330,6 +444,10 @@ class SurrenderChecks:
         return last is not None and cause.time_ns >= ends_ns(
             self._rulebook, scheme, rules, year, last
         )
+
+
+def _asked(item: InstructionPassed, instrument: Instrument, on: dt.date) -> _Asked:
+    return {"scheme_id": instrument.scheme, "emission_year": item.argument, "on": on}
 
 
 def _not_eligible(

@@ -1,4 +1,4 @@
-"""Transfers that wait: for a second representative, and for their time.
+"""Transfers that wait: for a second representative, and for their time; and other acts for two.
 
 Where the registry of the scheme has hours, a transfer to a trusted account is carried out at once
 within them, else at the next opening, and one to another account a working day or two later, so
@@ -9,10 +9,20 @@ Time passes here with the records of `settlements`: what is due is done before t
 whose engine time is not earlier. So that such a record comes, the service puts CARRY_OUT on
 `orders` while something is due.
 
-Source: Union Registry as the Swedish Energy Agency explains it.
+An issuance, an allocation or a surrender waits for a second person in the same way, where the
+registry's rule names it (`two_persons_for`) and the account asks for two. It is judged when it is
+proposed and again, by the rules of that moment, when it is approved; from then on it is done and
+counts. Units of a surrender lie in the pending position meanwhile; what is not issued yet, or lies
+in another registry, cannot be held.
+
+Sources: Union Registry as the Swedish Energy Agency explains it; Art. 20 of Delegated Regulation
+(EU) 2019/1122: one representative initiates, another approves.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from exchange.messages.frames import Instruction
 from exchange.messages.reasons import RegistryReason
@@ -26,9 +36,9 @@ from exchange.messages.registry import (
 from exchange.messages.settlement import InstructionPassed
 from exchange.reference.venue import Instrument
 from exchange.registry.accounts import Accounts
-from exchange.registry.blocks import Position, runs
+from exchange.registry.blocks import Block, Position, runs
 from exchange.registry.calendar import Calendar
-from exchange.registry.encumbrances import notes_of
+from exchange.registry.encumbrances import OFFICES, Signature, notes_of
 from exchange.registry.holdings import Holdings
 from exchange.registry.refusals import RefusalError, require_account, require_free
 from exchange.registry.rows import Cause, Place
@@ -36,6 +46,22 @@ from exchange.registry.standings import TransferState, WaitingTransfer
 from exchange.settings import TRANSFER_APPROVAL_DAYS_MAX, TRANSFERS_WAITING_MAX
 
 _DAY_NS = 86_400 * 1_000_000_000
+_TRANSACTIONS = {
+    Instruction.ISSUE: "issuance",
+    Instruction.ALLOCATE: "allocation",
+    Instruction.SURRENDER: "surrender",
+}
+"""What the rulebook's `transaction_type` calls the acts that may need two persons."""
+
+Act = Callable[[InstructionPassed, Instrument, Cause], list[RegistryItem]]
+
+
+class Hold(NamedTuple):
+    """Units that an act takes: held from its proposal on."""
+
+    source: Place
+    chosen: Mapping[int, int] | None = None  # tonnes of each block
+    vintages: frozenset[int] | None = None
 
 
 class Transfers:
@@ -46,6 +72,7 @@ class Transfers:
         self._waiting = holdings.standings.transfers
         self._accounts = accounts
         self._calendar = calendar
+        self.acts: dict[int, Act] = {}  # what an approved one does, by kind
 
     def transfer(
         self, item: InstructionPassed, instrument: Instrument, cause: Cause
@@ -67,10 +94,7 @@ class Transfers:
             due_ns, cancel_until_ns = self._execution(source, target, instrument, cause)
             if due_ns <= cause.time_ns:
                 return self._at_once(item, cause)
-        if len(self._waiting) >= TRANSFERS_WAITING_MAX:
-            raise RefusalError(
-                RegistryReason.REGISTRY_LIST_FULL, f"{len(self._waiting)} transfers wait"
-            )
+        self._require_room()
         state = TransferState.PROPOSED if needs_two else TransferState.WAITING
         transfer = WaitingTransfer(
             item.instruction_id, source, target, instrument.id, item.quantity, state, given_by,
@@ -83,15 +107,79 @@ class Transfers:
         self._holdings.put_transfer(transfer)
         return [_waits(transfer, 0, tuple(b.range for b in run)) for run in runs(blocks)]
 
+    def waits_for_second(
+        self,
+        item: InstructionPassed,
+        instrument: Instrument,
+        cause: Cause,
+        by: Signature,
+        hold: Hold | None = None,
+    ) -> list[RegistryItem]:
+        """What is said of an act that needs a second person, its units held; [] when none does.
+
+        The caller has judged the act. RefusalError when nobody is known to have given it, or one
+        who does not act for the account. O(blocks x log).
+        """
+        transaction = _TRANSACTIONS[Instruction(item.kind)]
+        if not self._accounts.needs_two(item.account_id, instrument.scheme, transaction):
+            return []
+        if not by.key:
+            raise RefusalError(
+                RegistryReason.REFERENCE_MISSING,
+                f"{Instruction(item.kind).name} of account {item.account_id} needs two persons: "
+                "say the key that gave it",
+            )
+        if not by.office:
+            self._accounts.require_representative(item.account_id, by.key)
+        self._require_room()
+        due_ns = cause.time_ns + TRANSFER_APPROVAL_DAYS_MAX * _DAY_NS
+        act = WaitingTransfer(
+            item.instruction_id, item.account_id, item.account_id, instrument.id, item.quantity,
+            TransferState.PROPOSED, by.key, "", due_ns, due_ns, "", cause.time_ns, 0, item.kind,
+            item.argument, item.notes, by.office,
+        )  # fmt: skip
+        self._holdings.put_transfer(act)
+        if hold is None:
+            return [_waits(act, 0, ())]
+        blocks = self._holdings.move(
+            hold.source, item.account_id, Position.PENDING, item.quantity, cause,
+            lender=item.instruction_id, chosen=hold.chosen, vintages=hold.vintages,
+        )  # fmt: skip
+        return [_waits(act, 0, tuple(b.range for b in run)) for run in runs(blocks)]
+
+    def _approve_act(
+        self,
+        item: InstructionPassed,
+        transfer: WaitingTransfer,
+        approved_by: str,
+        instrument: Instrument,
+        cause: Cause,
+    ) -> list[RegistryItem]:
+        """Does what waited, by the rules of now; RefusalError, and it waits on, where they forbid.
+
+        Its units are told to be free again before they are told to be used.
+        """
+        act = transfer.act()
+        self._accounts.check(act, instrument, cause.time_ns)
+        blocks = self._holdings.lying(pending_of(transfer))
+        why = cause._replace(name=Instruction(act.kind).name, id=act.instruction_id)
+        said = self.acts[act.kind](act, instrument, why)
+        approved = transfer._replace(approved_by=approved_by)
+        self._holdings.put_transfer(
+            approved._replace(state=TransferState.DONE, ended_ns=cause.time_ns)
+        )
+        waits = _waits(approved, item.instruction_id, ())
+        return [waits, *_ended(approved, TransferState.DONE, "", 0, blocks), *said]
+
     def approve(
         self, item: InstructionPassed, instrument: Instrument, cause: Cause
     ) -> list[RegistryItem]:
-        """APPROVE_TRANSFER of the proposed transfer `argument`, by a second representative."""
+        """APPROVE_TRANSFER of what was proposed as `argument`, by a second person."""
         transfer = self._open(item, TransferState.PROPOSED)
         if transfer[3:5] != (instrument.id, item.quantity):
             raise RefusalError(
                 RegistryReason.UNKNOWN_TRANSFER,
-                f"transfer {transfer.instruction_id} is of {transfer.quantity} t of instrument "
+                f"{_named(transfer)} is of {transfer.quantity} t of instrument "
                 f"{transfer.instrument_id}, not {item.quantity} t of {instrument.symbol}",
             )
         approved_by, _ = notes_of(item)
@@ -101,12 +189,13 @@ class Transfers:
             )
         if approved_by == transfer.given_by:
             raise RefusalError(
-                RegistryReason.SAME_PERSON,
-                f"{approved_by} proposed transfer {transfer.instruction_id} itself",
+                RegistryReason.SAME_PERSON, f"{approved_by} proposed {_named(transfer)} itself"
             )
-        self._accounts.require_unblocked(transfer.account)
-        self._accounts.require_receiver(transfer.to_account)
-        self._accounts.require_representative(transfer.account, approved_by)
+        self._require_side(item, transfer)
+        if transfer.kind != Instruction.TRANSFER:
+            return self._approve_act(item, transfer, approved_by, instrument, cause)
+        self._accounts.require_unblocked(transfer.account, cause.time_ns)
+        self._accounts.require_receiver(transfer.to_account, cause.time_ns)
         self._require_trusted(transfer.account, transfer.to_account, cause)
         due_ns, cancel_until_ns = self._execution(
             transfer.account, transfer.to_account, instrument, cause
@@ -124,10 +213,9 @@ class Transfers:
     def cancel(
         self, item: InstructionPassed, instrument: Instrument, cause: Cause
     ) -> list[RegistryItem]:
-        """CANCEL_TRANSFER of the transfer `argument`: its units are free again."""
+        """CANCEL_TRANSFER of what waits as `argument`: its units are free again."""
         transfer = self._open(item, *(TransferState.PROPOSED, TransferState.WAITING))
-        given_by, _ = notes_of(item)
-        self._accounts.require_representative(transfer.account, given_by)
+        self._require_side(item, transfer)
         is_late = cause.time_ns > transfer.cancel_until_ns
         if transfer.state == TransferState.WAITING and is_late:
             raise RefusalError(
@@ -143,8 +231,8 @@ class Transfers:
         if transfer.state == TransferState.PROPOSED:
             return self._end(transfer, TransferState.LAPSED, cause)
         try:
-            self._accounts.require_unblocked(transfer.account)
-            self._accounts.require_receiver(transfer.to_account)
+            self._accounts.require_unblocked(transfer.account, cause.time_ns)
+            self._accounts.require_receiver(transfer.to_account, cause.time_ns)
         except RefusalError as refusal:
             return self._end(transfer, TransferState.STOPPED, cause, text=refusal.text)
         return self._end(transfer, TransferState.DONE, cause)
@@ -158,6 +246,25 @@ class Transfers:
             is_trusted=self._accounts.is_trusted(source, target, cause.time_ns),
             is_kyoto=self._accounts.is_kyoto(source),
         )
+
+    def _require_room(self) -> None:
+        if len(self._waiting) >= TRANSFERS_WAITING_MAX:
+            raise RefusalError(
+                RegistryReason.REGISTRY_LIST_FULL, f"{len(self._waiting)} transfers wait"
+            )
+
+    def _require_side(self, item: InstructionPassed, transfer: WaitingTransfer) -> None:
+        """RefusalError unless who decides is of the side that proposed: account or office."""
+        key, word = notes_of(item)
+        office = word if word in OFFICES else ""
+        if office != transfer.office:
+            raise RefusalError(
+                RegistryReason.OTHER_SIDE_DECIDES,
+                f"{key} acts for {office or 'the account'}; {_named(transfer)} was proposed for "
+                f"{transfer.office or 'the account'}",
+            )
+        if not office:
+            self._accounts.require_representative(transfer.account, key)
 
     def _require_trusted(self, source: int, target: int, cause: Cause) -> None:
         kind = self._accounts.type_of(source)
@@ -197,19 +304,36 @@ class Transfers:
         ended_by: int = 0,
     ) -> list[RegistryItem]:
         heir = transfer.to_account if state == TransferState.DONE else transfer.account
-        number = transfer.instruction_id
-        place = Place(transfer.account, Position.PENDING, transfer.instrument_id, number)
-        why = cause._replace(name=Instruction.TRANSFER.name, id=number)
-        blocks = self._holdings.move(place, heir, Position.REGISTRY, transfer.quantity, why)
+        place = pending_of(transfer)
+        held = self._holdings.held(*place)  # of an issuance there is nothing yet
+        why = cause._replace(name=Instruction(transfer.kind).name, id=transfer.instruction_id)
+        blocks = self._holdings.move(place, heir, Position.REGISTRY, held, why) if held else []
         self._holdings.put_transfer(
             transfer._replace(state=state, text=text, ended_ns=cause.time_ns)
         )
-        return [
-            TransferEnded(
-                *transfer[:5], state.name, text, ended_by, tuple(block.range for block in run)
-            )
-            for run in runs(blocks)
-        ]
+        return _ended(transfer, state, text, ended_by, blocks)
+
+
+def pending_of(transfer: WaitingTransfer) -> Place:
+    """Where the units lie that it holds, if it holds any. O(1)."""
+    number = transfer.instruction_id
+    return Place(transfer.account, Position.PENDING, transfer.instrument_id, number)
+
+
+def _named(transfer: WaitingTransfer) -> str:
+    return f"{Instruction(transfer.kind).name.lower()} {transfer.instruction_id}"
+
+
+def _ended(
+    transfer: WaitingTransfer, state: TransferState, text: str, ended_by: int, blocks: list[Block]
+) -> list[RegistryItem]:
+    name = Instruction(transfer.kind).name
+    return [
+        TransferEnded(
+            *transfer[:5], state.name, text, ended_by, tuple(block.range for block in run), name
+        )
+        for run in runs(blocks) or [[]]
+    ]
 
 
 def _waits(transfer: WaitingTransfer, approval_id: int, ranges: tuple[Range, ...]) -> TransferWaits:
@@ -222,4 +346,6 @@ def _waits(transfer: WaitingTransfer, approval_id: int, ranges: tuple[Range, ...
         transfer.cancel_until_ns,
         approval_id,
         ranges,
+        Instruction(transfer.kind).name,
+        transfer.argument,
     )

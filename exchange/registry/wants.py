@@ -19,9 +19,12 @@ from exchange.messages.settlement import (
 )
 from exchange.reference.venue import Instrument
 from exchange.registry.blocks import Position
+from exchange.registry.encumbrances import signed
 from exchange.registry.holdings import Holdings
+from exchange.registry.others import held_for, named_in
 from exchange.registry.refusals import PLEDGES_NAMED
 from exchange.registry.rows import Place
+from exchange.registry.transfers import pending_of
 
 Wanted = dict[Place, int | None]
 """Tonnes from the front of each place; None: all of it."""
@@ -71,19 +74,21 @@ def wanted_when_due(
     for due in standings.due_by(time_ns):
         if due.kind == "TRANSFER":
             transfer = standings.transfers[due.number]
-            account, instrument_id = transfer.account, transfer.instrument_id
-            place = Place(account, Position.PENDING, instrument_id, due.number)
-            found[place] = transfer.quantity
+            found[pending_of(transfer)] = transfer.quantity
         else:
-            found |= dict.fromkeys(_allowances_of(standings.whose(due)[0], instruments))
+            account = standings.whose(due)[0]
+            found |= dict.fromkeys(_allowances_of(holdings, account, instruments))
     return found
 
 
-def _allowances_of(account: int, instruments: Mapping[int, Instrument]) -> Iterable[Place]:
+def _allowances_of(
+    holdings: Holdings, account: int, instruments: Mapping[int, Instrument]
+) -> Iterable[Place]:
     """Where the rules may take from when a year of the account is assessed."""
     for instrument in instruments.values():
         if instrument.kind == "allowance":
             yield Place(account, Position.REGISTRY, instrument.id)
+            yield from held_for(holdings, account, instrument.id)
 
 
 def _of(
@@ -105,8 +110,10 @@ def _of_instruction(
 ) -> Iterable[tuple[Place, int | None]]:
     account, instrument = item.account_id, instruments[item.instrument_id]
     free = Place(account, Position.REGISTRY, instrument.id)
+    is_surrender = item.kind == Instruction.SURRENDER
+    entity = named_in(signed(item)[1].notes) if is_surrender else 0
     is_mixed = instrument.kind == "offset" or not instrument.vintage
-    if item.kind in _CHOOSING or (item.kind == Instruction.SURRENDER and is_mixed):
+    if item.kind in _CHOOSING or (is_surrender and is_mixed):
         yield free, None
     elif item.kind in _FROM_FREE:
         yield free, item.quantity
@@ -115,21 +122,28 @@ def _of_instruction(
         for place in holdings.pledges(account, instrument.id)[:PLEDGES_NAMED]:
             yield place, 1
     match item.kind:
+        case Instruction.UNFREEZE if item.argument:  # of all its vintages something may be owed
+            yield free._replace(position=Position.FROZEN, lender=item.argument), None
         case Instruction.UNFREEZE:
             yield free._replace(position=Position.FROZEN), item.quantity
+        case Instruction.SURRENDER if entity:
+            yield free._replace(position=Position.FROZEN, lender=entity), None
+        case Instruction.ALLOCATE:
+            for place in held_for(holdings, account, instrument.id):
+                yield place, None
         case Instruction.RELEASE_PLEDGE | Instruction.ENFORCE_PLEDGE:
             yield Place(item.argument, Position.PLEDGED, instrument.id, account), item.quantity
         case Instruction.APPROVE_TRANSFER | Instruction.CANCEL_TRANSFER:
             transfer = holdings.standings.transfers.get(item.argument)
             if transfer is not None:
-                whose, instrument_id = transfer.account, transfer.instrument_id
-                waiting = Place(whose, Position.PENDING, instrument_id, item.argument)
-                yield waiting, transfer.quantity
+                yield pending_of(transfer), transfer.quantity
+            if transfer is not None and transfer.kind == Instruction.ALLOCATE:
+                yield from _of_instruction(holdings, instruments, transfer.act())
         case Instruction.OFFSET_REQUEST:
             for place in holdings.under_way(account, instrument.id):
                 yield place, item.quantity
         case Instruction.OFFSET_ANSWER:  # a year may have waited for it
-            for place in _allowances_of(account, instruments):
+            for place in _allowances_of(holdings, account, instruments):
                 yield place, None
         case Instruction.CARRY_OVER:
             for old in instruments.values():

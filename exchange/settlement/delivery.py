@@ -100,7 +100,7 @@ def settle_part(part: EventPart, carry: bytes = b"") -> Settled:
 
     Raises DeliveryError when a group is broken.
     """
-    data = carry + part.events.tobytes()
+    data = carry + part.body
     first_event = part.first_event - len(carry) // RECORD_SIZE
     events = np.frombuffer(data, frames.EVENT)
     kept = 0 if part.is_last else _open_group(events)

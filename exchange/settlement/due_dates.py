@@ -56,6 +56,18 @@ def voidable_ns(rule: SettlementRule, due: int) -> int:
     return _cut_off(rule, local_date(rule, due), rule.void_days) if rule.void_days else due
 
 
+def cut_offs_missed(rule: SettlementRule, due: int, until_ns: int) -> int:
+    """How many cut-offs passed with a trade unsettled that was due then and is at an instant.
+
+    That of the due day counts, and each of a business day after it. O(days between).
+    """
+    day, missed = local_date(rule, due), 0
+    while due <= until_ns:
+        missed += 1
+        due = _cut_off(rule, day, missed)
+    return missed
+
+
 def local_date(rule: SettlementRule, time_ns: int) -> dt.date:
     """The calendar day in the market's time zone. O(1)."""
     return dt.datetime.fromtimestamp(time_ns // _NS, ZoneInfo(rule.time_zone)).date()

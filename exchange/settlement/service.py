@@ -18,6 +18,7 @@ import structlog
 from exchange import metrics, topics
 from exchange.clock import Clock, SystemClock, random_id
 from exchange.database import Database
+from exchange.fault_points import reached
 from exchange.log.protocol import AppendUncertainError, Log, LogUnavailableError, Record
 from exchange.messages.frames import (
     COUNT_MAX,
@@ -67,6 +68,25 @@ class _Mark(NamedTuple):
     chain: bytes
 
 
+class _Gathered:
+    # Parts that are read and wait for others, to be booked in one transaction.
+    def __init__(self) -> None:
+        self.parts: list[tuple[EventPart, Settled]] = []
+        self.trades = 0
+        self.topic_offset = 0  # after the last one
+        self.mark = _Mark(0, 0, 0, b"")
+
+    @property
+    def is_full(self) -> bool:
+        too_many = len(self.parts) >= SETTLEMENT_BATCH_PARTS_MAX
+        return too_many or self.trades >= SETTLEMENT_BATCH_TRADES_MAX
+
+    def add(self, part: EventPart, settled: Settled, topic_offset: int, mark: _Mark) -> None:
+        self.parts.append((part, settled))
+        self.trades += len(settled.trades)
+        self.topic_offset, self.mark = topic_offset, mark
+
+
 class _Writing(NamedTuple):
     # A batch on its way into the books.
     batch: Batch
@@ -103,6 +123,8 @@ class SettlementService:
         self._writer, self._frames = random_id(), 0
         self._follower = EventFollower()
         self._writing: _Writing | None = None
+        self._gathered = _Gathered()
+        self._carry = b""
         self._ready = False
         self._lag_read_ns = 0
         self._logger = logger.bind(market=market.code)
@@ -160,12 +182,20 @@ class SettlementService:
         self._logger.info("settling", events_offset=reader.position, end=target)
         try:
             while not stop.is_set():
-                self._ready = self._ready or reader.position >= target
-                records = await reader.read(READ_RECORDS_MAX, READ_WAIT_MS / 1000)
+                if not self._ready and reader.position >= target:
+                    await self.finish(stop)
+                    self._ready = True
+                # While something is written, what is there is read; else there is time to wait.
+                wait_s = READ_WAIT_MS / 1000 if self._writing is None else 0
+                records = await reader.read(READ_RECORDS_MAX, wait_s)
                 if records:
-                    await self.settle(records, stop)
+                    await self.settle(records, stop, goes_on=True)
                     await self._show_lag(records[-1])
+                else:
+                    await self.finish(stop)
+            await self.finish(stop)
         finally:
+            await self._give_up()
             await reader.close()
 
     async def load(self) -> Position:
@@ -174,50 +204,64 @@ class SettlementService:
         self._follower = EventFollower(
             position.input_offset, position.part, position.next_event, position.chain
         )
+        self._gathered, self._carry = _Gathered(), position.carry
         self._steps = self._open_trades.load(await self._store.open_trades(position))
         return position
 
-    async def settle(self, records: Sequence[Record], stop: asyncio.Event | None = None) -> int:
+    async def settle(
+        self,
+        records: Sequence[Record],
+        stop: asyncio.Event | None = None,
+        *,
+        goes_on: bool = False,
+    ) -> int:
         """Books the records of `events` in batches; how many parts were new.
 
         With `stop` each batch is published after it is booked; without it (rebuilding) nothing is.
-        While the database writes a batch the next one is made. After an error: `load` again.
+        While the database writes a batch the next one is made, with `goes_on` over calls too: what
+        was read last is then booked with what is read next, or by `finish`. After an error: `load`
+        again.
         """
         try:
             accepted = await self._settle(records, stop)
-            await self._written(stop)
+            if not goes_on:
+                await self._book(stop)
+                await self._written(stop)
+            elif self._writing is None or self._writing.task.done():
+                await self._book(stop)
         except BaseException:
             await self._give_up()
             raise
         return accepted
 
+    async def finish(self, stop: asyncio.Event | None = None) -> None:
+        """Books and publishes what `settle` left; errors as there."""
+        try:
+            await self._book(stop)
+            await self._written(stop)
+        except BaseException:
+            await self._give_up()
+            raise
+
     async def _settle(self, records: Sequence[Record], stop: asyncio.Event | None) -> int:
-        parts: list[tuple[EventPart, Settled]] = []
-        trades = accepted = 0
-        carry = self._position.carry
+        accepted = 0
         for record in records:
-            before = _mark(self._follower)
             part = self._follower.accept(record.offset, record.value)
             if part is None:
                 continue
-            settled = settle_part(part, carry)
-            carry = settled.carry
+            settled = settle_part(part, self._carry)
             if settled.steps or not self._open_trades.is_idle(part.time_ns):
                 named = self._open_trades.named_by(settled.steps)
-                if named and parts:  # what they name is looked up in the books
-                    await self._book(parts, record.offset, before, stop)
-                    parts, trades = [], 0
+                if named:  # what they name is looked up in the books
+                    await self._book(stop)
                 settled = await self._follow(part, settled, named, stop)
-            parts.append((part, settled))
+            self._carry = settled.carry
+            self._gathered.add(part, settled, record.offset + 1, _mark(self._follower))
             accepted += 1
             if self._writing is not None:
                 await asyncio.sleep(0)  # what is written goes on
-            trades += len(settled.trades)
-            if trades >= SETTLEMENT_BATCH_TRADES_MAX or len(parts) >= SETTLEMENT_BATCH_PARTS_MAX:
-                await self._book(parts, record.offset + 1, _mark(self._follower), stop)
-                parts, trades = [], 0
-        if parts:
-            await self._book(parts, records[-1].offset + 1, _mark(self._follower), stop)
+            if self._gathered.is_full:
+                await self._book(stop)
         return accepted
 
     async def _follow(
@@ -230,18 +274,17 @@ class SettlementService:
             past = await self._store.trades(named)
         return self._open_trades.follow(part.time_ns, settled, past)
 
-    async def _book(
-        self,
-        parts: list[tuple[EventPart, Settled]],
-        topic_offset: int,
-        mark: _Mark,
-        stop: asyncio.Event | None,
-    ) -> None:
+    async def _book(self, stop: asyncio.Event | None) -> None:
+        """Begins to write what is gathered, when the batch before is written."""
+        gathered, self._gathered = self._gathered, _Gathered()
+        parts = gathered.parts
+        if not parts:
+            return
         outbox = self._records(parts)
         last, settled = parts[-1]
         after = Position(
-            topic_offset,
-            *mark,
+            gathered.topic_offset,
+            *gathered.mark,
             settled.carry,
             self._position.number + len(outbox),
             max(self._position.published, self._topic.published),
@@ -284,6 +327,7 @@ class SettlementService:
             )
             try:
                 await self._log.append(topics.orders(self._market.partition), [frame])
+                reached("settlement.steps.after")
                 self._steps = self._steps[len(run) :]
             except (LogUnavailableError, AppendUncertainError) as error:
                 self._logger.warning("steps not acknowledged, sent again", error=str(error))
@@ -291,6 +335,7 @@ class SettlementService:
 
     async def _give_up(self) -> None:
         """Lets what is being written end, well or not, and goes back to what is known."""
+        self._gathered = _Gathered()
         if self._writing is None:
             return
         batch, task = self._writing.batch, self._writing.task

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from exchange.database.binary_copy import BIGINT, INTEGER, SMALLINT, binary_copy, binary_rows
 from exchange.database.connection import PRAGMAS, Database
+from exchange.fault_points import reached
 from exchange.ledger import CASH, FEE_INCOME, HELD_SETTLEMENT, Leg, Posting
 from exchange.messages.frames import GENESIS
 from exchange.settings import SETTLEMENT_SQLITE_CACHE_KIB
@@ -124,6 +125,12 @@ _POSTING_WIDTHS = (SMALLINT, BIGINT, SMALLINT, BIGINT, INTEGER, BIGINT)
 _CACHE = f"PRAGMA cache_size = -{SETTLEMENT_SQLITE_CACHE_KIB}"
 
 
+_ROWS_A_STATEMENT = 500
+"""Rows that SQLite is handed at once. Around each statement its thread gives the interpreter away
+and waits to have it back, up to five milliseconds while the next batch is made: with a row a
+statement the two never went on at once."""
+
+
 def _check_unmoved(market: int, found: tuple[int, ...], before: Position) -> None:
     expected = (before.input_offset, before.part, before.number)
     if found != expected:
@@ -176,10 +183,14 @@ class SqliteStore:
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
-            self._connection = sqlite3.connect(self._path, isolation_level=None)
-            for pragma in (*PRAGMAS, _CACHE):
-                self._connection.execute(pragma)
+            self._connection = self._connect()
         return self._connection
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, isolation_level=None)
+        for pragma in (*PRAGMAS, _CACHE):
+            connection.execute(pragma)
+        return connection
 
     def _rows(self, query: str) -> list[tuple[Any, ...]]:
         return self._open().execute(query).fetchall()
@@ -222,11 +233,13 @@ class SqliteStore:
         connection.execute("BEGIN IMMEDIATE")
         try:
             self._write_rows(connection, batch)
+            reached("settlement.commit.before")
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+        reached("settlement.commit.after")
         self._known.update((account, asset) for account, asset, _ in batch.changes)
 
     def _write_rows(self, connection: sqlite3.Connection, batch: Batch) -> None:
@@ -235,10 +248,7 @@ class SqliteStore:
             "SELECT input_offset, part, number FROM settlement_position WHERE market = ?", (market,)
         ).fetchone()
         _check_unmoved(market, found, batch.before)
-        connection.executemany(
-            _insert("trade", _TRADE_COLUMNS, market),
-            zip(*(column.tolist() for column in batch.trades), strict=True),
-        )
+        _insert_columns(connection, "trade", _TRADE_COLUMNS, market, batch.trades)
         connection.executemany(_insert("transfer", _TRANSFER_COLUMNS, market), batch.transfers)
         for statement, rows in statements(market, batch.open_trades, lambda _: "?"):
             connection.executemany(statement, rows)
@@ -251,10 +261,11 @@ class SqliteStore:
         connection.executemany(_insert("posting", _POSTING_COLUMNS, market), batch.others)
         new = [(market, *key[:2]) for key in batch.changes if key[:2] not in self._known]
         connection.executemany("INSERT OR IGNORE INTO balance VALUES (?, ?, ?, 0)", new)
-        connection.executemany(
-            "UPDATE balance SET amount = amount + ? WHERE market = ? AND account = ? AND asset = ?",
-            [(amount, market, account, asset) for account, asset, amount in batch.changes],
-        )
+        for at in range(0, len(batch.changes), _ROWS_A_STATEMENT):
+            changes = batch.changes[at : at + _ROWS_A_STATEMENT]
+            connection.execute(
+                _add_to_balances(market, len(changes)), [value for row in changes for value in row]
+            )
         connection.execute(
             "DELETE FROM settlement_outbox WHERE market = ? AND number < ?",
             (market, batch.after.published),
@@ -306,9 +317,33 @@ _POSTINGS_OF_HELD = _POSTINGS_OF_TRADES.replace(
 """The same when some of the trades are settled later."""
 
 
-def _insert(table: str, columns: tuple[str, ...], market: int) -> str:
-    marks = ", ".join("?" * (len(columns) - 1))
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({market}, {marks})"  # noqa: S608
+def _insert(table: str, columns: tuple[str, ...], market: int, rows: int = 1) -> str:
+    marks = ", ".join([f"({market}, {', '.join('?' * (len(columns) - 1))})"] * rows)
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {marks}"  # noqa: S608
+
+
+def _insert_columns(
+    connection: sqlite3.Connection,
+    table: str,
+    columns: tuple[str, ...],
+    market: int,
+    rows: tuple[Column, ...],
+) -> None:
+    """Inserts columns, many rows a statement. O(rows)."""
+    values = np.stack(rows, axis=1)
+    for at in range(0, len(values), _ROWS_A_STATEMENT):
+        some = values[at : at + _ROWS_A_STATEMENT]
+        connection.execute(_insert(table, columns, market, len(some)), some.ravel().tolist())
+
+
+def _add_to_balances(market: int, rows: int) -> str:
+    """The statement that changes so many balances by (account, asset, amount)."""
+    return (
+        "UPDATE balance SET amount = amount + change.column3 "  # noqa: S608
+        f"FROM (VALUES {', '.join(['(?, ?, ?)'] * rows)}) AS change "
+        f"WHERE balance.market = {market} AND balance.account = change.column1 "
+        "AND balance.asset = change.column2"
+    )
 
 
 class PostgresStore:

@@ -8,7 +8,7 @@ import pytest
 
 from exchange.messages.frames import Instruction
 from exchange.messages.reasons import RegistryReason
-from exchange.messages.registry import AccountChanged, InstructionRefused
+from exchange.messages.registry import AccountChanged, InstructionRefused, RegistryItem
 from exchange.rulebook import Rulebook
 from exchange.rulebook.loading import parse_rulebook, shipped
 from exchange.settings import TRUST_APPROVAL_DAYS_MAX, TRUSTED_ACCOUNTS_MAX
@@ -46,6 +46,13 @@ def books() -> Books:
         ("100-8", "person_holding", "100-8"),
         ("121-0", "person_holding", "121-0"),
         ("120-0", "former_operator_holding", "120-0"),
+        ("100-15", "aviation_auction", "100-15"),
+        ("100-17", "aviation_total_quantity", "100-17"),
+        ("100-19", "special_reserve", "100-19"),
+        ("100-21", "aviation_allocation", "100-21"),
+        ("100-22", "international_credit", "100-22"),
+        ("100-23", "credit_exchange", "100-23"),
+        ("110-0", "pending", "110-0"),
         ("venue_omnibus_delivery", "venue_omnibus_delivery", ""),
     ],
 )
@@ -75,6 +82,36 @@ def test_types_of_the_chinese_market() -> None:
         assert isinstance(said, AccountChanged)
     reason = books.refused(Instruction.SET_ACCOUNT_TYPE, 201, notes="office\n100-7", instrument=21)
     assert reason == RegistryReason.UNKNOWN_ACCOUNT_TYPE
+
+
+@pytest.mark.parametrize("second", ["cn_key_emitter", "cn_provincial_authority"])
+def test_an_entity_has_one_registration_account_in_china(second: str) -> None:
+    books = Books({201: 1, 202: 1, 203: 2}, market="CN")
+
+    def told(account: int, kind: str) -> list[RegistryItem]:
+        notes = f"office\n{kind}"
+        return books.tell(Instruction.SET_ACCOUNT_TYPE, account, notes=notes, instrument=21)
+
+    assert isinstance(told(201, "cn_key_emitter")[0], AccountChanged)
+    (refusal,) = told(202, second)
+    assert isinstance(refusal, InstructionRefused)
+    assert refusal.reason == RegistryReason.SECOND_REGISTRATION_ACCOUNT
+    assert (refusal.rule, "2021 No. 21" in refusal.source) == ("cn-registry", True)
+    assert "account 201, a cn_key_emitter; account 202 would be its second" in refusal.text
+    # Its account may be told again; another entity has its own; credits and the venue are others'.
+    for account, kind in (
+        (201, "cn_provincial_authority"), (203, "cn_key_emitter"), (202, "ccer_general_holding"),
+        (202, "venue_omnibus_delivery"),
+    ):  # fmt: skip
+        assert isinstance(told(account, kind)[0], AccountChanged)
+    # When the first account is of another type, the second may be the registration account.
+    assert isinstance(told(201, "ccer_general_holding")[0], AccountChanged)
+    assert isinstance(told(202, second)[0], AccountChanged)
+
+
+def test_the_union_registry_lets_an_entity_have_several(books: Books) -> None:
+    typed(books, OPERATOR, "100-7")
+    typed(books, OWN, "100-7")
 
 
 def test_a_verifier_holds_no_units(books: Books) -> None:

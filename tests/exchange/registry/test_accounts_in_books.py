@@ -18,13 +18,24 @@ from exchange.registry import RegistryService
 from exchange.registry import queries as registry_queries
 from exchange.registry.blocks import Position
 from exchange.rulebook import load_rulebook
-from exchange.settings import CARRY_OUT_EVERY_S
-from tests.books_desk import CN, ORDERS, Desk, act_of, check
-from tests.books_venue import ACT_NS, CCER, HUADONG, MARKET, NORTHERN, VENUE, YANGTZE, issue
+from exchange.settings import CARRY_OUT_EVERY_S, TRANSFER_APPROVAL_DAYS_MAX
+from tests.books_desk import CN, ORDERS, YEAR, Desk, act_of, check, owed
+from tests.books_venue import (
+    ACT_NS,
+    CCER,
+    CEA_2024,
+    HUADONG,
+    MARKET,
+    NORTHERN,
+    VENUE,
+    YANGTZE,
+    issue,
+)
 from tests.exchange.registry.test_registry_crashes import allow_writes, live, refuse_writes
 from tests.fixtures_postgres import MakeBooks
 
 SECOND_NS = 10**9
+ALLOCATION = "anna\nstage final\nmethod benchmarking"
 DAY_NS = 86_400 * SECOND_NS
 RULES = load_rulebook()
 WITH_HOURS = msgspec.structs.replace(
@@ -80,6 +91,7 @@ def story() -> list[list[bytes]]:
         act_of(Instruction.PROPOSE_TRUST, *of_account, HUADONG, "ann\n"),
         act_of(Instruction.BLOCK_ACCOUNT, HUADONG, CCER, 0, text="office\nfile 7"),
         act_of(Instruction.UNBLOCK_ACCOUNT, HUADONG, CCER, 0, text="office\nfile 8"),
+        act_of(Instruction.CONFIRM_ACCOUNT, *of_account, 2026, "ann\n"),
         act_of(Instruction.BIND_ACCOUNT, YANGTZE, CCER, 0, NORTHERN, "office\nCN"),
         transfer(30),
         transfer(20, YANGTZE),
@@ -118,6 +130,48 @@ async def test_a_restart_and_a_rebuild_know_the_same(
     assert {row.position: row.quantity for row in at_noon} == {
         Position.REGISTRY: 50, Position.PENDING: 50
     }  # fmt: skip
+
+
+async def test_acts_of_two_persons_are_found_again(
+    desk: Desk, market_log: Any, make_books: MakeBooks
+) -> None:
+    await desk.act(*owed(NORTHERN, YEAR, 1_000))
+    kind = "office\ncn_key_emitter"
+    await desk.act(*act_of(Instruction.SET_ACCOUNT_TYPE, NORTHERN, CCER, 0, 1, kind))
+    for key in ("ann", "ben"):
+        text = f"office\n{key}"
+        await desk.act(*act_of(Instruction.APPOINT_REPRESENTATIVE, NORTHERN, CCER, 0, text=text))
+    given = act_of(Instruction.SURRENDER, NORTHERN, CCER, 40, YEAR, "by ann")
+    issued = act_of(Instruction.ISSUE, NORTHERN, CCER, 7, 0, "operator olga")
+    none = act_of(Instruction.ALLOCATE, NORTHERN, CEA_2024, 0, YEAR, ALLOCATION)
+    numbers = []
+    for frame in (given, issued, none, given):
+        (said,) = await desk.act(*frame)
+        assert isinstance(said, TransferWaits), said
+        numbers.append(said.instruction_id)
+    again = RegistryService(market_log, MARKET, VENUE, desk.books, rulebook=WITH_HOURS)
+    await again.load()
+    assert again.holdings.standings.transfers == desk.registry.holdings.standings.transfers
+    assert again.holdings.totals == desk.registry.holdings.totals
+    for number, quantity, instrument, by in (
+        (numbers[0], 40, CCER, "ben\n"),
+        (numbers[1], 7, CCER, "otto\noperator"),
+        (numbers[2], 0, CEA_2024, "otto\nauthority"),
+    ):
+        approval = act_of(Instruction.APPROVE_TRANSFER, NORTHERN, instrument, quantity, number, by)
+        said, *rest = await desk.act(*approval)
+        assert isinstance(said, TransferWaits), said
+        assert rest
+    lapse_ns = ACT_NS + TRANSFER_APPROVAL_DAYS_MAX * DAY_NS
+    desk.pump.time_ns = lapse_ns
+    ended, *_ = await desk.act(issue(YANGTZE, CCER, 1))
+    assert isinstance(ended, TransferEnded)
+    assert (ended.kind, ended.outcome, ended.instruction_id) == ("SURRENDER", "LAPSED", numbers[3])
+    held = await registry_queries.position_totals(desk.books, CN, Position.REGISTRY)
+    assert held[NORTHERN, CCER] == 100 - 40 + 7
+    fresh = await make_books()
+    rebuilt = await rebuild(market_log, MARKET, VENUE, fresh, rulebook=WITH_HOURS)
+    assert rebuilt == await table_hash(desk.books, CN)
 
 
 async def test_time_comes_by_the_log(desk: Desk, market_log: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import select
 
@@ -15,11 +16,13 @@ from exchange.messages.reasons import RegistryReason
 from exchange.messages.registry import InstructionRefused, RegistryItem, YearAssessed, YearFigures
 from exchange.rebuild import rebuild
 from exchange.registry.saga import AllowanceState
+from exchange.rulebook import load_rulebook
+from exchange.rulebook.shapes import SurrenderRule
 from tests.books_desk import CN, Desk, owed, surrender
 from tests.books_registrar import EUA, Books
 from tests.books_two import HOLDING, TWO
 from tests.books_venue import CCER, CEA_2024, MARKET, VENUE, YANGTZE, YEAR, issue
-from tests.books_years import at
+from tests.books_years import Office, at
 from tests.exchange.registry.test_two_registries_apart import Net
 from tests.fixtures_postgres import MakeBooks
 
@@ -248,3 +251,49 @@ def test_while_a_year_waits_nothing_more_is_asked_of_another_registry() -> None:
     assert china.asking.holdings.changes.offsets[first].state == AllowanceState.DONE
     (row,) = china.asking.holdings.changes.assessments
     assert (row.surrendered, row.shortfall) == (1_000, 0)
+
+
+# -- where tonnes are taken by force -------------------------------------------------------------
+
+
+def shenzhen() -> Office:
+    """1,000 t are owed to a rule that takes them by force, and has a last day; 700 t are held."""
+    rulebook = load_rulebook()
+    last = SurrenderRule(obligation="verified_emissions", deadline_md="06-30")
+    schemes = [
+        msgspec.structs.replace(
+            scheme,
+            rules=tuple(
+                msgspec.structs.replace(
+                    rules, surrender=msgspec.structs.replace(last, deadline_year_offset=1)
+                )
+                for rules in scheme.rules
+            ),
+        )
+        if scheme.id == "cn-pilot-shenzhen"
+        else scheme
+        for scheme in rulebook.scheme
+    ]
+    office = Office("2020-02-01", msgspec.structs.replace(rulebook, scheme=tuple(schemes)))
+    office.owe("SZEA", 1_000, 2019)
+    office.issue("SZEA", 700)
+    return office
+
+
+def test_nothing_is_taken_by_force_before_an_authority_says_the_price() -> None:
+    office = shenzhen()
+    assert office.pass_time("2020-07-02") == []
+    assert office.holdings.changes.surrenders == []
+    said = office.act(ASSESS, "SZEA", 0, 2019, "authority\nprice 2500")
+    (told,) = assessed(said)
+    assert (told.shortfall, told.forced, told.given_by) == (1_000, 700, "authority")
+    (row,) = office.holdings.changes.surrenders
+    assert (row.instruction_id, row.quantity, row.is_late) == (office.number, 700, 1)
+
+
+def test_who_gave_all_is_assessed_by_time_where_tonnes_would_be_taken() -> None:
+    office = shenzhen()
+    office.issue("SZEA", 300)
+    office.act(SURRENDER, "SZEA", 1_000, 2019)
+    (told,) = assessed(office.pass_time("2020-07-02"))
+    assert (told.shortfall, told.forced) == (0, 0)

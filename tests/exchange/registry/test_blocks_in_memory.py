@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import delete, select
+from structlog.testing import capture_logs
 
 from exchange.database import schema as tables
 from exchange.database import table_hash
@@ -96,3 +97,38 @@ async def test_books_that_have_not_what_they_had_stop_the_registry(desk: Desk) -
         await store.read_blocks(holdings, {FREE: None}, position)
     async with desk.books.writing() as connection:
         await connection.execute(table.insert(), dict(rows[-1]._mapping))
+
+
+async def test_blocks_that_nobody_foresaw_are_read_and_the_records_are_the_same(
+    make_books: MakeBooks, market_log: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk, dice = Desk(market_log, await make_books()), random.Random(5)
+    await desk.open()
+    await desk.act(*(issue(a, i, 3_000) for a in ACCOUNTS for i in INSTRUMENTS))
+    for _ in range(4):
+        await desk.act(*random_acts(dice, 10))
+    for name in ("wanted_by", "wanted_when_due"):
+        monkeypatch.setattr(f"exchange.registry.service.{name}", lambda *_: {})
+    blind = RegistryService(market_log, MARKET, VENUE, books := await make_books())
+    await blind.load()
+    with capture_logs() as told:
+        for row in market_log.rows[SETTLEMENTS]:
+            await blind.register([(row.offset, row.value)])
+    assert "blocks were not foreseen, read now" in {line["event"] for line in told}
+    assert await table_hash(books, CN, tables.REGISTRY_TABLES) == await table_hash(
+        desk.books, CN, tables.REGISTRY_TABLES
+    )
+    await desk.close()
+
+
+async def test_blocks_that_cannot_be_read_stop_the_registry(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await desk.act(issue(NORTHERN, CCER, 100))
+
+    async def unread(*_: Any) -> None:
+        pass
+
+    monkeypatch.setattr(RegistryStore, "read_blocks", unread)
+    with pytest.raises(RegistryBrokenError, match="though they had been read"):
+        await desk.act(deposit(NORTHERN, CCER, 30))

@@ -82,6 +82,22 @@ def test_applied_for_and_carried_out_oldest_first() -> None:
     assert again.reason == RegistryReason.UNKNOWN_APPLICATION
 
 
+def test_allowances_of_another_scheme_are_not_carried_over() -> None:
+    desk = office()
+    desk.issue("HBEA-2024", 9_000)
+    applied = desk.done(CarryOverApplied, APPLY, "CEA-2025", 15_000, 2025, "emitter")
+    desk.act(Instruction.CANCEL, "CEA-2024", 1, text="nobody\nmistake")
+    short = desk.refused(CARRY, "CEA-2025", 15_000, applied.instruction_id, "authority")
+    assert short.reason == RegistryReason.NOT_ENOUGH_UNITS
+    assert "has 14999 t of old allowances" in short.text
+    desk.issue("CEA-2024", 1)
+    said = desk.act(CARRY, "CEA-2025", 15_000, applied.instruction_id, "authority")
+    assert {item.from_instrument for item in said} == {  # type: ignore[union-attr]
+        BY_SYMBOL["CEA-2023"].id, BY_SYMBOL["CEA-2024"].id
+    }  # fmt: skip
+    assert desk.holdings.held(EMITTER, Position.REGISTRY, BY_SYMBOL["HBEA-2024"].id) == 9_000
+
+
 @pytest.mark.parametrize(
     ("past", "most"),
     [

@@ -544,6 +544,9 @@ def test_offsets_are_applied_for_until_a_day() -> None:
         ("2009-04-01", 2008, 2008, ""),
         ("2014-04-01", 2013, 2012, ""),  # II into III
         ("2022-04-01", 2021, 2013, ""),  # III into IV
+        ("2013-04-01", 2012, 2013, "eu-ets-phase-2"),  # nothing borrowed of III
+        ("2021-04-01", 2020, 2021, "eu-ets-phase-3"),  # nor of IV
+        ("2023-04-01", 2022, 2023, ""),  # inside IV
         ("2025-04-01", 2024, 2025, ""),  # by timing
         ("2014-04-01", 2013, 2007, "eu-ets-phase-1"),  # never out of phase I
     ],

@@ -14,6 +14,7 @@ from sqlalchemy import text
 from exchange.messages.frames import Instruction, notes
 from exchange.messages.reasons import RegistryReason
 from exchange.messages.registry import (
+    InstructionRefused,
     IssuanceDetails,
     ProjectDetails,
     ProjectRegistered,
@@ -35,6 +36,7 @@ from exchange.rulebook.shapes import BASES, ComplianceRules
 from exchange.settings import PROJECT_NUMBER_MAX
 from tests.books_desk import CN, Desk, owed
 from tests.books_venue import CCER, CEA_2024, VENUE, YANGTZE, YEAR, instruction
+from tests.books_years import Office
 
 WIND = ProjectDetails(name="Helan wind", project_type="wind", region="CN-NX", gas="CO2")
 INSIDE = ProjectDetails(name="Plant roof", project_type="solar", covered_by="scheme")
@@ -167,6 +169,19 @@ async def test_refusals_leave_the_books_as_they_were(
     assert words in refusal.text
 
 
+async def test_credits_issued_before_their_reductions_were_certified(desk: Desk) -> None:
+    await desk.act(*register(7, msgspec.structs.replace(WIND, flags=("pre_issued",))))
+    await desk.act(*register(8, WIND))
+    for project in (7, 8):
+        await desk.act(*issue(5, project, "2025-01-01", "2025-12-31"))
+    await desk.act(*owed(YANGTZE, YEAR, 1_000))
+    refusal = await desk.refused(*surrender(5, 7))
+    assert refusal.reason == RegistryReason.UNIT_NOT_ELIGIBLE
+    assert "takes no CCER that were issued before their reductions were certified" in refusal.text
+    (done,) = await desk.act(*surrender(5, 8))
+    assert isinstance(done, UnitsSurrendered)
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
@@ -292,3 +307,36 @@ def test_what_is_chosen_passes_every_limit_and_nothing_less_is_refused(
     told.pop("on")
     for limit in headroom(rules, used=spent, **told):  # type: ignore[arg-type]
         assert limit.left_t >= 0
+
+
+@pytest.mark.parametrize(
+    ("symbol", "started", "first", "words"),
+    [
+        # programme ccer-new: projects from 2012-11-08, reductions from 2020-09-22, five years old
+        ("CCER", "2012-11-07", "2024-01-01", "projects that started from 2012-11-08"),
+        ("CCER", "2012-11-08", "2020-09-21", "reductions from 2020-09-22; these begin on 2020-09"),
+        ("CCER", "2012-11-08", "2020-09-22", ""),
+        ("CCER", "2012-11-08", "2021-02-28", ""),
+        ("CCER-OLD", "2005-02-16", "2013-01-01", ""),
+    ],
+)
+def test_a_programme_issues_what_it_was_made_for(
+    symbol: str, started: str, first: str, words: str
+) -> None:
+    office = Office("2025-09-22")
+    begin = dt.date.fromisoformat(first)
+    details = ProjectDetails(name="wind", in_operation_from=dt.date.fromisoformat(started))
+    told = msgspec.json.encode(details).decode()
+    office.done(ProjectRegistered, Instruction.REGISTER_PROJECT, symbol, 0, 7, told)
+    period = IssuanceDetails(7, begin, begin.replace(month=12, day=31))
+    act = (Instruction.ISSUE, symbol, 10, begin.year, msgspec.json.encode(period).decode())
+    if not words:
+        office.done(UnitsIssued, *act)
+        office.on("2026-03-01")
+        aged = begin < dt.date(2021, 3, 1) and symbol == "CCER"
+        assert isinstance(office.act(*act)[0], InstructionRefused) == aged
+        return
+    refusal = office.refused(*act)
+    assert (refusal.reason, refusal.rule) == (RegistryReason.UNIT_NOT_ELIGIBLE, "ccer-new")
+    assert words in refusal.text
+    assert "Voluntary GHG Emission Reduction Trading" in refusal.source

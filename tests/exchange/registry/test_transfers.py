@@ -238,9 +238,9 @@ def test_a_block_stops_what_is_on_its_way(books: Books, blocked: int) -> None:
 def test_transfers_in_hundreds_keep_every_tonne() -> None:
     dice = random.Random(5)
     books = Books(FIRMS)
-    typed(books, OTHER, "100-12", "ann", "ben", needs_two=True)
     for account in (OPERATOR, TRADER, OTHER):
         books.tell(Instruction.ISSUE, account, 10_000)
+    typed(books, OTHER, "100-12", "ann", "ben", needs_two=True)
     outcomes: Counter[str] = Counter()
     open_ones: list[int] = []
     for _ in range(600):

@@ -60,7 +60,7 @@ def parts_of(first: int, records: bytes, cuts: tuple[int, ...] = ()) -> list[Eve
             part=number,
             is_last=number == len(ends) - 1,
             first_event=first + start,
-            events=whole.events[start:end],
+            body=whole.events[start:end].tobytes(),
         )
         for number, (start, end) in enumerate(zip([0, *ends[:-1]], ends, strict=True))
     ]
@@ -188,7 +188,7 @@ def broken(records: bytes, change: Any) -> list[EventPart]:
     part = parts_of(0, records)[0]
     events = part.events.copy()
     change(events)
-    return [part._replace(events=events)]
+    return [part._replace(body=events.tobytes())]
 
 
 def test_a_broken_trade_stops_settlement() -> None:

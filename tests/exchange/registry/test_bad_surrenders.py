@@ -1,0 +1,98 @@
+"""Units that cannot be surrendered: each kind has its number, and the rule where one decides."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from exchange.database import Database
+from exchange.messages.frames import Instruction
+from exchange.messages.reasons import RegistryReason
+from exchange.messages.registry import UnitsSurrendered
+from exchange.registry import RegistryService
+from exchange.registry import queries as registry_queries
+from exchange.registry.store import RegistryMovedError
+from tests.books_desk import CN, SETTLEMENTS, Desk, owed, surrender
+from tests.books_venue import CEA_2024, MARKET, VENUE, YANGTZE, YEAR, issue
+from tests.books_years import Office
+
+SURRENDER = Instruction.SURRENDER
+CEA, OWED_T = "CEA-2024", 1_000
+
+
+@pytest.fixture
+def office() -> Office:
+    """The emitter owes for 2024 and has 100 t of everything."""
+    office = Office("2025-03-01")
+    office.owe(CEA, OWED_T, 2024)
+    for symbol in (CEA, "CEA-2025", "CCER", "CCER-OLD", "EUA", "GD-CCER"):
+        office.issue(symbol, 100)
+    return office
+
+
+@pytest.mark.parametrize(
+    ("symbol", "reason", "rule", "words"),
+    [
+        # foreign: what another scheme issued or takes counts for nothing here
+        ("EUA", RegistryReason.NO_OBLIGATION, "", "has no obligation in eu-ets for 2024"),
+        ("GD-CCER", RegistryReason.NO_OBLIGATION, "", "no obligation in cn-pilot-guangdong"),
+        # of a vintage to come
+        ("CEA-2025", RegistryReason.UNIT_NOT_ELIGIBLE, "cn-2024", "these are of 2025"),
+        # expired: the last day of the old generation was 2024-12-31
+        ("CCER-OLD", RegistryReason.UNIT_NOT_ELIGIBLE, "cn-2024-ccer", "this one is old_filed"),
+    ],
+)
+def test_foreign_future_and_expired_units(
+    office: Office, symbol: str, reason: RegistryReason, rule: str, words: str
+) -> None:
+    refusal = office.refused(SURRENDER, symbol, 10, 2024)
+    assert (refusal.reason, refusal.rule) == (reason, rule)
+    assert words in refusal.text
+    assert bool(refusal.source) == bool(rule)
+
+
+def test_frozen_units_stay(office: Office) -> None:
+    office.act(Instruction.FREEZE, CEA, 60, text="court\nof law")
+    refusal = office.refused(SURRENDER, CEA, 41, 2024)
+    assert refusal.reason == RegistryReason.UNITS_FROZEN
+    assert "60 t are frozen" in refusal.text
+    office.done(UnitsSurrendered, SURRENDER, CEA, 40, 2024)
+
+
+def test_units_are_used_once(office: Office) -> None:
+    first = office.done(UnitsSurrendered, SURRENDER, CEA, 100, 2024)
+    again = office.refused(SURRENDER, CEA, 1, 2024)
+    assert again.reason == RegistryReason.NOT_ENOUGH_UNITS
+    office.issue(CEA, 10)
+    other = office.done(UnitsSurrendered, SURRENDER, CEA, 10, 2024)
+    assert first.ranges[-1].last < other.ranges[0].first
+
+
+async def test_one_block_surrendered_by_two_at_once(market_log: Any, books: Database) -> None:
+    """Two registries hear the same two instructions: one surrender is in the books."""
+    desk = Desk(market_log, books)
+    await desk.open()
+    await desk.act(issue(YANGTZE, CEA_2024, 100), *owed(YANGTZE, YEAR, OWED_T))
+    other = RegistryService(market_log, MARKET, VENUE, books)
+    await other.load()
+    await desk.pump.send(surrender(YANGTZE, CEA_2024, 100), surrender(YANGTZE, CEA_2024, 100))
+    await desk.pump.pump()
+    events = market_log.rows[desk.pump.events][desk.settlement.position.topic_offset :]
+    await desk.settlement.settle(events, desk.stop)
+    rows = market_log.rows[SETTLEMENTS][desk.registry.position.topic_offset :]
+    told = await asyncio.gather(
+        *(
+            service.register([(row.offset, row.value) for row in rows])
+            for service in (desk.registry, other)
+        ),
+        return_exceptions=True,
+    )
+    assert sum(isinstance(one, RegistryMovedError) for one in told) == 1, told
+    totals = await registry_queries.unit_totals(books, CN)
+    assert (totals[CEA_2024].issued, totals[CEA_2024].surrendered) == (100, 100)
+    (year,) = await registry_queries.compliance_of(books, CN)
+    assert year.surrendered == 100
+    assert await registry_queries.prove_blocks(books, CN) == []
+    await desk.close()
