@@ -1,13 +1,22 @@
 """Proofs that anyone can run: reads topics `orders` and `events`, writes nothing.
 
 `verify` recomputes the whole history with an engine and compares it with what stands on `events`;
-`replay` gives the state hash of a log, with either engine; `reconcile` compares engine, ledger and
+`replay` gives the state hash of a log, with either engine; `self_check` proves the holds at any
+place of it; `reconcile` compares engine, ledger and
 registry to the tonne and the cent.
 """
 
 from __future__ import annotations
 
-from exchange.audit.history import Replayed, Verification, compare_positions, replay, verify
+from exchange.audit.history import (
+    Replayed,
+    SelfChecked,
+    Verification,
+    compare_positions,
+    replay,
+    self_check,
+    verify,
+)
 from exchange.audit.reconciliation import Books, Check, reconcile
 from matching.protocol import EngineProtocol
 
@@ -16,11 +25,13 @@ __all__ = [
     "Books",
     "Check",
     "Replayed",
+    "SelfChecked",
     "Verification",
     "compare_positions",
     "engine_named",
     "reconcile",
     "replay",
+    "self_check",
     "verify",
 ]
 

@@ -1,16 +1,23 @@
-"""Recompute a market's history from `orders` and compare it with `events`."""
+"""Recompute a market's history from `orders` and compare it with `events`, and with snapshots."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from exchange import topics
+from exchange.engine.snapshots import EngineSnapshot, load
 from exchange.log.protocol import Log, LogError, Reader
 from exchange.messages.frames import (
+    EVENT,
     GENESIS,
+    HEADER_SIZE,
     ChainBrokenError,
+    Event,
     EventFollower,
     EventPart,
     Phase,
@@ -32,13 +39,15 @@ Progress = Callable[[int, int], None]
 class Verification(NamedTuple):
     """What `verify` found; sound when `differences` is empty."""
 
-    inputs: int  # records of `orders` recomputed
+    begin: int  # the first record of `orders` recomputed
+    inputs: int  # where that ended: with `begin` 0, how many
     unanswered: int  # records of `orders` without an answer on `events` yet
     events: int
     repeats: int  # records of `events` that said again what was said
     epoch: int
     chain: bytes
     state_hash: bytes
+    snapshots: int  # that were passed and compared
     differences: tuple[str, ...]
 
     @property
@@ -58,12 +67,21 @@ class Replayed(NamedTuple):
     snapshot: bytes  # the engine's canonical state
 
 
+class SelfChecked(NamedTuple):
+    """What an engine said of itself on its way through a log; sound when `broken` is empty."""
+
+    inputs: int  # records replayed: behind the last of them the first difference shows
+    checks: int  # how often it was asked
+    state_hash: bytes
+    broken: tuple[str, ...]  # in words, of the first place where anything is
+
+
 class _Recomputer:
     """Reads `orders` on demand and gives the chain after each part of each record's output."""
 
-    def __init__(self, reader: Reader, engine: EngineProtocol) -> None:
+    def __init__(self, reader: Reader, engine: EngineProtocol, chain: bytes = GENESIS) -> None:
         self.engine = engine
-        self.chain = GENESIS
+        self.chain = chain
         self._reader = reader
         self._records: deque[Any] = deque(maxlen=READ_RECORDS_MAX)
 
@@ -98,12 +116,7 @@ async def replay(
     Raises LogError, and ValueError when `end` is past the log's end.
     """
     orders = topics.orders(partition)
-    held = await log.end(orders)
-    end = held if end is None else end
-    if end > held:
-        raise ValueError(
-            f"end {end} is past the log's end: {orders.topic} {partition} ends at {held}"
-        )
+    end = await _end(log, partition, end)
     reader = await log.open_reader(orders, 0)
     try:
         recomputer = _Recomputer(reader, engine())
@@ -121,30 +134,81 @@ async def replay(
     )
 
 
+async def self_check(
+    log: Log,
+    partition: int,
+    *,
+    engine: type[EngineProtocol] = Engine,
+    until: int | None = None,
+    every: int = 0,
+    progress: Progress | None = None,
+) -> SelfChecked:
+    """Replays `orders` up to `until` (default: its present end), and lets the engine prove itself.
+
+    There and after every so many records: holds are those of the open orders, and all else adds up.
+    It ends at the first place where something is broken. O(log + proofs x state). Raises LogError,
+    and ValueError when `until` is past the log's end.
+    """
+    end = await _end(log, partition, until)
+    reader = await log.open_reader(topics.orders(partition), 0)
+    checks = 0
+    broken: tuple[str, ...] = ()
+    try:
+        recomputer = _Recomputer(reader, engine())
+        made = recomputer.engine
+        for done in range(end + 1):
+            if done == end or (done and every and done % every == 0):
+                checks, broken = checks + 1, tuple(made.self_check())
+            if done == end or broken:
+                break
+            await recomputer.next_output()
+            if progress is not None and done % READ_RECORDS_MAX == 0:
+                progress(done, end)
+    finally:
+        await reader.close()
+    return SelfChecked(made.next_offset, checks, made.state_hash(), broken)
+
+
+async def _end(log: Log, partition: int, wanted: int | None) -> int:
+    orders = topics.orders(partition)
+    held = await log.end(orders)
+    if wanted is not None and wanted > held:
+        raise ValueError(
+            f"end {wanted} is past the log's end: {orders.topic} {partition} ends at {held}"
+        )
+    return held if wanted is None else wanted
+
+
 async def verify(
     log: Log,
     partition: int,
     *,
     engine: type[EngineProtocol] = Engine,
     progress: Progress | None = None,
+    begin: EngineSnapshot | None = None,
+    snapshots: Mapping[int, Path] | None = None,
 ) -> Verification:
-    """Walks `orders` and `events` of a market from the first record to the present end. O(log).
+    """Walks `orders` and `events` of a market to the present end. O(log).
 
-    Compares the chain after every part, then the projection of the events with the engine's state.
-    Stops at the first record that differs: what follows it means nothing. Raises LogError.
+    From the first record, or from the state in the snapshot `begin`. Compares the chain after every
+    part; from the first record also the projection of the events with the engine's state; and each
+    file of `snapshots` (by the offset in it) with the state when that offset is reached. Stops at
+    the first record that differs: what follows it means nothing. Raises LogError, and ValueError
+    when `begin` is not sound.
     """
     orders, events = topics.orders(partition), topics.events(partition)
     end = await log.end(events)
-    commands = await log.open_reader(orders, 0)
-    answers = await log.open_reader(events, 0)
+    commands = await log.open_reader(orders, begin.next_offset if begin else 0)
+    answers = await log.open_reader(events, begin.events_offset if begin else 0)
+    first = answers.position
     try:
-        walk = _Walk(_Recomputer(commands, engine()), await log.end(orders))
+        walk = _Walk(commands, await log.end(orders), engine, begin, snapshots or {})
         while answers.position < end and not walk.differences:
             for record in await _read(answers):
                 if record.offset >= end or not await walk.take(record.offset, record.value):
                     break
             if progress is not None:
-                progress(min(answers.position, end), end)
+                progress(min(answers.position, end) - first, end - first)
     finally:
         await commands.close()
         await answers.close()
@@ -154,14 +218,30 @@ async def verify(
 class _Walk:
     """One pass over `events` beside the recomputation."""
 
-    def __init__(self, recomputer: _Recomputer, orders_end: int) -> None:
+    def __init__(
+        self,
+        commands: Reader,
+        orders_end: int,
+        engine: type[EngineProtocol],
+        begin: EngineSnapshot | None,
+        snapshots: Mapping[int, Path],
+    ) -> None:
         self.differences: list[str] = []
-        self._recomputer = recomputer
+        self._begin = begin.next_offset if begin else 0
+        self._snapshots = snapshots
+        self._compared = 0
         self._orders_end = orders_end
-        self._follower = EventFollower()
-        self._positions = Positions()
         self._expected: deque[bytes] = deque(maxlen=PARTS_MAX)
         self._repeats = 0
+        self._positions: Positions | None = None
+        if begin is None:
+            self._recomputer = _Recomputer(commands, engine())
+            self._follower = EventFollower()
+            self._positions = Positions()
+            return
+        made = engine.restore(begin.state)
+        self._recomputer = _Recomputer(commands, made, begin.chain)
+        self._follower = EventFollower(begin.next_offset, 0, begin.next_event, begin.chain)
 
     async def take(self, offset: int, value: bytes) -> bool:
         """Compares one record of `events`; False when it differs."""
@@ -181,25 +261,48 @@ class _Walk:
             return False
         if part.part == 0:
             self._expected.extend(await self._recomputer.next_output())
-        return self._compare(part)
+        return self._compare(part) and (not part.is_last or self._compare_snapshot())
 
     def _compare(self, part: EventPart) -> bool:
         expected = self._expected.popleft() if self._expected else b""
-        chain_end = len(expected) - len(part.events.tobytes())
+        chain_end = len(expected) - len(part.body)
         if expected[chain_end - 32 : chain_end] != part.chain:
             self.differences.append(
                 f"events record {part.offset} (input {part.input_offset} part {part.part}) is not "
-                "what the engine computes from orders"
+                f"what the engine computes from orders: {first_difference(part, expected)}"
             )
             return False
-        self._positions.apply(part)
+        if self._positions is not None:
+            self._positions.apply(part)
         return True
+
+    def _compare_snapshot(self) -> bool:
+        """Compares the snapshot taken here, if there is one, with the state."""
+        engine = self._recomputer.engine
+        path = self._snapshots.get(engine.next_offset)
+        if path is None:
+            return True
+        self._compared += 1
+        try:
+            found = load(path)
+        except (OSError, ValueError) as error:
+            self.differences.append(f"snapshot {path.name}: {error}")
+            return False
+        ours = (self._recomputer.chain, engine.next_event, engine.state_hash().hex())
+        theirs = (found.chain, found.next_event, found.state[-len(engine.state_hash()) :].hex())
+        if ours != theirs:
+            self.differences.append(
+                f"snapshot {path.name}: its state is {theirs[2][:16]} after event {theirs[1]}, "
+                f"but orders give {ours[2][:16]} after event {ours[1]}"
+            )
+        return ours == theirs
 
     def result(self) -> Verification:
         engine, answered = self._recomputer.engine, self._follower.input_offset
-        if not self.differences and self._follower.part == 0:
+        if self._positions is not None and not self.differences and self._follower.part == 0:
             self.differences += compare_positions(self._positions, engine.snapshot())
         return Verification(
+            begin=self._begin,
             inputs=answered,
             unanswered=max(self._orders_end - answered, 0),
             events=self._follower.next_event,
@@ -207,8 +310,25 @@ class _Walk:
             epoch=engine.epoch,
             chain=self._follower.chain,
             state_hash=engine.state_hash(),
+            snapshots=self._compared,
             differences=tuple(self.differences),
         )
+
+
+def first_difference(part: EventPart, expected: bytes) -> str:
+    """The first event in which a part differs from the sealed part expected, in words. O(part)."""
+    ours, theirs = (
+        np.frombuffer(expected, EVENT, offset=min(HEADER_SIZE, len(expected))),
+        part.events,
+    )
+    for at, (own, other) in enumerate(zip(ours, theirs, strict=False)):
+        if own.tobytes() != other.tobytes():
+            names = [name for name in EVENT.names or () if own[name] != other[name]]
+            told = ", ".join(f"{name} {other[name]} where {own[name]} is right" for name in names)
+            return f"event {part.first_event + at} ({Event(own['kind']).name}) says {told}"
+    if len(ours) != len(theirs):
+        return f"{len(theirs)} events where {len(ours)} are right"
+    return "its events are right, but not what is written above them"
 
 
 def compare_positions(positions: Positions, snapshot: bytes) -> list[str]:

@@ -178,7 +178,7 @@ class OrderRecords:
                 sent_ns = int(np.frombuffer(frame[:HEADER_SIZE], HEADER)["time_ns"][0])
             self._frame = _Frame(part.input_offset, sent_ns, commands)
         self._event, self._time_ns = part.first_event, part.time_ns
-        for row in event_rows(part.events):
+        for row in event_rows(part.body):
             handler = _HANDLERS.get(row.kind)
             told = handler(self, row) if handler is not None else None
             if told is not None:

@@ -1,0 +1,257 @@
+"""A log held against its signed checkpoints: which record was altered, dropped, inserted, swapped.
+
+The notes are checked first (signature, chain), then the records of each topic: wherever a note
+says what the tree was, it must be that. Where it is not, the hashes that the vault keeps of every
+record say which one and how; without them a note alone still says between which two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+from exchange.audit.checkpoints import CHECKED, record_leaf, records
+from exchange.audit.merkle import Tree, starts
+from exchange.audit.reconciliation import Check
+from exchange.audit.signed_note import NoteError, OtherKeyError, Verifier
+from exchange.audit.vault import Vault, read_note
+from exchange.log.protocol import Log, LogError, LogUnavailableError, Partition
+from exchange.messages.checkpoints import Checkpoint, TreeHead, parse_checkpoint
+from exchange.reference.venue import Market, Venue
+
+WINDOW = 256  # records after a difference that are looked at to name it
+
+Progress = Callable[[int, int], None]
+
+
+class Mark(NamedTuple):
+    """What the tree of a topic was at a size, and which checkpoint says so."""
+
+    size: int
+    edge: tuple[bytes, ...]
+    number: int
+
+
+class Notes(NamedTuple):
+    """Sound notes of one market by number, and what is wrong with the others."""
+
+    market: str
+    paths: list[Path]
+    problems: list[str]
+
+
+def open_notes(
+    path: Path, verifier: Verifier, venue: Venue, progress: Progress | None = None
+) -> list[Notes]:
+    """The notes of a file or of every file below a folder, by market. O(notes).
+
+    Of each its signature, its venue and, where the one before it is there, the chain are checked.
+    OSError; ValueError when there are none.
+    """
+    paths = sorted(path.rglob("*.note")) if path.is_dir() else [path]
+    if not paths:
+        raise ValueError(f"{path}: no checkpoint (*.note) there")
+    by_market: dict[str, Notes] = {}
+    last: dict[str, Checkpoint] = {}
+    codes = {market.code for market in venue.market}
+    for done, item in enumerate(_by_number(paths)):
+        if progress is not None and done % WINDOW == 0:
+            progress(done, len(paths))
+        try:
+            found = parse_checkpoint(verifier.open(read_note(item)))
+        except (NoteError, ValueError) as error:
+            other = "; another venue's checkpoint" if isinstance(error, OtherKeyError) else ""
+            notes = by_market.setdefault("", Notes("", [], []))
+            notes.problems.append(f"{item.name}: {error}{other}")
+            continue
+        notes = by_market.setdefault(found.market, Notes(found.market, [], []))
+        if found.venue != venue.name or found.market not in codes:
+            notes.problems.append(
+                f"{item.name} is another venue's checkpoint: market {found.market} of "
+                f"{found.venue!r}, not of {venue.name!r}"
+            )
+            continue
+        notes.problems.extend(_chain(last.get(found.market), found))
+        last[found.market] = found
+        notes.paths.append(item)
+    return list(by_market.values())
+
+
+def _by_number(paths: Sequence[Path]) -> list[Path]:
+    """Notes of a vault are named by number; others are read to know it, if they can be."""
+
+    def number(path: Path) -> int:
+        if path.stem.isdecimal():
+            return int(path.stem)
+        try:
+            return parse_checkpoint(read_note(path).rpartition("\n\n")[0] + "\n").number
+        except (OSError, ValueError):
+            return 0
+
+    return sorted(paths, key=number)
+
+
+def _chain(before: Checkpoint | None, after: Checkpoint) -> Iterator[str]:
+    if before is None:
+        return
+    if before.number == after.number and before != after:
+        yield f"two checkpoints have number {after.number}: their signer said different things"
+    if before.number + 1 == after.number and after.previous != before.digest():
+        yield f"checkpoint {after.number} does not name checkpoint {before.number}: another history"
+    for tree in before.trees:
+        if after.size_of(tree.topic) < tree.size:
+            yield (
+                f"checkpoint {after.number} covers {after.size_of(tree.topic)} records of "
+                f"{tree.topic}, but {before.number} covered {tree.size}"
+            )
+
+
+async def compare(
+    log: Log, market: Market, notes: Notes, vaults: Sequence[Vault], progress: Progress | None
+) -> list[Check]:
+    """Every topic against the notes, one check each. O(log x topics of the notes), memory bounded.
+
+    Raises LogUnavailableError; what is missing in the log is a finding.
+    """
+    checks = [
+        Check(
+            f"{market.code} checkpoints are signed and chained",
+            len(notes.problems),
+            "; ".join([f"{len(notes.paths)} read", *notes.problems[:10]]),
+        )
+    ]
+    if not notes.paths:
+        return checks
+    newest = _checkpoint(notes.paths[-1])
+    made = f"{datetime.fromtimestamp(newest.time_ns // 10**9, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    for topic in CHECKED:
+        head = _head(newest, topic.name)
+        walk = _Walk(log, Partition(topic.name, market.partition), vaults)
+        wrong = await walk.run(notes.paths, head.size, progress)
+        figures = f"{head.size} records, root {head.root.hex()[:16]}, {newest.number} of {made}"
+        name = f"{market.code} {topic.name} is what checkpoint {newest.number} signed"
+        checks.append(Check(name, int(bool(wrong)), f"{figures}; {wrong}" if wrong else figures))
+    return checks
+
+
+def _checkpoint(path: Path) -> Checkpoint:
+    return parse_checkpoint(read_note(path).rpartition("\n\n")[0] + "\n")
+
+
+def _head(checkpoint: Checkpoint, topic: str) -> TreeHead:
+    found = [tree for tree in checkpoint.trees if tree.topic == topic]
+    return found[0] if found else TreeHead(topic, 0, b"", ())
+
+
+class _Walk:
+    """One topic from its first record to where the newest note ends."""
+
+    def __init__(self, log: Log, partition: Partition, vaults: Sequence[Vault]) -> None:
+        self._log = log
+        self._partition = partition
+        self._topic = partition.topic
+        self._vaults = vaults
+
+    async def run(self, paths: Sequence[Path], size: int, progress: Progress | None) -> str:
+        """What is wrong, "" when nothing is."""
+        held = await self._log.end(self._partition)
+        tree, good = Tree(), 0
+        marks = self._marks(paths)
+        mark = next(marks, None)
+        while mark is not None and mark.size == 0:
+            mark = next(marks, None)
+        try:
+            async for record in records(self._log, self._partition, 0, min(held, size)):
+                tree.push(record_leaf(record))
+                while mark is not None and mark.size == tree.size:
+                    if mark.edge != tree.edge:
+                        return await self._name(paths, good, mark, held)
+                    good, mark = mark.size, next(marks, None)
+                if progress is not None and tree.size % WINDOW == 0:
+                    progress(tree.size, size)
+        except LogUnavailableError:
+            raise
+        except LogError:
+            return await self._hole(tree.size, mark)
+        if mark is not None:
+            return await self._name(paths, good, mark, held)
+        return ""
+
+    def _marks(self, paths: Sequence[Path]) -> Iterator[Mark]:
+        """What is known of the tree, by size: at each note, and inside it at each subtree's end."""
+        at = 0
+        for path in paths:
+            checkpoint = _checkpoint(path)
+            head = _head(checkpoint, self._topic)
+            for count, (_, end) in enumerate(pairwise([*starts(head.size), head.size]), 1):
+                if end >= at:
+                    yield Mark(end, head.edge[:count], checkpoint.number)
+                    at = end
+
+    async def _hole(self, at: int, mark: Mark | None) -> str:
+        """The offset that the log lacks, though it has later ones."""
+        reader = await self._log.open_reader(self._partition, at)
+        try:
+            while await reader.read(1, 0.5):
+                at = reader.position
+        except LogError:
+            pass
+        finally:
+            await reader.close()
+        number = mark.number if mark is not None else 0
+        return f"record {at} is missing: dropped, though checkpoint {number} covers it"
+
+    async def _name(self, paths: Sequence[Path], good: int, mark: Mark, held: int) -> str:
+        newest = _checkpoint(paths[-1])
+        head = _head(newest, self._topic)
+        for vault in self._vaults:
+            if vault.tree(self._topic, 0, head.size).edge == head.edge:
+                return await self._first_bad(vault, good, head.size, held)
+        if held < mark.size:
+            return (
+                f"it ends at {held}, but checkpoint {mark.number} covers {mark.size} records: cut, "
+                f"or records from {good} on dropped"
+            )
+        other = ", or another venue's log" if good == 0 else ""
+        return (
+            f"one of the records {good} to {mark.size - 1} is altered, dropped, inserted or "
+            f"swapped{other}: checkpoint {mark.number} has other hashes"
+        )
+
+    async def _first_bad(self, vault: Vault, good: int, size: int, held: int) -> str:
+        kept = vault.read_leaves(self._topic, good, size)
+        async for record in records(self._log, self._partition, good, min(held, size)):
+            if record_leaf(record) == next(kept):
+                continue
+            at = record.offset
+            ours = list(vault.read_leaves(self._topic, at, min(at + WINDOW, size)))
+            theirs = [
+                record_leaf(row)
+                async for row in records(self._log, self._partition, at, min(at + WINDOW, held))
+            ]
+            return _difference(at, ours, theirs)
+        return f"it ends at {held}: records {held} to {size - 1} are gone, cut at the end"
+
+
+def _difference(at: int, kept: list[bytes], found: list[bytes]) -> str:
+    """How hashes of records from `at` on differ, the first ones already. O(window^2) at worst."""
+    if found[0] in kept:
+        shift = kept.index(found[0])
+        if shift < len(found) and found[shift] == kept[0]:
+            return f"record {at} and record {at + shift} are swapped"
+        if _goes_on(kept[shift:], found):
+            return f"record {at} is missing: {shift} dropped"
+    if kept[0] in found and _goes_on(found[found.index(kept[0]) :], kept):
+        return f"record {at} was inserted: {found.index(kept[0])} not of this log"
+    if kept[1:2] == found[1:2]:
+        return f"record {at} is altered"
+    other = ", or another venue's log" if at == 0 else ""
+    return f"record {at} is altered, and so is what follows{other}"
+
+
+def _goes_on(longer: list[bytes], shorter: list[bytes]) -> bool:
+    count = min(len(longer), len(shorter))
+    return longer[:count] == shorter[:count]
