@@ -15,7 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from exchange.messages.executions import InstructionReport
-from exchange.messages.orders import (
+from exchange.messages.instructions import (
     ReleaseUnits,
     ReportEmissions,
     SurrenderUnits,

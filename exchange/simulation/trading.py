@@ -8,7 +8,9 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 from exchange.messages.executions import InstructionReport
-from exchange.messages.orders import Instruction, PhaseWord, SideWord, TimeInForceWord
+from exchange.messages.instructions import Instruction
+from exchange.messages.operations import PhaseWord
+from exchange.messages.orders import SideWord, TimeInForceWord
 
 
 class Outcome(NamedTuple):

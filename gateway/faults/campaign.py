@@ -1,0 +1,105 @@
+"""Many seeds, the shapes that they made, and which of them find a planted bug."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import NamedTuple
+
+from exchange.simulation.faults.plan import FLOWS
+from gateway.faults.run import Result, run_seed
+
+SHAPES = (
+    "commands", "trades", "resent", "duplicate_answered", "rejected", "trade_book_trade",
+    "trade_call_trade", "trade_block_trade", "settled_later", "cancel", "replace_keeps_priority",
+    "replace_loses_priority", "mass_cancel", "quote", "block_proposed", "block_confirmed",
+    "possible_duplicate", "same_ref_other_body", "same_label_other_body",
+    "same_label_same_body", "cap_hit_exactly", "cap_missed_by_one_tonne", "deposit_done",
+    "deposit_refused", "release_done", "transfer_done", "cancel_done", "day_roll", "opening_call",
+    "closing_call", "halt", "kill_switch", "limit_changed", "withdrawal", "epochs",
+    "marketdata_said_again", "registry_said_again", "ref_passed_over", "refused_at_the_edge",
+    "tampered", "crash_gateway", "crash_engine", "crash_settlement", "crash_registry",
+    "crash_marketdata", "crash_surveillance", "power_cut", "pause_engine", "pause_gateway",
+    "pause_settlement", "pause_registry", "cut_both_engine", "cut_both_gateway",
+    "cut_answers_engine", "cut_answers_gateway", "swizzle", "log_away", "log_not_reached",
+    "wire_cut", "wire_clog", "clock_of_log", "clock_of_process", "torn_snapshot",
+    "snapshot_disk_full", "old_books", "retention_gateway", "retention_settlement",
+    "retention_registry", "retention_marketdata", "retention_surveillance", "retention_refused",
+    "market_stopped", "append_refused", "append_uncertain", "append_lost",
+    "append_repeated", "append_delayed", "read_short", "acknowledgement_cut",
+    "crash_at_engine.append.before", "crash_at_engine.append.after",
+    "crash_at_engine.snapshot.before", "crash_at_engine.snapshot.after",
+    "crash_at_gateway.append.before", "crash_at_gateway.append.after",
+    "crash_at_settlement.commit.before", "crash_at_settlement.commit.after",
+    "crash_at_registry.commit.before", "crash_at_registry.commit.after",
+    "crash_at_outbox.append.before", "crash_at_outbox.append.after",
+    "crash_at_marketdata.append.before", "crash_at_marketdata.append.after",
+    *(f"order_{flow}" for flow in FLOWS if flow in (
+        "iceberg", "stop", "market", "post_only", "minimum", "gtd", "call_orders",
+        "short_of_funds", "self_trade", "fleeting",
+    )),
+)  # fmt: skip
+"""What a campaign of CAMPAIGN_SEEDS seeds or more must have made, each at least once."""
+
+CAMPAIGN_SEEDS = 200
+
+
+class Campaign(NamedTuple):
+    """What many seeds gave together."""
+
+    results: list[Result]
+    shapes: Counter[str]
+
+    @property
+    def failed(self) -> list[Result]:
+        """The seeds which broke a promise."""
+        return [result for result in self.results if result.promise]
+
+    @property
+    def missing(self) -> list[str]:
+        """Shapes that no seed made. O(shapes)."""
+        return [shape for shape in SHAPES if not self.shapes[shape]]
+
+
+def seeds_in(path: Path) -> list[int]:
+    """The seeds that a file names, one a line, `#` begins a remark; [] without a file."""
+    if not path.exists():
+        return []
+    lines = (line.partition("#")[0].strip() for line in path.read_text("utf-8").splitlines())
+    return [int(line) for line in lines if line]
+
+
+def run_seeds(
+    seeds: Sequence[int],
+    *,
+    plant: str = "",
+    workers: int = 1,
+    stops_at_first: bool = True,
+    progress: Callable[[Result], None] | None = None,
+) -> Campaign:
+    """Runs the seeds in order; by default up to the first that breaks a promise."""
+    results: list[Result] = []
+    shapes: Counter[str] = Counter()
+    for result in _results(seeds, plant, workers):
+        results.append(result)
+        shapes += result.shapes
+        if progress is not None:
+            progress(result)
+        if result.promise and stops_at_first:
+            break
+    return Campaign(results, shapes)
+
+
+def _results(seeds: Sequence[int], plant: str, workers: int) -> Iterator[Result]:
+    if workers == 1:
+        for seed in seeds:
+            yield run_seed(seed, plant)
+        return
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    try:
+        yield from pool.map(run_seed, seeds, [plant] * len(seeds))
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,292 @@
+"""Bugs to plant, so that it can be seen whether the simulation finds them.
+
+Each is a mistake that somebody could make, put into the venue's code from outside while a run
+lasts; the auditor's own engine stays sound. Nothing of this is part of a venue.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from exchange.engine import service as engine_service
+from exchange.engine import snapshots
+from exchange.engine.publisher import Publisher
+from exchange.engine.service import EngineService
+from exchange.engine.snapshots import EngineSnapshot
+from exchange.fault_points import reached
+from exchange.log.protocol import AppendUncertainError, LogError, Record
+from exchange.log.simulated import SimulatedLog, SimulatedReader
+from exchange.marketdata.service import MarketDataService
+from exchange.messages.frames import order_id_of
+from exchange.messages.reasons import EdgeReason
+from exchange.outbox import NumberedTopic
+from exchange.registry.service import RegistryService
+from exchange.registry.years import Figures
+from exchange.settlement import service
+from exchange.settlement.store import Batch, SqliteStore
+from exchange.simulation.faults.engines import (
+    LosesHolds,
+    PrefersNewest,
+    ReferenceEngine,
+    TakesLastRefAgain,
+    replaced,
+)
+from gateway.faults import house
+from gateway.operations import Operations
+from gateway.refusal import Refused
+from gateway.sessions import OrderSession
+from gateway.submitter import Submitter
+
+Plant = Callable[[], contextlib.AbstractContextManager[None]]
+
+
+def _with_engine(engine: type[ReferenceEngine]) -> contextlib.AbstractContextManager[None]:
+    return replaced((house, "Engine", engine), (house, "ReferenceEngine", engine))
+
+
+# -- the engine ---------------------------------------------------------------------------------
+
+
+def _snapshot_one_event_late() -> contextlib.AbstractContextManager[None]:
+    load = snapshots.load
+
+    def late(path: Path) -> EngineSnapshot:
+        snapshot = load(path)
+        return snapshot._replace(events_offset=snapshot.events_offset + 1)
+
+    async def unchecked(*_: Any) -> None:
+        """Takes the snapshot's word for it."""
+
+    return replaced((engine_service, "load", late), (EngineService, "_check_stands", unchecked))
+
+
+def _uncertain_is_certain() -> contextlib.AbstractContextManager[None]:
+    publish = Publisher._publish
+
+    async def trusting(publisher: Publisher) -> None:
+        log = publisher._log
+
+        class Trusting:
+            """Takes an uncertain append for a certain one."""
+
+            async def append(self, partition: Any, values: Sequence[bytes]) -> list[int]:
+                try:
+                    return await log.append(partition, values)
+                except AppendUncertainError:
+                    first = publisher._replica.events_offset
+                    return list(range(first, first + len(values)))
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(log, name)
+
+        publisher._log = Trusting()
+        try:
+            await publish(publisher)
+        finally:
+            publisher._log = log
+
+    return replaced((Publisher, "_publish", trusting))
+
+
+# -- the gateway --------------------------------------------------------------------------------
+
+
+def _acknowledges_early() -> contextlib.AbstractContextManager[None]:
+    async def write(submitter: Submitter, tickets: list[Any]) -> None:
+        log, partition = submitter._log, submitter._partition
+        assert isinstance(log, SimulatedLog)  # noqa: S101 - planted in a simulation
+        offset = log._disk.end_visible(partition)
+        index = 0
+        for ticket in tickets:
+            submitter._finish(ticket, position=order_id_of(offset, index))
+            index += len(ticket.commands)
+            ticket.done = lambda _: None
+        await original(submitter, tickets)
+
+    original = Submitter._write
+    return replaced((Submitter, "_write", write))
+
+
+def _unknown_is_refused() -> contextlib.AbstractContextManager[None]:
+    finish = Submitter._finish
+
+    def refuse(
+        submitter: Submitter, ticket: Any, *, position: int = -1, refused: Refused | None = None
+    ) -> None:
+        if refused is not None and refused.row.number == EdgeReason.STATUS_UNKNOWN:
+            refused = Refused(EdgeReason.INVALID_FIELD, "the log did not take it")
+        finish(submitter, ticket, position=position, refused=refused)
+
+    return replaced((Submitter, "_finish", refuse))
+
+
+def _kill_leaves_orders() -> contextlib.AbstractContextManager[None]:
+    switch = Operations._switch
+
+    def half(operations: Operations, *asked: Any) -> list[bytes]:
+        return switch(operations, *asked)[:1]
+
+    return replaced((Operations, "_switch", half))
+
+
+def _resume_skips_one() -> contextlib.AbstractContextManager[None]:
+    resume = OrderSession._resume
+
+    def later(session: OrderSession, key: Any, view: Any, sequence: int) -> None:
+        resume(session, key, view, sequence + 2 if sequence else 0)
+
+    return replaced((OrderSession, "_resume", later))
+
+
+# -- settlement, registry, market data ----------------------------------------------------------
+
+
+def _position_outside() -> contextlib.AbstractContextManager[None]:
+    def write(store: SqliteStore, batch: Batch) -> None:
+        connection = store._open()
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            store._write_rows(connection, batch._replace(after=batch.before))
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        reached("settlement.commit.before")
+        names = ", ".join(f"{name} = ?" for name in batch.after._fields)
+        connection.execute(
+            f"UPDATE settlement_position SET {names} WHERE market = ?",  # noqa: S608
+            (*batch.after, store._market),
+        )
+        reached("settlement.commit.after")
+
+    return replaced((SqliteStore, "_write", write))
+
+
+def _half_delivery() -> contextlib.AbstractContextManager[None]:
+    net_changes: Any = service.__dict__["net_changes"]
+
+    def half(postings: Any) -> list[tuple[int, int, int]]:
+        is_odd = (postings.event_number % 16 == 7) & (postings.leg == 2)
+        found: list[tuple[int, int, int]] = net_changes(
+            postings._replace(amount=np.where(is_odd, 0, postings.amount))
+        )
+        return found
+
+    return replaced((service, "net_changes", half))
+
+
+def _publish_gives_up() -> contextlib.AbstractContextManager[None]:
+    publish = NumberedTopic.publish
+
+    async def once(topic: NumberedTopic, values: Sequence[Any], stop: Any) -> None:
+        append = topic._log.append
+
+        class Once:
+            """Goes on as if what failed had been written."""
+
+            async def append(self, partition: Any, batch: Sequence[bytes]) -> list[int]:
+                try:
+                    return await append(partition, batch)
+                except LogError:
+                    return []
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(log, name)
+
+        log = topic._log
+        topic._log = Once()
+        try:
+            await publish(topic, values, stop)
+        finally:
+            topic._log = log
+
+    return replaced((NumberedTopic, "publish", once))
+
+
+def _deposits_forgotten() -> contextlib.AbstractContextManager[None]:
+    load = RegistryService.load
+
+    async def forgetful(registry: RegistryService) -> Any:
+        position = await load(registry)
+        registry._deposits = []
+        return position
+
+    return replaced((RegistryService, "load", forgetful))
+
+
+def _cap_on_reported() -> contextlib.AbstractContextManager[None]:
+    def bases(figures: Figures) -> dict[str, int]:
+        found: dict[str, int] = original.fget(figures)
+        if figures.reported is not None and figures.verified is not None:
+            return dict.fromkeys(found, figures.reported)
+        return found
+
+    original: Any = Figures.__dict__["bases"]
+    return replaced((Figures, "bases", property(bases)))
+
+
+def _public_skips_one() -> contextlib.AbstractContextManager[None]:
+    stand_after = MarketDataService._stand_after
+
+    def one_more(public: MarketDataService, values: Sequence[bytes]) -> bool:
+        is_found = stand_after(public, values)
+        public._said += is_found
+        return is_found
+
+    return replaced((MarketDataService, "_stand_after", one_more))
+
+
+def _gone_is_skipped() -> contextlib.AbstractContextManager[None]:
+    take = SimulatedReader._take
+
+    def go_on(self: SimulatedReader, records_max: int) -> list[Record]:
+        self._position = max(self._position, self._held.begin)
+        return take(self, records_max)
+
+    return replaced((SimulatedReader, "_take", go_on))
+
+
+PLANTED: dict[str, tuple[Plant, str]] = {
+    "hold-lost": (lambda: _with_engine(LosesHolds), "a cancelled buy's hold is not released"),
+    "dedupe-off-by-one": (
+        lambda: _with_engine(TakesLastRefAgain),
+        "the last number of a session is taken a second time",
+    ),
+    "newest-first": (lambda: _with_engine(PrefersNewest), "the newest order of a level trades"),
+    "snapshot-late": (
+        _snapshot_one_event_late,
+        "a snapshot names the place one record too late, and nobody checks it",
+    ),
+    "uncertain-is-certain": (
+        _uncertain_is_certain,
+        "the engine goes on after an uncertain append as if it were there",
+    ),
+    "acknowledged-early": (_acknowledges_early, "PENDING is said before the log has the frame"),
+    "unknown-is-refused": (_unknown_is_refused, "an uncertain append is told as a refusal"),
+    "kill-leaves-orders": (_kill_leaves_orders, "the kill switch leaves live orders"),
+    "resume-skips-one": (_resume_skips_one, "a session resumed misses a report"),
+    "position-outside": (
+        _position_outside,
+        "settlement writes its position after the transaction",
+    ),
+    "half-delivery": (_half_delivery, "the seller's units leg misses from balances"),
+    "publish-gives-up": (_publish_gives_up, "an outbox goes on after a failed append"),
+    "deposits-forgotten": (_deposits_forgotten, "a restarted registry forgets open deposits"),
+    "cap-on-reported": (_cap_on_reported, "the cap's base is reported, not verified emissions"),
+    "gone-is-skipped": (_gone_is_skipped, "a reader goes on behind what retention took"),
+    "public-skips-one": (_public_skips_one, "market data restarted leaves a record out"),
+}
+"""Name -> how to plant it, and what it does."""
+
+
+def planted(name: str) -> contextlib.AbstractContextManager[None]:
+    """Plants a bug while the context lasts; KeyError names the known ones."""
+    if name not in PLANTED:
+        raise KeyError(f"{name!r}: known are {', '.join(PLANTED)}")
+    return PLANTED[name][0]()

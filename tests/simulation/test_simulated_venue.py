@@ -1,0 +1,65 @@
+"""The whole venue under faults: seeds keep every promise, come out the same, and make their shapes.
+
+`exchange simulate-faults --seeds 200` is the campaign; here stand the seeds that once broke a
+promise, and as many more as fit a few minutes.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from exchange import fault_points
+from exchange.simulation.faults.plan import FLOWS, KINDS, TINY, plan_of
+from gateway.faults.campaign import SHAPES, run_seeds, seeds_in
+
+ROOT = Path(__file__).parents[2]
+KNOWN = seeds_in(Path(__file__).with_name("seeds.txt"))
+MORE = 16
+OFTEN = (
+    "commands", "trades", "resent", "cap_hit_exactly", "cap_missed_by_one_tonne", "cancel",
+    "halt", "duplicate_answered", "rejected", "deposit_done", "settled_later",
+    "retention_refused", "market_stopped", "tampered", "old_books", "torn_snapshot", "power_cut",
+)  # fmt: skip
+"""Shapes that as many seeds make; `SHAPES` has all those of a campaign."""
+
+
+@pytest.mark.parametrize("seed", KNOWN)
+def test_a_seed_that_once_broke_a_promise_keeps_it(seed: int) -> None:
+    result = run_seeds([seed]).results[0]
+    assert not result.promise, f"{result.promise}: {result.event}\n{result.trace}"
+
+
+def test_seeds_keep_every_promise_and_make_shapes() -> None:
+    campaign = run_seeds(range(1_000, 1_000 + MORE))
+    assert not campaign.failed, f"{campaign.failed[0]}"
+    assert [shape for shape in OFTEN if not campaign.shapes[shape]] == []
+
+
+def digest_of(seed: int, hash_seed: str) -> str:
+    run = subprocess.run(
+        [sys.executable, "-m", "gateway.faults", str(seed)],
+        cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": hash_seed}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    return run.stdout.strip()
+
+
+def test_a_seed_comes_out_the_same_bit_by_bit() -> None:
+    first = digest_of(1_001, "1")
+    assert len(first.split()[-1]) == 64
+    assert digest_of(1_001, "2") == first
+
+
+def test_every_fault_point_flow_and_tiny_limit_is_in_some_plan() -> None:
+    plans = [plan_of(seed) for seed in range(200)]
+    assert {kind for plan in plans for kind in plan.rates} == set(KINDS)
+    assert {flow for plan in plans for flow in plan.flows} == set(FLOWS)
+    assert {name for plan in plans for name in plan.tiny} == set(TINY)
+    assert {plan.reference_node for plan in plans} == {0, 1, 2}
+    unknown = [s for s in SHAPES if s.startswith("crash_at_")]
+    assert {s.removeprefix("crash_at_") for s in unknown} <= set(fault_points.NAMES)
