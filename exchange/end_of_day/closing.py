@@ -17,6 +17,7 @@ from exchange.end_of_day import rows
 from exchange.end_of_day.days import Cut, DayRefusedError, Span, cut_of, day_of, utc_text
 from exchange.end_of_day.files import CsvFile, FileDigest, whole_folder, write_whole
 from exchange.end_of_day.fonts import cut_fonts
+from exchange.end_of_day.member_files import LateTrades, Netting
 from exchange.end_of_day.names import Names
 from exchange.end_of_day.paper import render
 from exchange.end_of_day.statements import (
@@ -80,6 +81,8 @@ async def close_day(
                 await _trade_file(connection, totals, draft / f"{prefix}-trades.csv"),
                 await _act_file(connection, totals, draft / f"{prefix}-settlements.csv"),
                 await _unit_file(connection, totals, draft / f"{prefix}-units.csv"),
+                totals.netting.write(draft / f"{prefix}-netting.csv"),
+                await totals.late.write(connection, cut, draft / f"{prefix}-late.csv"),
             ]
             digests += await _statement_files(connection, totals, draft, prefix)
             told = totals.told(digests)
@@ -244,6 +247,8 @@ class _Totals:
         self._on_their_way: dict[int, int] = defaultdict(int)
         self._acts: dict[str, int] = defaultdict(int)
         self._statements = 0
+        self.netting = Netting(names)
+        self.late = LateTrades(names)
 
     def act(self, row: rows.ActRow) -> None:
         """Counts a move of a trade's settlement, by the state it led to. O(1)."""
@@ -251,6 +256,7 @@ class _Totals:
 
     def trade(self, row: rows.TradeRow) -> None:
         """Counts a trade. O(1)."""
+        self.netting.trade(row)
         counts = (1, row.quantity, row.price * row.quantity, row.buyer_fee, row.seller_fee)
         sums = self._traded[row.instrument_id]
         sums[:] = [total + count for total, count in zip(sums, counts, strict=True)]
@@ -290,6 +296,10 @@ class _Totals:
             "events": {"begin": cut.events.begin, "end": cut.events.end},
             "registry_history": {"begin": cut.history.begin, "end": cut.history.end},
             "trades": self._trade_sums(traded),
+            "late_settlement": {
+                **{state.lower(): count for state, count in self.late.counts.items()},
+                "penalties": money(self.late.penalty),
+            },
             "settlement_moves": dict(sorted(self._acts.items())),
             "instruments": [self._instrument(item) for item in sorted(self._instruments())],
             "cash": {

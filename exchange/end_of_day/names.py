@@ -68,8 +68,16 @@ class Names:
 
     def firm(self, account: int) -> tuple[str, str]:
         """Name and LEI of the account's participant, "" for what is not known."""
+        return self.member(self.participant(account))
+
+    def participant(self, account: int) -> int:
+        """The participant of an account; 0 when the venue file does not know it."""
         known = self._accounts.get(account)
-        firm = self._firms.get(known.participant) if known else None
+        return known.participant if known else 0
+
+    def member(self, participant: int) -> tuple[str, str]:
+        """Name and LEI of a participant, "" for what is not known."""
+        firm = self._firms.get(participant)
         return (firm.name, firm.lei) if firm else ("", "")
 
     def characters(self) -> set[str]:

@@ -16,7 +16,7 @@ from exchange.database import schema as tables
 from exchange.end_of_day.days import Cut, Span
 from exchange.ledger import HELD_SETTLEMENT
 from exchange.registry.blocks import HistoryKind, Position, State
-from exchange.settlement.cycle import Message, TradeState
+from exchange.settlement.cycle import OPEN, Message, TradeState
 
 ROWS_AT_ONCE = 1_000
 
@@ -60,6 +60,22 @@ class ActRow(NamedTuple):
     buyer_fee: int
     seller_fee: int
     due_ns: int
+
+
+class LateRow(NamedTuple):
+    """A trade that was not settled at its cut-off."""
+
+    trade_id: int
+    instrument_id: int
+    quantity: int
+    price: int
+    buyer_account: int
+    seller_account: int
+    due_ns: int
+    ended_ns: int | None  # None: not by the end of the day
+    message: int | None  # a `cycle.Message`: DELIVERED_LATE or VOIDED
+    given_by: str | None  # who said last why it fails, and why; None: nobody
+    reason: str | None
 
 
 class BlockRow(NamedTuple):
@@ -240,6 +256,62 @@ def acts(connection: AsyncConnection, market: int, cut: Cut) -> AsyncIterator[Ac
         .order_by(act.c.time_ns, act.c.trade_id, act.c.number)
     )
     return _stream(connection, query, ActRow)
+
+
+def late_trades(connection: AsyncConnection, market: int, cut: Cut) -> AsyncIterator[LateRow]:
+    """Trades overdue at the end of the day, and those that ended on it after their cut-off, by id.
+
+    O(trades that are open, and acts since the day began).
+    """
+    act, trade, state = tables.settlement_act, tables.trade, tables.trade_settlement
+    end = act.alias("ended")
+    begin_ns, end_ns = cut.day.begin_ns, cut.day.end_ns
+    moved: Select[tuple[int]] = select(act.c.trade_id).where(
+        act.c.market == market, act.c.time_ns >= begin_ns
+    )
+    whys = [
+        select(act.c[name])
+        .where(
+            act.c.market == market,
+            act.c.trade_id == trade.c.trade_id,
+            act.c.message.in_([int(Message.FAIL), int(Message.OBJECT), int(Message.SUSPEND)]),
+            act.c.time_ns < end_ns,
+        )
+        .order_by(act.c.number.desc())
+        .limit(1)
+        .correlate(trade)
+        .scalar_subquery()
+        for name in ("given_by", "reason")
+    ]
+    ends = [int(m) for m in (Message.DELIVERED, Message.DELIVERED_LATE, Message.VOIDED)]
+    is_end = and_(
+        end.c.market == state.c.market, end.c.trade_id == state.c.trade_id,
+        end.c.message.in_(ends), end.c.time_ns < end_ns,
+    )  # fmt: skip
+    both = state.join(
+        trade, and_(trade.c.market == state.c.market, trade.c.trade_id == state.c.trade_id)
+    ).outerjoin(end, is_end)
+    is_late = and_(
+        end.c.message != int(Message.DELIVERED),
+        end.c.time_ns >= begin_ns,
+        end.c.time_ns >= state.c.due_ns,
+    )
+    query = (
+        select(
+            *(trade.c[name] for name in LateRow._fields[:6]),
+            state.c.due_ns, end.c.time_ns, end.c.message, *whys,
+        )
+        .select_from(both)
+        .where(
+            state.c.market == market,
+            state.c.due_ns > 0,
+            state.c.due_ns < end_ns,
+            or_(state.c.state.in_([int(s) for s in sorted(OPEN)]), state.c.trade_id.in_(moved)),
+            or_(end.c.trade_id.is_(None), is_late),
+        )
+        .order_by(trade.c.trade_id)
+    )  # fmt: skip
+    return _stream(connection, query, LateRow)
 
 
 def units_sold(connection: AsyncConnection, market: int, cut: Cut) -> AsyncIterator[SoldRow]:

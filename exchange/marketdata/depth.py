@@ -197,7 +197,7 @@ class Depth:
         self._event, self.time_ns = part.first_event, part.time_ns
         if self._bars_end_ns and self.time_ns >= self._bars_end_ns:
             self._end_bars()
-        for row in event_rows(part.events):
+        for row in event_rows(part.body):
             handler = _HANDLERS.get(row.kind)
             if handler is not None:
                 handler(self, row)

@@ -46,8 +46,15 @@ class Detector:
     def day_closed(self, instrument: InstrumentScene, now_ns: int) -> None:
         """The day of an instrument ended."""
 
-    def holding_changed(self, account: int, instrument: InstrumentScene, by: int) -> None:
+    def holding_changed(
+        self, account: int, instrument: InstrumentScene, by: int, now_ns: int
+    ) -> None:
         """Units of an account on the venue grew by so many tonnes, or fell."""
+
+    def holding_bounded(
+        self, account: int, instrument: InstrumentScene, most: int, now_ns: int
+    ) -> None:
+        """An account, 0 = each without a limit of its own, may hold so much; 0 = anything."""
 
     def day_started(self, date: int, owners: Mapping[int, int], now_ns: int) -> None:
         """A new trading date, YYYYMMDD, with the owner of each account."""

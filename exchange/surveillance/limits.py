@@ -16,7 +16,8 @@ import msgspec
 from exchange.settings import Settings
 
 SHIPPED = Path(__file__).with_name("limits.toml")
-DEADLINES = "deadlines"
+DEADLINES, PUBLISHED = "deadlines", "published"
+_BY_SCHEME = (DEADLINES, PUBLISHED)
 _WORDS = frozenset({"about", "source"})
 
 
@@ -37,10 +38,14 @@ class Kind(msgspec.Struct, frozen=True):
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """All of them, and the day to surrender of each scheme (MMDD)."""
+    """All of them, the day to surrender of each scheme (MMDD), and what its venue publishes.
+
+    `published`: holders above so many tonnes less than they may hold.
+    """
 
     kinds: dict[str, Kind]
     deadlines: dict[str, int]
+    published: dict[str, int] = {}
 
     def __getitem__(self, kind: str) -> Kind:
         return self.kinds[kind]
@@ -48,7 +53,8 @@ class Limits(msgspec.Struct, frozen=True):
     def digest(self) -> str:
         """Sixteen hexadecimal digits that change with any figure or deadline. O(figures)."""
         figures = {name: dict(sorted(kind.figures.items())) for name, kind in self.kinds.items()}
-        told = msgspec.json.encode([sorted(figures.items()), sorted(self.deadlines.items())])
+        by_scheme = (sorted(self.deadlines.items()), sorted(self.published.items()))
+        told = msgspec.json.encode([sorted(figures.items()), *by_scheme])
         return hashlib.blake2b(told, digest_size=8).hexdigest()
 
 
@@ -63,7 +69,7 @@ def load_limits(changes: Path | None = None) -> Limits:
             if name not in tables:
                 raise ValueError(f"{changes}: [{name}] is no kind; known: {', '.join(tables)}")
             unknown = sorted(table.keys() - tables[name].keys())
-            if unknown and name != DEADLINES:
+            if unknown and name not in _BY_SCHEME:
                 raise ValueError(f"{changes}: [{name}] has no {', '.join(unknown)}")
             tables[name] = tables[name] | table
     where = changes or SHIPPED
@@ -71,8 +77,11 @@ def load_limits(changes: Path | None = None) -> Limits:
     for name, day in deadlines.items():
         if not (1 <= day // 100 <= 12 and 1 <= day % 100 <= 31):
             raise ValueError(f"{where}: [{DEADLINES}] {name} = {day}: write MMDD")
-    kinds = {name: _kind(where, name, table) for name, table in tables.items() if name != DEADLINES}
-    return Limits(kinds, deadlines)
+    published = {name: _figure(where, PUBLISHED, name, v) for name, v in tables[PUBLISHED].items()}
+    kinds = {
+        name: _kind(where, name, table) for name, table in tables.items() if name not in _BY_SCHEME
+    }
+    return Limits(kinds, deadlines, published)
 
 
 def limits_file(settings: Settings) -> Path | None:

@@ -17,6 +17,7 @@ from exchange.messages.frames import (
     EventRow,
     Liquidity,
     OrderType,
+    Parameter,
     Phase,
     SettlementStep,
     Side,
@@ -29,7 +30,7 @@ from exchange.surveillance.circular import CircularTrading
 from exchange.surveillance.closing import Closing, IndicativePrice
 from exchange.surveillance.detector import Detector, Tell
 from exchange.surveillance.dominance import Dominance
-from exchange.surveillance.holdings import LargePositions
+from exchange.surveillance.holdings import LargeHolders, LargePositions
 from exchange.surveillance.layering import LAYERING, SPOOFING, LoadedSide
 from exchange.surveillance.limits import Limits
 from exchange.surveillance.matched import MatchedOrders
@@ -47,7 +48,7 @@ _OF_THE_BOOK = frozenset({
 })  # fmt: skip
 _HEARD = (
     "entered", "replaced", "refused", "traded", "cancelled", "phase_changed", "day_closed",
-    "holding_changed", "day_started",
+    "holding_changed", "holding_bounded", "day_started",
 )  # fmt: skip
 
 
@@ -66,6 +67,7 @@ def detectors(limits: Limits, tell: Tell) -> list[Detector]:
         Dominance(limits, tell),
         Blocks(limits, tell),
         LargePositions(limits, tell),
+        LargeHolders(limits, tell),
     ]
 
 
@@ -87,14 +89,16 @@ class Monitor:
         limits: Limits,
         symbols: Mapping[int, str],
         deadlines: Mapping[int, int] | None = None,
+        published: Mapping[int, int] | None = None,
     ) -> None:
-        """`symbols` and `deadlines` (MMDD) are by instrument id."""
+        """`symbols`, `deadlines` (MMDD) and `published` (tonnes) are by instrument id."""
         self.next_number = 1  # of the next alert
         self.next_event = 0
         self._market = market
         self._limits = limits
         self._symbols = symbols
         self._deadlines = deadlines or {}
+        self._published = published or {}
         self._instruments: dict[int, InstrumentScene] = {}
         self._orders: dict[int, Order] = {}
         self._participants: dict[int, int] = {}  # by account
@@ -120,12 +124,13 @@ class Monitor:
             limits,
             {item.id: item.symbol for item in items},
             {item.id: limits.deadlines.get(item.scheme, 0) for item in items},
+            {item.id: limits.published.get(item.scheme, 0) for item in items},
         )
 
     def apply(self, part: EventPart) -> list[Alert]:
         """The alerts that the part completes, oldest first. O(events) amortised."""
         self._event, self._time_ns = part.first_event, part.time_ns
-        for row in event_rows(part.events):
+        for row in event_rows(part.body):
             handler = _HANDLERS.get(row.kind)
             if handler is not None:
                 handler(self, row)
@@ -242,7 +247,7 @@ class Monitor:
 
     def _move(self, account: int, instrument_id: int, by: int) -> None:
         for hear in self._hears["holding_changed"]:
-            hear(account, self._instruments[instrument_id], by)
+            hear(account, self._instruments[instrument_id], by, self._time_ns)
 
     def _account_opened(self, row: EventRow) -> None:
         self._participants[row.account_id] = row.order_id
@@ -252,6 +257,16 @@ class Monitor:
         if row.order_type == AccountParameter.STP_GROUP:
             self._groups[row.account_id] = row.quantity
             self._name_owners()
+        elif row.order_type == AccountParameter.INSTRUMENT_HOLDING_MAX:
+            self._bound(row.account_id, row)
+
+    def _parameter_changed(self, row: EventRow) -> None:
+        if row.order_type == Parameter.HOLDING_MAX:
+            self._bound(0, row)
+
+    def _bound(self, account: int, row: EventRow) -> None:
+        for hear in self._hears["holding_bounded"]:
+            hear(account, self._instruments[row.instrument_id], row.quantity, self._time_ns)
 
     def _name_owners(self) -> None:
         """Participants of one group are one owner, the lowest of them. O(accounts x groups)."""
@@ -275,6 +290,7 @@ class Monitor:
             row.instrument_id,
             self._symbols.get(row.instrument_id, f"#{row.instrument_id}"),
             self._deadlines.get(row.instrument_id, 0),
+            self._published.get(row.instrument_id, 0),
         )
 
     def _phase_changed(self, row: EventRow) -> None:
@@ -315,6 +331,7 @@ _HANDLERS: dict[int, Callable[[Monitor, EventRow], None]] = {
     Event.TRIGGERED: Monitor._triggered,
     Event.ACCOUNT_OPENED: Monitor._account_opened,
     Event.ACCOUNT_CHANGED: Monitor._account_changed,
+    Event.PARAMETER_CHANGED: Monitor._parameter_changed,
     Event.UNITS_DEPOSITED: Monitor._units_deposited,
     Event.UNITS_RELEASED: Monitor._units_released,
     Event.TRADE_SETTLED: Monitor._trade_settled,

@@ -63,6 +63,7 @@ class InstrumentScene:
     instrument_id: int
     symbol: str
     deadline: int = 0  # MMDD of the day to surrender; 0 = not looked at
+    published_below: int = 0  # tonnes under the holding limit above which holders are published
     phase: int = Phase.CLOSED
     last_price: int = 0
     reference_price: int = 0
