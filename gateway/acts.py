@@ -2,8 +2,8 @@
 
 A command counts when its `ref` is above all earlier ones of its session, which is the engine's own
 rule, so every gateway sees the same acts. From them follow the proposals that wait for a second
-person, the halt of a whole market, killed sessions and throttles. Decisions stand in one session,
-APPROVED_SESSION, whose `ref` counts them: of two made at once the engine takes one.
+person, the halt of a whole market, killed sessions, throttles and limits of ratios. Decisions stand
+in one session, APPROVED_SESSION, whose `ref` counts them: of two made at once the engine takes one.
 """
 
 from __future__ import annotations
@@ -19,14 +19,30 @@ from exchange.messages.frames import (
     NOTE_BYTES,
     RECORD_SIZE,
     Command,
+    is_sound,
+    kinds_mask,
     order_id_of,
-    sound_commands,
+    read_commands,
 )
-from exchange.messages.operations import Act, Halt, Kill, Lift, Recorded, Resume, SetLimit
-from exchange.reference.venue import APPROVED_SESSION
-from exchange.settings import ACTS_KEPT_MAX, PROPOSAL_S_MAX
+from exchange.messages.operations import (
+    Act,
+    AlertStateWord,
+    Halt,
+    HandleAlert,
+    Kill,
+    Lift,
+    Recorded,
+    Resume,
+    SetLimit,
+)
+from exchange.messages.scan import command_kinds_of, raise_refs
+from exchange.reference.venue import APPROVED_SESSION, TIMETABLE_SESSION
+from exchange.settings import ACTS_KEPT_MAX, ALERTS_KEPT_MAX, PROPOSAL_S_MAX
+from gateway.order_ratio import RATIO_LIMITS, RatioWord
+from gateway.planned import Planned
 
 SECOND_NS = 1_000_000_000
+_NOTED = kinds_mask(Command.NOTE)
 State = Literal["OPEN", "APPROVED", "DECLINED"]
 
 _decode = msgspec.json.Decoder(Act).decode
@@ -59,6 +75,18 @@ class Proposal(NamedTuple):
         return self.row.time_ns + PROPOSAL_S_MAX * SECOND_NS
 
 
+class Handling(NamedTuple):
+    """How far people are with an alert."""
+
+    state: AlertStateWord = "OPEN"
+    who: str = ""
+    reason: str = ""
+    time_ns: int = 0
+
+
+UNTOUCHED = Handling()
+
+
 class Acts:
     """The acts of one market's operators, in the order of the log; bounded by ACTS_KEPT_MAX."""
 
@@ -69,6 +97,10 @@ class Acts:
         self.killed_sessions: set[int] = set()
         self.participant_rates: dict[int, int] = {}  # messages a second
         self.session_rates: dict[int, int] = {}
+        self.ratio_limits: dict[tuple[RatioWord, int, str], int] = {}  # see `order_ratio`
+        self.handlings: OrderedDict[int, Handling] = OrderedDict()  # by number of the alert
+        self.handled = 0  # how often any was
+        self.planned = Planned()  # the timetable's steps, and what people did beside them
         self.last_ref: dict[int, int] = {}  # session -> highest ref read
 
     @property
@@ -82,21 +114,21 @@ class Acts:
 
     def note(self, offset: int, frame: bytes, time_ns: int) -> None:
         """Takes the record of `orders` at `offset`. O(commands)."""
-        commands = sound_commands(frame)
-        if commands is None:
+        if not is_sound(frame):
             return
-        numbered = np.flatnonzero(commands["session_id"] >= APPROVED_SESSION)
-        if not len(numbered):
+        if not command_kinds_of(frame) & _NOTED:
+            raise_refs(frame, TIMETABLE_SESSION, self.last_ref)
             return
+        commands = read_commands(frame)
+        numbered = np.flatnonzero(commands["session_id"] >= TIMETABLE_SESSION)
         kinds = commands["kind"]
-        has_notes = bool((kinds == Command.NOTE).any())
         sessions = commands["session_id"][numbered].tolist()
         refs = commands["ref"][numbered].tolist()
         for index, session, ref in zip(numbered.tolist(), sessions, refs, strict=True):
             if ref <= self.last_ref.get(session, 0):
                 continue
             self.last_ref[session] = ref
-            if has_notes and kinds[index] != Command.INSTRUCTION:
+            if kinds[index] != Command.INSTRUCTION:
                 act = _act_behind(commands, index)
                 if act is not None:
                     self._take(ActRow(order_id_of(offset, index), time_ns, act, session, ref))
@@ -113,8 +145,19 @@ class Acts:
             state: State = "APPROVED" if act.stage == "APPROVED" else "DECLINED"
             decided = self.proposals[act.proposal_id]._replace(state=state, decided=row.position)
             self.proposals[act.proposal_id] = decided
-        if act.stage != "DECLINED":
+        if isinstance(act.body, HandleAlert):
+            self._handle(act.body, row)
+        elif act.stage != "DECLINED":
             self._carry_out(act.body, row.position)
+            self.planned.note(act, row.session, row.position, row.time_ns)
+
+    def _handle(self, body: HandleAlert, row: ActRow) -> None:
+        self.handlings.pop(body.number, None)
+        found = Handling(body.state, row.act.who, body.reason, row.time_ns)
+        self.handlings[body.number] = found
+        self.handled += 1
+        if len(self.handlings) > ALERTS_KEPT_MAX:
+            self.handlings.popitem(last=False)
 
     def _carry_out(self, body: Recorded, position: int) -> None:
         if isinstance(body, Halt) and not body.symbol:
@@ -128,6 +171,9 @@ class Acts:
         elif isinstance(body, SetLimit) and body.parameter == "MESSAGE_RATE":
             rates = self.session_rates if body.session else self.participant_rates
             rates[body.session or body.participant] = body.value
+        elif isinstance(body, SetLimit) and body.parameter in RATIO_LIMITS:
+            word = RATIO_LIMITS[RATIO_LIMITS.index(body.parameter)]
+            self.ratio_limits[word, body.participant, body.symbol] = body.value
 
 
 def _act_behind(commands: NDArray[Any], index: int) -> Act | None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from typing import Any, NamedTuple
+
+from exchange.settings import ADDRESSES_REMEMBERED_MAX
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 IPV6_PREFIX = 64  # addresses of one IPv6 site count together
@@ -27,18 +30,19 @@ class Origins:
     def of(self, scope: dict[str, Any] | Any, headers: Any) -> Origin:
         """The origin of an HTTP request. O(addresses in its headers)."""
         client = scope.get("client")
-        address = str(client[0]) if client else ""
+        address = client[0] if client else ""
         is_secure = scope.get("scheme") == "https"
-        if not self._is_trusted(address):
+        if not self._trusted or not self.is_trusted(address):
             return Origin(address, is_secure)
         is_secure |= headers.get("x-forwarded-proto", "") == "https"
         for told in reversed(headers.get("x-forwarded-for", "").split(",")):
             address = told.strip() or address
-            if not self._is_trusted(address):
+            if not self.is_trusted(address):
                 break
         return Origin(address, is_secure)
 
-    def _is_trusted(self, address: str) -> bool:
+    def is_trusted(self, address: str) -> bool:
+        """Whether it is a proxy's that speaks for others. O(networks)."""
         if not self._trusted:
             return False
         try:
@@ -48,6 +52,7 @@ class Origins:
         return any(found in network for network in self._trusted)
 
 
+@functools.lru_cache(ADDRESSES_REMEMBERED_MAX)
 def counted(address: str) -> str:
     """Under what an address is counted: itself, or the network of an IPv6 site."""
     try:

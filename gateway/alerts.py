@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Mapping
+from typing import get_args
 
-import structlog
-
-from exchange import topics
-from exchange.log.protocol import Log, LogUnavailableError, Reader
+from exchange import metrics, topics
+from exchange.log.protocol import Log
 from exchange.messages.alerts import Alert
+from exchange.messages.operations import AlertStateWord
 from exchange.reference.venue import Market, Venue
 from exchange.settings import ALERTS_KEPT_MAX
 from exchange.surveillance.records import AlertFollower
-
-READ_WAIT_S = 0.5
-RETRY_S = 0.2
+from gateway.acts import UNTOUCHED, Acts, Handling
+from gateway.following import follow
 
 
 class Alerts:
     """Follows `alerts` of every market."""
 
-    def __init__(self, log: Log, venue: Venue) -> None:
+    def __init__(self, log: Log, venue: Venue, acts: Mapping[str, Acts]) -> None:
         self._log = log
+        self._acts = acts
+        self._counted: dict[str, tuple[int, int]] = {}
         self._markets = venue.market
         self._kept: dict[str, deque[Alert]] = {
             market.code: deque(maxlen=ALERTS_KEPT_MAX) for market in venue.market
@@ -34,6 +36,12 @@ class Alerts:
         """True once everything that was on `alerts` at the start has been read."""
         return all(self._caught_up.values())
 
+    def find(self, market: str, number: int) -> Alert | None:
+        """An alert by its number; None when there is none or it is forgotten. O(1)."""
+        kept = self._kept[market]
+        at = number - kept[0].number if kept else -1
+        return kept[at] if 0 <= at < len(kept) else None
+
     def newest(self, market: str, *, after: int = 0, kind: str = "", limit: int) -> list[Alert]:
         """Alerts of a market with a number above `after`, newest first. O(alerts looked at)."""
         found: list[Alert] = []
@@ -44,6 +52,21 @@ class Alerts:
                 found.append(alert)
         return found
 
+    def handling(self, alert: Alert) -> Handling:
+        """How far people are with an alert. O(1)."""
+        return self._acts[alert.market].handlings.get(alert.number, UNTOUCHED)
+
+    def _count(self, market: str) -> None:
+        """Tells the metrics how many alerts stand where, when something changed. O(alerts)."""
+        kept = self._kept[market]
+        seen = (kept[-1].number if kept else 0, self._acts[market].handled)
+        if self._counted.get(market) == seen:
+            return
+        self._counted[market] = seen
+        states = Counter(self.handling(alert).state for alert in kept)
+        for state in get_args(AlertStateWord):
+            metrics.ALERTS_HANDLED.labels(market, state).set(states[state])
+
     async def run(self, stop: asyncio.Event) -> None:
         """Follows until `stop`; raises AlertsBrokenError when a record is missing."""
         async with asyncio.TaskGroup() as group:
@@ -51,26 +74,16 @@ class Alerts:
                 group.create_task(self._follow(market, stop))
 
     async def _follow(self, market: Market, stop: asyncio.Event) -> None:
-        partition, follower = topics.alerts(market.partition), AlertFollower()
-        logger = structlog.get_logger().bind(service="gateway", market=market.code)
-        reader: Reader | None = None
-        target = 0
-        try:
-            while not stop.is_set():
-                try:
-                    if reader is None:
-                        target = await self._log.end(partition)
-                        reader = await self._log.open_reader(partition, 0)
-                    records = await reader.read(wait_s=READ_WAIT_S)
-                except LogUnavailableError as error:
-                    logger.warning("log_unavailable", topic=partition.topic, error=str(error))
-                    await asyncio.sleep(RETRY_S)
-                    continue
-                for record in records:
-                    accepted = follower.accept(record.value)
-                    if accepted is not None:
-                        self._kept[market.code].extend(accepted.alerts)
-                self._caught_up[market.code] |= reader.position >= target
-        finally:
-            if reader is not None:
-                await reader.close()
+        follower, kept = AlertFollower(), self._kept[market.code]
+
+        def take(_offset: int, value: bytes) -> None:
+            accepted = follower.accept(value)
+            if accepted is not None:
+                kept.extend(accepted.alerts)
+
+        def caught_up() -> None:
+            self._caught_up[market.code] = True
+            self._count(market.code)
+
+        partition = topics.alerts(market.partition)
+        await follow(self._log, partition, market.code, stop, take, caught_up)

@@ -1,5 +1,4 @@
-"""The REST interface: serves the route table through Litestar. The one module that knows the
-framework.
+"""The REST interface: serves the route table over ASGI.
 
 For each request, in this order: size, signature, role, throttle, JSON, handler. Every refusal is a
 problem document (RFC 9457) with the venue's numbered reason.
@@ -10,15 +9,12 @@ from __future__ import annotations
 import asyncio
 import functools
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
 import msgspec
 import structlog
-from litestar import Litestar, Request, Response, route
-from litestar.exceptions import HTTPException, MethodNotAllowedException
-from litestar.handlers import HTTPRouteHandler
 
 from exchange import metrics
 from exchange.messages.executions import (
@@ -29,8 +25,9 @@ from exchange.messages.executions import (
 )
 from exchange.messages.reasons import EdgeReason, reason_text
 from exchange.reference.venue import Key
-from exchange.settings import BODY_BYTES_MAX, BODY_TIMEOUT_S
+from exchange.settings import BODY_BYTES_MAX, BODY_TIMEOUT_S, QUERY_FIELDS_MAX
 from gateway.addresses import counted
+from gateway.asgi import GoneError, Paths, Receive, Request, Response, Send, Serve, TooLargeError
 from gateway.console.files import FILES, PageFile
 from gateway.context import Context
 from gateway.decimals import whole_number
@@ -41,122 +38,169 @@ from gateway.refusal import Refused
 from gateway.roles import PUBLIC, ROLES, allow
 from gateway.routes import ROUTES, Call, Reply, Route
 from gateway.routes.logins import COOKIE
-from gateway.throttle import Allowance
+from gateway.routes.table import Starter
 
 JSON = "application/json"
 PROBLEM = "application/problem+json"
+NOT_KEPT = {"Cache-Control": "no-store"}
+QUERIES_REMEMBERED = 256
 _HOST = re.compile(r"[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\]")
 _encode = msgspec.json.Encoder().encode
 _logger = structlog.get_logger()
 
-Raw = Response[bytes]
 
+class App:
+    """The ASGI application."""
 
-def build_app(context: Context) -> Litestar:
-    """The ASGI application; ValueError names a route that no row of the roles table allows."""
-    missing = [row.action for row in ROUTES if row.action not in ROLES]
-    if missing:
-        raise ValueError(f"gateway.roles.ROLES has no row for {', '.join(missing)}")
-    handlers = [_handler(context, row) for row in ROUTES]
-    handlers += [_page(context), _openapi()]
-    return Litestar(
-        route_handlers=handlers,
-        openapi_config=None,
-        exception_handlers={HTTPException: _http_error, Exception: _bug},
-        logging_config=None,
-    )
+    def __init__(self, context: Context) -> None:
+        """ValueError names a route that no row of the roles table allows."""
+        missing = [row.action for row in ROUTES if row.action not in ROLES]
+        if missing:
+            raise ValueError(f"gateway.roles.ROLES has no row for {', '.join(missing)}")
+        page = _page(context)
+        self._paths = Paths(
+            [
+                *((row.method, row.path, ServedRow(context, row)) for row in ROUTES),
+                ("GET", "/", page),
+                ("GET", "/console/{name}", page),
+                ("GET", "/openapi.json", _openapi),
+            ]
+        )
 
+    async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        """One request; a failure of ours is logged and answered 500."""
+        request = Request(scope, receive)
+        response = await self.answer(request, self._answer)
+        if response is not None:
+            await response.send(send)
 
-def _handler(context: Context, row: Route) -> HTTPRouteHandler:
-    decoder = msgspec.json.Decoder(row.body) if row.body is not None else None
+    def find(self, request: Request) -> Serve | None:
+        """Who serves the request; None: nobody, which the application says."""
+        methods = self._paths.find(request)
+        return None if methods is None else methods.get(request.method)
 
-    async def serve(request: Request[Any, Any, Any]) -> Raw:
-        metrics.GATEWAY_MESSAGES.labels("rest", "in", row.action).inc()
-        headers = {"Cache-Control": "no-store"}
-        sent: Any = None
+    async def answer(self, request: Request, serve: Serve) -> Response | None:
+        """What is answered; None: nobody is there any more. A failure of ours is logged."""
         try:
-            data = await _body_in_time(request)
-            query_string: bytes = request.scope["query_string"]
-            origin = context.origins.of(request.scope, request.headers)
-            key, token = None, ""
-            if ROLES[row.action] == PUBLIC:
-                context.throttle.take_address(counted(origin.address))
-            else:
-                key, token = _caller(context, row, request, data, origin.address)
-                allow(key, row.action)
-                headers |= _rate_headers(context.take(key, row.budget))
-            if decoder is not None:
-                sent = decode(data, decoder)
-            elif data:
-                raise Refused(EdgeReason.INVALID_FIELD, "this request carries no body")
-            query = _query(row.query, query_string)
-            path_id = str(request.path_params.get("id", ""))
-            reply = await row.handler(Call(context, key, sent, query, path_id, origin, token))
-        except Refused as refused:
-            return _refused(refused.about(sent), headers)
-        return _answer(reply, headers | dict(reply.headers))
+            return await serve(request)
+        except GoneError:
+            return None
+        except Exception as error:
+            return _failed(request, error)
 
-    return route(
-        row.path,
-        http_method=[row.method],  # type: ignore[list-item]
-        status_code=200,
-        name=row.action,
-        media_type=JSON,
-        sync_to_thread=None,
-    )(_plain(serve))
-
-
-def _plain(
-    serve: Callable[[Request[Any, Any, Any]], Awaitable[Raw]],
-) -> Callable[..., Awaitable[Raw]]:
-    # Litestar wants the path parameter in the signature only when it is used: it is read from
-    # the request here, so that every row has one signature
-    @functools.wraps(serve)
-    async def handler(request: Request[Any, Any, Any]) -> Raw:
+    async def _answer(self, request: Request) -> Response:
+        methods = self._paths.find(request)
+        detail = f"{request.method} {request.path[:80]}"
+        if methods is None:
+            return _refused(Refused(EdgeReason.NOT_FOUND, detail), {})
+        serve = methods.get(request.method)
+        if serve is None:
+            headers = {"Allow": ", ".join(sorted(methods))}
+            return _refused(Refused(EdgeReason.METHOD_NOT_ALLOWED, detail), headers)
         return await serve(request)
 
-    handler.__annotations__ = {"request": Request, "return": Response}
-    return handler
+
+class ServedRow:
+    """A row of the route table with all that its requests share."""
+
+    def __init__(self, context: Context, row: Route) -> None:
+        self._context = context
+        self._row = row
+        self._action = row.action
+        self._is_public = ROLES[row.action] == PUBLIC
+        self._decoder = msgspec.json.Decoder(row.body) if row.body is not None else None
+        self._received = metrics.GATEWAY_MESSAGES.labels("rest", "in", row.action)
+        self.starter = row.start
+
+    async def __call__(self, request: Request) -> Response:
+        """The answer to a request."""
+        self._received.inc()
+        request.reply_headers = NOT_KEPT
+        try:
+            data = await _body(request) if request.data is None else request.data
+            reply = await self._row.handler(self._call(request, data))
+        except Refused as refused:
+            return _refused(refused.about(request.sent), request.reply_headers)
+        return _answer(reply, request.reply_headers)
+
+    def start(
+        self, starter: Starter, request: Request, data: bytes, answer: Callable[[Response], None]
+    ) -> None:
+        """The same of a row with a starter, without a coroutine."""
+
+        def done(reply: Reply | Exception) -> None:
+            try:
+                response = _responded(reply, request)
+            except Exception as error:
+                response = _failed(request, error)
+            answer(response)
+
+        self._received.inc()
+        request.reply_headers = NOT_KEPT
+        try:
+            starter(self._call(request, data), done)
+        except Exception as error:
+            done(error)
+
+    def _call(self, request: Request, data: bytes) -> Call:
+        """What a request asks, and of whom; Refused."""
+        context, row = self._context, self._row
+        origin = context.origins.of(request.scope, request.headers)
+        key, token = None, ""
+        if self._is_public:
+            context.throttle.take_address(counted(origin.address))
+        else:
+            key, token = _caller(context, row, request, data, origin.address)
+            allow(key, self._action)
+            allowance = context.take(key, row.budget)
+            request.reply_headers = {
+                "Cache-Control": "no-store",
+                "RateLimit-Limit": str(allowance.limit),
+                "RateLimit-Remaining": str(allowance.remaining),
+                "RateLimit-Reset": str(allowance.reset_s),
+            }
+        if self._decoder is not None:
+            request.sent = decode(data, self._decoder)
+        elif data:
+            raise Refused(EdgeReason.INVALID_FIELD, "this request carries no body")
+        query = _query(row.query, request.query)
+        return Call(context, key, request.sent, query, request.path_id, origin, token)
 
 
-async def _body_in_time(request: Request[Any, Any, Any]) -> bytes:
+def _responded(reply: Reply | Exception, request: Request) -> Response:
+    if isinstance(reply, Refused):
+        return _refused(reply.about(request.sent), request.reply_headers)
+    if isinstance(reply, Exception):
+        return _failed(request, reply)
+    return _answer(reply, request.reply_headers)
+
+
+def _failed(request: Request, error: Exception) -> Response:
+    """The answer where the fault is ours, which is logged."""
+    _logger.error("request_failed", path=request.path[:80], exc_info=error)
+    return _bug()
+
+
+async def _body(request: Request) -> bytes:
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
-            return await _body(request)
+            return await request.body(BODY_BYTES_MAX)
+    except TooLargeError as error:
+        raise Refused(EdgeReason.BODY_TOO_LARGE, str(error)) from None
     except TimeoutError:
         raise Refused(
             EdgeReason.MALFORMED_JSON, f"the body did not arrive within {BODY_TIMEOUT_S} s"
         ) from None
 
 
-async def _body(request: Request[Any, Any, Any]) -> bytes:
-    length = request.headers.get("content-length", "")
-    if (whole_number(length) or 0) > BODY_BYTES_MAX:
-        raise Refused(EdgeReason.BODY_TOO_LARGE, f"{length} bytes")
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > BODY_BYTES_MAX:
-            raise Refused(EdgeReason.BODY_TOO_LARGE, f"more than {BODY_BYTES_MAX} bytes")
-        chunks.append(chunk)
-    return b"".join(chunks)
-
-
-def _target(request: Request[Any, Any, Any]) -> str:
-    path = request.scope["raw_path"].decode("latin-1")
-    query = request.scope["query_string"].decode("latin-1")
-    return f"{path}?{query}" if query else path
-
-
 def _caller(
-    context: Context, row: Route, request: Request[Any, Any, Any], data: bytes, address: str
+    context: Context, row: Route, request: Request, data: bytes, address: str
 ) -> tuple[Key, str]:
     """Who asks, by signature or by the cookie of a login; the login's token."""
-    token = request.cookies.get(COOKIE, "")
+    token = request.cookie(COOKIE)
     if request.headers.get("x-exchange-key") or not token or context.logins is None:
         signed = _signed(request)
-        return context.verified(row.method, _target(request), signed, data, address), ""
+        return context.verified(row.method, request.target, signed, data, address), ""
     csrf = None if row.method == "GET" else request.headers.get("x-exchange-csrf", "")
     context.throttle.check_address(counted(address))
     try:
@@ -166,7 +210,7 @@ def _caller(
         raise
 
 
-def _signed(request: Request[Any, Any, Any]) -> Signed:
+def _signed(request: Request) -> Signed:
     headers = request.headers
     key = headers.get("x-exchange-key", "")
     if not key:
@@ -179,8 +223,12 @@ def _signed(request: Request[Any, Any, Any]) -> Signed:
     return Signed(key, timestamp, window, signature)
 
 
+@functools.lru_cache(QUERIES_REMEMBERED)  # what they give cannot be changed
 def _query(model: type[msgspec.Struct], query_string: bytes) -> msgspec.Struct:
-    pairs = parse_qsl(query_string.decode("latin-1"), keep_blank_values=True, max_num_fields=16)
+    text = query_string.decode("latin-1")
+    if text.count("&") >= QUERY_FIELDS_MAX:
+        raise Refused(EdgeReason.INVALID_FIELD, f"more than {QUERY_FIELDS_MAX} query parameters")
+    pairs = parse_qsl(text, keep_blank_values=True)
     given = dict(pairs)
     if len(given) != len(pairs):
         raise Refused(EdgeReason.INVALID_FIELD, "a query parameter stands twice")
@@ -193,22 +241,14 @@ def _query(model: type[msgspec.Struct], query_string: bytes) -> msgspec.Struct:
         raise Refused(reason, f"query: {text}") from None
 
 
-def _rate_headers(allowance: Allowance) -> dict[str, str]:
-    return {
-        "RateLimit-Limit": str(allowance.limit),
-        "RateLimit-Remaining": str(allowance.remaining),
-        "RateLimit-Reset": str(allowance.reset_s),
-    }
-
-
-def _answer(reply: Reply, headers: dict[str, str]) -> Raw:
+def _answer(reply: Reply, headers: Mapping[str, str]) -> Response:
     value = reply.value
-    reason = getattr(value, "reason", 0)
-    is_refused = isinstance(value, ExecutionReport | InstructionReport | OperationReport) and (
-        reply.status == 422
-    )
-    if is_refused:
-        row = reason_text(reason)
+    if reply.headers:
+        headers = {**headers, **dict(reply.headers)}
+    if reply.status == 422 and isinstance(
+        value, ExecutionReport | InstructionReport | OperationReport
+    ):
+        row = reason_text(value.reason)
         metrics.GATEWAY_REJECTIONS.labels("rest", row.name).inc()
         problem = Problem(
             f"urn:exchange:reason:{row.number}",
@@ -221,65 +261,49 @@ def _answer(reply: Reply, headers: dict[str, str]) -> Raw:
             client_order_id=getattr(value, "client_order_id", ""),
             report=value,
         )
-        return Response(
-            _encode(problem), status_code=row.status, media_type=PROBLEM, headers=headers
-        )
-    return Response(_encode(value), status_code=reply.status, media_type=JSON, headers=headers)
+        return Response(_encode(problem), row.status, PROBLEM, headers)
+    return Response(_encode(value), reply.status, JSON, headers)
 
 
-def _refused(refused: Refused, headers: dict[str, str]) -> Raw:
+def _refused(refused: Refused, headers: Mapping[str, str]) -> Response:
     metrics.GATEWAY_REJECTIONS.labels("rest", refused.row.name).inc()
     if refused.retry_after_ms:
-        headers = headers | {"Retry-After": str(-(-refused.retry_after_ms // 1_000))}
+        headers = {**headers, "Retry-After": str(-(-refused.retry_after_ms // 1_000))}
     problem = refused.problem()
-    return Response(
-        _encode(problem), status_code=problem.status, media_type=PROBLEM, headers=headers
-    )
+    return Response(_encode(problem), problem.status, PROBLEM, headers)
 
 
-def _http_error(request: Request[Any, Any, Any], error: HTTPException) -> Raw:
-    is_method = isinstance(error, MethodNotAllowedException)
-    reason = EdgeReason.METHOD_NOT_ALLOWED if is_method else EdgeReason.NOT_FOUND
-    detail = f"{request.method} {request.url.path[:80]}"
-    if error.status_code not in (404, 405):
-        reason, detail = EdgeReason.INVALID_FIELD, str(error.detail)
-    return _refused(Refused(reason, detail), {})
-
-
-def _bug(request: Request[Any, Any, Any], error: Exception) -> Raw:
-    _logger.error("request_failed", path=request.url.path[:80], exc_info=error)
+def _bug() -> Response:
     problem = Problem(
         "about:blank", "INTERNAL_ERROR", 500, "The gateway failed; the fault is logged.", 0
     )
-    return Response(_encode(problem), status_code=500, media_type=PROBLEM)
+    return Response(_encode(problem), 500, PROBLEM)
 
 
 # -- the page and the description ------------------------------------------------------------
 
 
-def _page(context: Context) -> HTTPRouteHandler:
-    async def page(request: Request[Any, Any, Any]) -> Raw:
-        name = str(request.path_params.get("name", "index.html"))
+def _page(context: Context) -> Serve:
+    async def page(request: Request) -> Response:
+        name = request.path_id or "index.html"
         found: PageFile | None = FILES.get(name)
         if found is None:
             return _refused(Refused(EdgeReason.NOT_FOUND, name[:40]), {})
-        return Response(
-            found.content(),
-            media_type=found.media_type,
-            headers=_page_headers(request, context.websocket_port),
-        )
+        try:
+            headers = _page_headers(request, context.websocket_port)
+        except Refused as refused:
+            return _refused(refused, {})
+        return Response(found.content(), 200, found.media_type, headers)
 
-    return route(["/", "/console/{name:str}"], http_method=["GET"], status_code=200, name="page")(
-        _plain(page)
-    )
+    return page
 
 
-def _page_headers(request: Request[Any, Any, Any], websocket_port: int) -> dict[str, str]:
+def _page_headers(request: Request, websocket_port: int) -> dict[str, str]:
     host = request.headers.get("host", "")
     host = host.rsplit(":", 1)[0] if not host.endswith("]") else host
-    sockets = ""
-    if _HOST.fullmatch(host):
-        sockets = f" ws://{host}:{websocket_port} wss://{host}:{websocket_port}"
+    if _HOST.fullmatch(host) is None:  # it goes into the policy below
+        raise Refused(EdgeReason.INVALID_FIELD, f"Host: {host[:40]!r} is no name of a host")
+    sockets = f" ws://{host}:{websocket_port} wss://{host}:{websocket_port}"
     policy = (
         f"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
         f"font-src 'self'; connect-src 'self'{sockets}; base-uri 'none'; form-action 'none'; "
@@ -293,10 +317,5 @@ def _page_headers(request: Request[Any, Any, Any], websocket_port: int) -> dict[
     }
 
 
-def _openapi() -> HTTPRouteHandler:
-    async def openapi(request: Request[Any, Any, Any]) -> Raw:
-        return Response(_encode(describe()), media_type=JSON)
-
-    return route("/openapi.json", http_method=["GET"], status_code=200, name="openapi")(
-        _plain(openapi)
-    )
+async def _openapi(_request: Request) -> Response:
+    return Response(_encode(describe()), 200, JSON)

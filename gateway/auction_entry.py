@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from functools import cache
 
+from exchange.messages import operations
 from exchange.messages import orders as body
 from exchange.messages.frames import Command, pack_command
 from exchange.messages.reasons import EdgeReason, SupplyReason
@@ -42,14 +43,14 @@ def prepare_bid(entry: OrderEntry, key: Key, request: body.AuctionBid) -> Prepar
     return Prepared(desk, key.session, request.ref, [command], valid_ms=request.valid_ms)
 
 
-def prepare_auction(entry: OrderEntry, key: Key, request: body.AuctionOperation) -> Prepared:
+def prepare_auction(entry: OrderEntry, key: Key, request: operations.AuctionOperation) -> Prepared:
     """The command of an operator; Refused where the format knows no such auction. O(1)."""
     instrument = entry.instrument(request.symbol)
     desk = entry.desks[instrument.market]
     ref = entry.checked_ref(request.ref)
-    if isinstance(request, body.AuctionOpen):
+    if isinstance(request, operations.AuctionOpen):
         command = _opening(entry, key, request, instrument, desk)
-    elif isinstance(request, body.AuctionClear):
+    elif isinstance(request, operations.AuctionClear):
         if not -INT64_MAX <= request.seed <= INT64_MAX:
             raise Refused(EdgeReason.INVALID_FIELD, "seed: it does not fit 64 bits")
         command = pack_command(
@@ -73,7 +74,7 @@ def prepare_auction(entry: OrderEntry, key: Key, request: body.AuctionOperation)
 
 
 def _opening(
-    entry: OrderEntry, key: Key, request: body.AuctionOpen, instrument: Instrument, desk: Desk
+    entry: OrderEntry, key: Key, request: operations.AuctionOpen, instrument: Instrument, desk: Desk
 ) -> bytes:
     account = entry.account(desk.market, request.account)
     if not request.label:

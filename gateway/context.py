@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from exchange import metrics
 from exchange.clock import Clock
 from exchange.database.connection import Database
+from exchange.messages.reasons import AccessReason
 from exchange.reference.venue import Key, Venue
-from exchange.settings import Settings
+from exchange.settings import ORDER_TRADE_PER_SECOND, Settings
 from gateway.addresses import Origins, counted
 from gateway.alerts import Alerts
+from gateway.checkpoints import Checkpoints
 from gateway.feed import Feed
 from gateway.identity import Identities, Signed, signed_text
 from gateway.logins import Logins
 from gateway.opening import OpeningGate
 from gateway.operations import Operations
 from gateway.order_entry import OrderEntry
+from gateway.order_ratio import Excess, excesses
 from gateway.refusal import Refused
 from gateway.roles import sees_all_accounts
 from gateway.throttle import Allowance, Throttle
@@ -37,6 +41,7 @@ class Context:
     feed: Feed
     views: dict[str, MarketView]
     alerts: Alerts
+    checkpoints: Checkpoints
     not_ready: Callable[[], list[str]]  # names of what has not caught up
     origins: Origins
     websocket_port: int = 0
@@ -70,23 +75,55 @@ class Context:
         if budget.endswith("cancels"):
             return take(key.participant, budget, count, now_ns=now_ns)
         firm, session = self.rates(key)
+        if budget.endswith("orders") and (excess := self.excess(key)) is not None:
+            return self._slow(key, budget, count, now_ns, excess)
         allowance = take(key.participant, budget, count, now_ns=now_ns, rate=firm)
         if session < firm:
             return take(key.session, budget, count, now_ns=now_ns, rate=session, kind="session")
         return allowance
+
+    def excess(self, key: Key) -> Excess | None:
+        """Where the key's participant is above a limit of orders to trades. O(instruments)."""
+        for code, view in self.views.items():
+            limits = view.acts.ratio_limits
+            if limits:
+                instruments, counts = self.venue.instruments_of(code), view.controls.ratios.today
+                for found in excesses(counts, limits, instruments, key.participant):
+                    return found
+        return None
+
+    def _slow(
+        self, key: Key, budget: str, count: int, now_ns: int | None, excess: Excess
+    ) -> Allowance:
+        try:
+            return self.throttle.take(
+                key.participant, f"{budget} above its ratio", count, now_ns=now_ns,
+                rate=ORDER_TRADE_PER_SECOND,
+            )  # fmt: skip
+        except Refused as refused:
+            metrics.GATEWAY_RATIO_THROTTLED.inc()
+            raise Refused(
+                AccessReason.ORDER_TO_TRADE_EXCEEDED,
+                f"{excess.word} of participant {excess.participant} in {excess.symbol} is "
+                f"{excess.ratio}, the limit {excess.limit}",
+                retry_after_ms=refused.retry_after_ms,
+            ) from None
 
     def rates(self, key: Key) -> tuple[int, int]:
         """Messages a second of the key's participant and of its session. O(markets).
 
         The venue's own, unless operators set others; of several markets the lowest counts.
         """
-        acts = [view.acts for view in self.views.values()]
-        of_firm = [a.participant_rates[key.participant] for a in acts
-                   if key.participant in a.participant_rates]  # fmt: skip
-        of_session = [a.session_rates[key.session] for a in acts if key.session in a.session_rates]
-        participant = min(of_firm, default=self.throttle.per_second)
-        session = min(of_session, default=participant)
-        return participant, session
+        of_firm: list[int] = []
+        of_session: list[int] = []
+        for view in self.views.values():
+            acts = view.acts
+            if acts.participant_rates and key.participant in acts.participant_rates:
+                of_firm.append(acts.participant_rates[key.participant])
+            if acts.session_rates and key.session in acts.session_rates:
+                of_session.append(acts.session_rates[key.session])
+        participant = min(of_firm) if of_firm else self.throttle.per_second
+        return participant, min(of_session) if of_session else participant
 
     def visible_accounts(self, key: Key, market: str) -> frozenset[int]:
         """The accounts of a market that a key may see."""

@@ -1,23 +1,32 @@
-"""What operators set of accounts and participants: a projection of `events`."""
+"""What operators set of accounts and participants, and what members send: of `events`."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from exchange.messages.frames import AccountParameter, Event, EventPart, event_rows
+from exchange.messages.frames import AccountParameter, Event, EventPart, event_rows, kinds_mask
+from gateway.order_ratio import OrderRatios
 
 _KINDS = (Event.ACCOUNT_CHANGED, Event.PARTICIPANT_CHANGED)
+_MASK = kinds_mask(*_KINDS)
 
 
 class Controls:
-    """The parameters that were ever set, by account, holding and participant; 0 = never."""
+    """The parameters that were ever set, by account, holding and participant; 0 = never.
+
+    `ratios` are the orders to trades of the day, against which limits are set.
+    """
 
     def __init__(self) -> None:
+        self.ratios = OrderRatios()
         self._of_accounts: dict[tuple[int, int, int], int] = {}  # account, instrument, parameter
         self._of_participants: dict[tuple[int, int], int] = {}
 
     def apply(self, part: EventPart) -> None:
         """One accepted part of `events`. O(events)."""
+        self.ratios.apply(part)
+        if not part.kinds & _MASK:
+            return
         for row in event_rows(part.events[np.isin(part.events["kind"], _KINDS)]):
             if row.kind == Event.ACCOUNT_CHANGED:
                 self._of_accounts[row.account_id, row.instrument_id, row.order_type] = row.quantity

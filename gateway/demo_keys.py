@@ -22,6 +22,7 @@ KEYS_FOLDER = "keys"
 OPERATOR = "operator"  # logs in
 PASSWORD_FILE = "operator.password"  # noqa: S105 - the name of a file
 TOTP_FILE = "operator.totp"
+CHECKPOINT_KEY = "checkpoint.key"
 
 
 class Holder(NamedTuple):

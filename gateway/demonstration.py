@@ -11,6 +11,9 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 from exchange import topics
+from exchange.audit.checkpoints import CheckpointService
+from exchange.audit.signed_note import key_name, load_signer, make_key
+from exchange.audit.vault import CHECKPOINTS_FOLDER, Vault, publish_key
 from exchange.audit.watch import ReconciliationService
 from exchange.clock import Clock
 from exchange.database.connection import Database, open_database, upgrade
@@ -26,7 +29,7 @@ from exchange.service import Service, run_together
 from exchange.settings import Settings
 from exchange.settlement import SettlementService
 from exchange.surveillance import SurveillanceService, limits_file, load_limits
-from gateway.demo_keys import Holder, prepare
+from gateway.demo_keys import CHECKPOINT_KEY, KEYS_FOLDER, Holder, prepare
 from gateway.members import Members
 from gateway.opening import OpeningGate
 from gateway.service import GatewayService
@@ -56,9 +59,26 @@ def all_services(
             SurveillanceService(log, market, venue, load_limits(limits_file(settings)), clock),
             ReconciliationService(log, market, database, RECONCILE_S, clock=clock),
         ]
+    services += checkpoint_services(log, venue, settings, clock)
     gate = OpeningGate(database, clock)
     gateway = GatewayService(log, venue, settings, clock, database, gate)
     return [*services, gateway], gateway
+
+
+def checkpoint_services(
+    log: Log, venue: Venue, settings: Settings, clock: Clock
+) -> list[CheckpointService]:
+    """Checkpoints of every market, into the data folder: a real venue has them on another disk."""
+    folder, path = settings.data / CHECKPOINTS_FOLDER, settings.data / KEYS_FOLDER / CHECKPOINT_KEY
+    signer = load_signer(path) if path.exists() else make_key(path, key_name(venue.name))
+    publish_key(folder, signer.verifier)
+    return [
+        CheckpointService(
+            log, venue.name, market, Vault(folder, market.code), signer, clock,
+            settings.checkpoint_every_s,
+        )
+        for market in venue.market
+    ]  # fmt: skip
 
 
 class Demonstration(Members):

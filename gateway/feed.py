@@ -16,8 +16,7 @@ from typing import Literal, NamedTuple
 import structlog
 
 from exchange import metrics, topics
-from exchange.clock import Clock
-from exchange.log.protocol import Log, LogUnavailableError, Reader
+from exchange.log.protocol import Log, LogUnavailableError
 from exchange.marketdata.bars import WIDTHS_NS, Bars
 from exchange.marketdata.book import BookError, MarketBooks, decode_record
 from exchange.messages.market_data import (
@@ -50,11 +49,9 @@ from exchange.settings import (
     TRADES_KEPT,
 )
 from gateway.fan_out import EncodingName, FanOut, Group, Label, Member
+from gateway.following import READ_WAIT_S, follow
 from gateway.venue_view import MarketView
 
-READ_WAIT_S = 0.5
-RETRY_S = 0.2
-SLICE_NS = 5_000_000
 ChannelName = Literal[
     "top", "book", "orders", "trades", "phases", "indicative", "bars", "day", "auctions"
 ]
@@ -106,9 +103,8 @@ class FeedInstrument:
 class Feed:
     """Follows `marketdata` of every market and serves its subscribers."""
 
-    def __init__(self, log: Log, venue: Venue, views: dict[str, MarketView], clock: Clock) -> None:
+    def __init__(self, log: Log, venue: Venue, views: dict[str, MarketView]) -> None:
         self._log = log
-        self._clock = clock
         self._views = views
         self.books = {market.code: MarketBooks() for market in venue.market}
         self.fan_out = FanOut()
@@ -231,35 +227,20 @@ class Feed:
         return History(found, end, is_complete=number >= end)
 
     async def _follow(self, market: Market, stop: asyncio.Event) -> None:
+        def take(offset: int, value: bytes) -> None:
+            self._apply(market.code, offset, value)
+
+        def caught_up() -> None:
+            self._caught_up[market.code] = True
+
         partition = topics.marketdata(market.partition)
-        logger = structlog.get_logger().bind(service="gateway", market=market.code)
-        reader: Reader | None = None
-        target = 0
-        sliced = self._clock.monotonic_ns()
         try:
-            while not stop.is_set():
-                try:
-                    if reader is None:
-                        target = await self._log.end(partition)
-                        reader = await self._log.open_reader(partition, 0)
-                    records = await reader.read(wait_s=READ_WAIT_S)
-                except LogUnavailableError as error:
-                    logger.warning("log_unavailable", topic=partition.topic, error=str(error))
-                    await asyncio.sleep(RETRY_S)
-                    continue
-                for record in records:
-                    self._apply(market.code, record.offset, record.value)
-                    if self._clock.monotonic_ns() - sliced > SLICE_NS:
-                        await asyncio.sleep(0)
-                        sliced = self._clock.monotonic_ns()
-                self._caught_up[market.code] |= reader.position >= target
+            await follow(self._log, partition, market.code, stop, take, caught_up)
         except BookError as error:
             metrics.STATE_HASH_MISMATCH.labels("gateway").inc()
+            logger = structlog.get_logger().bind(service="gateway", market=market.code)
             logger.error("marketdata_broken", error=str(error))
             raise
-        finally:
-            if reader is not None:
-                await reader.close()
 
     def _apply(self, market: str, offset: int, value: bytes) -> None:
         record = self.books[market].apply(value)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import TypeVar
 
 import msgspec
 
 from exchange.messages.reasons import EdgeReason, Reason
+from exchange.messages.scan import json_depth
 from exchange.reference.venue import Market
 from exchange.settings import BODY_BYTES_MAX, CLIENT_ORDER_ID_BYTES_MAX, JSON_DEPTH_MAX
 from gateway.decimals import INT64_MAX, to_minor, to_tonnes
@@ -21,8 +21,8 @@ def decode(data: bytes, decoder: msgspec.json.Decoder[_T], bytes_max: int = BODY
     """A JSON message of the decoder's type; Refused with number, field and fault. O(bytes)."""
     if len(data) > bytes_max:
         raise Refused(EdgeReason.BODY_TOO_LARGE, f"{len(data)} bytes, at most {bytes_max}")
-    if data.count(b"{") + data.count(b"[") > JSON_DEPTH_MAX:
-        _check_depth(data)
+    if json_depth(data) > JSON_DEPTH_MAX:
+        raise Refused(EdgeReason.MALFORMED_JSON, f"it is nested deeper than {JSON_DEPTH_MAX}")
     try:
         return decoder.decode(data)
     except msgspec.ValidationError as error:
@@ -49,23 +49,6 @@ def _invalid(error: msgspec.ValidationError) -> Refused:
     text = str(error).replace("`", "")
     reason = EdgeReason.UNKNOWN_FIELD if "unknown field" in text else EdgeReason.INVALID_FIELD
     return Refused(reason, text)
-
-
-_TEXT = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
-_NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"{}[]")
-
-
-def _check_depth(data: bytes) -> None:
-    """Takes away the innermost pairs, one depth at a time. O(bytes x JSON_DEPTH_MAX)."""
-    left = _TEXT.sub(b"", data).translate(None, _NO_BRACKETS)
-    for _ in range(JSON_DEPTH_MAX):
-        less = left.replace(b"{}", b"").replace(b"[]", b"")
-        if len(less) == len(left):
-            break
-        left = less
-    is_unpaired = left.replace(b"{}", b"").replace(b"[]", b"") == left
-    if left and (not is_unpaired or left.count(b"{") + left.count(b"[") > JSON_DEPTH_MAX):
-        raise Refused(EdgeReason.MALFORMED_JSON, f"it is nested deeper than {JSON_DEPTH_MAX}")
 
 
 def valid_ms(value: int) -> int:

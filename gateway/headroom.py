@@ -23,8 +23,10 @@ from exchange.rulebook.offsets import (
     never_local,
     wider_limits,
 )
-from exchange.rulebook.selection import rules_in_force
-from exchange.rulebook.year import bases
+from exchange.rulebook.selection import rules_of_group
+from exchange.rulebook.shapes import ComplianceRules
+from exchange.rulebook.year import bases, cap_years, period_base
+from gateway.holdings import Holdings
 from gateway.venue_view import MarketView
 
 
@@ -39,8 +41,35 @@ def bases_of(figures: YearFigures | None) -> dict[str, int]:
     return bases(figures.verified, initial, annual)
 
 
+def group_of(holdings: Holdings, account: int, scheme: str) -> str:
+    """The group of an account by whose rules it uses credits; "" = none is stated. O(1)."""
+    return holdings.groups.get((account, scheme), "")
+
+
+def bases_in(
+    holdings: Holdings, account: int, scheme: str, year: int, rules: ComplianceRules
+) -> dict[str, int]:
+    """`bases_of` a year, and what is verified of its period where a cap is of one. O(years)."""
+    own = bases_of(holdings.years.get((account, scheme, year)))
+    return own | period_in(holdings, account, scheme, year, rules)
+
+
+def period_in(
+    holdings: Holdings, account: int, scheme: str, year: int, rules: ComplianceRules | None
+) -> dict[str, int]:
+    """What is verified of the period of a year, by the name of the base; else {}. O(years)."""
+    if rules is None:
+        return {}
+    told = ((one, holdings.years.get((account, scheme, one))) for one in cap_years(rules, year))
+    verified = {one: figures.verified for one, figures in told if figures is not None}
+    return period_base(rules, year, verified)
+
+
 class YearRoom(NamedTuple):
-    """What an emission year leaves of a credit, tonnes: of its cap, and of those it shares."""
+    """What an emission year leaves of a credit, tonnes: of its cap, and of those it shares.
+
+    Years of one `period`, named by its last, have one cap together.
+    """
 
     year: int
     rule: OffsetRule
@@ -49,6 +78,7 @@ class YearRoom(NamedTuple):
     used: int
     left: int
     elsewhere: int | None = None  # of credits from elsewhere, where the instrument has no others
+    period: int = 0
 
 
 class Room(NamedTuple):
@@ -65,9 +95,10 @@ class Room(NamedTuple):
     @property
     def room(self) -> int:
         """How much more could be used. O(years)."""
-        left = sum(year.left for year in self.years) - self.held - self.buying
-        if any(year.elsewhere is not None for year in self.years):
-            most = [y.left if y.elsewhere is None else y.elsewhere for y in self.years]
+        own = list({year.period: year for year in self.years}.values())  # one for each cap
+        left = sum(year.left for year in own) - self.held - self.buying
+        if any(year.elsewhere is not None for year in own):
+            most = [y.left if y.elsewhere is None else y.elsewhere for y in own]
             left = min(left, sum(most) - self.alike)
         return max(0, left)
 
@@ -92,17 +123,22 @@ def offset_room(
     for (owner, scheme, year), figures in sorted(view.holdings.years.items()):
         if (owner, scheme) != (account, instrument.scheme) or figures.shortfall is not None:
             continue
-        rule = offset_rule(rulebook(), scheme, year, on, instrument.product)
-        amounts = bases_of(figures)
-        if rule is None or rule.cap_base not in amounts:
+        group = group_of(view.holdings, account, scheme)
+        rules = rules_of_group(rulebook(), scheme, year, on, group)
+        rule = offset_rule(rulebook(), scheme, year, on, instrument.product, group)
+        if rule is None or rules is None:
+            continue
+        amounts = bases_in(view.holdings, account, scheme, year, rules)
+        if rule.cap_base not in amounts:
             continue
         if _unfit(rule, instrument, on):
             continue
         mine = [item for item in instruments if item.scheme == scheme]
         alike = {item.id for item in mine if item.product in rule.credit_types}
-        units = group_units(rules_in_force(rulebook(), scheme, year, on), rule)
+        units = group_units(rules, rule)
         grouped = {item.id for item in mine if item.product in units}
-        used = view.holdings.given(account, year, alike)
+        together = cap_years(rules, year)
+        used = sum(view.holdings.given(account, one, alike) for one in together)
         wider = wider_limits(
             rule,
             year,
@@ -117,7 +153,8 @@ def offset_room(
         if never_local(rule, instrument.regions):
             given = _used_from_elsewhere(view, rule, account, year, alike)
             elsewhere = most_from_elsewhere(rule, year, amounts, given)
-        years.append(YearRoom(year, rule, base, cap, used, max(0, left), elsewhere))
+        told = (year, rule, base, cap, used, max(0, left), elsewhere)
+        years.append(YearRoom(*told, period=together[-1]))
     alike = {item.id for item in instruments if item.product == instrument.product}
     same = {i.id for i in instruments if i.id in alike and _is_from_elsewhere(years, i)}
     held, buying = _held(view, account, alike), _bought(view, account, alike)

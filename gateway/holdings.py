@@ -17,6 +17,7 @@ from exchange.messages.registry import (
     CreditsExchanged,
     CreditsHeld,
     EncumbranceChanged,
+    EntitlementSet,
     OffsetReversalChanged,
     OffsetSurrenderChanged,
     ProjectRegistered,
@@ -49,6 +50,10 @@ MOVES: dict[str, tuple[str, str]] = {
     "DEPOSIT": (REGISTRY, TRADING),
     "RELEASE": (TRADING, REGISTRY),
     "TRANSFER": (REGISTRY, REGISTRY),
+    "HOLD_FOR": (REGISTRY, FROZEN),  # a province, for an entity at risk
+    "FORCED_SURRENDER": (FROZEN, REGISTRY),  # from there, and then surrendered
+    "RELEASE_HELD": (FROZEN, REGISTRY),  # what is left of it, or is taken back
+    "SURRENDER_FOR": (REGISTRY, REGISTRY),  # for another, and then surrendered
 }
 """Cause of a UnitsMoved -> (position it leaves, position it enters)."""
 
@@ -72,10 +77,14 @@ class HoldingKey(NamedTuple):
 
 
 class Made(NamedTuple):
-    """Which reductions credits stand for, as issued; zeros where nothing is stated."""
+    """Which reductions credits stand for, or of which year allowances are, as issued.
+
+    Zeros where nothing is stated.
+    """
 
     project: int
     period_from: int  # YYYYMMDD
+    vintage: int = 0
 
 
 class SerialSet:
@@ -128,6 +137,7 @@ class Holdings:
     def __init__(self) -> None:
         self._serials: dict[HoldingKey, dict[str, SerialSet]] = {}
         self.years: dict[tuple[int, str, int], YearFigures] = {}  # (account, scheme, year)
+        self.groups: dict[tuple[int, str], str] = {}  # of accounts in a scheme, where stated
         self.surrendered: dict[tuple[int, int, int], int] = {}  # (account, year, instrument)
         self.used: dict[tuple[int, int, int], dict[int, int]] = {}  # as surrendered, by project
         self.proposals: dict[int, ReversalProposed] = {}  # reversals not approved, by instruction
@@ -140,8 +150,12 @@ class Holdings:
     def apply(self, item: RegistryItem) -> None:
         """One item of a registry record; ValueError if it contradicts what came before."""
         if isinstance(item, UnitsIssued):
-            self._note_made(item.ranges, Made(item.project, item.period_from))
-        elif isinstance(item, UnitsAllocated | UnitsCarriedOver | CreditsExchanged):
+            self._note_made(item.ranges, Made(item.project, item.period_from, item.vintage))
+        elif isinstance(item, UnitsAllocated):
+            self._note_made(item.ranges, Made(0, 0, item.year))
+        elif isinstance(item, CreditsExchanged):
+            self._note_made(item.ranges, Made(0, 0, item.vintage))
+        elif isinstance(item, UnitsCarriedOver):  # into an instrument of one vintage
             self._note_made(item.ranges, Made(0, 0))
         if isinstance(item, UnitsIssued | UnitsAllocated):
             self._put(HoldingKey(item.account_id, item.instrument_id, REGISTRY), item.ranges)
@@ -175,6 +189,8 @@ class Holdings:
         elif isinstance(item, UnitsCarriedOver):
             self._take(HoldingKey(item.account_id, item.from_instrument, REGISTRY), item.cancelled)
             self._put(HoldingKey(item.account_id, item.instrument_id, REGISTRY), item.ranges)
+        elif isinstance(item, EntitlementSet):
+            self.groups[item.account_id, item.scheme] = item.group
         elif isinstance(item, YearFigures):
             self.years[item.account_id, item.scheme, item.year] = item
         elif isinstance(item, TransferWaits | TransferEnded | CreditsHeld):

@@ -2,7 +2,8 @@
 
 A cancellation says its beneficiary and its reason; what freezes, pledges or undoes says the key
 that gave it and a reference or reason, so that the books name who it was. So do those about an
-account, and a transfer, which a second key may have to approve: two lines each. What a project is,
+account, and a transfer, which a second key may have to approve: two lines each. An issuance and a
+surrender, which may need one too, begin with a line that says the key. What a project is,
 and of which project credits are, is JSON. The steps of a compliance year say the key, and what else
 they need as a name and a value a line.
 """
@@ -13,7 +14,7 @@ from typing import get_args
 
 import msgspec
 
-from exchange.messages import orders as body
+from exchange.messages import instructions
 from exchange.messages.frames import notes
 from exchange.messages.reasons import EdgeReason, RegistryReason, SettlementReason
 from exchange.messages.registry import IssuanceDetails
@@ -23,82 +24,110 @@ from gateway.decimals import INT64_MAX, to_minor
 from gateway.refusal import Refused
 
 YearStep = (
-    body.ReportEmissions
-    | body.VerifyEmissions
-    | body.AllocateUnits
-    | body.AssessYear
-    | body.ApplyCarryOver
-    | body.ExchangeCredits
-    | body.SetEntitlement
-    | body.CarryOver
+    instructions.ReportEmissions
+    | instructions.VerifyEmissions
+    | instructions.AllocateUnits
+    | instructions.AssessYear
+    | instructions.ApplyCarryOver
+    | instructions.ExchangeCredits
+    | instructions.SetEntitlement
+    | instructions.CarryOver
 )
 YEAR_STEPS = get_args(YearStep)
-ALLOCATION_WORDS = ("stage", "method", "sector", "base", "balance", "intensity")
+ALLOCATION_WORDS = ("stage", "method", "sector", "base", "balance", "intensity", "held_by")
 REFERENCE_NEEDED = (
-    body.FreezeUnits,
-    body.UnfreezeUnits,
-    body.EnforcePledge,
-    body.BlockAccount,
-    body.UnblockAccount,
+    instructions.FreezeUnits,
+    instructions.UnfreezeUnits,
+    instructions.EnforcePledge,
+    instructions.BlockAccount,
+    instructions.UnblockAccount,
 )
 KEY_ONLY = (
-    body.TransferUnits,
-    body.ProposeTrust,
-    body.ApproveTrust,
-    body.RemoveTrust,
-    body.ApproveTransfer,
-    body.CancelTransfer,
+    instructions.TransferUnits,
+    instructions.ProposeTrust,
+    instructions.ApproveTrust,
+    instructions.RemoveTrust,
+    instructions.ConfirmAccount,
 )
-REFERENCE_ALLOWED = (body.PledgeUnits, body.ReleasePledge)
+BY_A_SIDE = (instructions.ApproveTransfer, instructions.CancelTransfer)
+"""Said with the role of who gives it: the side that proposed decides."""
+REFERENCE_ALLOWED = (instructions.PledgeUnits, instructions.ReleasePledge)
 
 
-def instruction_notes(key: Key, request: body.Instruction, market: Market) -> list[bytes]:
+def instruction_notes(key: Key, request: instructions.Instruction, market: Market) -> list[bytes]:
     """The NOTE commands of a request, [] for most kinds; Refused when its text is no such text."""
     if isinstance(request, YEAR_STEPS):
         return _words(key, _words_of(key, request, market))
-    if isinstance(request, body.CancelUnits):
+    if isinstance(request, instructions.CancelUnits):
         if not (request.beneficiary.strip() and request.reason.strip()):
             raise Refused(RegistryReason.BENEFICIARY_MISSING)
         return _two_lines(request.beneficiary, request.reason, "beneficiary and reason")
     if isinstance(request, REFERENCE_NEEDED) and not request.reference.strip():
         raise Refused(RegistryReason.REFERENCE_MISSING)
-    if isinstance(request, body.ProposeReversal):
+    if isinstance(request, instructions.ProposeReversal):
         if not request.reason.strip():
             raise Refused(RegistryReason.REFERENCE_MISSING)
         return _two_lines(key.id, request.reason, "reason")
-    if isinstance(request, body.SetAccountType):
+    if isinstance(request, instructions.SetAccountType):
         return _two_lines(key.id, request.account_type, "account_type")
-    if isinstance(request, body.AppointRepresentative | body.DismissRepresentative):
+    if isinstance(request, instructions.AppointRepresentative | instructions.DismissRepresentative):
         return _two_lines(key.id, request.representative, "representative")
-    if isinstance(request, body.BindAccount):
+    if isinstance(request, instructions.BindAccount):
         return _two_lines(key.id, request.bound_market, "bound_market")
-    if isinstance(request, body.TradeBody):
+    if isinstance(request, instructions.TradeBody):
         reason: str = getattr(request, "reason", "")
         if not reason.strip():
             raise Refused(SettlementReason.WORDS_MISSING)
         return _two_lines(key.id, reason, "reason")
-    if isinstance(request, (body.ApproveReversal, body.ApproveTradeCancel, *KEY_ONLY)):
+    if isinstance(request, BY_A_SIDE):
+        return _two_lines(key.id, "" if key.role == "participant" else key.role, "key")
+    if isinstance(
+        request, (instructions.ApproveReversal, instructions.ApproveTradeCancel, *KEY_ONLY)
+    ):
         return _two_lines(key.id, "", "key")
-    if isinstance(request, body.RegisterProject):
+    if isinstance(request, instructions.RegisterProject):
         return _json(request.details, "details")
-    if isinstance(request, body.IssueUnits):
-        return _issuance(request)
-    if isinstance(request, body.SurrenderUnits):
-        return notes(str(request.project)) if request.project else []
+    if isinstance(request, instructions.IssueUnits):
+        return _signed(key, _issuance(request))
+    if isinstance(request, instructions.SurrenderUnits):
+        return _signed(key, _surrender(request))
     if isinstance(request, REFERENCE_NEEDED + REFERENCE_ALLOWED):
         return _two_lines(key.id, request.reference, "reference")
     return []
 
 
-def _issuance(request: body.IssueUnits) -> list[bytes]:
+def _signed(key: Key, text: str) -> list[bytes]:
+    """A text behind the line that says which key gave it, and for whom: the registry may ask."""
+    line = f"{'by' if key.role == 'participant' else key.role} {key.id}"
+    whole = f"{line}\n{text}" if text else line
+    if "\n" in line or not line.isprintable() or len(whole.encode()) > NOTE_BYTES_MAX:
+        raise Refused(
+            EdgeReason.INVALID_FIELD,
+            f"the key and what it says are {len(whole.encode())} bytes of text, the limit is "
+            f"{NOTE_BYTES_MAX} printable ones",
+        )
+    return notes(whole)
+
+
+def _surrender(request: instructions.SurrenderUnits) -> str:
+    if not 0 <= request.for_account <= INT64_MAX // 16:
+        raise Refused(EdgeReason.INVALID_FIELD, f"for_account: {request.for_account}")
+    if request.for_account and request.project:
+        raise Refused(EdgeReason.INVALID_FIELD, "for_account: credits are surrendered by their own")
+    if request.for_account:
+        return f"for {request.for_account}"
+    return str(request.project) if request.project else ""
+
+
+def _issuance(request: instructions.IssueUnits) -> str:
     if not request.project and request.period_from is None and request.period_to is None:
-        return []
+        return ""
     if request.period_from is None or request.period_to is None:
         raise Refused(
             RegistryReason.PROJECT_INVALID, "credits of a project name period_from and period_to"
         )
     told = IssuanceDetails(request.project, request.period_from, request.period_to)
-    return _json(told, "project and period")
+    return msgspec.json.encode(told).decode()
 
 
 def _json(value: msgspec.Struct, name: str) -> list[bytes]:
@@ -115,15 +144,15 @@ def _words_of(key: Key, request: YearStep, market: Market) -> dict[str, str]:
     """What a step of a compliance year says besides its command."""
     words: dict[str, str | int]
     match request:
-        case body.ReportEmissions():
+        case instructions.ReportEmissions():
             words = {"sector": request.sector}
-        case body.SetEntitlement():
+        case instructions.SetEntitlement():
             words = {"group": request.group}
-        case body.VerifyEmissions():
+        case instructions.VerifyEmissions():
             words = {"participant": key.participant}
-        case body.AllocateUnits():
+        case instructions.AllocateUnits():
             words = {name: getattr(request, name) for name in ALLOCATION_WORDS}
-        case body.AssessYear():
+        case instructions.AssessYear():
             price = to_minor(request.price, market.minor_digits) if request.price else 0
             words = {"price": price, "due": request.due}
         case _:

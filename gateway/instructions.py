@@ -19,6 +19,7 @@ from exchange.messages.frames import (
     EventRow,
     Instruction,
     event_rows,
+    kinds_mask,
     order_id_of,
 )
 from exchange.messages.reasons import RegistryReason, reason_text
@@ -37,8 +38,8 @@ from exchange.reference.venue import Venue
 from exchange.settings import INSTRUCTIONS_MAX
 from gateway.reports import label_text
 
-_WATCHED = np.zeros(256, np.bool_)
-_WATCHED[[Event.INSTRUCTED, Event.REJECTED, Event.UNITS_RELEASED, Event.UNITS_DEPOSITED]] = True
+_KINDS = (Event.INSTRUCTED, Event.REJECTED, Event.UNITS_RELEASED, Event.UNITS_DEPOSITED)
+_MASK = kinds_mask(*_KINDS)
 RELEASE = "RELEASE"
 _OWN = (Instruction.CARRY_OUT, Instruction.OFFSET_REQUEST, Instruction.OFFSET_ANSWER)
 """What registries say to each other and to themselves: nobody asks where it stands."""
@@ -84,13 +85,13 @@ class InstructionState:
 
     @property
     def waits(self) -> bool:
-        """Whether it is a transfer that waits for approval or for its time."""
+        """Whether it waits for approval or, a transfer, for its time."""
         item = self.item
         return isinstance(item, TransferWaits) and item.instruction_id == self.instruction_id
 
     @property
     def text(self) -> str:
-        """How a transfer that did not come about ended, and why."""
+        """How a transfer, or another act for two, that did not come about ended, and why."""
         item = self.item
         if isinstance(item, TransferEnded) and item.instruction_id == self.instruction_id:
             return "" if item.outcome == "DONE" else f"{item.outcome} {item.text}".strip()
@@ -109,7 +110,10 @@ class Instructions:
 
     def apply_events(self, part: EventPart) -> None:
         """What the engine heard. O(events)."""
-        for row in event_rows(part.events[_WATCHED[part.events["kind"]]]):
+        if not part.kinds & _MASK:
+            return
+        events = part.events
+        for row in event_rows(events[np.isin(events["kind"], _KINDS)]):
             position = order_id_of(part.input_offset, row.command_index)
             if row.kind == Event.INSTRUCTED and row.order_type in _OWN:
                 continue
@@ -132,7 +136,8 @@ class Instructions:
     def apply_registry(self, record: RegistryRecord) -> None:
         """What the registry did. O(items)."""
         for item in record.items:
-            if isinstance(item, CreditsHeld) or not getattr(item, "instruction_id", 1):
+            number = item.cause_id if isinstance(item, UnitsMoved) else item.instruction_id
+            if isinstance(item, CreditsHeld) or not number:
                 continue  # of another registry, or by time
             if isinstance(item, TransferEnded) and item.ended_by:
                 self._done(self._state(item.ended_by), item, record.time_ns)

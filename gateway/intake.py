@@ -26,13 +26,13 @@ from exchange.messages.orders import OrderRequest
 from exchange.messages.reasons import EdgeReason, Reason
 from exchange.settings import PAGE_MAX
 from gateway.context import Context
+from gateway.executions import Execution
 from gateway.fields import decode
 from gateway.identity import Identities, Signed
 from gateway.order_entry import CANCELS, Prepared, check_session
 from gateway.refusal import Refused
-from gateway.reports import Reported
 from gateway.roles import allow
-from gateway.submitter import MS, Ticket
+from gateway.submitter import MS, Ticket, awaited
 from gateway.venue_view import MarketView
 
 GROUP_MAX = 256  # requests that go to the log together
@@ -78,7 +78,7 @@ class Intake:
             if participant.intake
         ]
 
-    def changed(self, view: MarketView, reported: list[Reported]) -> None:
+    def changed(self, view: MarketView, reported: list[Execution]) -> None:
         """A listener of the views: there may be reports to publish."""
         for participant in self._participants:
             participant.wake.set()
@@ -244,7 +244,9 @@ class ParticipantIntake:
     async def _submit(self, items: Sequence[_Entered], now_ns: int) -> int:
         """Queues the commands as one unit; the position of the first, or Refused."""
         desk = items[0].prepared.desk
-        written: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        written, done = awaited(
+            lambda ticket: desk.view.arrived(ticket.position, ticket.arrived_ns, "intake")
+        )
         commands: list[bytes] = []
         windows: list[int] = []
         for item in items:
@@ -253,15 +255,6 @@ class ParticipantIntake:
             left_ms = item.prepared.valid_ms - age_ns // MS
             if item.prepared.valid_ms and left_ms >= 0:
                 windows.append(max(left_ms, 1))
-
-        def done(ticket: Ticket) -> None:
-            if written.done():
-                return
-            if ticket.refused is not None:
-                written.set_exception(ticket.refused)
-            else:
-                desk.view.arrived(ticket.position, ticket.arrived_ns, "intake")
-                written.set_result(ticket.position)
 
         desk.submitter.submit(Ticket(commands, done, valid_ms=min(windows, default=0)))
         return await written

@@ -13,13 +13,11 @@ import structlog
 
 from exchange.clock import Clock
 from exchange.reference.venue import Venue, load_venue
-from exchange.settings import KEYS_POLL_S
+from gateway.file_watch import Prints, look_until, prints
 from gateway.keyring import KeyRing
 from gateway.logins import Logins
 from gateway.operators import load_operators
 from gateway.sockets import Connections
-
-_Print = tuple[tuple[str, int, int, int], ...]
 
 
 class KeyWatch:
@@ -47,12 +45,7 @@ class KeyWatch:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Looks until `stop`."""
-        while not stop.is_set():
-            self.look()
-            try:
-                await asyncio.wait_for(stop.wait(), KEYS_POLL_S)
-            except TimeoutError:
-                continue
+        await look_until(stop, self.look)
 
     def look(self) -> None:
         """One look. O(connections), and O(keys) after a change."""
@@ -77,14 +70,6 @@ class KeyWatch:
             self._logins.replace(operators)
         self._logger.info("keys_read", keys=len(venue.key), operators=len(operators))
 
-    def _print(self) -> _Print:
+    def _print(self) -> Prints:
         secrets = [Path(key.secret_file) for key in self._venue.key if key.secret_file]
-        return tuple(_stat(path) for path in (self._venue_path, self._operators_path, *secrets))
-
-
-def _stat(path: Path) -> tuple[str, int, int, int]:
-    try:
-        found = path.stat()
-    except OSError:
-        return str(path), 0, 0, 0
-    return str(path), found.st_mtime_ns, found.st_size, found.st_ino
+        return prints((self._venue_path, self._operators_path, *secrets))

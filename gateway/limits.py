@@ -8,7 +8,8 @@ from exchange.messages.frames import AccountParameter, Parameter
 from exchange.messages.operations import LimitWord, SetLimit
 from exchange.messages.reasons import EdgeReason
 from exchange.reference.venue import Account, Market
-from exchange.settings import MESSAGE_RATE_MAX
+from exchange.settings import MESSAGE_RATE_MAX, ORDER_TRADE_RATIO_MAX
+from gateway.order_ratio import RATIO_LIMITS
 from gateway.refusal import Refused
 from gateway.venue_view import MarketView
 
@@ -17,10 +18,17 @@ INSTRUMENT_LIMITS: dict[LimitWord, Parameter] = {
     "COLLAR_BP": Parameter.COLLAR_BP,
     "PROTECTION_BP": Parameter.PROTECTION_BP,
     "VOLATILITY_BP": Parameter.VOLATILITY_BP,
+    "VOLATILITY_CALL_MS": Parameter.VOLATILITY_CALL_MS,
+    "BLOCK_BAND_BP": Parameter.BLOCK_BAND_BP,
     "QUANTITY_MIN": Parameter.QUANTITY_MIN,
     "QUANTITY_MAX": Parameter.QUANTITY_MAX,
     "VALUE_MAX": Parameter.VALUE_MAX,
     "HOLDING_MAX": Parameter.HOLDING_MAX,
+    "RANDOM_END_MS": Parameter.RANDOM_END_MS,
+    "PICK_LEVELS": Parameter.PICK_LEVELS,
+    "PICK_OLDEST": Parameter.PICK_OLDEST,
+    "BLOCK_OPEN": Parameter.BLOCK_OPEN,
+    "BLOCK_QUANTITY_MIN": Parameter.BLOCK_QUANTITY_MIN,
 }
 ACCOUNT_LIMITS: dict[LimitWord, AccountParameter] = {
     "ORDER_RATE": AccountParameter.ORDER_RATE,
@@ -29,19 +37,26 @@ ACCOUNT_LIMITS: dict[LimitWord, AccountParameter] = {
 }
 PARTICIPANT_LIMITS = frozenset({"ORDER_RATE", "POSITION_MAX"})
 ZERO_IS_NONE = frozenset(
-    {"BAND_BP", "COLLAR_BP", "VOLATILITY_BP", "HOLDING_MAX", "ORDER_RATE", "POSITION_MAX",
-     "INSTRUMENT_HOLDING_MAX"}
+    {"BAND_BP", "BLOCK_BAND_BP", "COLLAR_BP", "VOLATILITY_BP", "HOLDING_MAX", "ORDER_RATE",
+     "POSITION_MAX", "INSTRUMENT_HOLDING_MAX", *RATIO_LIMITS}
 )  # fmt: skip
 """Limits of which 0 means that there is none: the loosest of all."""
 
-LEAST = frozenset({"QUANTITY_MIN"})
+LEAST = frozenset(
+    {"QUANTITY_MIN", "VOLATILITY_CALL_MS", "RANDOM_END_MS", "PICK_OLDEST", "BLOCK_QUANTITY_MIN"}
+)
 """Limits from below: the higher, the tighter."""
+
+ZERO_IS_ENDLESS = frozenset({"VOLATILITY_CALL_MS"})
+"""Of which 0 is the tightest: the call lasts until an operator ends it."""
 
 
 def is_looser(parameter: LimitWord, now: int, wanted: int) -> bool:
     """Whether a new value lets more through than the one in force. Pure, O(1)."""
     if now == wanted:
         return False
+    if parameter in ZERO_IS_ENDLESS and 0 in (now, wanted):
+        return now == 0
     if parameter in LEAST:
         return wanted < now
     if parameter in ZERO_IS_NONE and 0 in (now, wanted):
@@ -52,7 +67,7 @@ def is_looser(parameter: LimitWord, now: int, wanted: int) -> bool:
 def limit_parameter(
     request: SetLimit, account: Callable[[Market, int], Account], market: Market
 ) -> Parameter | AccountParameter | None:
-    """What the engine calls the limit; None for the gateways' own.
+    """What the engine calls the limit; None for the gateways' own (rates of messages, ratios).
 
     Refused (INVALID_FIELD, UNKNOWN_ACCOUNT) unless the request names what such a limit is of.
     """
@@ -65,6 +80,12 @@ def limit_parameter(
         if not 1 <= request.value <= MESSAGE_RATE_MAX:
             raise Refused(EdgeReason.INVALID_FIELD, f"value: outside 1..{MESSAGE_RATE_MAX}")
         _expect(0 < (request.session or request.participant) < 2**32, word, "a number of 32 bits")
+        return None
+    if word in RATIO_LIMITS:
+        _expect(given in ({"participant"}, {"symbol"}), word, "participant or symbol")
+        if not 0 <= request.value <= ORDER_TRADE_RATIO_MAX:
+            raise Refused(EdgeReason.INVALID_FIELD, f"value: outside 0..{ORDER_TRADE_RATIO_MAX}")
+        _expect(0 <= request.participant < 2**32, word, "a number of 32 bits")
         return None
     if not 0 <= request.value < 2**63:
         raise Refused(EdgeReason.INVALID_FIELD, f"value: {request.value} is no limit")
@@ -88,6 +109,9 @@ def limit_in_force(view: MarketView, request: SetLimit, instrument: int, message
         if request.session:
             return view.acts.session_rates.get(request.session, message_rate)
         return view.acts.participant_rates.get(request.participant, message_rate)
+    if word in RATIO_LIMITS:
+        of_ratio = RATIO_LIMITS[RATIO_LIMITS.index(word)]
+        return view.acts.ratio_limits.get((of_ratio, request.participant, request.symbol), 0)
     if word in INSTRUMENT_LIMITS:
         known = view.positions.instruments.get(instrument)
         return known.parameters[INSTRUMENT_LIMITS[word]] if known is not None else 0

@@ -17,7 +17,7 @@ from typing import NamedTuple, Self
 import msgspec
 
 from exchange.clock import Clock
-from exchange.messages.orders import DepositUnits, IssueUnits
+from exchange.messages.instructions import DepositUnits, IssueUnits
 from exchange.reference.venue import Instrument, Venue
 from exchange.rulebook import load_rulebook, open_emission_years
 from exchange.simulation.brokers import Pair, Product, run_brokers

@@ -10,10 +10,24 @@ from typing import Any
 import msgspec
 
 from exchange.messages.executions import Problem
-from gateway.roles import PUBLIC, ROLES
+from gateway.roles import AUTHORITIES, PUBLIC, ROLES
 from gateway.routes import ROUTES, Route
+from gateway.routes.logins import COOKIE
 
 VERSION = "0.1.0"
+_SECURITY = {
+    "signature": (
+        "header", "X-Exchange-Signature",
+        "base64 of the Ed25519 signature over METHOD, PATH?QUERY, KEY, TIMESTAMP_NS, WINDOW_MS and "
+        "hex(sha256(body)), joined by line feeds.",
+    ),
+    "key": ("header", "X-Exchange-Key", "The id of the key that signed."),
+    "timestamp": ("header", "X-Exchange-Timestamp", "When it was signed, ns UTC."),
+    "window": ("header", "X-Exchange-Window", "How long it is good for, ms; 0 = the venue's own."),
+    "login": ("cookie", COOKIE, "Of an operator who logged in: POST /login sets it."),
+    "csrf": ("header", "X-Exchange-CSRF", "The csrf_token of the login; not with a GET."),
+}  # fmt: skip
+_SIGNED: dict[str, list[str]] = {"key": [], "timestamp": [], "window": [], "signature": []}
 _TYPES = {"str": "string", "int": "integer"}
 
 
@@ -42,14 +56,8 @@ def describe() -> dict[str, Any]:
         "components": {
             "schemas": dict(sorted(components.items())),
             "securitySchemes": {
-                "signature": {
-                    "type": "apiKey",
-                    "in": "header",
-                    "name": "X-Exchange-Signature",
-                    "description": "base64 of the Ed25519 signature over METHOD, PATH?QUERY, KEY, "
-                    "TIMESTAMP_NS, WINDOW_MS and hex(sha256(body)), joined by line feeds; with "
-                    "X-Exchange-Key, X-Exchange-Timestamp and X-Exchange-Window.",
-                }
+                name: {"type": "apiKey", "in": place, "name": field, "description": text}
+                for name, (place, field, text) in _SECURITY.items()
             },
         },
     }
@@ -70,7 +78,7 @@ def _operation(row: Route, by_type: dict[str, Any]) -> dict[str, Any]:
         },
         "x-roles": sorted(roles),
     }  # fmt: skip
-    if row.method == "POST" and row.budget == "orders":
+    if "wait_ms" in row.query.__struct_fields__:
         operation["responses"]["202"] = _content(
             "the log has it; the answer follows", "application/json", by_type[repr(row.reply)]
         )
@@ -82,7 +90,11 @@ def _operation(row: Route, by_type: dict[str, Any]) -> dict[str, Any]:
             "content": {"application/json": {"schema": by_type[repr(row.body)]}},
         }
     if roles != PUBLIC:
-        operation["security"] = [{"signature": []}]
+        login: dict[str, list[str]] = {"login": []}
+        if row.method != "GET":
+            login["csrf"] = []
+        may_log_in = not roles.isdisjoint(AUTHORITIES)
+        operation["security"] = [_SIGNED, login] if may_log_in else [_SIGNED]
     return operation
 
 

@@ -11,11 +11,18 @@ from collections.abc import Iterable
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from exchange.audit.verdicts import Obstacle, Override, keep_override, last_verdict, obstacle
+from exchange.audit.verdicts import (
+    Obstacle,
+    Override,
+    Verdict,
+    keep_override,
+    last_verdict,
+    obstacle,
+)
 from exchange.clock import Clock
 from exchange.database import Database
 from exchange.messages.frames import Phase
-from exchange.messages.orders import OpeningOverride, PhaseChange
+from exchange.messages.operations import OpeningOverride, PhaseChange
 from exchange.messages.reasons import DayReason, EdgeReason
 from exchange.reference.venue import Key
 from exchange.settings import NOTE_BYTES_MAX
@@ -46,17 +53,29 @@ class OpeningGate:
             return
         date = view.positions.trading_date
         partition = view.market.partition
+        _, found = await self.look(view)
+        if found is None:
+            return
+        if request.override is None:
+            raise Refused(found.reason, found.detail)
         try:
-            last = await last_verdict(self._database, partition)
-            found = obstacle(view.market.code, date, last)
-            if found is None:
-                return
-            if request.override is None:
-                raise Refused(found.reason, found.detail)
             await self._keep(key, request, request.override, partition, date, found)
         except (SQLAlchemyError, OSError) as error:
             self._say.error("books not readable", market=view.market.code, error=str(error))
             raise Refused(DayReason.BOOKS_NOT_READABLE, view.market.code) from error
+
+    async def look(self, view: MarketView) -> tuple[Verdict | None, Obstacle | None]:
+        """The last reconciliation, and what would keep the market from opening now. O(checks).
+
+        Refused (BOOKS_NOT_READABLE).
+        """
+        code = view.market.code
+        try:
+            last = await last_verdict(self._database, view.market.partition)
+        except (SQLAlchemyError, OSError) as error:
+            self._say.error("books not readable", market=code, error=str(error))
+            raise Refused(DayReason.BOOKS_NOT_READABLE, code) from error
+        return last, obstacle(code, view.positions.trading_date, last)
 
     async def _keep(
         self,

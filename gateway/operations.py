@@ -17,17 +17,21 @@ from exchange.messages.frames import AccountParameter, Command, Phase, notes, pa
 from exchange.messages.operations import (
     Act,
     Approve,
+    CashDeposit,
     Control,
+    DayRoll,
     Decision,
     Halt,
+    HandleAlert,
     Kill,
     Lift,
+    PhaseChange,
     Recorded,
+    ReferencePrice,
     Resume,
     SetLimit,
     StageWord,
 )
-from exchange.messages.orders import CashDeposit, DayRoll, PhaseChange, ReferencePrice
 from exchange.messages.reasons import AccessReason, EdgeReason, Reason
 from exchange.reference.venue import APPROVED_SESSION, Instrument, Key
 from exchange.settings import NOTE_BYTES_MAX, PROPOSALS_OPEN_MAX
@@ -73,7 +77,8 @@ class Operations:
         Refused names what cannot be used.
         """
         desk = self._desk(request)
-        _check_words(request.reason, is_needed=isinstance(request, Control))
+        is_said = isinstance(request, HandleAlert) and request.state != "TAKEN"
+        _check_words(request.reason, is_needed=is_said or isinstance(request, Control))
         number = Numbered(key.session, self._entry.checked_ref(request.ref))
         commands = self._commands(desk, number, request)
         if not self._needs_two(desk, request):
@@ -85,6 +90,16 @@ class Operations:
     def needs_two(self, request: Recorded) -> bool:
         """Whether the request is one that a second person has to approve. O(1)."""
         return self._needs_two(self._desk(request), request)
+
+    def planned(self, key: Key, request: Recorded) -> Prepared:
+        """The commands of a step of the timetable; those who sign the venue file approved it. O(1).
+
+        Refused names what cannot be used.
+        """
+        desk = self._desk(request)
+        _check_words(request.reason, is_needed=True)
+        number = Numbered(key.session, self._entry.checked_ref(request.ref))
+        return _recorded(desk, number, key, "DONE", request, self._commands(desk, number, request))
 
     def decide(self, key: Key, request: Decision) -> Prepared:
         """The commands that carry a proposal out, or end it. O(1).
@@ -105,7 +120,7 @@ class Operations:
                 raise Refused(AccessReason.SAME_PERSON_APPROVES, f"{key.who} proposed it")
             commands, stage = self._commands(desk, number, proposed.body), "APPROVED"
         act = Act(stage, key.id, key.who, request.reason, proposed.body, request.proposal_id)
-        return Prepared(desk, number.session, number.ref, _noted(commands, act))
+        return _urgent(desk, number, _noted(commands, act))
 
     def _open_proposal(self, desk: Desk, proposal_id: int) -> Proposal:
         found = desk.view.acts.proposals.get(proposal_id)
@@ -143,6 +158,8 @@ class Operations:
             return self._switch(desk, number, request)
         if isinstance(request, SetLimit):
             return self._limit(desk, number, request)
+        if isinstance(request, HandleAlert):
+            return [_tick(number)]
         if isinstance(request, DayRoll):
             date = trading_date(request.trading_date, self._clock.now_ns())
             return [_command(Command.DAY_ROLL, number, quantity=date)]
@@ -261,7 +278,12 @@ def _recorded(
     commands: list[bytes],
 ) -> Prepared:
     act = Act(stage, key.id, key.who, request.reason, request)
-    return Prepared(desk, number.session, number.ref, _noted(commands, act))
+    return _urgent(desk, number, _noted(commands, act))
+
+
+def _urgent(desk: Desk, number: Numbered, commands: list[bytes]) -> Prepared:
+    """What operators do goes in when members' orders no longer do: it may be what helps."""
+    return Prepared(desk, number.session, number.ref, commands, is_cancel=True)
 
 
 def _noted(commands: list[bytes], act: Act) -> list[bytes]:

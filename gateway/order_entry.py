@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from exchange.clock import Clock
+from exchange.messages import instructions
 from exchange.messages import orders as body
 from exchange.messages.executions import ExecutionReport
 from exchange.messages.frames import Command, Instruction, pack_command
@@ -27,7 +28,7 @@ from gateway.fields import instruction_id, label, order_number, tonnes
 from gateway.headroom import offset_room, rulebook
 from gateway.instruction_notes import instruction_notes
 from gateway.order_commands import PACKERS, Who, mass_cancel, propose_block, replace_order
-from gateway.packing import plain_limit
+from gateway.packing import PlainOrders, plain_limit
 from gateway.refusal import Refused
 from gateway.roles import allow
 from gateway.submitter import Submitter, Ticket
@@ -36,47 +37,52 @@ from gateway.venue_view import MarketView
 
 YEAR_MAX = 9_999
 INSTRUCTION = {
-    body.IssueUnits: Instruction.ISSUE,
-    body.DepositUnits: Instruction.DEPOSIT,
-    body.TransferUnits: Instruction.TRANSFER,
-    body.SurrenderUnits: Instruction.SURRENDER,
-    body.CancelUnits: Instruction.CANCEL,
-    body.FreezeUnits: Instruction.FREEZE,
-    body.UnfreezeUnits: Instruction.UNFREEZE,
-    body.PledgeUnits: Instruction.PLEDGE,
-    body.ReleasePledge: Instruction.RELEASE_PLEDGE,
-    body.EnforcePledge: Instruction.ENFORCE_PLEDGE,
-    body.ProposeReversal: Instruction.PROPOSE_REVERSAL,
-    body.ApproveReversal: Instruction.APPROVE_REVERSAL,
-    body.RegisterProject: Instruction.REGISTER_PROJECT,
-    body.ExchangeCredits: Instruction.EXCHANGE,
-    body.SetEntitlement: Instruction.SET_ENTITLEMENT,
-    body.ReportEmissions: Instruction.REPORT_EMISSIONS,
-    body.VerifyEmissions: Instruction.VERIFY_EMISSIONS,
-    body.AllocateUnits: Instruction.ALLOCATE,
-    body.AssessYear: Instruction.ASSESS,
-    body.ApplyCarryOver: Instruction.APPLY_CARRY_OVER,
-    body.CarryOver: Instruction.CARRY_OVER,
-    body.SetAccountType: Instruction.SET_ACCOUNT_TYPE,
-    body.AppointRepresentative: Instruction.APPOINT_REPRESENTATIVE,
-    body.DismissRepresentative: Instruction.DISMISS_REPRESENTATIVE,
-    body.BlockAccount: Instruction.BLOCK_ACCOUNT,
-    body.UnblockAccount: Instruction.UNBLOCK_ACCOUNT,
-    body.ProposeTrust: Instruction.PROPOSE_TRUST,
-    body.ApproveTrust: Instruction.APPROVE_TRUST,
-    body.RemoveTrust: Instruction.REMOVE_TRUST,
-    body.ApproveTransfer: Instruction.APPROVE_TRANSFER,
-    body.CancelTransfer: Instruction.CANCEL_TRANSFER,
-    body.BindAccount: Instruction.BIND_ACCOUNT,
-    body.FailSettlement: Instruction.FAIL_SETTLEMENT,
-    body.ObjectToTrade: Instruction.OBJECT_TO_TRADE,
-    body.RetrySettlement: Instruction.RETRY_SETTLEMENT,
-    body.VoidTrade: Instruction.VOID_TRADE,
-    body.ProposeTradeCancel: Instruction.PROPOSE_TRADE_CANCEL,
-    body.ApproveTradeCancel: Instruction.APPROVE_TRADE_CANCEL,
+    instructions.IssueUnits: Instruction.ISSUE,
+    instructions.DepositUnits: Instruction.DEPOSIT,
+    instructions.TransferUnits: Instruction.TRANSFER,
+    instructions.SurrenderUnits: Instruction.SURRENDER,
+    instructions.CancelUnits: Instruction.CANCEL,
+    instructions.FreezeUnits: Instruction.FREEZE,
+    instructions.UnfreezeUnits: Instruction.UNFREEZE,
+    instructions.PledgeUnits: Instruction.PLEDGE,
+    instructions.ReleasePledge: Instruction.RELEASE_PLEDGE,
+    instructions.EnforcePledge: Instruction.ENFORCE_PLEDGE,
+    instructions.ProposeReversal: Instruction.PROPOSE_REVERSAL,
+    instructions.ApproveReversal: Instruction.APPROVE_REVERSAL,
+    instructions.RegisterProject: Instruction.REGISTER_PROJECT,
+    instructions.ExchangeCredits: Instruction.EXCHANGE,
+    instructions.SetEntitlement: Instruction.SET_ENTITLEMENT,
+    instructions.ReportEmissions: Instruction.REPORT_EMISSIONS,
+    instructions.VerifyEmissions: Instruction.VERIFY_EMISSIONS,
+    instructions.AllocateUnits: Instruction.ALLOCATE,
+    instructions.AssessYear: Instruction.ASSESS,
+    instructions.ApplyCarryOver: Instruction.APPLY_CARRY_OVER,
+    instructions.CarryOver: Instruction.CARRY_OVER,
+    instructions.SetAccountType: Instruction.SET_ACCOUNT_TYPE,
+    instructions.AppointRepresentative: Instruction.APPOINT_REPRESENTATIVE,
+    instructions.DismissRepresentative: Instruction.DISMISS_REPRESENTATIVE,
+    instructions.BlockAccount: Instruction.BLOCK_ACCOUNT,
+    instructions.UnblockAccount: Instruction.UNBLOCK_ACCOUNT,
+    instructions.ConfirmAccount: Instruction.CONFIRM_ACCOUNT,
+    instructions.ProposeTrust: Instruction.PROPOSE_TRUST,
+    instructions.ApproveTrust: Instruction.APPROVE_TRUST,
+    instructions.RemoveTrust: Instruction.REMOVE_TRUST,
+    instructions.ApproveTransfer: Instruction.APPROVE_TRANSFER,
+    instructions.CancelTransfer: Instruction.CANCEL_TRANSFER,
+    instructions.BindAccount: Instruction.BIND_ACCOUNT,
+    instructions.FailSettlement: Instruction.FAIL_SETTLEMENT,
+    instructions.ObjectToTrade: Instruction.OBJECT_TO_TRADE,
+    instructions.RetrySettlement: Instruction.RETRY_SETTLEMENT,
+    instructions.VoidTrade: Instruction.VOID_TRADE,
+    instructions.ProposeTradeCancel: Instruction.PROPOSE_TRADE_CANCEL,
+    instructions.ApproveTradeCancel: Instruction.APPROVE_TRADE_CANCEL,
 }
 FOREIGN_ACCOUNTS_FOR = ("operator", "authority", "verifier")
-FOR_EMITTERS = (body.SurrenderUnits, body.ReportEmissions, body.ApplyCarryOver)
+FOR_EMITTERS = (
+    instructions.SurrenderUnits,
+    instructions.ReportEmissions,
+    instructions.ApplyCarryOver,
+)
 ORDER_MAKERS = (
     body.NewOrderSingle,
     body.PickOrder,
@@ -88,9 +94,13 @@ ORDER_MAKERS = (
 CANCELS = (body.OrderCancelRequest, body.OrderMassCancelRequest)
 """Requests that can only reduce risk: a budget and places in the queue of their own."""
 NONE_ALLOWED = (
-    body.RegisterProject, body.SetEntitlement, body.ReportEmissions, body.VerifyEmissions,
-    body.AllocateUnits,
-)  # fmt: skip
+    instructions.RegisterProject,
+    instructions.SetEntitlement,
+    instructions.ReportEmissions,
+    instructions.VerifyEmissions,
+    instructions.AllocateUnits,
+    instructions.ApproveTransfer,
+)
 
 
 class Desk(NamedTuple):
@@ -108,7 +118,7 @@ class Prepared(NamedTuple):
     session: int
     ref: int
     commands: list[bytes]
-    is_cancel: bool = False
+    is_cancel: bool = False  # or an operator's act: has places of its own in the queue
     valid_ms: int = 0
 
 
@@ -169,6 +179,38 @@ class OrderEntry:
         if isinstance(request, ORDER_MAKERS):
             self._note_ref(prepared, request.account)
         return prepared
+
+    def plain_orders(self, key: Key) -> PlainOrders:
+        """The short way of a key's plain orders. O(instruments + accounts)."""
+        own = {code: self.accounts_of(key, desk.market) for code, desk in self.desks.items()}
+        return PlainOrders(
+            key.session,
+            own,
+            [
+                (item.symbol, item.id, item.market, self.desks[item.market].market.minor_digits)
+                for item in self._instruments.values()
+                if item.offset_headroom != "enforce"
+            ],
+        )
+
+    def prepare_plain(
+        self, key: Key, plain: PlainOrders, requests: list[body.OrderRequest], start: int
+    ) -> tuple[int, Prepared] | None:
+        """As many as are plain from `start` on, and where they end; None: the first is not.
+
+        What it gives, `prepare` would give one by one. O(requests).
+        """
+        code = plain.market_of(requests[start])
+        if code is None:
+            return None
+        desk = self.desks[code]
+        known = desk.view.last_ref.get(key.session, 0)
+        last = max(known, self._prepared_ref.get((code, key.session), 0))
+        end, last, window, commands = plain.pack(requests, start, last, self._ref_max())
+        if end == start:
+            return None
+        self._prepared_ref[code, key.session] = last
+        return end, Prepared(desk, key.session, last, commands, False, window)
 
     def _is_new(self, key: Key, ref: int, desk: Desk) -> bool:
         known = desk.view.last_ref.get(key.session, 0)
@@ -264,7 +306,7 @@ class OrderEntry:
 
     # -- instructions ---------------------------------------------------------------------------
 
-    def prepare_instruction(self, key: Key, request: body.Instruction) -> Prepared:
+    def prepare_instruction(self, key: Key, request: instructions.Instruction) -> Prepared:
         """The commands of an instruction to the registry; Refused if the role may not."""
         allow(key, type(request).__name__)
         instrument = self.instrument(request.symbol)
@@ -275,14 +317,18 @@ class OrderEntry:
             if is_free
             else self.own_account(key, desk.market, request.account)
         )
-        if isinstance(request, FOR_EMITTERS) and account.type != "emitter":
+        is_own = not getattr(request, "for_account", 0)  # a province's is no emitter's account
+        if isinstance(request, FOR_EMITTERS) and account.type != "emitter" and is_own:
             raise Refused(
                 RegistryReason.NO_OBLIGATION, f"account {account.id} is no emitter's account"
             )
-        if isinstance(request, body.VerifyEmissions) and key.participant == account.participant:
+        if (
+            isinstance(request, instructions.VerifyEmissions)
+            and key.participant == account.participant
+        ):
             raise Refused(RegistryReason.VERIFIER_IS_EMITTER, f"account {account.id} is its own")
         texts = instruction_notes(key, request, desk.market)
-        is_release = isinstance(request, body.ReleaseUnits)
+        is_release = isinstance(request, instructions.ReleaseUnits)
         command = pack_command(
             Command.UNITS_RELEASE if is_release else Command.INSTRUCTION,
             order_type=0 if is_release else INSTRUCTION[type(request)],
@@ -297,43 +343,48 @@ class OrderEntry:
         )
         return Prepared(desk, key.session, request.ref, [command, *texts])
 
-    def _argument(self, request: body.Instruction, market: Market) -> int:
-        if isinstance(request, body.TransferUnits):
+    def _argument(self, request: instructions.Instruction, market: Market) -> int:
+        if isinstance(request, instructions.TransferUnits):
             return self.account(market, request.to_account).id
-        if isinstance(request, body.PledgeUnits):
+        if isinstance(request, instructions.PledgeUnits):
             return self.account(market, request.lender_account).id
-        if isinstance(request, body.ReleasePledge | body.EnforcePledge):
+        if isinstance(request, instructions.ReleasePledge | instructions.EnforcePledge):
             return self.account(market, request.owner_account).id
-        if isinstance(request, body.ProposeReversal):
+        if isinstance(request, instructions.ProposeReversal):
             return instruction_id("original_id", request.original_id)
-        if isinstance(request, body.TradeBody):
+        if isinstance(request, instructions.TradeBody):
             return instruction_id("trade_id", request.trade_id)
-        if isinstance(request, body.ApproveReversal | body.ApproveTradeCancel):
+        if isinstance(request, instructions.ApproveReversal | instructions.ApproveTradeCancel):
             return instruction_id("proposal_id", request.proposal_id)
         if not 0 <= getattr(request, "project", 0) <= PROJECT_NUMBER_MAX:
             raise Refused(
                 EdgeReason.INVALID_FIELD, f"project: outside 0..{PROJECT_NUMBER_MAX} (0 = none)"
             )
-        if isinstance(request, body.RegisterProject):
+        if isinstance(request, instructions.RegisterProject):
             return request.project
-        if isinstance(request, body.ExchangeCredits):
+        if isinstance(request, instructions.ExchangeCredits):
             return self.instrument(request.allowance).id
-        if isinstance(request, body.CarryOver):
+        if isinstance(request, instructions.CarryOver):
             return instruction_id("application_id", request.application_id)
-        if isinstance(request, body.ApproveTransfer | body.CancelTransfer):
+        if isinstance(request, instructions.ApproveTransfer | instructions.CancelTransfer):
             return instruction_id("transfer_id", request.transfer_id)
-        if isinstance(request, body.ProposeTrust | body.ApproveTrust | body.RemoveTrust):
+        if isinstance(
+            request,
+            instructions.ProposeTrust | instructions.ApproveTrust | instructions.RemoveTrust,
+        ):
             return self.account(market, request.trusted_account).id
-        if isinstance(request, body.SetAccountType):
+        if isinstance(request, instructions.SetAccountType):
             return int(request.needs_two)
-        if isinstance(request, body.BindAccount):
+        if isinstance(request, instructions.BindAccount):
             return self._bound(request)
+        if isinstance(request, instructions.UnfreezeUnits):
+            return self.account(market, request.held_for).id if request.held_for else 0
         year = getattr(request, "year", 0)
         if not 0 <= year <= YEAR_MAX:
             raise Refused(EdgeReason.INVALID_FIELD, f"year: {year} is no year")
         return int(year)
 
-    def _bound(self, request: body.BindAccount) -> int:
+    def _bound(self, request: instructions.BindAccount) -> int:
         desk = self.desk(request.bound_market)
         return self.account(desk.market, request.bound_account).id if request.bound_account else 0
 
@@ -436,14 +487,17 @@ class OrderEntry:
         A counter or a clock in nanoseconds both stay at or below the present time; a slip of the
         finger far above it would leave the session no higher number to use.
         """
-        now_ns = self.clock.now_ns() + CLOCK_AHEAD_MS_MAX * 1_000_000
-        if not 1 <= value <= now_ns:
+        most = self._ref_max()
+        if not 1 <= value <= most:
             raise Refused(
                 EdgeReason.INVALID_FIELD,
-                f"ref: {value} is outside 1..the present time in ns ({now_ns}): count up from the "
+                f"ref: {value} is outside 1..the present time in ns ({most}): count up from the "
                 "last_ref of GET /session, or use a clock",
             )
         return value
+
+    def _ref_max(self) -> int:
+        return self.clock.now_ns() + CLOCK_AHEAD_MS_MAX * 1_000_000
 
     def transfer_id(self) -> int:
         """A number for a transfer: the clock's nanoseconds, never twice in this process."""
@@ -457,9 +511,9 @@ def check_session(prepared: Prepared) -> None:
         raise Refused(AccessReason.SESSION_KILLED, f"session {prepared.session}")
 
 
-def _asked(request: body.Instruction) -> int:
+def _asked(request: instructions.Instruction) -> int:
     """The tonnes of an instruction: some have none, and emissions may be none."""
-    if isinstance(request, body.AssessYear | body.AccountBody):
+    if isinstance(request, instructions.AssessYear | instructions.AccountBody):
         return 0
     if isinstance(request, NONE_ALLOWED) and not to_tonnes(request.quantity):
         return 0

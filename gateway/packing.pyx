@@ -3,6 +3,7 @@
 
 `plain_limit` gives the bytes which `gateway.order_commands.new_order` gives, or None for whatever
 is not plain or not right: that is judged, and refused in words, there. Tests compare the two.
+`PlainOrders` does it for many of one key at once, as far as all is plain.
 """
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
@@ -12,6 +13,9 @@ from libc.string cimport memcpy, memset
 cdef extern from "Python.h":
     const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
     bint PyUnicode_IS_ASCII(object text)
+
+from exchange.messages.orders import NewOrderSingle
+from exchange.settings import SESSION_BATCH_MAX
 
 cdef enum:
     NEW_ORDER = 1
@@ -81,6 +85,68 @@ def plain_limit(object request, uint32_t session, uint16_t instrument, int minor
     record.ref = request.ref
     record.quantity = quantity
     return PyBytes_FromStringAndSize(<char*>&record, sizeof(record))
+
+
+cdef class _Traded:
+    cdef uint16_t id
+    cdef object market
+    cdef int minor_digits
+
+
+cdef class PlainOrders:
+    """The plain limit orders of one key, run by run."""
+
+    cdef uint32_t _session
+    cdef dict _traded  # by symbol
+    cdef dict _own  # market -> accounts of the key's participant
+
+    def __init__(self, uint32_t session, own, instruments):
+        """`own`: accounts by market; `instruments`: (symbol, id, market, minor digits) of each."""
+        cdef _Traded traded
+        self._session = session
+        self._own = dict(own)
+        self._traded = {}
+        for symbol, number, market, digits in instruments:
+            traded = self._traded[symbol] = _Traded()
+            traded.id, traded.market, traded.minor_digits = number, market, digits
+
+    def market_of(self, request):
+        """The market to which a request goes by this way; None: it does not. O(1)."""
+        if type(request) is not NewOrderSingle:
+            return None
+        cdef _Traded traded = self._traded.get(request.symbol)
+        return None if traded is None else traded.market
+
+    def pack(self, list requests not None, Py_ssize_t start, int64_t ref_above, int64_t ref_max):
+        """The commands of `requests[start:end]`, which share a market and a receive window.
+
+        Gives (end, last ref, window, commands); nothing (end = start) if the first is not plain.
+        Refs rise above `ref_above` and go to `ref_max`; at most SESSION_BATCH_MAX. O(requests).
+        """
+        cdef Py_ssize_t index, end = min(len(requests), start + <Py_ssize_t>SESSION_BATCH_MAX)
+        cdef _Traded traded
+        cdef list commands = []
+        market = self.market_of(requests[start])
+        own = self._own.get(market, ())
+        valid_ms = requests[start].valid_ms
+        index = start
+        while index < end:
+            request = requests[index]
+            if type(request) is not NewOrderSingle or request.valid_ms != valid_ms:
+                break
+            traded = self._traded.get(request.symbol)
+            if traded is None or traded.market is not market or request.account not in own:
+                break
+            number = request.ref
+            if not ref_above < number <= ref_max:
+                break
+            command = plain_limit(request, self._session, traded.id, traded.minor_digits)
+            if command is None:
+                break
+            ref_above = number
+            commands.append(command)
+            index += 1
+        return index, ref_above, valid_ms, commands
 
 
 cdef int64_t _price(object text, int minor_digits) except? -2:

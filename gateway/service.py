@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import socket
 from collections.abc import AsyncIterator, Iterator
 
 import structlog
 import uvicorn
-from picows import WSListener, WSUpgradeRequest, ws_create_server
+from picows import WSListener, WSUpgradeRequest
 
 from exchange import topics
 from exchange.clock import Clock, random_id
 from exchange.database.connection import Database
 from exchange.log.protocol import Log
 from exchange.reference.venue import Venue
-from exchange.settings import SESSIONS_MAX, Settings
+from exchange.settings import Settings
 from gateway import operators
 from gateway.addresses import Origins
 from gateway.alerts import Alerts
-from gateway.app import build_app
+from gateway.app import App
+from gateway.checkpoints import Checkpoints
+from gateway.connection_limits import ConnectionLimits
 from gateway.context import Context
 from gateway.disconnects import Disconnects
 from gateway.feed import Feed
 from gateway.fix.acceptor import FixAcceptor
-from gateway.http_guard import GuardedProtocol
+from gateway.http_direct import DirectProtocol
 from gateway.identity import Identities
 from gateway.intake import Intake
 from gateway.key_watch import KeyWatch
@@ -35,15 +38,17 @@ from gateway.operations import Operations
 from gateway.operators import load_operators
 from gateway.order_entry import Desk, OrderEntry
 from gateway.sessions import DropCopy, OrderSession, ReportHub
-from gateway.sockets import FRAME_BYTES_MAX, Connections
+from gateway.socket_server import open_sockets
+from gateway.sockets import Connections
 from gateway.submitter import Submitter
 from gateway.subscriber import Subscriber
 from gateway.throttle import Throttle
+from gateway.timetable import Timetables
+from gateway.tls import Certificate
 from gateway.venue_view import MarketView
 
 READY_POLL_S = 0.02
 DRAIN_S = 2  # how long open HTTP requests may take when the venue stops
-PING_S = 20
 
 
 class _Server(uvicorn.Server):
@@ -84,10 +89,7 @@ class GatewayService:
             view.listeners.append(self._hub.publish)
         writer = random_id()
         self._submitters = {
-            m.code: Submitter(
-                log, m, clock, writer=writer, batch_interval_us=settings.batch_interval_us
-            )
-            for m in venue.market
+            code: self._submitter(view, writer) for code, view in self._views.items()
         }
         desks = {
             m.code: Desk(m, self._submitters[m.code], self._views[m.code]) for m in venue.market
@@ -110,15 +112,21 @@ class GatewayService:
             throttle=throttle,
             entry=entry,
             operations=Operations(entry, clock, settings.throttle_per_second),
-            feed=Feed(log, venue, self._views, clock),
+            feed=Feed(log, venue, self._views),
             views=self._views,
             origins=Origins(settings.trusted_proxies),
             logins=logins,
-            alerts=Alerts(log, venue),
+            alerts=Alerts(log, venue, {c: view.acts for c, view in self._views.items()}),
+            checkpoints=Checkpoints(log, venue),
             not_ready=self._not_ready,
             books=books,
             gate=gate,
         )
+        operations, tick_ms = self.context.operations, settings.engine_tick_ms
+        self.timetables = Timetables(venue, entry, operations, self._views, gate, clock, tick_ms)
+        self._certificate = Certificate.of(settings)
+        self._tls = None if self._certificate is None else self._certificate.context
+        self._limits = ConnectionLimits(settings.connections_per_address, self.context.origins)
         self._disconnects = Disconnects(self.context.entry)
         self._intake = Intake(log, self.context)
         self.fix = self._fix()
@@ -130,10 +138,21 @@ class GatewayService:
         self.started = asyncio.Event()  # set when every port answers
         self._logger = structlog.get_logger().bind(service=self.name)
 
+    def _submitter(self, view: MarketView, writer: int) -> Submitter:
+        return Submitter(
+            self._log,
+            view.market,
+            self._clock,
+            writer=writer,
+            batch_interval_us=self._settings.batch_interval_us,
+            obstacle=view.obstacle,
+            wrote=view.orders.wrote,
+        )
+
     def _fix(self) -> FixAcceptor | None:
         if not self._settings.fix_port:
             return None
-        return FixAcceptor(self.context, self._hub, self._disconnects)
+        return FixAcceptor(self.context, self._hub, self._disconnects, self._limits, self._tls)
 
     @property
     def is_ready(self) -> bool:
@@ -148,14 +167,18 @@ class GatewayService:
         try:
             async with asyncio.TaskGroup() as group:
                 for view in self._views.values():
-                    group.create_task(view.run(inner))
+                    group.create_task(self._follow(view, inner))
                 group.create_task(self.context.feed.run(inner))
                 group.create_task(self.context.alerts.run(inner))
+                group.create_task(self.context.checkpoints.run(inner))
                 while self._not_ready() and not stop.is_set():  # noqa: ASYNC110 - many conditions
                     await asyncio.sleep(READY_POLL_S)
                 for submitter in self._submitters.values():
                     group.create_task(submitter.run(inner))
                 group.create_task(self._watch.run(inner))
+                group.create_task(self.timetables.run(inner))
+                if self._certificate is not None:
+                    group.create_task(self._certificate.run(inner))
                 async with self._servers():
                     self._is_serving = True
                     self.started.set()
@@ -171,30 +194,38 @@ class GatewayService:
         finally:
             inner.set()
 
+    async def _follow(self, view: MarketView, stop: asyncio.Event) -> None:
+        """Follows a market; raises what stopped it when no other is left to serve."""
+        await view.run(stop)
+        if view.failure is not None and all(v.failure is not None for v in self._views.values()):
+            raise view.failure
+
     def _not_ready(self) -> list[str]:
-        waiting = [f"view-{code}" for code, view in self._views.items() if not view.is_ready]
+        waiting = [
+            f"view-{code}"
+            for code, view in self._views.items()
+            if not view.is_ready and view.failure is None
+        ]
         waiting += [] if self.context.feed.is_ready else ["feed"]
         return waiting if self.context.alerts.is_ready else [*waiting, "alerts"]
 
     @contextlib.asynccontextmanager
     async def _servers(self) -> AsyncIterator[None]:
-        sockets = await ws_create_server(
+        sockets = await open_sockets(
             self._listener,
             self._settings.host,
             self._settings.websocket_port,
-            max_frame_size=FRAME_BYTES_MAX,
-            enable_auto_ping=True,
-            auto_ping_idle_timeout=PING_S,
-            auto_ping_reply_timeout=PING_S,
+            self._limits,
+            self._tls,
         )
         self.websocket_port = sockets.sockets[0].getsockname()[1]
         self.context.websocket_port = self.websocket_port
         listener = socket.create_server((self._settings.host, self._settings.http_port))
         self.http_port = listener.getsockname()[1]
         config = uvicorn.Config(
-            build_app(self.context),
+            App(self.context),
             loop="none",
-            http=GuardedProtocol,
+            http=functools.partial(DirectProtocol, self._limits),  # type: ignore[arg-type]
             lifespan="off",
             ws="none",
             proxy_headers=False,  # `Origins` judges them
@@ -203,8 +234,9 @@ class GatewayService:
             server_header=False,
             timeout_graceful_shutdown=DRAIN_S,
             timeout_keep_alive=60,
-            limit_concurrency=SESSIONS_MAX,
         )
+        config.load()
+        config.ssl = self._tls  # uvicorn would make one of its own, that nobody reads again
         server = _Server(config)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         try:

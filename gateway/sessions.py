@@ -14,16 +14,15 @@ of the participant's accounts, for a risk desk.
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Callable
-from typing import get_args
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any, get_args
 
 import msgspec
 
 from exchange import metrics
 from exchange.messages.executions import (
     DisconnectScope,
-    ExecutionReport,
     Gap,
     LoggedOn,
     Logon,
@@ -41,11 +40,12 @@ from exchange.settings import (
 )
 from gateway.context import Context
 from gateway.disconnects import Disconnects
+from gateway.executions import Execution, json_array, pendings
 from gateway.fields import decode, unpack
 from gateway.identity import Signed
 from gateway.order_entry import CANCELS, Desk, Prepared
+from gateway.packing import PlainOrders
 from gateway.refusal import Refused
-from gateway.reports import Reported
 from gateway.roles import allow, may
 from gateway.sockets import Connection, Connections
 from gateway.submitter import Ticket
@@ -64,16 +64,16 @@ _MESSAGES_IN = {
 }
 _REPORTS_OUT = metrics.GATEWAY_MESSAGES.labels("websocket", "out", "reports")
 
-Receiver = Callable[[str, list[ExecutionReport]], None]
+Receiver = Callable[[str, list[Execution]], None]
 
 
 class ReportHub:
     """Hands the execution reports of each participant's accounts to whoever listens for them."""
 
     def __init__(self, venue: Venue) -> None:
-        self._participant = {
-            (account.market, account.id): account.participant for account in venue.account
-        }
+        self._participant: defaultdict[str, dict[int, int]] = defaultdict(dict)
+        for account in venue.account:
+            self._participant[account.market][account.id] = account.participant
         self._receivers: defaultdict[int, set[Receiver]] = defaultdict(set)
 
     def join(self, participant: int, receiver: Receiver) -> None:
@@ -84,17 +84,18 @@ class ReportHub:
         """Ends it; idempotent."""
         self._receivers[participant].discard(receiver)
 
-    def publish(self, view: MarketView, reported: list[Reported]) -> None:
+    def publish(self, view: MarketView, executions: list[Execution]) -> None:
         """Called by the views for each part of `events`. O(reports)."""
         code = view.market.code
-        grouped: dict[int, list[ExecutionReport]] = {}
-        for item in reported:
-            participant = item.participant or self._participant.get((code, item.report.account), 0)
+        owners = self._participant[code]
+        grouped: dict[int, list[Execution]] = {}
+        for item in executions:
+            participant = item.participant or owners.get(item.account, 0)
             if self._receivers.get(participant):
-                grouped.setdefault(participant, []).append(item.report)
-        for participant, reports in grouped.items():
+                grouped.setdefault(participant, []).append(item)
+        for participant, theirs in grouped.items():
             for receiver in list(self._receivers[participant]):
-                receiver(code, reports)
+                receiver(code, theirs)
 
 
 class _Run:
@@ -108,11 +109,6 @@ class _Run:
         self._first = first
         self._commands: list[bytes] = []
         self._ref = 0
-
-    @property
-    def desk(self) -> Desk:
-        """Where they go."""
-        return self._first.desk
 
     @property
     def prepared(self) -> Prepared:
@@ -152,10 +148,11 @@ class OrderSession(Connection):
         self._hub = hub
         self._disconnects = disconnects
         self._key: Key | None = None
+        self._plain: PlainOrders | None = None
         self._scope: DisconnectScope = "NONE"
         self._may: frozenset[type] = frozenset()  # requests that role and scopes allow
         self._in: list[OrderRequest] = []  # entered once a turn; bounded by one read of the socket
-        self._out: list[SessionMessage] = []  # flushed once a turn of the loop
+        self._out: list[SessionMessage | Execution] = []  # flushed once a turn of the loop
 
     def received(self, data: bytes) -> None:
         """The logon, or requests."""
@@ -206,6 +203,7 @@ class OrderSession(Connection):
             if sequence < 0:
                 raise Refused(EdgeReason.INVALID_FIELD, f"resume_from: {sequence} is no sequence")
         self._key, self._scope = key, logon.cancel_on_disconnect
+        self._plain = self._context.entry.plain_orders(key)
         self._may = frozenset(k for k in get_args(OrderRequest) if may(key, k.__name__))
         self.introduced()
         self._disconnects.logged_on(self, key)
@@ -270,12 +268,23 @@ class OrderSession(Connection):
     def _enter(self) -> None:
         """Enters what came; neighbours that go the same way share a place in a frame."""
         came, self._in = self._in, []
-        key = self._key
-        if key is None:
+        key, plain = self._key, self._plain
+        if key is None or plain is None:
             return
         entry = self._context.entry
+        requests = self._within_budget(key, came)
         run: _Run | None = None
-        for request in self._within_budget(key, came):
+        at = 0
+        while at < len(requests):
+            found = entry.prepare_plain(key, plain, requests, at)
+            if found is not None:
+                self._submit(run)
+                run = None
+                self._submit_plain(found[1], requests[at : found[0]])
+                at = found[0]
+                continue
+            request = requests[at]
+            at += 1
             try:
                 prepared = entry.prepare(key, request)
             except Refused as refused:
@@ -288,25 +297,38 @@ class OrderSession(Connection):
         self._submit(run)
 
     def _within_budget(self, key: Key, batch: list[OrderRequest]) -> list[OrderRequest]:
-        """The requests that the throttle lets through: all of a kind or none."""
+        """The requests that the throttle lets through: of each kind the first ones."""
         cancels = 0
         if not self._may.issuperset(map(type, batch)):
             batch = self._allowed(key, batch)
-        for request in batch:
-            _MESSAGES_IN[type(request)].inc()
-            cancels += isinstance(request, CANCELS)
+        for kind, count in Counter(map(type, batch)).items():
+            _MESSAGES_IN[kind].inc(count)
+            cancels += count if issubclass(kind, CANCELS) else 0
         for budget, count in (("cancels", cancels), ("orders", len(batch) - cancels)):
             if not count:
                 continue
             try:
                 self._context.take(key, budget, count)
-            except Refused as refused:
-                is_cancel = budget == "cancels"
-                for request in batch:
-                    if isinstance(request, CANCELS) == is_cancel:
-                        self._reject(refused.about(request))
-                batch = [item for item in batch if isinstance(item, CANCELS) != is_cancel]
+            except Refused:
+                batch = self._first_of(key, budget, batch)
         return batch
+
+    def _first_of(self, key: Key, budget: str, batch: list[OrderRequest]) -> list[OrderRequest]:
+        """Without those of a kind that its budget no longer has: they are refused. O(requests)."""
+        found: list[OrderRequest] = []
+        over: Refused | None = None
+        for request in batch:
+            if isinstance(request, CANCELS) == (budget == "cancels"):
+                try:
+                    if over is None:
+                        self._context.take(key, budget)
+                except Refused as refused:
+                    over = refused
+                if over is not None:
+                    self._reject(over.about(request))
+                    continue
+            found.append(request)
+        return found
 
     def _allowed(self, key: Key, batch: list[OrderRequest]) -> list[OrderRequest]:
         found = []
@@ -321,41 +343,69 @@ class OrderSession(Connection):
     def _submit(self, run: _Run | None) -> None:
         if run is None:
             return
+        prepared, pending = run.prepared, self._context.entry.pending
+
+        def taken(ticket: Ticket) -> None:
+            if self._is_taken(ticket, prepared.desk, run.requests):
+                places = zip(run.requests, run.places, strict=True)
+                self._say_all(
+                    [pending(item, prepared.desk, ticket.position + at) for item, at in places]
+                )
+
+        self._queue(prepared, run.requests, taken)
+
+    def _submit_plain(self, prepared: Prepared, requests: list[OrderRequest]) -> None:
+        code = prepared.desk.market.code
+
+        def taken(ticket: Ticket) -> None:
+            if self._is_taken(ticket, prepared.desk, requests):
+                self._say_all(pendings(requests, code, ticket.position))
+
+        self._queue(prepared, requests, taken)
+
+    def _queue(
+        self, prepared: Prepared, requests: list[OrderRequest], taken: Callable[[Ticket], None]
+    ) -> None:
         try:
-            self._context.entry.submit(run.prepared, lambda ticket: self._taken(ticket, run))
+            self._context.entry.submit(prepared, taken)
         except Refused as refused:
-            for request in run.requests:
+            for request in requests:
                 self._reject(refused.about(request))
 
-    def _taken(self, ticket: Ticket, run: _Run) -> None:
-        """The log has the requests of a run, or refused them."""
+    def _is_taken(self, ticket: Ticket, desk: Desk, requests: list[OrderRequest]) -> bool:
+        """Whether the log has the requests; if not, says so."""
         if ticket.refused is not None:
-            for request in run.requests:
+            for request in requests:
                 self._reject(ticket.refused.about(request))
-            return
-        desk = run.desk
+            return False
         desk.view.arrived(ticket.position, ticket.arrived_ns, "websocket")
-        pending = self._context.entry.pending
-        for request, place in zip(run.requests, run.places, strict=True):
-            self._say(pending(request, desk, ticket.position + place))
+        return True
 
     def _reject(self, refused: Refused) -> None:
         metrics.GATEWAY_REJECTIONS.labels("websocket", refused.row.name).inc()
         self._say(refused.reject())
 
-    def _receive(self, market: str, reports: list[ExecutionReport]) -> None:
-        for report in reports:
-            self._say(report)
+    def _receive(self, market: str, executions: list[Execution]) -> None:
+        self._say_all(executions)
 
     def _say(self, message: SessionMessage) -> None:
+        self._say_all([message])
+
+    def _say_all(self, messages: Sequence[SessionMessage | Execution]) -> None:
         if not self._out:
             asyncio.get_running_loop().call_soon(self._flush)
-        self._out.append(message)
+        self._out += messages
 
     def _flush(self) -> None:
         out, self._out = self._out, []
         if out and self.send(self.encoded(out)):
             _REPORTS_OUT.inc(len(out))
+
+    def encoded(self, message: Any) -> bytes:
+        """Messages in the encoding that the other side speaks. O(bytes)."""
+        if self.is_binary:
+            return super().encoded([m.report if type(m) is Execution else m for m in message])
+        return json_array(message)
 
 
 class DropCopy(OrderSession):

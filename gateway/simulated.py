@@ -8,7 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from exchange.messages.executions import ExecutionReport, InstructionReport
-from exchange.messages.orders import Instruction, PhaseWord, SideWord, TimeInForceWord
+from exchange.messages.instructions import Instruction
+from exchange.messages.operations import PhaseWord
+from exchange.messages.orders import SideWord, TimeInForceWord
 from exchange.simulation.trading import OpenOrder, Outcome
 from gateway.client import Client, NetworkError, StatusUnknownError, VenueError
 

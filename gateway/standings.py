@@ -9,13 +9,14 @@ class AccountStanding:
     """Type, representatives, trusted list, block and binding of one account."""
 
     __slots__ = (
-        "account_type", "block", "bound_account", "bound_market", "eutl_code", "needs_two",
-        "proposed", "representatives", "trusted",
+        "account_type", "block", "bound_account", "bound_market", "confirmed", "eutl_code",
+        "needs_two", "proposed", "representatives", "trusted",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.account_type = ""
         self.eutl_code = ""
+        self.confirmed = 0  # the last year for which its data were confirmed
         self.needs_two = False
         self.block = ""
         self.bound_market, self.bound_account = "", 0
@@ -37,6 +38,8 @@ class AccountStanding:
                 self.block = item.text
             case "UNBLOCK_ACCOUNT":
                 self.block = ""
+            case "CONFIRM_ACCOUNT":
+                self.confirmed = max(self.confirmed, item.other_account)
             case "PROPOSE_TRUST":
                 self.proposed[item.other_account] = item.given_by
             case "APPROVE_TRUST":

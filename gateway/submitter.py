@@ -3,7 +3,9 @@
 A frame takes what gathered while the last one was on its way to the log, at most GATEWAY_BATCH_MAX
 commands, and frames start at least `batch_interval_us` apart, which gives the CPU back on small
 machines. The queue holds GATEWAY_QUEUE_MAX commands, of which GATEWAY_CANCEL_RESERVE are for
-cancels only; past that a request is told VENUE_BUSY and when to come again.
+cancels and operators only; past that a request is told VENUE_BUSY and when to come again. So it is
+while the market's engine says nothing: what the log takes then would be decided nobody knows when.
+Where the market's records cannot be trusted nothing but cancels and operators' acts is taken.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import structlog
 
 from exchange import metrics, topics
 from exchange.clock import Clock
+from exchange.fault_points import reached
 from exchange.log.protocol import AppendUncertainError, Log, LogError
 from exchange.messages.frames import aged_command, build_commands, order_id_of
 from exchange.messages.reasons import EdgeReason, Reason
@@ -49,13 +52,50 @@ class Ticket:
         self.refused: Refused | None = None
 
 
+_Done = Callable[[Ticket], None]
+
+
+def awaited(heard: _Done = lambda _: None) -> tuple[asyncio.Future[int], _Done]:
+    """A future of the position, and the `done` of the ticket that it waits for; Refused comes out.
+
+    `heard` is told of a ticket that the log has, whether anybody still waits or not.
+    """
+    written: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    def done(ticket: Ticket) -> None:
+        if ticket.refused is None:
+            heard(ticket)
+        if written.done():
+            return
+        if ticket.refused is not None:
+            written.set_exception(ticket.refused)
+        else:
+            written.set_result(ticket.position)
+
+    return written, done
+
+
 class Submitter:
     """The writer of one market's `orders` in this gateway."""
 
     def __init__(
-        self, log: Log, market: Market, clock: Clock, *, writer: int, batch_interval_us: int
+        self,
+        log: Log,
+        market: Market,
+        clock: Clock,
+        *,
+        writer: int,
+        batch_interval_us: int,
+        obstacle: Callable[[], Refused | None] = lambda: None,
+        wrote: Callable[[int, bytes], None] = lambda _offset, _frame: None,
     ) -> None:
+        """`obstacle` is why nothing but cancels can be taken now; None while all can.
+
+        `wrote` is told of each frame that the log has, and where.
+        """
         self.market = market
+        self._obstacle = obstacle
+        self._wrote = wrote
         self._log = log
         self._partition = topics.orders(market.partition)
         self._clock = clock
@@ -68,7 +108,9 @@ class Submitter:
         self._logger = structlog.get_logger().bind(market=market.code)
 
     def submit(self, ticket: Ticket) -> None:
-        """Takes a request into the queue; Refused (VENUE_BUSY) when it is full. O(1)."""
+        """Takes a request into the queue; Refused when it is full, or by an obstacle. O(1)."""
+        if not ticket.is_cancel and (refused := self._obstacle()) is not None:
+            raise refused
         count = len(ticket.commands)
         room = GATEWAY_QUEUE_MAX - (0 if ticket.is_cancel else GATEWAY_CANCEL_RESERVE)
         if self._waiting + count > room:
@@ -135,8 +177,11 @@ class Submitter:
         self._batch += 1
         refused: Refused | None = None
         offset = -1
+        reached("gateway.append.before")
         try:
             (offset,) = await self._log.append(self._partition, [frame])
+            reached("gateway.append.after")
+            self._wrote(offset, frame)
         except AppendUncertainError as error:
             self._logger.warning("append_uncertain", commands=len(commands), error=str(error))
             refused = Refused(EdgeReason.STATUS_UNKNOWN)

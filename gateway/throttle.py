@@ -74,8 +74,9 @@ class Throttle:
 
     def check_address(self, address: str) -> None:
         """Refused (THROTTLED) while the address has sent too many such messages. O(1)."""
-        now = self._clock.monotonic_ns()
-        _take(self._addresses.get(address, 0), now, 1, self.address_per_second, "address")
+        due = self._addresses.get(address)
+        if due is not None:
+            _take(due, self._clock.monotonic_ns(), 1, self.address_per_second, "address")
 
 
 def _take(due: int, now: int, count: int, limit: int, whose: str) -> tuple[int, Allowance]:

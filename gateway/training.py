@@ -17,15 +17,14 @@ from pathlib import Path
 
 import msgspec
 
-from exchange.messages.orders import (
+from exchange.messages.instructions import (
     AllocateUnits,
     AssessYear,
-    AuctionBid,
-    AuctionClear,
-    AuctionOpen,
     ReportEmissions,
     VerifyEmissions,
 )
+from exchange.messages.operations import AuctionClear, AuctionOpen
+from exchange.messages.orders import AuctionBid
 from exchange.messages.reasons import RegistryReason
 from exchange.simulation.brokers import Pair, run_brokers
 from exchange.simulation.training import (

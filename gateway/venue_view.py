@@ -1,9 +1,10 @@
 """What the gateway knows of a market: projections of `orders`, `events` and `registry`.
 
-Nothing is shown to anyone that does not stand on the log. `orders` is read for the sessions' refs
-only (to its end for the last ones, beside `events` for what a resend repeats), `events` for orders,
-reports and balances, `registry` for holdings and instructions. Whoever waits for the outcome of a
-command is woken here.
+Nothing is shown to anyone that does not stand on the log. `orders` is known (`order_records`) for
+the sessions' refs and what operators did (to its end for the last ones, beside `events` for what a
+resend repeats), `events` is read for orders, reports and balances, `registry` for holdings and
+instructions. Whoever waits for the outcome of a command is woken here. A record that cannot be
+trusted stops its market at its place, and no other.
 """
 
 from __future__ import annotations
@@ -19,27 +20,36 @@ import structlog
 from exchange import metrics, topics
 from exchange.auctions import Auctions
 from exchange.clock import Clock
-from exchange.log.protocol import Log, LogUnavailableError, Reader
+from exchange.log.protocol import Log, LogError, LogUnavailableError, Reader, Record
 from exchange.messages.executions import ExecutionReport
 from exchange.messages.frames import (
     INDEX_BITS,
-    RECORD_SIZE,
     ChainBrokenError,
     EventFollower,
     EventPart,
     EventRow,
     event_rows,
-    sound_commands,
+    is_sound,
 )
+from exchange.messages.reasons import EdgeReason
 from exchange.messages.registry import RegistryRecord
+from exchange.messages.scan import raise_refs
 from exchange.positions import Positions
 from exchange.reference.venue import Market, Venue
-from exchange.settings import GATEWAY_QUEUE_MAX, OUTCOME_BYTES_MAX
+from exchange.settings import (
+    ENGINE_BACKLOG_RECORDS_MAX,
+    ENGINE_SILENCE_S_MAX,
+    GATEWAY_QUEUE_MAX,
+    OUTCOME_BYTES_MAX,
+)
 from gateway.acts import Acts
 from gateway.controls import Controls
+from gateway.executions import Execution
 from gateway.holdings import Holdings
 from gateway.instructions import Instructions
-from gateway.reports import Reported, Reports
+from gateway.order_records import OrderRecords
+from gateway.refusal import Refused
+from gateway.reports import Reports
 from gateway.requests import PARTICIPANT_SESSIONS, Original, Requests
 from gateway.standings import Standings
 
@@ -47,7 +57,9 @@ SLICE_NS = 5_000_000  # the loop is given back at least this often while catchin
 READ_WAIT_S = 0.5
 RETRY_S = 0.2
 LAG_EVERY_NS = 1_000_000_000
+SECOND = 1_000_000_000
 REPORT_BYTES = 1_024  # what one kept report costs, about
+SILENT_RETRY_MS = 1_000
 PART_BYTES = 1_024  # what one kept part costs besides its events and reports, about
 
 
@@ -67,7 +79,7 @@ class _Output:
 
     def __init__(self) -> None:
         self.parts: list[EventPart] = []
-        self.reported: list[Reported] = []
+        self.reported: list[Execution] = []
         self.resent: dict[int, Original] = {}  # by command index
         self.is_complete = False
         self.size = 0
@@ -83,7 +95,7 @@ class _Output:
         return Outcome(tuple(reports), tuple(rows), self.parts[0].time_ns, original)
 
 
-Listener = Callable[["MarketView", list[Reported]], None]
+Listener = Callable[["MarketView", list[Execution]], None]
 
 
 class MarketView:
@@ -103,11 +115,14 @@ class MarketView:
         self.last_ref: dict[int, int] = {}  # session -> highest ref on the log, answered or not
         self.listeners: list[Listener] = []
         self.follower = EventFollower()
+        self.orders = OrderRecords(self._take_order, self._note_end)
+        self.failure: Exception | None = None  # what stopped it: nothing more is read
         self._registry_number = 0
         self._log = log
         self._clock = clock
-        self._orders_next = 0
-        self._applied_next = 0  # outputs below are kept or forgotten; an accepted one may wait
+        self._orders_next = 0  # the records below were noted beside `events`
+        self._rereader: Reader | None = None
+        self._applied_next = 0  # outputs below are kept or forgotten
         self._outputs: OrderedDict[int, _Output] = OrderedDict()
         self._outputs_size = 0
         self._waiters: dict[int, list[tuple[int, asyncio.Future[Outcome | None]]]] = {}
@@ -115,7 +130,10 @@ class MarketView:
         self._instruction_waiters: dict[int, list[asyncio.Future[None]]] = {}
         self._caught_up = {"orders": False, "events": False, "registry": False}
         self._lag_next_ns = 0
+        self._orders_end = 0  # `orders` is known to hold the records below
+        self._heard_ns = clock.monotonic_ns()  # last answer, or since when one is due
         self._logger = structlog.get_logger().bind(service="gateway", market=market.code)
+        metrics.GATEWAY_MARKET_STOPPED.labels(market.code).set(0)
 
     @property
     def is_ready(self) -> bool:
@@ -123,16 +141,50 @@ class MarketView:
         return all(self._caught_up.values())
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Follows the topics until `stop`; raises ChainBrokenError when they cannot be trusted."""
+        """Follows the topics until `stop`, or until one cannot be trusted: see `failure`."""
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._follow_orders(stop))
                 group.create_task(self._follow_events(stop))
                 group.create_task(self._follow_registry(stop))
-        except* (ChainBrokenError, ValueError) as broken:
-            metrics.STATE_HASH_MISMATCH.labels("gateway").inc()
-            self._logger.error("log_broken", error=str(broken.exceptions[0]))
-            raise
+        except* (ChainBrokenError, LogError, ValueError) as broken:
+            self._fail(broken.exceptions[0])
+
+    def _fail(self, error: Exception) -> None:
+        """The market is over here; who waits for something of it is told that it is not known."""
+        self.failure = error
+        metrics.STATE_HASH_MISMATCH.labels("gateway").inc()
+        metrics.GATEWAY_MARKET_STOPPED.labels(self.market.code).set(1)
+        self._logger.error("market_stopped", error=str(error))
+        self._arrivals.clear()
+        waiters, self._waiters = self._waiters, {}
+        for waiting in waiters.values():
+            for _, future in waiting:
+                if not future.done():
+                    future.set_result(None)
+        for instruction_id in self._instruction_waiters:
+            self._instruction_changed(instruction_id)
+
+    def obstacle(self) -> Refused | None:
+        """Why nothing more should be asked of the engine now; None while it answers. O(1)."""
+        if self.failure is not None:
+            return Refused(EdgeReason.MARKET_STOPPED, f"{self.market.code}: {self.failure}")
+        silence = self._silence()
+        if not silence:
+            return None
+        return Refused(EdgeReason.VENUE_BUSY, silence, retry_after_ms=SILENT_RETRY_MS)
+
+    def _silence(self) -> str:
+        waiting = self._orders_end - self._applied_next
+        if waiting <= 0:
+            return ""
+        silent_ns = self._clock.monotonic_ns() - self._heard_ns
+        if silent_ns <= ENGINE_SILENCE_S_MAX * SECOND and waiting <= ENGINE_BACKLOG_RECORDS_MAX:
+            return ""
+        return (
+            f"the engine of {self.market.code} has not answered for {silent_ns // SECOND} s: "
+            f"{waiting} records of orders wait for it"
+        )
 
     # -- waiting -----------------------------------------------------------------------------------
 
@@ -146,7 +198,11 @@ class MarketView:
         output = self._outputs.get(offset)
         if output is not None and output.is_complete:
             future.set_result(output.outcome(index))
-        elif offset < self._applied_next or len(self._waiters) >= GATEWAY_QUEUE_MAX:
+        elif (
+            offset < self._applied_next
+            or len(self._waiters) >= GATEWAY_QUEUE_MAX
+            or self.failure is not None
+        ):
             future.set_result(None)
         else:
             self._waiters.setdefault(offset, []).append((index, future))
@@ -157,7 +213,7 @@ class MarketView:
         offset = position >> INDEX_BITS
         if offset < self._applied_next:
             self._round_trip(interface, arrived_ns)
-        elif len(self._arrivals) < GATEWAY_QUEUE_MAX:
+        elif len(self._arrivals) < GATEWAY_QUEUE_MAX and self.failure is None:
             self._arrivals.setdefault(offset, []).append((interface, arrived_ns))
 
     async def wait_instruction(self, instruction_id: int, timeout_s: float) -> None:
@@ -169,7 +225,8 @@ class MarketView:
         deadline = asyncio.get_running_loop().time() + timeout_s
         while True:
             rest = deadline - asyncio.get_running_loop().time()
-            if self.instructions.is_answered(instruction_id) or rest <= 0:
+            is_over = self.failure is not None or rest <= 0
+            if self.instructions.is_answered(instruction_id) or is_over:
                 return
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             waiters = self._instruction_waiters.setdefault(instruction_id, [])
@@ -195,43 +252,45 @@ class MarketView:
         """Reads `orders` to its end however far the engine is, for the sessions' last refs."""
         partition = topics.orders(self.market.partition)
         target = await self._end(partition)
+        self.orders.reaches(target)
+        self._caught_up["orders"] |= target == 0
         reader = await self._open(partition)
+
+        async def read() -> list[Record]:
+            self._caught_up["orders"] |= reader.position >= target
+            return await self._read(reader)
+
         try:
-            while not stop.is_set():
-                for record in await self._read(reader):
-                    self._note_refs(record.value)
-                    self.acts.note(record.offset, record.value, record.append_ns)
-                await asyncio.sleep(0)
-                self._caught_up["orders"] |= reader.position >= target
+            await self.orders.follow(read, stop)
         finally:
             await reader.close()
 
-    def _note_refs(self, frame: bytes) -> None:
-        commands = sound_commands(frame)
-        if commands is None:
-            return
-        commands = commands[commands["session_id"] >= PARTICIPANT_SESSIONS]
-        pairs = zip(commands["session_id"].tolist(), commands["ref"].tolist(), strict=True)
-        for session, ref in pairs:
-            self.acknowledge(session, ref)
+    def _take_order(self, record: Record) -> None:
+        if is_sound(record.value):
+            raise_refs(record.value, PARTICIPANT_SESSIONS, self.last_ref)
+        self.acts.note(record.offset, record.value, record.append_ns)
+
+    def _note_end(self, end: int) -> None:
+        if self._orders_end <= self._applied_next:  # nothing was due before
+            self._heard_ns = self._clock.monotonic_ns()
+        self._orders_end = end
 
     # -- events -------------------------------------------------------------------------
 
     async def _follow_events(self, stop: asyncio.Event) -> None:
         target = await self._end(topics.events(self.market.partition))
-        orders = await self._open(topics.orders(self.market.partition))
         events = await self._open(topics.events(self.market.partition))
         try:
             sliced = self._clock.monotonic_ns()
             while not stop.is_set():
                 for record in await self._read(events):
+                    if self.follower.expects(record.value):
+                        await self._note_orders(self.follower.input_offset, stop)
+                        if stop.is_set():
+                            return
                     part = self.follower.accept(record.offset, record.value)
                     if part is None:
                         continue
-                    while self._orders_next <= part.input_offset:
-                        if stop.is_set():
-                            return
-                        await self._read_orders(orders)
                     self._apply(part)
                     if self._clock.monotonic_ns() - sliced > SLICE_NS:
                         await asyncio.sleep(0)
@@ -240,12 +299,33 @@ class MarketView:
                 await self._measure_lag(events)
         finally:
             await events.close()
-            await orders.close()
+            await self._end_rereading()
 
-    async def _read_orders(self, reader: Reader) -> None:
-        for record in await self._read(reader):
+    async def _note_orders(self, last: int, stop: asyncio.Event) -> None:
+        """Notes the requests of `orders` up to the record `last`, however it can have them."""
+        while self._orders_next <= last and not stop.is_set():
+            frame = await self.orders.frame(self._orders_next)
+            if frame is None:
+                await self._reread_orders()
+                continue
+            self.requests.note(self._orders_next, frame)
+            self._orders_next += 1
+            await self._end_rereading()
+
+    async def _reread_orders(self) -> None:
+        """Notes what was not kept, by a reader of its own: at the start, and behind a jam."""
+        if self._rereader is None:
+            partition = topics.orders(self.market.partition)
+            self._rereader = await self._open(partition, self._orders_next)
+        for record in await self._read(self._rereader):
             self.requests.note(record.offset, record.value)
+            self.orders.passed(record.offset)
             self._orders_next = record.offset + 1
+
+    async def _end_rereading(self) -> None:
+        if self._rereader is not None:
+            rereader, self._rereader = self._rereader, None
+            await rereader.close()
 
     def _apply(self, part: EventPart) -> None:
         self.positions.apply(part)
@@ -259,18 +339,21 @@ class MarketView:
             for listener in self.listeners:
                 listener(self, reported)
 
-    def _keep(self, part: EventPart, reported: list[Reported], resent: dict[int, Original]) -> None:
+    def _keep(
+        self, part: EventPart, reported: list[Execution], resent: dict[int, Original]
+    ) -> None:
         offset = part.input_offset
         output = self._outputs.setdefault(offset, _Output())
         output.parts.append(part)
         output.reported += reported
         output.resent = resent
-        size = PART_BYTES + len(part.events) * RECORD_SIZE + len(reported) * REPORT_BYTES
+        size = PART_BYTES + len(part.body) + len(reported) * REPORT_BYTES
         output.size += size
         self._outputs_size += size
         if part.is_last:
             output.is_complete = True
             self._applied_next = offset + 1
+            self._heard_ns = self._clock.monotonic_ns()
             for interface, arrived_ns in self._arrivals.pop(offset, ()):
                 self._round_trip(interface, arrived_ns)
             for index, future in self._waiters.pop(offset, ()):
@@ -294,7 +377,12 @@ class MarketView:
         try:
             while not stop.is_set():
                 for record in await self._read(reader):
-                    self._apply_registry(decoder.decode(record.value))
+                    try:
+                        said = decoder.decode(record.value)
+                    except msgspec.DecodeError as error:
+                        words = f"registry record {record.offset} is none: {error}"
+                        raise ChainBrokenError(words) from error
+                    self._apply_registry(said)
                 await asyncio.sleep(0)
                 self._caught_up["registry"] |= reader.position >= target
         finally:
@@ -328,10 +416,10 @@ class MarketView:
                 self._logger.warning("log_unavailable", topic=partition.topic, error=str(error))
                 await asyncio.sleep(RETRY_S)
 
-    async def _open(self, partition: Any) -> Reader:
+    async def _open(self, partition: Any, offset: int = 0) -> Reader:
         while True:
             try:
-                return await self._log.open_reader(partition, 0)
+                return await self._log.open_reader(partition, offset)
             except LogUnavailableError as error:
                 self._logger.warning("log_unavailable", topic=partition.topic, error=str(error))
                 await asyncio.sleep(RETRY_S)

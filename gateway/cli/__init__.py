@@ -3,9 +3,9 @@
 Each module adds its commands with `register(app)`: `services` runs the venue's processes, `trading`
 is for members, as are `market`, `holdings` and `export`, `accounts` for what they are in the
 registry, `authority` and `settlement` for the authority, `years` for compliance years, `days`,
-`certificates`, `operators`, `surveillance` and `records` for operations; `proofs`, `demo` and
-`simulate` show and check the whole, `match` the engine alone, `rulebook` the rules, `auctions` and
-`supply` what is auctioned, `training` a class.
+`timetable`, `certificates`, `operators`, `surveillance` and `records` for operations; `proofs`,
+`checkpoints`, `demo`, `simulate` and `simulate_faults` show and check the whole, `match` the engine
+alone, `rulebook` the rules, `auctions` and `supply` what is auctioned, `training` a class.
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ import sys
 from typing import Any
 
 import typer
-
-from exchange import __version__
 
 COMPLETED = ("_TYPER_COMPLETE_ARGS", "COMP_WORDS")  # of zsh, fish, PowerShell; of bash
 
@@ -52,16 +50,21 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "services": (
         "gateway", "engine", "settlement", "registry", "marketdata", "surveillance", "bootstrap",
     ),
-    "proofs": ("verify", "replay", "reconcile", "rebuild", "rebuild-marketdata"),
+    "proofs": (
+        "verify", "replay", "self-check", "reconcile", "rebuild", "rebuild-marketdata",
+    ),
+    "checkpoints": ("checkpoints", "checkpoint-key", "prove"),
     "days": ("end-of-day",),
+    "timetable": ("timetable",),
     "operators": (
-        "halt", "resume", "kill", "lift", "limit", "approve", "decline", "proposals", "acts",
-        "operator",
+        "halt", "resume", "kill", "lift", "limit", "holding-limit", "approve", "decline",
+        "proposals", "acts", "order-to-trade", "opening", "operator",
     ),
     "certificates": ("certificate",),
-    "surveillance": ("alerts", "surveil"),
+    "surveillance": ("alerts", "handle-alert", "surveil"),
     "records": ("records",),
     "simulate": ("simulate",),
+    "simulate_faults": ("simulate-faults",),
     "match": ("match",),
     "rulebook": ("rulebook",),
     "auctions": ("auctions",),
@@ -82,13 +85,16 @@ PANELS: dict[str, str] = {
     "settlement": "The authority's and the operators' acts",
     "operators": "Market operations",
     "days": "Market operations",
+    "timetable": "Market operations",
     "surveillance": "Market operations",
     "records": "Market operations",
     "certificates": "What you hold",
     "auctions": "Auctions and supply",
     "supply": "Auctions and supply",
     "proofs": "Check it yourself",
+    "checkpoints": "Check it yourself",
     "simulate": "Check it yourself",
+    "simulate_faults": "Check it yourself",
     "match": "Check it yourself",
     "rulebook": "Check it yourself",
     "services": "The venue's processes",
@@ -116,7 +122,9 @@ def build(command: str = "") -> typer.Typer:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"carbon-exchange {__version__}")
+        from exchange.build import this_build  # asks git in a clone
+
+        typer.echo(this_build().line())
         raise typer.Exit
 
 

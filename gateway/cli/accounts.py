@@ -6,13 +6,14 @@ from typing import Annotated
 
 import typer
 
-from exchange.messages.orders import (
+from exchange.messages.instructions import (
     AppointRepresentative,
     ApproveTransfer,
     ApproveTrust,
     BindAccount,
     BlockAccount,
     CancelTransfer,
+    ConfirmAccount,
     DismissRepresentative,
     ProposeTrust,
     RemoveTrust,
@@ -58,6 +59,7 @@ def register(app: typer.Typer) -> None:
     account.command("bind")(account_bind)
     account.command("block")(block)
     account.command("unblock")(unblock)
+    account.command("confirm")(confirm)
     app.add_typer(account, name="account")
     for command in (accounts, transfers, approve_transfer, cancel_transfer):
         app.command()(command)
@@ -98,7 +100,7 @@ def account_type(
     kind: Annotated[str, typer.Argument(help="Code of the rulebook or the EUTL, such as 100-12.")],
     account: Account,
     needs_two: Annotated[
-        bool, typer.Option("--needs-two", help="A second representative approves each transfer.")
+        bool, typer.Option("--needs-two", help="A second person approves each act that needs two.")
     ] = False,
     key_file: KeyFile = None,
 ) -> None:
@@ -175,6 +177,20 @@ def unblock(
     instruct(key_file, UnblockAccount(ref=0, symbol=symbol, account=account, reference=reference))
 
 
+def confirm(
+    symbol: Symbol,
+    year: Annotated[int, typer.Argument(help="This year or the last.", parser=whole)],
+    account: Account,
+    key_file: KeyFile = None,
+) -> None:
+    """Confirm that the account's data are complete, up to date and true, as each year.
+
+    Where the registry asks for it (the Union Registry by 31 December), an account that nobody
+    confirmed is blocked from the next day on (ACCOUNT_NOT_CONFIRMED) until somebody does.
+    """
+    instruct(key_file, ConfirmAccount(ref=0, symbol=symbol, account=account, year=year))
+
+
 def approve_transfer(
     symbol: Symbol,
     quantity: Quantity,
@@ -182,7 +198,12 @@ def approve_transfer(
     account: Account,
     key_file: KeyFile = None,
 ) -> None:
-    """Approve a transfer that another representative proposed."""
+    """Approve a transfer, or another act that waits, which another person proposed.
+
+    Where an account needs two, transfers do, and what its registry's rule names: in the Union
+    Registry surrenders, by another representative, and issuances and allocations, by another
+    operator or authority. `exchange transfers` lists what waits.
+    """
     instruct(
         key_file,
         ApproveTransfer(
@@ -194,7 +215,7 @@ def approve_transfer(
 def cancel_transfer(
     symbol: Symbol, transfer_id: TransferId, account: Account, key_file: KeyFile = None
 ) -> None:
-    """Cancel a transfer that waits; its units are free again."""
+    """Cancel a transfer or another act that waits; its units are free again."""
     instruct(
         key_file,
         CancelTransfer(ref=0, symbol=symbol, account=account, transfer_id=transfer_id),
@@ -212,7 +233,7 @@ def accounts(
         found = (await client.accounts(market)).accounts
         table = make_table(
             "Accounts", "market", "account", "type", "EUTL", "two persons", "block",
-            "representatives", "trusts", "bound to",
+            "representatives", "trusts", "bound to", "confirmed",
         )  # fmt: skip
         for row in found:
             table.add_row(
@@ -230,6 +251,7 @@ def accounts(
                     for item in row.trusted
                 ),
                 f"{row.bound_market} {row.bound_account}" if row.bound_account else "",
+                str(row.confirmed or ""),
             )
         show(table, found, as_json)
 
@@ -241,19 +263,21 @@ def transfers(
     key_file: KeyFile = None,
     as_json: Json = False,
 ) -> None:
-    """List the transfers that wait for approval or for their time."""
+    """List the transfers and other acts that wait for approval or for their time."""
 
     async def work(client: Client) -> None:
         found = (await client.transfers(market)).transfers
         table = make_table(
-            "Transfers that wait", ">transfer", "from", "to", "symbol", ">tonnes", "state", "by",
-            "due (UTC)", "cancel until (UTC)",
+            "What waits", ">transfer", "kind", "from", "to", "year", "symbol", ">tonnes", "state",
+            "by", "due (UTC)", "cancel until (UTC)",
         )  # fmt: skip
         for row in found:
             table.add_row(
                 str(row.transfer_id),
+                row.kind,
                 str(row.account),
-                str(row.to_account),
+                str(row.to_account) if row.kind == "TRANSFER" else "",
+                str(row.year or ""),
                 row.symbol,
                 f"{row.quantity:,}",
                 row.state,

@@ -18,14 +18,9 @@ from rich.console import Console
 from exchange.auctions import OPEN, calendar_now, next_act
 from exchange.clock import SystemClock, random_id
 from exchange.decimals import from_minor
-from exchange.messages.orders import (
-    AuctionBid,
-    AuctionCancel,
-    AuctionClear,
-    AuctionOpen,
-    DepositUnits,
-    TransferUnits,
-)
+from exchange.messages.instructions import DepositUnits, TransferUnits
+from exchange.messages.operations import AuctionCancel, AuctionClear, AuctionOpen
+from exchange.messages.orders import AuctionBid
 from exchange.rulebook import AuctionFormat, RulebookError, load_auction_formats, load_rulebook
 from exchange.rulebook.auction_calendar import AuctionCalendar, ScheduledAuction
 from exchange.rulebook.auction_data import Programme, SupplyData, load_programme, load_supply_data

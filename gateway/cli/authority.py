@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from exchange.messages.orders import (
+from exchange.messages.instructions import (
     ApproveReversal,
     FreezeUnits,
     IssueUnits,
@@ -29,8 +29,9 @@ from gateway.cli.options import (
     whole,
     with_client,
 )
-from gateway.cli.output import Json, show
+from gateway.cli.output import Json, show, show_json
 from gateway.client import Client
+from gateway.routes.books import DuplicateRow, IssuanceRow, PeriodRow, TwiceRow
 from gateway.routes.registry import ProjectRow
 
 SECOND_NS = 1_000_000_000
@@ -148,13 +149,19 @@ def unfreeze(
     quantity: Quantity,
     account: Account,
     reference: Reference,
+    held_for: Annotated[int, typer.Option(help="To the entity for which they are held.")] = 0,
     key_file: KeyFile = None,
 ) -> None:
-    """Give frozen units back to the account's registry position."""
+    """Give frozen units back to the account's registry position, or what is held to its entity."""
     instruct(
         key_file,
         UnfreezeUnits(
-            ref=0, symbol=symbol, account=account, quantity=quantity, reference=reference
+            ref=0,
+            symbol=symbol,
+            account=account,
+            quantity=quantity,
+            reference=reference,
+            held_for=held_for,
         ),
     )
 
@@ -266,20 +273,50 @@ def _place(account: int, position: str) -> str:
     return "" if position == "NONE" else f"{account} {position}"
 
 
-def duplicates(key_file: KeyFile = None) -> None:
-    """List issuances whose serial numbers overlap: there must be none."""
+def duplicates(key_file: KeyFile = None, as_json: Json = False) -> None:
+    """List issuances that overlap, by serials or by a project's reductions: there must be none.
+
+    And projects that two registries have, by name and region.
+    """
 
     async def work(client: Client) -> None:
-        found = (await client.duplicate_issuances()).duplicates
-        for row in found:
-            pair = [
-                f"{one.market} instruction {one.instruction_id}: {one.range.programme} "
-                f"{one.range.first}-{one.range.last}"
-                for one in (row.issuance, row.other)
-            ]
-            typer.echo(" overlaps ".join(pair))
-        if found:
+        found = await client.duplicate_issuances()
+        rows: list[DuplicateRow | PeriodRow | TwiceRow] = [
+            *found.duplicates,
+            *found.periods,
+            *found.projects,
+        ]
+        for row in rows:
+            if as_json:
+                show_json(row)
+            else:
+                typer.echo(_in_words(row))
+        if rows:
             raise typer.Exit(1)
-        typer.echo("no issuance overlaps another")
+        if not as_json:
+            typer.echo("no issuance overlaps another")
 
     with_client(key_file, work)
+
+
+def _in_words(row: DuplicateRow | PeriodRow | TwiceRow) -> str:
+    match row:
+        case DuplicateRow():
+            return f"{_issued(row.issuance)} overlaps {_issued(row.other)}"
+        case PeriodRow():
+            return (
+                f"{_issued(row.issuance)}, project {row.project}, reductions of {row.period_from}"
+                f"-{row.period_to} share days with {_issued(row.other)}, project "
+                f"{row.other_project}, {row.other_from}-{row.other_to}"
+            )
+    pair = [
+        f"{one.market} {one.programme} project {one.project}" for one in (row.project, row.other)
+    ]
+    return f"{' and '.join(pair)} are one: {row.project.name} {row.project.region}".rstrip()
+
+
+def _issued(row: IssuanceRow) -> str:
+    return (
+        f"{row.market} instruction {row.instruction_id}: {row.range.programme} "
+        f"{row.range.first}-{row.range.last}"
+    )

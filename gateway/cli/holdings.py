@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from exchange.messages.orders import (
+from exchange.messages.instructions import (
     CancelUnits,
     DepositUnits,
     EnforcePledge,

@@ -27,12 +27,18 @@ from exchange.messages.operations import (
     SetLimit,
 )
 from exchange.reference.venue import load_venue
+from exchange.rulebook import Rulebook, load_rulebook
+from exchange.rulebook.allocation import holding_limit as rule_of_holding
+from exchange.rulebook.allocation import position_limits, position_market
 from exchange.settings import PASSWORD_CHARACTERS_MAX
 from gateway.cli.options import KeyFile, make_table, utc, whole, with_client
+from gateway.cli.output import Json, show
 from gateway.client import Client
 from gateway.demo_keys import VENUE_FILE
 from gateway.operators import FILE, load_operators, make_operator, otpauth_uri, save_operators
 from gateway.routes.control import ActList, ProposalList
+from gateway.routes.limits import RatioList
+from gateway.routes.market import InstrumentRow
 
 PATHS: dict[type[Control | Decision], str] = {
     Halt: "/operations/halt",
@@ -55,7 +61,10 @@ _Proposal = Annotated[int, typer.Argument(help="Number of the proposal.", parser
 
 def register(app: typer.Typer) -> None:
     """Adds the commands to the program."""
-    for command in (halt, resume, kill, lift, limit, approve, decline, proposals, acts):
+    for command in (
+        halt, resume, kill, lift, limit, holding_limit, approve, decline, proposals, acts,
+        order_to_trade, opening,
+    ):  # fmt: skip
         app.command()(command)
     people = typer.Typer(help="Who may log in at POST /login.", no_args_is_help=True)
     people.command("add")(add_operator)
@@ -134,6 +143,76 @@ def limit(
     _send(key_file, request)
 
 
+def holding_limit(
+    market: _Market,
+    symbol: Annotated[str, typer.Argument(help="Allowances of a scheme that has the rule.")],
+    budget: Annotated[
+        int,
+        typer.Argument(
+            help="The year's budget, or the account's allocation of it, tonnes.", parser=whole
+        ),
+    ] = 0,
+    account: Annotated[int, typer.Option(help="Beijing: a covered entity's; 0: all others.")] = 0,
+    key_file: KeyFile = None,
+) -> None:
+    """Set how much an account may hold to what the rules of the scheme or its venue say.
+
+    HOLDING_MAX of the instrument, by the scheme's rule for a year's budget (California) or the
+    venue's for those who are not covered (Beijing, without a budget). With --account and its yearly
+    allocation INSTRUMENT_HOLDING_MAX of that account. Rule and source are printed, and kept as the
+    reason; where the venue publishes large positions, from where.
+    """
+
+    async def work(client: Client) -> None:
+        found = (await client.instruments()).instruments
+        row = next((row for row in found if (row.market, row.symbol) == (market, symbol)), None)
+        if row is None:
+            raise ValueError(f"market {market} has no instrument {symbol[:40]!r}")
+        request = holding_request(load_rulebook(), row, budget, account)
+        typer.echo(f"{request.value:,} t: {request.reason}")
+        _say(await client.operate(PATHS[SetLimit], request))
+
+    with_client(key_file, work)
+
+
+def holding_request(
+    rulebook: Rulebook, row: InstrumentRow, budget_t: int, account: int = 0
+) -> SetLimit:
+    """The limit that the rulebook gives for a year's budget, or for an account's allocation.
+
+    ValueError where it has none. O(markets of the rulebook).
+    """
+    scheme = rulebook.scheme_of(row.scheme)
+    rule = scheme.holding_limit if scheme is not None else None
+    market = position_market(rulebook, row.product)
+    if row.kind != "allowance" or (rule is None and market is None):
+        raise ValueError(f"the rulebook has no holding limit for {row.symbol} of {row.scheme}")
+    if market is not None:
+        if budget_t and not account:
+            raise ValueError(f"an allocation is an account's: give --account, for {row.symbol}")
+        value, published_t = position_limits(market, budget_t if account else None)
+        whose = "who is not covered"
+        if account:
+            whose = f"account {account} with {budget_t} t allocated"
+        what = f"position limit of {market.id} for {whose}, published above {published_t} t"
+        sources, confidence = market.sources, market.confidence
+    else:
+        if rule is None or account:
+            raise ValueError(f"the limit of {row.symbol} is one for all: leave --account out")
+        value = rule_of_holding(rule, budget_t)
+        what = f"holding limit of {row.scheme} for a budget of {budget_t} t"
+        sources, confidence = rule.sources, rule.confidence
+    return SetLimit(
+        ref=0,
+        market=row.market,
+        parameter="INSTRUMENT_HOLDING_MAX" if account else "HOLDING_MAX",
+        value=value,
+        reason=f"{what}, by {rulebook.cited(sources)} [confidence {confidence}]",
+        symbol=row.symbol,
+        account=account,
+    )
+
+
 def approve(
     market: _Market, proposal: _Proposal, reason: _Reason = "", key_file: KeyFile = None
 ) -> None:
@@ -148,7 +227,7 @@ def decline(
     _send(key_file, Decline(ref=0, market=market, proposal_id=proposal, reason=reason))
 
 
-def proposals(market: _Market, key_file: KeyFile = None) -> None:
+def proposals(market: _Market, key_file: KeyFile = None, as_json: Json = False) -> None:
     """Show what waits for a second operator."""
 
     async def work(client: Client) -> None:
@@ -157,7 +236,7 @@ def proposals(market: _Market, key_file: KeyFile = None) -> None:
         for row in reply.proposals:
             what = _words(row.body)
             table.add_row(str(row.proposal_id), utc(row.ends_ns), row.who, what, row.reason)
-        Console(highlight=False).print(table)
+        show(table, reply.proposals, as_json)
 
     with_client(key_file, work)
 
@@ -166,6 +245,7 @@ def acts(
     market: _Market,
     after: Annotated[int, typer.Option(help="Position of the last one seen.", parser=whole)] = 0,
     key_file: KeyFile = None,
+    as_json: Json = False,
 ) -> None:
     """Show what operators did, by whom and why."""
 
@@ -179,7 +259,67 @@ def acts(
                 str(line.position), utc(line.time_ns), line.stage, line.outcome, line.who,
                 _words(line.body), line.reason,
             )  # fmt: skip
-        Console(highlight=False).print(table)
+        show(table, reply.acts, as_json)
+
+    with_client(key_file, work)
+
+
+def opening(market: _Market, key_file: KeyFile = None, as_json: Json = False) -> None:
+    """Show whether the books let a market open, and each check of its last reconciliation.
+
+    Exit code 1: it may not open.
+
+    exchange opening EU
+    """
+
+    async def work(client: Client) -> None:
+        found = await client.opening(market)
+        table = make_table(
+            f"{market}: trading date {found.trading_date}, "
+            + ("may open" if found.may_open else f"stays closed: {found.title} ({found.reason})"),
+            "check", "", ">breaks", "figures",
+        )  # fmt: skip
+        for row in found.checks:
+            state = "ok" if row.is_green else "BROKEN"
+            table.add_row(row.name, state, str(row.breaks), row.figures)
+        show(table, [found], as_json)
+        if not as_json:
+            when = f"{utc(found.reconciled_ns)} UTC" if found.reconciled_ns else "never"
+            typer.echo(f"reconciled {when}, trading date {found.reconciled_date}")
+            typer.echo(found.text or f"closed: {', '.join(found.closed) or 'nothing'}")
+        if not found.may_open:
+            raise typer.Exit(1)
+
+    with_client(key_file, work)
+
+
+def order_to_trade(
+    market: Annotated[str, typer.Option(help="One market, or all.")] = "",
+    is_closed: Annotated[bool, typer.Option("--closed", help="Of the day before.")] = False,
+    key_file: KeyFile = None,
+    as_json: Json = False,
+) -> None:
+    """Show orders to trades of the day, as RTS 9 counts, beside the limits that operators set.
+
+    A member above its limit (* beside it) sends one order a second until trades or the next day
+    bring it down.
+    """
+
+    async def work(client: Client) -> None:
+        day = "closed" if is_closed else "today"
+        found = (await client.rest.get("/order-to-trade", RatioList, market=market, day=day)).ratios
+        table = make_table(
+            "Orders to trades", "market", ">participant", "symbol", ">messages", ">trades",
+            ">ratio", ">limit", ">tonnes ordered", ">traded", ">ratio", ">limit", "",
+        )  # fmt: skip
+        for row in found:
+            table.add_row(
+                row.market, str(row.participant), row.symbol, f"{row.messages:,}",
+                f"{row.trades:,}", f"{row.number_ratio:,}", _limit(row.number_limit),
+                f"{row.ordered:,}", f"{row.traded:,}", f"{row.volume_ratio:,}",
+                _limit(row.volume_limit), "*" if row.is_exceeded else "",
+            )  # fmt: skip
+        show(table, found, as_json)
 
     with_client(key_file, work)
 
@@ -222,14 +362,19 @@ def add_operator(
     _attempt(work)
 
 
-def list_operators(data: _Data, venue: _Venue = None) -> None:
+def list_operators(data: _Data, venue: _Venue = None, as_json: Json = False) -> None:
     """Show who may log in."""
 
     def work() -> None:
         table = make_table("operators", "name", "role", ">participant", ">session")
-        for item in load_operators(data / FILE, load_venue(venue or data / VENUE_FILE)):
-            table.add_row(item.name, item.role, str(item.participant), str(item.session))
-        Console(highlight=False).print(table)
+        rows = [
+            {"name": item.name, "role": item.role, "participant": item.participant,
+             "session": item.session}
+            for item in load_operators(data / FILE, load_venue(venue or data / VENUE_FILE))
+        ]  # fmt: skip
+        for row in rows:
+            table.add_row(*map(str, row.values()))
+        show(table, rows, as_json)
 
     _attempt(work)
 
@@ -285,6 +430,10 @@ def _say(report: OperationReport) -> None:
         return
     told = f": {report.text}" if report.text else ""
     out.print(f"[bold]{report.status}[/bold] at {report.market} {report.request_id}{told}")
+
+
+def _limit(value: int) -> str:
+    return f"{value:,}" if value else "none"
 
 
 def _one_of(word: str, known: tuple[str, ...]) -> str:

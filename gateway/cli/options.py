@@ -19,7 +19,7 @@ import typer
 from rich.console import Console
 
 from exchange.messages.executions import InstructionReport
-from exchange.messages.orders import Instruction
+from exchange.messages.instructions import Instruction
 from exchange.messages.reasons import reason_text
 from exchange.settings import Settings
 from gateway.cli.completion import accounts, markets, symbols

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from exchange.messages.executions import ExecutionReport
@@ -24,6 +25,20 @@ def make_table(title: str, *columns: str) -> Table:
         is_figure = name.startswith(">")
         table.add_column(name.removeprefix(">"), justify="right" if is_figure else "left")
     return table
+
+
+def figures_bar(out: Console) -> Progress:
+    """A bar of tasks with their `figures`, gone when done and not there without a terminal."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[figures]}"),
+        TimeElapsedColumn(),
+        console=out,
+        transient=True,
+        disable=not out.is_terminal,
+    )
 
 
 def show(table: Table, rows: Sequence[Any], as_json: bool = False) -> None:

@@ -1,5 +1,5 @@
-"""Proofs that anyone can run: `exchange verify`, `replay`, `reconcile`, `rebuild` and
-`rebuild-marketdata`.
+"""Proofs that anyone can run: `exchange verify`, `replay`, `self-check`, `reconcile`, `rebuild`
+and `rebuild-marketdata`.
 
 They read the log and the books and write neither, but that `reconcile` keeps what it found in the
 books: a market's day opens on it. Exit code 1: something differs; 2: bad input, or
@@ -25,8 +25,9 @@ from exchange import audit
 from exchange.audit import Check
 from exchange.audit.watch import ReconciliationService
 from exchange.clock import SystemClock
-from exchange.database import Database, table_hash, upgrade
+from exchange.database import Database, first_difference, table_hash, upgrade
 from exchange.database.connection import DatabaseError, open_database
+from exchange.engine.snapshots import EngineSnapshot, SnapshotStore, load, snapshots_of
 from exchange.health import serve_health
 from exchange.log import EMBEDDED_FILE, open_log
 from exchange.log.protocol import Log, LogError
@@ -48,6 +49,7 @@ LOOK_S = 30.0  # a busy venue is seldom between two records; then the look is tr
 HASH_TRIES = 100
 HASH_RETRY_S = 0.1
 VENUE_FILE = "venue.toml"
+NEWEST = "newest"
 
 _Markets = Annotated[
     list[str] | None, typer.Option("--market", help="Market code; again for more; none: all.")
@@ -72,33 +74,86 @@ class Opened(NamedTuple):
 
 def register(app: typer.Typer) -> None:
     """Adds the commands to the program."""
-    for command in (verify, replay, reconcile, rebuild, rebuild_marketdata):
+    for command in (verify, replay, self_check, reconcile, rebuild, rebuild_marketdata):
         app.command()(command)
 
 
-def verify(market: _Markets = None, data: _Data = None, engine: _Engine = "compiled") -> None:
-    """Compute every event anew from `orders` and compare it, and the hash chain, with `events`."""
+def verify(
+    market: _Markets = None,
+    data: _Data = None,
+    engine: _Engine = "compiled",
+    from_snapshot: Annotated[
+        str, typer.Option(help="Begin there: `newest`, or a snapshot file of the one market.")
+    ] = "",
+    books: Annotated[
+        bool, typer.Option(help="Compare every balance and serial block too; goes from the start.")
+    ] = False,
+    against: Annotated[
+        Path | None, typer.Option(help="A checkpoint, or a folder of them: compare with those.")
+    ] = None,
+    public_key: Annotated[
+        Path | None, typer.Option(help="Of the checkpoints; none: public.key beside them.")
+    ] = None,
+) -> None:
+    """Compute every event anew from `orders` and compare it, and the hash chain, with `events`.
+
+    Snapshots that lie on the way are compared with the state there. The first difference is named:
+    the event, the snapshot, or with --books the row of the ledger or the registry.
+    """
     out = Console(highlight=False, soft_wrap=True)
 
     async def work(opened: Opened) -> list[Check]:
+        if against is not None:
+            from gateway.cli.checkpoints import held_against  # it reads this module
+
+            return await held_against(opened, against, public_key)
         checks = []
         for item in opened.markets:
+            store = snapshots_of(opened.settings.data, item.code)
+            begin = _begin(store, from_snapshot, opened.markets)
             with progress_bar(f"verify {item.code}") as advance:
                 found = await audit.verify(
-                    opened.log, item.partition, engine=audit.engine_named(engine), progress=advance
+                    opened.log,
+                    item.partition,
+                    engine=audit.engine_named(engine),
+                    progress=advance,
+                    begin=begin,
+                    snapshots={int(path.stem): path for path in store.newest_first()},
                 )
-            figures = (
-                f"{found.inputs} records of orders give {found.events} events, "
-                f"epoch {found.epoch}, chain {found.chain.hex()[:16]}, "
-                f"state {found.state_hash.hex()[:16]}"
-            )
-            if found.unanswered:
-                figures += f"; {found.unanswered} records not answered yet"
-            told = "; ".join([figures, *found.differences])
+            told = "; ".join([_figures(found), *found.differences])
             checks.append(Check(f"{item.code} {engine}", len(found.differences), told))
+            if books:
+                checks.append(await _rebuilt(opened, item))
         return checks
 
     _prove(out, market, data, work)
+
+
+def _begin(store: SnapshotStore, wanted: str, markets: Sequence[Market]) -> EngineSnapshot | None:
+    """The snapshot to begin from; ValueError if there is none or it is not sound."""
+    if not wanted:
+        return None
+    if wanted != NEWEST:
+        if len(markets) > 1:
+            raise ValueError("a snapshot file is one market's: name it with --market")
+        return load(Path(wanted))
+    newest = store.newest()
+    if newest is None:
+        raise ValueError(f"{store.directory}: no sound snapshot there")
+    return newest
+
+
+def _figures(found: audit.Verification) -> str:
+    start = f" from record {found.begin}" if found.begin else ""
+    figures = (
+        f"{found.inputs - found.begin} records of orders{start} give events up to {found.events}, "
+        f"epoch {found.epoch}, chain {found.chain.hex()[:16]}, state {found.state_hash.hex()[:16]}"
+    )
+    if found.snapshots:
+        figures += f"; {found.snapshots} snapshots compared"
+    if found.unanswered:
+        figures += f"; {found.unanswered} records not answered yet"
+    return figures
 
 
 def replay(
@@ -126,6 +181,47 @@ def replay(
                 f"  state {found.state_hash.hex()}"
             )
         return []
+
+    _prove(out, market, data, work)
+
+
+def self_check(
+    market: _Markets = None,
+    data: _Data = None,
+    engine: _Engine = "compiled",
+    until: Annotated[
+        int | None, typer.Option(min=0, help="Prove the state before this offset; none: the end.")
+    ] = None,
+    every: Annotated[
+        int, typer.Option(min=0, help="And after each N records on the way; 0: only there.")
+    ] = 0,
+) -> None:
+    """Apply `orders` and prove that what is held is what the open orders need, to the cent.
+
+    The first place at which cash or units held differ from the open orders, or anything else of the
+    state does not add up, is named by its offset.
+    """
+    out = Console(highlight=False, soft_wrap=True)
+
+    async def work(opened: Opened) -> list[Check]:
+        checks = []
+        for item in opened.markets:
+            with progress_bar(f"self-check {item.code}") as advance:
+                found = await audit.self_check(
+                    opened.log,
+                    item.partition,
+                    engine=audit.engine_named(engine),
+                    until=until,
+                    every=every,
+                    progress=advance,
+                )
+            told = f"{found.checks} proofs, state {found.state_hash.hex()[:16]}"
+            name = f"{item.code} {engine} holds are those of the open orders"
+            at = f"before offset {found.inputs}"
+            checks.append(
+                Check(name, len(found.broken), "; ".join([f"{at}, {told}", *found.broken]))
+            )
+        return checks
 
     _prove(out, market, data, work)
 
@@ -204,13 +300,22 @@ async def _rebuilt(opened: Opened, market: Market) -> Check:
                 anew = await rebuild_books(
                     opened.log, market, opened.venue, fresh, until=until, progress=advance
                 )
+            name = f"{market.code} books made anew from the log equal the books in use"
+            figures = f"{until} records of events, hash {anew.hex()[:16]}"
+            if anew == in_use:
+                return Check(name, 0, figures)
+            told = f"{figures}, but the books in use have {in_use.hex()[:16]}"
+            return Check(name, 1, f"{told}; {await _row_told(opened, market, fresh, until)}")
         finally:
             await fresh.close()
-    name = f"{market.code} books made anew from the log equal the books in use"
-    figures = f"{until} records of events, hash {anew.hex()[:16]}"
-    if anew == in_use:
-        return Check(name, 0, figures)
-    return Check(name, 1, f"{figures}, but the books in use have {in_use.hex()[:16]}")
+
+
+async def _row_told(opened: Opened, market: Market, fresh: Database, until: int) -> str:
+    """The first row that differs, if the books still stand where they were made anew up to."""
+    row = await first_difference(fresh, opened.database, market.partition)
+    if (await settlement_position(opened.database, market.partition)).topic_offset != until:
+        return "they went on meanwhile: when trading stands still this names the row"
+    return row or "they agreed when they were looked at again"
 
 
 async def alerts_made_anew(opened: Opened, market: Market) -> Check:

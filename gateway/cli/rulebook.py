@@ -38,15 +38,21 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="rulebook")
 
 
-def check(file: _File = None) -> None:
+def check(
+    file: _File = None,
+    only_vectors: Annotated[
+        bool, typer.Option("--only-vectors", help="Whatever else FILE holds, run its vectors only.")
+    ] = False,
+) -> None:
     """Check a rulebook and run its vectors, one line each.
 
     A file with schemes is checked as a rulebook and its vectors are run against it; a file with
-    vectors alone is run against the rulebook of the package.
+    vectors alone, or with --only-vectors one whose rules are written otherwise, is run against the
+    rulebook of the package.
     """
     _readable(file)
     try:
-        rulebook, vectors, name = read_vectors(file)
+        rulebook, vectors, name = read_vectors(file, only_vectors=only_vectors)
         if file is None:
             load_auction_formats()
             load_fee_schedules()

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from exchange.messages.orders import (
+from exchange.messages.instructions import (
     ApproveTradeCancel,
     FailSettlement,
     ObjectToTrade,

@@ -11,7 +11,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from exchange.clock import SystemClock
 from exchange.log.protocol import LogError
@@ -23,6 +22,7 @@ from exchange.simulation.run import Outcome
 from exchange.simulation.run import simulate as run_simulation
 from exchange.simulation.window import Progress as Standing
 from exchange.simulation.window import SimulationError
+from gateway.cli.output import figures_bar
 
 DAY = ["%Y-%m-%d"]
 
@@ -97,17 +97,7 @@ def _run(out: Console, quotes: Quotes, settings: Settings, seed: int) -> Outcome
         + (f"; {quotes.unnamed} rows without a product passed over" if quotes.unnamed else ""),
         highlight=False,
     )
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[figures]}"),
-        TimeElapsedColumn(),
-        console=out,
-        transient=True,
-        disable=not out.is_terminal,
-    )
-    with bar:
+    with figures_bar(out) as bar:
         trading = bar.add_task("trading", total=len(days), figures="")
         proving = bar.add_task("proving", total=None, figures="", visible=False)
 

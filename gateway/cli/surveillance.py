@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast, get_args
 
 import msgspec
 import typer
@@ -15,11 +15,13 @@ from exchange.database.connection import DatabaseError
 from exchange.log.protocol import LogError
 from exchange.messages.alerts import Alert
 from exchange.messages.frames import ChainBrokenError
+from exchange.messages.operations import AlertStateWord, HandleAlert
 from exchange.settings import PAGE_MAX
 from exchange.simulation.report import print_checks
 from exchange.surveillance import Monitor, limits_file, load_limits
 from exchange.surveillance.records import AlertsBrokenError, made_anew
-from gateway.cli.options import KeyFile, utc, with_client
+from gateway.cli.options import KeyFile, utc, whole, with_client
+from gateway.cli.output import Json, show_json
 from gateway.cli.proofs import Opened, alerts_made_anew, open_venue
 from gateway.client import Client
 from gateway.routes.alerts import AlertRow
@@ -35,7 +37,7 @@ _Kind = Annotated[str, typer.Option(help="Of one kind, as WASH_TRADE; none: all.
 
 def register(app: typer.Typer) -> None:
     """Adds the commands to the program."""
-    for command in (alerts, surveil):
+    for command in (alerts, handle_alert, surveil):
         app.command()(command)
 
 
@@ -44,18 +46,61 @@ def alerts(
     kind: _Kind = "",
     after: Annotated[int, typer.Option(min=0, help="With a higher number only.")] = 0,
     limit: Annotated[int, typer.Option(min=1, max=PAGE_MAX, help="At most so many.")] = 50,
+    state: Annotated[str, typer.Option(help="OPEN, TAKEN or CLOSED; none: all.")] = "",
     key_file: KeyFile = None,
+    as_json: Json = False,
 ) -> None:
-    """List what surveillance saw, newest first: for operators and the authority."""
+    """List what surveillance saw, newest first: for operators and the authority.
+
+    exchange alerts --state OPEN
+    """
 
     async def work(client: Client) -> None:
-        found = await client.alerts(market, after=after, kind=kind, limit=limit)
+        found = await client.alerts(
+            market, after=after, kind=kind, state=_state(state), limit=limit
+        )
+        if as_json:
+            for row in found.alerts:
+                show_json(row)
+            return
         out = Console(highlight=False, soft_wrap=True)
         for row in found.alerts:
             _line(out, row.id, row, (row.events[0], row.events[-1]))
+            by = f" by {row.handled_by}, {utc(row.handled_ns)} UTC" if row.handled_by else ""
+            why = f": {row.handled_reason}" if row.handled_reason else ""
+            out.print(f"  [bold]{row.state}[/bold]{by}{why}")
         out.print(f"{len(found.alerts)} alerts")
 
     with_client(key_file, work)
+
+
+def handle_alert(
+    alert: Annotated[str, typer.Argument(help="Market and number, as EU-1.")],
+    state: Annotated[str, typer.Argument(help="TAKEN, CLOSED, or OPEN again.")],
+    reason: Annotated[str, typer.Option(help="What was found; needed unless taken.")] = "",
+    key_file: KeyFile = None,
+) -> None:
+    """Take an alert, close it with what was found, or open it again; the log keeps who and why.
+
+    exchange handle-alert EU-1 CLOSED --reason "a market maker's own error, corrected"
+    """
+    market, _, number = alert.rpartition("-")
+    word = cast(AlertStateWord, _state(state))
+    if not market or not word:
+        raise typer.BadParameter(f"{alert[:40]!r}: write market and number, as EU-1, and a state")
+    body = HandleAlert(ref=0, market=market, number=whole(number), state=word, reason=reason)
+
+    async def work(client: Client) -> None:
+        report = await client.operate("/operations/alert", body)
+        typer.echo(f"{report.status}: alert {alert} is {word}")
+
+    with_client(key_file, work)
+
+
+def _state(word: str) -> str:
+    if word not in ("", *get_args(AlertStateWord)):
+        raise typer.BadParameter(f"{word[:40]!r} is none of {', '.join(get_args(AlertStateWord))}")
+    return word
 
 
 def surveil(

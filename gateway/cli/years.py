@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from exchange.messages.orders import (
+from exchange.messages.instructions import (
     AllocateUnits,
     ApplyCarryOver,
     AssessYear,
@@ -60,11 +60,12 @@ class Method(Enum):
 
 
 class Group(Enum):
-    """Of an account that exchanges credits."""
+    """Of an account, where the rules for credits tell them apart."""
 
     STATIONARY = "stationary"
     NEW_ENTRANT = "new_entrant"
     AIRCRAFT = "aircraft"
+    QUEBEC = "quebec"
 
 
 def register(app: typer.Typer) -> None:
@@ -144,6 +145,7 @@ def surrender(
     emission_year: Year,
     account: Account,
     project: Annotated[int, typer.Option(help="Credits of this project; 0: any.")] = 0,
+    for_account: Annotated[int, typer.Option(help="Whose obligation; 0: the account's own.")] = 0,
     yes: Yes = False,
     key_file: KeyFile = None,
     as_json: Json = False,
@@ -159,6 +161,7 @@ def surrender(
         quantity=quantity,
         year=emission_year,
         project=project,
+        for_account=for_account,
     )
 
     async def work(client: Client) -> None:
@@ -185,7 +188,7 @@ async def _given_up(client: Client, what: SurrenderUnits) -> str:
         f"up for {what.year}, for good; its registry position has {held:,} t."
     ]
     for due in found.obligations:
-        if (due.account, due.year) == (what.account, what.year):
+        if (due.account, due.year) == (what.for_account or what.account, what.year):
             given = sum(due.surrendered.values())
             lines.append(
                 f"{due.scheme} {due.year}: obligation {due.obligation:,} t, surrendered {given:,} "
@@ -243,6 +246,7 @@ def allocate(
     base: Annotated[int, typer.Option(help="Base of a provisional allocation.", parser=whole)] = 0,
     balance: Annotated[int, typer.Option(help="Of the sector, millionths.", parser=whole)] = 0,
     intensity: Annotated[int, typer.Option(help="Of the firm, millionths.", parser=whole)] = 0,
+    held_by: Annotated[int, typer.Option(help="The province's account that holds them.")] = 0,
     key_file: KeyFile = None,
 ) -> None:
     """Issue allowances of a year into an account, by the rules of the scheme."""
@@ -260,6 +264,7 @@ def allocate(
             base=base,
             balance=balance,
             intensity=intensity,
+            held_by=held_by,
         ),
     )
 
@@ -325,7 +330,7 @@ def set_entitlement(
     account: Account,
     key_file: KeyFile = None,
 ) -> None:
-    """State of how many credits an account may exchange a share for allowances (authority)."""
+    """State an account's group, and of how many credits it may exchange a share (authority)."""
     instruct(
         key_file,
         SetEntitlement(ref=0, symbol=symbol, account=account, quantity=base, group=group.value),

@@ -12,30 +12,32 @@ import msgspec
 
 from exchange.clock import Clock
 from exchange.messages.executions import ExecutionReport, InstructionReport, OperationReport
-from exchange.messages.orders import (
-    AuctionBid,
+from exchange.messages.instructions import Instruction
+from exchange.messages.operations import (
     AuctionCancel,
     AuctionClear,
     AuctionOpen,
     AuctionOperation,
-    BlockConfirmation,
-    BlockProposal,
     CashDeposit,
     DayRoll,
-    Instruction,
-    NewOrderSingle,
     OpeningOverride,
+    PhaseChange,
+    PhaseWord,
+    ReferencePrice,
+)
+from exchange.messages.orders import (
+    AuctionBid,
+    BlockConfirmation,
+    BlockProposal,
+    NewOrderSingle,
     OrderCancelReplaceRequest,
     OrderCancelRequest,
     OrderMassCancelRequest,
     OrderRequest,
     OrderTypeWord,
-    PhaseChange,
-    PhaseWord,
     PickOrder,
     PostOnlyWord,
     Quote,
-    ReferencePrice,
     SelfTradeWord,
     SideWord,
     TimeInForceWord,

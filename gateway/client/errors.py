@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from exchange.messages.reasons import EdgeReason, Reason, reason_text
+from exchange.messages.reasons import AccessReason, EdgeReason, Reason, reason_text
 
 
 class VenueError(Exception):
@@ -110,6 +110,8 @@ _BY_NUMBER: dict[int, type[VenueError]] = {
     EdgeReason.ROLE_NOT_ALLOWED: PermissionDeniedError,
     EdgeReason.NOT_OWN_ACCOUNT: PermissionDeniedError,
     EdgeReason.THROTTLED: RateLimitError,
+    AccessReason.ORDER_TO_TRADE_EXCEEDED: RateLimitError,
+    AccessReason.ADDRESS_CONNECTIONS: VenueBusyError,
     EdgeReason.VENUE_BUSY: VenueBusyError,
     EdgeReason.STATUS_UNKNOWN: StatusUnknownError,
     EdgeReason.NOT_FOUND: OrderNotFoundError,

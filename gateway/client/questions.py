@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from urllib.parse import quote
 
 from exchange.messages.executions import ExecutionReport
 from exchange.settings import PAGE_MAX
@@ -11,9 +12,11 @@ from gateway.routes.accounts import HoldingList, PositionList, SessionReply
 from gateway.routes.alerts import AlertList
 from gateway.routes.auctions import AuctionList, AuctionRow, CloseList
 from gateway.routes.books import DuplicateList, HoldingsAt, SerialHistory
+from gateway.routes.checkpoints import CheckpointList
 from gateway.routes.compliance import OffsetHeadroomReply, SurrenderPlanReply
 from gateway.routes.limits import LimitsReply
 from gateway.routes.market import BookReply, InstrumentList, PhaseList, TradeList
+from gateway.routes.operations import OpeningReply
 from gateway.routes.registry import ProjectList, ReversalList
 from gateway.routes.settlements import SettlementList
 from gateway.routes.standings import AccountList, TransferList
@@ -47,7 +50,8 @@ class Questions:
 
     async def find_order(self, order_id: int | str, market: str = "") -> ExecutionReport:
         """One order by either id; OrderNotFoundError."""
-        return await self.rest.get(f"/orders/{order_id}", ExecutionReport, **_market(market))
+        path = f"/orders/{quote(str(order_id), safe='')}"  # a label may hold any character
+        return await self.rest.get(path, ExecutionReport, **_market(market))
 
     async def executions(self, market: str, after: int = 0) -> ExecutionList:
         """Reports after a sequence, a page of them."""
@@ -108,13 +112,30 @@ class Questions:
         return await self.rest.get("/settlements", SettlementList, **query)
 
     async def alerts(
-        self, market: str = "", *, after: int = 0, kind: str = "", limit: int = PAGE_MAX
+        self,
+        market: str = "",
+        *,
+        after: int = 0,
+        kind: str = "",
+        state: str = "",
+        limit: int = PAGE_MAX,
     ) -> AlertList:
         """What surveillance saw, newest first (operator, authority)."""
         query: dict[str, str | int] = _market(market) | {"after": after, "limit": limit}
-        if kind:
-            query["kind"] = kind
+        query |= {"kind": kind} if kind else {}
+        query |= {"state": state} if state else {}
         return await self.rest.get("/alerts", AlertList, **query)
+
+    async def checkpoints(
+        self, market: str = "", *, number: int = 0, limit: int = 1
+    ) -> CheckpointList:
+        """Signed checkpoints of the log, newest first; keep their notes."""
+        query: dict[str, str | int] = _market(market) | {"number": number, "limit": limit}
+        return await self.rest.get("/checkpoints", CheckpointList, **query)
+
+    async def opening(self, market: str) -> OpeningReply:
+        """Whether a market may open, and the reconciliation that says so (operator, authority)."""
+        return await self.rest.get("/operations/opening", OpeningReply, market=market)
 
     async def serial_history(
         self, programme: str, serial: int, *, before: int = 0, limit: int = PAGE_MAX
@@ -185,9 +206,9 @@ class Questions:
         """What the last days closed at."""
         return await self.rest.get("/closes", CloseList, symbol=symbol)
 
-    async def trades(self, symbol: str, limit: int = 20) -> TradeList:
-        """The last trades, newest first."""
-        return await self.rest.get("/trades", TradeList, symbol=symbol, limit=limit)
+    async def trades(self, symbol: str, limit: int = 20, after: int = -1) -> TradeList:
+        """The last trades, newest first; with `after` those with a higher id, oldest first."""
+        return await self.rest.get("/trades", TradeList, symbol=symbol, limit=limit, after=after)
 
 
 def _market(market: str) -> dict[str, str | int]:

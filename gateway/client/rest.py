@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -66,7 +67,11 @@ class Rest:
         self.url = url.rstrip("/")
         self.key = key
         self._clock = clock or VenueClock()
-        self._http = httpx.AsyncClient(base_url=self.url, timeout=TIMEOUT_S, trust_env=False)
+        # with the authorities of SSL_CERT_FILE, as the sockets have them
+        trusted = ssl.create_default_context() if self.url.startswith("https:") else True
+        self._http = httpx.AsyncClient(
+            base_url=self.url, timeout=TIMEOUT_S, trust_env=False, verify=trusted
+        )
 
     async def close(self) -> None:
         """Closes the connections; idempotent."""

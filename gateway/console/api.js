@@ -4,11 +4,13 @@ import { learn, nowNs } from "./clock.js";
 
 const TIMEOUT_MS = 12_000;
 const TIMESTAMP_OUTSIDE_WINDOW = 512;
+const NOT_LOGGED_IN = 547;
 const PUBLIC = ["public"];
 
 let signer = null; // the identity of session.js, null: nobody
 let description = null; // GET /openapi.json
 let queue = Promise.resolve();
+let loginOver = () => {};
 
 class VenueError extends Error {
   // `reason` 0: the venue did not answer; `isUnknown`: it may have acted all the same
@@ -21,6 +23,18 @@ class VenueError extends Error {
 
 export function signWith(identity) {
   signer = identity;
+}
+
+// `over()` is called when the venue no longer knows a login.
+export function onLoginOver(over) {
+  loginOver = over;
+}
+
+export const logIn = (body) => exchange("POST", "/login", {}, JSON.stringify(body));
+
+// Nobody waits for the answer: a login that is not ended here ends when it is not used.
+export function logOut(headers) {
+  fetch("/logout", { method: "POST", headers, keepalive: true }).catch(() => {});
 }
 
 export async function describe() {
@@ -95,6 +109,9 @@ async function once(method, path, query, body) {
     throw new VenueError({}, method !== "GET");
   }
   // GET /ready answers 503 with what it waits for
-  if (!response.ok && answer.reason !== undefined) throw new VenueError(answer);
+  if (!response.ok && answer.reason !== undefined) {
+    if (answer.reason === NOT_LOGGED_IN && isSigned) loginOver();
+    throw new VenueError(answer);
+  }
   return answer;
 }

@@ -1,6 +1,6 @@
 // The shell: which page is shown, signing in, shortcuts, and whether the venue can be reached.
 
-import { describe } from "./api.js";
+import { describe, onLoginOver } from "./api.js";
 import { openAuctions } from "./auctions.js";
 import { clockText } from "./clock.js";
 import { openCompliance } from "./compliance.js";
@@ -8,6 +8,7 @@ import { desk, onDesk, startDesk } from "./desk.js";
 import { factList, isDialogOpen, notify, openDialog } from "./dialogs.js";
 import { $, h } from "./dom.js";
 import { readKey } from "./key.js";
+import { readLogin } from "./login.js";
 import { openMarket } from "./market.js";
 import { openOperations } from "./operations.js";
 import { tellProblem } from "./problems.js";
@@ -61,6 +62,7 @@ function go(id) {
   if (!allowed().includes(id)) return;
   if (location.hash.slice(1).split("/")[0] === id) return;
   location.hash = id;
+  route(); // at once: the event comes after the keys that were pressed meanwhile
 }
 
 function drawTabs() {
@@ -90,35 +92,77 @@ function say() {
 
 // -- signing in ----------------------------------------------------------------------------------
 
-function askKey() {
+function askIdentity() {
   openDialog(word("sign_in"), (closeDialog) => {
     const said = h("div", { role: "alert" });
-    const file = h("input", {
-      type: "file", id: "key-file", accept: ".key,text/plain", autofocus: true,
-      onchange: async () => {
-        if (!file.files.length) return;
-        said.replaceChildren();
-        try {
-          await signIn(await readKey(file.files[0]));
-          closeDialog();
-          notify(`${word("signed_in")} ${session.identity.id}`);
-        } catch (error) {
-          file.value = "";
-          said.replaceChildren(error.reason === undefined
-            ? h("p", { class: "problem" }, word(error.message)) : tellProblem(error));
-        }
-      },
-    });
-    return h("div", { class: "stack" },
-      h("p", {}, word("key_pick")),
-      h("label", { class: "field" }, h("span", {}, word("key_file")), file),
-      h("p", { class: "muted" }, word("key_note")), said);
+    async function enter(made) {
+      said.replaceChildren();
+      try {
+        await signIn(await made());
+        closeDialog();
+        notify(`${word("signed_in")} ${session.identity.id}`);
+        return true;
+      } catch (error) {
+        said.replaceChildren(error.reason === undefined
+          ? h("p", { class: "problem" }, word(error.message)) : tellProblem(error));
+        return false;
+      }
+    }
+    return h("div", { class: "stack" }, keyFields(enter), loginForm(enter), said);
   });
+}
+
+function keyFields(enter) {
+  const file = h("input", {
+    type: "file", id: "key-file", accept: ".key,text/plain", autofocus: true,
+    onchange: async () => {
+      if (!file.files.length) return;
+      if (!await enter(() => readKey(file.files[0]))) file.value = "";
+    },
+  });
+  return h("div", { class: "stack" },
+    h("p", {}, word("key_pick")),
+    h("label", { class: "field" }, h("span", {}, word("key_file")), file),
+    h("p", { class: "muted" }, word("key_note")));
+}
+
+function loginForm(enter) {
+  const field = (id, rest) => h("input", {
+    id, name: id, required: true, spellcheck: "false", autocapitalize: "none", ...rest,
+  });
+  const name = field("login-name", { autocomplete: "username" });
+  const password = field("login-password", { type: "password", autocomplete: "current-password" });
+  const code = field("login-code", {
+    autocomplete: "one-time-code", inputmode: "numeric", pattern: "[0-9]{6}", class: "figure",
+  });
+  const button = h("button", { type: "submit", class: "primary" }, word("log_in"));
+  async function submit(event) {
+    event.preventDefault();
+    button.disabled = true;
+    const made = () => readLogin(name.value, password.value, code.value, overByItself);
+    if (await enter(made)) return;
+    button.disabled = false;
+    code.value = ""; // one is good once
+    code.focus();
+  }
+  return h("form", { id: "login", class: "stack", onsubmit: submit },
+    h("h3", {}, word("login_operators")),
+    h("div", { class: "fields" },
+      [[word("login_name"), name], [word("login_password"), password], [word("login_code"), code]]
+        .map(([text, control]) => h("label", { class: "field" }, h("span", {}, text), control))),
+    h("p", { class: "muted" }, word("login_note")),
+    h("div", { class: "actions" }, button));
+}
+
+function overByItself() {
+  if (!session.identity) return;
+  signOut();
+  notify(word("login_over"), "plain");
 }
 
 function sign() {
   if (session.identity) signOut();
-  else askKey();
+  else askIdentity();
 }
 
 // -- the keyboard --------------------------------------------------------------------------------
@@ -193,6 +237,7 @@ onSession(() => {
   route();
 });
 startDesk();
+onLoginOver(overByItself);
 $("language").addEventListener("click", changeLanguage);
 $("sign").addEventListener("click", sign);
 $("help").addEventListener("click", help);

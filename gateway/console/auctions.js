@@ -141,7 +141,9 @@ function detailed(row) {
       [word("revenue"), money(row.revenue)],
       [word("carried"), row.carried_t.length ? row.carried_t.map(tonnes).join(" + ") : "–"],
     ])));
-  } else if (may("POST", "/auctions/bids") && session.identity) {
+  } else if (may("POST", "/auctions/bids") && accountsOf(instrumentOf(row.symbol)?.market).length) {
+    // only once the accounts are known: a form made before them would be made again while it is
+    // being filled in
     parts.push(bidForm(row));
   }
   return parts;

@@ -2,7 +2,7 @@
 // API document offers, as a form. What ends or stops something asks for its name to be typed.
 
 import { bodyOf, get, isOffered, operation, paths, send } from "./api.js";
-import { dateOf, timeOf } from "./clock.js";
+import { dateOf, momentOf, timeOf } from "./clock.js";
 import { grouped } from "./decimals.js";
 import { desk, onDesk, refreshDesk } from "./desk.js";
 import { confirmAct, factList, notify } from "./dialogs.js";
@@ -36,10 +36,11 @@ export function openOperations(root) {
   const ends = [onVenue(drawPhases), onDesk(drawPeople)];
   let isOpen = true;
   let dates = {};
+  let gates = {};
 
   function drawPhases() {
     keepFocus(phases, () => phases.replaceChildren(phaseTable()));
-    days.replaceChildren(dayTable(dates));
+    days.replaceChildren(dayTable(dates, gates));
   }
 
   function drawPeople() {
@@ -66,9 +67,10 @@ export function openOperations(root) {
     const state = await readState();
     if (!isOpen) return;
     dates = state.dates ?? dates;
+    gates = state.gates;
     health.replaceChildren(healthList(state));
     limits.replaceChildren(limitList(state.limits));
-    days.replaceChildren(dayTable(dates));
+    days.replaceChildren(dayTable(dates, gates));
     timer = setTimeout(poll, POLL_MS);
   }
 
@@ -102,12 +104,15 @@ function keepFocus(root, draw) {
 // -- what runs -----------------------------------------------------------------------------------
 
 async function readState() {
-  const ask = (path) => (isOffered("GET", path) && may("GET", path)
-    ? get(path).catch(() => null) : Promise.resolve(null));
-  const [alive, ready, time, limits, phases] = await Promise.all(
-    ["/health", "/ready", "/time", "/limits", "/phases"].map(ask),
-  );
-  return { alive, ready, time, limits, dates: phases?.trading_dates };
+  const ask = (path, query) => (isOffered("GET", path) && may("GET", path)
+    ? get(path, query).catch(() => null) : Promise.resolve(null));
+  const codes = markets();
+  const [alive, ready, time, limits, phases, ...opening] = await Promise.all([
+    ...["/health", "/ready", "/time", "/limits", "/phases"].map((path) => ask(path)),
+    ...codes.map((market) => ask("/operations/opening", { market })),
+  ]);
+  const gates = Object.fromEntries(codes.map((market, at) => [market, opening[at]]));
+  return { alive, ready, time, limits, dates: phases?.trading_dates, gates };
 }
 
 function healthList({ alive, ready, time }) {
@@ -141,16 +146,24 @@ function lagText(now, engine) {
     `${word("last_command")} ${timeOf(engine)} · ${grouped(ms)} ms`);
 }
 
-function dayTable(dates) {
+function dayTable(dates, gates) {
   return table(word("days"), [
     { name: fieldName("market"), of: (row) => h("b", {}, row) },
     { name: word("trading_date"), of: (row) => dateOf(dates[row] ?? 0), class: "figure" },
-    { name: word("gate"), of: gateState, class: "wrap" },
+    { name: word("gate"), of: (row) => gateState(row, gates[row]), class: "wrap" },
   ], markets(), { empty: word("no_data") });
 }
 
-// A closed market passes the gate when it opens: then the last reconciliation is asked for.
-function gateState(market) {
+// What the last reconciliation says; a venue without a gate lets a closed market open as it is.
+function gateState(market, gate) {
+  if (gate && !gate.may_open) {
+    return h("div", {}, h("span", { class: "down" }, `${word("gate_closed")} · ${gate.reason}`),
+      h("p", { class: "muted", lang: "en" }, gate.text));
+  }
+  if (gate) {
+    return h("span", { class: "up" },
+      `${word("gate_green")} (${grouped(gate.checks.length)}) · ${momentOf(gate.reconciled_ns)}`);
+  }
   const closed = venue.instruments.filter((item) => item.market === market
     && item.phase === "CLOSED");
   return closed.length

@@ -2,8 +2,8 @@
 //
 // An identity is an object with `id`, `headers(method, target, body)` (a promise of the headers
 // that prove it) and `logon(resumeFrom)` (a promise of the first message on the order socket).
-// `key.js` makes one from a key file; another kind, as a password with a cookie, is another such
-// module beside it and a second way into `signIn`. What it may do comes from the venue.
+// `key.js` makes one from a key file, `login.js` one from a password; that one has no `logon`, for
+// operators have no order socket, and an `end()`. What an identity may do comes from the venue.
 
 import { describe, get, readClock, rolesOf, signWith } from "./api.js";
 
@@ -25,12 +25,14 @@ export async function signIn(identity) {
     Object.assign(session, { identity, role, participant });
   } catch (error) {
     signWith(session.identity);
+    identity.end?.();
     throw error;
   }
   tell();
 }
 
 export function signOut() {
+  session.identity?.end?.();
   signWith(null);
   Object.assign(session, { identity: null, role: "public", participant: 0 });
   tell();

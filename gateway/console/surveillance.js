@@ -1,16 +1,23 @@
-// The surveillance page: alerts of GET /alerts, where the venue offers them.
+// The surveillance page: alerts of GET /alerts, where the venue offers them, and what becomes of
+// each: taken, closed with what was found, opened again. The log keeps who did it.
 
-import { get, isOffered } from "./api.js";
+import { get, isOffered, send } from "./api.js";
 import { momentOf, timeOf } from "./clock.js";
 import { grouped } from "./decimals.js";
+import { notify } from "./dialogs.js";
 import { h, panel } from "./dom.js";
 import { makeSelect } from "./forms.js";
 import { fieldName } from "./names.js";
-import { tellProblem } from "./problems.js";
+import { showProblem, tellProblem } from "./problems.js";
+import { may } from "./session.js";
 import { table } from "./tables.js";
 import { hasWord, word } from "./words.js";
 
 const POLL_MS = 5_000;
+const HANDLE = "/operations/alert";
+const STATES = ["OPEN", "TAKEN", "CLOSED"];
+// what may become of an alert, by the state it has
+const NEXT = { OPEN: ["TAKEN", "CLOSED"], TAKEN: ["CLOSED", "OPEN"], CLOSED: ["OPEN"] };
 
 // Shows the page in `root`; what it returns ends it.
 export function openSurveillance(root) {
@@ -22,18 +29,25 @@ export function openSurveillance(root) {
   const list = h("div");
   const details = h("div");
   const kind = makeSelect([["", word("all_kinds")]]);
+  const stage = makeSelect([["", word("all_states")],
+    ...STATES.map((name) => [name, word(`state_${name}`)])]);
+  stage.id = "alert-state";
   const state = { rows: [], picked: "", drawn: "", isOpen: true };
 
   function draw() {
-    const seen = JSON.stringify([state.rows, state.picked, kind.value]);
+    const seen = JSON.stringify([state.rows, state.picked, kind.value, stage.value]);
     if (seen === state.drawn) return;
     state.drawn = seen;
-    const rows = state.rows.filter((row) => !kind.value || row.kind === kind.value);
+    const rows = state.rows.filter((row) => (!kind.value || row.kind === kind.value)
+      && (!stage.value || row.state === stage.value));
     const picked = rows.find((row) => String(row.id) === state.picked) ?? rows[0];
     const focused = list.contains(document.activeElement) && document.activeElement.dataset.focus;
     list.replaceChildren(listed(rows, picked));
     if (focused) list.querySelector(`[data-focus="${focused}"]`)?.focus();
-    details.replaceChildren(picked ? detailed(picked) : "");
+    const typed = state.shown === picked?.id && details.querySelector("#alert-reason")?.value;
+    state.shown = picked?.id;
+    details.replaceChildren(picked ? detailed(picked, poll) : "");
+    if (typed) details.querySelector("#alert-reason").value = typed;
   }
 
   function listed(rows, picked) {
@@ -48,12 +62,16 @@ export function openSurveillance(root) {
       }, kindName(row.kind)) },
       { name: word("market"), of: (row) => row.market, class: "muted" },
       { name: word("symbol"), of: (row) => row.symbol },
+      { name: word("alert_state"), of: (row) => h("span", {
+        class: row.state === "OPEN" ? "warn" : "muted",
+      }, word(`state_${row.state}`)) },
       { name: word("score"), of: (row) => grouped(row.score), class: "figure" },
       { name: word("time"), of: (row) => timeOf(row.from_ns), class: "figure" },
     ], rows, { empty: word("no_alerts"), rowClass: (row) => (row === picked ? "picked" : "") });
   }
 
   async function poll() {
+    clearTimeout(timer);
     try {
       const reply = await get("/alerts");
       if (!state.isOpen) return;
@@ -71,9 +89,11 @@ export function openSurveillance(root) {
   }
 
   kind.addEventListener("change", draw);
+  stage.addEventListener("change", draw);
   root.replaceChildren(h("div", { class: "page split" },
     panel(word("alerts"), {}, h("label", { class: "field inline" },
-      h("span", {}, word("kind")), kind), list),
+      h("span", {}, word("kind")), kind), h("label", { class: "field inline" },
+      h("span", {}, word("alert_state")), stage), list),
     details));
   let timer = 0;
   poll();
@@ -85,7 +105,31 @@ export function openSurveillance(root) {
 
 const kindName = (kind) => (hasWord(`alert_${kind}`) ? word(`alert_${kind}`) : kind);
 
-function detailed(row) {
+// The buttons under an alert; `done` reads the list again.
+function handling(row, done) {
+  const why = h("input", { id: "alert-reason", autocomplete: "off", maxlength: "400" });
+  const said = h("div", { role: "alert" });
+  async function handle(state) {
+    try {
+      said.replaceChildren();
+      const body = { type: "HandleAlert", market: row.market, number: row.number, state,
+        reason: why.value.trim() };
+      await send("POST", HANDLE, { body });
+      notify(`${row.id}: ${word(`state_${state}`)}`);
+      await done();
+    } catch (error) {
+      showProblem(said, error);
+    }
+  }
+  return h("div", { class: "stack", id: "handling" },
+    h("label", { class: "field" }, h("span", {}, word("handled_why")), why),
+    h("div", { class: "actions" }, NEXT[row.state].map((state) => h("button", {
+      type: "button", class: state === "CLOSED" ? "primary" : "", "data-state": state,
+      onclick: () => handle(state),
+    }, word(`handle_${state}`)))), said);
+}
+
+function detailed(row, done) {
   const events = (row.events ?? []).map((event) => (
     typeof event === "object" ? JSON.stringify(event) : String(event)
   ));
@@ -95,9 +139,15 @@ function detailed(row) {
     [word("participants_of_alert"), (row.participants ?? []).join(", ")],
     [word("score"), grouped(row.score)],
     [word("from"), momentOf(row.from_ns)], [word("to"), momentOf(row.to_ns)],
+    [word("alert_state"), word(`state_${row.state}`)],
+    ...(row.handled_by ? [
+      [word("handled_by"), `${row.handled_by} · ${momentOf(row.handled_ns)}`],
+      [word("handled_why"), row.handled_reason || "–"],
+    ] : []),
     ...Object.entries(row.figures ?? {}).map(([name, value]) => [fieldName(name), grouped(value)]),
   ].map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", { class: "figure" }, value)))),
   h("p", { lang: "en" }, row.text),
+  may("POST", HANDLE) && handling(row, done),
   h("h3", {}, `${word("events")} (${grouped(events.length)})`),
   h("ul", { class: "events" }, events.map((text) => h("li", {}, h("code", {}, text)))));
 }

@@ -64,6 +64,17 @@ const WORDS = {
     "Signing needs a secure page: open the venue by https or at localhost.",
     "签名需要安全页面:请通过 https 或 localhost 打开。",
   ],
+  login_operators: ["Operators: password and code", "运营人员:密码与验证码"],
+  login_name: ["Name", "用户名"],
+  login_password: ["Password", "密码"],
+  login_code: ["Code of the authenticator", "身份验证器的验证码"],
+  log_in: ["Log in", "登录"],
+  login_note: [
+    "The login ends 15 minutes after you last did something, and when you sign out. Five wrong "
+      + "answers lock the name for 15 minutes.",
+    "停止操作 15 分钟后或退出时登录失效;连续五次错误将锁定用户名 15 分钟。",
+  ],
+  login_over: ["Your login is over. Sign in again.", "登录已失效,请重新登录。"],
 
   // the keyboard
   help: ["Keyboard shortcuts", "键盘快捷键"],
@@ -301,6 +312,8 @@ const WORDS = {
   gate_checks: [
     "closed: opens on reconciled books only", "休市:账目核对一致后方可开市",
   ],
+  gate_closed: ["would not open", "不得开市"],
+  gate_green: ["green: may open", "核对无误:可以开市"],
   gate_passed: ["passed", "已通过"],
   phases: ["Phases", "交易阶段"],
   participants: ["Accounts of participants", "参与方账户"],
@@ -313,6 +326,7 @@ const WORDS = {
   operation_warning: [
     "This takes effect at once, for everybody.", "立即生效,影响全体参与方。",
   ],
+  op_alert: ["Handle an alert", "处理预警"],
   op_phase: ["Change the phase", "变更交易阶段"],
   "op_day-roll": ["Roll the trading day", "切换交易日"],
   "op_cash-deposit": ["Cash in or out", "资金出入"],
@@ -339,7 +353,18 @@ const WORDS = {
   alert_DOMINANT_SIDE: ["Dominant side", "单边主导"],
   alert_BLOCK_OFF_MARKET: ["Block off the market", "大宗价格偏离"],
   alert_LARGE_POSITION: ["Large position", "大额持仓"],
+  alert_LARGE_HOLDER: ["Large holder", "大户持仓报告"],
   no_alerts: ["No alerts", "暂无预警"],
+  alert_state: ["State", "状态"],
+  all_states: ["all", "全部"],
+  state_OPEN: ["open", "待处理"],
+  state_TAKEN: ["taken", "处理中"],
+  state_CLOSED: ["closed", "已关闭"],
+  handled_by: ["Last handled by", "最近处理人"],
+  handled_why: ["What was found", "处理结论"],
+  handle_TAKEN: ["Take it", "受理"],
+  handle_CLOSED: ["Close it", "关闭"],
+  handle_OPEN: ["Open it again", "重新打开"],
   all_kinds: ["all", "全部"],
   score: ["Score", "评分"],
   accounts: ["Accounts", "账户"],

@@ -8,6 +8,7 @@ by SOH. A connection that cannot say who it is gets a Logout and uses up no numb
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable
 from functools import partial
 
@@ -22,6 +23,7 @@ from exchange.settings import (
     FIX_QUEUE_BYTES_MAX,
     LOGON_TIMEOUT_S,
 )
+from gateway.connection_limits import ConnectionLimits, Counted
 from gateway.context import Context
 from gateway.disconnects import Disconnects
 from gateway.fix import session
@@ -48,7 +50,16 @@ def signed_logon(sender: str, target: str, sequence: int | str, sending_time: st
 class FixAcceptor:
     """The FIX server of a gateway."""
 
-    def __init__(self, context: Context, hub: ReportHub, disconnects: Disconnects) -> None:
+    def __init__(
+        self,
+        context: Context,
+        hub: ReportHub,
+        disconnects: Disconnects,
+        limits: ConnectionLimits,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._tls = tls
+        self.limits = limits
         self._context = context
         self._hub = hub
         self._disconnects = disconnects
@@ -66,7 +77,11 @@ class FixAcceptor:
         self._store = FixStore(settings.data / STORE_FILE)
         try:
             self._server = await asyncio.get_running_loop().create_server(
-                lambda: FixConnection(self), settings.host, max(settings.fix_port, 0)
+                lambda: FixConnection(self),
+                settings.host,
+                max(settings.fix_port, 0),
+                ssl=self._tls,
+                ssl_handshake_timeout=None if self._tls is None else LOGON_TIMEOUT_S,
             )
         except OSError:
             self._store.close()
@@ -163,16 +178,21 @@ class FixConnection(asyncio.Protocol):
         self._member: MemberSession | None = None
         self._since_ns = acceptor.now_ns()
         self._garbled = 0
+        self._counted = Counted(acceptor.limits)
         self.address = ""
 
     def connection_made(  # type: ignore[override]
         self, transport: asyncio.Transport
     ) -> None:
-        """Counts it, or closes one too many."""
-        if len(self._acceptor.connections) >= FIX_CONNECTIONS_MAX:
-            transport.abort()
-            return
+        """Counts it; one too many gets a Logout with the reason."""
         self._transport = transport
+        try:
+            if len(self._acceptor.connections) >= FIX_CONNECTIONS_MAX:
+                raise Refused(EdgeReason.TOO_MANY_CONNECTIONS)
+            self._counted.enter(transport)
+        except Refused as refused:
+            self._turn_away("UNKNOWN", refused)
+            return
         peer = transport.get_extra_info("peername")
         self.address = str(peer[0]) if peer else ""
         self._acceptor.connections.add(self)
@@ -181,6 +201,7 @@ class FixConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forgets it; the session goes on without a connection."""
         self._transport = None
+        self._counted.leave()
         self._leave_member()
         if self in self._acceptor.connections:
             self._acceptor.connections.discard(self)
@@ -264,15 +285,14 @@ class FixConnection(asyncio.Protocol):
         try:
             member = self._acceptor.log_on(self, message)
         except Refused as refused:
-            metrics.GATEWAY_REJECTIONS.labels("fix", refused.row.name).inc()
-            self._turn_away(message, refused)
+            named = message.get(49)
+            self._turn_away(named if CHECKS["STRING"](named) else "UNKNOWN", refused)
             return
         self._member = member
         member.attach(self, message)
 
-    def _turn_away(self, message: Message, refused: Refused) -> None:
-        named = message.get(49)
-        target = named if CHECKS["STRING"](named) else "UNKNOWN"
+    def _turn_away(self, target: str, refused: Refused) -> None:
+        metrics.GATEWAY_REJECTIONS.labels("fix", refused.row.name).inc()
         values = ((58, plain(refused.text)), (20001, refused.row.number))
         self.send(encode("5", 1, self._acceptor.comp_id, target, self._acceptor.now_ns(), values))
         self.close(refused.text)

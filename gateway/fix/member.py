@@ -24,6 +24,7 @@ from exchange.settings import FIX_IN_FLIGHT_MAX, REPORTS_MAX
 from gateway.context import Context
 from gateway.decimals import whole_number
 from gateway.disconnects import Disconnects
+from gateway.executions import Execution
 from gateway.fix import reports as words
 from gateway.fix import session
 from gateway.fix.codec import Message, body_text, frame, utc_ns
@@ -355,9 +356,12 @@ class MemberSession:
             missed = view.reports.after_of(self.key.participant, since)
             missed += [r for account in accounts for r in view.reports.after(account, since)]
             missed.sort(key=lambda report: report.sequence)
-            self._receive(code, missed)
+            self._take(code, missed)
 
-    def _receive(self, market: str, reports: list[ExecutionReport]) -> None:
+    def _receive(self, market: str, executions: list[Execution]) -> None:
+        self._take(market, [execution.report for execution in executions])
+
+    def _take(self, market: str, reports: list[ExecutionReport]) -> None:
         held = self._held[market]
         held.extend(reports)
         try:

@@ -11,6 +11,7 @@ from gateway.routes.accounts import ROUTES as ACCOUNTS
 from gateway.routes.alerts import ROUTES as ALERTS
 from gateway.routes.auctions import ROUTES as AUCTIONS
 from gateway.routes.books import ROUTES as BOOKS
+from gateway.routes.checkpoints import ROUTES as CHECKPOINTS
 from gateway.routes.compliance import ROUTES as COMPLIANCE
 from gateway.routes.control import ROUTES as CONTROL
 from gateway.routes.limits import ROUTES as LIMITS
@@ -29,4 +30,5 @@ __all__ = ["ROUTES", "Call", "Reply", "Route"]
 ROUTES: tuple[Route, ...] = (
     *MARKET, *TRADING, *AUCTIONS, *ACCOUNTS, *REGISTRY, *STANDINGS, *BOOKS, *COMPLIANCE, *YEARS,
     *OPERATIONS, *SETTLEMENTS, *ALERTS, *CONTROL, *LOGINS, *LIMITS,
+    *CHECKPOINTS,
 )  # fmt: skip

@@ -1,22 +1,31 @@
-"""What surveillance saw: for market operations and the authority only."""
+"""What surveillance saw and what became of it: for market operations and the authority only."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 import msgspec
 
 from exchange.messages.alerts import Alert
-from exchange.settings import PAGE_MAX
+from exchange.messages.executions import OperationReport
+from exchange.messages.operations import AlertStateWord, HandleAlert
+from exchange.messages.reasons import AccessReason, EdgeReason
+from exchange.settings import ALERTS_KEPT_MAX, PAGE_MAX
+from gateway.acts import Handling
+from gateway.refusal import Refused
 from gateway.routes.accounts import views
-from gateway.routes.table import Call, Reply, Route, page_limit
+from gateway.routes.operations import post_operation
+from gateway.routes.table import Call, Reply, Route, Wait, page_limit
 
 
 class AlertsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Alerts of one market or all, with a number above `after`, of one kind or all."""
+    """Alerts of one market or all, with a number above `after`, of one kind and state or all."""
 
     market: str = ""
     after: int = 0
     limit: int = PAGE_MAX
     kind: str = ""
+    state: Literal["", "OPEN", "TAKEN", "CLOSED"] = ""
 
 
 class AlertRow(msgspec.Struct, frozen=True):
@@ -35,6 +44,10 @@ class AlertRow(msgspec.Struct, frozen=True):
     figures: dict[str, int]
     text: str
     events: list[int]  # numbers of the first and of the last event of the pattern
+    state: AlertStateWord
+    handled_by: str  # who opened, took or closed it last; "" = nobody did anything yet
+    handled_ns: int  # and when
+    handled_reason: str  # and why
 
 
 class AlertList(msgspec.Struct, frozen=True):
@@ -46,18 +59,39 @@ class AlertList(msgspec.Struct, frozen=True):
 async def get_alerts(call: Call) -> Reply:
     """Alerts, newest first."""
     query, limit = call.query, page_limit(call.query.limit)
+    alerts = call.context.alerts
     found = [
-        alert
+        (alert, alerts.handling(alert))
         for view in views(call.context, query.market)
-        for alert in call.context.alerts.newest(
-            view.market.code, after=query.after, kind=query.kind, limit=limit
+        for alert in alerts.newest(
+            view.market.code,
+            after=query.after,
+            kind=query.kind,
+            limit=ALERTS_KEPT_MAX if query.state else limit,
         )
     ]
-    found.sort(key=lambda alert: (-alert.to_ns, alert.market, -alert.number))
-    return Reply(AlertList([_row(alert) for alert in found[:limit]]))
+    found = [row for row in found if query.state in ("", row[1].state)]
+    found.sort(key=lambda row: (-row[0].to_ns, row[0].market, -row[0].number))
+    return Reply(AlertList([_row(alert, handling) for alert, handling in found[:limit]]))
 
 
-def _row(alert: Alert) -> AlertRow:
+async def post_alert(call: Call) -> Reply:
+    """Keeps on the log what a person did with an alert, and why."""
+    body: HandleAlert = call.body
+    call.context.entry.desk(body.market)
+    alert = call.context.alerts.find(body.market, body.number)
+    if alert is None:
+        raise Refused(EdgeReason.NOT_FOUND, f"alert {body.market}-{body.number}")
+    now = call.context.alerts.handling(alert)
+    if body.state == now.state == "OPEN" or (now.state == "CLOSED" and body.state != "OPEN"):
+        by = f" by {now.who}" if now.who else ""
+        raise Refused(
+            AccessReason.ALERT_NOT_OPEN, f"{body.market}-{body.number} is {now.state}{by}"
+        )
+    return await post_operation(call)
+
+
+def _row(alert: Alert, handling: Handling) -> AlertRow:
     return AlertRow(
         f"{alert.market}-{alert.number}",
         alert.number,
@@ -72,9 +106,23 @@ def _row(alert: Alert) -> AlertRow:
         alert.figures,
         alert.text,
         [alert.first_event, alert.last_event],
+        handling.state,
+        handling.who,
+        handling.time_ns,
+        handling.reason,
     )
 
 
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/alerts", "What surveillance saw", get_alerts, AlertList, query=AlertsQuery),
+    Route(
+        "POST",
+        "/operations/alert",
+        "Take, close or open an alert",
+        post_alert,
+        OperationReport,
+        body=HandleAlert,
+        query=Wait,
+        budget="orders",
+    ),
 )

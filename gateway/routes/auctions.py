@@ -6,15 +6,16 @@ import msgspec
 
 from exchange.auctions import AuctionReport
 from exchange.decimals import from_minor
-from exchange.messages.executions import ExecutionReport, OperationReport
+from exchange.messages.executions import OperationReport
 from exchange.messages.frames import Pricing, Side, TieBreak
-from exchange.messages.orders import AuctionBid, AuctionCancel, AuctionClear, AuctionOpen
+from exchange.messages.operations import AuctionCancel, AuctionClear, AuctionOpen
+from exchange.messages.orders import AuctionBid
 from exchange.messages.reasons import reason_text
 from exchange.settings import PAGE_MAX
 from gateway.auction_entry import prepare_auction, prepare_bid
 from gateway.routes.operations import operate
-from gateway.routes.table import Call, Reply, Route, Wait, page_limit, wait_s
-from gateway.routes.trading import answered
+from gateway.routes.table import Answer, Call, Reply, Route, Wait, page_limit, wait_s
+from gateway.routes.trading import begin, entering
 
 
 class AuctionsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -125,11 +126,11 @@ async def get_closes(call: Call) -> Reply:
     return Reply(CloseList(query.symbol, rows))
 
 
-async def post_bid(call: Call) -> Reply:
+def post_bid(call: Call, answer: Answer) -> None:
     """A sealed bid."""
     timeout_s = wait_s(call.query.wait_ms)
     prepared = prepare_bid(call.context.entry, call.key, call.body)
-    return await answered(call, prepared, call.body, timeout_s)
+    begin(call.context, prepared, call.body, timeout_s, answer)
 
 
 async def post_auction(call: Call) -> Reply:
@@ -177,8 +178,7 @@ ROUTES: tuple[Route, ...] = (
           query=AuctionsQuery, budget="public"),
     Route("GET", "/closes", "Closes of the last days", get_closes, CloseList,
           query=ClosesQuery, budget="public"),
-    Route("POST", "/auctions/bids", "Bid in an auction", post_bid, ExecutionReport,
-          body=AuctionBid, query=Wait, budget="orders"),
+    entering("POST", "/auctions/bids", "Bid in an auction", post_bid, AuctionBid),
     Route("POST", "/operations/auction-open", "Open an auction", post_auction, OperationReport,
           body=AuctionOpen, query=Wait, budget="orders"),
     Route("POST", "/operations/auction-clear", "Close an auction", post_auction,

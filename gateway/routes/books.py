@@ -17,7 +17,7 @@ from exchange.database.connection import Database
 from exchange.messages.executions import UnitRange
 from exchange.messages.reasons import EdgeReason
 from exchange.messages.registry import Range
-from exchange.registry import queries
+from exchange.registry import issuance_audit, queries
 from exchange.settings import PAGE_MAX
 from gateway.decimals import INT64_MAX
 from gateway.refusal import Refused
@@ -101,10 +101,42 @@ class DuplicateRow(msgspec.Struct, frozen=True):
     other: IssuanceRow
 
 
+class PeriodRow(msgspec.Struct, frozen=True):
+    """Two issuances of one project whose reductions share days; days as YYYYMMDD."""
+
+    issuance: IssuanceRow
+    project: int
+    period_from: int
+    period_to: int
+    other: IssuanceRow
+    other_project: int
+    other_from: int
+    other_to: int
+
+
+class RegistrationRow(msgspec.Struct, frozen=True):
+    """A project as a registry has it."""
+
+    market: str
+    programme: str
+    project: int
+    name: str
+    region: str
+
+
+class TwiceRow(msgspec.Struct, frozen=True):
+    """One project, by name and region, in two registries."""
+
+    project: RegistrationRow
+    other: RegistrationRow
+
+
 class DuplicateList(msgspec.Struct, frozen=True):
-    """Issuances that overlap; none is sound."""
+    """Issuances that overlap, by serials or by reductions, and projects in two registries."""
 
     duplicates: list[DuplicateRow]
+    periods: list[PeriodRow] = []
+    projects: list[TwiceRow] = []
 
 
 async def get_serial(call: Call) -> Reply:
@@ -112,7 +144,12 @@ async def get_serial(call: Call) -> Reply:
     query: SerialQuery = call.query
     limit = page_limit(query.limit)
     if query.programme not in {item.product for item in call.context.venue.instrument}:
-        raise Refused(EdgeReason.NOT_FOUND, f"programme {query.programme[:40]!r}")
+        known = sorted({item.product for item in call.context.venue.instrument})
+        raise Refused(
+            EdgeReason.NOT_FOUND,
+            f"no programme {query.programme[:40]!r} gives out serial numbers here; those that do: "
+            f"{', '.join(known)[:200]}",
+        )
     for name, value in (("serial", query.serial), ("before", query.before)):
         if not 0 <= value <= INT64_MAX:
             raise Refused(EdgeReason.INVALID_FIELD, f"{name}: {value} is no such number")
@@ -123,7 +160,9 @@ async def get_serial(call: Call) -> Reply:
         ),
     )
     if not rows and not query.before:
-        raise Refused(EdgeReason.NOT_FOUND, f"{query.programme} {query.serial}")
+        raise Refused(
+            EdgeReason.NOT_FOUND, f"no unit of {query.programme} has serial number {query.serial}"
+        )
     events = [
         SerialEvent(
             row.sequence,
@@ -165,16 +204,25 @@ async def get_holdings_at(call: Call) -> Reply:
 
 
 async def get_duplicates(call: Call) -> Reply:
-    """Issuances that overlap, of the whole venue."""
+    """Issuances that overlap, and projects registered twice, of the whole venue."""
     codes = {market.partition: market.code for market in call.context.venue.market}
     rows = await ask_books(call, queries.duplicate_issuances)
+    found = await ask_books(call, issuance_audit.audit)
 
     def issuance(market: int, instruction_id: int, block: Range) -> IssuanceRow:
         return IssuanceRow(codes.get(market, str(market)), instruction_id, _unit_range(block))
 
+    def project(row: issuance_audit.Registered) -> RegistrationRow:
+        return RegistrationRow(codes.get(row.market, str(row.market)), *row[1:])
+
     return Reply(
         DuplicateList(
-            [DuplicateRow(issuance(*row[:3]), issuance(*row[3:])) for row in rows[:PAGE_MAX]]
+            [DuplicateRow(issuance(*row[:3]), issuance(*row[3:])) for row in rows[:PAGE_MAX]],
+            [
+                PeriodRow(issuance(*one[:3]), *one[3:], issuance(*other[:3]), *other[3:])
+                for one, other in found.periods[:PAGE_MAX]
+            ],
+            [TwiceRow(project(one), project(two)) for one, two in found.projects[:PAGE_MAX]],
         )
     )
 

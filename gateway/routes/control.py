@@ -18,15 +18,9 @@ from exchange.messages.operations import (
 )
 from exchange.messages.reasons import AccessReason, EdgeReason
 from gateway.refusal import Refused
-from gateway.routes.operations import operate, proposed
+from gateway.routes.operations import MarketQuery, operate, proposed
 from gateway.routes.table import Call, Page, Reply, Route, Wait, page_limit, wait_s
 from gateway.routes.trading import outcome
-
-
-class MarketQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Of one market."""
-
-    market: str
 
 
 class ActsQuery(Page, frozen=True, kw_only=True):

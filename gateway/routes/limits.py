@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 import msgspec
 
 from exchange import settings as limits
 from exchange.messages.frames import AccountParameter, Parameter
+from exchange.reference.venue import Instrument
 from gateway.context import Context
 from gateway.limits import INSTRUMENT_LIMITS
+from gateway.order_ratio import Counts, excesses, limit_of, ratio_of
+from gateway.roles import sees_all_accounts
+from gateway.routes.accounts import views
 from gateway.routes.table import Call, Reply, Route
 from gateway.venue_view import MarketView
 
@@ -154,4 +159,73 @@ def _instruments(context: Context, view: MarketView) -> Iterator[InstrumentLimit
             )
 
 
-ROUTES: tuple[Route, ...] = (Route("GET", "/limits", "Limits in force", get_limits, LimitsReply),)
+class RatioQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One market, or all; of the day so far, or of the one that was closed last."""
+
+    market: str = ""
+    day: Literal["today", "closed"] = "today"
+
+
+class RatioRow(msgspec.Struct, frozen=True):
+    """Orders to trades of a member in an instrument, as RTS 9 counts; a limit of 0 is none."""
+
+    market: str
+    participant: int
+    symbol: str
+    messages: int  # orders, changes and cancels that it asked for
+    ordered: int  # their tonnes
+    trades: int
+    traded: int  # tonnes
+    number_ratio: int
+    volume_ratio: int
+    number_limit: int
+    volume_limit: int
+    is_exceeded: bool  # it is slowed down
+
+
+class RatioList(msgspec.Struct, frozen=True):
+    """The members that the key sees, the highest ratio first."""
+
+    ratios: list[RatioRow]
+
+
+async def get_ratios(call: Call) -> Reply:
+    """Orders to trades of the day so far, or of the day before."""
+    rows = []
+    for view in views(call.context, call.query.market):
+        ratios = view.controls.ratios
+        counts = ratios.closed if call.query.day == "closed" else ratios.today
+        named = {item.id: item for item in call.context.venue.instruments_of(view.market.code)}
+        is_all = sees_all_accounts(call.key)
+        rows += [
+            _ratio(view, participant, named[instrument], counts)
+            for participant, instrument in counts
+            if instrument in named and (is_all or participant == call.key.participant)
+        ]
+    rows.sort(key=lambda row: (not row.is_exceeded, -row.number_ratio, row.participant, row.symbol))
+    return Reply(RatioList(rows[: limits.PAGE_MAX]))
+
+
+def _ratio(view: MarketView, participant: int, item: Instrument, counts: Counts) -> RatioRow:
+    count, set_ = counts[participant, item.id], view.acts.ratio_limits
+    return RatioRow(
+        view.market.code,
+        participant,
+        item.symbol,
+        count.messages,
+        count.ordered,
+        count.trades,
+        count.traded,
+        ratio_of(count, "ORDER_TRADE_RATIO"),
+        ratio_of(count, "VOLUME_TRADE_RATIO"),
+        limit_of(set_, "ORDER_TRADE_RATIO", participant, item.symbol),
+        limit_of(set_, "VOLUME_TRADE_RATIO", participant, item.symbol),
+        any(excesses(counts, set_, (item,), participant)),
+    )
+
+
+ROUTES: tuple[Route, ...] = (
+    Route("GET", "/limits", "Limits in force", get_limits, LimitsReply),
+    Route("GET", "/order-to-trade", "Orders to trades of members, as RTS 9 counts", get_ratios,
+          RatioList, query=RatioQuery),
+)  # fmt: skip

@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from exchange.build import Build, this_build
 from exchange.decimals import from_minor
 from exchange.log.protocol import LogUnavailableError
 from exchange.marketdata.bars import DAY_NS, HOUR_NS
@@ -232,10 +233,11 @@ class RecordList(msgspec.Struct, frozen=True):
 
 
 class HealthReply(msgspec.Struct, frozen=True):
-    """Whether the process lives and has caught up."""
+    """Whether the process lives and has caught up, and the markets that it no longer serves."""
 
     status: str
     not_ready: list[str] = []
+    stopped: dict[str, str] = {}  # market -> the record that cannot be trusted
 
 
 async def get_instruments(call: Call) -> Reply:
@@ -357,17 +359,25 @@ async def get_composites(call: Call) -> Reply:
     return Reply(CompositeList(query.market, rows))
 
 
+async def get_version(call: Call) -> Reply:
+    """Version, commit, lock, and whether the engine is the compiled one."""
+    return Reply(this_build())
+
+
 async def get_health(call: Call) -> Reply:
     """The process lives."""
     return Reply(HealthReply("alive"))
 
 
 async def get_ready(call: Call) -> Reply:
-    """Whether the gateway has read what was on the log when it started."""
+    """Whether the gateway has read what was on the log when it started.
+
+    A market whose records cannot be trusted is named, and does not keep the others from trading.
+    """
     waiting = call.context.not_ready()
-    return Reply(
-        HealthReply("catching up" if waiting else "ready", waiting), 503 if waiting else 200
-    )
+    stopped = {code: str(v.failure) for code, v in call.context.views.items() if v.failure}
+    status = "catching up" if waiting else "ready in part" if stopped else "ready"
+    return Reply(HealthReply(status, waiting, stopped), 503 if waiting else 200)
 
 
 def _kept(context: Context, symbol: str) -> tuple[FeedInstrument, int]:
@@ -438,6 +448,7 @@ ROUTES: tuple[Route, ...] = (
           query=CompositesQuery, budget="public"),
     Route("GET", "/marketdata", "Records of market data by number", get_records, RecordList,
           query=RecordsQuery, budget="public"),
+    Route("GET", "/version", "What is running", get_version, Build, budget="public"),
     Route("GET", "/health", "The process lives", get_health, HealthReply, budget="public"),
     Route("GET", "/ready", "The gateway has caught up", get_ready, HealthReply, budget="public"),
 )  # fmt: skip

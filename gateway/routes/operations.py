@@ -5,12 +5,44 @@ from __future__ import annotations
 import msgspec
 
 from exchange.messages.executions import OperationReport
-from exchange.messages.frames import Event
-from exchange.messages.orders import CashDeposit, DayRoll, PhaseChange, ReferencePrice
-from exchange.messages.reasons import reason_text
+from exchange.messages.frames import Event, Phase
+from exchange.messages.operations import CashDeposit, DayRoll, PhaseChange, ReferencePrice
+from exchange.messages.reasons import EdgeReason, reason_text
 from gateway.order_entry import Prepared
+from gateway.refusal import Refused
 from gateway.routes.table import Call, Reply, Route, Wait, wait_s
 from gateway.routes.trading import log_position, original, outcome
+
+
+class MarketQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Of one market."""
+
+    market: str
+
+
+class CheckRow(msgspec.Struct, frozen=True):
+    """One check of a reconciliation."""
+
+    name: str
+    is_green: bool
+    breaks: int
+    figures: str
+
+
+class OpeningReply(msgspec.Struct, frozen=True):
+    """The opening gate's verdict on a market."""
+
+    market: str
+    trading_date: int  # YYYYMMDD, 0 before the first day
+    closed: list[str]  # symbols that the gate would let open, or not
+    may_open: bool
+    reason: int  # why not; 0 = it may
+    title: str
+    text: str
+    reconciled_ns: int  # when the books were compared last, wall clock; 0 = never
+    reconciled_date: int  # the trading date then
+    input_offset: int  # of `orders`, up to which they were compared
+    checks: list[CheckRow]
 
 
 async def post_operation(call: Call) -> Reply:
@@ -78,9 +110,41 @@ async def _pass_gate(call: Call, request: PhaseChange) -> None:
     await gate.admit(call.key, request, desk.view, named)
 
 
+async def get_opening(call: Call) -> Reply:
+    """Whether the market may open, and the reconciliation that says so."""
+    view = call.context.entry.desk(call.query.market).view
+    if call.context.gate is None:
+        raise Refused(EdgeReason.NOT_FOUND, "this gateway has no opening gate")
+    last, found = await call.context.gate.look(view)
+    closed = [
+        item.symbol
+        for item in call.context.venue.instruments_of(view.market.code)
+        if item.id in view.positions.instruments
+        and view.positions.instruments[item.id].phase == Phase.CLOSED
+    ]
+    checks = last.checks if last is not None else ()
+    return Reply(
+        OpeningReply(
+            view.market.code,
+            view.positions.trading_date,
+            closed,
+            found is None,
+            int(found.reason) if found is not None else 0,
+            found.reason.name if found is not None else "",
+            found.detail if found is not None else "",
+            last.time_ns if last is not None else 0,
+            last.trading_date if last is not None else 0,
+            last.input_offset if last is not None else 0,
+            [CheckRow(check.name, check.ok, check.breaks, check.figures) for check in checks],
+        )
+    )
+
+
 ROUTES: tuple[Route, ...] = (
     Route("POST", "/operations/phase", "Change the trading phase", post_operation,
           OperationReport, body=PhaseChange, query=Wait, budget="orders"),
+    Route("GET", "/operations/opening", "Whether a market may open, and why not", get_opening,
+          OpeningReply, query=MarketQuery),
     Route("POST", "/operations/day-roll", "End the trading day and start the next",
           post_operation, OperationReport, body=DayRoll, query=Wait, budget="orders"),
     Route("POST", "/operations/cash-deposit", "Cash arrived, or left", post_operation,

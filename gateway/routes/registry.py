@@ -8,7 +8,7 @@ import msgspec
 
 from exchange import settings as limits
 from exchange.messages.executions import InstructionReport
-from exchange.messages.orders import Instruction
+from exchange.messages.instructions import Instruction
 from exchange.messages.reasons import EdgeReason
 from exchange.messages.registry import ProjectDetails
 from exchange.settings import WAIT_MS

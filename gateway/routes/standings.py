@@ -26,12 +26,13 @@ class AccountRow(msgspec.Struct, frozen=True):
     name: str
     account_type: str  # a code of the rulebook; "" = never told
     eutl_code: str
-    needs_two: bool  # a second representative approves each transfer
+    needs_two: bool  # a second person approves transfers, and what the registry names
     block: str  # reference of the block; "" = not blocked
     bound_market: str  # of the account in the other registry
     bound_account: int  # 0 = none
     representatives: list[str]  # ids of their keys
     trusted: list[TrustedRow]
+    confirmed: int = 0  # the last year for which its data were confirmed; 0 = never
 
 
 class AccountList(msgspec.Struct, frozen=True):
@@ -41,7 +42,7 @@ class AccountList(msgspec.Struct, frozen=True):
 
 
 class TransferRow(msgspec.Struct, frozen=True):
-    """A transfer that waits."""
+    """A transfer that waits, or a surrender, issuance or allocation that needs a second person."""
 
     market: str
     transfer_id: int  # its instruction id: what an approval or a cancel names
@@ -49,15 +50,17 @@ class TransferRow(msgspec.Struct, frozen=True):
     to_account: int
     symbol: str
     quantity: int
-    state: str  # PROPOSED: another representative has to approve it; WAITING: for its time
+    state: str  # PROPOSED: another person has to approve it; WAITING: for its time
     given_by: str
     approved_by: str
     due_ns: int  # carried out then, or (PROPOSED) forgotten then
     cancel_until_ns: int
+    kind: str = "TRANSFER"  # or SURRENDER, ISSUE, ALLOCATE
+    year: int = 0  # of these: compliance year, vintage or monitoring year
 
 
 class TransferList(msgspec.Struct, frozen=True):
-    """Transfers from or to the accounts that the key sees, oldest first."""
+    """What waits from or to the accounts that the key sees, oldest first."""
 
     transfers: list[TransferRow]
 
@@ -96,11 +99,12 @@ def _row(market: str, account: int, name: str, standing: AccountStanding) -> Acc
         standing.bound_account,
         sorted(standing.representatives),
         listed,
+        standing.confirmed,
     )
 
 
 async def get_transfers(call: Call) -> Reply:
-    """Transfers that wait for approval or for their time."""
+    """Transfers that wait for approval or for their time, and other acts that wait for a second."""
     rows = []
     for view in views(call.context, call.query.market):
         code = view.market.code
@@ -119,6 +123,8 @@ async def get_transfers(call: Call) -> Reply:
                 item.approved_by,
                 item.due_ns,
                 item.cancel_until_ns,
+                item.kind,
+                item.argument,
             )
             for item in view.standings.transfers.values()
             if item.account_id in visible or item.to_account in visible
@@ -129,6 +135,6 @@ async def get_transfers(call: Call) -> Reply:
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/accounts", "What the accounts are in the registry", get_accounts, AccountList,
           query=MarketQuery),
-    Route("GET", "/transfers", "Transfers that wait", get_transfers, TransferList,
+    Route("GET", "/transfers", "Transfers and other acts that wait", get_transfers, TransferList,
           query=MarketQuery),
 )  # fmt: skip

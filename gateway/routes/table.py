@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal, NamedTuple
 
@@ -45,6 +47,32 @@ class Reply(NamedTuple):
 
 
 Handler = Callable[[Call], Awaitable[Reply]]
+Answer = Callable[[Reply | Exception], None]
+"""Takes the one answer, or why there is none."""
+Starter = Callable[[Call, Answer], None]
+"""A handler without a coroutine: it answers now or later, once, or raises Refused."""
+
+
+@functools.cache  # rows that share a starter share its handler
+def awaiting(start: Starter) -> Handler:
+    """The handler that waits for what a starter answers."""
+
+    @functools.wraps(start)  # the description takes names and words from handlers
+    async def handler(call: Call) -> Reply:
+        waited: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+
+        def answered(reply: Reply | Exception) -> None:
+            if waited.done():
+                return
+            if isinstance(reply, Exception):
+                waited.set_exception(reply)
+            else:
+                waited.set_result(reply)
+
+        start(call, answered)
+        return await waited
+
+    return handler
 
 
 class NoQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -75,6 +103,7 @@ class Route(NamedTuple):
     body: Any = None  # type of the JSON body, None for none
     query: type[msgspec.Struct] = NoQuery
     budget: Budget = "reads"
+    start: Starter | None = None  # the handler without a coroutine, where there is one
 
     @property
     def action(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import msgspec
 
@@ -23,13 +24,27 @@ from exchange.messages.reasons import EdgeReason
 from exchange.settings import PAGE_MAX, WAIT_MS
 from gateway.context import Context
 from gateway.decimals import whole_number
-from gateway.order_entry import ORDER_MAKERS, Prepared
+from gateway.order_entry import ORDER_MAKERS, Desk, Prepared
 from gateway.refusal import Refused
 from gateway.reports import OrderState
 from gateway.requests import Heard
-from gateway.routes.table import Call, Page, Reply, Route, Wait, page_limit, wait_s
-from gateway.submitter import Ticket
+from gateway.routes.table import (
+    Answer,
+    Budget,
+    Call,
+    Page,
+    Reply,
+    Route,
+    Starter,
+    Wait,
+    awaiting,
+    page_limit,
+    wait_s,
+)
+from gateway.submitter import Ticket, awaited
 from gateway.venue_view import MarketView, Outcome
+
+Entered = OrderRequest | AuctionBid
 
 
 class CancelQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -89,20 +104,10 @@ class ExecutionList(msgspec.Struct, frozen=True):
 
 async def log_position(context: Context, prepared: Prepared) -> int:
     """Queues the commands and waits for the log; its position, or Refused."""
-    future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-
-    def done(ticket: Ticket) -> None:
-        if ticket.refused is None:
-            prepared.desk.view.arrived(ticket.position, ticket.arrived_ns, "rest")
-        if future.done():
-            return
-        if ticket.refused is not None:
-            future.set_exception(ticket.refused)
-        else:
-            future.set_result(ticket.position)
-
+    view = prepared.desk.view
+    written, done = awaited(lambda t: view.arrived(t.position, t.arrived_ns, "rest"))
     context.entry.submit(prepared, done)
-    return await future
+    return await written
 
 
 async def outcome(view: MarketView, position: int, timeout_s: float) -> Outcome | None:
@@ -122,34 +127,87 @@ def original(answer: Outcome) -> Heard | None:
     return found.heard if found is not None else None
 
 
-async def enter(call: Call, request: OrderRequest, wait_ms: int) -> Reply:
-    """Sends an order request and waits for what the engine makes of it."""
+class _Waiting:
+    """A request on its way: first to the log, then until the last report that answers it."""
+
+    __slots__ = ("_answer", "_context", "_desk", "_position", "_request", "_timeout_s", "_timer")
+
+    def __init__(
+        self, context: Context, desk: Desk, request: Entered, timeout_s: float, answer: Answer
+    ) -> None:
+        self._context = context
+        self._desk = desk
+        self._request = request
+        self._timeout_s = timeout_s
+        self._answer = answer
+        self._position = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def written(self, ticket: Ticket) -> None:
+        """The log has it, or it was refused."""
+        if ticket.refused is not None:
+            self._answer(ticket.refused)
+            return
+        try:
+            self._watch(ticket)
+        except Exception as error:
+            self._answer(error)
+
+    def _watch(self, ticket: Ticket) -> None:
+        view, self._position = self._desk.view, ticket.position
+        view.arrived(ticket.position, ticket.arrived_ns, "rest")
+        future = view.watch(ticket.position)
+        if future.done():
+            self._answer(self._reply(future.result()))
+        elif not self._timeout_s:
+            future.cancel()
+            self._answer(self._reply(None))
+        else:
+            self._timer = future.get_loop().call_later(self._timeout_s, future.cancel)
+            future.add_done_callback(self._heard)
+
+    def _heard(self, future: asyncio.Future[Outcome | None]) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        try:
+            reply = self._reply(None if future.cancelled() else future.result())
+        except Exception as error:
+            self._answer(error)
+        else:
+            self._answer(reply)
+
+    def _reply(self, answer: Outcome | None) -> Reply:
+        request = self._request
+        if answer is None or not answer.reports:
+            return Reply(self._context.entry.pending(request, self._desk, self._position), 202)
+        last = answer.reports[-1]
+        report = msgspec.structs.replace(last, ref=request.ref)
+        if report.exec_type == "REJECTED" or report.reason == EdgeReason.REF_FORGOTTEN:
+            return Reply(report, 422)
+        return Reply(report, 201 if isinstance(request, ORDER_MAKERS) else 200)
+
+
+def begin(
+    context: Context, prepared: Prepared, request: Entered, timeout_s: float, answer: Answer
+) -> None:
+    """Queues a request; the answer is the last report that answers it."""
+    waiting = _Waiting(context, prepared.desk, request, timeout_s, answer)
+    context.entry.submit(prepared, waiting.written)
+
+
+def _enter(call: Call, request: OrderRequest, wait_ms: int, answer: Answer) -> None:
+    """Sends an order request and answers with what the engine makes of it."""
     timeout_s = wait_s(wait_ms)
     prepared = call.context.entry.prepare(call.key, request)
-    return await answered(call, prepared, request, timeout_s)
+    begin(call.context, prepared, request, timeout_s, answer)
 
 
-async def answered(
-    call: Call, prepared: Prepared, request: OrderRequest | AuctionBid, timeout_s: float
-) -> Reply:
-    """Queues a request and waits for the last report that answers it."""
-    position = await log_position(call.context, prepared)
-    answer = await outcome(prepared.desk.view, position, timeout_s)
-    if answer is None or not answer.reports:
-        return Reply(call.context.entry.pending(request, prepared.desk, position), 202)
-    last = answer.reports[-1]
-    report = msgspec.structs.replace(last, ref=request.ref)
-    if report.exec_type == "REJECTED" or report.reason == EdgeReason.REF_FORGOTTEN:
-        return Reply(report, 422)
-    return Reply(report, 201 if isinstance(request, ORDER_MAKERS) else 200)
-
-
-async def post_request(call: Call) -> Reply:
+def post_request(call: Call, answer: Answer) -> None:
     """A new order, a quote, a pick, a block or a mass cancel: what the body says."""
-    return await enter(call, call.body, call.query.wait_ms)
+    _enter(call, call.body, call.query.wait_ms, answer)
 
 
-async def put_order(call: Call) -> Reply:
+def put_order(call: Call, answer: Answer) -> None:
     """A replace; the path names the order and the body must not name another."""
     request: OrderCancelReplaceRequest = call.body
     named = _named(call.path_id)
@@ -160,17 +218,17 @@ async def put_order(call: Call) -> Reply:
     }
     if said not in ({}, named):
         raise Refused(EdgeReason.INVALID_FIELD, "path and body name different orders")
-    return await enter(call, msgspec.structs.replace(request, **named), call.query.wait_ms)
+    _enter(call, msgspec.structs.replace(request, **named), call.query.wait_ms, answer)
 
 
-async def delete_order(call: Call) -> Reply:
+def delete_order(call: Call, answer: Answer) -> None:
     """A cancel."""
     query: CancelQuery = call.query
     request = msgspec.structs.replace(
         OrderCancelRequest(ref=query.ref, symbol=query.symbol, account=query.account),
         **_named(call.path_id),
     )
-    return await enter(call, request, query.wait_ms)
+    _enter(call, request, query.wait_ms, answer)
 
 
 async def get_orders(call: Call) -> Reply:
@@ -252,28 +310,38 @@ def _views(context: Context, market: str) -> list[MarketView]:
     return [context.entry.desk(market).view] if market else list(context.views.values())
 
 
+def entering(
+    method: str,
+    path: str,
+    summary: str,
+    start: Starter,
+    body: Any = None,
+    query: type[msgspec.Struct] = Wait,
+    budget: Budget = "orders",
+) -> Route:
+    """The row of a request for the log, which starts without a coroutine."""
+    return Route(
+        method, path, summary, awaiting(start), ExecutionReport, body, query, budget, start
+    )
+
+
 ROUTES: tuple[Route, ...] = (
-    Route("POST", "/orders", "Enter an order", post_request, ExecutionReport,
-          body=NewOrderSingle, query=Wait, budget="orders"),
-    Route("PUT", "/orders/{id:str}", "Replace an order", put_order, ExecutionReport,
-          body=OrderCancelReplaceRequest, query=Wait, budget="orders"),
-    Route("DELETE", "/orders/{id:str}", "Cancel an order", delete_order, ExecutionReport,
-          query=CancelQuery, budget="cancels"),
+    entering("POST", "/orders", "Enter an order", post_request, NewOrderSingle),
+    entering("PUT", "/orders/{id:str}", "Replace an order", put_order, OrderCancelReplaceRequest),
+    entering("DELETE", "/orders/{id:str}", "Cancel an order", delete_order,
+              query=CancelQuery, budget="cancels"),
     Route("GET", "/orders", "Open orders", get_orders, OrderList, query=OpenOrdersQuery),
     Route("GET", "/orders/{id:str}", "One order, open or ended", get_order, ExecutionReport,
           query=OrderQuery),
     Route("GET", "/executions", "Execution reports after a sequence", get_executions,
           ExecutionList, query=ExecutionsQuery),
-    Route("POST", "/mass-cancels", "Cancel all orders that fit", post_request, ExecutionReport,
-          body=OrderMassCancelRequest, query=Wait, budget="cancels"),
-    Route("POST", "/quotes", "Set or withdraw both sides of a quote", post_request,
-          ExecutionReport, body=Quote, query=Wait, budget="orders"),
-    Route("POST", "/picks", "Take tonnes of a listing", post_request, ExecutionReport,
-          body=PickOrder, query=Wait, budget="orders"),
-    Route("POST", "/blocks", "Propose a block trade", post_request, ExecutionReport,
-          body=BlockProposal, query=Wait, budget="orders"),
-    Route("POST", "/blocks/confirmations", "Confirm a block trade", post_request,
-          ExecutionReport, body=BlockConfirmation, query=Wait, budget="orders"),
+    entering("POST", "/mass-cancels", "Cancel all orders that fit", post_request,
+              OrderMassCancelRequest, budget="cancels"),
+    entering("POST", "/quotes", "Set or withdraw both sides of a quote", post_request, Quote),
+    entering("POST", "/picks", "Take tonnes of a listing", post_request, PickOrder),
+    entering("POST", "/blocks", "Propose a block trade", post_request, BlockProposal),
+    entering("POST", "/blocks/confirmations", "Confirm a block trade", post_request,
+              BlockConfirmation),
     Route("GET", "/blocks", "Block trades that wait for a confirmation", get_blocks, BlockList,
           query=BlocksQuery),
 )  # fmt: skip

@@ -12,6 +12,7 @@ from exchange.messages.reasons import EdgeReason
 from exchange.reference.venue import Key, Market
 from exchange.registry import year_queries
 from exchange.registry.year_queries import YearBooks
+from exchange.rulebook.selection import rules_of_group
 from exchange.rulebook.shapes import ComplianceRules
 from exchange.rulebook.year import (
     FINAL,
@@ -25,7 +26,7 @@ from exchange.rulebook.year import (
 )
 from exchange.settings import YEAR_MAX
 from gateway.context import Context
-from gateway.headroom import rulebook
+from gateway.headroom import group_of, period_in, rulebook
 from gateway.refusal import Refused
 from gateway.roles import VERIFIERS
 from gateway.routes.books import ask_books
@@ -114,7 +115,11 @@ async def get_compliance_year(call: Call) -> Reply:
     )
     today = rulebook().local_date(query.scheme, call.context.clock.now_ns())
     found = books or YearBooks(year_queries.NOTHING, [], [], [], None)
-    return Reply(_reply(market, query, found, today))
+    holdings = call.context.views[market.code].holdings
+    whose = (query.account, query.scheme)
+    rules = rules_of_group(rulebook(), query.scheme, query.year, today, group_of(holdings, *whose))
+    period = period_in(holdings, *whose, query.year, rules)
+    return Reply(_reply(market, query, found, today, period))
 
 
 def _market(context: Context, key: Key, query: YearQuery) -> Market:
@@ -135,7 +140,7 @@ def _market(context: Context, key: Key, query: YearQuery) -> Market:
 
 
 def _reply(
-    market: Market, query: YearQuery, books: YearBooks, today: dt.date
+    market: Market, query: YearQuery, books: YearBooks, today: dt.date, period: dict[str, int]
 ) -> ComplianceYearReply:
     figures = books.figures
     rules = rules_of_year(rulebook(), query.scheme, query.year, today)
@@ -160,7 +165,7 @@ def _reply(
         closed=figures.closed,
         owed=figures.owed(given),
         deduction=figures.deductible(given),
-        bases=figures.bases,
+        bases=figures.bases | period,
         steps=_steps(query, books, rules, today),
         assessment=_assessment(market, books),
         rule=rules.id if rules else "",

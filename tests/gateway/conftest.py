@@ -19,7 +19,7 @@ from exchange.log.embedded import EmbeddedLog
 from exchange.log.protocol import Log
 from exchange.marketdata.service import MarketDataService
 from exchange.messages.frames import Command, build_commands, command
-from exchange.messages.orders import ReportEmissions, VerifyEmissions
+from exchange.messages.instructions import ReportEmissions, VerifyEmissions
 from exchange.reference.venue import REGISTRY_SESSION, Key, Role, Venue, load_venue
 from exchange.service import Service
 from exchange.settings import Settings
@@ -35,6 +35,7 @@ KEYS: tuple[tuple[str, int, Role], ...] = (
     ("huadong", 3, "participant"),
     ("yangtze", 4, "participant"),
     ("deputy", 4, "participant"),
+    ("controller", 1, "operator"),
 )
 
 
@@ -49,9 +50,16 @@ def demo_venue(**changes: object) -> tuple[Venue, dict[str, SigningKey]]:
     return msgspec.structs.replace(venue, key=keys, **changes), signing
 
 
-async def owe(emitter: Client, verifier: Client, year: int, quantity: int) -> None:
-    """Emissions of account 203 for a year, reported and verified: as much is owed."""
-    what = {"ref": 0, "symbol": "CEA-2025", "account": 203, "quantity": quantity, "year": year}
+async def owe(
+    emitter: Client,
+    verifier: Client,
+    year: int,
+    quantity: int,
+    symbol: str = "CEA-2025",
+    account: int = 203,
+) -> None:
+    """Emissions of an account for a year, reported and verified: as much is owed."""
+    what = {"ref": 0, "symbol": symbol, "account": account, "quantity": quantity, "year": year}
     await emitter.instruct(msgspec.convert({"type": "ReportEmissions", **what}, ReportEmissions))
     await verifier.instruct(msgspec.convert({"type": "VerifyEmissions", **what}, VerifyEmissions))
 
@@ -105,6 +113,12 @@ class House:
     async def stop(self, name: str) -> None:
         stop, task = self._running.pop(name)
         stop.set()
+        async with asyncio.timeout(10):
+            await task
+
+    async def ends_by_itself(self, name: str) -> None:
+        """Waits for a service that must end; raises what ended it."""
+        _, task = self._running.pop(name)
         async with asyncio.timeout(10):
             await task
 

@@ -72,7 +72,7 @@ def test_every_message_and_every_topic_is_in_it(described) -> None:
         for topic in topics.TOPICS
         if messages[f"record.{topic.name}"]["contentType"] == "application/octet-stream"
     }
-    assert frames == {"orders", "events"}
+    assert frames == {"orders", "events", "checkpoints"}
 
 
 def test_each_message_is_sent_by_one_side(described) -> None:

@@ -363,6 +363,14 @@ async def test_a_body_that_never_arrives_is_refused(house, monkeypatch: pytest.M
     writer.close()
 
 
+async def test_a_query_of_too_many_parameters_is_refused(raw: Raw) -> None:
+    for target in ("/serials?", "/marketdata?market=EU&"):
+        refused = problem(await raw.http.get(target + "&".join(["after=1"] * 17)))
+        assert refused.reason in (EdgeReason.INVALID_FIELD, EdgeReason.UNKNOWN_KEY)
+    response = await raw.send("GET", "/orders?" + "&".join(f"a{n}=1" for n in range(400)))
+    assert problem(response).reason == EdgeReason.INVALID_FIELD
+
+
 async def test_digits_that_are_no_number_are_refused(raw: Raw) -> None:
     """Superscripts are digits to `str.isdigit` and nothing to `int`; long numbers are refused."""
     key, target = raw.house.keys["northern"], "/orders"

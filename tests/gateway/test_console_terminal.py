@@ -6,6 +6,7 @@ set to a day of its own, months away from the browser's.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -19,13 +20,13 @@ from playwright.async_api import Browser, Page, Route, async_playwright, expect
 
 from deploy.local.chromium import find_chromium
 from exchange.database.connection import open_database, upgrade
-from exchange.messages.orders import (
-    AuctionOpen,
+from exchange.messages.instructions import (
     DepositUnits,
     IssueUnits,
     ReportEmissions,
     VerifyEmissions,
 )
+from exchange.messages.operations import AuctionCancel, AuctionOpen
 from exchange.registry.service import RegistryService
 from exchange.rulebook import load_rulebook
 from exchange.settlement.service import SettlementService
@@ -117,7 +118,8 @@ async def open_page(desk: House, browser: Browser) -> AsyncIterator[Open]:
     """Opens a page, signed in with a key if one is named; a script error fails the test."""
     errors: list[str] = []
     context = await browser.new_context(viewport={"width": 1280, "height": 800}, locale="en-GB")
-    context.set_default_timeout(8_000)
+    context.set_default_timeout(20_000)
+    expect.set_options(timeout=20_000)
 
     async def opened(key: str = "", at: str = "market", offered: object = None) -> Page:
         page = await context.new_page()
@@ -272,6 +274,59 @@ async def test_a_bid_is_sent_sealed_and_its_auction_cleared(desk: House, open_pa
     await expect(own).to_have_count(0)
 
 
+async def test_a_bid_form_waits_for_the_accounts_and_stays_as_it_is(
+    desk: House, open_page: Open
+) -> None:
+    async with desk.client("operator") as operator:
+        opened = AuctionOpen(
+            ref=0, symbol="EUA", account=101, quantity=500, format="eu-primary", label="week-28"
+        )
+        await operator.run_auction(opened)
+        held = asyncio.Event()
+
+        async def late(route: Route) -> None:
+            await held.wait()
+            await route.continue_()
+
+        page = await open_page("", "auctions")
+        await page.route("**/accounts", late)
+        await sign_in(page, desk.settings.data / "huadong.key")
+        await expect(page.get_by_role("heading", name="week-28")).to_be_visible()
+        await expect(page.locator("#who")).to_contain_text("huadong")
+        send = page.get_by_role("button", name="Send sealed bid")
+        await expect(send).to_have_count(0)
+        held.set()
+        await expect(send).to_be_visible()
+        await page.get_by_label("Quantity, t").fill("500")
+        await page.get_by_role("button", name="week-28").click()  # the list is drawn again
+        await expect(page.get_by_label("Quantity, t")).to_have_value("500")
+        (row,) = [row for row in await operator.auctions("EUA") if row.state == "OPEN"]
+        await operator.run_auction(AuctionCancel(ref=0, symbol="EUA", auction_id=row.auction_id))
+
+
+async def test_a_level_that_goes_takes_its_bar_along(open_page: Open) -> None:
+    page = await open_page()
+    widths = await page.evaluate(
+        """import("/console/book.js").then(({ Ladder }) => {
+             const [asks, bids] = ["asks", "bids"].map((id) => document.getElementById(id));
+             asks.replaceChildren();
+             bids.replaceChildren();
+             const ladder = new Ladder(asks, bids, 2, () => {});
+             const bars = () => [...bids.querySelectorAll(".bar")]
+               .map((bar) => bar.getBoundingClientRect().width > 0);
+             const drawn = (levels) => {
+               ladder.draw({ asks: [], bids: levels }, String, String);
+               return bars();
+             };
+             drawn([[7100, 5, 1], [7000, 5, 1]]);
+             return new Promise((done) => {
+               setTimeout(() => done([bars(), drawn([[7100, 5, 1]])]), 400);
+             });
+           })"""
+    )
+    assert widths == [[True, True], [True, False]]
+
+
 async def confirm(page: Page, typed: str) -> None:
     dialog = page.get_by_role("dialog")
     button = dialog.locator("button.danger")
@@ -382,9 +437,18 @@ async def test_alerts_are_listed_where_the_venue_has_them(open_page: Open) -> No
         "id": "EU-7", "number": 7, "kind": "LAYERING", "participants": [2],
         "figures": {"orders": 14}, "market": "EU", "symbol": "EUA", "accounts": [101, 102],
         "from_ns": 1_782_000_000_000_000_000, "to_ns": 1_782_000_001_000_000_000, "score": 91,
-        "text": EVIL, "events": [11, 12],
+        "text": EVIL, "events": [11, 12], "state": "OPEN", "handled_by": "", "handled_ns": 0,
+        "handled_reason": "",
     }  # fmt: skip
+    sent: list[str] = []
+
+    async def handled(route: Route) -> None:
+        sent.append(route.request.post_data or "")
+        row.update(state="CLOSED", handled_by="operator", handled_reason=EVIL)
+        await answer(route, json.dumps({"status": "DONE"}))
+
     await page.route("**/alerts", lambda route: answer(route, json.dumps({"alerts": [row]})))
+    await page.route("**/operations/alert", handled)
     await go(page, "Surveillance")
     view = page.locator("#view")
     await expect(view).to_contain_text("EU-7")
@@ -392,6 +456,15 @@ async def test_alerts_are_listed_where_the_venue_has_them(open_page: Open) -> No
     await expect(view).to_contain_text("101, 102")
     await expect(view).to_contain_text(EVIL)
     await expect(view).to_contain_text("Events (2)")
+    await page.fill("#alert-reason", "two desks of one owner")
+    await page.get_by_role("button", name="Close it").click()
+    await expect(page.locator("#handling [data-state]")).to_have_text(["Open it again"])
+    (body,) = [json.loads(text) for text in sent]
+    assert body.pop("ref") > 10**18
+    assert body == {"type": "HandleAlert", "market": "EU", "number": 7, "state": "CLOSED",
+                    "reason": "two desks of one owner"}  # fmt: skip
+    await page.select_option("#alert-state", "OPEN")
+    await expect(view).to_contain_text("No alerts")
     assert await page.evaluate("window.planted") is None
 
 

@@ -11,11 +11,12 @@ import pytest
 from typer.testing import CliRunner
 
 from exchange.clock import SystemClock
-from exchange.messages.orders import (
+from exchange.messages.instructions import (
     AppointRepresentative,
     ApproveTransfer,
     BindAccount,
     BlockAccount,
+    CancelTransfer,
     FreezeUnits,
     Instruction,
     IssueUnits,
@@ -56,10 +57,10 @@ async def reason_of(client: Client, instruction: Instruction) -> int:
 
 async def settle_account(operator: Client) -> None:
     """Account 103 becomes an operator's, with two representatives and 1,000 t."""
+    await operator.instruct(IssueUnits(**EUA, quantity=1_000, year=2025))
     await operator.instruct(SetAccountType(**EUA, account_type="100-7", needs_two=True))
     for key in ("yangtze", "deputy"):
         await operator.instruct(AppointRepresentative(**EUA, representative=key))
-    await operator.instruct(IssueUnits(**EUA, quantity=1_000, year=2025))
 
 
 async def test_two_representatives_trust_and_transfer(whole: House) -> None:
@@ -99,6 +100,37 @@ async def test_two_representatives_trust_and_transfer(whole: House) -> None:
         assert waiting.cancel_until_ns == noon + 46 * HOUR_NS
         again = await yangtze.instruction(sent.instruction_id, "EU")
         assert (again.status, again.due_ns) == ("PENDING", waiting.due_ns)
+
+
+async def test_two_representatives_surrender(tmp_path: Path) -> None:
+    async with (
+        whole_house(tmp_path, ClockOnDay(WEDNESDAY), emitter=103) as whole,
+        whole.client("operator") as operator,
+        whole.client("verifier") as verifier,
+        whole.client("yangtze") as yangtze,
+        whole.client("deputy") as deputy,
+    ):
+        await settle_account(operator)
+        await owe(yangtze, verifier, 2025, 100, "EUA", 103)
+        sent = await yangtze.instruct(SurrenderUnits(**EUA, quantity=60, year=2025))
+        assert (sent.kind, sent.status, sent.due_ns > 0) == ("SURRENDER", "PENDING", True)
+        (waiting,) = (await deputy.transfers()).transfers
+        assert (waiting.kind, waiting.year, waiting.state) == ("SURRENDER", 2025, "PROPOSED")
+        held = {row.position: row.quantity for row in (await yangtze.holdings("EU")).holdings}
+        assert held == {"REGISTRY": 940, "PENDING": 60}
+        approval = ApproveTransfer(**EUA, quantity=60, transfer_id=sent.instruction_id)
+        assert await reason_of(yangtze, approval) == 618
+        assert await reason_of(operator, approval) == 688
+        await deputy.instruct(approval)
+        done = await yangtze.instruction(sent.instruction_id, "EU")
+        assert (done.status, done.due_ns, done.ranges[0].last) == ("DONE", 0, 60)
+        (owed,) = (await yangtze.holdings("EU")).obligations
+        assert owed.surrendered == {"EUA": 60}
+        assert (await deputy.transfers()).transfers == []
+        again = await yangtze.instruct(SurrenderUnits(**EUA, quantity=40, year=2025))
+        await deputy.instruct(CancelTransfer(**EUA, transfer_id=again.instruction_id))
+        back = await yangtze.instruction(again.instruction_id, "EU")
+        assert (back.status, back.reason, back.text) == ("REFUSED", 664, "CANCELLED")
 
 
 async def test_blocks_and_what_the_edge_refuses(whole: House) -> None:
@@ -171,7 +203,7 @@ async def test_a_surrender_over_two_registries(tmp_path: Path) -> None:
 async def test_the_command_line(tmp_path: Path) -> None:
     async with whole_house(tmp_path, SystemClock()) as house:
         files = {}
-        for name in ("operator", "yangtze", "deputy"):
+        for name in ("operator", "controller", "yangtze", "deputy"):
             files[name] = str(tmp_path / f"{name}.key")
             save_key(Path(files[name]), house.keys[name]._replace(url=house.url))
 
@@ -187,8 +219,26 @@ async def test_the_command_line(tmp_path: Path) -> None:
         )
         for key in ("yangtze", "deputy"):
             await run("operator", "account", "appoint", "EUA", key, *mine)
+        year = str(datetime.now(UTC).year)
+        assert "DONE: CONFIRM_ACCOUNT" in await run(
+            "yangtze", "account", "confirm", "EUA", year, *mine
+        )
+        assert year in (await run("yangtze", "accounts")).split("bound to")[1]
+        assert "QUANTITY_OUT_OF_RANGE (607)" in await run(
+            "yangtze", "account", "confirm", "EUA", "2020", *mine, code=1
+        )
+        said = await run("operator", "issue", "EUA", "500", "2025", *mine)
+        assert "PENDING: ISSUE 500 t EUA" in said
+        number = said.split("instruction ")[1].split(",")[0]
+        listed = await run("yangtze", "transfers")
+        assert all(word in listed for word in (number, "ISSUE", "2025", "PROPOSED", "operator"))
+        approval = ("approve-transfer", "EUA", "500", number, *mine)
+        assert "SAME_PERSON (618)" in await run("operator", *approval, code=1)
+        assert "OTHER_SIDE_DECIDES (688)" in await run("deputy", *approval, code=1)
+        assert "DONE: APPROVE_TRANSFER" in await run("controller", *approval)
         async with house.client("operator") as operator:
-            await operator.instruct(IssueUnits(**EUA, quantity=500, year=2025))
+            done = await operator.instruction(int(number), "EU")
+        assert (done.kind, done.status, done.ranges[0].last) == ("ISSUE", "DONE", 500)
         await run("yangtze", "trust", "propose", "EUA", "102", *mine)
         assert "102 proposed by yangtze" in await run("deputy", "accounts", "--market", "EU")
         assert "SAME_PERSON (618)" in await run(

@@ -7,15 +7,26 @@ import csv
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from deploy.local.venue import TEMPLATE
+from exchange.messages.executions import OperationReport
 from exchange.messages.frames import Command, Phase, command
+from exchange.messages.operations import HandleAlert
+from exchange.messages.reasons import AccessReason, EdgeReason
+from exchange.metrics import ALERTS_HANDLED
 from exchange.surveillance import SurveillanceService, load_limits
 from gateway.cli import build
-from gateway.client import BadRequestError, Client, PermissionDeniedError, save_key
+from gateway.client import (
+    BadRequestError,
+    Client,
+    PermissionDeniedError,
+    VenueError,
+    save_key,
+)
 from tests.gateway.conftest import House
 
 
@@ -69,6 +80,7 @@ async def test_from_orders_to_alerts_and_records(
             await operator.alerts(limit=0)
         async with house.client("authority") as authority:
             assert len((await authority.alerts()).alerts) == 2
+        await check_handling(house, operator, tmp_path)
     await house.append(0, [command(Command.PHASE_CHANGE, order_type=Phase.HALT)])
     monkeypatch.delenv("EXCHANGE_LOG", raising=False)
     monkeypatch.setenv("EXCHANGE_VENUE", str(TEMPLATE))
@@ -79,6 +91,60 @@ async def test_from_orders_to_alerts_and_records(
     assert "EU-1" in text
     await check_surveil(tmp_path)
     await check_records(tmp_path)
+
+
+async def check_handling(house: House, operator: Client, data: Path) -> None:
+    """Open, taken, closed, open again: who may, what is refused, and what a new gateway reads."""
+
+    async def handle(client: Client, number: int, state: Any, reason: str = "") -> OperationReport:
+        body = HandleAlert(ref=0, market="EU", number=number, state=state, reason=reason)
+        return await client.operate("/operations/alert", body)
+
+    async def stands(client: Client) -> tuple[str, str, str]:
+        (row,) = (await client.alerts("EU")).alerts
+        return row.state, row.handled_by, row.handled_reason
+
+    assert await stands(operator) == ("OPEN", "", "")
+    for number, state, reason, refused in (
+        (1, "OPEN", "again", AccessReason.ALERT_NOT_OPEN),
+        (1, "CLOSED", "", EdgeReason.INVALID_FIELD),
+        (2, "TAKEN", "", EdgeReason.NOT_FOUND),
+        (0, "TAKEN", "", EdgeReason.NOT_FOUND),
+    ):
+        with pytest.raises(VenueError) as caught:
+            await handle(operator, number, state, reason)
+        assert caught.value.reason == refused
+    async with house.client("northern") as other:
+        with pytest.raises(PermissionDeniedError):
+            await handle(other, 1, "TAKEN")
+    assert (await handle(operator, 1, "TAKEN")).status == "DONE"
+    assert await stands(operator) == ("TAKEN", "operator", "")
+    async with house.client("authority") as authority:
+        await handle(authority, 1, "CLOSED", "one owner's two desks")
+    closed = ("CLOSED", "authority", "one owner's two desks")
+    assert await stands(operator) == closed
+    with pytest.raises(VenueError, match="is CLOSED by authority"):
+        await handle(operator, 1, "TAKEN")
+    told = {state: [a.id for a in (await operator.alerts(state=state)).alerts]
+            for state in ("OPEN", "TAKEN", "CLOSED")}  # fmt: skip
+    assert told == {"OPEN": ["CN-1"], "TAKEN": [], "CLOSED": ["EU-1"]}
+    await house.stop("gateway")  # what people did stands on the log
+    await house.open_gateway()
+    async with house.client("operator") as again:
+        assert await stands(again) == closed
+        gauge = ALERTS_HANDLED.labels("EU", "CLOSED")._value
+        await house.until(lambda: gauge.get() == 1)
+        save_key(data / "again.key", house.keys["operator"]._replace(url=house.url))
+        words = ("--key-file", str(data / "again.key"))
+        assert (await command_line("handle-alert", "EU-1", "OPEN", *words))[0] == 1
+        code, text = await command_line("handle-alert", "EU-1", "OPEN", "--reason", "new", *words)
+        assert (code, text) == (0, "DONE: alert EU-1 is OPEN\n")
+        code, text = await command_line("alerts", "--market", "EU", "--json", *words)
+        assert json.loads(text)["state"] == "OPEN"
+        code, text = await command_line("alerts", "--state", "OPEN", "--market", "EU", *words)
+        assert "OPEN by operator" in text
+        assert (await command_line("alerts", "--state", "LOST", *words))[0] == 2
+        assert (await command_line("handle-alert", "EU", "TAKEN", *words))[0] == 2
 
 
 async def check_surveil(data: Path) -> None:

@@ -13,17 +13,15 @@ from typer.testing import CliRunner
 from exchange.clock import SystemClock
 from exchange.database.connection import open_database, upgrade
 from exchange.messages.executions import ExecutionReport
-from exchange.messages.orders import (
+from exchange.messages.instructions import (
     AppointRepresentative,
-    AuctionBid,
-    AuctionCancel,
-    AuctionClear,
-    AuctionOpen,
     CancelTransfer,
     DepositUnits,
     IssueUnits,
     SetAccountType,
 )
+from exchange.messages.operations import AuctionCancel, AuctionClear, AuctionOpen
+from exchange.messages.orders import AuctionBid
 from exchange.messages.reasons import EdgeReason, Reason, SupplyReason
 from exchange.reference.venue import Account
 from exchange.registry.service import RegistryService

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,9 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 from exchange.clock import SystemClock
-from exchange.messages.orders import DepositUnits, FreezeUnits, IssueUnits
+from exchange.messages.instructions import DepositUnits, FreezeUnits, IssueUnits
 from gateway.cli import build
 from gateway.client import BadRequestError, PermissionDeniedError, VenueError, save_key
+from tests.behind_the_back import behind_the_back
 from tests.gateway.conftest import House
 from tests.gateway.test_gateway_registry import whole_house
 
@@ -44,10 +44,15 @@ async def test_a_serial_number_is_followed(whole: House) -> None:
         assert (last.block.first, last.block.last) == (301, 500)
         page = await authority.serial_history("EUA", 301, before=last.sequence, limit=1)
         assert [row.kind for row in page.events] == ["SPLIT"]
-        for programme, serial in (("EUA", 1_001), ("NONE", 1), ("a\0b", 1)):
+        for programme, serial, told in (
+            ("EUA", 1_001, "no unit of EUA has serial number 1001"),
+            ("NONE", 1, "no programme 'NONE' gives out serial numbers here; those that do: CCER,"),
+            ("a\0b", 1, "no programme 'a\\x00b' gives out"),
+        ):
             with pytest.raises(VenueError) as unknown:
                 await authority.serial_history(programme, serial)
             assert unknown.value.reason == 523
+            assert told in str(unknown.value)
         for limit, serial in ((0, 1), (10**6, 1), (1, -1)):
             with pytest.raises(BadRequestError):
                 await authority.serial_history("EUA", serial, limit=limit)
@@ -79,7 +84,7 @@ async def test_an_account_at_an_instant(whole: House) -> None:
 async def test_no_issuance_is_there_twice(whole: House, tmp_path: Path) -> None:
     async with whole.client("operator") as operator, whole.client("northern") as northern:
         assert (await operator.duplicate_issuances()).duplicates == []
-        with sqlite3.connect(tmp_path / "books.sqlite") as books:
+        with behind_the_back(tmp_path / "books.sqlite") as books:
             books.execute(
                 "INSERT INTO block_history SELECT market, 999, settlement_number, time_ns, kind, "
                 "999, programme, 500, 2000, from_account, from_position, to_account, to_position, "
@@ -92,6 +97,37 @@ async def test_no_issuance_is_there_twice(whole: House, tmp_path: Path) -> None:
             await northern.duplicate_issuances()
 
 
+async def test_reductions_that_were_counted_twice(whole: House, tmp_path: Path) -> None:
+    save_key(tmp_path / "operator.key", whole.keys["operator"]._replace(url=whole.url))
+    with behind_the_back(tmp_path / "books.sqlite") as books:
+        told = '{"name":"Helan wind","region":"CN-NX"}'
+        for market, programme, project in ((1, "CER", 7), (2, "CCER", 30)):
+            books.execute(
+                "INSERT INTO project VALUES (?, ?, ?, 1, 1, ?, 1)",
+                (market, project, programme, told),
+            )
+            books.execute(
+                "INSERT INTO block VALUES (?, ?, ?, 1, 10, 1, 2024, 1, 0, 3, 1, 0, ?, 20240101, "
+                "20241231)", (market, 900 + market, programme, project),
+            )  # fmt: skip
+            books.execute(
+                "INSERT INTO block_history SELECT ?, 999, 1, 1, 1, ?, ?, 1, 10, 0, 0, 1, 1, "
+                "'ISSUE', ?, 0, 0, 8", (market, 900 + market, programme, 50 + market),
+            )  # fmt: skip
+    async with whole.client("operator") as operator:
+        found = await operator.duplicate_issuances()
+    assert found.duplicates == []
+    ((period,), (twice,)) = (found.periods, found.projects)
+    assert {period.project, period.other_project} == {7, 30}
+    assert (period.period_from, period.other_to) == (20240101, 20241231)
+    assert (twice.project.programme, twice.other.programme) == ("CER", "CCER")
+    given = ["duplicates", "--key-file", str(tmp_path / "operator.key")]
+    done = await asyncio.to_thread(CliRunner().invoke, build(), given)
+    assert done.exit_code == 1
+    assert "reductions of 20240101-20241231 share days with" in done.output
+    assert "are one: Helan wind CN-NX" in done.output
+
+
 async def test_books_that_cannot_be_read(
     whole: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -102,7 +138,7 @@ async def test_books_that_cannot_be_read(
         with pytest.raises(VenueError, match="no books"):
             await operator.duplicate_issuances()
         whole.gateway.context.books = books
-        with sqlite3.connect(tmp_path / "books.sqlite") as file:
+        with behind_the_back(tmp_path / "books.sqlite") as file:
             file.execute("ALTER TABLE block_history RENAME TO lost")
         with pytest.raises(VenueError, match="cannot be read now") as busy:
             await operator.duplicate_issuances()

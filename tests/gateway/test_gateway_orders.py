@@ -78,6 +78,12 @@ async def test_many_orders_in_flight_are_each_answered_once(house) -> None:
     await northern.close()
 
 
+@pytest.mark.parametrize("name", ["in doubt", "a?b=c&d", "100%", "x#y"])
+async def test_an_order_is_found_by_a_name_of_any_characters(northern: Client, name: str) -> None:
+    done = await northern.new_order("EUA", 101, "BUY", 1, "60.00", client_order_id=name)
+    assert (await northern.find_order(name, market="EU")).order_id == done.order_id
+
+
 async def test_rest_answers_with_the_engines_word_or_pending(house, northern: Client) -> None:
     body = NewOrderSingle(ref=1, symbol="EUA", account=101, side="BUY", quantity=5, price="70.5")
     done = await northern.rest.call("POST", "/orders", ExecutionReport, body=body)

@@ -13,12 +13,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from exchange.clock import SystemClock
-from exchange.messages.orders import (
-    IssueUnits,
-    ProjectAsked,
-    RegisterProject,
-    SurrenderUnits,
-)
+from exchange.messages.instructions import IssueUnits, ProjectAsked, RegisterProject, SurrenderUnits
 from exchange.messages.reasons import RegistryReason
 from gateway.cli import build
 from gateway.cli.plans import print_plan

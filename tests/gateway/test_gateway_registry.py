@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from exchange.clock import Clock
 from exchange.database.connection import open_database, upgrade
-from exchange.messages.orders import (
+from exchange.messages.instructions import (
     CancelTransfer,
     CancelUnits,
     DepositUnits,
@@ -74,12 +74,18 @@ async def whole_house(
     clock: Clock,
     offset_headroom: Literal["show", "enforce"] = "show",
     rulebook: Rulebook | None = None,
+    emitter: int = 0,
 ) -> AsyncIterator[House]:
+    """The venue with settlement and registry; the account `emitter` is one beside its own."""
     venue, keys = demo_venue()
     instruments = tuple(
         msgspec.structs.replace(item, offset_headroom=offset_headroom) for item in venue.instrument
     )
-    venue = msgspec.structs.replace(venue, instrument=instruments)
+    accounts = tuple(
+        msgspec.structs.replace(item, type="emitter") if item.id == emitter else item
+        for item in venue.account
+    )
+    venue = msgspec.structs.replace(venue, instrument=instruments, account=accounts)
     house = House(tmp_path, venue, keys, clock)
     database = open_database(tmp_path / "books.sqlite")
     await upgrade(database)
@@ -236,7 +242,7 @@ async def test_a_plan_says_what_to_surrender_and_why_the_rest_stays(whole: House
             ("CEA-2025", 30),
         ]
         assert "nothing is left of 50 t" in reasons[0][2]
-        assert "takes vintages CEA25, CEA26" in reasons[1][2]
+        assert "takes allowances of vintage CEA25, CEA26" in reasons[1][2]
         assert reasons[2][2] == "pledged to account 201: only the lender releases it"
         assert reasons[3][2] == "in the trading position: release it first"
         assert [(row.limit, row.left) for row in plan.limits] == [(50, 0)]

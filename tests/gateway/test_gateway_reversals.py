@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from exchange.clock import SystemClock
-from exchange.messages.orders import (
+from exchange.messages.instructions import (
     ApproveReversal,
     CancelUnits,
     Instruction,

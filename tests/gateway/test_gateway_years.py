@@ -15,7 +15,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from exchange.clock import SystemClock
-from exchange.messages.orders import (
+from exchange.messages.instructions import (
     AllocateUnits,
     ApplyCarryOver,
     AssessYear,

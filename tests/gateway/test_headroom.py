@@ -11,6 +11,7 @@ import pytest
 
 from exchange.messages.registry import (
     CreditLot,
+    EntitlementSet,
     OffsetReversalChanged,
     OffsetSurrenderChanged,
     ProjectDetails,
@@ -194,3 +195,41 @@ def test_credits_that_another_registry_keeps_are_known_by_what_it_said() -> None
         seen.holdings.apply(msgspec.structs.replace(undone, state=state))
         room = 150 if state == "ASKED" else 250
         assert offset_room(seen, [kept], kept, MINE, IN_2015).room == room
+
+
+CALIFORNIAN = BY_SYMBOL["ARBOC"]
+
+
+def in_california(day: str, *items: Any) -> Any:
+    on = dt.date.fromisoformat(day)
+    return offset_room(view(*items), [*INSTRUMENTS.values()], CALIFORNIAN, MINE, on)
+
+
+def test_years_of_a_period_have_one_cap() -> None:
+    block = Range(1, "ARBOC", 1, 700)
+    items = [
+        year("ca-qc", 2013, verified=10_000),
+        year("ca-qc", 2014, verified=5_000),
+        UnitsIssued(2, MINE, CALIFORNIAN.id, (block,)),
+        UnitsSurrendered(3, MINE, CALIFORNIAN.id, 2013, 700, (block,)),
+    ]
+    found = in_california("2015-09-01", *items)
+    assert [(row.year, row.base, row.cap, row.used, row.left) for row in found.years] == [
+        (2013, 15_000, 1_200, 700, 500),
+        (2014, 15_000, 1_200, 700, 500),
+    ]
+    assert found.room == 500
+    assessed = year("ca-qc", 2013, verified=10_000, shortfall=0)  # what it used is used
+    found = in_california("2015-09-01", *items, assessed)
+    assert ([row.year for row in found.years], found.room) == ([2014], 500)
+
+
+@pytest.mark.parametrize(
+    ("group", "room", "rule"), [("", 400, "ca-offset-2021"), ("quebec", 800, "qc-offset")]
+)
+def test_the_cap_of_a_group(group: str, room: int, rule: str) -> None:
+    items: list[Any] = [year("ca-qc", 2024, verified=10_000)]
+    if group:
+        items.append(EntitlementSet(9, MINE, "ca-qc", group, 0, "authority"))
+    found = in_california("2025-09-01", *items)
+    assert (found.room, found.years[0].rule.id) == (room, rule)

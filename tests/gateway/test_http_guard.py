@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -14,6 +14,8 @@ import uvicorn
 
 from exchange.settings import BODY_BYTES_MAX, HEADER_BYTES_MAX, HEADERS_MAX, JSON_DEPTH_MAX
 from gateway import http_guard
+from gateway.addresses import Origins
+from gateway.connection_limits import ConnectionLimits
 from gateway.fields import decode
 from gateway.http_guard import GuardedProtocol
 from gateway.refusal import Refused
@@ -23,7 +25,7 @@ HEAD = b"GET / HTTP/1.1\r\nHost: x\r\n"
 
 
 @asynccontextmanager
-async def served(size: int = 2) -> AsyncIterator[int]:
+async def served(size: int = 2, keep_alive_s: float = 5) -> AsyncIterator[int]:
     """A small application behind the guard; its port."""
 
     async def app(scope: object, receive: object, send: object) -> None:
@@ -31,8 +33,10 @@ async def served(size: int = 2) -> AsyncIterator[int]:
                     "headers": [(b"content-length", str(size).encode())]})  # type: ignore[operator]  # fmt: skip
         await send({"type": "http.response.body", "body": b"x" * size})  # type: ignore[operator]
 
+    guard = partial(GuardedProtocol, ConnectionLimits(512, Origins("")))
     config = uvicorn.Config(
-        app, http=GuardedProtocol, loop="none", lifespan="off", ws="none", log_config=None, port=0
+        app, http=guard, loop="none", lifespan="off", ws="none", log_config=None, port=0,
+        timeout_keep_alive=keep_alive_s,
     )  # fmt: skip
     server = uvicorn.Server(config)
     config.load()
@@ -115,6 +119,19 @@ async def test_a_quiet_connection_after_an_answer_has_the_time_between_requests(
         writer.close()
 
 
+async def test_a_connection_is_quiet_only_so_long_after_each_answer() -> None:
+    async with served(keep_alive_s=0.3) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(3):
+            writer.write(HEAD + b"\r\n")
+            assert (await reader.readuntil(b"xx")).startswith(b"HTTP/1.1 200")
+            await asyncio.sleep(0.2)  # one timer for all three: it waits on
+        started = asyncio.get_running_loop().time()
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        assert asyncio.get_running_loop().time() - started < 2
+        writer.close()
+
+
 async def test_an_answer_that_nobody_takes_is_thrown_away(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -129,11 +146,6 @@ async def test_an_answer_that_nobody_takes_is_thrown_away(
                 taken += len(data)
         assert taken < 64 << 20
         writer.close()
-
-
-def test_the_gateway_serves_through_the_guard() -> None:
-    text = (Path(http_guard.__file__).parent / "service.py").read_text("utf-8")
-    assert "http=GuardedProtocol" in text
 
 
 # -- JSON -----------------------------------------------------------------------------------------

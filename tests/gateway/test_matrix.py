@@ -13,7 +13,7 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from exchange.messages import orders as body
+from exchange.messages import instructions
 from exchange.messages.reasons import AccessReason, EdgeReason, Reason
 from exchange.reference.venue import SCOPES, Key, Role
 from gateway import intake, roles, sessions
@@ -30,7 +30,7 @@ EVERY_ROLE: tuple[Role, ...] = typing.get_args(Role)
 HOLDER = {"participant": "northern", "operator": "operator", "authority": "authority",
           "verifier": "verifier"}  # fmt: skip
 one_venue = pytest.mark.asyncio(loop_scope="module")  # these change nothing that another asks
-INSTRUCTIONS = typing.get_args(body.Instruction)
+INSTRUCTIONS = typing.get_args(instructions.Instruction)
 OWN, FOREIGN, UNKNOWN = 101, 102, 999
 TRADER = {"own": OWN, "foreign": FOREIGN, "unknown": UNKNOWN}
 
@@ -60,7 +60,7 @@ def test_every_route_message_and_instruction_has_a_row_with_a_scope() -> None:
         assert row.roles, action
         if row.roles != PUBLIC:
             assert row.scopes, f"{action} has no scope: add a rule to gateway.roles.SCOPE_RULES"
-    assert {kind for kind in INSTRUCTIONS if kind not in INSTRUCTION} == {body.ReleaseUnits}
+    assert {kind for kind in INSTRUCTIONS if kind not in INSTRUCTION} == {instructions.ReleaseUnits}
 
 
 def test_no_rule_of_scopes_is_dead() -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-import sqlite3
+import json
 from collections.abc import AsyncIterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +17,16 @@ from typer.testing import CliRunner
 from exchange.audit.verdicts import Verdict, last_verdict, overrides
 from exchange.clock import SystemClock
 from exchange.database import Database, open_database
-from exchange.messages.orders import OpeningOverride
+from exchange.messages.operations import OpeningOverride
 from exchange.messages.reasons import DayReason, EdgeReason
 from exchange.settings import Settings
 from gateway import demonstration
 from gateway.cli import build
 from gateway.cli.demo import TEMPLATE
 from gateway.client import Client, VenueError
-from gateway.demo_keys import OPERATIONS, VENUE_FILE
+from gateway.demo_keys import DESK, OPERATIONS, VENUE_FILE, key_path
 from gateway.demonstration import Demonstration
+from tests.behind_the_back import behind_the_back
 
 TOMORROW = dt.datetime.now(dt.UTC).date() + dt.timedelta(days=1)
 NEXT_DATE = int(f"{TOMORROW:%Y%m%d}")
@@ -68,8 +68,7 @@ async def books(venue: Demonstration, tmp_path: Path) -> AsyncIterator[Database]
 
 
 def change(data: Path, statement: str) -> None:
-    """Changes the books behind the venue's back."""
-    with closing(sqlite3.connect(data / "exchange.sqlite", timeout=30)) as file, file:
+    with behind_the_back(data / "exchange.sqlite") as file:
         assert file.execute(statement).rowcount == 1
 
 
@@ -112,6 +111,7 @@ async def test_a_planted_difference_keeps_the_day_shut(
             await operator.set_phase("EU", wanted)
         assert refused.value.reason == DayReason.RECONCILIATION_RED
     assert any(f"`{name}` has" in refused.value.text for name in checks)
+    await says(venue, may_open=False, reason=DayReason.RECONCILIATION_RED)
     assert await phase(operator) == "CLOSED"
     labels = {"market": "EU", "check": checks[0]}
     assert REGISTRY.get_sample_value("exchange_reconciliation_breaks", labels)
@@ -119,9 +119,30 @@ async def test_a_planted_difference_keeps_the_day_shut(
     await operator.set_phase("CN", "CONTINUOUS")
     change(tmp_path, statement.format(-1))
     await until(venue, books, (NEXT_DATE, True))
+    await says(venue, may_open=True, reason=0)
     await operator.set_phase("EU", "CONTINUOUS")
     assert await phase(operator) == "CONTINUOUS"
     assert await overrides(books, 0) == []
+
+
+async def says(venue: Demonstration, *, may_open: bool, reason: int) -> None:
+    """The gate's verdict, asked by a client and on the command line."""
+    operator = await venue.client(OPERATIONS)
+    found = await operator.opening("EU")
+    assert (found.may_open, found.reason, found.closed) == (may_open, reason, ["EUA"])
+    assert found.trading_date == NEXT_DATE
+    assert found.reconciled_ns
+    assert all(check.is_green for check in found.checks) == may_open
+    words = ["opening", "EU", "--key-file", str(key_path(venue.data, OPERATIONS))]
+    done = await asyncio.to_thread(CliRunner().invoke, build("opening"), words)
+    assert done.exit_code == int(not may_open), done.output
+    assert ("may open" if may_open else "stays closed") in done.output
+    done = await asyncio.to_thread(CliRunner().invoke, build("opening"), [*words, "--json"])
+    (line,) = [line for line in done.output.splitlines() if line.startswith('{"market"')]
+    assert json.loads(line)["may_open"] is may_open
+    with pytest.raises(VenueError) as refused:
+        await (await venue.client(DESK)).opening("EU")
+    assert refused.value.reason == EdgeReason.ROLE_NOT_ALLOWED
 
 
 async def test_an_override_opens_and_is_kept(

@@ -13,16 +13,19 @@ import pytest_asyncio
 from exchange.clock import SystemClock
 from exchange.engine.bootstrap import bootstrap
 from exchange.messages.executions import OperationReport
+from exchange.messages.frames import Parameter
 from exchange.messages.operations import (
     Approve,
+    CashDeposit,
     Decline,
     Halt,
     Kill,
     Lift,
+    PhaseChange,
     Resume,
     SetLimit,
 )
-from exchange.messages.orders import CashDeposit, NewOrderSingle, PhaseChange
+from exchange.messages.orders import NewOrderSingle
 from exchange.messages.reasons import AccessReason, EdgeReason, Reason
 from exchange.reference.venue import APPROVED_SESSION, Key
 from exchange.settings import PROPOSAL_S_MAX
@@ -239,6 +242,33 @@ async def test_a_limit_is_tightened_by_one_and_loosened_by_two(
 
 
 @one_venue
+async def test_blocks_picks_and_random_ends_are_limits_too(
+    house: House, first: Desk, second: Desk
+) -> None:
+    known = house.gateway.context.views["EU"].positions.instruments[1].parameters
+    outside = Reason.PARAMETER_OUT_OF_RANGE
+    for word, tight, loose, senseless, wanted in (
+        ("BLOCK_QUANTITY_MIN", 500, 400, 10**10 + 1, outside), ("PICK_LEVELS", 3, 4, 0, outside),
+        ("PICK_OLDEST", 1, 0, 2, outside), ("RANDOM_END_MS", 40_000, 0, 86_400_001, outside),
+        ("BLOCK_OPEN", 0, 1, -1, EdgeReason.INVALID_FIELD),
+    ):  # fmt: skip
+        parameter = Parameter[word]
+        done = await first.do(SetLimit, parameter=word, value=tight, symbol="EUA")
+        assert done.status == "DONE"
+        await house.until(lambda p=parameter, v=tight: known[p] == v)
+        wide = await first.do(SetLimit, parameter=word, value=loose, symbol="EUA")
+        assert (wide.status, known[parameter]) == ("PROPOSED", tight)
+        await house.until(lambda number=wide.proposal_id: second_sees(house, number))
+        await second.do(Approve, proposal_id=wide.proposal_id)
+        await house.until(lambda p=parameter, v=loose: known[p] == v)
+        refused = await first.refused(
+            SetLimit, parameter=word, value=senseless, symbol="EUA"
+        )  # the engine judges values
+        assert refused == wanted
+        assert await first.refused(SetLimit, parameter=word, value=1) == EdgeReason.INVALID_FIELD
+
+
+@one_venue
 async def test_limits_of_accounts_and_participants_reach_the_engine(
     house: House, first: Desk
 ) -> None:
@@ -427,6 +457,13 @@ async def test_what_names_nothing_or_gives_no_reason_is_refused(first: Desk) -> 
         ("ORDER_RATE", 1, 2, True), ("QUANTITY_MIN", 5, 4, True), ("QUANTITY_MIN", 5, 6, False),
         ("QUANTITY_MIN", 5, 0, True), ("QUANTITY_MAX", 5, 6, True), ("VALUE_MAX", 5, 4, False),
         ("PROTECTION_BP", 500, 0, False), ("MESSAGE_RATE", 10, 11, True),
+        ("BLOCK_BAND_BP", 0, 3_000, False), ("VOLATILITY_CALL_MS", 9, 8, True),
+        ("VOLATILITY_CALL_MS", 9, 10, False), ("VOLATILITY_CALL_MS", 9, 0, False),
+        ("VOLATILITY_CALL_MS", 0, 9, True), ("RANDOM_END_MS", 9, 8, True),
+        ("RANDOM_END_MS", 9, 10, False), ("RANDOM_END_MS", 9, 0, True),
+        ("PICK_LEVELS", 5, 6, True), ("PICK_LEVELS", 5, 4, False), ("PICK_OLDEST", 1, 0, True),
+        ("PICK_OLDEST", 0, 1, False), ("BLOCK_OPEN", 0, 1, True), ("BLOCK_OPEN", 1, 0, False),
+        ("BLOCK_QUANTITY_MIN", 5, 4, True), ("BLOCK_QUANTITY_MIN", 5, 6, False),
     ],
 )  # fmt: skip
 def test_what_lets_more_through_is_looser(word: Any, now: int, wanted: int, looser: bool) -> None:

@@ -187,3 +187,23 @@ async def test_a_drop_copy_hears_all_and_takes_nothing(house: House, northern: C
     say(transport, [order(1)] * (settings.SESSION_BATCH_MAX + 1))
     assert (await until_word(wire, type="Reject"))["reason"] == 503
     transport.disconnect()
+
+
+# -- resends ------------------------------------------------------------------------------------
+
+
+async def test_who_resends_a_mass_cancel_is_told_what_became_of_it(house: House) -> None:
+    transport, wire = await logged_on(house)
+    request = {"type": "OrderMassCancelRequest", "ref": 5, "market": "EU"}
+    say(transport, request)
+    await until_word(wire, exec_type="MASS_CANCELLED")
+    say(transport, request)
+    repeated = await until_word(wire, exec_type="ORDER_STATUS", ref=5)
+    assert "reason" not in repeated
+    say(transport, {**request, "side": "BUY"})
+    other = await until_word(wire, exec_type="REJECTED", ref=5)
+    assert other["title"] == "REF_REUSED"
+    say(transport, {**request, "ref": 3})
+    passed_over = await until_word(wire, exec_type="REJECTED", ref=3)
+    assert passed_over["title"] == "REF_PASSED_OVER"
+    await lost(transport, wire)

@@ -41,6 +41,14 @@ def test_vectors_of_a_file(tmp_path: Path) -> None:
     assert (done.exit_code, done.stdout.splitlines()[-1]) == (0, "1 vectors, 0 failed")
 
 
+def test_only_the_vectors_of_a_file_whose_rules_are_written_otherwise(tmp_path: Path) -> None:
+    file = tmp_path / "other.toml"
+    file.write_text('[[scheme]]\nid = "eu-ets"\nother = 1\n' + GOOD)
+    assert run("check", str(file)).exit_code == 1
+    done = run("check", str(file), "--only-vectors")
+    assert (done.exit_code, done.stdout.splitlines()[-1]) == (0, "1 vectors, 0 failed")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
@@ -91,6 +99,9 @@ def test_show_names_rules_and_sources() -> None:
     assert "usable_vintages: CEA19-20, CEA21, CEA22, CEA23, CEA24" in done.stdout
     assert "2025-12-31 for 2024: surrender" in done.stdout
     assert "cn-2025-2026" not in done.stdout
+    assert "\nfalse data cn-false-data-775\n" in done.stdout
+    assert "fine_max_minor: 200,000,000" in done.stdout
+    assert "false data" not in run("show", "cn-national", "--on", "2024-04-30").stdout
 
 
 @pytest.mark.parametrize("scheme", ["eu-ets", "ca-qc", "cn-pilot-fujian", "cn-pilot-shanghai"])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from exchange.messages.orders import ReleaseUnits, SurrenderUnits
+from exchange.messages.instructions import ReleaseUnits, SurrenderUnits
 from exchange.settings import Settings
 from exchange.simulation.training import ALLOWANCE, YEAR, Act, Step, make_class, ranking
 from gateway import demonstration
@@ -53,8 +53,9 @@ async def test_a_class_lives_through_its_year(
             lacking = first.verified - first.allocated + 1_000
             if step.act is Act.LAST_DAYS:
                 for quantity in (lacking // 2, lacking - lacking // 2):
-                    await seller.new_order(ALLOWANCE, 201, "SELL", quantity, "70.00")
+                    # in this order: what is offered at 70.00 others may take first
                     await student.new_order(ALLOWANCE, first.account, "BUY", quantity, "79.00")
+                    await seller.new_order(ALLOWANCE, 201, "SELL", quantity, "70.00")
             if step.act is Act.ASSESSMENT:
                 words = ["positions", "--json", "--key-file", str(key_path(data, holders[0]))]
                 shown = await asyncio.to_thread(CliRunner().invoke, build("positions"), words)

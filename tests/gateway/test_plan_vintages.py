@@ -1,0 +1,48 @@
+"""A plan leaves the allowances that the registry would refuse for their vintage, and says why."""
+
+from __future__ import annotations
+
+import datetime as dt
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+
+from exchange.messages.registry import Range, UnitsIssued
+from exchange.reference.venue import Instrument
+from gateway.holdings import Holdings
+from gateway.routes.compliance import PlanQuery, _lots
+from tests.books_years import BY_SYMBOL
+
+MINE = 203
+
+
+def held(instrument: Instrument) -> Any:
+    """A market's view in which the account has 100 t of one instrument."""
+    holdings = Holdings()
+    holdings.apply(UnitsIssued(1, MINE, instrument.id, (Range(1, instrument.product, 1, 100),)))
+    return SimpleNamespace(holdings=holdings, positions=SimpleNamespace(instruments={}))
+
+
+@pytest.mark.parametrize(
+    ("symbol", "vintage", "year", "day", "words"),
+    [
+        ("EUA", 2007, 2008, "2009-04-01", "rule eu-ets-phase-2 takes no allowances of years"),
+        ("EUA", 2012, 2013, "2014-04-01", ""),
+        ("EUA", 2021, 2020, "2021-04-01", "rule eu-ets-phase-3 lets no allowances of years after"),
+        ("CEA-2025", 2025, 2024, "2025-12-31", "rule cn-2024 takes allowances of vintage"),
+        ("CEA-2024", 2024, 2024, "2025-12-31", ""),
+        ("CEA-2023", 2023, 2022, "2023-12-31", ""),  # borrowed: the plan asks for the limit
+        ("EUA", 0, 2020, "2021-04-01", ""),  # units of several: the registry takes those that count
+    ],
+)
+def test_allowances_that_do_not_count(
+    symbol: str, vintage: int, year: int, day: str, words: str
+) -> None:
+    instrument = msgspec.structs.replace(BY_SYMBOL[symbol], vintage=vintage)
+    query = PlanQuery(MINE, year)
+    (lot,) = _lots(held(instrument), query, [instrument], dt.date.fromisoformat(day))
+    assert (lot.quantity_t, lot.vintage) == (100, vintage)
+    assert lot.held.startswith(words)
+    assert bool(lot.held) == bool(words)
