@@ -11,7 +11,8 @@ import subprocess
 import sys
 
 MEASUREMENTS = (
-    "engine", "peers", "settlement", "registry", "path", "order_entry", "surveillance", "feed",
+    "engine", "peers", "settlement", "registry", "path", "order_entry", "flood", "surveillance",
+    "feed", "failover", "recovery",
 )  # fmt: skip
 KEPT = ("engine", "peers")
 

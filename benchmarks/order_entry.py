@@ -1,15 +1,18 @@
 """Order entry of one gateway process on one core: to the log's acknowledgement, and to the answer.
 
 `python -m benchmarks.order_entry [--orders N] [--rounds N] [--log kafka|embedded]` starts a venue's
-own processes (`exchange gateway`, `exchange engine`) on a real log; the gateway has core 0 for
-itself, the broker, the engine and the load generator share core 1. Beside each figure stands what a
-bare server of the same library reaches in the same run with the same messages and answers as long.
+own processes (`exchange gateway`, `exchange engine`) on a real log. Engine and load share core 1,
+the gateway has core 0, and the broker takes what the two leave. It compiles its code once: else it
+would go on for half a minute, on these cores, and the broker of a venue that runs for weeks does
+not. Beside each figure stands what a bare server of the same library reaches in the same run with
+the same messages and answers as long.
 
 singles, arrays of 100  limit orders over one WebSocket, WINDOW of them unanswered at a time, until
                         the last PENDING (the log has it), until the last NEW (the engine spoke);
                         and what the gateway's process used for both, which tells more of it where
                         core 1 is full
-REST                    signed POST /orders over CONNECTIONS connections, each waiting for PENDING
+REST                    signed POST /orders over CONNECTIONS connections, each waiting for PENDING:
+                        with Ed25519 and with HMAC keys
 order to report         open loop at RATE orders a second: from the planned time of sending to NEW
 
 Checked: each order is on `orders` once, the engine accepted each, and each was reported. A key has
@@ -20,6 +23,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
+import json
 import os
 import socket
 import subprocess
@@ -29,7 +34,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -76,6 +81,7 @@ RATE, RATE_S = 10_000, 5
 READY_S, ANSWER_S = 60.0, 120.0
 GATEWAY_CORE, OTHER_CORE = 0, 1
 THROTTLE = 100_000_000
+SHARED, SHARED_FILE, SHARED_SESSION = "northern-hmac", "northern-hmac.secret", 9_001
 REPORT = b'"type":"ExecutionReport"'
 REFUSALS = (b'"type":"Reject"', b'"type":"Closing"', b'"REJECTED"')
 
@@ -93,6 +99,9 @@ TARGETS = (
     Target("bare socket, arrays", "orders/s"),
     Target("arrays over bare", "x"),
     Target("REST to the log", "orders/s", 8_000),
+    Target("REST, the gateway's CPU", "us/order"),
+    Target("REST with HMAC to the log", "orders/s", 8_000),
+    Target("REST with HMAC, the gateway's CPU", "us/order"),
     Target("bare HTTP", "requests/s"),
     Target("REST over bare", "x"),
     Target("order to report, p50", "ms", 5, is_ceiling=True),
@@ -124,7 +133,7 @@ class Load(WSListener):
 
     def __init__(self) -> None:
         self.pending = self.spoken = 0
-        self.times: dict[bytes, int] | None = None  # client order id -> when NEW came
+        self.heard: list[tuple[int, bytes]] | None = None  # when each message came; read later
         self.refused: list[bytes] = []
         self.moved = asyncio.Event()
 
@@ -138,12 +147,18 @@ class Load(WSListener):
         self.spoken += data.count(REPORT) - pending
         if any(word in data for word in REFUSALS):
             self.refused.append(data[:500])
-        if self.times is not None:
-            now = time.monotonic_ns()
+        if self.heard is not None:
+            self.heard.append((time.monotonic_ns(), data))
+        self.moved.set()
+
+    def times(self) -> dict[bytes, int]:
+        """When NEW came, by client order id. O(bytes heard)."""
+        found: dict[bytes, int] = {}
+        for now, data in self.heard or ():
             for part in data.split(b'"exec_type":"NEW"')[1:]:
                 label = part.partition(b'"client_order_id":"')[2].partition(b'"')[0]
-                self.times[label] = now
-        self.moved.set()
+                found[label] = now
+        return found
 
     async def until(self, name: str, count: int) -> None:
         """Waits until `pending` or `spoken` reached a count; RuntimeError on a refusal."""
@@ -210,7 +225,7 @@ async def open_loop(transport: WSTransport, load: Load, flow: Flow) -> dict[str,
     """RATE orders a second, each at its planned time; milliseconds from then to its NEW."""
     made = flow.take(RATE * RATE_S)
     frames = [encode(order) for order in made]
-    load.times = {}
+    load.heard = []
     spoken = load.spoken
     begin = time.monotonic_ns() + 10_000_000
     sent = 0
@@ -219,14 +234,13 @@ async def open_loop(transport: WSTransport, load: Load, flow: Flow) -> dict[str,
         while sent < min(due, len(frames)):
             transport.send(WSMsgType.TEXT, frames[sent])
             sent += 1
-        await asyncio.sleep(0.0005)
+        await asyncio.sleep(0.001)
     await load.until("spoken", spoken + len(frames))
     planned = (begin + at * 10**9 // RATE for at in range(len(made)))
+    times, load.heard = load.times(), None
     took = [
-        load.times[order.client_order_id.encode()] - at
-        for order, at in zip(made, planned, strict=True)
+        times[order.client_order_id.encode()] - at for order, at in zip(made, planned, strict=True)
     ]
-    load.times = None
     p50, p99, p999 = np.percentile(np.array(took) / 1e6, (50, 99, 99.9))
     return {
         "order to report, p50": p50, "order to report, p99": p99, "order to report, p99.9": p999,
@@ -236,7 +250,27 @@ async def open_loop(transport: WSTransport, load: Load, flow: Flow) -> dict[str,
 # -- REST -----------------------------------------------------------------------------------------
 
 
-def request(key: SigningKey, order: NewOrderSingle, port: int) -> bytes:
+class Shared(NamedTuple):
+    """The secret of an HMAC key."""
+
+    id: str
+    private: bytes
+
+
+def add_shared_key(venue: Path) -> None:
+    """One more key of the same participant, which signs with HMAC."""
+    secret = venue.with_name(SHARED_FILE)
+    secret.write_bytes(base64.b64encode(os.urandom(32)))
+    secret.chmod(0o600)
+    table = {"id": SHARED, "participant": NORTHERN.participant, "role": NORTHERN.role,
+             "session": SHARED_SESSION, "algorithm": "hmac-sha256",
+             "secret_file": str(secret)}  # fmt: skip
+    rows = "".join(f"{name} = {json.dumps(value)}\n" for name, value in table.items())
+    with venue.open("a", encoding="utf-8") as file:
+        file.write(f"\n[[key]]\n{rows}")
+
+
+def request(key: SigningKey | Shared, order: NewOrderSingle, port: int) -> bytes:
     """A signed request that does not wait for the engine."""
     body, target = encode(order), "/orders?wait_ms=0"
     signed = sign(
@@ -416,15 +450,23 @@ async def measure(
     await until_serving(settings.http_port)
     await until_serving(bare_port + 1)
     _, keys = load_prepared(settings.data)
-    key = keys[NORTHERN.id]
+    key, secret = (
+        keys[NORTHERN.id],
+        Shared(SHARED, base64.b64decode((settings.data / SHARED_FILE).read_bytes())),
+    )
     figures, flow = Figures("order_entry", TARGETS), Flow()
     address = f"ws://127.0.0.1:{settings.websocket_port}"
     for _ in range(rounds):
         found = await bare_sockets(bare_port, orders)
         found |= await sockets(address, pid, key, flow, orders)
-        made = [request(key, order, settings.http_port) for order in flow.take(orders // 10)]
-        found["bare HTTP"] = await answers(bare_port + 1, made)
-        found["REST to the log"] = await answers(settings.http_port, made)
+        for name, signing in (("REST", key), ("REST with HMAC", secret)):
+            made = [
+                request(signing, order, settings.http_port) for order in flow.take(orders // 10)
+            ]
+            found["bare HTTP"] = await answers(bare_port + 1, made)
+            used = cpu_s(pid)
+            found[f"{name} to the log"] = await answers(settings.http_port, made)
+            found[f"{name}, the gateway's CPU"] = (cpu_s(pid) - used) / len(made) * 1e6
         for name in ("singles", "arrays"):
             bare = found[f"bare socket, {name}"]
             found[f"{name} over bare"] = found[f"{name} to the log"] / bare
@@ -458,12 +500,14 @@ def main(argv: list[str] | None = None) -> int:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="order-entry-")))
         log = "embedded"
         if given.log == "kafka":
-            log = f"kafka:{stack.enter_context(KafkaServer(folder / 'kafka')).bootstrap}"
+            broker = stack.enter_context(KafkaServer(folder / "kafka", fast_start=True))
+            log = f"kafka:{broker.bootstrap}"
         http, sockets_at, bare = free_ports(3)
         settings = Settings(
             log=log, data=folder / "venue", http_port=http, websocket_port=sockets_at
         )
         venue = prepare(settings.data, ROOT / "deploy/venue/demo.toml", f"http://127.0.0.1:{http}")
+        add_shared_key(venue)
         environment = {
             "EXCHANGE_LOG": log, "EXCHANGE_DATA": str(settings.data), "EXCHANGE_VENUE": str(venue),
             "EXCHANGE_HTTP_PORT": str(http), "EXCHANGE_WEBSOCKET_PORT": str(sockets_at),

@@ -19,7 +19,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -35,7 +35,7 @@ from deploy.local.kafka import KafkaServer
 from exchange import topics
 from exchange.clock import SystemClock
 from exchange.engine import EngineService
-from exchange.engine.snapshots import SnapshotStore
+from exchange.engine.snapshots import snapshots_of
 from exchange.log import open_log
 from exchange.log.protocol import Log
 from exchange.logging import configure
@@ -52,7 +52,7 @@ from exchange.messages.frames import (
     seal_events,
 )
 from exchange.reference.venue import Market
-from exchange.settings import READ_RECORDS_MAX, SNAPSHOTS_KEPT, Settings
+from exchange.settings import READ_RECORDS_MAX, Settings
 from gateway.refusal import Refused
 from gateway.submitter import Submitter, Ticket
 from matching import Engine, EngineProtocol
@@ -90,8 +90,14 @@ COLUMNS = ("offered/s", "sent", "refused", "answered/s", "frames", "p50", "p99",
 class Workload:
     """Seeded commands: 60 % orders that rest, 25 % that take, 15 % cancels of a resting one."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(
+        self,
+        seed: int,
+        accounts: Sequence[int] = range(1, ACCOUNTS + 1),
+        instruments: Sequence[int] = range(1, INSTRUMENTS + 1),
+    ) -> None:
         self._rng = random.Random(seed)
+        self._accounts, self._instruments = accounts, instruments
         self._labels: list[tuple[int, int, bytes]] = []
         self._count = 0
 
@@ -110,7 +116,7 @@ class Workload:
                 instrument_id=instrument,
                 client_order_id=label,
             )
-        account, instrument = rng.randint(1, ACCOUNTS), rng.randint(1, INSTRUMENTS)
+        account, instrument = rng.choice(self._accounts), rng.choice(self._instruments)
         side = rng.choice((Side.BUY, Side.SELL))
         is_taker = chance > 0.75
         away = rng.randint(1, WIDTH)
@@ -323,8 +329,11 @@ async def check(log: Log, end: int) -> dict[str, int | str | bool]:
 
 def stopped_engine(data: Path) -> EngineProtocol:
     """The engine as the snapshot which its process left at its stop describes it."""
-    store = SnapshotStore(data / "snapshots" / MARKET.code, kept=SNAPSHOTS_KEPT)
-    return Engine.restore(next(iter(store.newest_first())).state)
+    store = snapshots_of(data, MARKET.code)
+    newest = store.newest()
+    if newest is None:
+        raise ValueError(f"no snapshot under {data}")
+    return Engine.restore(newest.state)
 
 
 async def run(bootstrap_servers: str, data: Path, rates: list[int], seconds: int) -> int:

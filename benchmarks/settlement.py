@@ -254,9 +254,10 @@ async def settle(flow: Flow, trades: int, database: Database, progress: Progress
     cpu, begin = time.process_time(), time.perf_counter_ns()
     for at in range(1, len(flow.records), READ_RECORDS_MAX):
         before = time.perf_counter_ns()
-        await service.settle(flow.records[at : at + READ_RECORDS_MAX], stop)
+        await service.settle(flow.records[at : at + READ_RECORDS_MAX], stop, goes_on=True)
         took.append(time.perf_counter_ns() - before)
         progress.update(task, advance=READ_RECORDS_MAX * TRADES_A_RECORD)
+    await service.finish(stop)
     elapsed, cpu = time.perf_counter_ns() - begin, time.process_time() - cpu
     # delivered again: nothing may change
     assert await service.settle(flow.records[-READ_RECORDS_MAX:], stop) == 0

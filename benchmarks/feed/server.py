@@ -159,7 +159,7 @@ class FeedServer:
         clock = SystemClock()
         self.log = MemoryLog()
         log: Any = self.log
-        self.feed = Feed(log, venue, {MARKET.code: MarketView(log, venue, MARKET, clock)}, clock)
+        self.feed = Feed(log, venue, {MARKET.code: MarketView(log, venue, MARKET, clock)})
         self._connections = Connections()
         self._venue = venue
 

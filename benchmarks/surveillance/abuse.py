@@ -165,6 +165,12 @@ def large_position(stage: Stage, day: Ordinary, strength: int) -> None:
     stage.deposit(ONE, (6_000_000, 20_000_000, 100_000_000)[strength])
 
 
+def large_holder(stage: Stage, day: Ordinary, strength: int) -> None:
+    """One who may hold 10 Mt gathers units."""
+    stage.bound(ONE, 10_000_000)
+    stage.deposit(ONE, (6_000_000, 8_500_000, 9_900_000)[strength])
+
+
 def act(kind: str, form: str, stage: Stage, day: Ordinary) -> None:
     """Plays a kind in one of its forms."""
     if form != SLOW:
@@ -191,4 +197,5 @@ ABUSE: dict[str, Play] = {
     "DOMINANT_SIDE": dominant_side,
     "BLOCK_OFF_MARKET": block_off_market,
     "LARGE_POSITION": large_position,
+    "LARGE_HOLDER": large_holder,
 }

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from exchange.messages.alerts import Alert
 from exchange.messages.frames import (
     GENESIS,
+    AccountParameter,
     Command,
     Event,
     EventFollower,
@@ -77,6 +78,18 @@ class Stage:
         self.send(
             pack_command(
                 Command.UNITS_DEPOSIT, account_id=who, instrument_id=INSTRUMENT, quantity=tonnes
+            )
+        )
+
+    def bound(self, who: int, tonnes: int) -> None:
+        """An account may hold so much."""
+        self.send(
+            pack_command(
+                Command.ACCOUNT_PARAMETER,
+                account_id=who,
+                instrument_id=INSTRUMENT,
+                order_type=AccountParameter.INSTRUMENT_HOLDING_MAX,
+                quantity=tonnes,
             )
         )
 
