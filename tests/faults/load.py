@@ -9,14 +9,8 @@ from collections import Counter
 import msgspec
 
 from exchange.messages.executions import ExecutionReport
-from exchange.messages.orders import (
-    DepositUnits,
-    NewOrderSingle,
-    OrderCancelRequest,
-    OrderRequest,
-    ReleaseUnits,
-    SideWord,
-)
+from exchange.messages.instructions import DepositUnits, ReleaseUnits
+from exchange.messages.orders import NewOrderSingle, OrderCancelRequest, OrderRequest, SideWord
 from gateway.client import Client, VenueError
 from gateway.client.client import NOTHING_DONE
 from gateway.client.session import Waiting
@@ -29,7 +23,16 @@ ANSWER_S = 60.0
 class Member:
     """One client that sends orders at a steady rate and keeps every promise it was made."""
 
-    def __init__(self, client: Client, accounts: dict[str, int], prices: dict[str, int]) -> None:
+    def __init__(
+        self,
+        client: Client,
+        accounts: dict[str, int],
+        prices: dict[str, int],
+        *,
+        answer_s: float = ANSWER_S,
+    ) -> None:
+        """`answer_s` is longer than anything that the venue goes through."""
+        self._answer_s = answer_s
         self.acknowledged: dict[tuple[str, int], str] = {}  # (market, position): label
         self.answered: dict[str, ExecutionReport] = {}  # by label
         self.unanswered: set[str] = set()
@@ -56,7 +59,7 @@ class Member:
                 task.add_done_callback(self._tasks.discard)
 
     async def drain(self) -> None:
-        async with asyncio.timeout(ANSWER_S):
+        async with asyncio.timeout(self._answer_s):
             while self._tasks:
                 await asyncio.gather(*self._tasks)
 
@@ -89,9 +92,9 @@ class Member:
         while True:
             try:
                 waiting = await self._client.send(request)
-                await asyncio.wait_for(waiting.taken, ANSWER_S)
+                await asyncio.wait_for(waiting.taken, self._answer_s)
                 self._note(waiting, label)
-                report = await asyncio.wait_for(waiting.answered, ANSWER_S)
+                report = await asyncio.wait_for(waiting.answered, self._answer_s)
             except VenueError as error:
                 self.refused[error.title] += 1
                 if error.title in ("NO_ANSWER", "VENUE_BUSY", "THROTTLED", "STATUS_UNKNOWN"):

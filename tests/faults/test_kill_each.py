@@ -26,9 +26,11 @@ from exchange.settings import Settings
 from exchange.simulation.proof import prove
 from gateway.demo_keys import HUADONG, NORTHERN, YANGTZE
 from gateway.members import Members
+from tests.faults.length import LONG
 from tests.faults.load import Member, Registrant
 
-RATE = 60  # orders a second of each of two members: two CPUs carry Kafka, PostgreSQL and all else
+# Orders a second of each of two members: two CPUs carry Kafka, PostgreSQL and all else.
+RATE = 60 if LONG else 25
 BETWEEN_S = 1.5
 BACK_S = 40.0
 REST_S = 60.0
@@ -42,6 +44,7 @@ async def test_every_process_killed_under_load(tmp_path: Path) -> None:
         tmp_path,
         http_port=0,
         websocket_port=0,
+        fix_port=0,
         metrics_port=0,
         fast_start=True,
         log_level="warning",

@@ -15,7 +15,7 @@ from deploy.local.postgres import PostgresServer
 from deploy.local.process import REPO, child_pids, has_ended
 
 COMMAND = [sys.executable, "-m", "deploy.local.venue", "--no-brokers", "--metrics-port", "0"]
-PORTS = ["--port", "0", "--websocket-port", "0"]
+PORTS = ["--port", "0", "--websocket-port", "0", "--fix-port", "0"]
 UP_S = 120.0
 
 
@@ -34,7 +34,7 @@ def run_once(data: Path, output: Path) -> str:
                 assert time.monotonic() < deadline, output.read_text()
                 time.sleep(0.2)
             children = child_pids(process.pid)
-            assert len(children) == 10  # Kafka, PostgreSQL, two engines, six more services
+            assert len(children) == 11  # Kafka, PostgreSQL, two engines, seven more services
             process.send_signal(signal.SIGINT)
             assert process.wait(60) == 0, output.read_text()
             assert all(has_ended(pid) for pid in children)
@@ -53,6 +53,7 @@ def test_up_down_and_up_again(data: Path, tmp_path: Path) -> None:
     try:
         first = run_once(data, tmp_path / "first.txt")
         assert "a new venue" in first
+        assert re.search(r"FIX 4.4 +127.0.0.1:[1-9]\d+", first)
         assert "stopped cleanly" in first
         assert len(re.findall(r"metrics [a-zA-Z-]+ +http://127.0.0.1:\d+/metrics", first)) == 7
         second = run_once(data, tmp_path / "second.txt")

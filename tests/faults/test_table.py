@@ -1,0 +1,66 @@
+"""Each fault of the table ends as a test that exists, or as a reason why there is none."""
+
+from __future__ import annotations
+
+import ast
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "deploy" / "docs" / "faults.md"
+ROWS = [f"F{number}" for number in range(1, 31)]
+NAMED = re.compile(r"`(tests/[\w/.]+?\.(?:py|txt))(?:::(\w+))?`")
+
+
+@cache
+def functions(path: Path) -> frozenset[str]:
+    tree = ast.parse(path.read_text("utf-8"))
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return frozenset(node.name for node in ast.walk(tree) if isinstance(node, kinds))
+
+
+def problems(text: str) -> list[str]:
+    """What is wrong with the table in a page."""
+    table = text.partition("## The table")[2].partition("\n## ")[0]
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines() if line[:3] == "| F"]
+    found = [] if [row[0] for row in rows] == ROWS else [f"rows {[row[0] for row in rows]}"]
+    for row in rows:
+        if len(row) != 4 or not all(row):
+            found.append(f"{row[0]}: has {len(row)} filled columns, not 4")
+            continue
+        named = NAMED.findall(row[3])
+        if not named and not row[3].startswith("not tested: "):
+            found.append(f"{row[0]}: names no test and gives no reason")
+        for path, test in named:
+            if not (ROOT / path).exists():
+                found.append(f"{row[0]}: there is no {path}")
+            elif path.endswith(".py") and test not in functions(ROOT / path):
+                found.append(f"{row[0]}: {path} has no {test or 'test of that name'}")
+    return found
+
+
+def test_every_row_is_shown_by_tests_that_exist() -> None:
+    assert problems(PAGE.read_text("utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        (lambda text: text.replace("| F7 |", "| F70 |"), "rows"),
+        (lambda text: text.replace("::test_kill_9_at", "::test_gone_at"), "has no test_gone_at"),
+        (lambda text: text.replace("scenarios/phases.txt", "scenarios/x.txt"), "there is no"),
+        (lambda text: re.sub(r"(\| F4 \|.*?\|.*?\|).*", r"\1 later |", text), "gives no reason"),
+        (lambda text: re.sub(r"(\| F4 \|.*?\|).*", r"\1 x |", text), "columns"),
+    ],
+)
+def test_a_row_that_is_wrong_is_told(changed, told: str) -> None:  # type: ignore[no-untyped-def]
+    text = changed(PAGE.read_text("utf-8"))
+    assert any(told in problem for problem in problems(text))
+
+
+def test_a_row_without_a_test_may_have_a_reason() -> None:
+    text = PAGE.read_text("utf-8")
+    assert problems(re.sub(r"(\| F4 \|.*?\|.*?\|).*", r"\1 not tested: because |", text)) == []
