@@ -19,6 +19,8 @@ PROGRAM = "exchange"
 HIDDEN = {"help", "install_completion", "show_completion"}
 
 EXAMPLES: tuple[str, ...] = (
+    "exchange timetable --venue deploy/venue/demo-timetable.toml",
+    "exchange self-check --data .local/demo --until 5000 --every 100",
     "exchange holdings-at CN 2026-11-27 --account 203",
     "exchange deposit CEA-2025 100 --account 203",
     "exchange release CEA-2025 100 --account 203",
@@ -40,6 +42,7 @@ EXAMPLES: tuple[str, ...] = (
     "exchange account bind CCER 203 CN --account 901",
     'exchange account block EUA --account 103 --reference "file 7"',
     'exchange account unblock EUA --account 103 --reference "file 8"',
+    "exchange account confirm EUA 2026 --account 103",
     "exchange projects",
     "exchange issue CEA-2025 1000 2025 --account 201",
     'exchange freeze EUA 50 --account 103 --reference "(2026) 7"',
@@ -70,9 +73,12 @@ EXAMPLES: tuple[str, ...] = (
     "exchange registry --market EU",
     "exchange marketdata --market EU",
     "exchange bootstrap",
-    "exchange verify --data .local/demo",
+    "exchange verify --data .local/demo --books",
     "exchange replay --data .local/demo",
     "exchange reconcile --data .local/demo",
+    "exchange checkpoints --once",
+    "exchange checkpoint-key checkpoint.key --name venue.example",
+    "exchange prove EU 41 --topic orders",
     "exchange rebuild --data .local/demo",
     "exchange end-of-day 2026-11-27 --market EU --data .local/demo",
     "exchange certificate 4711 --market CN --data .local/demo",
@@ -90,6 +96,7 @@ EXAMPLES: tuple[str, ...] = (
     "exchange auctions bid EUA 500 @71.25 --account 103",
     "exchange auctions run --programme deploy/venue/demo-auctions.toml",
     "exchange simulate --quotes quotes.csv --from 2018-11-12 --to 2018-11-28",
+    "exchange simulate-faults --seeds 20 --workers 2",
     """exchange register-project CCER 7 --account 201 --details '{"name": "Wind 7"}'""",
     "exchange alerts --market EU",
     "exchange surveil --data .local/demo",

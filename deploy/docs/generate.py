@@ -20,6 +20,7 @@ from exchange import settings, topics
 from exchange.messages import (
     alerts,
     executions,
+    instructions,
     intake,
     market_data,
     operations,
@@ -52,6 +53,7 @@ ENUMS = (
 )
 VOCABULARY: tuple[ModuleType, ...] = (
     orders,
+    instructions,
     operations,
     intake,
     executions,

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from exchange.messages.orders import ReleaseUnits, SurrenderUnits
+from exchange.messages.instructions import ReleaseUnits, SurrenderUnits
 from gateway.client import Client, RefusedError, SigningKey, VenueError, load_key
 from gateway.routes.compliance import SurrenderPlanReply
 

@@ -1,7 +1,7 @@
 """The dashboard as data: `python -m deploy.grafana.dashboard` writes `venue.json`.
 
-Rows follow the data: venue, pipeline, engine, settlement and registry, feed, health. Every metric
-is one of `exchange.metrics`; a test runs every query against a running venue.
+Rows follow the data: venue, pipeline, engine, settlement and registry, surveillance, feed, health.
+Every metric is one of `exchange.metrics`; a test runs every query against a running venue.
 """
 
 from __future__ import annotations
@@ -206,6 +206,37 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 kind="stat",
                 width=12,
                 bad_from=1,
+            ),
+        ),
+    ),
+    (
+        "Surveillance",
+        (
+            Panel(
+                "Alerts that wait, and those somebody has taken",
+                (
+                    (
+                        "max by (market, state) "
+                        '(exchange_alerts{market=~"$market",state!="CLOSED"})',
+                        "{{market}} {{state}}",
+                    ),
+                ),
+                width=12,
+                about="Handled with `exchange handle-alert` or on the surveillance page.",
+            ),
+            Panel(
+                "Alerts in ten minutes, by kind",
+                (
+                    (
+                        or_none(
+                            "sum by (market, kind) "
+                            f"(increase(exchange_surveillance_alerts_total{MARKET}[10m]))"
+                        ),
+                        "{{market}} {{kind}}",
+                    ),
+                ),
+                width=12,
+                bad_from=20,
             ),
         ),
     ),

@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -61,14 +61,21 @@ def install(*packages: str) -> None:
 def extract(package: str, member: str, target: Path) -> None:
     """Put one file of a Debian package at `target` without installing the package.
 
-    `member` is the file's path without the leading slash.  Maintainer scripts do not run and
-    dependencies are not fetched.  Needs apt-get and dpkg; root only to refresh the package
-    lists.  Raises `LocalServerError` on failure.
+    `member` is the file's path without the leading slash, `*` for what depends on the machine.
+    Maintainer scripts do not run and dependencies are not fetched.  Needs apt-get and dpkg; root
+    only to refresh the package lists.  Raises `LocalServerError` on failure.
     """
+    extract_all(package, {member: target})
+
+
+def extract_all(package: str, targets: Mapping[str, Path]) -> None:
+    """Put several files of a Debian package, member by member, at their targets; see `extract`."""
     if not shutil.which("apt-get") or not shutil.which("dpkg"):
         raise LocalServerError(f"apt-get and dpkg are needed to unpack the package {package}")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f"{package}-", dir=target.parent) as name:
+    for target in targets.values():
+        target.parent.mkdir(parents=True, exist_ok=True)
+    home = next(iter(targets.values())).parent
+    with tempfile.TemporaryDirectory(prefix=f"{package}-", dir=home) as name:
         work = Path(name)
         if os.geteuid() == 0:
             _apt("update")
@@ -77,6 +84,8 @@ def extract(package: str, member: str, target: Path) -> None:
             done = subprocess.run(["dpkg", "-x", archive, work], capture_output=True, text=True)
             if done.returncode:
                 raise LocalServerError(f"dpkg -x {archive.name}: {done.stderr.strip()}")
-        if not (work / member).is_file():
-            raise LocalServerError(f"the Debian package {package} holds no {member}")
-        (work / member).replace(target)
+        for member, target in targets.items():
+            found = [path for path in work.glob(member) if path.is_file()]
+            if not found:
+                raise LocalServerError(f"the Debian package {package} holds no {member}")
+            found[0].replace(target)

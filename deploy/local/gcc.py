@@ -1,4 +1,4 @@
-"""gcc with what `make sanitize` and `make coverage` need: libasan, libubsan and gcov."""
+"""gcc with what `make instrumented` needs: libasan, libubsan and gcov."""
 
 import shutil
 import subprocess

@@ -11,7 +11,9 @@ Facts to know when using it in tests:
   directory is refused (see `deploy.local.process`).
 * After `kill()` the controller waits for the old broker session to end before it lets the node
   in again; `broker.session.timeout.ms` is therefore short here.  Keep the default of 9 s on
-  clusters of several nodes.
+  clusters that carry load.
+* A client goes where the broker says it is, whatever address it came in at.  A *door* is a second
+  listener that is advertised at another port, where something stands between (a proxy of a test).
 """
 
 import argparse
@@ -28,8 +30,9 @@ import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from deploy.local.process import (
     CACHE,
@@ -61,7 +64,6 @@ rootLogger.appenderRef.c.ref=C
 SETTINGS: dict[str, str] = {
     "process.roles": "broker,controller",
     "node.id": "1",
-    "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
     "controller.listener.names": "CONTROLLER",
     "inter.broker.listener.name": "PLAINTEXT",
     "auto.create.topics.enable": "false",
@@ -240,6 +242,24 @@ def metadata_nodes(port: int, timeout: float = 2.0) -> int:
     return brokers if correlation == 1 else 0
 
 
+def random_id() -> str:
+    """16 bytes in base64 for URLs without padding, as Kafka names clusters and directories."""
+    return base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("=")
+
+
+class Voter(NamedTuple):
+    """A controller of a cluster of several nodes."""
+
+    node: int
+    port: int
+    directory: str  # id of its data directory
+
+    @property
+    def text(self) -> str:
+        """As the storage tool reads it."""
+        return f"{self.node}@{LOOPBACK}:{self.port}:{self.directory}"
+
+
 class KafkaServer(LocalServer):
     """One Apache Kafka node, broker and controller in one process, data kept in `data`.
 
@@ -247,7 +267,12 @@ class KafkaServer(LocalServer):
     collector, the first compiler only and the class archive if `build_class_archive` made one:
     for tests, never for measurements.  `settings` replaces or adds broker settings; `heap_mb`
     is the heap in MiB (the process takes some 200 MiB more); `libs` is the folder of jars,
-    fetched on first use.  Use it as a context manager or call `start` and `stop`.
+    fetched on first use.  `doors` are further listeners: a name in capitals, and the port of
+    `told_at` where clients that come in by it are told to find the broker; it listens at
+    `door_ports`, on the loopback address.  `listeners` names more listeners, whose ports
+    `listener_ports` has after the start (`settings` says how they are secured), and `scram` users
+    with their passwords, known from the first start on: for tests, since passwords go through a
+    command line here.  Use it as a context manager or call `start` and `stop`.
     """
 
     name = "kafka"
@@ -261,15 +286,26 @@ class KafkaServer(LocalServer):
         settings: Mapping[str, str] | None = None,
         heap_mb: int = 512,
         libs: Path = DEFAULT_LIBS,
+        doors: Mapping[str, int] | None = None,
+        told_at: str = LOOPBACK,
+        listeners: Sequence[str] = (),
+        scram: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(data, port)
+        self.listener_ports = dict.fromkeys(listeners, 0)
+        self._scram = dict(scram or {})
         self.controller_port = 0
+        self.doors = dict(doors or {})
+        self._told_at = told_at
+        self.door_ports = {name: free_port() for name in self.doors}
+        self.voters: Sequence[Voter] = ()  # of a cluster of several nodes, ours among them
         self.settings = {**SETTINGS, **(settings or {})}
         self.jvm_options: list[str] = []
         self._fast = fast_start
         self._heap = heap_mb
         self._libs = libs
         self._java: list[str] = []
+        self.cluster_id = random_id()
 
     @property
     def bootstrap(self) -> str:
@@ -303,12 +339,20 @@ class KafkaServer(LocalServer):
         return command
 
     def _write_config(self) -> None:
-        listeners = f"PLAINTEXT://{self.bootstrap},CONTROLLER://{LOOPBACK}:{self.controller_port}"
+        own = f"PLAINTEXT://{self.bootstrap}"
+        controller = f"CONTROLLER://{LOOPBACK}:{self.controller_port}"
+        inside = [f"{name}://{LOOPBACK}:{port}" for name, port in self.door_ports.items()]
+        outside = [f"{name}://{self._told_at}:{port}" for name, port in self.doors.items()]
+        more = [f"{name}://{LOOPBACK}:{port}" for name, port in self.listener_ports.items()]
+        quorum = [f"{LOOPBACK}:{voter.port}" for voter in self.voters]
+        protocols = [f"{name}:PLAINTEXT" for name in ("PLAINTEXT", "CONTROLLER", *self.doors)]
         lines = {
+            "listener.security.protocol.map": ",".join(protocols),
             **self.settings,
-            "controller.quorum.bootstrap.servers": f"{LOOPBACK}:{self.controller_port}",
-            "listeners": listeners,
-            "advertised.listeners": listeners,
+            "controller.quorum.bootstrap.servers": ",".join(quorum)
+            or f"{LOOPBACK}:{self.controller_port}",
+            "listeners": ",".join([own, controller, *inside, *more]),
+            "advertised.listeners": ",".join([own, controller, *outside, *more]),
             "log.dirs": str(self.data / "logs"),
         }
         self.config.write_text("".join(f"{k}={v}\n" for k, v in lines.items()))
@@ -318,9 +362,12 @@ class KafkaServer(LocalServer):
         if (self.data / "logs" / "meta.properties").exists():
             return
         tool = [*self._java, "kafka.tools.StorageTool"]
-        # 16 bytes in base64 for URLs without padding; after '=' since an id may begin with '-'
-        cluster = base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("=")
-        command = [*tool, "format", "--standalone", f"--cluster-id={cluster}"]
+        voters = ",".join(voter.text for voter in self.voters)
+        quorum = f"--initial-controllers={voters}" if voters else "--standalone"
+        # after '=' since an id may begin with '-'
+        command = [*tool, "format", quorum, f"--cluster-id={self.cluster_id}"]
+        for user, password in self._scram.items():
+            command += ["--add-scram", f"SCRAM-SHA-512=[name={user},password={password}]"]
         done = subprocess.run(
             [*command, f"--config={self.config}"], capture_output=True, text=True, cwd=self.data
         )
@@ -328,10 +375,13 @@ class KafkaServer(LocalServer):
             raise LocalServerError(f"kafka format failed:\n{(done.stdout + done.stderr)[-3000:]}")
 
     def _launch(self, lock: int) -> subprocess.Popen[bytes]:
-        if not self.controller_port or not port_is_free(self.controller_port):
+        if not self.voters and not (self.controller_port and port_is_free(self.controller_port)):
             self.controller_port = free_port()
             while self.controller_port == self.port:
                 self.controller_port = free_port()
+        for name, port in self.listener_ports.items():
+            if not port or not port_is_free(port):
+                self.listener_ports[name] = free_port()
         self._write_config()
         self._format()
         command = [*self._java, *self.jvm_options, "kafka.Kafka", str(self.config)]
@@ -339,6 +389,27 @@ class KafkaServer(LocalServer):
 
     def _answers(self) -> bool:
         return metadata_nodes(self.port) > 0
+
+
+def kafka_cluster(
+    data: Path, nodes: int = 3, *, settings: Mapping[str, str] | None = None, heap_mb: int = 256
+) -> list[KafkaServer]:
+    """Nodes that are broker and controller each, not started: start all, then wait for each.
+
+    One needs a majority to answer.  Topics are made with the replication their maker asks for.
+    """
+    ports: set[int] = set()
+    while len(ports) < nodes:
+        ports.add(free_port())
+    voters = [Voter(number, port, random_id()) for number, port in enumerate(sorted(ports), 1)]
+    cluster = random_id()
+    servers = []
+    for voter in voters:
+        own = {**(settings or {}), "node.id": str(voter.node)}
+        server = KafkaServer(data / f"node-{voter.node}", 0, True, settings=own, heap_mb=heap_mb)
+        server.controller_port, server.voters, server.cluster_id = voter.port, voters, cluster
+        servers.append(server)
+    return servers
 
 
 def main(argv: list[str] | None = None) -> int:

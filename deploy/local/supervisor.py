@@ -93,6 +93,19 @@ class Supervisor:
         process.kill()
         return process.pid
 
+    def hold(self, name: str) -> None:
+        """SIGKILL, and no start before `release`."""
+        watched = self._watched[name]
+        process = watched.process
+        if process is not None:
+            process.kill()
+            process.wait()
+        watched.process, watched.due_s = None, float("inf")
+
+    def release(self, name: str) -> None:
+        """Lets `poll` start a program that was held, or that waits, at once."""
+        self._watched[name].due_s = 0.0
+
     def log_of(self, name: str) -> Path:
         """The file with a program's output."""
         return self._logs / f"{name}.log"

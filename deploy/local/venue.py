@@ -4,7 +4,7 @@ Starts the two servers, makes keys, runs `exchange bootstrap`, then keeps one pr
 service running, restarted when it ends, until Ctrl-C. Output of each goes to DATA/logs/NAME.log.
 
     python -m deploy.local.venue [--data DIR] [--port N] [--websocket-port N] [--metrics-port N]
-                                 [--no-brokers] [--log-level LEVEL]
+                                 [--fix-port N] [--no-brokers] [--standby] [--log-level LEVEL]
 """
 
 from __future__ import annotations
@@ -26,11 +26,13 @@ from deploy.local.kafka import KafkaServer
 from deploy.local.postgres import PostgresServer
 from deploy.local.process import LOOPBACK, REPO, LocalServerError, free_port
 from deploy.local.supervisor import Program, Supervisor
+from exchange.audit.signed_note import key_name, make_key
+from exchange.audit.vault import CHECKPOINTS_FOLDER
 from exchange.clock import SystemClock
 from exchange.reference.venue import Venue, load_venue
 from exchange.simulation.scene import SceneError
 from gateway.client import VenueError
-from gateway.demo_keys import DESK, VENUE_FILE, key_path, prepare
+from gateway.demo_keys import CHECKPOINT_KEY, DESK, KEYS_FOLDER, VENUE_FILE, key_path, prepare
 from gateway.members import Members
 
 TEMPLATE = REPO / "deploy" / "venue" / "demo.toml"
@@ -52,18 +54,25 @@ class LocalVenue:
         *,
         http_port: int = 8080,
         websocket_port: int = 8081,
+        fix_port: int = 8083,
         metrics_port: int = 9100,
         fast_start: bool = False,
+        standby: bool = False,
         log_level: str = "info",
         say: Say = print,
     ) -> None:
-        """`metrics_port` is the first of a row, one a process; ports 0 are chosen here."""
+        """`metrics_port` is the first of a row, one a process; ports 0 are chosen here.
+
+        With `standby` each market has a second engine, `engine-CODE-2`, as node 2.
+        """
         self.data = data.absolute()
         self.kafka = KafkaServer(self.data / "kafka", fast_start=fast_start)
         self.postgres = PostgresServer(self.data / "postgres")
         self._http_port = http_port
         self._websocket_port = websocket_port
+        self.fix_port = fix_port
         self._metrics_port = metrics_port
+        self._standby = standby
         self._log_level = log_level
         self._say = say
         self.metrics: dict[str, str] = {}  # process: address of its /metrics, /ready, /health
@@ -103,7 +112,11 @@ class LocalVenue:
         self.postgres.start()
         self._http_port = self._http_port or self._free_port()
         self._websocket_port = self._websocket_port or self._free_port()
+        self.fix_port = self.fix_port or self._free_port()
         prepare(self.data, TEMPLATE, self.url)
+        checkpoint_key = self.data / KEYS_FOLDER / CHECKPOINT_KEY
+        if not checkpoint_key.exists():
+            make_key(checkpoint_key, key_name(self.venue.name))
         self.dsn = self.postgres.create_database(DATABASE)
         self._bootstrap()
         self.supervisor = Supervisor(self._programs(), self.data / "logs")
@@ -124,18 +137,23 @@ class LocalVenue:
         self.postgres.stop()
         self.kafka.stop()
 
-    def environment(self, metrics_port: int = 0) -> dict[str, str]:
-        """The settings of a process of this venue."""
+    def environment(self, metrics_port: int = 0, node: int = 1) -> dict[str, str]:
+        """The settings of a process of this venue; `node` is its number among engines."""
         return {
             "PYTHONPATH": str(REPO),
+            "MATCHING_PURE": "0",  # a venue's processes run the compiled engine, whatever tests do
             "EXCHANGE_LOG": f"kafka:{self.kafka.bootstrap}",
             "EXCHANGE_DATABASE": self.dsn,
             "EXCHANGE_DATA": str(self.data),
             "EXCHANGE_VENUE": str(self.venue_file),
             "EXCHANGE_HTTP_PORT": str(self._http_port),
             "EXCHANGE_WEBSOCKET_PORT": str(self._websocket_port),
+            "EXCHANGE_FIX_PORT": str(self.fix_port),
             "EXCHANGE_METRICS_PORT": str(metrics_port),
+            "EXCHANGE_NODE": str(node),
             "EXCHANGE_LOG_LEVEL": self._log_level,
+            "EXCHANGE_CHECKPOINTS": str(self.data / CHECKPOINTS_FOLDER),
+            "EXCHANGE_CHECKPOINT_KEY_FILE": str(self.data / KEYS_FOLDER / CHECKPOINT_KEY),
         }
 
     def _bootstrap(self) -> None:
@@ -155,20 +173,26 @@ class LocalVenue:
     def _programs(self) -> list[Program]:
         """Engines first, the gateway last, so that a stop begins at the gateway."""
         commands = [
-            (f"engine-{market.code}", exchange("engine", "--market", market.code))
+            (f"engine-{market.code}{mark}", exchange("engine", "--market", market.code), node)
             for market in self.venue.market
+            for node, mark in ((1, ""), (2, "-2"))[: 1 + self._standby]
         ]
-        commands += [(name, exchange(name)) for name in SHARED]
+        commands += [(name, exchange(name), 1) for name in SHARED]
         commands += [
-            ("reconcile", exchange("reconcile", "--watch")),  # a day opens on its word
-            ("gateway", exchange("gateway")),
+            ("reconcile", exchange("reconcile", "--watch"), 1),  # a day opens on its word
+            ("checkpoints", exchange("checkpoints"), 1),
+            ("gateway", exchange("gateway"), 1),
         ]
         programs = []
-        for number, (name, command) in enumerate(commands):
+        for number, (name, command, node) in enumerate(commands):
             port = self._metrics_port + number if self._metrics_port else self._free_port()
             self.metrics[name] = f"http://{LOOPBACK}:{port}"
-            programs.append(Program(name, command, self.environment(port)))
+            programs.append(self.program(name, command, port, node))
         return programs
+
+    def program(self, name: str, command: Sequence[str], metrics_port: int, node: int) -> Program:
+        """A process of this venue; another venue may run it otherwise."""
+        return Program(name, command, self.environment(metrics_port, node))
 
     def is_ready(self, name: str) -> bool:
         """Whether a process says that it has caught up."""
@@ -251,6 +275,7 @@ def print_addresses(venue: LocalVenue, say: Say) -> None:
     rows = [
         ("page", f"{venue.url}/"),
         ("API (OpenAPI)", f"{venue.url}/openapi.json"),
+        ("FIX 4.4", f"{LOOPBACK}:{venue.fix_port}"),
         ("Kafka", venue.kafka.bootstrap),
         ("PostgreSQL", venue.dsn),
         ("API key", f"{key} (participant 4, accounts 103 EUR and 203 CNY)"),
@@ -269,8 +294,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, default=REPO / ".local" / "venue")
     parser.add_argument("--port", type=int, default=8080)
     parser.add_argument("--websocket-port", type=int, default=8081)
+    parser.add_argument("--fix-port", type=int, default=8083)
     parser.add_argument("--metrics-port", type=int, default=9100, help="first of a row; 0: free")
     parser.add_argument("--no-brokers", action="store_true")
+    parser.add_argument("--standby", action="store_true", help="a second engine for each market")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--log-level", default="info")
     given = parser.parse_args(argv)
@@ -283,7 +310,9 @@ def main(argv: list[str] | None = None) -> int:
             given.data,
             http_port=given.port,
             websocket_port=given.websocket_port,
+            fix_port=given.fix_port,
             metrics_port=given.metrics_port,
+            standby=given.standby,
             log_level=given.log_level,
             say=say,
         ) as venue:

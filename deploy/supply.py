@@ -1,0 +1,306 @@
+"""What a release is made of: the lock, its bill of materials, its licences, known advisories.
+
+    python -m deploy.supply sbom [--wheel FILE] [--output FILE]   CycloneDX 1.6, JSON
+    python -m deploy.supply licences                              a line for each package
+    python -m deploy.supply advisories --database FILE            the lock against OSV advisories
+
+`deploy/requirements.txt` is the lock of a venue: every package of it has a version and hashes. The
+bill names what is installed from it, so run it where it is installed; it says no time and no
+machine, so that the same release gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib.metadata
+import json
+import re
+import sys
+import uuid
+import zipfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from packaging.markers import Marker
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).resolve().parents[1]
+LOCK = ROOT / "deploy" / "requirements.txt"
+NPM_LOCK = ROOT / "gateway" / "console" / "package-lock.json"
+BUILD_ONLY = frozenset({"cython", "setuptools"})  # compile the engine; the image drops them
+NAMESPACE = uuid.UUID("5b6e1f9c-6f0e-5f0e-9d0b-3c1d7a4e8a10")
+AGE_DAYS_MAX = 7
+
+
+class Locked(NamedTuple):
+    """One package of a lock."""
+
+    name: str
+    version: str
+    marker: str  # where it is installed; "" = everywhere
+    hashes: tuple[str, ...]  # sha256, hex, of each of its files
+
+
+def read_lock(path: Path = LOCK) -> list[Locked]:
+    """The packages of a lock; ValueError names a line that is no `name==version` with hashes."""
+    found = []
+    text = path.read_text("utf-8").replace("\\\n", " ")
+    for line in text.splitlines():
+        if not line.strip() or line.startswith("#"):
+            continue
+        words, *hashes = re.split(r"\s+--hash=sha256:", line.strip())
+        requirement = Requirement(words)
+        pins = [spec.version for spec in requirement.specifier if spec.operator == "=="]
+        if len(pins) != 1 or len(requirement.specifier) != 1 or requirement.url:
+            raise ValueError(f"{path.name}: {words}: no one version")
+        if not hashes or not all(re.fullmatch(r"[0-9a-f]{64}", item) for item in hashes):
+            raise ValueError(f"{path.name}: {words}: without sha256 hashes")
+        marker = str(requirement.marker or "")
+        found.append(Locked(canonicalize_name(requirement.name), pins[0], marker, tuple(hashes)))
+    return found
+
+
+def here(locked: list[Locked]) -> list[Locked]:
+    """Those that a venue runs on this interpreter and system."""
+    return [
+        item for item in locked
+        if item.name not in BUILD_ONLY and (not item.marker or Marker(item.marker).evaluate())
+    ]  # fmt: skip
+
+
+def lock_hash(path: Path = LOCK) -> str:
+    """What names a lock: SHA-256 of its bytes, hex."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def licence_of(name: str) -> str:
+    """The licence that an installed package states: SPDX where it does, else its words."""
+    installed = importlib.metadata.distribution(name)
+    told = installed.metadata
+    expression: list[str] = told.get_all("License-Expression") or []
+    licence: list[str] = told.get_all("License") or []
+    classifiers: list[str] = [
+        c for c in told.get_all("Classifier") or [] if c.startswith("License ::")
+    ]
+    if expression:
+        return expression[0]
+    if classifiers:
+        return "; ".join(item.rpartition(" :: ")[2] for item in classifiers)
+    if licence and licence[0].strip():
+        return licence[0].strip().splitlines()[0]
+    for file in installed.files or []:  # the first line of its text
+        if file.name.upper().startswith("LICEN"):
+            return file.read_text().strip().splitlines()[0].strip()
+    return "not stated"
+
+
+def page_packages() -> list[tuple[str, str, str, str]]:
+    """Name, version, integrity and licence of the scripts of the page."""
+    packages: dict[str, Any] = json.loads(NPM_LOCK.read_text("utf-8"))["packages"]
+    return [
+        (path.removeprefix("node_modules/"), item["version"], item["integrity"], item["license"])
+        for path, item in packages.items()
+        if path
+    ]
+
+
+def sbom(wheel: Path | None = None) -> dict[str, Any]:
+    """The bill of materials. Raises PackageNotFoundError for what is locked and not installed."""
+    components: list[dict[str, Any]] = []
+    for item in here(read_lock()):
+        told = importlib.metadata.metadata(item.name)
+        if told["Version"] != item.version:
+            raise ValueError(f"{item.name} {told['Version']} is installed, {item.version} locked")
+        components.append(
+            {
+                "type": "library",
+                "bom-ref": f"pkg:pypi/{item.name}@{item.version}",
+                "name": item.name,
+                "version": item.version,
+                "purl": f"pkg:pypi/{item.name}@{item.version}",
+                "licenses": [{"license": {"name": licence_of(item.name)}}],
+                "externalReferences": [
+                    {
+                        "type": "distribution",
+                        "url": f"https://pypi.org/project/{item.name}/{item.version}/",
+                        "hashes": [{"alg": "SHA-256", "content": one} for one in item.hashes],
+                    }
+                ],
+            }
+        )
+    for name, version, integrity, licence in page_packages():
+        digest = _hex_of(integrity)
+        components.append(
+            {
+                "type": "library",
+                "bom-ref": f"pkg:npm/{name}@{version}",
+                "name": name,
+                "version": version,
+                "purl": f"pkg:npm/{name}@{version}",
+                "licenses": [{"license": {"id": licence}}],
+                "hashes": [{"alg": "SHA-512", "content": digest}],
+            }
+        )
+    return _document(components, wheel)
+
+
+def _hex_of(integrity: str) -> str:
+    import base64
+
+    return base64.b64decode(integrity.removeprefix("sha512-"), validate=True).hex()
+
+
+def _document(components: list[dict[str, Any]], wheel: Path | None) -> dict[str, Any]:
+    from exchange import __version__
+
+    product: dict[str, Any] = {
+        "type": "application",
+        "bom-ref": "carbon-exchange",
+        "name": "carbon-exchange",
+        "version": __version__,
+        "purl": f"pkg:pypi/carbon-exchange@{__version__}",
+        "licenses": [{"license": {"id": "MIT"}}],
+        "properties": [{"name": "carbon-exchange:lock", "value": lock_hash()}],
+    }
+    if wheel is not None:
+        digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+        product["hashes"] = [{"alg": "SHA-256", "content": digest}]
+    serial = uuid.uuid5(NAMESPACE, json.dumps([product, components], sort_keys=True))
+    return {
+        "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "serialNumber": f"urn:uuid:{serial}",
+        "version": 1,
+        "metadata": {"component": product},
+        "components": components,
+        "dependencies": [
+            {"ref": "carbon-exchange", "dependsOn": [item["bom-ref"] for item in components]}
+        ],
+    }
+
+
+# -- advisories -----------------------------------------------------------------------------------
+
+
+class Finding(NamedTuple):
+    """One advisory that a locked version is under."""
+
+    package: str
+    version: str
+    advisory: str
+    summary: str
+
+
+class Snapshot(NamedTuple):
+    """Advisories of one moment."""
+
+    newest: datetime  # of the last change of any of them
+    advisories: list[dict[str, Any]]
+
+
+def read_advisories(path: Path) -> Snapshot:
+    """A snapshot in OSV's format: a zip of JSON files as osv.dev publishes for PyPI, or a folder.
+
+    ValueError when there is none in it.
+    """
+    if path.is_dir():
+        texts: Iterator[bytes] = (item.read_bytes() for item in sorted(path.glob("*.json")))
+        found = [json.loads(text) for text in texts]
+    else:
+        with zipfile.ZipFile(path) as archive:
+            names = sorted(name for name in archive.namelist() if name.endswith(".json"))
+            found = [json.loads(archive.read(name)) for name in names]
+    if not found:
+        raise ValueError(f"{path}: no advisory in OSV's format there")
+    return Snapshot(max(datetime.fromisoformat(item["modified"]) for item in found), found)
+
+
+def findings(snapshot: Snapshot, locked: list[Locked]) -> list[Finding]:
+    """Advisories, not withdrawn, that a locked version is under. O(advisories)."""
+    versions = {item.name: item.version for item in locked}
+    found = []
+    for advisory in snapshot.advisories:
+        if advisory.get("withdrawn"):
+            continue
+        for affected in advisory.get("affected", ()):
+            package = affected.get("package", {})
+            name = canonicalize_name(package.get("name", ""))
+            version = versions.get(name)
+            if package.get("ecosystem") != "PyPI" or version is None:
+                continue
+            if version in affected.get("versions", ()) or _in_range(affected, version):
+                words = advisory.get("summary") or advisory.get("details", "")[:100]
+                found.append(Finding(name, version, advisory["id"], words))
+    return found
+
+
+def _in_range(affected: dict[str, Any], version: str) -> bool:
+    mine = Version(version)
+    for span in affected.get("ranges", ()):
+        if span.get("type") != "ECOSYSTEM":
+            continue
+        is_in = False
+        for event in span["events"]:
+            if "introduced" in event:
+                is_in = is_in or event["introduced"] == "0" or mine >= Version(event["introduced"])
+            if "fixed" in event and mine >= Version(event["fixed"]):
+                is_in = False
+            if "last_affected" in event and mine > Version(event["last_affected"]):
+                is_in = False
+        if is_in:
+            return True
+    return False
+
+
+def check_advisories(path: Path, now: datetime, age_days_max: int = AGE_DAYS_MAX) -> int:
+    """Prints what is found and of when the snapshot is; 1 when something is, or it is too old."""
+    snapshot, locked = read_advisories(path), read_lock()
+    found = findings(snapshot, locked)
+    for item in found:
+        print(f"{item.package} {item.version}: {item.advisory}: {item.summary}")
+    age = (now - snapshot.newest).days
+    print(
+        f"{len(found)} advisories on {len(locked)} locked packages; {len(snapshot.advisories)} "
+        f"known, the newest of {snapshot.newest:%Y-%m-%d}, {age} days ago"
+    )
+    if age > age_days_max:
+        print(f"the snapshot is older than {age_days_max} days: it proves nothing about today")
+    return int(bool(found) or age > age_days_max)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """One of them; the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m deploy.supply", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("what", choices=["sbom", "licences", "advisories"])
+    parser.add_argument("--wheel", type=Path)
+    parser.add_argument("--output", type=Path)
+    parser.add_argument("--database", type=Path)
+    parser.add_argument("--age-days-max", type=int, default=AGE_DAYS_MAX)
+    given = parser.parse_args(argv)
+    if given.what == "advisories":
+        if given.database is None:
+            parser.error("--database names a snapshot: a zip or folder of OSV's JSON files")
+        return check_advisories(given.database, datetime.now(UTC), given.age_days_max)
+    if given.what == "sbom":
+        text = json.dumps(sbom(given.wheel), indent=2, ensure_ascii=False) + "\n"
+    else:
+        rows = [f"{i.name} {i.version}: {licence_of(i.name)}" for i in here(read_lock())]
+        rows += [f"{n} {v}: {licence} (page)" for n, v, _, licence in page_packages()]
+        text = "\n".join(rows) + "\n"
+    if given.output is not None:
+        given.output.parent.mkdir(parents=True, exist_ok=True)
+        given.output.write_text(text, "utf-8")
+    else:
+        sys.stdout.write(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
