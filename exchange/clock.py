@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 
@@ -29,6 +31,20 @@ class SystemClock:
         return time.monotonic_ns()
 
 
+_random_bits: Callable[[int], int] = secrets.randbits
+
+
 def random_id() -> int:
     """63 unpredictable bits, to name a run of a process."""
-    return secrets.randbits(63)
+    return _random_bits(63)
+
+
+@contextmanager
+def ids_drawn_from(random_bits: Callable[[int], int]) -> Iterator[None]:
+    """Lets `random_id` draw from a seed, for a simulation that must come out the same again."""
+    global _random_bits
+    before, _random_bits = _random_bits, random_bits
+    try:
+        yield
+    finally:
+        _random_bits = before

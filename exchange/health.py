@@ -8,13 +8,13 @@ bounded in bytes and time.
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Mapping, Sequence
 
 import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 
-from exchange import __version__, metrics
+from exchange import metrics
+from exchange.build import this_build
 from exchange.service import Service
 from exchange.settings import (
     HEALTH_CONNECTIONS_MAX,
@@ -120,6 +120,8 @@ async def serve_health(host: str, port: int, services: Sequence[Service]) -> asy
     `/health` says that the process is alive, `/ready` is 503 while a service has not caught up.
     OSError when the port is taken.
     """
-    compiled = "matching.compiled" in sys.modules
-    metrics.BUILD_INFO.labels(__version__, str(compiled).lower()).set(1)
+    build = this_build()
+    metrics.BUILD_INFO.labels(
+        build.version, str(build.compiled).lower(), build.commit, build.lock[:12]
+    ).set(1)
     return await HealthServer(services).serve(host, port)

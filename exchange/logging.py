@@ -17,6 +17,8 @@ SECRET_WORDS = (
 """A value whose name has one of these words is not logged."""
 
 REDACTED = "[not logged]"
+REPEAT_S = 10.0
+REPEATS_REMEMBERED_MAX = 1_000
 
 
 def redacted(_logger: object, _method: str, event: EventDict) -> EventDict:
@@ -25,6 +27,28 @@ def redacted(_logger: object, _method: str, event: EventDict) -> EventDict:
         if name != "event" and any(word in name.lower() for word in SECRET_WORDS):
             event[name] = REDACTED
     return event
+
+
+class Seldom(logging.Filter):
+    """Lets a library say one thing once in REPEAT_S.
+
+    While the brokers are away their client says so many times a second, for hours: our own lines
+    tell it, and a full disk would be the next fault.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._next: dict[tuple[str, str], float] = {}  # what was said: when it may be said again
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether it was not said just now. O(1)."""
+        what = record.name, str(record.msg)
+        if record.created < self._next.get(what, 0.0):
+            return False
+        if len(self._next) >= REPEATS_REMEMBERED_MAX:
+            self._next.clear()
+        self._next[what] = record.created + REPEAT_S
+        return True
 
 
 class _StandardError(io.TextIOBase):
@@ -58,3 +82,6 @@ def configure(level: str = "info", *, service: str = "") -> None:
     if service:
         structlog.contextvars.bind_contextvars(service=service)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    for handler in logging.getLogger().handlers:
+        if not any(isinstance(known, Seldom) for known in handler.filters):
+            handler.addFilter(Seldom())

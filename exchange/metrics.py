@@ -19,6 +19,10 @@ GATEWAY_MESSAGES = Counter(
 GATEWAY_REJECTIONS = Counter(
     "exchange_gateway_rejections_total", "Requests refused", ["interface", "reason"]
 )
+GATEWAY_RATIO_THROTTLED = Counter(
+    "exchange_gateway_ratio_throttled_total",
+    "Requests of members above their order-to-trade limit that had to wait",
+)
 GATEWAY_ROUND_TRIP = Histogram(
     "exchange_gateway_round_trip_seconds",
     "From a command's arrival to its first event back (gateway to gateway)",
@@ -28,6 +32,10 @@ GATEWAY_ROUND_TRIP = Histogram(
 GATEWAY_CAPACITY_USED = Gauge(
     "exchange_gateway_capacity_used_ratio", "Share of the command queue in use", ["interface"]
 )
+GATEWAY_MARKET_STOPPED = Gauge(
+    "exchange_gateway_market_stopped", "1: its records cannot be trusted, orders are refused",
+    ["market"],
+)  # fmt: skip
 GATEWAY_SESSIONS = Gauge("exchange_gateway_sessions", "Connections", ["interface", "state"])
 ENGINE_COMMANDS = Counter("exchange_engine_commands_total", "Commands applied", ["market"])
 ENGINE_EVENTS = Counter("exchange_engine_events_total", "Events said", ["market"])
@@ -38,6 +46,12 @@ ENGINE_BATCH_SECONDS = Histogram(
 )  # fmt: skip
 ENGINE_BATCH_COMMANDS = Histogram(
     "exchange_engine_batch_commands", "Commands in one record", ["market"], buckets=SIZE_BUCKETS
+)
+ENGINE_SNAPSHOT_PAUSE = Histogram(
+    "exchange_engine_snapshot_pause_seconds",
+    "The fork that begins a snapshot: no record is applied meanwhile",
+    ["market"],
+    buckets=LATENCY_BUCKETS,
 )
 ENGINE_LEADING = Gauge("exchange_engine_leading", "1 while this engine publishes", ["market"])
 ENGINE_EPOCH = Gauge("exchange_engine_epoch", "Epoch in force", ["market"])
@@ -71,6 +85,9 @@ FEED_DROPPED = Counter("exchange_feed_dropped_total", "Subscribers cut for being
 SURVEILLANCE_ALERTS = Counter(
     "exchange_surveillance_alerts_total", "Alerts of surveillance", ["market", "kind"]
 )
+ALERTS_HANDLED = Gauge(
+    "exchange_alerts", "Alerts of surveillance by what people did with them", ["market", "state"]
+)
 STATE_HASH_MISMATCH = Counter(
     "exchange_state_hash_mismatch_total", "Hashes or chains that differ: pages", ["service"]
 )
@@ -80,4 +97,8 @@ RECONCILIATION_BREAKS = Gauge(
 RECONCILIATION_GREEN = Gauge(
     "exchange_reconciliation_green_time_seconds", "When the books last agreed (Unix)", ["market"]
 )
-BUILD_INFO = Gauge("exchange_build_info", "1", ["version", "compiled"])
+CHECKPOINT_TIME = Gauge(
+    "exchange_checkpoint_time_seconds", "When the log was last under a checkpoint (Unix)",
+    ["market"],
+)  # fmt: skip
+BUILD_INFO = Gauge("exchange_build_info", "1", ["version", "compiled", "commit", "lock"])

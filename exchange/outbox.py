@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 import structlog
 
+from exchange.fault_points import reached
 from exchange.log.protocol import AppendUncertainError, Log, LogUnavailableError, Partition
 from exchange.settings import APPEND_TIMEOUT_S, OUTBOX_BYTES_MAX, RETRY_PAUSE_S
 
@@ -80,7 +81,9 @@ class NumberedTopic:
                 )
             try:
                 for chunk in chunks(waiting):
+                    reached("outbox.append.before")
                     await self._log.append(self._partition, [value for _, value in chunk])
+                    reached("outbox.append.after")
                     self.published = chunk[-1][0] + 1
             except (LogUnavailableError, AppendUncertainError) as error:
                 logger.warning("publish failed", topic=self._partition.topic, error=str(error))

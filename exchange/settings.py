@@ -18,6 +18,7 @@ READ_BYTES_MAX = 16 << 20  # bytes a reader holds at most
 APPEND_TIMEOUT_S = 10  # then the outcome is uncertain
 APPEND_PENDING_BYTES_MAX = 16 << 20  # bytes waiting for the embedded log; more callers wait
 APPEND_BATCH_BYTES_MAX = 4 << 20  # bytes of one transaction of the embedded log
+KAFKA_PASSWORD_BYTES_MAX = 1_024
 LOG_POLL_S = 0.005  # how soon the embedded log sees what another process appended,
 LOG_POLL_S_MAX = 0.04  # and how soon when nobody else appended for a while
 LOG_BUSY_TIMEOUT_S = 5  # then another process holds the embedded log for too long
@@ -52,7 +53,11 @@ PROPOSALS_OPEN_MAX = 256  # of a market
 PROPOSAL_S_MAX = 86_400  # then a proposal of an operator can no longer be approved
 ACTS_KEPT_MAX = 4_096  # of a market's operators that a gateway shows, and proposals it remembers
 MESSAGE_RATE_MAX = 1_000_000  # messages a second to which operators may set a throttle
+ORDER_TRADE_RATIO_MAX = 1_000_000_000  # to which operators may set a limit of orders to trades
+ORDER_TRADE_MESSAGES_MIN = 100  # of a member in an instrument on a day, before its ratio counts
+ORDER_TRADE_PER_SECOND = 1  # orders a second of a member whose ratio is above its limit
 ADDRESSES_REMEMBERED_MAX = 65_536  # whose messages are counted before they say who they are
+QUERY_FIELDS_MAX = 16  # of a request's query
 HEADERS_MAX = 64  # header lines of a request
 HEADER_BYTES_MAX = 16_384  # in all of them together
 WRITE_TIMEOUT_S = 30  # then a connection that takes nothing of its answer is cut
@@ -60,13 +65,17 @@ HEADER_TIMEOUT_S = 10  # then a connection that has not sent its headers is cut
 GATEWAY_QUEUE_MAX = 16_384  # commands waiting for the log
 GATEWAY_BATCH_MAX = 1_024  # commands in one frame
 SESSIONS_MAX = 4_096  # WebSocket connections
+CONNECTIONS_MAX = 8_192  # of HTTP, sockets and FIX together
 FEED_QUEUE_BYTES_MAX = 1 << 20  # unsent bytes of a slow subscriber; more = disconnect
 FEED_DEPTH_LEVELS_MAX = 1_000  # levels a side in a snapshot
 FEED_LAG_BYTES = 1 << 16  # unsent bytes above which a subscriber's states wait, newest of each
 FEED_STATES_MAX = 4_096  # states that wait for one subscriber; more = disconnect
 FEED_INDEX_STEP = 64  # records of `marketdata` between two whose place the gateway remembers
 REPORTS_MAX = 10_000  # recent reports the gateway keeps an account
-GATEWAY_CANCEL_RESERVE = 2_048  # places of the command queue that only cancels may take
+GATEWAY_CANCEL_RESERVE = 2_048  # places of the queue that only cancels and operators may take
+ENGINE_SILENCE_S_MAX = 5  # then a gateway takes no order more for a market whose engine is silent,
+ENGINE_BACKLOG_RECORDS_MAX = 8_192  # nor while so many records of `orders` have no answer yet
+ORDERS_KEPT_BYTES_MAX = 16 << 20  # records of `orders` a gateway keeps until they are answered
 OUTCOME_BYTES_MAX = 32 << 20  # recent output of the engine kept for answers still on their way
 ORDERS_ENDED_MAX = 100_000  # ended orders the gateway remembers for queries
 INSTRUCTIONS_MAX = 100_000  # instructions the gateway remembers for queries
@@ -132,7 +141,8 @@ OUTBOX_BYTES_MAX = 4 << 20  # published by one append
 RETRY_PAUSE_S = 1  # before the log is tried again
 READ_WAIT_MS = 200  # longest a reader waits before it looks whether to stop
 DATABASE_BUSY_TIMEOUT_MS = 30_000  # SQLite: wait for another writer
-SNAPSHOT_EVERY_RECORDS = 65_536
+SNAPSHOT_EVERY_RECORDS = 65_536  # of `orders`,
+SNAPSHOT_EVERY_COMMANDS = 4_194_304  # or commands in them: what comes first begins a snapshot
 SNAPSHOTS_KEPT = 3
 ENGINE_SLICE_MS_MAX = 5  # the engine gives the loop back at least this often, between records
 ENGINE_OUTBOX_PARTS_MAX = 8_192  # parts computed and not yet on `events`; more = wait
@@ -140,12 +150,10 @@ ENGINE_OUTBOX_BYTES_MAX = 64 << 20
 ENGINE_PUBLISH_PARTS_MAX = 512  # parts one append carries
 ENGINE_PUBLISH_BYTES_MAX = 4 << 20
 POSITION_DIFFERENCES_MAX = 100  # differences from the engine a projection remembers
-MARKETDATA_SLICE_RECORDS_MAX = 64  # records of `events` between two looks at the loop
-MARKETDATA_RETRY_S = 0.2  # pause before the log is tried again
+DERIVED_SLICE_RECORDS_MAX = 64  # records of `events` between two looks at the loop
+DERIVED_RETRY_S = 0.2  # pause of market data and surveillance before the log is tried again
 SURVEILLANCE_WINDOW_ENTRIES_MAX = 10_000  # trades one window of a detector holds; oldest go first
 SURVEILLANCE_SUBJECTS_MAX = 20_000  # owners, pairs and the like that a detector remembers
-SURVEILLANCE_RETRY_S = 0.2  # pause before the log is tried again
-SURVEILLANCE_SLICE_RECORDS_MAX = 64  # records of `events` between two looks at the loop
 ALERTS_KEPT_MAX = 10_000  # alerts of a market that the gateway keeps, oldest forgotten
 BARS_MAX = 1_440  # minutes kept for a chart
 AUDIT_DIFFERENCES_MAX = 100  # differences an audit tells
@@ -153,6 +161,9 @@ ENGINE_RETRY_S_MAX = 2.0  # longest pause before the log is tried again
 MATCH_LINE_BYTES_MAX = 4 << 20  # one line that `exchange match` reads
 SCENARIO_LINES_MAX = 100_000
 QUOTE_ROWS_MAX = 1_000_000  # rows of a quote file
+CHECKPOINT_LOOK_S = 1.0  # seconds between two looks for new records and a new trading day
+CHECKPOINTS_KEPT_MAX = 1_440  # of a market that a gateway shows, oldest forgotten
+CHECKPOINTS_PAGE_MAX = 100  # of a market in one answer
 RECONCILE_EVERY_S = 5.0  # seconds between two looks at the books of a running venue
 RECONCILE_READ_RECORDS_MAX = 64  # records of `events` it holds at most
 STATEMENT_LINES_MAX = 500  # movements of an asset that a printed statement shows; the CSV has all
@@ -167,6 +178,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     log: str = "embedded"  # `embedded` (a file under data) or `kafka:HOST:PORT[,HOST:PORT]`
     kafka_replication: int = 1  # replicas of each topic made; 3 on a cluster
     kafka_min_insync: int = 1  # replicas that must have a record before it counts; 2 of 3
+    kafka_protocol: str = "PLAINTEXT"  # SSL, SASL_SSL: encrypted; SASL_*: a name and a password
+    kafka_ca_file: str = ""  # authority that signed the brokers' certificates; "" = the system's
+    kafka_certificate_file: str = ""  # our own certificate, where brokers ask for one
+    kafka_key_file: str = ""  # its private key; only its owner may read it
+    kafka_user: str = ""  # our name at the brokers (SCRAM-SHA-512)
+    kafka_password_file: str = ""  # and its password; only its owner may read it
     database: str = "sqlite"  # `sqlite` (files under data) or `postgresql://...`
     data: Path = Path(".local/venue")  # snapshots, embedded log, SQLite
     venue: Path = Path("deploy/venue/demo.toml")  # markets, instruments, participants, keys
@@ -178,15 +195,21 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     metrics_port: int = 0  # 0 = none; /metrics /health /ready of this process
     node: int = 1  # number of this process among engines
     engine_tick_ms: int = 1_000  # an idle engine says that it lives this often
-    engine_silence_ms: int = 400  # records unpublished for so long: a standby takes over
+    engine_silence_ms: int = 200  # records unpublished for so long: a standby takes over
     engine_reserve_orders: int = 0  # resting orders whose memory is taken at the start; 0 = none
     engine_reserve_client_order_ids: int = 0  # the same for the client order ids of a day
     throttle_per_second: int = 1_000  # orders a second and participant
     throttle_address_per_second: int = 1_000  # requests a second of an address before it is known
+    tls_certificate: str = ""  # PEM file of a chain; then HTTP, sockets and FIX speak TLS alone
+    tls_key: str = ""  # PEM file of its private key
+    connections_per_address: int = 512  # of HTTP, sockets and FIX together; proxies' do not count
     trusted_proxies: str = ""  # networks whose X-Forwarded-For is believed, by commas; "" = none
     batch_interval_us: int = 500  # smallest time between two frames of the gateway
     log_level: str = "info"  # debug, info, warning, error
     surveillance_limits: str = ""  # file that changes figures of surveillance/limits.toml
+    checkpoints: str = ""  # folder of signed checkpoints, on another disk than the log
+    checkpoint_key_file: str = ""  # private key that signs them; only its owner may read it
+    checkpoint_every_s: int = 60  # seconds between two checkpoints
     key_file: str = ""  # a member's commands sign with it, unless --key-file names another
 
     @classmethod

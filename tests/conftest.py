@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,8 +21,11 @@ settings.load_profile("busy")
 
 LONGEST = (
     "instrumented/test_instrumented.py",
+    "faults/test_venue_faults.py",
+    "simulation/test_simulated_venue.py",
     "exchange/registry/test_two_reversals.py",
     "exchange/registry/test_two_registries.py",
+    "deploy/test_access.py",
     "exchange/registry/test_registry_crashes.py",
     "exchange/registry/test_registry_service.py",
     "matching/test_bad_input.py",
@@ -29,8 +33,11 @@ LONGEST = (
     "exchange/settlement/test_settlement_service.py",
     "exchange/log/test_log_kafka.py",
     "faults/test_kill_each.py",
+    "faults/test_cluster.py",
+    "faults/test_kill_leader.py",
     "faults/test_venue_command.py",
     "deploy/test_dashboard.py",
+    "faults/test_venue_faults.py",
 )
 """Begun first and in this order, so that at the end no worker waits for another's long file.
 
@@ -56,6 +63,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     assert all(path.exists() for path in paths), "a file that LONGEST names is not there"
     order = {path: number for number, path in enumerate(paths)}
     items.sort(key=lambda item: order.get(item.path, len(order)))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What was imported and collected stays: looking for rings of objects passes it over."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from exchange.rulebook.allocation import Borrowing
 from exchange.rulebook.eligibility import Credit, unfit
 from exchange.rulebook.offsets import (
     BP,
@@ -26,7 +27,7 @@ from exchange.rulebook.offsets import (
     usable,
 )
 from exchange.rulebook.shapes import ComplianceRules, OffsetRule
-from exchange.rulebook.vintages import vintage_years
+from exchange.rulebook.vintages import is_among
 from exchange.settings import PLAN_LOTS_MAX, PLAN_PRICE_MAX, PLAN_SECONDS_MAX
 
 ALLOWANCE = ""
@@ -84,9 +85,11 @@ class _Class(NamedTuple):
     group: str
     is_nonlocal: bool
     is_unflagged: bool
+    is_borrowed: bool = False
 
 
 _ALLOWANCES = _Class(ALLOWANCE, "", is_nonlocal=False, is_unflagged=False)
+_BORROWED = _ALLOWANCES._replace(is_borrowed=True)
 
 
 class _Case(NamedTuple):
@@ -98,9 +101,12 @@ class _Case(NamedTuple):
     used: Sequence[Credit]
     scheme_used_t: int
     applies_to: str
+    borrowing: Borrowing
 
-    def limits(self, used: Sequence[Credit], scheme_used_t: int) -> list[Limit]:
-        return headroom(
+    def limits(
+        self, used: Sequence[Credit], scheme_used_t: int, borrowed_t: int = 0
+    ) -> list[Limit]:
+        limits = headroom(
             self.rules,
             emission_year=self.emission_year,
             bases=self.bases,
@@ -108,6 +114,12 @@ class _Case(NamedTuple):
             scheme_used_t=scheme_used_t,
             applies_to=self.applies_to,
         )
+        labels = self.rules.borrowed_vintages
+        if labels:
+            name = f"{', '.join(labels)} borrowed for {self.emission_year}"
+            told = (self.borrowing.limit_t, self.borrowing.left_t - borrowed_t)
+            limits.append(Limit(self.rules.id, "borrowing", name, *told))
+        return limits
 
 
 def plan_surrender(
@@ -121,6 +133,7 @@ def plan_surrender(
     used: Sequence[Credit] = (),
     scheme_used_t: int = 0,
     applies_to: str = "",
+    borrowing: Borrowing = Borrowing(0, 0),  # noqa: B008 - a tuple
 ) -> SurrenderPlan:
     """The cheapest way to surrender `owed_t` tonnes, or as much of it as the lots allow.
 
@@ -129,13 +142,13 @@ def plan_surrender(
     time on the distinct kinds and prices among them.
     """
     _check(lots, owed_t)
-    case = _Case(rules, emission_year, on, bases, used, scheme_used_t, applies_to)
+    case = _Case(rules, emission_year, on, bases, used, scheme_used_t, applies_to, borrowing)
     by_unit = _rules_by_unit(rules, applies_to)
     reasons = {at: _unusable(case, lot, by_unit) for at, lot in enumerate(lots)}
     piles: dict[tuple[_Class, int], list[int]] = defaultdict(list)
     for at, lot in enumerate(lots):
         if not reasons[at]:
-            piles[_class_of(lot, by_unit), lot.price_minor].append(at)
+            piles[_class_of(case, lot, by_unit), lot.price_minor].append(at)
     limits = case.limits(used, scheme_used_t)
     sizes = [sum(_most(lots[at], by_unit) for at in pile) for pile in piles.values()]
     amounts = _solve(list(piles), sizes, limits, case, owed_t)
@@ -144,10 +157,12 @@ def plan_surrender(
         if kind.rule_id != ALLOWANCE:
             taken |= _take(lots, pile, amount, by_unit)
     taken = _passed(case, lots, taken)
-    rest_t = owed_t - sum(taken.values())
-    for price in sorted(price for kind, price in piles if kind == _ALLOWANCES):
-        more = _take(lots, piles[_ALLOWANCES, price], rest_t, by_unit)
+    rest_t, left_t = owed_t - sum(taken.values()), borrowing.left_t
+    for price, kind in sorted((price, kind) for kind, price in piles if kind.rule_id == ALLOWANCE):
+        most_t = min(rest_t, left_t) if kind.is_borrowed else rest_t
+        more = _take(lots, piles[kind, price], most_t, by_unit)
         rest_t -= sum(more.values())
+        left_t -= sum(more.values()) * kind.is_borrowed
         taken |= more
     return _answer(case, lots, taken, reasons, by_unit, owed_t)
 
@@ -183,14 +198,14 @@ def _unusable(case: _Case, lot: Lot, by_unit: Mapping[str, OffsetRule]) -> str:
             return f"{lot.credit.unit} is not taken as an offset by {case.rules.id}"
         return unfit(rule, lot.credit, case.on)
     labels = case.rules.usable_vintages
-    if labels and all(lot.vintage not in vintage_years(label) for label in labels):
+    if labels and not is_among(lot.vintage, labels + case.rules.borrowed_vintages):
         return f"rule {case.rules.id} takes vintages {', '.join(labels)}; this is {lot.vintage}"
     return ""
 
 
-def _class_of(lot: Lot, by_unit: Mapping[str, OffsetRule]) -> _Class:
+def _class_of(case: _Case, lot: Lot, by_unit: Mapping[str, OffsetRule]) -> _Class:
     if lot.credit is None:
-        return _ALLOWANCES
+        return _BORROWED if is_among(lot.vintage, case.rules.borrowed_vintages) else _ALLOWANCES
     rule = by_unit[lot.credit.unit]
     return _Class(
         rule.id, rule.group, is_nonlocal(rule, lot.credit), is_unflagged(rule, lot.credit)
@@ -253,6 +268,8 @@ def _row(limit: Limit, kinds: list[_Class], case: _Case) -> tuple[list[int], int
         case "group":
             rule = next(rule for rule in case.rules.offset if rule.id == limit.rule_id)
             return [int(kind.group == rule.group) for kind in kinds], limit.left_t
+        case "borrowing":
+            return [int(kind.is_borrowed) for kind in kinds], limit.left_t
         case "scheme":
             return [int(kind.rule_id != ALLOWANCE) for kind in kinds], limit.left_t
         case "max_share_without_flag":
@@ -323,30 +340,40 @@ def _answer(
     by_unit: Mapping[str, OffsetRule],
     owed_t: int,
 ) -> SurrenderPlan:
-    chosen, refused, spent = [], [], []
+    chosen, refused, spent, borrowed_t = [], [], [], 0
     for at, lot in enumerate(lots):
         amount = taken.get(at, 0)
         if amount and lot.credit is not None:
             spent.append(lot.credit._replace(quantity_t=amount))
+        elif is_among(lot.vintage, case.rules.borrowed_vintages):
+            borrowed_t += amount
         if amount:
             rule_id = by_unit[lot.credit.unit].id if lot.credit else case.rules.id
             chosen.append(Chosen(lot, amount, rule_id))
-    limits = case.limits([*case.used, *spent], case.scheme_used_t)
+    limits = case.limits([*case.used, *spent], case.scheme_used_t, borrowed_t)
     short_t = owed_t - sum(item.quantity_t for item in chosen)
     for at, lot in enumerate(lots):
         rest = lot.quantity_t - taken.get(at, 0)
         if rest:
             refused.append(
-                Refused(lot, rest, reasons[at] or _left_out(lot, by_unit, limits, short_t))
+                Refused(lot, rest, reasons[at] or _left_out(case, lot, by_unit, limits, short_t))
             )
     cost = sum(item.quantity_t * item.lot.price_minor for item in chosen)
     return SurrenderPlan(tuple(chosen), cost, short_t, tuple(refused), tuple(limits))
 
 
 def _left_out(
-    lot: Lot, by_unit: Mapping[str, OffsetRule], limits: list[Limit], short_t: int
+    case: _Case,
+    lot: Lot,
+    by_unit: Mapping[str, OffsetRule],
+    limits: list[Limit],
+    short_t: int,
 ) -> str:
     if lot.credit is None:
+        is_borrowed = is_among(lot.vintage, case.rules.borrowed_vintages)
+        for limit in limits if is_borrowed else ():
+            if limit.kind == "borrowing" and limit.left_t == 0:
+                return f"{limit.name}: nothing is left of {limit.limit_t} t"
         return "not needed"
     rule = by_unit[lot.credit.unit]
     mine = [limit for limit in limits if limit.rule_id == rule.id and limit.left_t == 0]

@@ -34,7 +34,7 @@ def test_every_part_of_the_venue_is_there() -> None:
     assert engines == {market.code for market in venue.market}
     commands = {service["command"][0] for service in OURS.values()}
     parts = {"bootstrap", "gateway", "engine", "settlement", "registry", "marketdata"}
-    assert commands == parts | {"surveillance", "reconcile"}
+    assert commands == parts | {"surveillance", "reconcile", "checkpoints"}
     assert set(SERVICES) - set(OURS) == {"kafka", "postgres", "prometheus", "grafana"}
 
 
@@ -89,7 +89,8 @@ def test_prometheus_asks_every_process_at_its_port() -> None:
 def test_published_ports_are_the_ones_listened_at() -> None:
     settings = Settings()
     inside = {port.split(":")[-1] for port in OURS["gateway"]["ports"]}
-    assert inside == {str(settings.http_port), str(settings.websocket_port)}
+    fix_port = environment(OURS["gateway"])["EXCHANGE_FIX_PORT"]
+    assert inside == {str(settings.http_port), str(settings.websocket_port), fix_port}
 
 
 def test_mounted_files_exist() -> None:

@@ -59,10 +59,10 @@ class Venue:
             assert accepted is not None
             events = accepted.events
             self.auctions.apply(
-                accepted._replace(events=events[: self.cut or None], is_last=not self.cut)
+                accepted._replace(body=events[: self.cut or None].tobytes(), is_last=not self.cut)
             )
             if self.cut:
-                self.auctions.apply(accepted._replace(events=events[self.cut :], part=1))
+                self.auctions.apply(accepted._replace(body=events[self.cut :].tobytes(), part=1))
         return offset << 16
 
     def open(self, label: str, offered: int, auction_format: str = "eu-primary") -> int:

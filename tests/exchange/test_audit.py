@@ -8,6 +8,9 @@ import pytest
 
 from exchange import audit, topics
 from exchange.audit.reconciliation import DueLegs, breaks
+from exchange.engine.outbox import place_of
+from exchange.engine.snapshots import EngineSnapshot, SnapshotStore
+from exchange.engine.tail import chain_of_part
 from exchange.ledger import CASH, EXTERNAL_CASH, EXTERNAL_UNITS, FEE_INCOME, held_settlement
 from exchange.messages.frames import GENESIS, HEADER_SIZE, seal_events
 from exchange.positions import Positions, project
@@ -86,11 +89,16 @@ async def test_verify_names_an_altered_answer(memory_log, make_flow):
     assert f"events record {victim.offset}" in difference
 
 
+def records_of(row: Any) -> bytes:
+    return bytes(row.value[HEADER_SIZE:])
+
+
 async def test_verify_names_an_answer_that_is_well_made_and_wrong(memory_log, make_flow):
     """Whoever can write the topic can also mend the chain: only the engine knows better."""
     write(memory_log, make_flow(3).frames(40))
     rows = memory_log.rows[EVENTS]
     at = 20
+    original = records_of(rows[at])[24:32]
     chain = rows[at - 1].value[HEADER_SIZE - 32 : HEADER_SIZE]
     for row in list(rows[at:]):
         origin, first, time_ns = (
@@ -111,6 +119,8 @@ async def test_verify_names_an_answer_that_is_well_made_and_wrong(memory_log, ma
     (difference,) = (await audit.verify(memory_log, 0)).differences
     assert f"events record {at}" in difference
     assert "not what the engine computes" in difference
+    said, right = (int.from_bytes(b, "little") for b in (records_of(rows[at])[24:32], original))
+    assert f"quantity {said} where {right} is right" in difference
 
 
 async def test_verify_names_an_altered_command_and_a_lost_one(memory_log, make_flow):
@@ -244,3 +254,61 @@ async def test_a_trade_that_is_due_is_held_and_not_in_the_registry_yet(books):
     assert [check for check in audit.reconcile(moved) if not check.ok] == []
     failed = {c.name for c in audit.reconcile(moved._replace(due=())) if not c.ok}
     assert failed == {"held for settlement equals trades due", "engine equals registry"}
+
+
+def kept(memory_log: Any, folder: Any, at: int) -> Any:
+    """A snapshot as an engine leaves it after the records below `at`, and its path."""
+    engine = Engine()
+    for record in memory_log.rows[ORDERS][:at]:
+        engine.apply(record.offset, record.append_ns, record.value)
+    rows = memory_log.rows[EVENTS]
+    place = next(n for n, row in enumerate(rows) if place_of(n, row.value) == (at, 0))
+    chain = chain_of_part(rows[place - 1].value)
+    snapshot = EngineSnapshot(at, engine.next_event, place, chain, engine.snapshot())
+    return snapshot, SnapshotStore(folder, kept=3).save(snapshot, writer=1)
+
+
+@pytest.mark.parametrize("body", [Engine, reference.Engine])
+async def test_verify_from_a_snapshot_gives_what_the_whole_gives(
+    memory_log, make_flow, tmp_path, body
+):
+    write(memory_log, make_flow(21).frames(120))
+    begin, _ = kept(memory_log, tmp_path, 70)
+    whole = await audit.verify(memory_log, 0)
+    steps: list[tuple[int, int]] = []
+    found = await audit.verify(
+        memory_log, 0, engine=body, begin=begin,
+        progress=lambda done, end: steps.append((done, end)),
+    )  # fmt: skip
+    assert found.differences == ()
+    assert (found.begin, found.inputs) == (70, whole.inputs)
+    assert (found.chain, found.state_hash) == (whole.chain, whole.state_hash)
+    assert steps[-1] == (whole.inputs - 70, whole.inputs - 70)
+
+
+async def test_verify_from_a_snapshot_finds_what_comes_after(memory_log, make_flow, tmp_path):
+    write(memory_log, make_flow(22).frames(120))
+    begin, _ = kept(memory_log, tmp_path, 70)
+    rows = memory_log.rows[EVENTS]
+    for at in (30, 100):  # the first stands before the snapshot
+        victim = rows[at]
+        rows[at] = victim._replace(value=victim.value[:-1] + bytes([victim.value[-1] ^ 1]))
+    (difference,) = (await audit.verify(memory_log, 0, begin=begin)).differences
+    assert "events record 100" in difference
+    with pytest.raises(ValueError, match="snapshot"):
+        await audit.verify(memory_log, 0, begin=begin._replace(state=begin.state[:-1]))
+
+
+async def test_verify_compares_the_snapshots_on_its_way(memory_log, make_flow, tmp_path):
+    write(memory_log, make_flow(23).frames(120))
+    paths = {at: kept(memory_log, tmp_path, at)[1] for at in (40, 70, 100)}
+    found = await audit.verify(memory_log, 0, snapshots=paths)
+    assert (found.snapshots, found.differences) == (3, ())
+    other, _ = kept(memory_log, tmp_path / "other", 41)
+    SnapshotStore(tmp_path, kept=3).save(other._replace(next_offset=70), writer=1)
+    (difference,) = (await audit.verify(memory_log, 0, snapshots=paths)).differences
+    assert difference.startswith(f"snapshot {paths[70].name}: its state is ")
+    paths[70].write_bytes(paths[70].read_bytes()[:-5])
+    (difference,) = (await audit.verify(memory_log, 0, snapshots=paths)).differences
+    assert f"snapshot {paths[70].name}: " in difference
+    assert "bytes where" in difference

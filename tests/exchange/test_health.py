@@ -78,7 +78,7 @@ async def test_metrics_are_prometheus_text(port: int) -> None:
     assert headers["content-type"].startswith("text/plain")
     families = {family.name for family in text_string_to_metric_families(body.decode())}
     assert "python_info" in families
-    assert b'exchange_build_info{compiled="' in body
+    assert b'exchange_build_info{commit="' in body
 
 
 def test_metrics_come_from_the_registry_given() -> None:

@@ -129,7 +129,7 @@ def test_a_partly_filled_buy_holds_what_the_rest_may_cost(make_flow: Any) -> Non
 def test_an_engine_that_holds_too_little_is_noticed(make_flow: Any) -> None:
     flow, market = make_flow(0), Market()
     market.apply(flow.opening())
-    market.positions.instruments[1].parameters[Parameter.TAKER_FEE_BP] = 90
+    market.positions.instruments[1].set_parameter(Parameter.TAKER_FEE_BP, 90)
     market.apply(
         flow.frame(
             [

@@ -169,7 +169,8 @@ def test_an_order_pays_the_exact_sum_rounded_once(
 ) -> None:
     meant = fee_parameters(schedule, schedule.currency)
     instrument = InstrumentState(1)
-    instrument.parameters |= {Parameter[name.upper()]: value for name, value in meant.items()}
+    for name, value in meant.items():
+        instrument.set_parameter(Parameter[name.upper()], value)
     for side, word in ((Side.BUY, "buyer"), (Side.SELL, "seller")):
         exact, each = Fraction(0), 0
         accrued = 0

@@ -24,6 +24,7 @@ from exchange.reference.venue import Market
 from exchange.settings import Settings
 from exchange.simulation.quotes import read_quotes
 from exchange.simulation.run import simulate
+from tests.behind_the_back import behind_the_back
 
 QUOTES = Path(__file__).parent / "simulation/quotes.csv"
 MARKET = Market("CN", 0, "CNY")
@@ -63,9 +64,8 @@ async def venue(traded: Path, tmp_path: Path) -> AsyncIterator[Venue]:
 
 
 def spoil(venue: Venue, statement: str, *values: int) -> None:
-    """Changes the books behind the venue's back."""
     assert venue.database.path is not None
-    with closing(sqlite3.connect(venue.database.path)) as books, books:
+    with behind_the_back(venue.database.path) as books:
         triggers = books.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")
         for (name,) in triggers.fetchall():
             books.execute(f"DROP TRIGGER {name}")

@@ -348,7 +348,7 @@ INVERTED = "block_range|empty range|lower bound"
         (tables.block, {"lender": 0, "first_serial": 5, "last_serial": 4}, INVERTED),
         (tables.block, {"lender": 0, "first_serial": 5, "last_serial": -5}, INVERTED),
         (tables.block, {"lender": 0, "position": Position.PLEDGED}, "block_pledged"),
-        (tables.block, {"lender": 7, "position": Position.FROZEN}, "block_pledged"),
+        (tables.block, {"lender": 7, "position": Position.TRADING}, "block_pledged"),
         (tables.compliance_year, {"verified": -1}, "compliance_year_figures"),
         (tables.compliance_year, {"added": -1}, "compliance_year_not_negative"),
         (tables.compliance_year, {"reported": None}, "compliance_year_reported_first"),

@@ -124,4 +124,4 @@ async def test_an_altered_event_stops_it(memory_log, source, make_flow, capsys):
     service = service_of(memory_log)
     with pytest.raises(ChainBrokenError, match=f"events record {victim.offset}"):
         await run_until(service, lambda: False)
-    assert "market data stops" in "".join(capsys.readouterr())
+    assert "stops: events are broken" in "".join(capsys.readouterr())

@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from exchange.messages.executions import InstructionReport
-from exchange.messages.orders import Instruction, SideWord, TimeInForceWord
+from exchange.messages.instructions import Instruction
+from exchange.messages.orders import SideWord, TimeInForceWord
 from exchange.simulation.brokers import QUOTES_MAX, Pair, Product, run_brokers
 from exchange.simulation.planner import band_of
 from exchange.simulation.trading import OpenOrder, Outcome

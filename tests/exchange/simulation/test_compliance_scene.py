@@ -10,7 +10,7 @@ import pytest
 
 from exchange.database import open_database
 from exchange.log import open_log
-from exchange.messages.orders import CancelUnits, SurrenderUnits
+from exchange.messages.instructions import CancelUnits, SurrenderUnits
 from exchange.messages.reasons import RegistryReason
 from exchange.settings import Settings
 from exchange.simulation.proof import prove

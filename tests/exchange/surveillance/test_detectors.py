@@ -95,6 +95,7 @@ DECIDING = {
     "DOMINANT_SIDE": ("share_min_bp", "share_bp"),
     "BLOCK_OFF_MARKET": ("distance_max_bp", "distance_bp"),
     "LARGE_POSITION": ("share_min_bp", "share_bp"),
+    "LARGE_HOLDER": ("share_min_bp", "share_bp"),
     "ORDER_TO_TRADE": ("messages_min", "messages"),
 }
 

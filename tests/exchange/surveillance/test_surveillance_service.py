@@ -158,7 +158,7 @@ async def test_an_altered_event_stops_it(memory_log: Any, stage: Stage, capsys: 
     rows[30] = rows[30]._replace(value=altered)
     with pytest.raises(ChainBrokenError, match="events record 30"):
         await run_until(service_of(memory_log), len(stage.parts))
-    assert "surveillance stops" in "".join(capsys.readouterr())
+    assert "stops: events are broken" in "".join(capsys.readouterr())
 
 
 def monitor(limits: Limits) -> Monitor:

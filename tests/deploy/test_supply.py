@@ -1,0 +1,214 @@
+"""Locks with hashes, a bill of materials that is what is installed, advisories, the same bytes."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import zipfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy import reproducible, supply
+from exchange.build import Build, this_build
+
+ROOT = Path(__file__).parents[2]
+LOCKS = sorted((ROOT / "deploy").glob("requirements*.txt"))
+PACKAGE_LOCK = json.loads((ROOT / "gateway/console/package-lock.json").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.name)
+def test_every_entry_of_every_lock_has_one_version_and_hashes(path: Path) -> None:
+    assert supply.read_lock(path)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("aiokafka==0.14.0", "without sha256"),
+        ("aiokafka==0.14.0 --hash=sha256:abc", "without sha256"),
+        (f"aiokafka>=0.14.0 --hash=sha256:{'0' * 64}", "no one version"),
+        (f"aiokafka @ https://host/a.whl --hash=sha256:{'0' * 64}", "no one version"),
+    ],
+)
+def test_an_entry_that_could_be_something_else_is_refused(
+    tmp_path: Path, line: str, message: str
+) -> None:
+    path = tmp_path / "requirements.txt"
+    path.write_text(line + "\n")
+    with pytest.raises(ValueError, match=message):
+        supply.read_lock(path)
+
+
+def test_every_installation_asks_for_hashes() -> None:
+    """Makefile, image and bootstrap: whatever names a lock checks its hashes."""
+    files = [ROOT / "Makefile", ROOT / "deploy/Dockerfile", ROOT / "deploy/bootstrap.sh"]
+    found = 0
+    for path in files:
+        for line in path.read_text("utf-8").replace("\\\n", " ").splitlines():
+            commands = re.findall(r"pip (?:sync|install)[^&;]*", line)
+            for command in commands:
+                if "requirements" in command or "$<" in command:
+                    found += 1
+                    assert "--require-hashes" in command, f"{path.name}: {command}"
+    assert found >= 6
+
+
+def test_scripts_of_the_page_are_pinned_with_integrity() -> None:
+    top, *packages = PACKAGE_LOCK["packages"].items()
+    declared = json.loads((ROOT / "gateway/console/package.json").read_text("utf-8"))
+    assert declared["dependencies"] == top[1]["dependencies"]
+    assert all(re.fullmatch(r"\d+\.\d+\.\d+", v) for v in declared["dependencies"].values())
+    for name, item in packages:
+        assert item["integrity"].startswith("sha512-"), name
+        assert item["license"], name
+
+
+def test_the_bill_of_materials_is_what_is_installed(tmp_path: Path) -> None:
+    wheel = tmp_path / "any.whl"
+    wheel.write_bytes(b"bytes")
+    bill = supply.sbom(wheel)
+    assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
+    listed = {(c["name"], c["version"]) for c in bill["components"] if "pypi" in c["purl"]}
+    code = (
+        "import importlib.metadata as m; from packaging.utils import canonicalize_name as c; "
+        "[print(c(d.metadata['Name']), d.version) for d in m.distributions()]"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    installed = {tuple(line.split()) for line in done.stdout.splitlines()}
+    dev = {(item.name, item.version) for item in supply.read_lock(LOCKS[0].with_name(
+        "requirements-dev.txt"))}  # fmt: skip
+    ours = {row for row in installed if row[0] == "carbon-exchange"}
+    assert listed <= installed
+    assert installed - ours <= dev, "something is installed that no lock names"
+    assert listed == {(i.name, i.version) for i in supply.here(supply.read_lock())}
+    assert {c["name"] for c in bill["components"]} >= {"aiokafka", "lightweight-charts"}
+    assert all(c["licenses"][0]["license"] for c in bill["components"])
+    refs = [c["bom-ref"] for c in bill["components"]]
+    assert bill["dependencies"] == [{"ref": "carbon-exchange", "dependsOn": refs}]
+    assert len(set(refs)) == len(refs)
+    assert supply.sbom(wheel) == bill
+    wheel.write_bytes(b"others")
+    assert supply.sbom(wheel)["serialNumber"] != bill["serialNumber"]
+
+
+def advisory(**changed: Any) -> dict[str, Any]:
+    made = {
+        "id": "PYSEC-1",
+        "modified": "2026-11-20T00:00:00Z",
+        "summary": "everybody may read",
+        "affected": [
+            {
+                "package": {"ecosystem": "PyPI", "name": "AIOKafka"},
+                "ranges": [
+                    {"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "0.13.0"}]}
+                ],
+                "versions": ["0.12.0"],
+            }
+        ],
+    }
+    return made | changed
+
+
+def test_advisories_on_a_locked_version_are_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    events = [{"introduced": "0.13.0"}, {"last_affected": "0.14.0"}]
+    bad = advisory(id="PYSEC-2")
+    bad["affected"][0]["ranges"][0]["events"] = events
+    named = advisory(id="PYSEC-3")
+    named["affected"][0]["versions"] = ["0.14.0"]
+    rows = [advisory(), bad, named, {**bad, "id": "PYSEC-4", "withdrawn": "2026-11-20T00:00:00Z"}]
+    archive = tmp_path / "all.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for row in rows:
+            file.writestr(f"{row['id']}.json", json.dumps(row))
+    locked = [supply.Locked("aiokafka", "0.14.0", "", ())]
+    found = supply.findings(supply.read_advisories(archive), locked)
+    assert [item.advisory for item in found] == ["PYSEC-2", "PYSEC-3"]
+    assert supply.check_advisories(archive, datetime(2026, 11, 22, tzinfo=UTC)) == 1
+    told = capsys.readouterr().out
+    assert "aiokafka 0.14.0: PYSEC-2: everybody may read" in told
+    assert "the newest of 2026-11-20, 2 days ago" in told
+
+
+def test_an_old_snapshot_is_no_proof(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.json").write_text(json.dumps(advisory()))
+    assert supply.check_advisories(tmp_path, datetime(2026, 11, 22, tzinfo=UTC)) == 0
+    assert supply.check_advisories(tmp_path, datetime(2026, 12, 1, tzinfo=UTC)) == 1
+    assert "proves nothing about today" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="no advisory"):
+        supply.read_advisories(ROOT / "deploy")
+
+
+# -- the same bytes -------------------------------------------------------------------------------
+
+SETUP = """[build-system]
+requires = []
+build-backend = "setuptools.build_meta"
+[project]
+name = "sample"
+version = "1"
+[tool.setuptools]
+py-modules = ["plain"]
+ext-modules = [{ name = "quick", sources = ["quick.pyx"] }]
+"""
+
+
+def test_a_small_wheel_is_the_same_bytes_in_two_folders(tmp_path: Path) -> None:
+    """As `make reproducible` does with the whole, with one small module."""
+    made = []
+    for name in reproducible.NAMES:
+        folder = tmp_path / name
+        folder.mkdir(parents=True)
+        (folder / "pyproject.toml").write_text(SETUP)
+        (folder / "plain.py").write_text("")
+        (folder / "quick.pyx").write_text("def f(int a):\n    assert a\n    return 1 // a\n")
+        made.append(reproducible.build(folder, tmp_path / f"{folder.name}-out", 1_700_000_000))
+    first, second = made
+    assert reproducible.differences(first, second) == []
+    with zipfile.ZipFile(first) as wheel:
+        (compiled,) = (n for n in wheel.namelist() if n.endswith(".so"))
+        assert str(tmp_path).encode() not in wheel.read(compiled)
+
+
+def test_what_differs_in_two_wheels_is_named(tmp_path: Path) -> None:
+    paths = []
+    for name, text, hour in (("a", "one", 1), ("b", "two", 1), ("c", "one", 2)):
+        paths.append(tmp_path / name)
+        with zipfile.ZipFile(paths[-1], "w") as wheel:
+            wheel.writestr(zipfile.ZipInfo("code.py", (2026, 1, 1, hour, 0, 0)), text)
+            wheel.writestr(zipfile.ZipInfo("same.py", (2026, 1, 1, 1, 0, 0)), "")
+    assert reproducible.differences(paths[0], paths[0]) == []
+    assert reproducible.differences(paths[0], paths[1]) == ["code.py"]
+    assert reproducible.differences(paths[0], paths[2]) == ["code.py"]
+
+
+def test_a_failed_build_says_why(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("[project]\nname = 5\n")
+    with pytest.raises(RuntimeError, match="name"):
+        reproducible.build(tmp_path, tmp_path / "out", 1)
+
+
+def test_a_build_tells_the_truth_about_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = this_build()
+    assert here.lock == supply.lock_hash()
+    assert here.compiled
+    assert here.commit in here.line()
+    (tmp_path / "deploy").mkdir()
+    (tmp_path / "exchange").mkdir()
+    (tmp_path / "deploy" / "requirements.txt").write_bytes(supply.LOCK.read_bytes())
+    reproducible.write_truth(tmp_path, "v1.2.3")
+    monkeypatch.setattr("exchange.build.FILE", tmp_path / "exchange" / "build.toml")
+    this_build.cache_clear()
+    assert this_build() == Build(here.version, "v1.2.3", here.lock, compiled=True)
+    monkeypatch.setenv("MATCHING_PURE", "1")
+    this_build.cache_clear()
+    assert "REFERENCE engine" in this_build().line()
+    this_build.cache_clear()
