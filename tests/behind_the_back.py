@@ -10,7 +10,7 @@ from pathlib import Path
 
 @contextmanager
 def behind_the_back(path: Path) -> Iterator[sqlite3.Connection]:
-    """One transaction, begun when whoever writes to the file lets it: a minute on a busy machine."""
+    """One transaction, begun when whoever writes to the file lets it, within a minute."""
     with closing(sqlite3.connect(path, timeout=60, isolation_level=None)) as file:
         file.execute("BEGIN IMMEDIATE")
         yield file
