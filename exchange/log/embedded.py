@@ -1,8 +1,9 @@
 """The log in one SQLite file: nothing to install, durable, shared by processes of one machine.
 
 One thread writes with group commit: what is appended while a transaction is in flight is
-committed together by the next. Another thread reads. Readers of this process are woken by the
-commit; for other processes' appends one task looks every `LOG_POLL_S` while somebody waits.
+committed together by the next. Another thread reads. Readers are woken by the commit, those of
+other processes by their bells (`bells.py`); in case one was not heard, a task looks every
+`LOG_POLL_S` while somebody waits.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from exchange.clock import Clock
+from exchange.log.bells import Bells, heard
 from exchange.log.protocol import (
     AppendUncertainError,
     LogError,
@@ -31,7 +33,6 @@ from exchange.settings import (
     APPEND_PENDING_BYTES_MAX,
     LOG_BUSY_TIMEOUT_S,
     LOG_POLL_S,
-    LOG_POLL_S_MAX,
     READ_RECORDS_MAX,
 )
 
@@ -61,6 +62,8 @@ class EmbeddedLog:
         self._pending_bytes = 0
         self._committing: asyncio.Task[None] | None = None
         self._polling: asyncio.Task[None] | None = None
+        self._bells = Bells(path)
+        self._hung: dict[Partition, int] = {}  # partition with a reader -> descriptor of its bell
         self._ends: dict[Partition, int] = {}  # ends seen so far of partitions with readers
         self._waiting: dict[asyncio.Future[None], tuple[Partition, int]] = {}
 
@@ -87,8 +90,11 @@ class EmbeddedLog:
             await asyncio.wait([self._committing])
         self._reader = None
         self._fail_waiting(self._closed())
+        self._take_bells_down()
         if self._polling is not None:
+            self._polling.cancel()
             await asyncio.wait([self._polling])
+            self._polling = None
         await self._in_thread(reader, self._read_file.close)
         await self._in_thread(writer, self._write_file.close)
         reader.shutdown(wait=False)
@@ -129,7 +135,9 @@ class EmbeddedLog:
         """A reader whose first record is the one at `offset` (which may not exist yet)."""
         if offset < 0:
             raise LogError(f"{partition.topic}/{partition.number}: no offset {offset}")
-        self._saw(partition, await self.end(partition))
+        end = await self.end(partition)
+        self._hang_bell(partition)
+        self._saw(partition, end)
         return EmbeddedReader(self, partition, offset)
 
     async def read(self, partition: Partition, offset: int, records_max: int) -> list[Record]:
@@ -171,8 +179,7 @@ class EmbeddedLog:
             if batch:
                 try:
                     appends = [pending.append for pending in batch]
-                    work = partial(self._write_file.append, appends)
-                    results = await self._in_thread(writer, work)
+                    results = await self._in_thread(writer, partial(self._write, appends))
                 except LogError as error:
                     failure = error
                 except Exception as error:
@@ -181,6 +188,37 @@ class EmbeddedLog:
             for index, pending in enumerate(batch):
                 self._answer(pending, failure or results[index])
         self._committing = None
+
+    def _write(self, appends: Sequence[Append]) -> Sequence[list[int] | LogError]:
+        """In the writer's thread: one transaction, then the other processes are told."""
+        results = self._write_file.append(appends)
+        ends = {
+            append.partition: offsets[-1] + 1
+            for append, offsets in zip(appends, results, strict=True)
+            if not isinstance(offsets, LogError)
+        }
+        for partition, end in ends.items():
+            self._bells.ring(partition, end)
+        return results
+
+    def _hang_bell(self, partition: Partition) -> None:
+        if partition in self._hung or self._reader is None:
+            return
+        try:
+            bell = self._bells.hang(partition)
+        except OSError as error:
+            raise LogUnavailableError(f"log {self._path}: no bell: {error}") from error
+        self._hung[partition] = bell
+        asyncio.get_running_loop().add_reader(bell, self._heard, partition, bell)
+
+    def _heard(self, partition: Partition, bell: int) -> None:
+        self._saw(partition, heard(bell))
+
+    def _take_bells_down(self) -> None:
+        for bell in self._hung.values():
+            asyncio.get_running_loop().remove_reader(bell)
+        self._hung.clear()
+        self._bells.close()
 
     def _take_batch(self) -> list[_Pending]:
         batch: list[_Pending] = []
@@ -208,7 +246,6 @@ class EmbeddedLog:
 
     async def _poll(self) -> None:
         """Looks for other processes' appends while anybody waits."""
-        interval_s = LOG_POLL_S
         while self._waiting and self._reader is not None:
             partitions = list({partition for partition, _ in self._waiting.values()})
             try:
@@ -217,20 +254,18 @@ class EmbeddedLog:
             except LogError as error:
                 self._fail_waiting(error)
                 continue
-            news = [self._saw(partition, end) for partition, end in ends.items()]
-            # Nobody else writes, as a rule: look less often until somebody does.
-            interval_s = LOG_POLL_S if any(news) else min(2 * interval_s, LOG_POLL_S_MAX)
-            await asyncio.sleep(interval_s)
+            for partition, end in ends.items():
+                self._saw(partition, end)
+            await asyncio.sleep(LOG_POLL_S)
         self._polling = None
 
-    def _saw(self, partition: Partition, end: int) -> bool:
+    def _saw(self, partition: Partition, end: int) -> None:
         if end <= self._ends.get(partition, 0):
-            return False
+            return
         self._ends[partition] = end
         for there, (waits_on, offset) in self._waiting.items():
             if waits_on == partition and offset < end and not there.done():
                 there.set_result(None)
-        return True
 
     def _fail_waiting(self, error: LogError) -> None:
         for there in self._waiting:

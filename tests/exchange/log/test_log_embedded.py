@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import resource
 import sqlite3
@@ -275,3 +276,58 @@ async def test_a_held_lock_is_tried_again_soon_however_long_it_was_held(
     assert await log.append(ORDERS, [b"after it"]) == [0]
     assert waits == [sqlite_file.LOCK_RETRY_S] * 100
     other.close()
+
+
+@pytest.fixture
+async def other(
+    path: Path, log: EmbeddedLog, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[EmbeddedLog]:
+    """The same file, as another process sees it; nobody looks at the file for a minute."""
+    monkeypatch.setattr("exchange.log.embedded.LOG_POLL_S", 60.0)
+    made = EmbeddedLog(path, SystemClock())
+    await made.start()
+    yield made
+    monkeypatch.undo()
+    await made.close()
+
+
+async def test_other_processes_are_told_of_a_commit(log: EmbeddedLog, other: EmbeddedLog) -> None:
+    await log.create([Partition("events")])
+    readers = [await other.open_reader(Partition(topic), 0) for topic in ("orders", "events")]
+    for number in range(3):
+        reading = [asyncio.create_task(reader.read(wait_s=30)) for reader in readers]
+        await asyncio.sleep(0.05)  # the look at the file is over
+        await log.append(ORDERS, [b"%d" % number, b"and"])
+        await log.append(Partition("events"), [b"%d" % number])
+        orders, events = await asyncio.wait_for(asyncio.gather(*reading), 10)
+        assert [record.value for record in orders] == [b"%d" % number, b"and"]
+        assert [record.value for record in events] == [b"%d" % number]
+
+
+async def test_bells_that_nobody_hears_hold_nobody_up(
+    path: Path, log: EmbeddedLog, other: EmbeddedLog
+) -> None:
+    folder = path.with_name("log.sqlite.bells") / "orders.0"
+    await other.open_reader(ORDERS, 0)
+    (bell,) = folder.iterdir()
+    os.mkfifo(folder / "99999999.0")  # of a process that was killed
+    with open(os.open(bell, os.O_WRONLY | os.O_NONBLOCK), "wb", buffering=0) as pipe:
+        while pipe.write(bytes(4096)):  # as if its process were stopped for long
+            pass
+    assert await log.append(ORDERS, [b"x"]) == [0]
+    assert list(folder.iterdir()) == [bell]
+    await other.close()
+    assert list(folder.iterdir()) == []
+    assert await log.append(ORDERS, [b"y"]) == [1]
+
+
+async def test_a_ring_that_is_lost_delays_only(path: Path, log: EmbeddedLog) -> None:
+    other = EmbeddedLog(path, SystemClock())
+    await other.start()
+    reader = await other.open_reader(ORDERS, 0)
+    for bell in (path.with_name("log.sqlite.bells") / "orders.0").iterdir():
+        bell.unlink()
+    reading = asyncio.create_task(reader.read(wait_s=30))
+    await log.append(ORDERS, [b"x"])
+    assert [record.value for record in await asyncio.wait_for(reading, 20)] == [b"x"]
+    await other.close()
