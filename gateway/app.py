@@ -120,6 +120,8 @@ class ServedRow:
             data = await _body(request) if request.data is None else request.data
             reply = await self._row.handler(self._call(request, data))
         except Refused as refused:
+            if refused.wait_s:
+                await asyncio.sleep(refused.wait_s)
             return _refused(refused.about(request.sent), request.reply_headers)
         return _answer(reply, request.reply_headers)
 
@@ -133,7 +135,10 @@ class ServedRow:
                 response = _responded(reply, request)
             except Exception as error:
                 response = _failed(request, error)
-            answer(response)
+            if isinstance(reply, Refused) and reply.wait_s:
+                asyncio.get_running_loop().call_later(reply.wait_s, answer, response)
+            else:
+                answer(response)
 
         self._received.inc()
         request.reply_headers = NOT_KEPT
@@ -152,7 +157,11 @@ class ServedRow:
         else:
             key, token = _caller(context, row, request, data, origin.address)
             allow(key, self._action)
-            allowance = context.take(key, row.budget)
+            try:
+                allowance = context.take(key, row.budget)
+            except Refused as refused:
+                refused.wait_s = context.throttle.refusal_wait_s(key.participant)
+                raise
             request.reply_headers = {
                 "Cache-Control": "no-store",
                 "RateLimit-Limit": str(allowance.limit),

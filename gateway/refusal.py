@@ -15,6 +15,7 @@ class Refused(Exception):  # noqa: N818 - a refusal is an answer, not an error
         self.row = reason_text(int(reason))
         self.detail = detail
         self.retry_after_ms = retry_after_ms
+        self.wait_s = 0.0  # before it is told where the other side waits for it
         self.ref = 0
         self.client_order_id = ""
         super().__init__(self.text)
@@ -27,6 +28,7 @@ class Refused(Exception):  # noqa: N818 - a refusal is an answer, not an error
     def about(self, request: object) -> Refused:
         """The same refusal, naming the request by its `ref` and `client_order_id`."""
         copy = Refused(self.row.number, self.detail, retry_after_ms=self.retry_after_ms)
+        copy.wait_s = self.wait_s
         copy.ref = getattr(request, "ref", 0)
         copy.client_order_id = getattr(request, "client_order_id", "")
         return copy

@@ -4,6 +4,9 @@ The generic cell rate algorithm lets through `rate` messages a second on average
 once. Cancels have a budget of their own, so that risk can always be reduced. Participants and
 sessions are counted once they are known, addresses before: each public request, and each that
 failed to say who it is.
+
+Where a request waits for its answer, a refusal is not told at once: who asks again as soon as it is
+told would ask as often as the gateway can answer, and keep it from everybody else.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from typing import Literal, NamedTuple
 
 from exchange.clock import Clock
 from exchange.messages.reasons import EdgeReason
-from exchange.settings import ADDRESSES_REMEMBERED_MAX
+from exchange.settings import ADDRESSES_REMEMBERED_MAX, REFUSAL_S_MAX, REFUSALS_PER_SECOND
 from gateway.refusal import Refused
 
 SECOND = 1_000_000_000
@@ -39,6 +42,7 @@ class Throttle:
         self._clock = clock
         self._due: dict[tuple[Kind, int, str], int] = {}  # theoretical arrival time, ns
         self._addresses: OrderedDict[str, int] = OrderedDict()  # the same; bounded
+        self._told: dict[int, int] = {}  # participant -> when its last refusal is told, ns
 
     def take(
         self,
@@ -62,6 +66,13 @@ class Throttle:
         due, allowance = _take(self._due.get(entry, 0), now, count, limit, whose)
         self._due[entry] = due
         return allowance
+
+    def refusal_wait_s(self, participant: int) -> float:
+        """How long to wait before telling the participant of its next refusal, seconds. O(1)."""
+        now = self._clock.monotonic_ns()
+        told = max(self._told.get(participant, 0), now) + SECOND // REFUSALS_PER_SECOND
+        self._told[participant] = told = min(told, now + REFUSAL_S_MAX * SECOND)
+        return (told - now) / SECOND
 
     def take_address(self, address: str) -> None:
         """Counts a message of an address that nobody knows yet; Refused (THROTTLED). O(1)."""

@@ -353,6 +353,28 @@ async def test_the_throttle_tells_how_long_to_wait_and_lets_cancels_pass(house) 
     await raw.http.aclose()
 
 
+@pytest.mark.parametrize("path", ["/orders", "/picks"])  # with and without a starter
+async def test_who_is_throttled_is_told_so_later_and_nobody_else_waits(house, path: str) -> None:
+    await house.stop("gateway")
+    await house.open_gateway(throttle_per_second=1)
+    raw = Raw(house)
+    house.gateway.context.throttle.refusal_wait_s = lambda _participant: 0.5
+    done: list[str] = []
+
+    async def ask(name: str, method: str, target: str, body: object = None) -> None:
+        response = await raw.send(method, target, body)
+        done.append(name if response.status_code == 429 else f"not {name}")
+
+    await raw.send("POST", path, ORDER | {"ref": 1})
+    refused = [ask("refused", "POST", path, ORDER | {"ref": number}) for number in (2, 3, 4)]
+    waiting = [asyncio.create_task(each) for each in refused]
+    await asyncio.sleep(0.1)
+    await ask("public", "GET", "/instruments")
+    await asyncio.gather(*waiting)
+    assert done == ["not public", *["refused"] * 3]
+    await raw.http.aclose()
+
+
 async def test_a_body_that_never_arrives_is_refused(house, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.app.BODY_TIMEOUT_S", 0.1)
     reader, writer = await asyncio.open_connection("127.0.0.1", house.gateway.http_port)

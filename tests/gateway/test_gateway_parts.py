@@ -249,6 +249,19 @@ def test_the_throttle_gives_its_rate_and_its_burst_and_no_more() -> None:
     assert taken == 100
 
 
+def test_refusals_are_told_at_a_rate_and_never_later_than_the_longest_wait() -> None:
+    clock = HandClock()
+    throttle = Throttle(clock, 10)
+    waits = [throttle.refusal_wait_s(1) for _ in range(1_000)]
+    assert waits[:3] == [0.01, 0.02, 0.03]
+    assert max(waits) == waits[-1] == 5
+    assert throttle.refusal_wait_s(2) == 0.01
+    clock.now += 4 * SECOND
+    assert throttle.refusal_wait_s(1) == pytest.approx(1.01)
+    clock.now += 60 * SECOND
+    assert throttle.refusal_wait_s(1) == 0.01
+
+
 # -- the queue ----------------------------------------------------------------------------------
 
 
