@@ -1,10 +1,10 @@
 """Order entry of one gateway process on one core: to the log's acknowledgement, and to the answer.
 
-`python -m benchmarks.order_entry [--orders N] [--rounds N] [--log kafka|embedded]` starts a venue's
-own processes (`exchange gateway`, `exchange engine`) on a real log. Engine and load share core 1,
-the gateway has core 0, and the broker takes what the two leave. It compiles its code once: else it
-would go on for half a minute, on these cores, and the broker of a venue that runs for weeks does
-not. Beside each figure stands what a bare server of the same library reaches in the same run with
+`python -m benchmarks.order_entry [--orders N] [--rounds N] [--log kafka|embedded] [--parts A,B]`
+starts a venue's own processes (`exchange gateway`, `exchange engine`) on a real log. Engine and
+load share core 1, the gateway has core 0, and the broker takes what the two leave. It compiles its
+code once: else it would go on for half a minute, on these cores, and the broker of a venue that
+runs for weeks does not. Beside figures stands what a bare server of the same library reaches with
 the same messages and answers as long.
 
 singles, arrays of 100  limit orders over one WebSocket, WINDOW of them unanswered at a time, until
@@ -31,7 +31,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -81,6 +81,7 @@ RATE, RATE_S = 10_000, 5
 READY_S, ANSWER_S = 60.0, 120.0
 GATEWAY_CORE, OTHER_CORE = 0, 1
 THROTTLE = 100_000_000
+PARTS = ("singles", "arrays", "report", "REST")
 SHARED, SHARED_FILE, SHARED_SESSION = "northern-hmac", "northern-hmac.secret", 9_001
 REPORT = b'"type":"ExecutionReport"'
 REFUSALS = (b'"type":"Reject"', b'"type":"Closing"', b'"REJECTED"')
@@ -197,14 +198,15 @@ def cpu_s(pid: int) -> float:
 
 
 async def sockets(
-    address: str, pid: int, key: SigningKey, flow: Flow, orders: int
+    address: str, pid: int, key: SigningKey, flow: Flow, orders: int, parts: Collection[str]
 ) -> dict[str, float]:
-    """The two floods and the open loop over one connection to the process `pid`."""
+    """The floods and the open loop over one connection to the process `pid`."""
     transport, load = await connected(address + "/orders")
     signed = sign(key.private, key.id, "LOGON", "", b"", timestamp_ns=time.time_ns())
     transport.send(WSMsgType.TEXT, encode(Logon(key.id, signed.timestamp_ns, signed.signature)))
     found: dict[str, float] = {}
-    for name, each in (("singles", 1), ("arrays", ARRAY)):
+    floods = [(name, each) for name, each in (("singles", 1), ("arrays", ARRAY)) if name in parts]
+    for name, each in floods:
         made = flow.take(orders)
         frames = (
             [encode(order) for order in made]
@@ -216,7 +218,8 @@ async def sockets(
         await load.until("spoken", spoken + orders)
         found[f"{name} to the engine's word"] = orders / (time.perf_counter() - started)
         found[f"{name}, the gateway's CPU"] = (cpu_s(pid) - used) / orders * 1e6
-    found |= await open_loop(transport, load, flow)
+    if "report" in parts:
+        found |= await open_loop(transport, load, flow)
     transport.disconnect()
     return found
 
@@ -440,8 +443,24 @@ async def check(log: Log, orders: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
+async def rest(
+    port: int, bare_port: int, pid: int, keys: Sequence[SigningKey | Shared], flow: Flow,
+    given: argparse.Namespace,
+) -> dict[str, float]:  # fmt: skip
+    """Orders over REST with both kinds of keys, and over a bare server."""
+    found: dict[str, float] = {}
+    for name, signing in zip(("REST", "REST with HMAC"), keys, strict=True):
+        made = [request(signing, order, port) for order in flow.take(given.orders // 10)]
+        found["bare HTTP"] = await answers(bare_port, made)
+        used = cpu_s(pid)
+        found[f"{name} to the log"] = await answers(port, made)
+        found[f"{name}, the gateway's CPU"] = (cpu_s(pid) - used) / len(made) * 1e6
+    found["REST over bare"] = found["REST to the log"] / found["bare HTTP"]
+    return found
+
+
 async def measure(
-    settings: Settings, pid: int, orders: int, rounds: int, bare_port: int
+    settings: Settings, pid: int, bare_port: int, given: argparse.Namespace
 ) -> Figures:
     """All rounds; the figures."""
     log = open_log(settings, SystemClock())
@@ -456,21 +475,15 @@ async def measure(
     )
     figures, flow = Figures("order_entry", TARGETS), Flow()
     address = f"ws://127.0.0.1:{settings.websocket_port}"
-    for _ in range(rounds):
-        found = await bare_sockets(bare_port, orders)
-        found |= await sockets(address, pid, key, flow, orders)
-        for name, signing in (("REST", key), ("REST with HMAC", secret)):
-            made = [
-                request(signing, order, settings.http_port) for order in flow.take(orders // 10)
-            ]
-            found["bare HTTP"] = await answers(bare_port + 1, made)
-            used = cpu_s(pid)
-            found[f"{name} to the log"] = await answers(settings.http_port, made)
-            found[f"{name}, the gateway's CPU"] = (cpu_s(pid) - used) / len(made) * 1e6
-        for name in ("singles", "arrays"):
-            bare = found[f"bare socket, {name}"]
-            found[f"{name} over bare"] = found[f"{name} to the log"] / bare
-        found["REST over bare"] = found["REST to the log"] / found["bare HTTP"]
+    for _ in range(given.rounds):
+        found = await sockets(address, pid, key, flow, given.orders, given.parts)
+        if {"singles", "arrays"} <= given.parts:
+            found |= await bare_sockets(bare_port, given.orders)
+            for name in ("singles", "arrays"):
+                bare = found[f"bare socket, {name}"]
+                found[f"{name} over bare"] = found[f"{name} to the log"] / bare
+        if "REST" in given.parts:
+            found |= await rest(settings.http_port, bare_port + 1, pid, (key, secret), flow, given)
         figures.add(found)
     await asyncio.sleep(1)  # the engine's last words
     checks = await check(log, flow.ref)
@@ -484,6 +497,14 @@ async def measure(
     return figures
 
 
+def parts(text: str) -> frozenset[str]:
+    """The parts that somebody names; ArgumentTypeError for others."""
+    named = frozenset(text.split(","))
+    if not named <= set(PARTS):
+        raise argparse.ArgumentTypeError(f"{text!r}: parts are {', '.join(PARTS)}")
+    return named
+
+
 def main(argv: list[str] | None = None) -> int:
     """Starts the processes, runs the rounds, checks; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.order_entry", description=__doc__)
@@ -491,6 +512,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--orders", type=int, default=100_000, help="in each flood")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--log", choices=("kafka", "embedded"), default="kafka")
+    parser.add_argument("--parts", type=parts, default=frozenset(PARTS), help=", ".join(PARTS))
     parser.add_argument("--bare", type=int, default=0, help=argparse.SUPPRESS)
     given = parser.parse_args(argv)
     if given.bare:
@@ -520,7 +542,7 @@ def main(argv: list[str] | None = None) -> int:
         gateway = stack.enter_context(process(GATEWAY_CORE, exchange, "gateway", **environment))
         words = (sys.executable, "-m", "benchmarks.order_entry", "--bare", str(bare))
         stack.enter_context(process(GATEWAY_CORE, *words))
-        uvloop.run(measure(settings, gateway.pid, given.orders, given.rounds, bare))
+        uvloop.run(measure(settings, gateway.pid, bare, given))
     return 0
 
 
