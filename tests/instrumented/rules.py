@@ -12,23 +12,23 @@ from tests.instrumented.build import ROOT
 NOT_HERE = (
     "tests/matching/test_stub.py",
     "tests/matching/test_mutants.py",
+    "tests/matching/test_deal_mutants.py",
     "tests/matching/test_memory.py",
     "tests/matching/test_ahead.py",
 )
-"""The first compares types with a stub and runs no engine; the second plants bugs in the reference,
-and the flows which find them are those of the other files; the third counts pages of memory, of
-which these builds need many of their own; the fourth reads the machine code of the usual build.
-Of the others `only_compiled` leaves out what runs the reference alone."""
+"""The first compares types with a stub and runs no engine; the next two plant bugs in the
+reference, and the flows which find them are those of the other files; the fourth counts pages of
+memory, of which these builds need many of their own; the fifth reads the machine code of the usual
+build. Of the others `only_compiled` leaves out what runs the reference alone."""
 
 NOT_THESE = (
     "tests/matching/test_stateful.py::test_a_difference_shrinks_to_a_scenario",
     "tests/matching/test_equivalence.py::test_flows_meet_every_event_and_reason",
-    "tests/matching/test_tables.py::test_a_large_book_that_becomes_empty[swept]",
-    "tests/matching/test_tables.py::test_a_large_book_that_becomes_empty[day]",
+    "tests/matching/test_call_price.py::test_random_books",
 )
 """The first is about an engine that is wrong on purpose, and shrinks what shows it, which is long
-here; the second is about the flows, which `test_flow` gives to the engine anyway; the last two go
-ways through large tables which the other two of their kind go."""
+here; the second is about the flows, which `test_flow` gives to the engine anyway; the third is
+about a function of the reference."""
 
 DAMAGE_RULES = "tests/instrumented/damage_rules.py"
 """What only these builds allow to be tested."""

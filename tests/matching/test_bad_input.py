@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from matching import COMPILED, reference
+from matching import COMPILED, compiled, reference
 from matching.layout import (
     COMMAND,
     COUNT_MAX,
@@ -31,7 +31,6 @@ from matching.protocol import EngineProtocol
 from matching.snapshot import decode, encode
 from tests.matching.bad_input import MARKET, UNANSWERED, Case, Fault, Fields
 from tests.matching.bad_input_deals import CASES, SINGLE
-from tests.matching.conftest import ENGINES
 from tests.matching.frames import EventRow, command, events, frame
 from tests.matching.test_rules import REFUSED
 
@@ -225,38 +224,32 @@ def variations(good: Fields) -> list[Fields]:
     return found + [good | {"price": p, "quantity": q} for p in edges for q in edges]
 
 
-def sorted_out(data: bytes, case: Case) -> tuple[list[Fields], list[Fields]]:
-    """The variations of a good command which the reference refuses or passes over, and the rest."""
-    idle, obeyed = [], []
-    engine = reference.Engine.restore(data)
-    for fields in variations({"kind": case.kind} | case.good):
-        heard = probe(engine, fields)
-        if heard and not {e.kind for e in heard} & REFUSALS:
-            obeyed.append(fields)
-            engine = reference.Engine.restore(data)
-        else:
-            assert len(heard) <= 1, fields
-            idle.append(fields)
-    return idle, obeyed
+def both(data: bytes) -> tuple[EngineProtocol, EngineProtocol]:
+    """The reference and the compiled engine, gone on from a snapshot."""
+    return reference.Engine.restore(data), compiled.Engine.restore(data)
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_values_at_and_beyond_the_limits(name: str) -> None:
     """Both engines alike, one answer to a refusal, and nothing moved by it."""
-    data = market(CASES[name].before, frozenset())
-    idle, obeyed = sorted_out(data, CASES[name])
+    data, idle = market(CASES[name].before, frozenset()), []
+    twin = both(data)
+    for fields in variations({"kind": CASES[name].kind} | CASES[name].good):
+        heard, other = (probe(engine, fields) for engine in twin)
+        assert heard == other, fields
+        if not heard or {e.kind for e in heard} & REFUSALS:
+            assert len(heard) <= 1, fields
+            idle.append(fields)
+        else:
+            assert [engine.self_check() for engine in twin] == [[], []], fields
+            assert len({engine.snapshot() for engine in twin}) == 1, fields
+            twin = both(data)
+    assert len({engine.snapshot() for engine in twin}) == 1
     assert idle
-    twin = [engine_type.restore(data) for engine_type in ENGINES.values()]
+    engine = compiled.Engine.restore(data)
     for fields in idle:
-        first, second = (probe(engine, fields) for engine in twin)
-        assert first == second, fields
-    assert {untouched(engine.snapshot()) for engine in twin} == {untouched(data)}
-    for fields in obeyed:
-        twin = [engine_type.restore(data) for engine_type in ENGINES.values()]
-        first, second = (probe(engine, fields) for engine in twin)
-        assert first == second, fields
-        assert [engine.self_check() for engine in twin] == [[], []], fields
-        assert len({engine.snapshot() for engine in twin}) == 1, fields
+        probe(engine, fields)
+    assert untouched(engine.snapshot()) == untouched(data)
 
 
 # -- frames ---------------------------------------------------------------------------------------

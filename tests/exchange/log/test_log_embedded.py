@@ -311,7 +311,7 @@ async def test_bells_that_nobody_hears_hold_nobody_up(
     await other.open_reader(ORDERS, 0)
     (bell,) = folder.iterdir()
     os.mkfifo(folder / "99999999.0")  # of a process that was killed
-    with open(os.open(bell, os.O_WRONLY | os.O_NONBLOCK), "wb", buffering=0) as pipe:
+    with os.fdopen(os.open(bell, os.O_WRONLY | os.O_NONBLOCK), "wb", buffering=0) as pipe:
         while pipe.write(bytes(4096)):  # as if its process were stopped for long
             pass
     assert await log.append(ORDERS, [b"x"]) == [0]
