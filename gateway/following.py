@@ -41,6 +41,8 @@ async def follow(
                     target = await log.end(partition)
                     begin = max(target - last, 0) if last else 0
                     reader = await log.open_reader(partition, begin)
+                    if begin >= target:
+                        caught_up()
                 records = await reader.read(wait_s=READ_WAIT_S)
             except LogUnavailableError as error:
                 logger.warning("log_unavailable", topic=partition.topic, error=str(error))

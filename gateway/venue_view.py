@@ -280,6 +280,7 @@ class MarketView:
     async def _follow_events(self, stop: asyncio.Event) -> None:
         target = await self._end(topics.events(self.market.partition))
         events = await self._open(topics.events(self.market.partition))
+        self._caught_up["events"] |= target == 0
         try:
             sliced = self._clock.monotonic_ns()
             while not stop.is_set():
@@ -374,6 +375,7 @@ class MarketView:
         target = await self._end(partition)
         decoder = msgspec.msgpack.Decoder(RegistryRecord)
         reader = await self._open(partition)
+        self._caught_up["registry"] |= target == 0
         try:
             while not stop.is_set():
                 for record in await self._read(reader):

@@ -103,7 +103,10 @@ PANELS: dict[str, str] = {
 
 
 def build(command: str = "") -> typer.Typer:
-    """The program with the group of a command, or with every group when none has that name."""
+    """The program with the group of a command, or with every group when none has that name.
+
+    `--version` needs none of them.
+    """
     app = typer.Typer(
         name="exchange",
         no_args_is_help=True,
@@ -111,12 +114,21 @@ def build(command: str = "") -> typer.Typer:
     )
     app.callback()(_options)
     named = [module for module, commands in GROUPS.items() if command in commands]
-    for module in named or GROUPS:
+    for module in () if command == "--version" else named or GROUPS:
         seen = len(app.registered_commands), len(app.registered_groups)
         importlib.import_module(f"{__name__}.{module}").register(app)
         added: list[Any] = [*app.registered_commands[seen[0] :], *app.registered_groups[seen[1] :]]
         for item in added:
             item.rich_help_panel = PANELS.get(module, "The authority's and the operators' acts")
+    return app
+
+
+def build_names() -> typer.Typer:
+    """The names of all commands, for a shell that completes one: nothing of them is read."""
+    app = typer.Typer(name="exchange")
+    for commands in GROUPS.values():
+        for name in commands:
+            app.command(name)(lambda: None)
     return app
 
 
@@ -146,9 +158,12 @@ def _options(
 
 def main() -> None:
     """Entry point of the command line."""
-    words = sys.argv
     for name in COMPLETED:  # the line that a shell wants completed, up to the cursor
         line = os.environ.get(name, "")
         if line:
             words = line.split() if line[-1:].isspace() else line.split()[:-1]
-    build(words[1] if len(words) > 1 else "")()
+            app = build(words[1]) if len(words) > 1 else build_names()
+            break
+    else:
+        app = build(sys.argv[1] if len(sys.argv) > 1 else "")
+    app()

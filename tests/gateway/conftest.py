@@ -23,6 +23,7 @@ from exchange.messages.instructions import ReportEmissions, VerifyEmissions
 from exchange.reference.venue import REGISTRY_SESSION, Key, Role, Venue, load_venue
 from exchange.service import Service
 from exchange.settings import Settings
+from gateway import feed, following, intake, venue_view
 from gateway.client import Client, SigningKey, generate_key
 from gateway.service import GatewayService
 
@@ -37,6 +38,9 @@ KEYS: tuple[tuple[str, int, Role], ...] = (
     ("deputy", 4, "participant"),
     ("controller", 1, "operator"),
 )
+
+for _module in (feed, following, intake, venue_view):
+    _module.READ_WAIT_S = 0.05  # type: ignore[attr-defined]  # a gateway ends soon after its stop
 
 
 def demo_venue(**changes: object) -> tuple[Venue, dict[str, SigningKey]]:
