@@ -12,9 +12,10 @@ BIN := $(VENV)/bin
 BOOTSTRAP := build/bootstrap
 QUICKFIX := build/quickfix
 FUZZ := build/fuzz
-UV := UV_PYTHON_DOWNLOADS=never VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BOOTSTRAP)/bin/uv
+UV := UV_PYTHON_DOWNLOADS=never UV_COMPILE_BYTECODE=1 VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BOOTSTRAP)/bin/uv
 LOCKS := deploy/requirements.txt deploy/requirements-dev.txt deploy/requirements-node.txt
 COMPILED := $(shell find matching exchange gateway -name '*.pyx' -o -name '*.pxd')
+SOURCES := $(shell find matching exchange gateway -name '*.py')
 PAGE := gateway/console/package.json gateway/console/package-lock.json gateway/console/build.py
 PYTHONS := python3.13 python3.12 python3.11 python3 python
 
@@ -29,14 +30,14 @@ help: ## print this list
 	@echo "carbon-exchange: an open exchange for carbon units"
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
-demo: $(VENV)/.built $(VENV)/.page ## run the whole venue in one process, with simulated brokers (Ctrl-C ends it)
+demo: $(VENV)/.bytecode $(VENV)/.page ## run the whole venue in one process, with simulated brokers (Ctrl-C ends it)
 	@exec $(BIN)/exchange demo $(ARGS)
 
-venue: $(VENV)/.dev $(VENV)/.built $(VENV)/.page ## run the venue as processes on a local Kafka and PostgreSQL
+venue: $(VENV)/.dev $(VENV)/.bytecode $(VENV)/.page ## run the venue as processes on a local Kafka and PostgreSQL
 	@exec $(BIN)/python -m deploy.local.venue $(ARGS)
 
 test: $(VENV)/.dev ## lint, then every test, also against a real Kafka and PostgreSQL
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync servers $(VENV)/.built $(VENV)/.page lint
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync servers $(VENV)/.bytecode $(VENV)/.page lint
 	@$(BIN)/python -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 servers: $(VENV)/.dev
@@ -55,16 +56,16 @@ instrumented: $(VENV)/.dev $(VENV)/.built ## the engine's tests under sanitizers
 fuzz: $(VENV)/.dev $(VENV)/.built $(FUZZ)/.installed ## long runs of bad input at every door; ARGS="bytes --seconds 600" or "openapi"
 	@PYTHONPATH=$(FUZZ) $(BIN)/python -m tests.fuzz $(or $(ARGS),bytes)
 
-simulate: $(VENV)/.built ## 200 seeds of the whole venue under faults; the first broken promise fails
+simulate: $(VENV)/.bytecode ## 200 seeds of the whole venue under faults; the first broken promise fails
 	@$(BIN)/exchange simulate-faults --seeds 200 --workers 2 $(ARGS)
 
-bench: $(VENV)/.dev $(VENV)/.built ## measure each stage; tables here, JSON in benchmarks/results
+bench: $(VENV)/.dev $(VENV)/.bytecode ## measure each stage; tables here, JSON in benchmarks/results
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 fix-conformance: $(VENV)/.dev $(VENV)/.built $(VENV)/.page $(QUICKFIX)/.installed ## QuickFIX as a broker against a real gateway; builds QuickFIX once (minutes)
 	@$(QUICKFIX)/bin/python tests/conformance_quickfix --exchange $(BIN)/exchange $(ARGS)
 
-faults: $(VENV)/.dev $(VENV)/.built $(VENV)/.page servers ## the long table of faults, as root: a hundred kills, links that go down
+faults: $(VENV)/.dev $(VENV)/.bytecode $(VENV)/.page servers ## the long table of faults, as root: a hundred kills, links that go down
 	@FAULTS=long $(BIN)/python -m pytest tests/faults tests/faults/link_down.py $(ARGS)
 
 build: $(VENV)/.dev $(VENV)/.built $(VENV)/.page ## wheel and source archive into dist/, with the built page inside
@@ -136,6 +137,11 @@ $(FUZZ)/.installed: deploy/requirements-fuzz.txt $(BOOTSTRAP)/bin/uv
 $(VENV)/.built: $(INSTALLED) pyproject.toml $(COMPILED)
 	@echo "compiling the matching engine and the fast way in"
 	@$(UV) pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Also where PYTHONDONTWRITEBYTECODE is set: each process of the venue would compile all it imports.
+$(VENV)/.bytecode: $(VENV)/.built $(SOURCES)
+	@$(BIN)/python -m compileall -q matching exchange gateway
 	@touch $@
 
 $(VENV)/.page: $(PAGE) $(INSTALLED)
