@@ -27,7 +27,7 @@ class Bells:
 
     def __init__(self, path: Path) -> None:
         self._folder = path.with_name(f"{path.name}.bells")
-        self._own: dict[str, int] = {}  # path of a pipe -> descriptor; bounded by the partitions
+        self._own: dict[Path, int] = {}  # pipe -> descriptor; bounded by the partitions
 
     def hang(self, partition: Partition) -> int:
         """The descriptor of a new pipe for the rings of a partition; OSError."""
@@ -35,13 +35,12 @@ class Bells:
         folder.mkdir(parents=True, exist_ok=True)
         name = f"{os.getpid()}.{next(_counts)}"
         made, hung = folder / f".{name}", folder / name
-        with suppress(FileNotFoundError):
-            made.unlink()
+        made.unlink(missing_ok=True)
         os.mkfifo(made)
         # Open for writing, too: else it would read as ended between two rings.
         descriptor = os.open(made, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         made.rename(hung)  # there is somebody who reads whatever has its name
-        self._own[str(hung)] = descriptor
+        self._own[hung] = descriptor
         return descriptor
 
     def ring(self, partition: Partition, end: int) -> None:
@@ -51,22 +50,20 @@ class Bells:
         """
         folder = self._of(partition)
         try:
-            names = os.listdir(folder)
+            pipes = list(folder.iterdir())
         except OSError:
             return
         told = end.to_bytes(END_BYTES, "little")
-        for name in names:
-            path = f"{folder}/{name}"
-            if path not in self._own and not name.startswith("."):
-                _ring(path, told)
+        for pipe in pipes:
+            if pipe not in self._own and not pipe.name.startswith("."):
+                _ring(pipe, told)
 
     def close(self) -> None:
         """Takes the own pipes down; idempotent."""
         while self._own:
             path, descriptor = self._own.popitem()
             os.close(descriptor)
-            with suppress(FileNotFoundError):
-                os.unlink(path)
+            path.unlink(missing_ok=True)
 
     def _of(self, partition: Partition) -> Path:
         return self._folder / f"{partition.topic}.{partition.number}"
@@ -80,13 +77,13 @@ def heard(descriptor: int) -> int:
     return 0
 
 
-def _ring(path: str, told: bytes) -> None:
+def _ring(path: Path, told: bytes) -> None:
     try:
         pipe = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         if error.errno == errno.ENXIO:  # nobody reads it
             with suppress(OSError):
-                os.unlink(path)
+                path.unlink()
         return
     try:
         with suppress(OSError):

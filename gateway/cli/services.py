@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 USAGE_ERROR = 2
 RETRY_S = 0.5
-GC_OBJECTS_MIN = 50_000  # made since the last look for rings of objects
+GC_OBJECTS_MIN = 10_000  # made since the last look for rings of objects: 3 ms
 TRIES = 60
 _MarketOption = Annotated[
     list[str] | None, typer.Option("--market", help="Market code; again for more; none: all.")
