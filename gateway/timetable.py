@@ -133,7 +133,7 @@ class MarketTimetable:
         """Whether the log has not come to the time of this clock: a day roll is for good."""
         ahead_ns = self._clock.now_ns() - self._view.positions.time_ns
         is_ahead = ahead_ns > self._ahead_ns_max
-        if is_ahead and not self._was_ahead:
+        if is_ahead and not self._was_ahead and self._view.positions.time_ns:
             self._say.warning("clock_is_ahead_of_the_log", seconds=ahead_ns // SECOND_NS)
         self._was_ahead = is_ahead
         return is_ahead

@@ -10,18 +10,18 @@ from gateway.faults.planted import PLANTED
 SEEDS: dict[str, tuple[int, ...]] = {
     "hold-lost": (3,),
     "dedupe-off-by-one": (3,),
-    "newest-first": (1,),
+    "newest-first": (4,),
     "snapshot-late": (1,),
     "acknowledged-early": (3,),
     "unknown-is-refused": (1,),
     "kill-leaves-orders": (1,),
-    "resume-skips-one": (1,),
+    "resume-skips-one": (2,),
     "position-outside": (2,),
-    "half-delivery": (5,),
+    "half-delivery": (1,),
     "cap-on-reported": (3,),
     "public-skips-one": (1,),
-    "uncertain-is-certain": (15,),
-    "deposits-forgotten": (51,),
+    "uncertain-is-certain": (18,),
+    "deposits-forgotten": (72,),
     "gone-is-skipped": (2,),
 }
 """Seeds that find the bug."""
