@@ -12,6 +12,7 @@ Amounts of one order, purse or day are 64 bits, as in the engine; sums over acco
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint64_t
 
+from exchange.order_keys cimport order_key
 from matching.layout cimport (
     ACCEPTED,
     AUCTION_TRADE,
@@ -100,13 +101,13 @@ cdef class UnitPosition:
 
 
 cdef class AccountPosition:
-    """An account: whose it is, its cash, its units by instrument, its open orders by id."""
+    """An account: whose it is, its cash, its units by instrument, its open orders."""
 
     cdef readonly int64_t account_id
     cdef readonly uint64_t participant
     cdef readonly CashPosition cash
     cdef readonly dict units
-    cdef readonly dict orders
+    cdef dict orders  # by `order_key`
 
     def __init__(self, account_id, participant):
         self.account_id = account_id
@@ -173,7 +174,6 @@ cdef class Positions:
     Memory is bounded by the engine's own tables: open orders, accounts, holdings, instruments.
     """
 
-    cdef readonly dict orders
     cdef readonly dict accounts
     cdef readonly dict instruments
     cdef public object fees  # minor units, all accounts together
@@ -189,7 +189,6 @@ cdef class Positions:
     cdef int64_t _event
 
     def __init__(self):
-        self.orders = {}
         self.accounts = {}
         self.instruments = {}
         self.fees = self.cash_deposited = self.cash_withdrawn = 0
@@ -211,7 +210,7 @@ cdef class Positions:
             elif rows[index].kind == REPLACED:
                 self._replaced(&rows[index])
             elif rows[index].kind == TRIGGERED:
-                (<OpenOrder>self.orders[rows[index].order_id]).order_type = rows[index].order_type
+                self._order(&rows[index]).order_type = rows[index].order_type
             else:
                 handler = _HANDLERS.get(rows[index].kind)
                 if handler is not None:
@@ -235,9 +234,20 @@ cdef class Positions:
         found = account.units.get(instrument_id) if account is not None else None
         return found if found is not None else UnitPosition()
 
+    @property
+    def orders(self):
+        """Open orders by id, account by account, each one's oldest first. O(orders)."""
+        cdef AccountPosition account
+        cdef OpenOrder order
+        return {
+            order.order_id: order
+            for account in self.accounts.values()
+            for order in account.orders.values()
+        }
+
     def open_orders(self, account_id):
         """The open orders of an account, oldest first. O(orders of it)."""
-        account = self.accounts.get(account_id)
+        cdef AccountPosition account = self.accounts.get(account_id)
         return list(account.orders.values()) if account is not None else []
 
     def cash_totals(self):
@@ -298,15 +308,17 @@ cdef class Positions:
         order.quantity = order.leaves = row.quantity
         order.price = row.price
         order.client_order_id = _label(row)
-        self.orders[row.order_id] = order
-        account.orders[row.order_id] = order
+        account.orders[order_key(row.order_id)] = order
         cdef int64_t hold = _hold(order, <InstrumentState>self.instruments[row.instrument_id])
         if hold != row.value:
             self._differ(f"order {order.order_id} holds {hold}, the engine says {row.value}")
         self._move_hold(order, hold)
 
+    cdef OpenOrder _order(self, const EventRecord* row):
+        return (<AccountPosition>self.accounts[row.account_id]).orders[order_key(row.order_id)]
+
     cdef _replaced(self, const EventRecord* row):
-        cdef OpenOrder order = self.orders[row.order_id]
+        cdef OpenOrder order = self._order(row)
         cdef InstrumentState instrument = self.instruments[order.instrument_id]
         cdef int64_t old = _hold(order, instrument)
         order.quantity += row.quantity - order.leaves
@@ -319,7 +331,7 @@ cdef class Positions:
         self._move_hold(order, hold - old)
 
     cdef _cancelled(self, const EventRecord* row):
-        cdef OpenOrder order = self.orders[row.order_id]
+        cdef OpenOrder order = self._order(row)
         cdef int64_t hold = _hold(order, <InstrumentState>self.instruments[order.instrument_id])
         if hold != row.value or order.leaves != row.quantity:
             self._differ(
@@ -330,7 +342,7 @@ cdef class Positions:
         self._drop(order)
 
     cdef _fill(self, const FillRecord* row):
-        cdef OpenOrder order = self.orders[row.order_id]
+        cdef OpenOrder order = self._order(<const EventRecord*>row)
         cdef InstrumentState instrument = self.instruments[order.instrument_id]
         cdef int64_t quantity = row.quantity, value = row.quantity * row.price
         cdef bint is_maker = row.order_type == MAKER
@@ -394,8 +406,8 @@ cdef class Positions:
             units.held += more
 
     cdef _drop(self, OpenOrder order):
-        del self.orders[order.order_id]
-        del (<AccountPosition>self.accounts[order.account_id]).orders[order.order_id]
+        cdef AccountPosition account = self.accounts[order.account_id]
+        del account.orders[order_key(order.order_id)]
 
     cdef _differ(self, str what):
         if len(self.differences) < POSITION_DIFFERENCES_MAX:

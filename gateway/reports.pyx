@@ -13,6 +13,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
 
+from exchange.order_keys cimport order_key
 from gateway.executions cimport Execution
 from matching.layout cimport (
     ACCEPTED,
@@ -93,9 +94,10 @@ cdef class OrderState:
 cdef class Reports:
     """Orders and execution reports of one market."""
 
-    cdef readonly dict orders
-    cdef object _ended  # OrderedDict by order id
+    cdef dict _open  # by `order_key`
+    cdef object _ended  # OrderedDict by `order_key`
     cdef dict _labels  # account -> label -> order id
+    cdef list _unlabelled  # orders whose labels nobody has asked for, oldest first
     cdef dict _recent  # by account; < 0: by participant
     cdef dict _symbols
     cdef str _market
@@ -107,9 +109,10 @@ cdef class Reports:
         self._market = market
         self._digits = venue.market_of(market).minor_digits
         self._symbols = {item.id: item.symbol for item in venue.instruments_of(market)}
-        self.orders = {}
+        self._open = {}
         self._ended = OrderedDict()
         self._labels = {}
+        self._unlabelled = []
         self._recent = {}
         self._input_offset = -1
         self._subjects = {}
@@ -143,28 +146,40 @@ cdef class Reports:
 
     @property
     def labels_kept(self):
-        """By how many labels orders are found. O(accounts)."""
+        """By how many labels orders are found. O(orders that came since somebody asked)."""
+        self._index()
         return sum(map(len, self._labels.values()))
 
     # -- queries -----------------------------------------------------------------------------------
+
+    @property
+    def orders(self):
+        """Open orders by id, oldest first. O(open orders)."""
+        cdef OrderState order
+        return {order.order_id: order for order in self._open.values()}
 
     def order(self, order_id):
         """An open or recently ended order, or None. O(1)."""
         return self._order(order_id)
 
     def order_labelled(self, account, label):
-        """The last order of the account with that client order id, or None. O(1)."""
+        """The last order of the account with that client order id, or None.
+
+        O(1), and O(orders that came since somebody asked): few do, and a label costs as much to
+        remember as all else of an order.
+        """
+        self._index()
         order_id = self._labels.get(account, {}).get(label)
         return None if order_id is None else self._order(order_id)
 
     def open_orders(self, accounts):
         """Open orders of the accounts, oldest first. O(open orders)."""
-        return (order for order in self.orders.values() if order.account_id in accounts)
+        return (order for order in self._open.values() if order.account_id in accounts)
 
     def proposals(self, accounts):
         """Reports of open blocks that wait for one of the accounts, oldest first. O(orders)."""
         cdef OrderState order
-        for order in self.orders.values():
+        for order in self._open.values():
             if order.counterparty in accounts and order.last is not None:
                 yield _to_counterparty(self._status(order, "BLOCK_PROPOSED"), order).report
 
@@ -204,9 +219,10 @@ cdef class Reports:
         made.reason = order.last.reason
         return made
 
-    cdef OrderState _order(self, order_id):
-        found = self.orders.get(order_id)
-        return found if found is not None else self._ended.get(order_id)
+    cdef OrderState _order(self, uint64_t order_id):
+        key = order_key(order_id)
+        found = self._open.get(key)
+        return found if found is not None else self._ended.get(key)
 
     # -- events ------------------------------------------------------------------------------------
 
@@ -303,13 +319,13 @@ cdef class Reports:
             order.counterparty = proposed.get(row.command_index, 0)
         if terms != NULL:
             _set_terms(order, terms)
-        self.orders[row.order_id] = order
+        self._open[order_key(row.order_id)] = order
         if order.client_order_id:
             self._label(order, order.client_order_id)
         return self._noted(order, "NEW", at)
 
     cdef Execution _changed(self, const EventRecord* row, const EventRecord* terms, At at):
-        cdef OrderState order = self.orders.get(row.order_id)
+        cdef OrderState order = self._open.get(order_key(row.order_id))
         if order is None:
             return None
         if row.kind == TERMS_SET:
@@ -413,6 +429,7 @@ cdef class Reports:
                 exec_type = "ORDER_STATUS" if is_old else "REJECTED"
                 reason = int(original.fault)
         if not order_id and not reason and not is_new:
+            self._index()
             order_id = self._labels.get(row.account_id, {}).get(_label(row), 0)
         order = self._order(order_id) if order_id else None
         if order is None or order.account_id != row.account_id:
@@ -430,25 +447,44 @@ cdef class Reports:
 
     cdef _end(self, OrderState order):
         cdef OrderState gone
-        self.orders.pop(order.order_id, None)
-        self._ended[order.order_id] = order
+        key = order_key(order.order_id)
+        self._open.pop(key, None)
+        self._ended[key] = order
         if len(self._ended) > ORDERS_ENDED_MAX:
             _, gone = self._ended.popitem(last=False)
             for label in gone.labels:
                 self._unlabel(gone, label)
 
     cdef _label(self, OrderState order, str label):
-        found = self._labels.get(order.account_id)
-        if found is None:
-            found = self._labels[order.account_id] = {}
-        found[label] = order.order_id
         if not order.labels:
             order.labels = (label,)
+            self._unlabelled.append(order)
+            if len(self._unlabelled) > 2 * (len(self._open) + ORDERS_ENDED_MAX):
+                self._unlabelled = [kept for kept in self._unlabelled if self._is_kept(kept)]
             return
+        self._index()
+        self._find_by(order, label)
         order.labels = tuple([known for known in order.labels if known != label] + [label])
         if len(order.labels) > ORDER_LABELS_MAX:
             self._unlabel(order, order.labels[0])
             order.labels = order.labels[1:]
+
+    cdef _index(self):
+        """Lets orders be found by the labels they came with. O(orders since the last time)."""
+        cdef OrderState order
+        came, self._unlabelled = self._unlabelled, []
+        for order in came:
+            if self._is_kept(order):
+                self._find_by(order, order.labels[0])
+
+    cdef bint _is_kept(self, OrderState order):
+        return self._order(order.order_id) is order
+
+    cdef _find_by(self, OrderState order, str label):
+        found = self._labels.get(order.account_id)
+        if found is None:
+            found = self._labels[order.account_id] = {}
+        found[label] = order.order_id
 
     cdef _unlabel(self, OrderState order, str label):
         cdef dict found = self._labels.get(order.account_id, {})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import gc
+import random
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -13,6 +15,7 @@ from exchange.messages.frames import (
     GENESIS,
     Command,
     OrderType,
+    Phase,
     Side,
     TimeInForce,
     build_commands,
@@ -118,6 +121,53 @@ def test_a_replaced_order_is_found_by_its_last_labels_and_leaves_none(
     )
     assert kept.labels_kept == 0
     assert not tape.view.requests._unanswered
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_orders_are_found_by_the_labels_of_those_that_are_kept(
+    tape: Tape, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """However seldom somebody asks."""
+    monkeypatch.setattr(reports, "ORDERS_ENDED_MAX", 3)
+    draw, kept = random.Random(seed), tape.view.reports
+    latest: dict[str, int] = {}  # of each label
+    standing: dict[str, int] = {}
+    ended: list[int] = []
+    used: set[str] = set()  # a label is free again the day after its order has ended
+    today = dt.date(2026, 12, 1)
+    who = {"account_id": 101, "session_id": 1_003}
+    for ref in range(1, 400):
+        label = f"L{draw.randrange(9)}"
+        if label in standing:
+            order_id = standing.pop(label)
+            tape.feed(command(Command.CANCEL_ORDER, ref=ref, order_id=order_id, **who))
+            ended.append(order_id)
+        elif label in used:
+            used = set(standing)
+            today += dt.timedelta(1)
+            tape.feed(
+                command(Command.PHASE_CHANGE, order_type=Phase.CLOSED),
+                command(Command.DAY_ROLL, quantity=int(f"{today:%Y%m%d}")),
+                command(Command.PHASE_CHANGE, order_type=Phase.CONTINUOUS),
+            )
+        else:
+            used.add(label)
+            order = {"side": Side.BUY, "order_type": OrderType.LIMIT, "instrument_id": 1} | who
+            offset = tape.feed(
+                command(
+                    Command.NEW_ORDER, ref=ref, quantity=5, price=100,
+                    time_in_force=TimeInForce.GTC, client_order_id=label.encode(), **order,
+                )
+            )  # fmt: skip
+            latest[label] = standing[label] = order_id_of(offset, 0)
+        if draw.random() < 0.04:
+            known = {*standing.values(), *ended[-3:]}
+            for name in (f"L{number}" for number in range(9)):
+                found = kept.order_labelled(101, name)
+                wanted = latest.get(name)
+                assert (found and found.order_id) == (wanted if wanted in known else None)
+    assert [order.order_id for order in kept.open_orders(frozenset({101}))] == list(kept.orders)
+    assert kept.orders.keys() == set(standing.values())
 
 
 async def test_an_answer_that_is_accepted_but_not_yet_applied_is_waited_for(tape: Tape) -> None:

@@ -473,16 +473,18 @@ async def test_fx22_orders_end_with_the_connection_where_the_logon_says_so(
 ) -> None:
     monkeypatch.setattr(disconnects, "DISCONNECT_GRACE_S", 0.02)
     broker = house.broker()
-    orders = house.gateway.context.views["EU"].reports.orders
+    reports = house.gateway.context.views["EU"].reports
     for scope, count in (("N", 1), ("S", 0)):
         await broker.enter(house.port, (8013, scope))
         broker.order(f"of-{scope}")
         while (await broker.take("8")).get(11) != f"of-{scope}":
             pass
         broker.cut()
-        await settled(lambda count=count: len(orders) == count and not house.fix.connections)
+        await settled(
+            lambda count=count: len(reports.orders) == count and not house.fix.connections
+        )
         await asyncio.sleep(0.05)
-        assert len(orders) == count
+        assert len(reports.orders) == count
     await broker.enter(house.port)
     told = [await broker.take("8") for _ in range(2)]
     assert [m.get(150) for m in told] == ["4", "4"]
