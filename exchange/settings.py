@@ -205,7 +205,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tls_key: str = ""  # PEM file of its private key
     connections_per_address: int = 512  # of HTTP, sockets and FIX together; proxies' do not count
     trusted_proxies: str = ""  # networks whose X-Forwarded-For is believed, by commas; "" = none
-    batch_interval_us: int = 500  # smallest time between two frames of the gateway
+    batch_interval_us: int = 2_000  # smallest time between two frames of the gateway
     log_level: str = "info"  # debug, info, warning, error
     surveillance_limits: str = ""  # file that changes figures of surveillance/limits.toml
     checkpoints: str = ""  # folder of signed checkpoints, on another disk than the log
