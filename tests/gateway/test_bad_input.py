@@ -358,7 +358,7 @@ async def test_who_is_throttled_is_told_so_later_and_nobody_else_waits(house, pa
     await house.stop("gateway")
     await house.open_gateway(throttle_per_second=1)
     raw = Raw(house)
-    house.gateway.context.throttle.refusal_wait_s = lambda _participant: 0.5
+    house.gateway.context.throttle.refusal_wait_s = lambda _participant: 2.0
     done: list[str] = []
 
     async def ask(name: str, method: str, target: str, body: object = None) -> None:
