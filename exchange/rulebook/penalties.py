@@ -127,12 +127,12 @@ def _multiples(rule: PenaltyRule, shortfall_t: int, price_minor: int) -> tuple[i
 
 
 def _deduction(rule: PenaltyRule, shortfall_t: int, on: dt.date | None) -> tuple[int, str]:
-    ends = rule.next_year_deduction_ends_on
-    if ends is not None:  # until then as under the regulation that the rule amends
-        if on is not None and on < ends:
-            return shortfall_t, "if refusing to correct"
+    ends = rule.next_year_deduction_ends_on  # of decisions, whatever year they are about
+    if ends is not None and on is not None and on >= ends:
         return 0, ""
     match rule.next_year_deduction:
+        case "none_for_new_decisions":  # until the end as under the regulation that the rule amends
+            return (0, "") if on is None else (shortfall_t, "if refusing to correct")
         case "twice_the_shortfall":
             return 2 * shortfall_t, ""
         case "equal_to_shortfall_if_not_corrected":

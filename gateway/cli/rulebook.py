@@ -58,7 +58,7 @@ def check(
             load_fee_schedules()
             load_supply_data()
     except (RulebookError, UnicodeDecodeError) as error:
-        typer.echo(f"exchange: {error}", err=True)
+        typer.echo(f"exchange: {_where(file, error)}", err=True)
         raise typer.Exit(1) from None
     typer.echo(f"rulebook {rulebook.meta.rulebook_version} is sound: {_counted(rulebook)} ({name})")
     failures = 0
@@ -69,6 +69,11 @@ def check(
     typer.echo(f"{len(vectors)} vectors, {failures} failed")
     if failures:
         raise typer.Exit(1)
+
+
+def _where(file: Path | None, error: Exception) -> str:
+    """The error, with the file where it is about bytes and names none."""
+    return f"{file}: is not UTF-8: {error}" if isinstance(error, UnicodeDecodeError) else str(error)
 
 
 def show(
@@ -86,7 +91,7 @@ def show(
         rulebook = load_rulebook(file)
         sections = describe(rulebook, scheme, day)
     except (RulebookError, UnicodeDecodeError) as error:
-        typer.echo(f"exchange: {error}", err=True)
+        typer.echo(f"exchange: {_where(file, error)}", err=True)
         raise typer.Exit(USAGE_ERROR) from None
     named = rulebook.scheme_of(scheme)
     out = Console(highlight=False, soft_wrap=True, markup=False)

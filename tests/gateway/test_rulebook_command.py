@@ -118,3 +118,12 @@ def test_show_before_any_rule_and_of_no_scheme() -> None:
     )
     done = run("show", "eu-etss")
     assert (done.exit_code, "known: eu-ets, cn-national" in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("words", [("check",), ("show", "eu-ets", "--file")])
+def test_a_file_that_is_no_text_is_named(tmp_path: Path, words: tuple[str, ...]) -> None:
+    file = tmp_path / "bytes.toml"
+    file.write_bytes(b"\xff\xfe")
+    done = run(*words, str(file))
+    assert done.exit_code in (1, 2)
+    assert f"{file}: is not UTF-8" in done.stderr
