@@ -63,9 +63,9 @@ async def venue(traded: Path, tmp_path: Path) -> AsyncIterator[Venue]:
     await log.close()
 
 
-def spoil(venue: Venue, statement: str, *values: int) -> None:
+async def spoil(venue: Venue, statement: str, *values: int) -> None:
     assert venue.database.path is not None
-    with behind_the_back(venue.database.path) as books:
+    async with behind_the_back(venue.database.path) as books:
         triggers = books.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")
         for (name,) in triggers.fetchall():
             books.execute(f"DROP TRIGGER {name}")
@@ -102,21 +102,23 @@ async def test_one_look_also_adds_up_the_issues(venue: Venue) -> None:
     service = ReconciliationService(venue.log, MARKET, venue.database)
     found = {check.name: check.breaks for check in await service.once(60)}
     assert found["units conserved"] == 0
-    spoil(venue, "UPDATE block SET last_serial = last_serial + 1 WHERE state = 1 AND block_id = 1")
+    await spoil(
+        venue, "UPDATE block SET last_serial = last_serial + 1 WHERE state = 1 AND block_id = 1"
+    )
     fresh = ReconciliationService(venue.log, MARKET, venue.database)
     found = {check.name: check.breaks for check in await fresh.once(60)}
     assert found["units conserved"] == 1
 
 
 async def test_a_look_that_cannot_be_taken_says_why(venue: Venue) -> None:
-    spoil(venue, "UPDATE registry_position SET settlement_number = settlement_number - 1")
+    await spoil(venue, "UPDATE registry_position SET settlement_number = settlement_number - 1")
     service = ReconciliationService(venue.log, MARKET, venue.database)
     with pytest.raises(TimeoutError, match="is the registry running"):
         await service.once(1)
 
 
 async def test_a_cent_too_many_is_a_break(venue: Venue) -> None:
-    spoil(
+    await spoil(
         venue,
         "UPDATE balance SET amount = amount + 1 WHERE asset = 0 AND account ="
         " (SELECT min(account) FROM balance WHERE account > 0 AND asset = 0)",
@@ -130,7 +132,7 @@ async def test_a_cent_too_many_is_a_break(venue: Venue) -> None:
 
 
 async def test_a_block_in_other_hands_is_a_break(venue: Venue) -> None:
-    spoil(
+    await spoil(
         venue,
         "UPDATE block SET account = 999 WHERE block_id ="
         " (SELECT min(block_id) FROM block WHERE position = 2 AND state = 1)",
@@ -141,7 +143,7 @@ async def test_a_block_in_other_hands_is_a_break(venue: Venue) -> None:
 
 
 async def test_the_registry_is_compared_only_at_the_same_record(venue: Venue) -> None:
-    spoil(venue, "UPDATE registry_position SET settlement_number = settlement_number - 1")
+    await spoil(venue, "UPDATE registry_position SET settlement_number = settlement_number - 1")
     assert "engine equals registry" not in await watch(venue)
 
 
@@ -149,7 +151,7 @@ async def test_a_deposit_on_its_way_is_no_break(venue: Venue) -> None:
     """The registry has moved the units, the engine has not taken them yet."""
     positions = await project(venue.log, 0)
     (account, instrument), _ = next(iter(positions.unit_totals()))
-    spoil(
+    await spoil(
         venue,
         "UPDATE block SET last_serial = last_serial + 5 WHERE block_id = (SELECT max(block_id)"
         " FROM block WHERE account = ? AND instrument_id = ? AND position = 2 AND state = 1)",
@@ -158,7 +160,7 @@ async def test_a_deposit_on_its_way_is_no_break(venue: Venue) -> None:
     )
     differing = compare(await look(venue.database, 0), positions)
     assert sum(check.breaks for check in differing) == 1
-    spoil(
+    await spoil(
         venue,
         "INSERT INTO deposit (market, ref, instruction_id, account, instrument_id, quantity,"
         " confirmed) VALUES (0, 999999, 1, ?, ?, 5, 0)",

@@ -84,7 +84,7 @@ async def test_an_account_at_an_instant(whole: House) -> None:
 async def test_no_issuance_is_there_twice(whole: House, tmp_path: Path) -> None:
     async with whole.client("operator") as operator, whole.client("northern") as northern:
         assert (await operator.duplicate_issuances()).duplicates == []
-        with behind_the_back(tmp_path / "books.sqlite") as books:
+        async with behind_the_back(tmp_path / "books.sqlite") as books:
             books.execute(
                 "INSERT INTO block_history SELECT market, 999, settlement_number, time_ns, kind, "
                 "999, programme, 500, 2000, from_account, from_position, to_account, to_position, "
@@ -99,7 +99,7 @@ async def test_no_issuance_is_there_twice(whole: House, tmp_path: Path) -> None:
 
 async def test_reductions_that_were_counted_twice(whole: House, tmp_path: Path) -> None:
     save_key(tmp_path / "operator.key", whole.keys["operator"]._replace(url=whole.url))
-    with behind_the_back(tmp_path / "books.sqlite") as books:
+    async with behind_the_back(tmp_path / "books.sqlite") as books:
         told = '{"name":"Helan wind","region":"CN-NX"}'
         for market, programme, project in ((1, "CER", 7), (2, "CCER", 30)):
             books.execute(
@@ -138,7 +138,7 @@ async def test_books_that_cannot_be_read(
         with pytest.raises(VenueError, match="no books"):
             await operator.duplicate_issuances()
         whole.gateway.context.books = books
-        with behind_the_back(tmp_path / "books.sqlite") as file:
+        async with behind_the_back(tmp_path / "books.sqlite") as file:
             file.execute("ALTER TABLE block_history RENAME TO lost")
         with pytest.raises(VenueError, match="cannot be read now") as busy:
             await operator.duplicate_issuances()

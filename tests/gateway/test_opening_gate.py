@@ -67,8 +67,8 @@ async def books(venue: Demonstration, tmp_path: Path) -> AsyncIterator[Database]
     await database.close()
 
 
-def change(data: Path, statement: str) -> None:
-    with behind_the_back(data / "exchange.sqlite") as file:
+async def change(data: Path, statement: str) -> None:
+    async with behind_the_back(data / "exchange.sqlite") as file:
         assert file.execute(statement).rowcount == 1
 
 
@@ -103,7 +103,7 @@ async def test_a_planted_difference_keeps_the_day_shut(
     statement, *checks = PLANTED[what]
     operator = await venue.client(OPERATIONS)
     await venue.open_markets()  # green: the first day opens
-    change(tmp_path, statement.format(1))
+    await change(tmp_path, statement.format(1))
     await turn(operator)
     await until(venue, books, (NEXT_DATE, False), *checks)
     for wanted in ("START_OF_DAY", "OPENING_CALL", "CONTINUOUS"):
@@ -117,7 +117,7 @@ async def test_a_planted_difference_keeps_the_day_shut(
     assert REGISTRY.get_sample_value("exchange_reconciliation_breaks", labels)
     await operator.set_phase("CN", "HALT")  # the other market has its own books
     await operator.set_phase("CN", "CONTINUOUS")
-    change(tmp_path, statement.format(-1))
+    await change(tmp_path, statement.format(-1))
     await until(venue, books, (NEXT_DATE, True))
     await says(venue, may_open=True, reason=0)
     await operator.set_phase("EU", "CONTINUOUS")
@@ -150,7 +150,7 @@ async def test_an_override_opens_and_is_kept(
 ) -> None:
     operator = await venue.client(OPERATIONS)
     await venue.open_markets()
-    change(tmp_path, PLANTED["a cent"][0].format(1))
+    await change(tmp_path, PLANTED["a cent"][0].format(1))
     await turn(operator)
     await until(venue, books, (NEXT_DATE, False))
     for name, reason in (

@@ -406,14 +406,14 @@ async def test_books_that_differ_keep_the_next_day_shut(
         await is_now("CLOSED", 20261130)
         clock.put(f"{MONDAY}T09:00:00")
         await is_now("CONTINUOUS", 20261130)
-        change(data, CENT.format(1))
+        await change(data, CENT.format(1))
         for time, date in (("17:05", 20261130), ("18:00", 20261201)):
             clock.put(f"{MONDAY}T{time}:00")
             await is_now("CLOSED", date)
         clock.put(f"{TUESDAY}T09:00:00")
         await asyncio.sleep(1)
         await is_now("CLOSED", 20261201)
-        change(data, CENT.format(-1))
+        await change(data, CENT.format(-1))
         await is_now("CONTINUOUS", 20261201)
 
 
