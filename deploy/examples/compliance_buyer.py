@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from exchange.messages.instructions import ReleaseUnits, SurrenderUnits
 from gateway.client import Client, RefusedError, SigningKey, VenueError, load_key
-from gateway.routes.compliance import SurrenderPlanReply
+from gateway.replies.compliance import SurrenderPlanReply
 
 
 class Wish(NamedTuple):

@@ -33,7 +33,7 @@ from gateway.cli.programmes import programme_calendar
 from gateway.client import Client, VenueError
 from gateway.decimals import to_minor
 from gateway.refusal import Refused
-from gateway.routes.auctions import AuctionRow
+from gateway.replies.auctions import AuctionRow
 
 SECOND_NS = 1_000_000_000
 LOOK_S = 30.0  # the scheduler looks again at least this often

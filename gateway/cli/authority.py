@@ -31,8 +31,8 @@ from gateway.cli.options import (
 )
 from gateway.cli.output import Json, show, show_json
 from gateway.client import Client
-from gateway.routes.books import DuplicateRow, IssuanceRow, PeriodRow, TwiceRow
-from gateway.routes.registry import ProjectRow
+from gateway.replies.books import DuplicateRow, IssuanceRow, PeriodRow, TwiceRow
+from gateway.replies.registry import ProjectRow
 
 SECOND_NS = 1_000_000_000
 

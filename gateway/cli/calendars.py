@@ -11,7 +11,7 @@ from rich.console import Console
 
 from exchange.rulebook.auction_calendar import AuctionCalendar, ScheduledAuction
 from gateway.cli.options import make_table
-from gateway.routes.auctions import AuctionRow
+from gateway.replies.auctions import AuctionRow
 
 SECOND_NS = 1_000_000_000
 

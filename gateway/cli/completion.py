@@ -16,9 +16,9 @@ from exchange.settings import Settings
 from gateway.client import SigningKey, VenueError, load_key
 from gateway.client.keys import DEFAULT_URL
 from gateway.client.rest import Rest
-from gateway.routes.accounts import PositionList
-from gateway.routes.market import InstrumentList
-from gateway.routes.trading import OrderList
+from gateway.replies.accounts import PositionList
+from gateway.replies.market import InstrumentList
+from gateway.replies.trading import OrderList
 
 PATIENCE_S = 1.5
 

@@ -18,7 +18,7 @@ from gateway.cli.options import MarketCode, Symbol, Url, whole, with_rest
 from gateway.cli.output import Json, make_table, show, show_json
 from gateway.client import BookFeed
 from gateway.client.rest import Rest
-from gateway.routes.market import (
+from gateway.replies.market import (
     BookReply,
     InstrumentList,
     InstrumentRow,

@@ -36,9 +36,9 @@ from gateway.cli.output import Json, show
 from gateway.client import Client
 from gateway.demo_keys import VENUE_FILE
 from gateway.operators import FILE, load_operators, make_operator, otpauth_uri, save_operators
-from gateway.routes.control import ActList, ProposalList
-from gateway.routes.limits import RatioList
-from gateway.routes.market import InstrumentRow
+from gateway.replies.control import ActList, ProposalList
+from gateway.replies.limits import RatioList
+from gateway.replies.market import InstrumentRow
 
 PATHS: dict[type[Control | Decision], str] = {
     Halt: "/operations/halt",

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from rich.console import Console
 
 from gateway.cli.options import make_table
-from gateway.routes.compliance import OffsetHeadroomReply, SurrenderPlanReply
-from gateway.routes.years import ComplianceYearReply
+from gateway.replies.compliance import OffsetHeadroomReply, SurrenderPlanReply
+from gateway.replies.years import ComplianceYearReply
 
 YEAR_FIGURES = (
     "reported", "verified", "provisional", "final", "deducted", "carried_in", "added",

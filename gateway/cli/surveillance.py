@@ -24,7 +24,7 @@ from gateway.cli.options import KeyFile, utc, whole, with_client
 from gateway.cli.output import Json, show_json
 from gateway.cli.proofs import Opened, alerts_made_anew, open_venue
 from gateway.client import Client
-from gateway.routes.alerts import AlertRow
+from gateway.replies.alerts import AlertRow
 
 USAGE_ERROR = 2
 Format = Literal["text", "jsonl"]

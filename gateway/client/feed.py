@@ -38,7 +38,7 @@ from gateway.client.rest import Rest
 from gateway.client.session import CONNECT_TIMEOUT_S, FRAME_BYTES_MAX, RECONNECT_S_MAX
 from gateway.fan_out import EncodingName
 from gateway.feed import CHANNELS_UNASKED, ChannelName
-from gateway.routes.market import InstrumentList
+from gateway.replies.market import InstrumentList
 
 QUEUE_MAX = 100_000  # messages not yet applied; more = start again from a snapshot
 

@@ -8,20 +8,20 @@ from urllib.parse import quote
 from exchange.messages.executions import ExecutionReport
 from exchange.settings import PAGE_MAX
 from gateway.client.rest import Rest
-from gateway.routes.accounts import HoldingList, PositionList, SessionReply
-from gateway.routes.alerts import AlertList
-from gateway.routes.auctions import AuctionList, AuctionRow, CloseList
-from gateway.routes.books import DuplicateList, HoldingsAt, SerialHistory
-from gateway.routes.checkpoints import CheckpointList
-from gateway.routes.compliance import OffsetHeadroomReply, SurrenderPlanReply
-from gateway.routes.limits import LimitsReply
-from gateway.routes.market import BookReply, InstrumentList, PhaseList, TradeList
-from gateway.routes.operations import OpeningReply
-from gateway.routes.registry import ProjectList, ReversalList
-from gateway.routes.settlements import SettlementList
-from gateway.routes.standings import AccountList, TransferList
-from gateway.routes.trading import BlockList, ExecutionList, OrderList
-from gateway.routes.years import ComplianceYearReply
+from gateway.replies.accounts import HoldingList, PositionList, SessionReply
+from gateway.replies.alerts import AlertList
+from gateway.replies.auctions import AuctionList, AuctionRow, CloseList
+from gateway.replies.books import DuplicateList, HoldingsAt, SerialHistory
+from gateway.replies.checkpoints import CheckpointList
+from gateway.replies.compliance import OffsetHeadroomReply, SurrenderPlanReply
+from gateway.replies.limits import LimitsReply
+from gateway.replies.market import BookReply, InstrumentList, PhaseList, TradeList
+from gateway.replies.operations import OpeningReply
+from gateway.replies.registry import ProjectList, ReversalList
+from gateway.replies.settlements import SettlementList
+from gateway.replies.standings import AccountList, TransferList
+from gateway.replies.trading import BlockList, ExecutionList, OrderList
+from gateway.replies.years import ComplianceYearReply
 
 
 class Questions:

@@ -24,7 +24,7 @@ from gateway.client.errors import (
 )
 from gateway.client.keys import SigningKey
 from gateway.identity import sign
-from gateway.routes.market import TimeReply
+from gateway.replies.market import TimeReply
 
 TIMEOUT_S = 2 * WAIT_MS_MAX / 1_000
 TRIES = 8

@@ -5,9 +5,18 @@ from __future__ import annotations
 import msgspec
 
 from exchange.decimals import from_minor
-from exchange.messages.executions import UnitRange
 from exchange.settings import PAGE_MAX
 from gateway.context import Context
+from gateway.replies.accounts import (
+    AccountPosition,
+    CashRow,
+    HoldingList,
+    HoldingRow,
+    ObligationRow,
+    PositionList,
+    SessionReply,
+    UnitsRow,
+)
 from gateway.routes.table import Call, Reply, Route
 from gateway.venue_view import MarketView
 
@@ -16,80 +25,6 @@ class MarketQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One market, or all."""
 
     market: str = ""
-
-
-class CashRow(msgspec.Struct, frozen=True):
-    """Cash of an account, currency units."""
-
-    available: str
-    held: str
-    locked: str = "0"  # proceeds of sales that are not settled
-
-
-class UnitsRow(msgspec.Struct, frozen=True):
-    """Units of one instrument in the trading position, tonnes."""
-
-    symbol: str
-    available: int
-    held: int
-    locked: int
-
-
-class AccountPosition(msgspec.Struct, frozen=True):
-    """What an account can trade with."""
-
-    market: str
-    account: int
-    currency: str
-    cash: CashRow
-    units: list[UnitsRow]
-
-
-class PositionList(msgspec.Struct, frozen=True):
-    """Positions of the accounts that the key sees."""
-
-    positions: list[AccountPosition]
-
-
-class HoldingRow(msgspec.Struct, frozen=True):
-    """Units of one instrument in one position of an account, by serial number."""
-
-    market: str
-    account: int
-    symbol: str
-    position: str  # REGISTRY, TRADING, FROZEN, PENDING or PLEDGED
-    quantity: int
-    ranges: tuple[UnitRange, ...]
-    lender: int = 0  # PLEDGED: the account to which
-
-
-class ObligationRow(msgspec.Struct, frozen=True):
-    """What an account must surrender for a year, and has, tonnes."""
-
-    market: str
-    account: int
-    scheme: str
-    year: int
-    obligation: int
-    surrendered: dict[str, int]  # by symbol
-
-
-class HoldingList(msgspec.Struct, frozen=True):
-    """Holdings and obligations of the accounts that the key sees."""
-
-    holdings: list[HoldingRow]
-    obligations: list[ObligationRow]
-
-
-class SessionReply(msgspec.Struct, frozen=True):
-    """Where a key's session stands: its next request needs a higher `ref`."""
-
-    key: str
-    participant: int
-    role: str
-    session: int
-    last_ref: dict[str, int]
-    sequence: dict[str, int]
 
 
 async def get_positions(call: Call) -> Reply:

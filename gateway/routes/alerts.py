@@ -8,11 +8,12 @@ import msgspec
 
 from exchange.messages.alerts import Alert
 from exchange.messages.executions import OperationReport
-from exchange.messages.operations import AlertStateWord, HandleAlert
+from exchange.messages.operations import HandleAlert
 from exchange.messages.reasons import AccessReason, EdgeReason
 from exchange.settings import ALERTS_KEPT_MAX, PAGE_MAX
 from gateway.acts import Handling
 from gateway.refusal import Refused
+from gateway.replies.alerts import AlertList, AlertRow
 from gateway.routes.accounts import views
 from gateway.routes.operations import post_operation
 from gateway.routes.table import Call, Reply, Route, Wait, page_limit
@@ -26,34 +27,6 @@ class AlertsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limit: int = PAGE_MAX
     kind: str = ""
     state: Literal["", "OPEN", "TAKEN", "CLOSED"] = ""
-
-
-class AlertRow(msgspec.Struct, frozen=True):
-    """One alert."""
-
-    id: str  # MARKET-NUMBER
-    number: int  # in its market: what `after` counts by
-    kind: str  # a table of exchange/surveillance/limits.toml
-    market: str
-    symbol: str
-    participants: list[int]
-    accounts: list[int]
-    from_ns: int
-    to_ns: int
-    score: int  # the figure that decides, basis points of its limit
-    figures: dict[str, int]
-    text: str
-    events: list[int]  # numbers of the first and of the last event of the pattern
-    state: AlertStateWord
-    handled_by: str  # who opened, took or closed it last; "" = nobody did anything yet
-    handled_ns: int  # and when
-    handled_reason: str  # and why
-
-
-class AlertList(msgspec.Struct, frozen=True):
-    """Alerts, newest first."""
-
-    alerts: list[AlertRow]
 
 
 async def get_alerts(call: Call) -> Reply:

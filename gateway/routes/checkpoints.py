@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from exchange.settings import CHECKPOINTS_PAGE_MAX
+from gateway.replies.checkpoints import CheckpointList, CheckpointRow
 from gateway.routes.accounts import views
 from gateway.routes.table import Call, Reply, Route, page_limit
 
@@ -15,21 +16,6 @@ class CheckpointsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     market: str = ""
     number: int = 0
     limit: int = 1
-
-
-class CheckpointRow(msgspec.Struct, frozen=True):
-    """One checkpoint; keep `note` as it stands."""
-
-    market: str
-    number: int  # 1, 2, ... in its market
-    time_ns: int
-    note: str  # signed text: `exchange verify --against` takes a file with it
-
-
-class CheckpointList(msgspec.Struct, frozen=True):
-    """Checkpoints, newest first in each market."""
-
-    checkpoints: list[CheckpointRow]
 
 
 async def get_checkpoints(call: Call) -> Reply:

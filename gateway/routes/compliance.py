@@ -30,6 +30,14 @@ from exchange.settings import YEAR_MAX
 from gateway.headroom import bases_in, group_of, offset_room, rulebook
 from gateway.holdings import FROZEN, PENDING, PLEDGED, REGISTRY, TRADING, HoldingKey, Made
 from gateway.refusal import Refused
+from gateway.replies.compliance import (
+    LeftRow,
+    LimitRow,
+    OffsetHeadroomReply,
+    PlannedRow,
+    SurrenderPlanReply,
+    YearRow,
+)
 from gateway.routes.table import Call, Reply, Route
 from gateway.venue_view import MarketView
 
@@ -49,54 +57,6 @@ class PlanQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     account: int
     year: int
     scheme: str = ""
-
-
-class PlannedRow(msgspec.Struct, frozen=True):
-    """Tonnes of an instrument to surrender, what one would fetch, and the rule that takes it."""
-
-    symbol: str
-    quantity: int
-    price: str
-    rule: str
-    project: int = 0  # of credits; 0 = not stated
-
-
-class LeftRow(msgspec.Struct, frozen=True):
-    """Tonnes of an instrument that are not in the plan, and why."""
-
-    symbol: str
-    quantity: int
-    reason: str
-    project: int = 0
-
-
-class LimitRow(msgspec.Struct, frozen=True):
-    """A limit of the rules, and what the plan leaves of it, tonnes."""
-
-    rule: str
-    name: str
-    limit: int
-    left: int
-
-
-class SurrenderPlanReply(msgspec.Struct, frozen=True):
-    """A plan. Nothing is done by it: each row is a SurrenderUnits instruction to give."""
-
-    market: str
-    account: int
-    scheme: str
-    year: int
-    due: str  # the last day, ISO; "" where the rulebook does not know it
-    currency: str
-    obligation: int
-    surrendered: int
-    owed: int
-    cost: str
-    missing: int
-    surrender: list[PlannedRow]
-    left: list[LeftRow]
-    limits: list[LimitRow]
-    source: str
 
 
 async def get_surrender_plan(call: Call) -> Reply:
@@ -360,33 +320,6 @@ class HeadroomQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     account: int
     symbol: str
-
-
-class YearRow(msgspec.Struct, frozen=True):
-    """What the base of an emission year leaves of the offset, tonnes."""
-
-    year: int
-    base: int
-    base_name: str
-    cap: int
-    used: int
-    left: int
-    rule: str
-    source: str
-    elsewhere: int | None = None  # left of credits from elsewhere, if the offset has no others
-
-
-class OffsetHeadroomReply(msgspec.Struct, frozen=True):
-    """How much more of an offset an account could use: what is left, less what it has, tonnes."""
-
-    market: str
-    account: int
-    symbol: str
-    years: list[YearRow]
-    held: int
-    buying: int
-    room: int
-    is_enforced: bool  # a buy beyond it is refused
 
 
 async def get_offset_headroom(call: Call) -> Reply:

@@ -12,12 +12,12 @@ from exchange.messages.operations import (
     Halt,
     Kill,
     Lift,
-    Recorded,
     Resume,
     SetLimit,
 )
 from exchange.messages.reasons import AccessReason, EdgeReason
 from gateway.refusal import Refused
+from gateway.replies.control import ActLine, ActList, ProposalList, ProposalRow
 from gateway.routes.operations import MarketQuery, operate, proposed
 from gateway.routes.table import Call, Page, Reply, Route, Wait, page_limit, wait_s
 from gateway.routes.trading import outcome
@@ -27,48 +27,6 @@ class ActsQuery(Page, frozen=True, kw_only=True):
     """Acts of one market behind a position on the log."""
 
     market: str
-
-
-class ProposalRow(msgspec.Struct, frozen=True):
-    """What waits for another operator."""
-
-    proposal_id: int
-    time_ns: int
-    ends_ns: int  # then it can no longer be approved
-    key: str
-    who: str
-    reason: str
-    body: Recorded
-
-
-class ProposalList(msgspec.Struct, frozen=True):
-    """Open proposals, oldest first."""
-
-    market: str
-    proposals: list[ProposalRow]
-
-
-class ActLine(msgspec.Struct, frozen=True):
-    """What an operator did, with the words kept of it."""
-
-    position: int  # on the log
-    time_ns: int
-    stage: str  # DONE, PROPOSED, APPROVED, DECLINED
-    outcome: str  # DONE, REFUSED by the engine, PENDING while it has not answered
-    reason_number: int  # why the engine refused it
-    key: str
-    who: str
-    reason: str
-    body: Recorded
-    proposal_id: int
-
-
-class ActList(msgspec.Struct, frozen=True):
-    """Acts in the order of the log; those before `first_position` are no longer kept here."""
-
-    market: str
-    first_position: int
-    acts: list[ActLine]
 
 
 async def post_control(call: Call) -> Reply:

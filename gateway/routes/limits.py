@@ -13,6 +13,14 @@ from exchange.reference.venue import Instrument
 from gateway.context import Context
 from gateway.limits import INSTRUMENT_LIMITS
 from gateway.order_ratio import Counts, excesses, limit_of, ratio_of
+from gateway.replies.limits import (
+    AccountLimits,
+    InstrumentLimits,
+    LimitsReply,
+    ParticipantLimits,
+    RatioList,
+    RatioRow,
+)
 from gateway.roles import sees_all_accounts
 from gateway.routes.accounts import views
 from gateway.routes.table import Call, Reply, Route
@@ -23,64 +31,6 @@ SHOWN: dict[str, Parameter] = {
     "LOT_SIZE": Parameter.LOT_SIZE,
     **{str(word): parameter for word, parameter in INSTRUMENT_LIMITS.items()},
 }
-
-
-class ParticipantLimits(msgspec.Struct, frozen=True):
-    """What holds for all accounts of a participant in one market; 0 = no limit."""
-
-    market: str
-    participant: int
-    is_suspended: bool
-    order_rate: int  # orders a second of engine time
-    position_max: int  # tonnes of all instruments
-
-
-class AccountLimits(msgspec.Struct, frozen=True):
-    """What holds for one account; 0 = no limit. The participant's and the instrument's hold too."""
-
-    market: str
-    account: int
-    is_suspended: bool
-    order_rate: int
-    position_max: int
-    holding_max: dict[str, int]  # by symbol, tonnes, where the account has one of its own
-
-
-class InstrumentLimits(msgspec.Struct, frozen=True):
-    """What holds for every order in an instrument, by the names that `SetLimit` uses."""
-
-    market: str
-    symbol: str
-    phase: str
-    reference_price: int  # minor units
-    limits: dict[str, int]
-
-
-class LimitsReply(msgspec.Struct, frozen=True):
-    """The limits that a sender meets."""
-
-    orders_per_second: int
-    cancels_per_second: int
-    reads_per_second: int
-    body_bytes_max: int
-    json_depth_max: int
-    session_batch_max: int
-    client_order_id_bytes_max: int
-    receive_window_ms: int
-    receive_window_ms_max: int
-    clock_ahead_ms_max: int
-    page_max: int
-    wait_ms_max: int
-    session_per_second: int  # of the key's own session, at most `orders_per_second`
-    address_per_second: int  # of one address, before it says who it is
-    headers_max: int
-    header_bytes_max: int
-    body_timeout_s: int
-    is_session_killed: bool
-    scopes: list[str]
-    participants: list[ParticipantLimits]
-    accounts: list[AccountLimits]
-    instruments: list[InstrumentLimits]
 
 
 async def get_limits(call: Call) -> Reply:
@@ -164,29 +114,6 @@ class RatioQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     market: str = ""
     day: Literal["today", "closed"] = "today"
-
-
-class RatioRow(msgspec.Struct, frozen=True):
-    """Orders to trades of a member in an instrument, as RTS 9 counts; a limit of 0 is none."""
-
-    market: str
-    participant: int
-    symbol: str
-    messages: int  # orders, changes and cancels that it asked for
-    ordered: int  # their tonnes
-    trades: int
-    traded: int  # tonnes
-    number_ratio: int
-    volume_ratio: int
-    number_limit: int
-    volume_limit: int
-    is_exceeded: bool  # it is slowed down
-
-
-class RatioList(msgspec.Struct, frozen=True):
-    """The members that the key sees, the highest ratio first."""
-
-    ratios: list[RatioRow]
 
 
 async def get_ratios(call: Call) -> Reply:

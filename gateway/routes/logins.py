@@ -7,6 +7,7 @@ import msgspec
 from exchange.messages.reasons import EdgeReason
 from exchange.settings import LOGIN_IDLE_S, LOGIN_S_MAX
 from gateway.refusal import Refused
+from gateway.replies.logins import LoginReply, LogoutReply
 from gateway.routes.table import Call, Reply, Route
 
 COOKIE = "exchange_session"
@@ -18,23 +19,6 @@ class LoginBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     password: str
     code: str
-
-
-class LoginReply(msgspec.Struct, frozen=True):
-    """The cookie comes in Set-Cookie; `csrf_token` goes into X-Exchange-CSRF of what changes."""
-
-    name: str
-    role: str
-    session: int
-    csrf_token: str
-    idle_s: int  # without use, then it is over
-    ends_ns: int  # then it is over in any case
-
-
-class LogoutReply(msgspec.Struct, frozen=True):
-    """The login is over."""
-
-    name: str
 
 
 async def post_login(call: Call) -> Reply:

@@ -14,7 +14,6 @@ from exchange.messages.frames import Parameter, Phase, Side
 from exchange.messages.market_data import (
     MINUTE_NS,
     BookLevel,
-    MarketDataItem,
     RestingOrder,
     TradeTick,
 )
@@ -26,60 +25,30 @@ from gateway.context import Context
 from gateway.feed import FeedInstrument
 from gateway.headroom import rulebook
 from gateway.refusal import Refused
+from gateway.replies.market import (
+    BarList,
+    BarRow,
+    BookReply,
+    CompositeList,
+    CompositeRow,
+    HealthReply,
+    InstrumentList,
+    InstrumentRow,
+    LevelRow,
+    OrderRow,
+    PhaseList,
+    PhaseRow,
+    RecordList,
+    RecordRow,
+    TimeReply,
+    TradeList,
+    TradeRow,
+)
 from gateway.routes.accounts import MarketQuery
 from gateway.routes.table import Call, Reply, Route, page_limit
 
 _WIDTHS = {"1m": MINUTE_NS, "1h": HOUR_NS, "1d": DAY_NS}
 _PRICES = (Parameter.TICK_SIZE, Parameter.VALUE_MAX)
-
-
-class InstrumentRow(msgspec.Struct, frozen=True):
-    """One instrument, with the parameters in force."""
-
-    symbol: str
-    id: int
-    market: str
-    currency: str
-    minor_digits: int
-    product: str
-    scheme: str
-    kind: str
-    vintage: int
-    name: str
-    phase: str
-    reference_price: str
-    last_price: str
-    day_volume: int
-    parameters: dict[str, int | str]  # amounts as decimal strings
-
-
-class InstrumentList(msgspec.Struct, frozen=True):
-    """Everything traded here, and the port of the sockets."""
-
-    venue: str
-    websocket_port: int
-    instruments: list[InstrumentRow]
-
-
-class PhaseRow(msgspec.Struct, frozen=True):
-    """The phase of an instrument."""
-
-    symbol: str
-    phase: str
-
-
-class PhaseList(msgspec.Struct, frozen=True):
-    """Phases, and the trading date of each market (YYYYMMDD, 0 before the first day)."""
-
-    phases: list[PhaseRow]
-    trading_dates: dict[str, int]
-
-
-class TimeReply(msgspec.Struct, frozen=True):
-    """The gateway's clock and the engines' times, ns UTC."""
-
-    time_ns: int
-    engine_time_ns: dict[str, int]
 
 
 class BookQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -120,124 +89,6 @@ class RecordsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     market: str
     after: int = -1
     limit: int = 100
-
-
-class LevelRow(msgspec.Struct, frozen=True):
-    """A level of the book."""
-
-    price: str
-    quantity: int
-    orders: int
-
-
-class OrderRow(msgspec.Struct, frozen=True):
-    """An order of the public book, under the id it has there alone."""
-
-    order_id: int
-    price: str
-    quantity: int
-
-
-class BookReply(msgspec.Struct, frozen=True):
-    """The best levels of a book; at level 3 its orders, first to trade first.
-
-    At level 3 sequence and checksum are those of channel `orders`, the checksum of the whole book;
-    `is_complete` says whether the rows are. `number`: the last record of `marketdata` in it.
-    """
-
-    symbol: str
-    sequence: int
-    checksum: int
-    phase: str
-    bids: list[LevelRow]
-    asks: list[LevelRow]
-    number: int
-    bid_orders: list[OrderRow] = []
-    ask_orders: list[OrderRow] = []
-    is_complete: bool = True
-
-
-class TradeRow(msgspec.Struct, frozen=True):
-    """One trade; `side` is the taker's."""
-
-    trade_id: int
-    price: str
-    quantity: int
-    side: str
-    time_ns: int
-
-
-class TradeList(msgspec.Struct, frozen=True):
-    """Trades of an instrument; `is_complete`: none is missing between `after` and the newest.
-
-    If it is not, ask on with `after` = `next`; trades that are no longer kept are in the records.
-    """
-
-    symbol: str
-    trades: list[TradeRow]
-    is_complete: bool = True
-    next: int = -1
-
-
-class BarRow(msgspec.Struct, frozen=True):
-    """One bar; prices in minor units."""
-
-    start_ns: int
-    open: int
-    high: int
-    low: int
-    close: int
-    volume: int
-
-
-class BarList(msgspec.Struct, frozen=True):
-    """Bars with trades, oldest first; if more follow, ask on with `from_ns` = `next_ns`."""
-
-    symbol: str
-    minor_digits: int
-    bars: list[BarRow]
-    is_complete: bool = True
-    next_ns: int = -1
-
-
-class CompositeRow(msgspec.Struct, frozen=True):
-    """A day: its date YYYYMMDD and the composite price of a scheme's vintages."""
-
-    scheme: str
-    date: int
-    price: str
-
-
-class CompositeList(msgspec.Struct, frozen=True):
-    """The last days of each scheme, oldest first; by the weights of the rulebook."""
-
-    market: str
-    composites: list[CompositeRow]
-
-
-class RecordRow(msgspec.Struct, frozen=True):
-    """One record of `marketdata`: its number, the place on `orders` of its cause, its items."""
-
-    number: int
-    input_offset: int
-    items: tuple[MarketDataItem, ...]
-
-
-class RecordList(msgspec.Struct, frozen=True):
-    """Records by number, none missing; if not complete, ask on with `after` = `next`."""
-
-    market: str
-    records: list[RecordRow]
-    is_complete: bool
-    next: int
-
-
-class HealthReply(msgspec.Struct, frozen=True):
-    """Whether the process lives and has caught up, and the markets that it no longer serves."""
-
-    status: str
-    not_ready: list[str] = []
-    stopped: dict[str, str] = {}  # market -> the record that cannot be trusted
 
 
 async def get_instruments(call: Call) -> Reply:

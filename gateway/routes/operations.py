@@ -10,6 +10,7 @@ from exchange.messages.operations import CashDeposit, DayRoll, PhaseChange, Refe
 from exchange.messages.reasons import EdgeReason, reason_text
 from gateway.order_entry import Prepared
 from gateway.refusal import Refused
+from gateway.replies.operations import CheckRow, OpeningReply
 from gateway.routes.table import Call, Reply, Route, Wait, wait_s
 from gateway.routes.trading import log_position, original, outcome
 
@@ -18,31 +19,6 @@ class MarketQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Of one market."""
 
     market: str
-
-
-class CheckRow(msgspec.Struct, frozen=True):
-    """One check of a reconciliation."""
-
-    name: str
-    is_green: bool
-    breaks: int
-    figures: str
-
-
-class OpeningReply(msgspec.Struct, frozen=True):
-    """The opening gate's verdict on a market."""
-
-    market: str
-    trading_date: int  # YYYYMMDD, 0 before the first day
-    closed: list[str]  # symbols that the gate would let open, or not
-    may_open: bool
-    reason: int  # why not; 0 = it may
-    title: str
-    text: str
-    reconciled_ns: int  # when the books were compared last, wall clock; 0 = never
-    reconciled_date: int  # the trading date then
-    input_offset: int  # of `orders`, up to which they were compared
-    checks: list[CheckRow]
 
 
 async def post_operation(call: Call) -> Reply:

@@ -10,10 +10,10 @@ from exchange import settings as limits
 from exchange.messages.executions import InstructionReport
 from exchange.messages.instructions import Instruction
 from exchange.messages.reasons import EdgeReason
-from exchange.messages.registry import ProjectDetails
 from exchange.settings import WAIT_MS
 from gateway.decimals import whole_number
 from gateway.refusal import Refused
+from gateway.replies.registry import ProjectList, ProjectRow, ReversalList, ReversalRow
 from gateway.roles import sees_instruction
 from gateway.routes.accounts import MarketQuery, views
 from gateway.routes.table import Call, Reply, Route, Wait, wait_s
@@ -65,26 +65,6 @@ async def get_instruction(call: Call) -> Reply:
     return Reply(found[0])
 
 
-class ReversalRow(msgspec.Struct, frozen=True):
-    """A proposal to undo a surrender or a cancellation, not approved yet."""
-
-    market: str
-    proposal_id: int  # its instruction id: what an approval names
-    original_id: int  # the instruction to be undone
-    account: int
-    symbol: str
-    quantity: int
-    proposed_by: str  # this key cannot approve it
-    reason: str
-    expires_ns: int
-
-
-class ReversalList(msgspec.Struct, frozen=True):
-    """Proposals that wait for somebody else's approval."""
-
-    reversals: list[ReversalRow]
-
-
 async def get_reversals(call: Call) -> Reply:
     """The proposals that may still be approved, oldest first."""
     now = call.context.clock.now_ns()
@@ -108,22 +88,6 @@ async def get_reversals(call: Call) -> Reply:
             if item.expires_ns >= now
         ]
     return Reply(ReversalList(rows[: limits.PAGE_MAX]))
-
-
-class ProjectRow(msgspec.Struct, frozen=True):
-    """A project whose reductions may be issued as credits."""
-
-    market: str
-    programme: str
-    project: int  # its number: what an issuance names
-    owner_account: int
-    details: ProjectDetails
-
-
-class ProjectList(msgspec.Struct, frozen=True):
-    """Projects of the programmes, by number."""
-
-    projects: list[ProjectRow]
 
 
 class ProjectQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

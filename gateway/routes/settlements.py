@@ -14,6 +14,7 @@ from exchange.settlement import queries
 from exchange.settlement.cycle import TradeState
 from gateway.decimals import INT64_MAX
 from gateway.refusal import Refused
+from gateway.replies.settlements import CancelProposalRow, SettlementList, SettlementRow
 from gateway.roles import sees_all_accounts
 from gateway.routes.books import ask_books
 from gateway.routes.table import Call, Reply, Route, page_limit
@@ -28,39 +29,6 @@ class SettlementQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     state: str = ""
     before: int = 0
     limit: int = PAGE_MAX
-
-
-class SettlementRow(msgspec.Struct, frozen=True):
-    """A trade and where its settlement stands; `due_ns` 0: it was settled with the fill."""
-
-    trade_id: int
-    symbol: str
-    quantity: int
-    price: str
-    buyer_account: int  # 0: not of this key's accounts
-    seller_account: int
-    time_ns: int
-    state: str
-    due_ns: int
-    since_ns: int
-
-
-class CancelProposalRow(msgspec.Struct, frozen=True):
-    """A proposed cancellation that another key may approve."""
-
-    proposal_id: int
-    trade_id: int
-    proposed_by: str
-    reason: str
-    expires_ns: int
-
-
-class SettlementList(msgspec.Struct, frozen=True):
-    """A page of trades, the newest first; proposals only for who may approve them."""
-
-    market: str
-    trades: list[SettlementRow]
-    proposals: list[CancelProposalRow]
 
 
 async def get_settlements(call: Call) -> Reply:

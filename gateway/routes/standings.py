@@ -2,67 +2,11 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from exchange.settings import PAGE_MAX
+from gateway.replies.standings import AccountList, AccountRow, TransferList, TransferRow, TrustedRow
 from gateway.routes.accounts import MarketQuery, views
 from gateway.routes.table import Call, Reply, Route
 from gateway.standings import AccountStanding
-
-
-class TrustedRow(msgspec.Struct, frozen=True):
-    """An account on a trusted list, or proposed for it."""
-
-    account: int
-    effective_ns: int  # it counts from then on, ns UTC; 0: proposed, not approved
-    proposed_by: str = ""  # the key that cannot approve it
-
-
-class AccountRow(msgspec.Struct, frozen=True):
-    """An account of the registry."""
-
-    market: str
-    account: int
-    name: str
-    account_type: str  # a code of the rulebook; "" = never told
-    eutl_code: str
-    needs_two: bool  # a second person approves transfers, and what the registry names
-    block: str  # reference of the block; "" = not blocked
-    bound_market: str  # of the account in the other registry
-    bound_account: int  # 0 = none
-    representatives: list[str]  # ids of their keys
-    trusted: list[TrustedRow]
-    confirmed: int = 0  # the last year for which its data were confirmed; 0 = never
-
-
-class AccountList(msgspec.Struct, frozen=True):
-    """The accounts that the key sees."""
-
-    accounts: list[AccountRow]
-
-
-class TransferRow(msgspec.Struct, frozen=True):
-    """A transfer that waits, or a surrender, issuance or allocation that needs a second person."""
-
-    market: str
-    transfer_id: int  # its instruction id: what an approval or a cancel names
-    account: int
-    to_account: int
-    symbol: str
-    quantity: int
-    state: str  # PROPOSED: another person has to approve it; WAITING: for its time
-    given_by: str
-    approved_by: str
-    due_ns: int  # carried out then, or (PROPOSED) forgotten then
-    cancel_until_ns: int
-    kind: str = "TRANSFER"  # or SURRENDER, ISSUE, ALLOCATE
-    year: int = 0  # of these: compliance year, vintage or monitoring year
-
-
-class TransferList(msgspec.Struct, frozen=True):
-    """What waits from or to the accounts that the key sees, oldest first."""
-
-    transfers: list[TransferRow]
 
 
 async def get_accounts(call: Call) -> Reply:

@@ -26,6 +26,7 @@ from gateway.context import Context
 from gateway.decimals import whole_number
 from gateway.order_entry import ORDER_MAKERS, Desk, Prepared
 from gateway.refusal import Refused
+from gateway.replies.trading import BlockList, ExecutionList, OrderList
 from gateway.reports import OrderState
 from gateway.requests import Heard
 from gateway.routes.table import (
@@ -78,28 +79,6 @@ class BlocksQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One market, or all."""
 
     market: str = ""
-
-
-class OrderList(msgspec.Struct, frozen=True):
-    """Open orders, oldest first in each market; if not complete, ask on by market and `after`."""
-
-    orders: list[ExecutionReport]
-    is_complete: bool
-
-
-class BlockList(msgspec.Struct, frozen=True):
-    """Proposals of blocks to accounts of the key; `account` is the one that may confirm."""
-
-    proposals: list[ExecutionReport]
-    is_complete: bool
-
-
-class ExecutionList(msgspec.Struct, frozen=True):
-    """Reports by sequence; `first_sequence` is where the gateway's memory begins (0: the start)."""
-
-    market: str
-    first_sequence: int
-    executions: list[ExecutionReport]
 
 
 async def log_position(context: Context, prepared: Prepared) -> int:

@@ -28,6 +28,7 @@ from exchange.settings import YEAR_MAX
 from gateway.context import Context
 from gateway.headroom import group_of, period_in, rulebook
 from gateway.refusal import Refused
+from gateway.replies.years import AssessmentRow, ComplianceYearReply, StepRow
 from gateway.roles import VERIFIERS
 from gateway.routes.books import ask_books
 from gateway.routes.table import Call, Reply, Route
@@ -39,66 +40,6 @@ class YearQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     account: int
     scheme: str
     year: int
-
-
-class StepRow(msgspec.Struct, frozen=True):
-    """A step: its last day and source, and what was done; times in ns UTC, 0 = not yet."""
-
-    step: str
-    status: str  # DONE, LATE (done after its day), OPEN, OVERDUE
-    due: str  # ISO; "" where the rulebook names no day
-    time_ns: int
-    quantity: int | None
-    by: str  # a key; "" for a surrender
-    detail: str
-    source: str
-
-
-class AssessmentRow(msgspec.Struct, frozen=True):
-    """What followed when the year was over; money in currency units."""
-
-    shortfall: int
-    average_price: str
-    fine_min: str
-    fine_max: str
-    carried: int
-    instruments_due: int
-    forced: int
-    deduction: int
-    condition: str
-    consequence: str
-    rule: str
-    by: str
-    time_ns: int
-
-
-class ComplianceYearReply(msgspec.Struct, frozen=True):
-    """A compliance year, tonnes; null = not yet."""
-
-    market: str
-    account: int
-    scheme: str
-    year: int
-    sector: str
-    currency: str
-    reported: int | None
-    verified: int | None
-    provisional: int | None
-    final: int | None
-    deducted: int
-    carried_in: int
-    added: int
-    obligation: int | None
-    surrendered: int
-    offsets: int  # of these
-    closed: int
-    owed: int
-    deduction: int
-    bases: dict[str, int]  # what caps are shares of
-    steps: list[StepRow]
-    assessment: AssessmentRow | None
-    rule: str
-    source: str
 
 
 async def get_compliance_year(call: Call) -> Reply:

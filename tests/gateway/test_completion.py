@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from gateway.cli import completion
-from gateway.routes.accounts import AccountPosition, CashRow, PositionList
-from gateway.routes.market import InstrumentList, InstrumentRow
-from gateway.routes.trading import OrderList
+from gateway.replies.accounts import AccountPosition, CashRow, PositionList
+from gateway.replies.market import InstrumentList, InstrumentRow
+from gateway.replies.trading import OrderList
 
 PROGRAM = "import sys; from gateway.cli import main; sys.argv[0] = 'exchange'; main()"
 

@@ -8,7 +8,7 @@ from exchange.reference.venue import Instrument
 from exchange.rulebook import load_rulebook
 from gateway.client import Client
 from gateway.composites import Composite, composites
-from gateway.routes.market import CompositeList
+from gateway.replies.market import CompositeList
 from matching.layout import Phase
 from tests.matching.frames import command
 

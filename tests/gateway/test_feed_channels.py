@@ -28,7 +28,7 @@ from exchange.messages.market_data import (
 from gateway.client import BookFeed, Client
 from gateway.client.errors import VenueError
 from gateway.fan_out import BINARY, TEXT, FanOut, Group, Label, framed
-from gateway.routes.market import BarList, BookReply, RecordList, TradeList
+from gateway.replies.market import BarList, BookReply, RecordList, TradeList
 from gateway.sockets import Connections
 from gateway.subscriber import Subscriber
 

@@ -30,7 +30,7 @@ from exchange.settlement.service import SettlementService
 from gateway.cli import build
 from gateway.cli.auction_desk import look, step
 from gateway.client import Client, PermissionDeniedError, VenueError, save_key
-from gateway.routes.auctions import AuctionList
+from gateway.replies.auctions import AuctionList
 from tests.gateway.conftest import House, demo_venue
 
 HOLDING, DELIVERY, BUYER = 104, 101, 102

@@ -39,7 +39,7 @@ from gateway.client import (
     save_key,
 )
 from gateway.headroom import bases_of
-from gateway.routes.years import ComplianceYearReply
+from gateway.replies.years import ComplianceYearReply
 from tests.gateway.conftest import House, owe
 from tests.gateway.test_gateway_registry import whole_house
 

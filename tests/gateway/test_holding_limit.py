@@ -19,7 +19,7 @@ from gateway.cli import build
 from gateway.cli.operators import holding_request
 from gateway.client import Client, SigningKey, VenueError
 from gateway.client.keys import save_key
-from gateway.routes.limits import LimitsReply
+from gateway.replies.limits import LimitsReply
 from tests.gateway.conftest import House, demo_venue
 
 NUMBER, SYMBOL = 90, "CCA-2026"

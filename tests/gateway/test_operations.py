@@ -31,8 +31,8 @@ from exchange.reference.venue import APPROVED_SESSION, Key
 from exchange.settings import PROPOSAL_S_MAX
 from gateway.client import Client, VenueError, generate_key
 from gateway.limits import ZERO_IS_NONE, is_looser
-from gateway.routes.control import ActList, ProposalList
-from gateway.routes.limits import LimitsReply
+from gateway.replies.control import ActList, ProposalList
+from gateway.replies.limits import LimitsReply
 from tests.gateway.conftest import House, demo_venue
 
 one_venue = pytest.mark.asyncio(loop_scope="module")

@@ -22,7 +22,7 @@ from exchange.messages.orders import (
     Quote,
 )
 from gateway.client import Client, InvalidOrderError, VenueError
-from gateway.routes.trading import BlockList
+from gateway.replies.trading import BlockList
 from tests.gateway.conftest import House, demo_venue
 
 BLOCKS = {"block_open": 1, "block_quantity_min": 100}

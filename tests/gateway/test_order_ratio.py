@@ -24,7 +24,7 @@ from exchange.settings import ORDER_TRADE_MESSAGES_MIN
 from gateway.client import VenueError
 from gateway.limits import is_looser
 from gateway.order_ratio import Excess, OrderRatios, RatioLimits, excesses
-from gateway.routes.limits import RatioList
+from gateway.replies.limits import RatioList
 from matching import Engine
 from matching.layout import EVENT
 from tests.gateway.conftest import House

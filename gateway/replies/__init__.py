@@ -1,0 +1,1 @@
+"""What the REST interface answers, as types: of routes, client and command line alike."""

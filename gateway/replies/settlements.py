@@ -1,0 +1,38 @@
+"""What is answered: where trades stand that are settled later or go back."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class SettlementRow(msgspec.Struct, frozen=True):
+    """A trade and where its settlement stands; `due_ns` 0: it was settled with the fill."""
+
+    trade_id: int
+    symbol: str
+    quantity: int
+    price: str
+    buyer_account: int  # 0: not of this key's accounts
+    seller_account: int
+    time_ns: int
+    state: str
+    due_ns: int
+    since_ns: int
+
+
+class CancelProposalRow(msgspec.Struct, frozen=True):
+    """A proposed cancellation that another key may approve."""
+
+    proposal_id: int
+    trade_id: int
+    proposed_by: str
+    reason: str
+    expires_ns: int
+
+
+class SettlementList(msgspec.Struct, frozen=True):
+    """A page of trades, the newest first; proposals only for who may approve them."""
+
+    market: str
+    trades: list[SettlementRow]
+    proposals: list[CancelProposalRow]
