@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from sqlalchemy import func, select
 
@@ -16,13 +17,16 @@ from deploy.local.venue import LocalVenue, attend
 from exchange import topics
 from exchange.audit import Check
 from exchange.clock import SystemClock
-from exchange.database import Database, open_database
+from exchange.database import Database, open_database, table_hash
 from exchange.database.schema import deposit, registry_position, settlement_position
 from exchange.log import open_log
 from exchange.log.protocol import Log
 from exchange.marketdata.book import decode_record
 from exchange.messages.frames import Event, EventFollower, event_rows, order_id_of
+from exchange.rebuild import rebuild
+from exchange.reference.venue import Market
 from exchange.settings import Settings
+from exchange.settlement.queries import position_of
 from exchange.simulation.proof import prove
 from gateway.demo_keys import HUADONG, NORTHERN, YANGTZE
 from gateway.members import Members
@@ -179,10 +183,23 @@ async def check(
             assert {position: outcomes[position] for position in mine} == dict.fromkeys(mine, 1)
             assert {label: n for label, n in labels.items() if n > 1} == {}
             assert await public_numbers(log, market.partition) > 0
+            await check_anew(venue, log, database, market)
         assert failed == []
     finally:
         await log.close()
         await database.close()
+
+
+async def check_anew(venue: LocalVenue, log: Log, database: Database, market: Market) -> None:
+    """The books in use are those which the log gives, row for row."""
+    until = (await position_of(database, market.partition)).topic_offset
+    with TemporaryDirectory() as folder:
+        books = open_database("sqlite", Path(folder))
+        try:
+            anew = await rebuild(log, market, venue.venue, books, until=until)
+        finally:
+            await books.close()
+    assert anew == await table_hash(database, market.partition)
 
 
 async def read_outcomes(log: Log, partition: int) -> tuple[Counter[int], Counter[bytes]]:
