@@ -80,7 +80,7 @@ sbom: build ## bill of materials (CycloneDX) of the built wheel into dist/
 	@$(BIN)/python -m deploy.supply sbom --wheel $$(ls -t dist/*.whl | head -1) --output dist/sbom.json
 	@ls -l dist/sbom.json
 
-advisories: $(VENV)/.dev ## the lock against a snapshot of advisories: make advisories ARGS="--database all.zip"
+advisories: $(VENV)/.dev ## all locks against advisories: make advisories ARGS="--database pypi.zip npm.zip"
 	@$(BIN)/python -m deploy.supply advisories $(ARGS)
 
 lock: $(BOOTSTRAP)/bin/uv ## resolve the dependencies of pyproject.toml anew into deploy/requirements*.txt
