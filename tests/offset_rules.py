@@ -51,7 +51,7 @@ class Case(NamedTuple):
 
     @property
     def name(self) -> str:
-        return f"{self.rule['id']}-{self.year}"
+        return f"{self.year}-{self.rule['id']}"
 
 
 def years_of(rules: Table) -> range | Sequence[int]:

@@ -33,7 +33,6 @@ from tests.offset_rules import (
     OUTSIDE,
     RAW,
     WHOLE,
-    Bound,
     Case,
     base_names,
     bounds,
@@ -49,13 +48,18 @@ from tests.offset_rules import (
 BOOK = load_rulebook()
 AMOUNTS = (0, 1, 19, 20, 21, 999_999, 1_234_567, 10**9)
 PLENTY = 10**11
-WITH_CAPS = [case for case in CASES if case.rule["credit_types"] and share_of(case.rule, case.year)]
+TAKING = [case for case in CASES if case.rule["credit_types"]]
 NONE_TAKEN = [case for case in CASES if not case.rule["credit_types"]]
-NOT_KNOWN = [case for case in CASES if case not in NONE_TAKEN and case not in WITH_CAPS]
+WITH_CAPS = [case for case in TAKING if share_of(case.rule, case.year) is not None]
+NOT_KNOWN = [case for case in TAKING if share_of(case.rule, case.year) is None]
 
 
 def sweep(cases: list[Case]) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("case", cases, ids=[case.name for case in cases])
+    """One test for each rule, over its years."""
+    by_rule: dict[str, list[Case]] = {}
+    for case in cases:
+        by_rule.setdefault(case.rule["id"], []).append(case)
+    return pytest.mark.parametrize("cases", by_rule.values(), ids=[*by_rule])
 
 
 def rules_of(case: Case, on: dt.date | None = None) -> ComplianceRules:
@@ -118,13 +122,13 @@ def test_every_rule_of_the_file_is_swept() -> None:
     known = {rule.id for scheme in BOOK.scheme for rules in scheme.rules for rule in rules.offset}
     assert {rule for _, _, rule in written} == known
     # what has no cap says that nobody knows it, or takes no credits: the others have cases
-    assert all("cap_bp" in case.rule["unknown"] for case in NOT_KNOWN)
+    assert all(case.rule["unknown"] for case in NOT_KNOWN)
     assert all(case.rule["cap_bp"] == 0 for case in NONE_TAKEN)
     for case in WITH_CAPS:
         assert list(amounts_of(case)), case.name
 
 
-@sweep(WITH_CAPS)
+@pytest.mark.parametrize("case", WITH_CAPS, ids=[case.name for case in WITH_CAPS])
 def test_a_tonne_below_at_and_above_every_limit(case: Case) -> None:
     decided = set()
     for amounts in amounts_of(case):
@@ -148,12 +152,11 @@ def test_a_tonne_below_at_and_above_every_limit(case: Case) -> None:
     assert own <= decided, f"no case is decided by {own - decided}"
 
 
-@sweep(WITH_CAPS)
-def test_the_cap_is_the_share_of_its_base_and_never_more(case: Case) -> None:
+def check_cap(case: Case) -> None:
     rules = rules_of(case)
     (rule,) = [rule for rule in rules.offset if rule.id == case.rule["id"]]
     share, name = share_of(case.rule, case.year), case.rule["cap_base"]
-    assert share
+    assert share is not None
     for amounts in amounts_of(case):
         cap_t = offset_cap(rule, amounts[name], case.year)
         assert cap_t * WHOLE <= amounts[name] * share < (cap_t + 1) * WHOLE
@@ -176,13 +179,13 @@ def test_the_cap_is_the_share_of_its_base_and_never_more(case: Case) -> None:
             assert bool(verdict.refusal) == (verdict.accepted_t < 2)
 
 
-def stated(limit: Bound) -> int | None:
-    """The tonnes of a limit where it has them of itself; a share of what is local has not."""
-    return None if limit.kind == "min_local_share" else limit.most_t
-
-
 @sweep(WITH_CAPS)
-def test_what_is_left_and_what_is_too_much(case: Case) -> None:
+def test_the_cap_is_the_share_of_its_base_and_never_more(cases: list[Case]) -> None:
+    for case in cases:
+        check_cap(case)
+
+
+def check_left(case: Case) -> None:
     rules = rules_of(case)
     more = {"emission_year": case.year, "applies_to": case.group}
     for amounts in amounts_of(case):
@@ -192,7 +195,7 @@ def test_what_is_left_and_what_is_too_much(case: Case) -> None:
             known = [limit for limit in left if limit.kind != "min_local_share"]
             expected = []
             for limit in limits:
-                if stated(limit) is not None:
+                if limit.kind != "min_local_share":
                     used_t = limit.used(spent) + others_t * (limit.kind == "scheme")
                     told = (limit.rule_id, limit.kind, limit.most_t)
                     expected.append((*told, max(0, limit.most_t - used_t)))
@@ -208,8 +211,13 @@ def test_what_is_left_and_what_is_too_much(case: Case) -> None:
             assert passed
 
 
-@sweep([case for case in WITH_CAPS if {"group", "scheme_wide_caps", "locality"} & {*case.rule}])
-def test_what_an_order_is_told_of_shared_limits(case: Case) -> None:
+@sweep(WITH_CAPS)
+def test_what_is_left_and_what_is_too_much(cases: list[Case]) -> None:
+    for case in cases:
+        check_left(case)
+
+
+def check_shared(case: Case) -> None:
     (rule,) = [rule for rule in rules_of(case).offset if rule.id == case.rule["id"]]
     for amounts in amounts_of(case):
         own = [
@@ -233,25 +241,34 @@ def test_what_an_order_is_told_of_shared_limits(case: Case) -> None:
             assert left == (max(0, min(most) - used_t) if most else None)
 
 
-@sweep(NONE_TAKEN)
-def test_rules_without_offsets_take_none(case: Case) -> None:
+@sweep([case for case in WITH_CAPS if {"group", "scheme_wide_caps", "locality"} & {*case.rule}])
+def test_what_an_order_is_told_of_shared_limits(cases: list[Case]) -> None:
+    for case in cases:
+        check_shared(case)
+
+
+def check_none_taken(case: Case) -> None:
     for unit in OFFSETS:
         amounts = dict.fromkeys(ALL_BASES, PLENTY)
         expected = [(0, case.rules["id"], False)]
         assert planned(case, [Credit(unit, 1)], amounts, [], 0) == expected
-    assert [limit.limit_t for limit in headroom(
-        rules_of(case), emission_year=case.year, bases=amounts)] == [0]  # fmt: skip
+    (limit,) = headroom(rules_of(case), emission_year=case.year, bases=amounts)
+    assert limit.limit_t == 0
 
 
-@sweep(NOT_KNOWN)
-def test_a_cap_that_nobody_knows_is_named(case: Case) -> None:
-    amounts = dict.fromkeys(ALL_BASES, PLENTY)
-    with pytest.raises(ValueError, match=f"rule {case.rule['id']}: cap_bp is not known"):
-        planned(case, [fitting(case.rule)], amounts, [], 0)
+def test_rules_without_offsets_take_none() -> None:
+    for case in NONE_TAKEN:
+        check_none_taken(case)
 
 
-@sweep(CASES)
-def test_no_other_credit_is_taken(case: Case) -> None:
+def test_a_cap_that_nobody_knows_is_named() -> None:
+    for case in NOT_KNOWN:
+        words = f"rule {case.rule['id']}: cap_bp is not known"
+        with pytest.raises(ValueError, match=words):
+            planned(case, [fitting(case.rule)], dict.fromkeys(ALL_BASES, PLENTY), [], 0)
+
+
+def check_others(case: Case) -> None:
     taken = {unit for rule in rules_for(case.rules, case.group) for unit in rule["credit_types"]}
     amounts = dict.fromkeys(ALL_BASES, PLENTY)
     for unit in {*OFFSETS, "VCU", ""} - taken:
@@ -261,13 +278,24 @@ def test_no_other_credit_is_taken(case: Case) -> None:
 
 
 @sweep(CASES)
-def test_rules_hold_from_their_first_day_to_their_last(case: Case) -> None:
+def test_no_other_credit_is_taken(cases: list[Case]) -> None:
+    for case in cases:
+        check_others(case)
+
+
+def check_days(case: Case) -> None:
     own = case.rules.get("applies_to", "")
     assert in_force(case.scheme, case.year, case.first, own) == case.rules["id"]
     for day in (case.first, case.last):
         for on in (day - DAY, day, day + DAY):
             found = rules_in_force(BOOK, case.scheme, case.year, on, own)
             assert (found.id if found else "") == in_force(case.scheme, case.year, on, own)
+
+
+@sweep(CASES)
+def test_rules_hold_from_their_first_day_to_their_last(cases: list[Case]) -> None:
+    for case in cases:
+        check_days(case)
 
 
 def test_a_year_that_rules_do_not_name_is_not_theirs() -> None:
