@@ -296,6 +296,8 @@ def _share_row(limit: Limit, kinds: list[_Class], case: _Case) -> tuple[list[int
         for credit in case.used
         if credit.unit in rule.credit_types
     )
+    if spent > 0:  # more from elsewhere was used than that: the rulebook takes none beside it
+        return [int(kind.rule_id == rule.id and kind.is_nonlocal) for kind in kinds], 0
     row = [weights[kind.is_nonlocal] if kind.rule_id == rule.id else 0 for kind in kinds]
     return row, -spent
 
@@ -353,11 +355,13 @@ def _answer(
     limits = case.limits([*case.used, *spent], case.scheme_used_t, borrowed_t)
     short_t = owed_t - sum(item.quantity_t for item in chosen)
     for at, lot in enumerate(lots):
-        rest = lot.quantity_t - taken.get(at, 0)
-        if rest:
-            refused.append(
-                Refused(lot, rest, reasons[at] or _left_out(case, lot, by_unit, limits, short_t))
-            )
+        amount = taken.get(at, 0)
+        if amount < lot.quantity_t:
+            why = reasons[at]
+            if not why and amount == _most(lot, by_unit):
+                why = "the usable share of unregistered reductions"
+            why = why or _left_out(case, lot, by_unit, limits, short_t)
+            refused.append(Refused(lot, lot.quantity_t - amount, why))
     cost = sum(item.quantity_t * item.lot.price_minor for item in chosen)
     return SurrenderPlan(tuple(chosen), cost, short_t, tuple(refused), tuple(limits))
 
