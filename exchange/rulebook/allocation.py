@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from exchange.rulebook.book import Rulebook, RulebookError
 from exchange.rulebook.catalogue import VenueMarket
+from exchange.rulebook.figures import require_whole
 from exchange.rulebook.shapes import CarryOver, ComplianceRules, HoldingLimit, Scheme
 
 BP = 10_000
@@ -46,9 +47,10 @@ def half_up(numerator: int, denominator: int) -> int:
 
 
 def share(amount: int, share_bp: int) -> int:
-    """A share of an amount, rounded down. ValueError for a negative amount."""
+    """A share of an amount, rounded down. ValueError for a negative amount or share."""
     if amount < 0:
         raise ValueError(f"an amount is not negative: {amount}")
+    require_whole(share_bp=share_bp)
     return amount * share_bp // BP
 
 
@@ -93,8 +95,9 @@ def shortage_top_up(verified_t: int, initial_allocation_t: int, cap_bp: int) -> 
     """Nobody is short of more than `cap_bp` of its verified emissions: the rest is added. O(1).
 
     Source: China's allocation plans (2019-20 on): 20 percent. The allocation is at least what is
-    left, rounded down.
+    left, rounded down. ValueError for a negative figure.
     """
+    require_whole(initial_allocation_t=initial_allocation_t, cap_bp=cap_bp)
     least_t = share(verified_t, BP - cap_bp)
     top_up_t = max(0, least_t - initial_allocation_t)
     return TopUp(top_up_t, initial_allocation_t + top_up_t)
@@ -104,8 +107,9 @@ def borrowing_max(rules: ComplianceRules, verified_t: int, allocation_t: int) ->
     """How much of a later vintage may pay for a shortage, rounded down. O(1).
 
     Nothing unless the rules let borrow and the shortage is at least the share of verified
-    emissions that they name.
+    emissions that they name. ValueError for a negative figure.
     """
+    require_whole(verified_t=verified_t, allocation_t=allocation_t)
     least_bp, most_bp = rules.borrowing_min_shortage_bp, rules.borrowing_max_bp_of_shortage
     shortage_t = max(0, verified_t - allocation_t)
     if least_bp is None or most_bp is None or shortage_t * BP < verified_t * least_bp:
@@ -132,9 +136,10 @@ def intensity_allocation(
     """Allocation of steel, cement and aluminium: A = E x (1 + a), rounded down. O(1).
 
     `balance_micro` is the sector's intensity at which nobody is short, `intensity_micro` the
-    firm's, both in millionths of a tonne per unit of output. Source: draft plan of
-    2026 for these sectors.
+    firm's, both in millionths of a tonne per unit of output. ValueError for a negative figure.
+    Source: draft plan of 2026 for these sectors.
     """
+    require_whole(emissions_t=emissions_t, intensity_micro=intensity_micro)
     terms = rules.intensity_coefficient
     if terms is None:
         raise RulebookError(f"rules {rules.id} name no intensity_coefficient")
@@ -175,7 +180,11 @@ def carry_over_processed_by(rule: CarryOver, applied_on: dt.date) -> dt.date | N
 
 
 def sale_max(rules: ComplianceRules, free_allocation_t: int) -> int | None:
-    """How much of its free allocation an entity may sell, None = all of it. O(1)."""
+    """How much of its free allocation an entity may sell, None = all of it. O(1).
+
+    ValueError for a negative allocation.
+    """
+    require_whole(free_allocation_t=free_allocation_t)
     most_bp = rules.max_sale_bp_of_free_allocation
     return None if most_bp is None else share(free_allocation_t, most_bp)
 

@@ -21,6 +21,7 @@ from exchange.rulebook.auction_data import (
     VolumePeriod,
 )
 from exchange.rulebook.book import Rulebook, RulebookError
+from exchange.rulebook.figures import require_whole
 from exchange.rulebook.selection import scheme_named
 from exchange.rulebook.shapes import Scheme
 from exchange.rulebook.shares import apportion
@@ -76,8 +77,10 @@ def year_supply(
 
     `tnac_t` are allowances in circulation by the year at whose end they were, beside or in place of
     the published ones; `gross_t` the volume before the reserve, in place of cap and share.
-    RulebookError names what is not known: the cap, the auctions' share, the circulation.
+    RulebookError names what is not known: the cap, the auctions' share, the circulation;
+    ValueError a volume below zero.
     """
+    require_whole(gross_t=gross_t)
     scheme = scheme_named(rulebook, scheme_id)
     cap_t = share_bp = 0
     if gross_t is None:
