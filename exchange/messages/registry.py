@@ -224,7 +224,11 @@ class AllocationReturned(msgspec.Struct, frozen=True, array_like=True, tag=13, t
 
 
 class YearAssessed(msgspec.Struct, frozen=True, array_like=True, tag=14, tag_field="k"):
-    """What was owed for a year and given, after its last day, and what follows. Minor units."""
+    """What was owed for a year and given, after its last day, and what follows. Minor units.
+
+    A fine of an amount that the rulebook does not know is -1 from least to most, and the
+    consequence says what is missing.
+    """
 
     instruction_id: int  # 0: by itself, when the last day was over
     account_id: int

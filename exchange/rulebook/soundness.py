@@ -289,7 +289,7 @@ def _rules(where: str, rules: ComplianceRules) -> list[str]:
             value = getattr(rules.surrender, key)
             problems += _month_day(f"{where}, surrender: {key}", value)
     if rules.penalty:
-        problems += _penalty(f"{where}, penalty", rules.penalty)
+        problems += _penalty(f"{where}, penalty", rules.penalty, rules.emission_years)
     for rule in rules.offset:
         problems += _offset(f"{where}, offset {rule.id}", rule)
     return problems
@@ -304,11 +304,19 @@ def _month_day(where: str, text: str) -> list[str]:
     return []
 
 
-def _penalty(where: str, penalty: PenaltyRule) -> list[str]:
+def _penalty(where: str, penalty: PenaltyRule, years: tuple[int, ...]) -> list[str]:
     if penalty.kind not in PENALTIES:
         return [f"{where}: kind: {penalty.kind} is none of {', '.join(PENALTIES)}"]
     missing = [key for key in _NEEDED[penalty.kind] if getattr(penalty, key) is None]
-    return [f"{where}: {key} is missing, a penalty {penalty.kind} needs it" for key in missing]
+    problems = [f"{where}: {key} is missing, a penalty {penalty.kind} needs it" for key in missing]
+    if penalty.observed_minor and not penalty.indexed_by:
+        problems.append(f"{where}: observed_minor without indexed_by")
+    problems += [
+        f"{where}: observed_minor: {item.year} is no emission year of the rules"
+        for item in penalty.observed_minor
+        if item.year not in years
+    ]
+    return problems
 
 
 def _false_data(where: str, rules: tuple[FalseDataRule, ...]) -> list[str]:

@@ -12,6 +12,7 @@ from exchange.messages.reasons import EdgeReason
 from exchange.reference.venue import Key, Market
 from exchange.registry import year_queries
 from exchange.registry.year_queries import YearBooks
+from exchange.registry.years import FINE_NOT_KNOWN
 from exchange.rulebook.selection import rules_of_group
 from exchange.rulebook.shapes import ComplianceRules
 from exchange.rulebook.year import (
@@ -55,7 +56,7 @@ class StepRow(msgspec.Struct, frozen=True):
 
 
 class AssessmentRow(msgspec.Struct, frozen=True):
-    """What followed when the year was over; money in currency units."""
+    """What followed when the year was over; money in currency units; a fine of "" is not known."""
 
     shortfall: int
     average_price: str
@@ -233,8 +234,8 @@ def _assessment(market: Market, books: YearBooks) -> AssessmentRow | None:
     return AssessmentRow(
         row.shortfall,
         from_minor(row.average_price, market.minor_digits),
-        from_minor(row.fine_min, market.minor_digits),
-        from_minor(row.fine_max, market.minor_digits),
+        _fine(row.fine_min, market),
+        _fine(row.fine_max, market),
         row.carried,
         row.instruments_due,
         row.forced,
@@ -245,6 +246,10 @@ def _assessment(market: Market, books: YearBooks) -> AssessmentRow | None:
         row.given_by,
         row.time_ns,
     )
+
+
+def _fine(minor: int, market: Market) -> str:
+    return "" if minor == FINE_NOT_KNOWN else from_minor(minor, market.minor_digits)
 
 
 ROUTES: tuple[Route, ...] = (

@@ -235,6 +235,16 @@ def test_a_cap_is_rounded_down(value: int) -> None:
             "{ year = 2020, amount = -10",
             "observed_minor: amount: -10",
         ),
+        (
+            "observed_minor = [{ year = 2020,",
+            "observed_minor = [{ year = 2021,",
+            "rules eu-ets-phase-3, penalty: observed_minor: 2021 is no emission year",
+        ),
+        (
+            'indexed_by = "European index of consumer prices"\nobserved',
+            "observed",
+            "rules eu-ets-phase-3, penalty: observed_minor without indexed_by",
+        ),
         ("lot_t = 1000", "lot_t = -1", "venue eex, market eex-eua-spot: lot_t: -1 is negative"),
         ("emission_years = [2024]", "emission_years = [-1]", "emission_years: -1 is negative"),
         (
