@@ -174,6 +174,18 @@ class SchemeWideCap(Table, frozen=True, kw_only=True):
     cap_t: int
 
 
+class ConditionalType(Table, frozen=True, kw_only=True):
+    """Projects of a type count only with a flag on the credit that says what was proven.
+
+    A type that may be it and says no more needs the flag, too; `except_types` never do.
+    """
+
+    project_type: str
+    except_types: tuple[str, ...] = ()
+    flag: str
+    proof: str  # what the flag says, in words
+
+
 class UnregisteredReductions(Table, frozen=True, kw_only=True):
     """Reductions that no programme has issued yet, of which a share may be used."""
 
@@ -211,13 +223,14 @@ class OffsetRule(Table, frozen=True, kw_only=True):
     pre_2013_reductions_exchange_until: dt.date | None = None
     host_condition: str = ""
     host_condition_if_project_registered_after: dt.date | None = None
-    gases: tuple[str, ...] = ()
+    gases: tuple[str, ...] = ()  # no other; () = any
+    excluded_gases: tuple[str, ...] = ()  # HFC is every HFC
     co2_ch4_min_share_bp: int = 0
     excluded_project_types: tuple[str, ...] = ()
     exclusion_applies_to_use_from: dt.date | None = None
     later_excluded_project_types: tuple[str, ...] = ()
     later_exclusion_from: dt.date | None = None
-    conditional_project_types: tuple[str, ...] = ()
+    conditional_project_types: tuple[ConditionalType, ...] = ()
     allowed_project_types: tuple[str, ...] = ()
     region_limited_types: tuple[str, ...] = ()
     allowed_regions_for_limited_types: tuple[str, ...] = ()

@@ -158,7 +158,10 @@ def _offset_plan(
 
 def _fujian(rulebook: Rulebook, obligation_t: int, ccer_t: int, ffcer_t: int) -> Found:
     rules = rules_named(rulebook, "cn-pilot-fujian", 2024, dt.date(2025, 6, 30))
-    offered = [Credit("CCER", ccer_t, region="CN-FJ"), Credit("FFCER", ffcer_t, region="CN-FJ")]
+    offered = [
+        Credit("CCER", ccer_t, region="CN-FJ", project_type="forestry"),
+        Credit("FFCER", ffcer_t, region="CN-FJ", project_type="forestry"),
+    ]
     bases = {"surrender_obligation": obligation_t}
     ccer, ffcer = _planned(rules, offered, 2024, bases)
     order = [rule.credit_types[0].lower() for rule in rules.offset]
@@ -172,8 +175,8 @@ def _fujian(rulebook: Rulebook, obligation_t: int, ccer_t: int, ffcer_t: int) ->
 def _guangdong(rulebook: Rulebook, verified_t: int, local_t: int, nonlocal_t: int) -> Found:
     rules = rules_named(rulebook, "cn-pilot-guangdong", 2016, dt.date(2017, 6, 20))
     offered = [
-        Credit("CCER", local_t, region="CN-GD", project_type="forestry"),
-        Credit("CCER", nonlocal_t, region="CN-XJ", project_type="wind"),
+        Credit("CCER", local_t, region="CN-GD", project_type="forestry", co2_ch4_share_bp=10_000),
+        Credit("CCER", nonlocal_t, region="CN-XJ", project_type="wind", co2_ch4_share_bp=10_000),
     ]
     local, outside = _planned(rules, offered, 2016, {"verified_emissions": verified_t})
     return {

@@ -129,8 +129,8 @@ def test_a_year_of_guangdong_with_a_fine_and_twice_the_shortfall_deducted() -> N
     office.owe("GDEA", 1_000, 2023)
     office.done(UnitsAllocated, ALLOCATE, "GDEA", 800, 2023, allocation("final", "grandfathering"))
     office.issue("GD-CCER", 1)
-    elsewhere = office.refused(SURRENDER, "GD-CCER", 1, 2023)  # of no stated region
-    assert "at least 70 percent local" in elsewhere.text
+    elsewhere = office.refused(SURRENDER, "GD-CCER", 1, 2023)  # of no stated project
+    assert "the type of this project is not stated" in elsewhere.text
     office.credits("GD-CCER", 101, "CN-GD", 2023)
     over = office.refused(SURRENDER, "GD-CCER", 101, 2023)
     assert (over.reason, over.rule) == (RegistryReason.OFFSET_CAP_EXCEEDED, "gd-offset")
