@@ -55,29 +55,59 @@ def share(amount: int, share_bp: int) -> int:
 
 
 def scheme_cap(scheme: Scheme, year: int) -> int:
-    """How many allowances a scheme issues for a year, tonnes. O(rules).
+    """How many allowances a scheme issues for a year, tonnes. O(rules x years).
 
     A cap that falls by steps goes on until other rules name another, or until its own end.
     RulebookError when the rulebook does not know the year.
     """
     found: tuple[int, int] | None = None
     for rules in scheme.rules:
-        begins = min(rules.emission_years, default=year + 1)
-        cap_t = _cap_of(rules, year - begins)
-        if rules.cap_2024_t is not None and year == 2024:
-            begins, cap_t = year, rules.cap_2024_t
+        begins = rules.cap_first_year or min(rules.emission_years, default=year + 1)
         ends = rules.effective_to.year if rules.effective_to else year
-        if cap_t is not None and begins <= year <= ends and (found is None or begins > found[0]):
+        if rules.emission_years and rules.cap_first_year is not None:
+            ends = min(ends, max(rules.emission_years))
+        if not begins <= year <= ends or (found is not None and begins <= found[0]):
+            continue
+        cap_t = cap_of_year(rules, begins, year)
+        if cap_t is not None:
             found = begins, cap_t
     if found is None:
         raise RulebookError(f"scheme {scheme.id}: the cap of {year} is not known")
     return found[1]
 
 
-def _cap_of(rules: ComplianceRules, years_on: int) -> int | None:
-    if rules.cap_first_year_t is not None:
-        return rules.cap_first_year_t - years_on * (rules.cap_annual_reduction_t or 0)
-    return rules.cap_per_year_t
+def cap_of_year(rules: ComplianceRules, begins: int, year: int) -> int | None:
+    """The cap of a year from the first one, tonnes; None: the rules name none. O(years).
+
+    Each year it falls by the linear reduction, and changes by what is rebased or joins. Source:
+    Directive 2003/87/EC, Article 9, and the Commission's decisions on the Union-wide quantity.
+    """
+    cap_t = rules.cap_first_year_t
+    if cap_t is None:
+        return rules.cap_per_year_t
+    for following in range(begins + 1, year + 1):
+        cap_t += cap_change(rules, following)
+    return cap_t
+
+
+def cap_change(rules: ComplianceRules, year: int) -> int:
+    """By how many tonnes the cap of a year is above that of the year before. O(steps)."""
+    steps = (*rules.rebasing_t, *rules.scope_change_t)
+    besides_t = sum(item.amount for item in steps if item.year == year)
+    return besides_t - linear_reduction(rules, year)
+
+
+def linear_reduction(rules: ComplianceRules, year: int) -> int:
+    """By how many tonnes the cap of a year falls by the linear factor, half up. O(steps).
+
+    The amount of the first factor is the published one; a later factor counts in proportion, of the
+    same base.
+    """
+    amount_t = rules.cap_annual_reduction_t or 0
+    factors = [item.bp for item in rules.linear_reduction_factor_steps if item.from_year <= year]
+    if not factors:
+        return amount_t
+    return half_up(amount_t * factors[-1], rules.linear_reduction_factor_steps[0].bp)
 
 
 def industry_free_share(rules: ComplianceRules, year: int) -> int:

@@ -21,6 +21,17 @@ def _scheme_cap(rulebook: Rulebook, scheme: str, year: int) -> Found:
     return {"cap_t": allocation.scheme_cap(scheme_named(rulebook, scheme), year)}
 
 
+def _cap_change(rulebook: Rulebook, scheme: str, year: int) -> Found:
+    known = scheme_named(rulebook, scheme)
+    for rules in known.rules:
+        if year in rules.emission_years and rules.cap_annual_reduction_t is not None:
+            before_t = allocation.scheme_cap(known, year - 1)
+            change_t = allocation.cap_change(rules, year)
+            reduction_t = allocation.linear_reduction(rules, year)
+            return {"reduction_t": reduction_t, "change_t": change_t, "cap_t": before_t + change_t}
+    raise RulebookError(f"scheme {scheme}: no rules of {year} reduce the cap")
+
+
 def _free_share(rulebook: Rulebook, scheme: str, year: int) -> Found:
     rules = rules_named(rulebook, scheme, year, dt.date(year, 12, 31))
     return {"share_bp": allocation.industry_free_share(rules, year)}
@@ -96,6 +107,7 @@ def _holding_limit(rulebook: Rulebook, scheme: str, annual_budget_t: int) -> Fou
 
 FUNCTIONS: dict[str, Callable[..., Found]] = {
     "borrowing": _borrowing,
+    "cap_change": _cap_change,
     "carry_over": _carry_over,
     "carry_over_day": _carry_over_day,
     "cn_intensity_allocation": _intensity,

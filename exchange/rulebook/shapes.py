@@ -286,10 +286,12 @@ class ComplianceRules(Table, frozen=True, kw_only=True):
     cap_per_year_t: int | None = None
     cap_first_year_t: int | None = None
     cap_annual_reduction_t: int | None = None
-    cap_2024_t: int | None = None
-    linear_reduction_factor_bp: int | None = None
-    linear_reduction_factor_steps: tuple[YearBp, ...] = ()
-    rebasing_t: tuple[YearAmount, ...] = ()
+    cap_first_year: int | None = None  # of `cap_first_year_t`; None = the first emission year
+    linear_reduction_factor_steps: tuple[
+        YearBp, ...
+    ] = ()  # `cap_annual_reduction_t` is the first's
+    rebasing_t: tuple[YearAmount, ...] = ()  # steps of the cap besides
+    scope_change_t: tuple[YearAmount, ...] = ()  # of the cap, for activities that join or leave
     backloaded_t: int | None = None
     auction_share_bp: int | None = None
     auction_share_max_bp: int | None = None

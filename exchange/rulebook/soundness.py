@@ -25,7 +25,7 @@ from exchange.rulebook.shapes import (
 from exchange.rulebook.vintages import vintage_years
 
 BP = 10_000
-_SIGNED = {"min_bp", "rebasing_t", "vector"}  # may say numbers below zero
+_SIGNED = {"min_bp", "rebasing_t", "scope_change_t", "vector"}  # may say numbers below zero
 _NEEDED = {  # by kind of penalty
     "fine_plus_double_deduction": ("fine_minor",),
     "fine_range_then_deduction": ("fine_min_minor", "fine_max_minor"),
@@ -273,6 +273,11 @@ def _rules(where: str, rules: ComplianceRules) -> list[str]:
     problems = []
     if rules.effective_to and rules.effective_from > rules.effective_to:
         problems.append(f"{where}: effective_from is after effective_to")
+    steps = [step.from_year for step in rules.linear_reduction_factor_steps]
+    if steps and (rules.cap_first_year_t is None or rules.cap_annual_reduction_t is None):
+        problems.append(f"{where}: linear_reduction_factor_steps without a cap that they reduce")
+    if steps != sorted(steps):
+        problems.append(f"{where}: linear_reduction_factor_steps: from_year does not rise")
     for key in ("usable_vintages", "borrowed_vintages", "arrears_vintages"):
         problems += [
             f"{where}: {key}: {label} ends in no year"
