@@ -448,3 +448,31 @@ class Scheme(Table, frozen=True, kw_only=True):
     carry_over: CarryOver | None = None
     composite_price: CompositePrice | None = None
     holding_limit: HoldingLimit | None = None
+
+
+FOR_INFORMATION: dict[str, frozenset[str]] = {
+    "InterimTarget": frozenset({"entities_bp"}),
+    "SurrenderRule": frozenset({"interim_target", "full_at_end_of_period"}),
+    "PenaltyRule": frozenset({"released_by_payment", "quantity_base", "in_force_from"}),
+    "OffsetRule": frozenset({"cap_rounding", "cap_alternative", "cap_note", "period_cap"}),
+    "ComplianceRules": frozenset(
+        {
+            "backloaded_t",
+            "new_entrant_reserve_bp",
+            "provisional_note",
+            "coal_units_exempt",
+            "indirect_emissions_covered",
+            "rounding",
+            "old_vintages_usable",
+            "old_vintages_note",
+        }
+    ),
+    "SupplyControl": frozenset({"middle_rule", "rounding"}),
+    "CarryOver": frozenset(
+        {"position_excludes", "rounding", "formula", "notice_by", "issue_within_working_days"}
+    ),
+    "HoldingLimit": frozenset({"formula"}),
+    "Scheme": frozenset({"allowance_units", "entry_threshold_t", "exit_rule"}),
+    "TransactionType": frozenset({"reversible", "eutl_supplementary", "reversal_codes"}),
+}
+"""Keys by their table that inform and that nothing applies; every other key is read somewhere."""
