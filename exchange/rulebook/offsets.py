@@ -179,7 +179,7 @@ class _Plan:
     ) -> None:
         self.rules = [rule for rule in rules.offset if rule.applies_to == applies_to]
         self._rules_id = rules.id
-        require_whole(scheme_used_t=scheme_used_t)
+        require_whole(scheme_used_t=scheme_used_t, **bases)
         self._year, self._bases, self._scheme_used_t = emission_year, bases, scheme_used_t
         self._total: dict[str, int] = defaultdict(int)  # by rule
         self._nonlocal: dict[str, int] = defaultdict(int)
