@@ -25,7 +25,7 @@ class ProjectDetails(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tr
     in_operation_from: dt.date | None = None
     covered_by: str = ""  # "scheme", "other_pilot": it is inside a covered entity
     co2_ch4_share_bp: int | None = None
-    flags: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()  # pre_cdm, unregistered, wcd_checked, ...: what rules ask for
 
 
 class IssuanceDetails(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -224,7 +224,11 @@ class AllocationReturned(msgspec.Struct, frozen=True, array_like=True, tag=13, t
 
 
 class YearAssessed(msgspec.Struct, frozen=True, array_like=True, tag=14, tag_field="k"):
-    """What was owed for a year and given, after its last day, and what follows. Minor units."""
+    """What was owed for a year and given, after its last day, and what follows. Minor units.
+
+    A fine of an amount that the rulebook does not know is -1 from least to most, and the
+    consequence says what is missing.
+    """
 
     instruction_id: int  # 0: by itself, when the last day was over
     account_id: int
@@ -364,7 +368,7 @@ class CreditLot(msgspec.Struct, frozen=True, array_like=True, gc=False):
     quantity: int
     project_type: str = ""
     region: str = ""
-    flags: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()  # pre_cdm, unregistered, wcd_checked, ...: what rules ask for
 
 
 class OffsetSurrenderChanged(msgspec.Struct, frozen=True, array_like=True, tag=23, tag_field="k"):

@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from exchange.rulebook.book import Rulebook
-from exchange.rulebook.eligibility import Credit, may_be_within, unfit
+from exchange.rulebook.eligibility import Credit, may_be_within, unfit, unfit_generation
+from exchange.rulebook.figures import require_whole
 from exchange.rulebook.regions import is_within
 from exchange.rulebook.selection import offset_rule, rules_in_force
 from exchange.rulebook.shapes import ComplianceRules, Locality, OffsetRule
@@ -102,7 +103,8 @@ def offset_plan(
     `bases` are the tonnes of each base that the rules name; `used` what the account surrendered
     before under the same rules, `scheme_used_t` what all accounts did. How much passes of each
     rule and region does not depend on the order of the credits: local ones and those with a flag
-    are taken first. Raises KeyError for a base that is not given, ValueError for one below zero.
+    are taken first. Raises KeyError for a base that is not given, ValueError for one below zero and
+    for a negative quantity.
     """
     plan = _Plan(rules, emission_year, bases, scheme_used_t, applies_to)
     for credit in used:
@@ -177,6 +179,7 @@ class _Plan:
     ) -> None:
         self.rules = [rule for rule in rules.offset if rule.applies_to == applies_to]
         self._rules_id = rules.id
+        require_whole(scheme_used_t=scheme_used_t, **bases)
         self._year, self._bases, self._scheme_used_t = emission_year, bases, scheme_used_t
         self._total: dict[str, int] = defaultdict(int)  # by rule
         self._nonlocal: dict[str, int] = defaultdict(int)
@@ -187,6 +190,7 @@ class _Plan:
         return next((rule for rule in self.rules if credit.unit in rule.credit_types), None)
 
     def count(self, rule: OffsetRule | None, credit: Credit, quantity_t: int) -> None:
+        require_whole(quantity_t=quantity_t)
         if rule is None:
             return
         self._total[rule.id] += quantity_t
@@ -196,6 +200,7 @@ class _Plan:
         self._scheme_used_t += quantity_t
 
     def accept(self, credit: Credit, on: dt.date) -> Accepted:
+        require_whole(quantity_t=credit.quantity_t, co2_ch4_share_bp=credit.co2_ch4_share_bp)
         rule = self.rule_of(credit)
         if rule is None:
             return Accepted(0, self._rules_id, f"{credit.unit} is not taken as an offset", False)
@@ -348,7 +353,8 @@ def check_surrender(
 
     `bases` gives the amount (t) of each base that is known for the account and year; `used_t` is
     what was surrendered before under the same rule. A rule whose base is not known refuses; caps
-    that a rule shares are `offset_plan`'s. Raises ValueError for a negative quantity or use.
+    that a rule shares, and what it asks of a project, are `offset_plan`'s. Raises ValueError for a
+    negative quantity or use.
     """
     if quantity_t < 0 or used_t < 0:
         raise ValueError(f"negative quantity {quantity_t} t or use {used_t} t")
@@ -360,7 +366,7 @@ def check_surrender(
     cap_t = offset_cap(rule, base_t, emission_year)
     headroom_t = max(0, cap_t - used_t)
     told = (rule.id, cap_t, rule.cap_base, base_t, used_t, headroom_t, source)
-    refusal = unfit(rule, Credit(product, quantity_t, generation=generation), on)
+    refusal = unfit_generation(rule, product, generation, on)
     if not refusal and rule.cap_base not in bases:
         refusal = f"rule {rule.id} caps by {rule.cap_base}, which is not known of the account"
     if refusal:

@@ -53,6 +53,17 @@ def rules_in_force(
     return None
 
 
+def rules_named(
+    rulebook: Rulebook, scheme_id: str, emission_year: int, on: dt.date, applies_to: str = ""
+) -> ComplianceRules:
+    """`rules_in_force`, and RulebookError where there are none. O(rules)."""
+    scheme_named(rulebook, scheme_id)
+    rules = rules_in_force(rulebook, scheme_id, emission_year, on, applies_to)
+    if rules is None:
+        raise RulebookError(f"scheme {scheme_id} has no rule in force on {on} for {emission_year}")
+    return rules
+
+
 def rules_of_group(
     rulebook: Rulebook, scheme_id: str, emission_year: int, on: dt.date, group: str
 ) -> ComplianceRules | None:

@@ -18,6 +18,8 @@ from exchange.rulebook.shapes import BASES, ComplianceRules
 
 BOOK = load_rulebook()
 NEW = "new_registered_from_2024-01-22"
+PHCER = Credit("PHCER", 0, region="CN-GD", project_type="solar", co2_ch4_share_bp=10_000)
+XINJIANG = Credit("CCER", 0, region="CN-XJ", project_type="wind", co2_ch4_share_bp=10_000)
 
 
 def rules_of(scheme: str, year: int, on: dt.date) -> ComplianceRules:
@@ -117,8 +119,8 @@ def test_nothing_owed_and_nothing_held() -> None:
 def test_local_credits_make_room_for_others() -> None:
     """Guangdong: dear local credits are worth taking when they let cheap ones in."""
     on = dt.date(2017, 6, 20)
-    local = Lot(1, 10_000, 2400, credit=Credit("PHCER", 0, region="CN-GD", project_type="solar"))
-    outside = Lot(2, 10_000, 100, credit=Credit("CCER", 0, region="CN-XJ", project_type="wind"))
+    local = Lot(1, 10_000, 2400, credit=PHCER)
+    outside = Lot(2, 10_000, 100, credit=XINJIANG)
     plan = plan_surrender(
         rules_of("cn-pilot-guangdong", 2016, on),
         [local, outside, allowance(3, 10**6, 2000)],
@@ -185,6 +187,7 @@ CREDITS = st.builds(
     quantity_t=st.just(0),
     generation=st.just(NEW),
     project_type=st.sampled_from(["forestry", "wind"]),
+    co2_ch4_share_bp=st.sampled_from([None, 10_000]),
     region=st.sampled_from(["CN-GD", "CN-FJ", "CN-CQ", "CN-XJ"]),
     flags=st.sampled_from([(), ("direct_environmental_benefit_in_state",)]),
 )

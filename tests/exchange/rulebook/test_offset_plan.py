@@ -32,7 +32,9 @@ CREDITS = st.builds(
     generation=st.sampled_from(
         ["old_filed_before_2017-03-14", "new_registered_from_2024-01-22"],
     ),
-    project_type=st.sampled_from(["forestry", "wind", "rural_biogas", "hydro"]),
+    project_type=st.sampled_from(["forestry", "wind", "rural_biogas", "hydro", ""]),
+    gas=st.sampled_from(["CO2", "CO2", "HFC23", ""]),
+    co2_ch4_share_bp=st.sampled_from([None, 4_999, 5_000, 10_000, 10_000]),
     region=st.sampled_from(["CN-BJ", "CN-GD", "CN-FJ", "CN-CQ", "CN-HB", "CN-SH", "CN-XJ", ""]),
     reduction_from=st.sampled_from([None, dt.date(2013, 1, 1), dt.date(2015, 5, 31)]),
     flags=st.sampled_from(
@@ -110,7 +112,7 @@ def test_what_is_left_can_be_used_and_no_more() -> None:
     ]
     (answer,) = offset_plan(
         rules,
-        [Credit("CCER", 3_001, region="CN-FJ")],
+        [Credit("CCER", 3_001, region="CN-FJ", project_type="forestry")],
         emission_year=2020,
         on=CASES[6][2],
         bases=bases,
@@ -123,7 +125,7 @@ def test_a_base_that_is_not_given_is_named() -> None:
     with pytest.raises(KeyError, match="ask for surrender_obligation"):
         offset_plan(
             rules_of(*CASES[6]),
-            [Credit("CCER", 1, region="CN-FJ")],
+            [Credit("CCER", 1, region="CN-FJ", project_type="forestry")],
             emission_year=2020,
             on=CASES[6][2],
             bases={},
