@@ -185,6 +185,7 @@ class _Plan:
         self._nonlocal: dict[str, int] = defaultdict(int)
         self._unflagged: dict[str, int] = defaultdict(int)
         self._group: dict[str, int] = defaultdict(int)
+        self._unregistered: dict[str, Unregistered] = defaultdict(Unregistered)
 
     def rule_of(self, credit: Credit) -> OffsetRule | None:
         return next((rule for rule in self.rules if credit.unit in rule.credit_types), None)
@@ -198,6 +199,8 @@ class _Plan:
         self._unflagged[rule.id] += quantity_t * is_unflagged(rule, credit)
         self._group[rule.group] += quantity_t
         self._scheme_used_t += quantity_t
+        if is_unregistered(rule, credit):
+            self._unregistered[rule.id] = self._unregistered[rule.id].and_used(quantity_t)
 
     def accept(self, credit: Credit, on: dt.date) -> Accepted:
         require_whole(quantity_t=credit.quantity_t, co2_ch4_share_bp=credit.co2_ch4_share_bp)
@@ -208,13 +211,16 @@ class _Plan:
         if refusal:
             return Accepted(0, rule.id, refusal, False)
         wanted, reason = credit.quantity_t, ""
-        usable_t = usable(rule, credit)
+        before = self._unregistered[rule.id]
+        usable_t = usable(rule, credit, before)
         if usable_t < wanted:
             wanted, reason = usable_t, "the usable share of unregistered reductions"
         for limit in self.limits(rule, credit):
             if limit.left_t < wanted:
                 wanted, reason = limit.left_t, limit.name
         self.count(rule, credit, wanted)
+        if is_unregistered(rule, credit):
+            self._unregistered[rule.id] = before.and_offered(credit.quantity_t, wanted)
         return Accepted(wanted, rule.id, reason)
 
     def limits(self, rule: OffsetRule, credit: Credit | None = None) -> list[Limit]:
@@ -284,11 +290,41 @@ def missing_base(rule: OffsetRule, bases: Bases) -> str:
     return next((name for name in wanted if name not in bases), "")
 
 
-def usable(rule: OffsetRule, credit: Credit) -> int:
-    """How much of a credit counts: a share, rounded down, of what is not registered yet. O(1)."""
-    if rule.unregistered_reductions is None or "unregistered" not in credit.flags:
+class Unregistered(NamedTuple):
+    """Tonnes of unregistered reductions under a rule: of how many, and how many were used.
+
+    A share of all that there were may be used, not of what is left each time that some are.
+    """
+
+    offered_t: int = 0
+    used_t: int = 0
+
+    def and_used(self, quantity_t: int) -> Unregistered:
+        """After so many more were used. O(1)."""
+        return Unregistered(self.offered_t + quantity_t, self.used_t + quantity_t)
+
+    def and_offered(self, offered_t: int, used_t: int) -> Unregistered:
+        """After so many more were offered, and some of them used. O(1)."""
+        return Unregistered(self.offered_t + offered_t, self.used_t + used_t)
+
+
+def is_unregistered(rule: OffsetRule, credit: Credit) -> bool:
+    """Whether only a share of the credit may be used. O(flags)."""
+    return rule.unregistered_reductions is not None and "unregistered" in credit.flags
+
+
+NONE_BEFORE = Unregistered()
+
+
+def usable(rule: OffsetRule, credit: Credit, before: Unregistered = NONE_BEFORE) -> int:
+    """How much of a credit counts: a share, rounded down, of what is not registered yet. O(1).
+
+    `before` is what was offered and used under the rule already.
+    """
+    if rule.unregistered_reductions is None or not is_unregistered(rule, credit):
         return credit.quantity_t
-    return credit.quantity_t * rule.unregistered_reductions.usable_share_bp // BP
+    most_t = (before.offered_t + credit.quantity_t) * rule.unregistered_reductions.usable_share_bp
+    return min(max(most_t // BP - before.used_t, 0), credit.quantity_t)
 
 
 def _percent(share_bp: int | None) -> str:
@@ -348,6 +384,7 @@ def check_surrender(
     quantity_t: int,
     bases: Bases,
     used_t: int,
+    group: str = "",
 ) -> Verdict:
     """Whether `quantity_t` of a credit may be surrendered, and what stops the rest. O(rules).
 
@@ -358,7 +395,7 @@ def check_surrender(
     """
     if quantity_t < 0 or used_t < 0:
         raise ValueError(f"negative quantity {quantity_t} t or use {used_t} t")
-    rule = offset_rule(rulebook, scheme_id, emission_year, on, product)
+    rule = offset_rule(rulebook, scheme_id, emission_year, on, product, group)
     if rule is None:
         return _without_rule(rulebook, scheme_id, emission_year, on, product, used_t)
     source = rulebook.citation(rule)

@@ -178,10 +178,34 @@ def usable_t(task: Task, lot: Lot) -> int:
         return lot.quantity_t * (lot.vintage in known or is_borrowed(task, lot))
     for rule in rules_for(rules, task.case.group):
         if lot.credit in fits(rule):
-            share = rule.get("unregistered_reductions", {}).get("usable_share_bp", WHOLE)
-            is_whole = "unregistered" not in lot.credit.flags
-            return lot.quantity_t if is_whole else lot.quantity_t * share // WHOLE
+            window = rule.get("unregistered_reductions")
+            is_whole = window is None or "unregistered" not in lot.credit.flags
+            return lot.quantity_t if is_whole else share_t(task, lot, rule, window)
     return 0
+
+
+def share_t(task: Task, lot: Lot, rule: Table, window: Table) -> int:
+    """What a lot brings to the share of all that is or was not registered, cheapest lots first."""
+    units = rule["credit_types"]
+    used_t = sum(
+        credit.quantity_t
+        for credit in task.spent
+        if credit.unit in units and "unregistered" in credit.flags
+    )
+    offered_t = used_t
+    for other in sorted(task.lots, key=lambda one: one.price_minor):
+        credit = other.credit
+        if credit is None or other.held or "unregistered" not in credit.flags:
+            continue
+        if credit not in fits(rule):
+            continue
+        offered_t += other.quantity_t
+        most_t = offered_t * window["usable_share_bp"] // WHOLE - used_t
+        brought_t = min(max(most_t, 0), other.quantity_t)
+        used_t += brought_t
+        if other.lot_id == lot.lot_id:
+            return brought_t
+    raise AssertionError(lot)
 
 
 def is_borrowed(task: Task, lot: Lot) -> bool:

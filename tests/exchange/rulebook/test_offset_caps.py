@@ -161,15 +161,18 @@ def check_cap(case: Case) -> None:
         cap_t = offset_cap(rule, amounts[name], case.year)
         assert cap_t * WHOLE <= amounts[name] * share < (cap_t + 1) * WHOLE
         assert cap_t == part(amounts[name], share)
-        first = next(r for r in case.rules["offset"] if case.rule["credit_types"][0] in
-                     r["credit_types"])  # fmt: skip
+        first = next(
+            r for r in case.rules["offset"]
+            if case.rule["credit_types"][0] in r["credit_types"]
+            and r.get("applies_to", "") == case.group
+        )  # fmt: skip
         if first is not case.rule or case.rules.get("applies_to"):
-            continue  # of two rules for a unit, without a group the first one answers
+            continue  # of two rules of a group for a unit the first one answers
         for used_t in {0, max(0, cap_t - 1), cap_t, cap_t + 1}:
             verdict = check_surrender(
                 BOOK, scheme_id=case.scheme, emission_year=case.year, on=case.first,
                 product=case.rule["credit_types"][0], generation=fitting(case.rule).generation,
-                quantity_t=2, bases=amounts, used_t=used_t,
+                quantity_t=2, bases=amounts, used_t=used_t, group=case.group,
             )  # fmt: skip
             left_t = max(0, cap_t - used_t)
             told = (verdict.rule_id, verdict.cap_t, verdict.base_name, verdict.base_t)
