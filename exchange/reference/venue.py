@@ -16,6 +16,7 @@ from typing import Literal
 import msgspec
 
 from exchange.reference.fees import FEE_PARAMETERS, fee_parameters, schedule_named, shipped
+from exchange.reference.signers import PERSON_FOLLOWS, signer
 from exchange.reference.timetable import (
     LISTED_POLICY,
     Step,
@@ -126,6 +127,11 @@ class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def who(self) -> str:
         """The person behind the key."""
         return self.person or self.id
+
+    @property
+    def signer(self) -> str:
+        """Key and person, as the record of an act for two persons says it."""
+        return signer(self.id, self.person)
 
 
 class Venue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -282,6 +288,8 @@ def key_problems(key: Key) -> list[str]:
             ipaddress.ip_network(text)
         except ValueError:
             problems.append(f"key {key.id}: address {text!r} is no network such as 10.0.0.0/8")
+    if PERSON_FOLLOWS in key.id:
+        problems.append(f"key {key.id}: an id has no bracket behind a space, a person follows it")
     problems += [
         f"key {key.id}: {name} {moment.isoformat()} has no offset from UTC; write a Z behind it"
         for name, moment in (("not_before", key.not_before), ("expires", key.expires))

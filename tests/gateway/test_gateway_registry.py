@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from io import StringIO
@@ -28,6 +28,7 @@ from exchange.messages.instructions import (
     SurrenderUnits,
     TransferUnits,
 )
+from exchange.reference.venue import Key, Role
 from exchange.registry.service import RegistryService
 from exchange.rulebook import Rulebook
 from exchange.settlement.service import SettlementService
@@ -40,11 +41,13 @@ from gateway.client import (
     PermissionDeniedError,
     RefusedError,
     RegistryRefusedError,
+    generate_key,
     save_key,
 )
 from tests.gateway.conftest import House, demo_venue, owe
 
 WHEN = datetime(2026, 10, 15, 3, tzinfo=UTC)
+Seat = tuple[str, int, Role, str]  # a key: its id, participant, role and person
 LATER = datetime(2027, 3, 15, 3, tzinfo=UTC)  # the emission year 2026 is over
 
 
@@ -75,9 +78,18 @@ async def whole_house(
     offset_headroom: Literal["show", "enforce"] = "show",
     rulebook: Rulebook | None = None,
     emitter: int = 0,
+    seats: Iterable[Seat] = (),
 ) -> AsyncIterator[House]:
-    """The venue with settlement and registry; the account `emitter` is one beside its own."""
+    """The venue with settlement and registry; the account `emitter` is one beside its own.
+
+    `seats` are keys beside its own, or instead of them.
+    """
     venue, keys = demo_venue()
+    for number, (name, participant, role, person) in enumerate(seats):
+        keys[name] = generate_key(name)
+        made = Key(name, participant, role, 2_001 + number, keys[name].public_key, person=person)
+        others = (key for key in venue.key if key.id != name)
+        venue = msgspec.structs.replace(venue, key=(*others, made))
     instruments = tuple(
         msgspec.structs.replace(item, offset_headroom=offset_headroom) for item in venue.instrument
     )
