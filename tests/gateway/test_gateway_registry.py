@@ -28,6 +28,7 @@ from exchange.messages.instructions import (
     SurrenderUnits,
     TransferUnits,
 )
+from exchange.messages.operations import Approve
 from exchange.reference.venue import Key, Role
 from exchange.registry.service import RegistryService
 from exchange.rulebook import Rulebook
@@ -235,7 +236,11 @@ async def test_a_plan_says_what_to_surrender_and_why_the_rest_stays(whole: House
             await operator.instruct(
                 IssueUnits(ref=0, symbol=symbol, account=203, quantity=quantity, year=0)
             )
-        await operator.set_reference_price("CCER", "50.00")
+        moved = await operator.set_reference_price("CCER", "50.00")
+        assert moved.status == "PROPOSED"  # outside the band
+        async with whole.client("controller") as controller:
+            approval = Approve(ref=0, market="CN", proposal_id=moved.proposal_id)
+            await controller.operate("/operations/approve", approval)
         await yangtze.instruct(DepositUnits(ref=0, symbol="CEA-2025", account=203, quantity=30))
         pledge = PledgeUnits(ref=0, symbol="CEA-2025", account=203, quantity=20, lender_account=201)
         await yangtze.instruct(pledge)
