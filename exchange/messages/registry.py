@@ -126,7 +126,7 @@ class ReversalProposed(msgspec.Struct, frozen=True, array_like=True, tag=8, tag_
     account_id: int
     instrument_id: int
     quantity: int
-    proposed_by: str  # a key
+    proposed_by: str  # the key, and its person in brackets where one is named
     reason: str
     expires_ns: int  # later it cannot be approved
 
@@ -142,7 +142,7 @@ class UnitsReversed(msgspec.Struct, frozen=True, array_like=True, tag=9, tag_fie
     year: int  # of the surrender; 0: it was a cancellation
     quantity: int
     proposed_by: str
-    approved_by: str  # another key
+    approved_by: str  # another person, said likewise
     reason: str
     ranges: tuple[Range, ...]
 
@@ -336,7 +336,7 @@ class TransferWaits(msgspec.Struct, frozen=True, array_like=True, tag=21, tag_fi
     instrument_id: int
     quantity: int
     state: str  # PROPOSED: a second person has to approve it; WAITING: for its time
-    given_by: str  # a key
+    given_by: str  # the key, and its person in brackets where one is named
     approved_by: str
     due_ns: int  # carried out then, or (PROPOSED) forgotten then
     cancel_until_ns: int
@@ -415,7 +415,7 @@ class OffsetReversalChanged(msgspec.Struct, frozen=True, array_like=True, tag=25
     quantity: int
     state: str  # ASKED, UNDONE, KEEPING, DONE, FAILED
     proposed_by: str
-    approved_by: str  # another key
+    approved_by: str  # another person, said likewise
     reason: str
     credits: tuple[CreditLot, ...] = ()
 

@@ -17,6 +17,7 @@ from typing import Literal
 import msgspec
 
 from exchange.reference.fees import FEE_PARAMETERS, fee_parameters, schedule_named, shipped
+from exchange.reference.signers import PERSON_FOLLOWS, signer
 from exchange.reference.timetable import (
     LISTED_POLICY,
     Step,
@@ -51,6 +52,7 @@ class Market(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fee_vat_code: str = ""  # UN/CEFACT 5305 code on fee lines: S, Z, E, AE, K, G, O; "" = none
     registry_holidays: tuple[dt.date, ...] = ()  # its registry is closed; add days to come only
     withdrawal_alone_max: int = 100_000_000  # minor units that one operator may pay out
+    deposit_alone_max: int | None = None  # minor units that one may take in; None = any amount
     late_settlement_ppm: int = 0  # penalty for each cut-off missed, millionths of a trade's value
     timetable: tuple[Step, ...] = ()  # of its trading days; () = operators move the phases
     roll_at: str = ""  # HH:MM: the next trading date begins; "" = when operators roll it
@@ -138,6 +140,11 @@ class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def who(self) -> str:
         """The person behind the key."""
         return self.person or self.id
+
+    @property
+    def signer(self) -> str:
+        """Key and person, as the record of an act for two persons says it."""
+        return signer(self.id, self.person)
 
 
 class Venue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -308,6 +315,8 @@ def key_problems(key: Key) -> list[str]:
             ipaddress.ip_network(text)
         except ValueError:
             problems.append(f"key {key.id}: address {text!r} is no network such as 10.0.0.0/8")
+    if PERSON_FOLLOWS in key.id:
+        problems.append(f"key {key.id}: an id has no bracket behind a space, a person follows it")
     problems += [
         f"key {key.id}: {name} {moment.isoformat()} has no offset from UTC; write a Z behind it"
         for name, moment in (("not_before", key.not_before), ("expires", key.expires))
@@ -330,6 +339,7 @@ def _market_problems(m: Market) -> list[str]:
         in VAT_CODES,
         f"mic {m.mic!r} is not four capital letters or digits": _MIC.fullmatch(m.mic) is not None,
         f"minor_digits {m.minor_digits} is outside 0..4": 0 <= m.minor_digits <= 4,
+        f"deposit_alone_max {m.deposit_alone_max} is below 0": (m.deposit_alone_max or 0) >= 0,
         f"withdrawal_alone_max {m.withdrawal_alone_max} is below 0": m.withdrawal_alone_max >= 0,
         f"late_settlement_ppm {m.late_settlement_ppm} is outside 0..1000000": 0
         <= m.late_settlement_ppm

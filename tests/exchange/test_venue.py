@@ -109,3 +109,9 @@ def test_what_is_kept_elsewhere_is_kept_there(number: int, changes: dict[str, An
     assert check_venue(TWO) == []
     problems = check_venue(with_instrument(number, **changes))
     assert any("is no other market with the same unit" in problem for problem in problems)
+
+
+@pytest.mark.parametrize(("most", "is_sound"), [(None, True), (0, True), (5, True), (-1, False)])
+def test_what_one_may_take_in_alone(most: int | None, is_sound: bool) -> None:
+    problems = check_venue(with_market(deposit_alone_max=most))
+    assert ("deposit_alone_max" in "".join(problems)) is not is_sound
