@@ -53,10 +53,12 @@ def digest_of(seed: int, hash_seed: str) -> str:
     return run.stdout.strip()
 
 
-def test_a_seed_comes_out_the_same_bit_by_bit() -> None:
-    first = digest_of(1_001, "1")
+@pytest.mark.parametrize(("seed", "intake"), [(1_001, False), (1_003, True)])
+def test_a_seed_comes_out_the_same_bit_by_bit(seed: int, intake: bool) -> None:
+    assert plan_of(seed).intake == intake
+    first = digest_of(seed, "1")
     assert len(first.split()[-1]) == 64
-    assert digest_of(1_001, "2") == first
+    assert digest_of(seed, "2") == first
 
 
 def test_every_fault_point_flow_and_tiny_limit_is_in_some_plan() -> None:
