@@ -65,8 +65,8 @@ bench: $(VENV)/.dev $(VENV)/.bytecode ## measure each stage; tables here, JSON i
 fix-conformance: $(VENV)/.dev $(VENV)/.built $(VENV)/.page $(QUICKFIX)/.installed ## QuickFIX as a broker against a real gateway; builds QuickFIX once (minutes)
 	@$(QUICKFIX)/bin/python tests/conformance_quickfix --exchange $(BIN)/exchange $(ARGS)
 
-faults: $(VENV)/.dev $(VENV)/.bytecode $(VENV)/.page servers ## the long table of faults, as root: a hundred kills, links that go down
-	@FAULTS=long $(BIN)/python -m pytest tests/faults tests/faults/link_down.py $(ARGS)
+faults: $(VENV)/.dev $(VENV)/.bytecode $(VENV)/.page servers ## the long table of faults: a hundred kills of an engine, ten of each process
+	@FAULTS=long $(BIN)/python -m pytest tests/faults $(ARGS)
 
 build: $(VENV)/.dev $(VENV)/.built $(VENV)/.page ## wheel and source archive into dist/, with the built page inside
 	@$(UV) build --quiet --sdist --no-build-isolation --python $(BIN)/python --out-dir dist
@@ -80,7 +80,7 @@ sbom: build ## bill of materials (CycloneDX) of the built wheel into dist/
 	@$(BIN)/python -m deploy.supply sbom --wheel $$(ls -t dist/*.whl | head -1) --output dist/sbom.json
 	@ls -l dist/sbom.json
 
-advisories: $(VENV)/.dev ## the lock against a snapshot of advisories: make advisories ARGS="--database all.zip"
+advisories: $(VENV)/.dev ## all locks against advisories: make advisories ARGS="--database pypi.zip npm.zip"
 	@$(BIN)/python -m deploy.supply advisories $(ARGS)
 
 lock: $(BOOTSTRAP)/bin/uv ## resolve the dependencies of pyproject.toml anew into deploy/requirements*.txt

@@ -321,7 +321,7 @@ class Restated(WSListener):
     """A new connection of a member that asks for its open orders."""
 
     def __init__(self) -> None:
-        self.orders: dict[int, int] = {}  # order id: leaves
+        self.orders: dict[str, dict[int, int]] = {}  # market: order id: leaves
         self.is_over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._markets = 2
 
@@ -331,8 +331,8 @@ class Restated(WSListener):
             return
         for message in _messages.decode(frame.get_payload_as_bytes()):
             if isinstance(message, ExecutionReport) and message.exec_type == "RESTATED":
-                if message.market == CODE:
-                    self.orders[int(message.order_id)] = message.leaves_quantity
+                own = self.orders.setdefault(message.market, {})
+                own[int(message.order_id)] = message.leaves_quantity
             elif isinstance(message, Restatement):
                 self._markets -= 1
                 if not self._markets and not self.is_over.done():
@@ -342,9 +342,10 @@ class Restated(WSListener):
 _messages = msgspec.json.Decoder(list[ExecutionReport | LoggedOn | Gap | Restatement])
 
 
-async def restated(client: Client, url: str) -> dict[int, int]:
-    """What a new session of the member is told of its open orders: id and leaves."""
+async def restated(client: Client) -> dict[str, dict[int, int]]:
+    """What a new session of the member is told of its open orders: market, id and leaves."""
     listener, key = Restated(), client.key
+    url = f"{(await client.stream())._url}"
     transport, _ = await ws_connect(lambda: listener, url)
     signed = sign(key.private, key.id, "LOGON", "", b"", timestamp_ns=time.time_ns())
     logon = Logon(key.id, signed.timestamp_ns, signed.signature, restate=True)
@@ -423,8 +424,7 @@ async def check(
     partition = venue.venue.market_of(CODE).partition
     unanswered = [offset for _, offset in load.taken if offset not in reader.answered]
     assert not unanswered, f"{len(unanswered)} orders were taken and not answered"
-    url = f"{(await member.stream())._url}"
-    told = await restated(member, url)
+    told = (await restated(member)).get(CODE, {})
     positions = await project(log, partition)
     have = {
         order.order_id: order.leaves

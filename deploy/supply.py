@@ -2,7 +2,7 @@
 
     python -m deploy.supply sbom [--wheel FILE] [--output FILE]   CycloneDX 1.6, JSON
     python -m deploy.supply licences                              a line for each package
-    python -m deploy.supply advisories --database FILE            the lock against OSV advisories
+    python -m deploy.supply advisories --database FILE [FILE]     all locks against OSV advisories
 
 `deploy/requirements.txt` is the lock of a venue: every package of it has a version and hashes. The
 bill names what is installed from it, so run it where it is installed; it says no time and no
@@ -19,7 +19,7 @@ import re
 import sys
 import uuid
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -188,8 +188,28 @@ def _document(components: list[dict[str, Any]], wheel: Path | None) -> dict[str,
 # -- advisories -----------------------------------------------------------------------------------
 
 
+class Pinned(NamedTuple):
+    """One version that some lock names."""
+
+    ecosystem: str  # as OSV names it: PyPI, npm
+    name: str
+    version: str
+
+
+def everything_pinned() -> list[Pinned]:
+    """What the locks name: of the venue, its tools and tests, and the scripts of the page."""
+    python = {
+        Pinned("PyPI", item.name, item.version)
+        for path in LOCK.parent.glob("requirements*.txt")
+        for item in read_lock(path)
+    }
+    return sorted(
+        {*python, *(Pinned("npm", name, version) for name, version, *_ in page_packages())}
+    )
+
+
 class Finding(NamedTuple):
-    """One advisory that a locked version is under."""
+    """One advisory that a pinned version is under."""
 
     package: str
     version: str
@@ -200,50 +220,63 @@ class Finding(NamedTuple):
 class Snapshot(NamedTuple):
     """Advisories of one moment."""
 
-    newest: datetime  # of the last change of any of them
+    newest: dict[str, datetime]  # ecosystem: of the last change of any of its advisories
     advisories: list[dict[str, Any]]
 
 
-def read_advisories(path: Path) -> Snapshot:
-    """A snapshot in OSV's format: a zip of JSON files as osv.dev publishes for PyPI, or a folder.
+def read_advisories(paths: Iterable[Path]) -> Snapshot:
+    """Snapshots in OSV's format: zips of JSON files as osv.dev publishes them, or folders.
 
-    ValueError when there is none in it.
+    ValueError names one that has none in it.
     """
+    found: list[dict[str, Any]] = []
+    for path in paths:
+        texts = list(_texts(path))
+        if not texts:
+            raise ValueError(f"{path}: no advisory in OSV's format there")
+        found += [json.loads(text) for text in texts]
+    newest: dict[str, datetime] = {}
+    for item in found:
+        modified = datetime.fromisoformat(item["modified"])
+        for affected in item.get("affected", ()):
+            ecosystem = affected.get("package", {}).get("ecosystem", "")
+            newest[ecosystem] = max(modified, newest.get(ecosystem, modified))
+    return Snapshot(newest, found)
+
+
+def _texts(path: Path) -> Iterator[bytes]:
     if path.is_dir():
-        texts: Iterator[bytes] = (item.read_bytes() for item in sorted(path.glob("*.json")))
-        found = [json.loads(text) for text in texts]
-    else:
-        with zipfile.ZipFile(path) as archive:
-            names = sorted(name for name in archive.namelist() if name.endswith(".json"))
-            found = [json.loads(archive.read(name)) for name in names]
-    if not found:
-        raise ValueError(f"{path}: no advisory in OSV's format there")
-    return Snapshot(max(datetime.fromisoformat(item["modified"]) for item in found), found)
+        yield from (item.read_bytes() for item in sorted(path.glob("*.json")))
+        return
+    with zipfile.ZipFile(path) as archive:
+        yield from (archive.read(n) for n in sorted(archive.namelist()) if n.endswith(".json"))
 
 
-def findings(snapshot: Snapshot, locked: list[Locked]) -> list[Finding]:
-    """Advisories, not withdrawn, that a locked version is under. O(advisories)."""
-    versions = {item.name: item.version for item in locked}
+def findings(snapshot: Snapshot, pinned: Iterable[Pinned]) -> list[Finding]:
+    """Advisories, not withdrawn, that a pinned version is under. O(advisories)."""
+    versions: dict[tuple[str, str], list[str]] = {}  # two locks may name two
+    for item in pinned:
+        versions.setdefault((item.ecosystem, item.name), []).append(item.version)
     found = []
     for advisory in snapshot.advisories:
         if advisory.get("withdrawn"):
             continue
         for affected in advisory.get("affected", ()):
             package = affected.get("package", {})
-            name = canonicalize_name(package.get("name", ""))
-            version = versions.get(name)
-            if package.get("ecosystem") != "PyPI" or version is None:
-                continue
-            if version in affected.get("versions", ()) or _in_range(affected, version):
-                words = advisory.get("summary") or advisory.get("details", "")[:100]
-                found.append(Finding(name, version, advisory["id"], words))
+            ecosystem, name = package.get("ecosystem", ""), package.get("name", "")
+            if ecosystem == "PyPI":
+                name = canonicalize_name(name)
+            for version in versions.get((ecosystem, name), ()):
+                if version in affected.get("versions", ()) or _in_range(affected, version):
+                    words = advisory.get("summary") or advisory.get("details", "")[:100]
+                    found.append(Finding(name, version, advisory["id"], words))
     return found
 
 
 def _in_range(affected: dict[str, Any], version: str) -> bool:
     mine = Version(version)
     for span in affected.get("ranges", ()):
-        if span.get("type") != "ECOSYSTEM":
+        if span.get("type") not in ("ECOSYSTEM", "SEMVER"):
             continue
         is_in = False
         for event in span["events"]:
@@ -258,20 +291,32 @@ def _in_range(affected: dict[str, Any], version: str) -> bool:
     return False
 
 
-def check_advisories(path: Path, now: datetime, age_days_max: int = AGE_DAYS_MAX) -> int:
-    """Prints what is found and of when the snapshot is; 1 when something is, or it is too old."""
-    snapshot, locked = read_advisories(path), read_lock()
-    found = findings(snapshot, locked)
+def check_advisories(paths: Iterable[Path], now: datetime, age_days_max: int = AGE_DAYS_MAX) -> int:
+    """Prints what is found and of when the snapshots are.
+
+    1 when something is found, or one is too old, or an ecosystem of the locks is in none.
+    """
+    snapshot, pinned = read_advisories(paths), everything_pinned()
+    found = findings(snapshot, pinned)
     for item in found:
         print(f"{item.package} {item.version}: {item.advisory}: {item.summary}")
-    age = (now - snapshot.newest).days
-    print(
-        f"{len(found)} advisories on {len(locked)} locked packages; {len(snapshot.advisories)} "
-        f"known, the newest of {snapshot.newest:%Y-%m-%d}, {age} days ago"
-    )
-    if age > age_days_max:
-        print(f"the snapshot is older than {age_days_max} days: it proves nothing about today")
-    return int(bool(found) or age > age_days_max)
+    is_proof = True
+    for ecosystem in sorted({item.ecosystem for item in pinned}):
+        count = sum(item.ecosystem == ecosystem for item in pinned)
+        newest = snapshot.newest.get(ecosystem)
+        if newest is None:
+            print(f"{ecosystem}: no advisory is known: its {count} packages are not checked")
+            is_proof = False
+            continue
+        age = (now - newest).days
+        print(
+            f"{ecosystem}: {count} packages; newest advisory of {newest:%Y-%m-%d}, {age} days ago"
+        )
+        if age > age_days_max:
+            print(f"the snapshot is older than {age_days_max} days: it proves nothing about today")
+            is_proof = False
+    print(f"{len(found)} advisories on {len(pinned)} packages; {len(snapshot.advisories)} known")
+    return int(bool(found) or not is_proof)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -281,12 +326,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("what", choices=["sbom", "licences", "advisories"])
     parser.add_argument("--wheel", type=Path)
     parser.add_argument("--output", type=Path)
-    parser.add_argument("--database", type=Path)
+    parser.add_argument("--database", type=Path, nargs="+")
     parser.add_argument("--age-days-max", type=int, default=AGE_DAYS_MAX)
     given = parser.parse_args(argv)
     if given.what == "advisories":
         if given.database is None:
-            parser.error("--database names a snapshot: a zip or folder of OSV's JSON files")
+            parser.error("--database names snapshots: zips or folders of OSV's JSON files")
         return check_advisories(given.database, datetime.now(UTC), given.age_days_max)
     if given.what == "sbom":
         text = json.dumps(sbom(given.wheel), indent=2, ensure_ascii=False) + "\n"

@@ -50,6 +50,7 @@ class InstrumentState:
     @property
     def phase(self) -> Phase: ...
     reference_price: int
+    opening_reference: int
     last_price: int
     day_volume: int
     day_turnover: int

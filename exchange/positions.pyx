@@ -125,6 +125,7 @@ cdef class InstrumentState:
     cdef dict _parameters
     cdef readonly object phase
     cdef public int64_t reference_price
+    cdef public int64_t opening_reference  # with which the day began, or the first there was
     cdef public int64_t last_price
     cdef public int64_t day_volume  # tonnes
     cdef public int64_t day_turnover  # minor units
@@ -486,11 +487,13 @@ cdef class Positions:
         (<InstrumentState>self.instruments[row.instrument_id]).phase = Phase(row.order_type)
 
     def _reference_changed(self, row):
-        (<InstrumentState>self.instruments[row.instrument_id]).reference_price = row.price
+        cdef InstrumentState instrument = self.instruments[row.instrument_id]
+        instrument.reference_price = row.price
+        instrument.opening_reference = instrument.opening_reference or row.price
 
     def _day_closed(self, row):
         cdef InstrumentState instrument = self.instruments[row.instrument_id]
-        instrument.reference_price = row.price
+        instrument.reference_price = instrument.opening_reference = row.price
         instrument.day_volume = instrument.day_turnover = 0
 
     def _day_started(self, row):

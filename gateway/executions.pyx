@@ -10,12 +10,14 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy
 
+from gateway.struct_fields cimport field, place_of
 from matching.layout cimport NON_PERSISTENT, POST_ONLY, POST_ONLY_REPRICE, SELF_TRADE_SHIFT
 
 import msgspec
 
 from exchange.decimals import from_minor
 from exchange.messages.executions import ExecutionReport
+from exchange.messages.orders import NewOrderSingle
 from exchange.messages.reasons import reason_text
 from gateway import order_commands
 
@@ -31,6 +33,10 @@ cdef enum:
 
 _POST_ONLY_WORD = {number: word for word, number in order_commands.POST_ONLY.items()}
 _SELF_TRADE_WORD = {number: word for word, number in order_commands.SELF_TRADE.items()}
+cdef Py_ssize_t ACCOUNT_AT = place_of(NewOrderSingle, "account")
+cdef Py_ssize_t REF_AT = place_of(NewOrderSingle, "ref")
+cdef Py_ssize_t LABEL_AT = place_of(NewOrderSingle, "client_order_id")
+cdef Py_ssize_t SYMBOL_AT = place_of(NewOrderSingle, "symbol")
 cdef dict _REASONS = {}  # by number, of which there are no more than the engine knows
 _encode = msgspec.json.Encoder().encode
 
@@ -112,12 +118,14 @@ def pendings(list requests not None, str market not None, int64_t position):
     cdef Execution made
     cdef list found = []
     for request in requests:
+        if type(request) is not NewOrderSingle:
+            raise TypeError(f"{type(request).__name__} is no NewOrderSingle")
         made = Execution.__new__(Execution)
         made.market = market
-        made.account, made.ref = request.account, request.ref
+        made.account, made.ref = field(request, ACCOUNT_AT), field(request, REF_AT)
         made.exec_type = made.order_status = "PENDING"
         made.request_id = made.order_id = position
-        made.client_order_id, made.symbol = request.client_order_id, request.symbol
+        made.client_order_id, made.symbol = field(request, LABEL_AT), field(request, SYMBOL_AT)
         made.side = made.order_type = made.time_in_force = made.liquidity = made.trade_method = ""
         found.append(made)
         position += 1

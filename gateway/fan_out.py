@@ -18,6 +18,8 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from gateway.refusal import Refused
+
 EncodingName = Literal["json", "msgpack"]
 
 TEXT, BINARY = 0x81, 0x82  # FIN and the opcode
@@ -67,6 +69,9 @@ class Member(Protocol):
 
     def catch_up(self) -> bool:
         """Writes the states that waited, if it can; whether none waits any more."""
+
+    def cut(self, refused: Refused) -> None:
+        """Ends the subscription with the connection."""
 
 
 class Group:

@@ -13,10 +13,11 @@ from collections import deque
 from collections.abc import Hashable, Iterable
 from typing import Literal, NamedTuple
 
+import msgspec
 import structlog
 
 from exchange import metrics, topics
-from exchange.log.protocol import Log, LogUnavailableError
+from exchange.log.protocol import Log, LogError, LogUnavailableError
 from exchange.marketdata.bars import WIDTHS_NS, Bars
 from exchange.marketdata.book import BookError, MarketBooks, decode_record
 from exchange.messages.market_data import (
@@ -40,6 +41,7 @@ from exchange.messages.market_data import (
     TradeCancelledTick,
     TradeTick,
 )
+from exchange.messages.reasons import EdgeReason
 from exchange.reference.venue import Instrument, Market, Venue
 from exchange.settings import (
     BARS_KEPT,
@@ -50,6 +52,7 @@ from exchange.settings import (
 )
 from gateway.fan_out import EncodingName, FanOut, Group, Label, Member
 from gateway.following import READ_WAIT_S, follow
+from gateway.refusal import Refused
 from gateway.venue_view import MarketView
 
 ChannelName = Literal[
@@ -115,14 +118,25 @@ class Feed:
         self._places = {market.code: array("q") for market in venue.market}
         self._caught_up = {market.code: False for market in venue.market}
         self._markets = venue.market
+        self.failures: dict[str, str] = {}  # market -> the record that cannot be trusted
 
     @property
     def is_ready(self) -> bool:
         """True once everything that was on `marketdata` at the start has been read."""
-        return all(self._caught_up.values())
+        return all(is_read or code in self.failures for code, is_read in self._caught_up.items())
+
+    def find(self, symbol: str) -> FeedInstrument:
+        """What is kept of an instrument; Refused (UNKNOWN_SYMBOL, MARKET_STOPPED). O(1)."""
+        kept = self.instruments.get(symbol)
+        if kept is None:
+            raise Refused(EdgeReason.UNKNOWN_SYMBOL, f"symbol {symbol[:40]!r}")
+        code = kept.instrument.market
+        if code in self.failures:
+            raise Refused(EdgeReason.MARKET_STOPPED, f"{code}: {self.failures[code]}")
+        return kept
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Follows until `stop`; raises BookError when market data contradicts itself."""
+        """Follows until `stop`; a market whose data contradicts itself is over at that record."""
         async with asyncio.TaskGroup() as group:
             for market in self._markets:
                 group.create_task(self._follow(market, stop))
@@ -236,11 +250,26 @@ class Feed:
         partition = topics.marketdata(market.partition)
         try:
             await follow(self._log, partition, market.code, stop, take, caught_up)
-        except BookError as error:
-            metrics.STATE_HASH_MISMATCH.labels("gateway").inc()
-            logger = structlog.get_logger().bind(service="gateway", market=market.code)
-            logger.error("marketdata_broken", error=str(error))
-            raise
+        except (BookError, LogError, msgspec.MsgspecError, ValueError, KeyError) as error:
+            self._stop(market.code, error)
+
+    def _stop(self, market: str, error: Exception) -> None:
+        """Its subscribers and who asks are told; orders and the other markets go on."""
+        self.failures[market] = f"marketdata {self.number(market) + 1}: {error}"
+        metrics.STATE_HASH_MISMATCH.labels("gateway").inc()
+        logger = structlog.get_logger().bind(service="gateway", market=market)
+        logger.error("marketdata_broken", error=self.failures[market])
+        refused = Refused(EdgeReason.MARKET_STOPPED, f"{market}: {self.failures[market]}")
+        over = {
+            member
+            for kept in self.instruments.values()
+            if kept.instrument.market == market
+            for channel in kept.groups
+            for member in kept.members(channel)
+        }
+        self.fan_out.flush()  # what came before the record
+        for member in over:
+            member.cut(refused)
 
     def _apply(self, market: str, offset: int, value: bytes) -> None:
         record = self.books[market].apply(value)

@@ -18,16 +18,20 @@ _T = TypeVar("_T")
 
 
 def decode(data: bytes, decoder: msgspec.json.Decoder[_T], bytes_max: int = BODY_BYTES_MAX) -> _T:
-    """A JSON message of the decoder's type; Refused with number, field and fault. O(bytes)."""
+    """A JSON message of the decoder's type; Refused with number, field and fault. O(bytes).
+
+    No message that fits its type is nested deeper than JSON_DEPTH_MAX: it is looked for in others.
+    """
     if len(data) > bytes_max:
         raise Refused(EdgeReason.BODY_TOO_LARGE, f"{len(data)} bytes, at most {bytes_max}")
-    if json_depth(data) > JSON_DEPTH_MAX:
-        raise Refused(EdgeReason.MALFORMED_JSON, f"it is nested deeper than {JSON_DEPTH_MAX}")
     try:
         return decoder.decode(data)
-    except msgspec.ValidationError as error:
-        raise _invalid(error) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        if json_depth(data) > JSON_DEPTH_MAX:
+            text = f"it is nested deeper than {JSON_DEPTH_MAX}"
+            raise Refused(EdgeReason.MALFORMED_JSON, text) from None
+        if isinstance(error, msgspec.ValidationError):
+            raise _invalid(error) from None
         raise Refused(EdgeReason.MALFORMED_JSON, str(error)) from None
 
 

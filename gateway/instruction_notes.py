@@ -2,10 +2,10 @@
 
 A cancellation says its beneficiary and its reason; what freezes, pledges or undoes says the key
 that gave it and a reference or reason, so that the books name who it was. So do those about an
-account, and a transfer, which a second key may have to approve: two lines each. An issuance and a
-surrender, which may need one too, begin with a line that says the key. What a project is,
-and of which project credits are, is JSON. The steps of a compliance year say the key, and what else
-they need as a name and a value a line.
+account, and a transfer: two lines each. An issuance and a surrender begin with a line that says the
+key. What a project is, and of which project credits are, is JSON. The steps of a compliance year
+say the key, and what else they need as a name and a value a line. What a second person may have to
+approve says the person beside the key (`exchange.reference.signers`).
 """
 
 from __future__ import annotations
@@ -42,12 +42,13 @@ REFERENCE_NEEDED = (
     instructions.BlockAccount,
     instructions.UnblockAccount,
 )
-KEY_ONLY = (
+KEY_ONLY = (instructions.RemoveTrust, instructions.ConfirmAccount)
+BY_A_PERSON = (
     instructions.TransferUnits,
     instructions.ProposeTrust,
     instructions.ApproveTrust,
-    instructions.RemoveTrust,
-    instructions.ConfirmAccount,
+    instructions.ApproveReversal,
+    instructions.ApproveTradeCancel,
 )
 BY_A_SIDE = (instructions.ApproveTransfer, instructions.CancelTransfer)
 """Said with the role of who gives it: the side that proposed decides."""
@@ -57,7 +58,9 @@ REFERENCE_ALLOWED = (instructions.PledgeUnits, instructions.ReleasePledge)
 def instruction_notes(key: Key, request: instructions.Instruction, market: Market) -> list[bytes]:
     """The NOTE commands of a request, [] for most kinds; Refused when its text is no such text."""
     if isinstance(request, YEAR_STEPS):
-        return _words(key, _words_of(key, request, market))
+        is_for_two = isinstance(request, instructions.AllocateUnits)
+        by = key.signer if is_for_two else key.id
+        return _words(by, _words_of(key, request, market))
     if isinstance(request, instructions.CancelUnits):
         if not (request.beneficiary.strip() and request.reason.strip()):
             raise Refused(RegistryReason.BENEFICIARY_MISSING)
@@ -67,7 +70,7 @@ def instruction_notes(key: Key, request: instructions.Instruction, market: Marke
     if isinstance(request, instructions.ProposeReversal):
         if not request.reason.strip():
             raise Refused(RegistryReason.REFERENCE_MISSING)
-        return _two_lines(key.id, request.reason, "reason")
+        return _two_lines(key.signer, request.reason, "reason")
     if isinstance(request, instructions.SetAccountType):
         return _two_lines(key.id, request.account_type, "account_type")
     if isinstance(request, instructions.AppointRepresentative | instructions.DismissRepresentative):
@@ -78,12 +81,13 @@ def instruction_notes(key: Key, request: instructions.Instruction, market: Marke
         reason: str = getattr(request, "reason", "")
         if not reason.strip():
             raise Refused(SettlementReason.WORDS_MISSING)
-        return _two_lines(key.id, reason, "reason")
+        is_for_two = isinstance(request, instructions.ProposeTradeCancel)
+        return _two_lines(key.signer if is_for_two else key.id, reason, "reason")
     if isinstance(request, BY_A_SIDE):
-        return _two_lines(key.id, "" if key.role == "participant" else key.role, "key")
-    if isinstance(
-        request, (instructions.ApproveReversal, instructions.ApproveTradeCancel, *KEY_ONLY)
-    ):
+        return _two_lines(key.signer, "" if key.role == "participant" else key.role, "key")
+    if isinstance(request, BY_A_PERSON):
+        return _two_lines(key.signer, "", "key")
+    if isinstance(request, KEY_ONLY):
         return _two_lines(key.id, "", "key")
     if isinstance(request, instructions.RegisterProject):
         return _json(request.details, "details")
@@ -97,8 +101,8 @@ def instruction_notes(key: Key, request: instructions.Instruction, market: Marke
 
 
 def _signed(key: Key, text: str) -> list[bytes]:
-    """A text behind the line that says which key gave it, and for whom: the registry may ask."""
-    line = f"{'by' if key.role == 'participant' else key.role} {key.id}"
+    """A text behind the line that says who gave it, and for whom: the registry may ask."""
+    line = f"{'by' if key.role == 'participant' else key.role} {key.signer}"
     whole = f"{line}\n{text}" if text else line
     if "\n" in line or not line.isprintable() or len(whole.encode()) > NOTE_BYTES_MAX:
         raise Refused(
@@ -163,8 +167,8 @@ def _words_of(key: Key, request: YearStep, market: Market) -> dict[str, str]:
     return {name: str(value) for name, value in words.items() if value}
 
 
-def _words(key: Key, words: dict[str, str]) -> list[bytes]:
-    text = "\n".join([key.id, *(f"{name} {value}" for name, value in words.items())])
+def _words(by: str, words: dict[str, str]) -> list[bytes]:
+    text = "\n".join([by, *(f"{name} {value}" for name, value in words.items())])
     is_plain = all(line.isprintable() for line in text.split("\n"))
     is_whole = text.count("\n") == len(words)
     if not is_plain or not is_whole or len(text.encode()) > NOTE_BYTES_MAX:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from exchange.messages.frames import AccountParameter, Parameter
 from exchange.messages.operations import LimitWord, SetLimit
@@ -12,6 +12,8 @@ from exchange.settings import MESSAGE_RATE_MAX, ORDER_TRADE_RATIO_MAX
 from gateway.order_ratio import RATIO_LIMITS
 from gateway.refusal import Refused
 from gateway.venue_view import MarketView
+
+BP = 10_000  # a whole, in basis points
 
 INSTRUMENT_LIMITS: dict[LimitWord, Parameter] = {
     "BAND_BP": Parameter.BAND_BP,
@@ -62,6 +64,16 @@ def is_looser(parameter: LimitWord, now: int, wanted: int) -> bool:
     if parameter in ZERO_IS_NONE and 0 in (now, wanted):
         return wanted == 0
     return wanted > now
+
+
+def is_outside_bands(references: Iterable[int], bands: Iterable[int], price: int) -> bool:
+    """Whether a price lies outside a band about a reference; 0 is none of either. Pure, O(both)."""
+    widths = [width for width in bands if width]
+    return any(
+        abs(price - reference) * BP > reference * min(widths)
+        for reference in references
+        if reference and widths
+    )
 
 
 def limit_parameter(

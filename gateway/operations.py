@@ -1,9 +1,10 @@
 """Operators' requests become commands, with the words of who did it and why behind each.
 
 One person may always make the market safer: halt, kill, tighten. What loosens is a proposal until
-another operator approves it: to lift a kill, to resume a halted market, to widen a limit, to pay
-out much. A proposal and its decision stand on `orders` themselves, as notes behind a CLOCK_TICK or
-behind the command that carries it out, so that they outlive every gateway.
+another operator approves it: to lift a kill, to resume a halted market, to widen a limit, to move
+the band by a reference price outside it, to pay out or take in much. A proposal and its decision
+stand on `orders` themselves, as notes behind a CLOCK_TICK or behind the command that carries it
+out, so that they outlive every gateway.
 """
 
 from __future__ import annotations
@@ -13,7 +14,14 @@ from typing import Any, NamedTuple
 import msgspec
 
 from exchange.clock import Clock
-from exchange.messages.frames import AccountParameter, Command, Phase, notes, pack_command
+from exchange.messages.frames import (
+    AccountParameter,
+    Command,
+    Parameter,
+    Phase,
+    notes,
+    pack_command,
+)
 from exchange.messages.operations import (
     Act,
     Approve,
@@ -42,6 +50,7 @@ from gateway.limits import (
     ACCOUNT_LIMITS,
     PARTICIPANT_LIMITS,
     is_looser,
+    is_outside_bands,
     limit_in_force,
     limit_parameter,
 )
@@ -146,8 +155,24 @@ class Operations:
             return is_looser(request.parameter, now, request.value)
         if isinstance(request, CashDeposit):
             amount = to_minor(request.amount, desk.market.minor_digits, "amount")
-            return -amount > desk.market.withdrawal_alone_max
+            most = desk.market.deposit_alone_max
+            is_large = most is not None and amount > most
+            return is_large or -amount > desk.market.withdrawal_alone_max
+        if isinstance(request, ReferencePrice):
+            return self._moves_band(desk, request)
         return False
+
+    def _moves_band(self, desk: Desk, request: ReferencePrice) -> bool:
+        """Whether it lies outside a band about the reference in force, or about the day's first.
+
+        The latter, so that nobody goes far in small steps.
+        """
+        price = limit_price(request.price, desk.market)
+        known = desk.view.positions.instruments.get(self._entry.instrument(request.symbol).id)
+        if known is None:
+            return False
+        bands = (known.parameters[Parameter.BAND_BP], known.parameters[Parameter.BLOCK_BAND_BP])
+        return is_outside_bands((known.reference_price, known.opening_reference), bands, price)
 
     def _commands(self, desk: Desk, number: Numbered, request: Recorded) -> list[bytes]:
         if isinstance(request, PhaseChange | Halt):

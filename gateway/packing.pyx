@@ -14,6 +14,8 @@ cdef extern from "Python.h":
     const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
     bint PyUnicode_IS_ASCII(object text)
 
+from gateway.struct_fields cimport field, place_of
+
 from exchange.messages.orders import NewOrderSingle
 from exchange.settings import SESSION_BATCH_MAX
 
@@ -39,6 +41,30 @@ cdef packed struct Record:
     uint64_t order_id
     char client_order_id[LABEL_BYTES_MAX]
 
+cdef struct Places:
+    Py_ssize_t symbol, account, side, quantity, price, order_type, time_in_force, client_order_id
+    Py_ssize_t valid_ms, stop_price, display_quantity, minimum_quantity, expire_date, post_only
+    Py_ssize_t self_trade_prevention, is_persistent, ref
+
+cdef Places AT
+AT.symbol = place_of(NewOrderSingle, "symbol")
+AT.account = place_of(NewOrderSingle, "account")
+AT.side = place_of(NewOrderSingle, "side")
+AT.quantity = place_of(NewOrderSingle, "quantity")
+AT.price = place_of(NewOrderSingle, "price")
+AT.order_type = place_of(NewOrderSingle, "order_type")
+AT.time_in_force = place_of(NewOrderSingle, "time_in_force")
+AT.client_order_id = place_of(NewOrderSingle, "client_order_id")
+AT.valid_ms = place_of(NewOrderSingle, "valid_ms")
+AT.stop_price = place_of(NewOrderSingle, "stop_price")
+AT.display_quantity = place_of(NewOrderSingle, "display_quantity")
+AT.minimum_quantity = place_of(NewOrderSingle, "minimum_quantity")
+AT.expire_date = place_of(NewOrderSingle, "expire_date")
+AT.post_only = place_of(NewOrderSingle, "post_only")
+AT.self_trade_prevention = place_of(NewOrderSingle, "self_trade_prevention")
+AT.is_persistent = place_of(NewOrderSingle, "is_persistent")
+AT.ref = place_of(NewOrderSingle, "ref")
+
 cdef int64_t QUANTITY_MAX = 9223372036854775807
 cdef dict _TIME_IN_FORCE = {"DAY": 0, "GTC": 1, "IOC": 3, "FOK": 4}
 
@@ -49,25 +75,27 @@ def plain_limit(object request, uint32_t session, uint16_t instrument, int minor
     `session`, `instrument`: their numbers; `minor_digits` of the market. The caller has checked
     symbol, account and ref.
     """
-    cdef object price = request.price
-    cdef object quantity = request.quantity
-    cdef object label = request.client_order_id
-    cdef object time_in_force = _TIME_IN_FORCE.get(request.time_in_force)
-    cdef int64_t valid_ms = request.valid_ms
+    if type(request) is not NewOrderSingle:
+        raise TypeError(f"{type(request).__name__} is no NewOrderSingle")
+    cdef object price = field(request, AT.price)
+    cdef object quantity = field(request, AT.quantity)
+    cdef object label = field(request, AT.client_order_id)
+    cdef object time_in_force = _TIME_IN_FORCE.get(field(request, AT.time_in_force))
+    cdef int64_t valid_ms = field(request, AT.valid_ms)
     cdef Record record
     if (
         time_in_force is None
         or type(quantity) is not int
         or not 0 < quantity <= QUANTITY_MAX
         or not 0 <= valid_ms <= VALID_MS_MAX
-        or request.order_type != "LIMIT"
-        or request.stop_price
-        or request.display_quantity
-        or request.minimum_quantity
-        or request.expire_date is not None
-        or request.post_only
-        or request.self_trade_prevention
-        or not request.is_persistent
+        or field(request, AT.order_type) != "LIMIT"
+        or field(request, AT.stop_price)
+        or field(request, AT.display_quantity)
+        or field(request, AT.minimum_quantity)
+        or field(request, AT.expire_date) is not None
+        or field(request, AT.post_only)
+        or field(request, AT.self_trade_prevention)
+        or not field(request, AT.is_persistent)
     ):
         return None
     memset(&record, 0, sizeof(record))
@@ -76,13 +104,13 @@ def plain_limit(object request, uint32_t session, uint16_t instrument, int minor
         return None
     record.kind = NEW_ORDER
     record.order_type = LIMIT
-    record.side = 1 if request.side == "BUY" else 2
+    record.side = 1 if field(request, AT.side) == "BUY" else 2
     record.time_in_force = time_in_force
     record.instrument_id = instrument
     record.valid_ms = <uint16_t>valid_ms
-    record.account_id = request.account
+    record.account_id = field(request, AT.account)
     record.session_id = session
-    record.ref = request.ref
+    record.ref = field(request, AT.ref)
     record.quantity = quantity
     return PyBytes_FromStringAndSize(<char*>&record, sizeof(record))
 
@@ -114,7 +142,7 @@ cdef class PlainOrders:
         """The market to which a request goes by this way; None: it does not. O(1)."""
         if type(request) is not NewOrderSingle:
             return None
-        cdef _Traded traded = self._traded.get(request.symbol)
+        cdef _Traded traded = self._traded.get(field(request, AT.symbol))
         return None if traded is None else traded.market
 
     def pack(self, list requests not None, Py_ssize_t start, int64_t ref_above, int64_t ref_max):
@@ -127,17 +155,21 @@ cdef class PlainOrders:
         cdef _Traded traded
         cdef list commands = []
         market = self.market_of(requests[start])
+        if market is None:
+            return start, ref_above, 0, commands
         own = self._own.get(market, ())
-        valid_ms = requests[start].valid_ms
+        valid_ms = field(requests[start], AT.valid_ms)
         index = start
         while index < end:
             request = requests[index]
-            if type(request) is not NewOrderSingle or request.valid_ms != valid_ms:
+            if type(request) is not NewOrderSingle or field(request, AT.valid_ms) != valid_ms:
                 break
-            traded = self._traded.get(request.symbol)
-            if traded is None or traded.market is not market or request.account not in own:
+            traded = self._traded.get(field(request, AT.symbol))
+            if traded is None or traded.market is not market:
                 break
-            number = request.ref
+            if field(request, AT.account) not in own:
+                break
+            number = field(request, AT.ref)
             if not ref_above < number <= ref_max:
                 break
             command = plain_limit(request, self._session, traded.id, traded.minor_digits)

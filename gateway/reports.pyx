@@ -75,7 +75,7 @@ def label_text(bytes label not None):
     return label.rstrip(b"\0").decode("ascii", "replace")
 
 
-@cython.no_gc  # it holds words only, and its last report
+@cython.no_gc  # it holds words only
 cdef class OrderState:
     """An order as the events describe it so far."""
 
@@ -87,8 +87,9 @@ cdef class OrderState:
     cdef readonly int64_t stop_price, display, minimum, expire_date, instructions
     cdef readonly int64_t counterparty  # account that has to confirm a block
     cdef int64_t traded  # sum of price x tonnes of its fills, minor units
-    cdef tuple labels  # by which it is found, oldest first
-    cdef Execution last
+    cdef tuple labels  # by which it is found, oldest first; None: the one it came with, if any
+    cdef At last  # where its last report stands; request_id 0: it has none
+    cdef int64_t last_reason
 
 
 cdef class Reports:
@@ -180,7 +181,7 @@ cdef class Reports:
         """Reports of open blocks that wait for one of the accounts, oldest first. O(orders)."""
         cdef OrderState order
         for order in self._open.values():
-            if order.counterparty in accounts and order.last is not None:
+            if order.counterparty in accounts and order.last.request_id:
                 yield _to_counterparty(self._status(order, "BLOCK_PROPOSED"), order).report
 
     def after(self, account, sequence):
@@ -208,15 +209,11 @@ cdef class Reports:
         return self._status(order, exec_type).report
 
     cdef Execution _status(self, OrderState order, str exec_type):
-        cdef At at
-        cdef Execution made
-        if order.last is None:
-            at.sequence, at.request_id, at.time_ns = 0, <int64_t>order.order_id, 0
-            return self._report(order, exec_type, at)
-        at.sequence, at.request_id = order.last.sequence, order.last.request_id
-        at.time_ns = order.last.time_ns
-        made = self._report(order, exec_type, at)
-        made.reason = order.last.reason
+        cdef At at = order.last
+        if not at.request_id:
+            at.request_id = <int64_t>order.order_id
+        cdef Execution made = self._report(order, exec_type, at)
+        made.reason = order.last_reason
         return made
 
     cdef OrderState _order(self, uint64_t order_id):
@@ -321,7 +318,7 @@ cdef class Reports:
             _set_terms(order, terms)
         self._open[order_key(row.order_id)] = order
         if order.client_order_id:
-            self._label(order, order.client_order_id)
+            self._came(order)
         return self._noted(order, "NEW", at)
 
     cdef Execution _changed(self, const EventRecord* row, const EventRecord* terms, At at):
@@ -370,15 +367,15 @@ cdef class Reports:
         order.quantity = order.cumulative + row.quantity
         order.limit = row.price
         if label and label != order.client_order_id:
-            order.client_order_id = label
             self._label(order, label)
+            order.client_order_id = label
         return self._noted(order, "REPLACED", at)
 
     cdef Execution _cancelled(self, OrderState order, const EventRecord* row, At at):
         cdef Execution made
         order.leaves, order.status = 0, "CANCELLED"
         made = self._noted(order, "CANCELLED", at)
-        made.reason = row.reason
+        made.reason = order.last_reason = row.reason
         self._end(order)
         return made
 
@@ -402,7 +399,7 @@ cdef class Reports:
         made = self._report(refused, "REJECTED", at)
         made.ref, made.reason = row.value, row.reason
         if is_new:
-            refused.last = made
+            refused.last, refused.last_reason = at, row.reason
             self._end(refused)
         return made
 
@@ -437,8 +434,8 @@ cdef class Reports:
             order.leaves = 0
             if row.order_type == QUOTE:
                 order.client_order_id = ""
-        if not reason and order.last is not None:
-            reason = order.last.reason
+        if not reason:
+            reason = order.last_reason
         made = self._report(order, exec_type, at)
         made.ref, made.reason = row.value, reason
         return made
@@ -452,19 +449,20 @@ cdef class Reports:
         self._ended[key] = order
         if len(self._ended) > ORDERS_ENDED_MAX:
             _, gone = self._ended.popitem(last=False)
-            for label in gone.labels:
+            for label in _labels(gone):
                 self._unlabel(gone, label)
 
+    cdef _came(self, OrderState order):
+        """Its one label is remembered when somebody asks."""
+        self._unlabelled.append(order)
+        if len(self._unlabelled) > 2 * (len(self._open) + ORDERS_ENDED_MAX):
+            self._unlabelled = [kept for kept in self._unlabelled if self._is_kept(kept)]
+
     cdef _label(self, OrderState order, str label):
-        if not order.labels:
-            order.labels = (label,)
-            self._unlabelled.append(order)
-            if len(self._unlabelled) > 2 * (len(self._open) + ORDERS_ENDED_MAX):
-                self._unlabelled = [kept for kept in self._unlabelled if self._is_kept(kept)]
-            return
+        """A label that it gets beside those that it has."""
         self._index()
         self._find_by(order, label)
-        order.labels = tuple([known for known in order.labels if known != label] + [label])
+        order.labels = tuple([known for known in _labels(order) if known != label] + [label])
         if len(order.labels) > ORDER_LABELS_MAX:
             self._unlabel(order, order.labels[0])
             order.labels = order.labels[1:]
@@ -475,7 +473,7 @@ cdef class Reports:
         came, self._unlabelled = self._unlabelled, []
         for order in came:
             if self._is_kept(order):
-                self._find_by(order, order.labels[0])
+                self._find_by(order, order.client_order_id)
 
     cdef bint _is_kept(self, OrderState order):
         return self._order(order.order_id) is order
@@ -499,8 +497,8 @@ cdef class Reports:
         recent.append(made)
 
     cdef Execution _noted(self, OrderState order, str exec_type, At at):
-        order.last = self._report(order, exec_type, at)
-        return order.last
+        order.last, order.last_reason = at, 0
+        return self._report(order, exec_type, at)
 
     cdef Execution _report(self, OrderState order, str exec_type, At at):
         cdef Execution made = _blank(self, at)
@@ -545,9 +543,14 @@ cdef OrderState _new_order(const EventRecord* row, uint64_t order_id, str status
     order.quantity = order.leaves = row.quantity
     order.limit = row.price
     order.client_order_id = _label(row)
-    order.labels = ()
     order.status = status
     return order
+
+
+cdef tuple _labels(OrderState order):
+    if order.labels is not None:
+        return order.labels
+    return (order.client_order_id,) if order.client_order_id else ()
 
 
 cdef _set_terms(OrderState order, const EventRecord* row):

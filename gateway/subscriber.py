@@ -145,12 +145,10 @@ class Subscriber(Connection):
         self.cut(Refused(EdgeReason.SLOW_READER, text))
 
     def _instruments(self, symbols: list[str]) -> list[FeedInstrument]:
-        known = self._feed.instruments
         if symbols == ["*"]:
-            return list(known.values())
+            over = self._feed.failures
+            known = self._feed.instruments.values()
+            return [item for item in known if item.instrument.market not in over]
         if not 1 <= len(symbols) <= SUBSCRIPTIONS_MAX:
             raise Refused(EdgeReason.INVALID_FIELD, f"symbols: name 1 to {SUBSCRIPTIONS_MAX}")
-        for symbol in symbols:
-            if symbol not in known:
-                raise Refused(EdgeReason.UNKNOWN_SYMBOL, f"symbol {symbol[:40]!r}")
-        return [known[symbol] for symbol in dict.fromkeys(symbols)]
+        return [self._feed.find(symbol) for symbol in dict.fromkeys(symbols)]

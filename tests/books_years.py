@@ -172,8 +172,9 @@ class Office:
         """Credits of a wind farm in a region, for reductions of a year."""
         project = len(self.holdings.projects) + 1
         details = ProjectDetails(
-            name=f"wind {project}", project_type="wind", gas="CO2", region=region
-        )
+            name=f"wind {project}", project_type="wind", gas="CO2", region=region,
+            co2_ch4_share_bp=10_000,
+        )  # fmt: skip
         text = msgspec.json.encode(details).decode()
         self.done(ProjectRegistered, Instruction.REGISTER_PROJECT, symbol, 0, project, text)
         period = IssuanceDetails(project, dt.date(year, 1, 1), dt.date(year, 12, 31))

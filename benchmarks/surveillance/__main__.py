@@ -47,13 +47,14 @@ def show(result: Result, seconds: float) -> None:
         title_justify="left",
     )
     table.add_column("kind")
-    for name in (*STRENGTHS, SLOW, "alerts right", "wrong", "precision", "recall"):
+    for name in (*STRENGTHS, SLOW, "right", "wrong", "beside", "precision", "recall"):
         table.add_column(name, justify="right")
     for row in result.rows:
         found = (f"{f} of {played}" for f, played in row.days.values())
         table.add_row(
-            row.kind, *found, str(row.right), str(row.wrong), f"{row.precision_bp / 100:.1f} %",
-            f"{row.recall_bp / 100:.1f} %",
+            row.kind, *found, str(row.right), str(row.wrong), str(row.beside),
+            f"{row.precision_bp / 100:.0f}, {row.strict_precision_bp / 100:.0f} %",
+            f"{row.recall_bp / 100:.0f}, {row.strict_recall_bp / 100:.0f} %",
         )  # fmt: skip
     out.print(table)
     honest = ", ".join(f"{name} {n}" for name, n in sorted(result.honest_alerts.items()))
@@ -61,8 +62,9 @@ def show(result: Result, seconds: float) -> None:
     out.print(f"{result.honest_days} honest days led to alerts: {honest or 'none'}")
     out.print(f"other kinds told of those who played: {also or 'none'}")
     out.print(
-        "recall is over clear and gross days; weak ones stay below the limits by design, slow ones "
-        f"are clear ones {SLOW_PACE} times as slow"
+        "recall: over clear and gross days, then over all; weak ones stay below the limits by "
+        f"design, slow ones are clear ones {SLOW_PACE} times as slow. Precision: of alerts about "
+        "whoever did nothing, then with alerts of a kind beside the one that was played"
     )
     out.print(f"{result.events:,} events in {seconds:.1f} s, engine and flow included")
 
@@ -77,7 +79,10 @@ def as_json(result: Result, digest: str) -> dict[str, object]:
                 "days": {name: {"found": f, "played": n} for name, (f, n) in row.days.items()},
                 "right": row.right,
                 "wrong": row.wrong,
+                "beside": row.beside,
                 "precision_bp": row.precision_bp,
+                "strict_precision_bp": row.strict_precision_bp,
+                "strict_recall_bp": row.strict_recall_bp,
                 "recall_bp": row.recall_bp,
             }
             for row in result.rows

@@ -34,6 +34,7 @@ class Row(NamedTuple):
     days: dict[str, tuple[int, int]]  # form: found, played
     right: int  # alerts of the kind about those who did it
     wrong: int  # alerts of the kind about others, or on days without abuse
+    beside: int  # alerts of the kind about those who did something else
 
     @property
     def precision_bp(self) -> int:
@@ -42,10 +43,22 @@ class Row(NamedTuple):
         return self.right * 10_000 // told if told else 10_000
 
     @property
+    def strict_precision_bp(self) -> int:
+        """The same, where another kind told of an abuser is wrong, too."""
+        told = self.right + self.wrong + self.beside
+        return self.right * 10_000 // told if told else 10_000
+
+    @property
     def recall_bp(self) -> int:
         """Days found of the clear and the gross ones."""
         found = sum(self.days[strength][0] for strength in STRENGTHS[1:])
         return found * 10_000 // sum(self.days[strength][1] for strength in STRENGTHS[1:])
+
+    @property
+    def strict_recall_bp(self) -> int:
+        """Days found of all, with those that stay below the limits and those that are slow."""
+        played = sum(count for _, count in self.days.values())
+        return sum(found for found, _ in self.days.values()) * 10_000 // played
 
 
 class Result(NamedTuple):
@@ -114,5 +127,8 @@ def measure(limits: Limits, seeds: int, say: Callable[[str], None]) -> Result:
                 also.update({f"{kind} > {other}": n for other, n in day.also.items()})
                 events += day.events
             played[kind][name] = found, seeds
-    rows = [Row(kind, played[kind], right[kind], wrong[kind]) for kind in ABUSE]
+    beside = Counter[str]()
+    for told, count in also.items():
+        beside[told.partition(" > ")[2]] += count
+    rows = [Row(kind, played[kind], right[kind], wrong[kind], beside[kind]) for kind in ABUSE]
     return Result(rows, days, honest, also, events)

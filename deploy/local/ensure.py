@@ -12,7 +12,7 @@ from pathlib import Path
 
 from deploy.local import apt
 from deploy.local.chromium import find_chromium, find_prometheus, find_promtool
-from deploy.local.fault_tools import find_faketime, find_fiu
+from deploy.local.fault_tools import find_faketime, find_fiu, find_ip
 from deploy.local.gcc import find_gcc
 from deploy.local.kafka import build_class_archive, fetch_jars, find_java, find_maven, jars_ready
 from deploy.local.postgres import find_binaries
@@ -51,6 +51,7 @@ PIECES: tuple[tuple[str, Callable[[], Path]], ...] = (
     ("prometheus", find_prometheus),
     ("libfaketime", find_faketime),
     ("libfiu", find_fiu),
+    ("ip", lambda: or_install(find_ip, "iproute2")),
 )
 
 

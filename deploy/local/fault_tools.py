@@ -5,6 +5,8 @@ packages into `.local`; nothing is installed.
 """
 
 import errno
+import os
+import shutil
 from pathlib import Path
 
 from deploy.local import apt
@@ -67,3 +69,11 @@ def clock_in(file: Path) -> dict[str, str]:
         "FAKETIME_CACHE_DURATION": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
     }
+
+
+def find_ip() -> Path:
+    """`ip` of iproute2, which makes links and takes them down; LocalServerError."""
+    found = shutil.which("ip", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    if found is None:
+        raise LocalServerError("no ip: on Debian, apt-get install iproute2")
+    return Path(found)

@@ -136,6 +136,7 @@ class _Book:
     phase: int = Phase.CLOSED
     price: int = 0  # indicative
     volume: int = 0
+    seed: int = 0  # of the end of the call
 
 
 @dataclass(slots=True)
@@ -160,7 +161,7 @@ class OrderRecords:
     def __init__(self, venue: Venue, market: Market, selection: Selection) -> None:
         self._wanted = selection
         self._market = market
-        self._symbols = {item.id: item.symbol for item in venue.instruments_of(market.code)}
+        self._instruments = {item.id: item for item in venue.instruments_of(market.code)}
         self._participants = {a.id: a.participant for a in venue.accounts_of(market.code)}
         self._members = {p.id: p.lei or f"participant {p.id}" for p in venue.participant}
         self._keys: dict[int, Key] = {key.session: key for key in venue.key}
@@ -177,6 +178,7 @@ class OrderRecords:
             if commands is not None:
                 sent_ns = int(np.frombuffer(frame[:HEADER_SIZE], HEADER)["time_ns"][0])
             self._frame = _Frame(part.input_offset, sent_ns, commands)
+            self._note_seeds()
         self._event, self._time_ns = part.first_event, part.time_ns
         for row in event_rows(part.body):
             handler = _HANDLERS.get(row.kind)
@@ -264,6 +266,8 @@ class OrderRecords:
 
     def _rejected(self, row: EventRow) -> OrderRecord | None:
         command = self._frame.command(row.command_index)
+        if row.order_type == Command.PHASE_CHANGE:
+            self._set_seed(row.instrument_id, 0)
         if row.order_type not in _OF_ORDERS or command is None:
             return None
         is_there = row.order_type in _OF_ONE_THERE and row.order_id
@@ -281,7 +285,7 @@ class OrderRecords:
 
     def _phase_changed(self, row: EventRow) -> None:
         book = self._book(row.instrument_id)
-        book.phase, book.price, book.volume = row.order_type, 0, 0
+        book.phase, book.price, book.volume, book.seed = row.order_type, 0, 0, 0
 
     def _indicative(self, row: EventRow) -> None:
         book = self._book(row.instrument_id)
@@ -291,6 +295,23 @@ class OrderRecords:
 
     def _book(self, instrument_id: int) -> _Book:
         return self._books.setdefault(instrument_id, _Book())
+
+    def _note_seeds(self) -> None:
+        """A call that ends by chance has its seed before it ends."""
+        if self._frame.commands is None:
+            return
+        for command in self._frame.commands[self._frame.commands["kind"] == Command.PHASE_CHANGE]:
+            self._set_seed(int(command["instrument_id"]), int(command["quantity"]))
+
+    def _set_seed(self, instrument_id: int, seed: int) -> None:
+        for number in (instrument_id,) if instrument_id else self._instruments:
+            self._book(number).seed = seed
+
+    def _seed(self, row: EventRow) -> int:
+        command = self._frame.command(row.command_index)
+        if command is not None and command["kind"] == Command.AUCTION_CLEAR:
+            return int(command["quantity"])
+        return self._book(row.instrument_id).seed
 
     def _set_terms(self, order: _Order, index: int) -> None:
         terms = self._frame.command(index + 1)
@@ -310,7 +331,7 @@ class OrderRecords:
         book, digits = self._book(order.instrument_id), self._market.minor_digits
         is_fill = row.kind == Event.FILL
         contra, fee = fill_tail(row) if is_fill else (0, 0)
-        key = self._keys.get(order.session)
+        key, instrument = self._keys.get(order.session), self._instruments.get(order.instrument_id)
         participant = self._participants.get(order.account, 0)
         has_priority = row.reason != TradeMethod.CALL_TRADE if is_fill else False
         aggression = "PASV" if row.order_type == Liquidity.MAKER else "AGRE"
@@ -318,12 +339,12 @@ class OrderRecords:
         reason = row.reason if not is_fill else 0
         return OrderRecord(
             member_id=self._members.get(participant, NOT_KNOWN),
-            direct_electronic_access=NOT_KNOWN,
+            direct_electronic_access=_access(key),
             client_id=str(order.account),
-            investment_decision=NOT_KNOWN,
-            execution_decision=f"key {key.id}" if key is not None else NOT_KNOWN,
-            non_executing_broker=NOT_KNOWN,
-            trading_capacity=NOT_KNOWN,
+            investment_decision=(key and key.investment_decision) or NOT_KNOWN,
+            execution_decision=_executor(key),
+            non_executing_broker=key.non_executing_broker if key is not None else "",
+            trading_capacity=(key and key.trading_capacity) or NOT_KNOWN,
             liquidity_provision=_truth(order.is_quote),
             date_and_time=stamp(self._time_ns),
             validity_period=_VALIDITY.get(order.time_in_force, "OTHR"),
@@ -331,9 +352,9 @@ class OrderRecords:
             validity_until=str(order.expire) if order.expire else "",
             priority_time=stamp(order.priority_ns),
             sequence_number=self._event,
-            segment_mic=NOT_KNOWN,
-            order_book_code=self._symbols.get(order.instrument_id, ""),
-            instrument_code=NOT_KNOWN,
+            segment_mic=self._market.mic or NOT_KNOWN,
+            order_book_code=instrument.symbol if instrument is not None else "",
+            instrument_code=(instrument and instrument.isin) or NOT_KNOWN,
             date_of_receipt=stamp(order.received_ns),
             order_id=order.order_id,
             event=kind,
@@ -361,6 +382,7 @@ class OrderRecords:
             trading_phase=Phase(book.phase).name,
             indicative_price=from_minor(book.price, digits) if book.volume else "",
             indicative_volume=book.volume,
+            auction_seed=str(self._seed(row) or ""),
             account=order.account,
             participant=participant,
             client_order_id=order.client_order_id.rstrip(b"\0").decode("ascii", "replace"),
@@ -395,6 +417,18 @@ def stamp(time_ns: int) -> str:
     """ISO 8601 in UTC, to the nanosecond. O(1)."""
     second, rest = divmod(time_ns, 1_000_000_000)
     return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
+
+
+def _access(key: Key | None) -> str:
+    if key is None or key.direct_electronic_access is None:
+        return NOT_KNOWN
+    return _truth(key.direct_electronic_access)
+
+
+def _executor(key: Key | None) -> str:
+    if key is None:
+        return NOT_KNOWN
+    return key.execution_decision or f"key {key.id}"
 
 
 def _truth(value: bool) -> str:

@@ -55,6 +55,7 @@ class OrderRecord(msgspec.Struct, frozen=True):
     trading_phase: str
     indicative_price: str
     indicative_volume: int
+    auction_seed: str
     account: int
     participant: int
     client_order_id: str
@@ -77,12 +78,12 @@ class Field(NamedTuple):
 
 FIELDS: tuple[Field, ...] = (
     Field("member_id", 1, "the participant's LEI, without one its number in the venue file"),
-    Field("direct_electronic_access", 2, "not known: members do not tell it"),
+    Field("direct_electronic_access", 2, "the key's in the venue file: true, a client's"),
     Field("client_id", 3, "the account; whom a member acts for behind it is not known"),
-    Field("investment_decision", 4, "not known: members do not tell it"),
-    Field("execution_decision", 5, "the key that signed; the person or algorithm is not known"),
-    Field("non_executing_broker", 6, "not known: members do not tell it"),
-    Field("trading_capacity", 7, "not known: members do not tell it"),
+    Field("investment_decision", 4, "the key's in the venue file"),
+    Field("execution_decision", 5, "the key's in the venue file; without one the key that signed"),
+    Field("non_executing_broker", 6, "the key's in the venue file; empty without one"),
+    Field("trading_capacity", 7, "the key's in the venue file: DEAL, MTCH or AOTC"),
     Field("liquidity_provision", 8, "true for a side of a two-sided quote"),
     Field("date_and_time", 9, "engine time of the event, UTC"),
     Field("validity_period", 10, "DAVY, GTCV, GTDV, IOCV, FOKV; GATV at the opening or the close"),
@@ -90,9 +91,9 @@ FIELDS: tuple[Field, ...] = (
     Field("validity_until", 12, "last trading date (YYYYMMDD) of an order good till date"),
     Field("priority_time", 13, "engine time from which the order has its place"),
     Field("sequence_number", 15, "number of the event in the market, without gaps"),
-    Field("segment_mic", 16, "not known: the venue file has no MIC"),
+    Field("segment_mic", 16, "the market's in the venue file"),
     Field("order_book_code", 17, "the instrument's symbol"),
-    Field("instrument_code", 18, "not known: the venue file has no ISIN"),
+    Field("instrument_code", 18, "the instrument's ISIN in the venue file"),
     Field("date_of_receipt", 19, "the gateway's clock when it sent the order to the log, UTC"),
     Field("order_id", 20, "the venue's id; of a refused order its place on the log"),
     Field("event", 21, "NEWO new, TRIG triggered, REME replaced by the member, REMA by the venue, "
@@ -121,6 +122,7 @@ FIELDS: tuple[Field, ...] = (
     Field("trading_phase", 49, "the instrument's"),
     Field("indicative_price", 50, "last told in this call"),
     Field("indicative_volume", 51, "last told in this call"),
+    Field("auction_seed", 0, "which drew the end of this call, or between bids of this auction"),
     Field("account", 0, "as in client_id"),
     Field("participant", 0, "whose account it is"),
     Field("client_order_id", 0, "the member's own id"),

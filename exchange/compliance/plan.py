@@ -20,9 +20,11 @@ from exchange.rulebook.eligibility import Credit, unfit
 from exchange.rulebook.offsets import (
     BP,
     Limit,
+    Unregistered,
     headroom,
     is_nonlocal,
     is_unflagged,
+    is_unregistered,
     offset_plan,
     usable,
 )
@@ -150,21 +152,22 @@ def plan_surrender(
         if not reasons[at]:
             piles[_class_of(case, lot, by_unit), lot.price_minor].append(at)
     limits = case.limits(used, scheme_used_t)
-    sizes = [sum(_most(lots[at], by_unit) for at in pile) for pile in piles.values()]
+    most = _most(case, lots, by_unit)
+    sizes = [sum(most[at] for at in pile) for pile in piles.values()]
     amounts = _solve(list(piles), sizes, limits, case, owed_t)
     taken: dict[int, int] = {}
     for (kind, _), pile, amount in zip(piles, piles.values(), amounts, strict=True):
         if kind.rule_id != ALLOWANCE:
-            taken |= _take(lots, pile, amount, by_unit)
+            taken |= _take(most, pile, amount)
     taken = _passed(case, lots, taken)
     rest_t, left_t = owed_t - sum(taken.values()), borrowing.left_t
     for price, kind in sorted((price, kind) for kind, price in piles if kind.rule_id == ALLOWANCE):
         most_t = min(rest_t, left_t) if kind.is_borrowed else rest_t
-        more = _take(lots, piles[kind, price], most_t, by_unit)
+        more = _take(most, piles[kind, price], most_t)
         rest_t -= sum(more.values())
         left_t -= sum(more.values()) * kind.is_borrowed
         taken |= more
-    return _answer(case, lots, taken, reasons, by_unit, owed_t)
+    return _answer(case, lots, taken, most, reasons, by_unit, owed_t)
 
 
 def _check(lots: Sequence[Lot], owed_t: int) -> None:
@@ -212,10 +215,25 @@ def _class_of(case: _Case, lot: Lot, by_unit: Mapping[str, OffsetRule]) -> _Clas
     )
 
 
-def _most(lot: Lot, by_unit: Mapping[str, OffsetRule]) -> int:
-    if lot.credit is None:
-        return lot.quantity_t
-    return usable(by_unit[lot.credit.unit], lot.credit._replace(quantity_t=lot.quantity_t))
+def _most(case: _Case, lots: Sequence[Lot], by_unit: Mapping[str, OffsetRule]) -> list[int]:
+    """How much of each lot may count: of what is not registered a share of all, cheapest first."""
+    before: dict[str, Unregistered] = defaultdict(Unregistered)
+    for used in case.used:
+        rule = by_unit.get(used.unit)
+        if rule is not None and is_unregistered(rule, used):
+            before[rule.id] = before[rule.id].and_used(used.quantity_t)
+    most = [lot.quantity_t for lot in lots]
+    for at in sorted(range(len(lots)), key=lambda at: lots[at].price_minor):
+        credit = lots[at].credit
+        rule = by_unit.get(credit.unit) if credit is not None else None
+        if credit is None or rule is None or not is_unregistered(rule, credit):
+            continue
+        if lots[at].held or unfit(rule, credit, case.on):
+            continue
+        whole = credit._replace(quantity_t=most[at])
+        most[at] = usable(rule, whole, before[rule.id])
+        before[rule.id] = before[rule.id].and_offered(whole.quantity_t, most[at])
+    return most
 
 
 def _solve(
@@ -296,16 +314,16 @@ def _share_row(limit: Limit, kinds: list[_Class], case: _Case) -> tuple[list[int
         for credit in case.used
         if credit.unit in rule.credit_types
     )
+    if spent > 0:  # more from elsewhere was used than that: the rulebook takes none beside it
+        return [int(kind.rule_id == rule.id and kind.is_nonlocal) for kind in kinds], 0
     row = [weights[kind.is_nonlocal] if kind.rule_id == rule.id else 0 for kind in kinds]
     return row, -spent
 
 
-def _take(
-    lots: Sequence[Lot], pile: list[int], amount: int, by_unit: Mapping[str, OffsetRule]
-) -> dict[int, int]:
+def _take(most: Sequence[int], pile: list[int], amount: int) -> dict[int, int]:
     taken = {}
     for at in pile:
-        taken[at] = min(amount, _most(lots[at], by_unit))
+        taken[at] = min(amount, most[at])
         amount -= taken[at]
     return taken
 
@@ -336,6 +354,7 @@ def _answer(
     case: _Case,
     lots: Sequence[Lot],
     taken: Mapping[int, int],
+    most: Sequence[int],
     reasons: Mapping[int, str],
     by_unit: Mapping[str, OffsetRule],
     owed_t: int,
@@ -353,11 +372,13 @@ def _answer(
     limits = case.limits([*case.used, *spent], case.scheme_used_t, borrowed_t)
     short_t = owed_t - sum(item.quantity_t for item in chosen)
     for at, lot in enumerate(lots):
-        rest = lot.quantity_t - taken.get(at, 0)
-        if rest:
-            refused.append(
-                Refused(lot, rest, reasons[at] or _left_out(case, lot, by_unit, limits, short_t))
-            )
+        amount = taken.get(at, 0)
+        if amount < lot.quantity_t:
+            why = reasons[at]
+            if not why and amount == most[at]:
+                why = "the usable share of unregistered reductions"
+            why = why or _left_out(case, lot, by_unit, limits, short_t)
+            refused.append(Refused(lot, lot.quantity_t - amount, why))
     cost = sum(item.quantity_t * item.lot.price_minor for item in chosen)
     return SurrenderPlan(tuple(chosen), cost, short_t, tuple(refused), tuple(limits))
 

@@ -13,7 +13,7 @@ from sqlalchemy import (
     text,
 )
 
-from exchange.database.table_parts import key, maybe, some, table, value
+from exchange.database.table_parts import by_two, key, maybe, some, table, value
 
 RETIRED = "block_history.kind IN (4, 5) AND +block_history.market = :market"
 """SURRENDERED and CANCELLED, as the partial index has it: parameters would not find it. With the
@@ -370,7 +370,7 @@ reversal_proposal = table(
     value("account"),
     value("instrument_id", Integer),
     value("quantity"),
-    value("proposed_by", Text),  # a key
+    value("proposed_by", Text),  # as `reference.signers` writes it
     value("reason", Text),
     value("time_ns"),
 )
@@ -388,7 +388,7 @@ reversal = table(
     value("approved_by", Text),
     value("reason", Text),
     value("time_ns"),
-    CheckConstraint("proposed_by <> approved_by", name="by_two"),
+    *by_two("proposed_by", "approved_by"),
     Index(None, "market", "original", unique=True),
 )
 
@@ -415,8 +415,8 @@ waiting_transfer = table(
     value("instrument_id", Integer),
     value("quantity"),
     value("state", SmallInteger),  # a `standings.TransferState`
-    value("given_by", Text),  # a key
-    value("approved_by", Text),  # another one; "" = nobody had to
+    value("given_by", Text),  # as `reference.signers` writes it
+    value("approved_by", Text),  # another person; "" = nobody had to
     value("due_ns"),  # carried out then, or forgotten when nobody approved it
     value("cancel_until_ns"),
     value("text", Text),  # why it was stopped
@@ -427,7 +427,7 @@ waiting_transfer = table(
     value("notes", Text),  # what it says beside who gave it
     value("office", String(16)),  # for which it was given; '' = for the account
     CheckConstraint("quantity >= 0", name="not_negative"),
-    CheckConstraint("approved_by = '' OR approved_by <> given_by", name="by_two"),
+    *by_two("given_by", "approved_by", unless="approved_by = '' OR "),
     some("state IN (1, 2)", "market"),
 )
 
@@ -509,7 +509,7 @@ offset_reversal = table(
     value("deadline_ns"),
     value("time_ns"),
     CheckConstraint("quantity > 0", name="positive"),
-    CheckConstraint("proposed_by <> approved_by", name="by_two"),
+    *by_two("proposed_by", "approved_by"),
     some("state IN (1, 2, 3)", "market"),
 )
 

@@ -65,7 +65,7 @@ from exchange.database.registry_schema import surrender as surrender
 from exchange.database.registry_schema import surrender_credit as surrender_credit
 from exchange.database.registry_schema import waiting_transfer as waiting_transfer
 from exchange.database.table_parts import METADATA as METADATA
-from exchange.database.table_parts import key, some, table, value
+from exchange.database.table_parts import by_two, key, some, table, value
 
 settlement_position = table(
     "settlement_position",
@@ -205,7 +205,7 @@ trade_cancel_proposal = table(
     key("market", SmallInteger),
     key("instruction_id"),
     value("trade_id"),
-    value("proposed_by", Text),  # a key
+    value("proposed_by", Text),  # as `reference.signers` writes it
     value("reason", Text),
     value("time_ns"),
 )
@@ -220,7 +220,7 @@ trade_cancel_approval = table(
     value("approved_by", Text),
     value("reason", Text),
     value("time_ns"),
-    CheckConstraint("proposed_by <> approved_by", name="by_two"),
+    *by_two("proposed_by", "approved_by"),
 )
 
 reconciliation = table(

@@ -105,14 +105,14 @@ class EnforcePledge(UnitsBody, frozen=True, kw_only=True):
 
 
 class ProposeReversal(UnitsBody, frozen=True, kw_only=True):
-    """Undo a whole surrender or cancellation (authority); another key has to approve it."""
+    """Undo a whole surrender or cancellation (authority); another person has to approve it."""
 
     original_id: int  # the instruction to be undone
     reason: str
 
 
 class ApproveReversal(UnitsBody, frozen=True, kw_only=True):
-    """Carries out a proposed reversal (authority; not the key that proposed it)."""
+    """Carries out a proposed reversal (authority; not who proposed it)."""
 
     proposal_id: int  # instruction id of the proposal
 
@@ -268,7 +268,7 @@ class RemoveTrust(AccountBody, frozen=True, kw_only=True):
 
 
 class ApproveTransfer(UnitsBody, frozen=True, kw_only=True):
-    """Approves what another key proposed and waits for a second, repeating symbol and quantity.
+    """Approves what another person proposed and waits, repeating symbol and quantity.
 
     A transfer or surrender: another representative's. An issuance, an allocation, or a surrender
     that the authority gave: another operator's or authority's, as who proposed it is.
@@ -322,13 +322,13 @@ class VoidTrade(TradeBody, frozen=True, kw_only=True):
 
 
 class ProposeTradeCancel(TradeBody, frozen=True, kw_only=True):
-    """Cancel a trade, settled or not (authority); another key has to approve it."""
+    """Cancel a trade, settled or not (authority); another person has to approve it."""
 
     reason: str
 
 
 class ApproveTradeCancel(UnitsBody, frozen=True, kw_only=True):
-    """Carries out a proposed cancellation (authority; not the key that proposed it)."""
+    """Carries out a proposed cancellation (authority; not who proposed it)."""
 
     proposal_id: int  # instruction id of the proposal
 

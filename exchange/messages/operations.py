@@ -60,7 +60,7 @@ class CashDeposit(Body, frozen=True, kw_only=True):
 
     market: str
     account: int
-    amount: str  # currency units; below -`withdrawal_alone_max` a second operator approves
+    amount: str  # currency units; more than `*_alone_max` of the market takes two
     reason: str = ""
 
 
@@ -68,7 +68,7 @@ class ReferencePrice(Body, frozen=True, kw_only=True):
     """Sets the reference price of an instrument (operator; not in CONTINUOUS)."""
 
     symbol: str
-    price: str
+    price: str  # outside the band about the one in force or the day's first, a second approves
     reason: str = ""
 
 

@@ -357,9 +357,9 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
      "An approval names a proposed reversal, with its account, symbol and quantity "
      "(GET /reversals)."),
     (RegistryReason.SAME_PERSON, 403, False,
-     "Who proposed it cannot approve it. Have another key approve it: of the authority for a "
-     "reversal, of another representative for a transfer, surrender or trusted account, of the "
-     "same office for an issuance or allocation."),
+     "Who proposed it cannot approve it, with whichever key. Have another person approve it: of "
+     "the authority for a reversal, a representative for a transfer, surrender or trusted "
+     "account, of the same office for an issuance or allocation."),
     (RegistryReason.PROPOSAL_EXPIRED, 409, False,
      "The proposal is too old to be approved. Propose the reversal again."),
     (RegistryReason.PROJECT_UNKNOWN, 404, False,
@@ -520,7 +520,7 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
     (RegistryReason.OTHER_SIDE_DECIDES, 403, False,
      "What waits for a second person is approved or cancelled by the side that proposed it: a "
      "transfer or surrender by the account's representatives, an issuance by operators, an "
-     "allocation by the authority (GET /transfers). Have another key of that side do it."),
+     "allocation by the authority (GET /transfers). Have another person of that side do it."),
     (RegistryReason.SALE_ABOVE_CAP, 422, False,
      "The scheme lets an entity sell a share of its free allocation only, and this would put more "
      "up for sale or hand it to another owner. Deposit or transfer at most the headroom that the "
@@ -544,7 +544,7 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
     (SettlementReason.UNKNOWN_CANCEL_PROPOSAL, 404, False,
      "There is no such proposal to cancel this trade. See GET /settlements."),
     (SettlementReason.SAME_PERSON_CANCELS, 403, False,
-     "A cancellation takes two persons: another key than the proposer's has to approve it."),
+     "A cancellation takes two persons: another than the proposer has to approve it."),
     (SettlementReason.CANCEL_PROPOSAL_EXPIRED, 409, False,
      "The proposal is too old to be approved. Propose it again."),
     (SettlementReason.BUYER_UNITS_GONE, 409, True,

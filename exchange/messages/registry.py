@@ -25,7 +25,7 @@ class ProjectDetails(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tr
     in_operation_from: dt.date | None = None
     covered_by: str = ""  # "scheme", "other_pilot": it is inside a covered entity
     co2_ch4_share_bp: int | None = None
-    flags: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()  # pre_cdm, unregistered, wcd_checked, ...: what rules ask for
 
 
 class IssuanceDetails(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -126,7 +126,7 @@ class ReversalProposed(msgspec.Struct, frozen=True, array_like=True, tag=8, tag_
     account_id: int
     instrument_id: int
     quantity: int
-    proposed_by: str  # a key
+    proposed_by: str  # the key, and its person in brackets where one is named
     reason: str
     expires_ns: int  # later it cannot be approved
 
@@ -142,7 +142,7 @@ class UnitsReversed(msgspec.Struct, frozen=True, array_like=True, tag=9, tag_fie
     year: int  # of the surrender; 0: it was a cancellation
     quantity: int
     proposed_by: str
-    approved_by: str  # another key
+    approved_by: str  # another person, said likewise
     reason: str
     ranges: tuple[Range, ...]
 
@@ -224,7 +224,11 @@ class AllocationReturned(msgspec.Struct, frozen=True, array_like=True, tag=13, t
 
 
 class YearAssessed(msgspec.Struct, frozen=True, array_like=True, tag=14, tag_field="k"):
-    """What was owed for a year and given, after its last day, and what follows. Minor units."""
+    """What was owed for a year and given, after its last day, and what follows. Minor units.
+
+    A fine of an amount that the rulebook does not know is -1 from least to most, and the
+    consequence says what is missing.
+    """
 
     instruction_id: int  # 0: by itself, when the last day was over
     account_id: int
@@ -332,7 +336,7 @@ class TransferWaits(msgspec.Struct, frozen=True, array_like=True, tag=21, tag_fi
     instrument_id: int
     quantity: int
     state: str  # PROPOSED: a second person has to approve it; WAITING: for its time
-    given_by: str  # a key
+    given_by: str  # the key, and its person in brackets where one is named
     approved_by: str
     due_ns: int  # carried out then, or (PROPOSED) forgotten then
     cancel_until_ns: int
@@ -364,7 +368,7 @@ class CreditLot(msgspec.Struct, frozen=True, array_like=True, gc=False):
     quantity: int
     project_type: str = ""
     region: str = ""
-    flags: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()  # pre_cdm, unregistered, wcd_checked, ...: what rules ask for
 
 
 class OffsetSurrenderChanged(msgspec.Struct, frozen=True, array_like=True, tag=23, tag_field="k"):
@@ -411,7 +415,7 @@ class OffsetReversalChanged(msgspec.Struct, frozen=True, array_like=True, tag=25
     quantity: int
     state: str  # ASKED, UNDONE, KEEPING, DONE, FAILED
     proposed_by: str
-    approved_by: str  # another key
+    approved_by: str  # another person, said likewise
     reason: str
     credits: tuple[CreditLot, ...] = ()
 

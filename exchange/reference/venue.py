@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import ipaddress
+import re
 import tomllib
 import zoneinfo
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Literal
 import msgspec
 
 from exchange.reference.fees import FEE_PARAMETERS, fee_parameters, schedule_named, shipped
+from exchange.reference.signers import PERSON_FOLLOWS, signer
 from exchange.reference.timetable import (
     LISTED_POLICY,
     Step,
@@ -33,6 +35,9 @@ Role = Literal["participant", "operator", "authority", "verifier"]
 Scope = Literal["read", "drop_copy", "trade", "registry", "operate"]
 SCOPES: tuple[Scope, ...] = ("read", "drop_copy", "trade", "registry", "operate")
 KEY_ADDRESSES_MAX = 64  # networks of one key
+CODE_SIZE_MAX = 50  # characters of a code of an order record
+_MIC = re.compile(r"|[A-Z0-9]{4}")
+_ISIN = re.compile(r"[A-Z]{2}[A-Z0-9]{9}[0-9]")
 
 
 class Market(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,9 +52,11 @@ class Market(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fee_vat_code: str = ""  # UN/CEFACT 5305 code on fee lines: S, Z, E, AE, K, G, O; "" = none
     registry_holidays: tuple[dt.date, ...] = ()  # its registry is closed; add days to come only
     withdrawal_alone_max: int = 100_000_000  # minor units that one operator may pay out
+    deposit_alone_max: int | None = None  # minor units that one may take in; None = any amount
     late_settlement_ppm: int = 0  # penalty for each cut-off missed, millionths of a trade's value
     timetable: tuple[Step, ...] = ()  # of its trading days; () = operators move the phases
     roll_at: str = ""  # HH:MM: the next trading date begins; "" = when operators roll it
+    mic: str = ""  # ISO 10383, of the venue's segment; "" = none: order records say UNKNOWN
 
     @property
     def calendar(self) -> TradingCalendar:
@@ -81,6 +88,7 @@ class Instrument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     offset_headroom: Literal["show", "enforce"] = "show"  # when an emitter buys the offset
     kept_by: str = ""  # market whose registry keeps and issues the units; "" = its own
     timetable: tuple[Step, ...] | None = None  # instead of its market's; [] = none
+    isin: str = ""  # ISO 6166; "" = none: order records say UNKNOWN
 
 
 class Participant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -105,7 +113,8 @@ class Account(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who may sign: an Ed25519 public key or a file with an HMAC secret, its role and its session.
 
-    Of two keys with one `person` neither can approve what the other has proposed.
+    Of two keys with one `person` neither can approve what the other has proposed. The last five say
+    what order records ask of a member and its orders do not: who trades in two ways has two keys.
     """
 
     id: str
@@ -121,11 +130,21 @@ class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     expires: dt.datetime | None = None  # from this moment on it is no longer taken
     revoked: bool = False
     person: str = ""  # who uses it; "" = the key stands for a person by itself
+    trading_capacity: Literal["", "DEAL", "MTCH", "AOTC"] = ""  # own account, matched, any other
+    direct_electronic_access: bool | None = None  # whether a client of the member sends with it
+    investment_decision: str = ""  # code of the person or algorithm that decides to trade
+    execution_decision: str = ""  # of the one that decides how
+    non_executing_broker: str = ""  # LEI of who passed the orders on
 
     @property
     def who(self) -> str:
         """The person behind the key."""
         return self.person or self.id
+
+    @property
+    def signer(self) -> str:
+        """Key and person, as the record of an act for two persons says it."""
+        return signer(self.id, self.person)
 
 
 class Venue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -243,6 +262,11 @@ def check_venue(venue: Venue) -> list[str]:
         for i in venue.instrument
         if not 1 <= i.id <= 65_535
     ]
+    problems += [
+        f"instrument {i.symbol}: isin {i.isin!r} is no ISIN, or its last digit is wrong"
+        for i in venue.instrument
+        if i.isin and not is_isin(i.isin)
+    ]
     problems += _registry_problems(venue)
     problems += [problem for i in venue.instrument for problem in _cycle_problems(i)]
     problems += _timetable_problems(venue)
@@ -267,6 +291,15 @@ def check_venue(venue: Venue) -> list[str]:
     return problems
 
 
+def is_isin(text: str) -> bool:
+    """Whether a text is an ISIN whose last digit is right (ISO 6166; Luhn over base 36). O(1)."""
+    if _ISIN.fullmatch(text) is None:
+        return False
+    digits = [int(digit) for letter in text for digit in str(int(letter, 36))]
+    doubled = [2 * digit for digit in digits[-2::-2]]
+    return (sum(digits[-1::-2]) + sum(n - 9 if n > 9 else n for n in doubled)) % 10 == 0
+
+
 def key_problems(key: Key) -> list[str]:
     """What is wrong with a key by itself, in words; [] is sound."""
     problems = []
@@ -282,10 +315,17 @@ def key_problems(key: Key) -> list[str]:
             ipaddress.ip_network(text)
         except ValueError:
             problems.append(f"key {key.id}: address {text!r} is no network such as 10.0.0.0/8")
+    if PERSON_FOLLOWS in key.id:
+        problems.append(f"key {key.id}: an id has no bracket behind a space, a person follows it")
     problems += [
         f"key {key.id}: {name} {moment.isoformat()} has no offset from UTC; write a Z behind it"
         for name, moment in (("not_before", key.not_before), ("expires", key.expires))
         if moment is not None and moment.tzinfo is None
+    ]
+    problems += [
+        f"key {key.id}: {name} has {len(getattr(key, name))} characters, at most {CODE_SIZE_MAX}"
+        for name in ("investment_decision", "execution_decision", "non_executing_broker")
+        if len(getattr(key, name)) > CODE_SIZE_MAX
     ]
     if not problems and key.not_before and key.expires and key.not_before >= key.expires:
         problems.append(f"key {key.id}: it expires before it begins")
@@ -297,7 +337,9 @@ def _market_problems(m: Market) -> list[str]:
         f"unknown time zone {m.time_zone!r}": _is_zone(m.time_zone),
         f"fee_vat_code {m.fee_vat_code!r} is none of {sorted(VAT_CODES)}": m.fee_vat_code
         in VAT_CODES,
+        f"mic {m.mic!r} is not four capital letters or digits": _MIC.fullmatch(m.mic) is not None,
         f"minor_digits {m.minor_digits} is outside 0..4": 0 <= m.minor_digits <= 4,
+        f"deposit_alone_max {m.deposit_alone_max} is below 0": (m.deposit_alone_max or 0) >= 0,
         f"withdrawal_alone_max {m.withdrawal_alone_max} is below 0": m.withdrawal_alone_max >= 0,
         f"late_settlement_ppm {m.late_settlement_ppm} is outside 0..1000000": 0
         <= m.late_settlement_ppm

@@ -23,6 +23,7 @@ from exchange.messages.frames import Instruction
 from exchange.messages.reasons import RegistryReason
 from exchange.messages.registry import AccountChanged, RegistryItem
 from exchange.messages.settlement import InstructionPassed
+from exchange.reference.signers import is_one_person, key_of
 from exchange.reference.venue import Instrument
 from exchange.registry.blocks import Position
 from exchange.registry.calendar import Calendar
@@ -175,8 +176,9 @@ class Accounts:
             )
         self.require_unblocked(account, time_ns)
 
-    def require_representative(self, account: int, key: str) -> None:
-        """RefusalError when an account has representatives and the key is none of them."""
+    def require_representative(self, account: int, given_by: str) -> None:
+        """RefusalError when an account has representatives and who gave an act is none of them."""
+        key = key_of(given_by)
         standing = self._standings.of(account)
         known = self.type_of(account)
         is_needed = bool(standing.representatives) or (
@@ -330,7 +332,7 @@ class Accounts:
                 f"trusts {other}",
             )
         approved_by, _ = notes_of(item)
-        if approved_by == proposal.given_by:
+        if is_one_person(approved_by, proposal.given_by):
             raise RefusalError(
                 RegistryReason.SAME_PERSON, f"{approved_by} proposed to trust {other} itself"
             )

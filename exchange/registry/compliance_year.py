@@ -27,7 +27,7 @@ from exchange.registry.encumbrances import notes_of
 from exchange.registry.holdings import Holdings
 from exchange.registry.refusals import RefusalError, require_account, require_year
 from exchange.registry.rows import Cause, Place, Surrender
-from exchange.registry.years import Account, Assessment, Emissions, Figures
+from exchange.registry.years import FINE_NOT_KNOWN, Account, Assessment, Emissions, Figures
 from exchange.rulebook import Rulebook
 from exchange.rulebook.allocation import share
 from exchange.rulebook.penalties import Penalty, penalty
@@ -313,8 +313,8 @@ class ComplianceYears:
             before,
             shortfall,
             act.price,
-            found.fine_min_minor,
-            found.fine_max_minor,
+            found.fine_min_minor if found.fine_is_known else FINE_NOT_KNOWN,
+            found.fine_max_minor if found.fine_is_known else FINE_NOT_KNOWN,
             found.carried_obligation_t + rest,
             found.instruments_due_t,
             found.forced_deduction_t,

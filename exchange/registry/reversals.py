@@ -18,6 +18,7 @@ from exchange.messages.frames import Instruction
 from exchange.messages.reasons import RegistryReason
 from exchange.messages.registry import RegistryItem, ReversalProposed, UnitsReversed
 from exchange.messages.settlement import InstructionPassed, SettlementItem
+from exchange.reference.signers import is_one_person
 from exchange.reference.venue import Instrument
 from exchange.registry.blocks import Block, State, runs, tonnes
 from exchange.registry.compliance_year import require_unassessed
@@ -126,7 +127,7 @@ class Reversals:
             raise RefusalError(
                 RegistryReason.REFERENCE_MISSING, "an approval needs the key that gave it"
             )
-        if approved_by == proposal.proposed_by:
+        if is_one_person(approved_by, proposal.proposed_by):
             raise RefusalError(
                 RegistryReason.SAME_PERSON,
                 f"{approved_by} proposed reversal {proposal.instruction_id} itself",

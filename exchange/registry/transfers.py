@@ -34,6 +34,7 @@ from exchange.messages.registry import (
     UnitsMoved,
 )
 from exchange.messages.settlement import InstructionPassed
+from exchange.reference.signers import is_one_person
 from exchange.reference.venue import Instrument
 from exchange.registry.accounts import Accounts
 from exchange.registry.blocks import Block, Position, runs
@@ -187,7 +188,7 @@ class Transfers:
             raise RefusalError(
                 RegistryReason.REFERENCE_MISSING, "an approval needs the key that gave it"
             )
-        if approved_by == transfer.given_by:
+        if is_one_person(approved_by, transfer.given_by):
             raise RefusalError(
                 RegistryReason.SAME_PERSON, f"{approved_by} proposed {_named(transfer)} itself"
             )

@@ -10,6 +10,8 @@ from typing import NamedTuple
 from exchange.rulebook.year import bases
 
 Account = tuple[int, str, int]  # account, scheme, year
+FINE_NOT_KNOWN = -1
+"""As `fine_min` and `fine_max`: there is a fine, of an amount that the rulebook does not know."""
 
 
 class Figures(NamedTuple):

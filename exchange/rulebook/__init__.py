@@ -8,7 +8,7 @@ names its base; a refusal names the rule that refused.
 
     shapes, catalogue     what the file may say
     book, loading,        the whole of it, reading it, and what types cannot check
-    soundness
+    soundness, figures
     selection             which rules hold
     eligibility, offsets  which credits count, and how many
     allocation, supply    caps, allocation, carry-over; reserves and volumes carried on
@@ -21,6 +21,7 @@ names its base; a refusal names the rule that refused.
     revenue, shares       whose the money is; amounts by weights, to the last unit
     vectors,              cases of all these, and running them
     vector_functions,
+    allocation_functions,
     supply_functions
 """
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from exchange.rulebook.book import Rulebook, RulebookError
 from exchange.rulebook.catalogue import VenueMarket
+from exchange.rulebook.figures import require_whole
 from exchange.rulebook.shapes import CarryOver, ComplianceRules, HoldingLimit, Scheme
 
 BP = 10_000
@@ -46,36 +47,67 @@ def half_up(numerator: int, denominator: int) -> int:
 
 
 def share(amount: int, share_bp: int) -> int:
-    """A share of an amount, rounded down. ValueError for a negative amount."""
+    """A share of an amount, rounded down. ValueError for a negative amount or share."""
     if amount < 0:
         raise ValueError(f"an amount is not negative: {amount}")
+    require_whole(share_bp=share_bp)
     return amount * share_bp // BP
 
 
 def scheme_cap(scheme: Scheme, year: int) -> int:
-    """How many allowances a scheme issues for a year, tonnes. O(rules).
+    """How many allowances a scheme issues for a year, tonnes. O(rules x years).
 
     A cap that falls by steps goes on until other rules name another, or until its own end.
     RulebookError when the rulebook does not know the year.
     """
     found: tuple[int, int] | None = None
     for rules in scheme.rules:
-        begins = min(rules.emission_years, default=year + 1)
-        cap_t = _cap_of(rules, year - begins)
-        if rules.cap_2024_t is not None and year == 2024:
-            begins, cap_t = year, rules.cap_2024_t
+        begins = rules.cap_first_year or min(rules.emission_years, default=year + 1)
         ends = rules.effective_to.year if rules.effective_to else year
-        if cap_t is not None and begins <= year <= ends and (found is None or begins > found[0]):
+        if rules.emission_years and rules.cap_first_year is not None:
+            ends = min(ends, max(rules.emission_years))
+        if not begins <= year <= ends or (found is not None and begins <= found[0]):
+            continue
+        cap_t = cap_of_year(rules, begins, year)
+        if cap_t is not None:
             found = begins, cap_t
     if found is None:
         raise RulebookError(f"scheme {scheme.id}: the cap of {year} is not known")
     return found[1]
 
 
-def _cap_of(rules: ComplianceRules, years_on: int) -> int | None:
-    if rules.cap_first_year_t is not None:
-        return rules.cap_first_year_t - years_on * (rules.cap_annual_reduction_t or 0)
-    return rules.cap_per_year_t
+def cap_of_year(rules: ComplianceRules, begins: int, year: int) -> int | None:
+    """The cap of a year from the first one, tonnes; None: the rules name none. O(years).
+
+    Each year it falls by the linear reduction, and changes by what is rebased or joins. Source:
+    Directive 2003/87/EC, Article 9, and the Commission's decisions on the Union-wide quantity.
+    """
+    cap_t = rules.cap_first_year_t
+    if cap_t is None:
+        return rules.cap_per_year_t
+    for following in range(begins + 1, year + 1):
+        cap_t += cap_change(rules, following)
+    return cap_t
+
+
+def cap_change(rules: ComplianceRules, year: int) -> int:
+    """By how many tonnes the cap of a year is above that of the year before. O(steps)."""
+    steps = (*rules.rebasing_t, *rules.scope_change_t)
+    besides_t = sum(item.amount for item in steps if item.year == year)
+    return besides_t - linear_reduction(rules, year)
+
+
+def linear_reduction(rules: ComplianceRules, year: int) -> int:
+    """By how many tonnes the cap of a year falls by the linear factor, half up. O(steps).
+
+    The amount of the first factor is the published one; a later factor counts in proportion, of the
+    same base.
+    """
+    amount_t = rules.cap_annual_reduction_t or 0
+    factors = [item.bp for item in rules.linear_reduction_factor_steps if item.from_year <= year]
+    if not factors:
+        return amount_t
+    return half_up(amount_t * factors[-1], rules.linear_reduction_factor_steps[0].bp)
 
 
 def industry_free_share(rules: ComplianceRules, year: int) -> int:
@@ -93,8 +125,9 @@ def shortage_top_up(verified_t: int, initial_allocation_t: int, cap_bp: int) -> 
     """Nobody is short of more than `cap_bp` of its verified emissions: the rest is added. O(1).
 
     Source: China's allocation plans (2019-20 on): 20 percent. The allocation is at least what is
-    left, rounded down.
+    left, rounded down. ValueError for a negative figure.
     """
+    require_whole(initial_allocation_t=initial_allocation_t, cap_bp=cap_bp)
     least_t = share(verified_t, BP - cap_bp)
     top_up_t = max(0, least_t - initial_allocation_t)
     return TopUp(top_up_t, initial_allocation_t + top_up_t)
@@ -104,8 +137,9 @@ def borrowing_max(rules: ComplianceRules, verified_t: int, allocation_t: int) ->
     """How much of a later vintage may pay for a shortage, rounded down. O(1).
 
     Nothing unless the rules let borrow and the shortage is at least the share of verified
-    emissions that they name.
+    emissions that they name. ValueError for a negative figure.
     """
+    require_whole(verified_t=verified_t, allocation_t=allocation_t)
     least_bp, most_bp = rules.borrowing_min_shortage_bp, rules.borrowing_max_bp_of_shortage
     shortage_t = max(0, verified_t - allocation_t)
     if least_bp is None or most_bp is None or shortage_t * BP < verified_t * least_bp:
@@ -132,9 +166,10 @@ def intensity_allocation(
     """Allocation of steel, cement and aluminium: A = E x (1 + a), rounded down. O(1).
 
     `balance_micro` is the sector's intensity at which nobody is short, `intensity_micro` the
-    firm's, both in millionths of a tonne per unit of output. Source: draft plan of
-    2026 for these sectors.
+    firm's, both in millionths of a tonne per unit of output. ValueError for a negative figure.
+    Source: draft plan of 2026 for these sectors.
     """
+    require_whole(emissions_t=emissions_t, intensity_micro=intensity_micro)
     terms = rules.intensity_coefficient
     if terms is None:
         raise RulebookError(f"rules {rules.id} name no intensity_coefficient")
@@ -175,7 +210,11 @@ def carry_over_processed_by(rule: CarryOver, applied_on: dt.date) -> dt.date | N
 
 
 def sale_max(rules: ComplianceRules, free_allocation_t: int) -> int | None:
-    """How much of its free allocation an entity may sell, None = all of it. O(1)."""
+    """How much of its free allocation an entity may sell, None = all of it. O(1).
+
+    ValueError for a negative allocation.
+    """
+    require_whole(free_allocation_t=free_allocation_t)
     most_bp = rules.max_sale_bp_of_free_allocation
     return None if most_bp is None else share(free_allocation_t, most_bp)
 

@@ -22,6 +22,7 @@ from exchange.rulebook.allocation import BP, half_up
 from exchange.rulebook.auction_data import WEEKDAYS, Rest, Series, SeriesYear, VolumePeriod
 from exchange.rulebook.auctions import carried
 from exchange.rulebook.book import RulebookError
+from exchange.rulebook.figures import require_whole
 from exchange.rulebook.shares import apportion
 from exchange.rulebook.supply import spread
 
@@ -187,8 +188,12 @@ def plan_calendar(
     """The calendar of a year: each auctioneer's periods laid over the days. O(days x auctioneers).
 
     The volumes of the auctions and `left_t` add up to those given. RulebookError: as
-    `auction_days`; a volume in a period without an auction; a period after the year.
+    `auction_days`; a volume in a period without an auction; a period after the year. ValueError: a
+    volume below zero.
     """
+    for periods in volumes.values():
+        for period in periods:
+            require_whole(volume_t=period.volume_t)
     days = auction_days(series, rule)
     laid: list[list[Share]] = [[] for _ in days]
     left_t = 0

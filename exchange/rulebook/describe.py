@@ -1,4 +1,7 @@
-"""The rules of a scheme on a day, for reading: sections of key and value, with their sources."""
+"""The rules of a scheme on a day, for reading: sections of key and value, with their sources.
+
+A key that the venue applies nowhere says that it is for information.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import msgspec
 
 from exchange.rulebook.book import Rulebook
 from exchange.rulebook.selection import calendar, is_in_force, scheme_named
-from exchange.rulebook.shapes import ComplianceRules, Scheme
+from exchange.rulebook.shapes import FOR_INFORMATION, ComplianceRules, Scheme
 
 _APART = {"id", "offset", "penalty", "surrender", "sources", "confidence", "basis", "unknown"}
 
@@ -77,8 +80,12 @@ def _of_calendar(rulebook: Rulebook, scheme: Scheme, rules: ComplianceRules) -> 
 def _section(
     rulebook: Rulebook, title: str, table: msgspec.Struct, otherwise: tuple[str, ...] = ()
 ) -> Section:
+    informing = FOR_INFORMATION.get(type(table).__name__, frozenset())
     rows = [
-        (field.encode_name, _words(getattr(table, field.name)))
+        (
+            field.encode_name + " (for information)" * (field.name in informing),
+            _words(getattr(table, field.name)),
+        )
         for field in msgspec.structs.fields(table)
         if field.name not in _APART and _is_said(field, getattr(table, field.name))
     ]

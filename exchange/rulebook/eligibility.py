@@ -1,4 +1,9 @@
-"""Whether a credit may be used at all under a rule, whatever the quantity."""
+"""Whether a credit may be used at all under a rule, whatever the quantity.
+
+A credit is refused where it does not state what the rule asks for. That a project is inside a
+covered entity, and what a flag says, hold only where they are stated. An instrument is not refused
+for what it leaves open: the units that are delivered in it are asked then (`unfit_all`).
+"""
 
 from __future__ import annotations
 
@@ -8,7 +13,7 @@ from itertools import product
 from typing import NamedTuple
 
 from exchange.rulebook.regions import is_within
-from exchange.rulebook.shapes import OffsetRule
+from exchange.rulebook.shapes import ConditionalType, OffsetRule
 
 PRE_ISSUED = "pre_issued"
 """The flag of credits that were issued before their reductions were certified."""
@@ -46,6 +51,12 @@ def unfit(rule: OffsetRule, credit: Credit, on: dt.date) -> str:
     return f"rule {rule.id} {found}" if found else ""
 
 
+def unfit_generation(rule: OffsetRule, unit: str, generation: str, on: dt.date) -> str:
+    """Why the rule takes no units of a generation on a day, in words; "" = it does. O(1)."""
+    found = _generation(rule, Credit(unit, 0, generation=generation), on)
+    return f"rule {rule.id} {found}" if found else ""
+
+
 def unfit_all(
     rule: OffsetRule,
     unit: str,
@@ -65,8 +76,8 @@ def unfit_all(
     texts = []
     for kind, region in product(project_types or ("",), regions or ("",)):
         told = known._replace(project_type=kind, region=region)
-        text = _type(rule, told, on) if kind else ""
-        texts.append(text or (_place(rule, told, may_be_within) if region else ""))
+        text = _type(rule, told, on, is_open=True) if kind else ""
+        texts.append(text or (_place(rule, told, is_open=True) if region else ""))
     if not found and all(texts):
         found = texts[0]
     return f"rule {rule.id} {found}" if found else ""
@@ -118,51 +129,88 @@ def _since(day: dt.date | None) -> str:
     return f"of {day}" if day else "of no stated day"
 
 
-def _type(rule: OffsetRule, credit: Credit, on: dt.date) -> str:
+def _type(rule: OffsetRule, credit: Credit, on: dt.date, *, is_open: bool = False) -> str:
+    # `is_open`: a type that may be more exact in the units than what is stated refuses nothing.
     is_excluding = rule.exclusion_applies_to_use_from is None or (
         on >= rule.exclusion_applies_to_use_from
     )
     later = rule.later_exclusion_from
     kinds = rule.excluded_project_types if is_excluding else ()
     kinds += rule.later_excluded_project_types if later is not None and on >= later else ()
-    if _is_kind(credit, kinds):
-        return f"excludes {credit.project_type or credit.gas}"
-    if rule.allowed_project_types and credit.project_type not in rule.allowed_project_types:
-        shown = credit.project_type or "not stated"
+    kind = credit.project_type
+    if kinds and not kind:
+        return f"excludes {', '.join(kinds)}; the type of this project is not stated"
+    if any(_is_of(kind, excluded) for excluded in kinds):
+        return f"excludes {kind}"
+    vague = [excluded for excluded in kinds if _is_of(excluded, kind)]
+    if vague and not is_open:
+        return f"excludes {', '.join(vague)}; of this project of {kind} that is not stated"
+    if rule.allowed_project_types and kind not in rule.allowed_project_types:
+        shown = kind or "not stated"
         return f"takes projects of {', '.join(rule.allowed_project_types)}; this one is {shown}"
-    return ""
+    if is_open:
+        return ""
+    return next(
+        (text for item in rule.conditional_project_types if (text := _condition(item, credit))), ""
+    )
+
+
+def _condition(item: ConditionalType, credit: Credit) -> str:
+    kind = credit.project_type
+    is_meant = _is_of(kind, item.project_type) or _is_of(item.project_type, kind) or not kind
+    is_free = any(_is_of(kind, free) for free in item.except_types)
+    if not is_meant or is_free or item.flag in credit.flags:
+        return ""
+    free = f", save {', '.join(item.except_types)}," if item.except_types else ""
+    return (
+        f"takes {item.project_type}{free} with the flag {item.flag} only: {item.proof}; "
+        f"of this project of {kind or 'a type not stated'} it is not stated"
+    )
+
+
+def _is_of(kind: str, wider: str) -> bool:
+    # hydro_small is of hydro; a type not stated is of none, and none is of it.
+    return bool(kind and wider) and (kind == wider or kind.startswith(f"{wider}_"))
 
 
 def _kind(rule: OffsetRule, credit: Credit, on: dt.date) -> str:
-    found = _type(rule, credit, on)
+    found = _type(rule, credit, on) or _gas(rule, credit)
     if found:
         return found
-    if rule.gases and credit.gas not in rule.gases:
-        return f"takes {', '.join(rule.gases)} only; this is {credit.gas or 'not stated'}"
-    share = credit.co2_ch4_share_bp
-    if share is not None and share < rule.co2_ch4_min_share_bp:
-        return (
-            f"asks for {rule.co2_ch4_min_share_bp} basis points of CO2 and CH4; these are {share}"
-        )
     if PRE_ISSUED in credit.flags and credit.unit not in rule.pre_issued_types:
         return f"takes no {credit.unit} that were issued before their reductions were certified"
     refused = [flag for flag in rule.excluded_flags if flag in credit.flags]
     return f"excludes {', '.join(refused)}" if refused else ""
 
 
-def _is_kind(credit: Credit, kinds: tuple[str, ...]) -> bool:
-    return any(
-        credit.project_type == kind
-        or credit.project_type.startswith(f"{kind}_")
-        or credit.gas.lower() == kind
-        for kind in kinds
-    )
+def _gas(rule: OffsetRule, credit: Credit) -> str:
+    if rule.gases and credit.gas not in rule.gases:
+        return f"takes {', '.join(rule.gases)} only; this is {credit.gas or 'not stated'}"
+    if rule.excluded_gases and not credit.gas:
+        return f"excludes {', '.join(rule.excluded_gases)}; the gas of this project is not stated"
+    if any(credit.gas.startswith(gas) for gas in rule.excluded_gases):  # HFC23 is of HFC
+        return f"excludes {credit.gas}"
+    share = credit.co2_ch4_share_bp
+    if rule.co2_ch4_min_share_bp and (share is None or share < rule.co2_ch4_min_share_bp):
+        shown = "not stated" if share is None else share
+        return (
+            f"asks for {rule.co2_ch4_min_share_bp} basis points of CO2 and CH4; these are {shown}"
+        )
+    return ""
 
 
-def _place(rule: OffsetRule, credit: Credit, inside: Callable[[str, str], bool] = is_within) -> str:
+def _place(rule: OffsetRule, credit: Credit, *, is_open: bool = False) -> str:
+    # `is_open`: a region in which some units may be where the rule takes them refuses nothing.
+    inside: Callable[[str, str], bool] = may_be_within if is_open else is_within
     shown = credit.region or "a region not stated"
     if is_within(credit.region, ",".join(rule.exclude_host_regions)):
         return f"excludes projects in {shown}"
+    if not is_open and _may_be_excluded(rule, credit.region):
+        places = ", ".join(rule.exclude_host_regions)
+        return (
+            f"excludes projects in {places}; where in {credit.region or 'the world'} this one "
+            "is, is not stated"
+        )
     for item in rule.locality:
         if item.kind == "local_only" and not inside(credit.region, item.region):
             return f"takes credits from {item.region} only; this one is from {shown}"
@@ -179,6 +227,14 @@ def _place(rule: OffsetRule, credit: Credit, inside: Callable[[str, str], bool] 
     return ""
 
 
+def _may_be_excluded(rule: OffsetRule, region: str) -> bool:
+    # CN may be CN-BJ; CN-GD is what a rule of Guangdong itself asks for.
+    local = ",".join(item.region for item in rule.locality)
+    excluded = ",".join(rule.exclude_host_regions)
+    is_vague = not region or may_be_within(region, excluded)
+    return bool(excluded) and is_vague and not is_within(region, local)
+
+
 def _boundary(rule: OffsetRule, credit: Credit) -> str:
     if rule.exclude_from_covered_projects and credit.covered_by == "scheme":
         return "excludes projects inside the covered entities of the scheme"
@@ -189,8 +245,9 @@ def _boundary(rule: OffsetRule, credit: Credit) -> str:
 
 def _last_exchange(rule: OffsetRule, credit: Credit, on: dt.date) -> str:
     last, made = rule.pre_2013_reductions_exchange_until, credit.reduction_from
-    if last is not None and on > last and made is not None and made.year < 2013:
-        return f"took reductions made before 2013 until {last}; the act is of {on}"
+    if last is not None and on > last and (made is None or made.year < 2013):
+        shown = f"; these are {_since(made)}" if made is None else ""
+        return f"took reductions made before 2013 until {last}; the act is of {on}{shown}"
     return ""
 
 

@@ -16,6 +16,7 @@ import msgspec
 
 from exchange.rulebook.allocation import BP, half_up
 from exchange.rulebook.book import RulebookError
+from exchange.rulebook.figures import require_whole
 from exchange.rulebook.shapes import Basis, Confidence
 
 FILE = "exchange/rulebook/fees.toml"
@@ -138,7 +139,13 @@ def fee_of(schedule: FeeSchedule, side: FeeSide, quantity_t: int, price_minor: i
 
 
 def amount_of(part: FeePart, quantity_t: int, price_minor: int) -> int:
-    """One charge of a trade, half up to the minor unit. O(1)."""
+    """One charge of a trade, half up to the minor unit. ValueError for a negative figure. O(1)."""
+    require_whole(
+        quantity_t=quantity_t,
+        price_minor=price_minor,
+        value_bp=part.value_bp,
+        minor_per_lot=part.minor_per_lot,
+    )
     if part.value_bp:
         return half_up(quantity_t * price_minor * part.value_bp, BP)
     return half_up(quantity_t * part.minor_per_lot, part.lot_t)

@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from exchange.rulebook.book import Rulebook
-from exchange.rulebook.eligibility import Credit, may_be_within, unfit
+from exchange.rulebook.eligibility import Credit, may_be_within, unfit, unfit_generation
+from exchange.rulebook.figures import require_whole
 from exchange.rulebook.regions import is_within
 from exchange.rulebook.selection import offset_rule, rules_in_force
 from exchange.rulebook.shapes import ComplianceRules, Locality, OffsetRule
@@ -102,7 +103,8 @@ def offset_plan(
     `bases` are the tonnes of each base that the rules name; `used` what the account surrendered
     before under the same rules, `scheme_used_t` what all accounts did. How much passes of each
     rule and region does not depend on the order of the credits: local ones and those with a flag
-    are taken first. Raises KeyError for a base that is not given, ValueError for one below zero.
+    are taken first. Raises KeyError for a base that is not given, ValueError for one below zero and
+    for a negative quantity.
     """
     plan = _Plan(rules, emission_year, bases, scheme_used_t, applies_to)
     for credit in used:
@@ -177,16 +179,19 @@ class _Plan:
     ) -> None:
         self.rules = [rule for rule in rules.offset if rule.applies_to == applies_to]
         self._rules_id = rules.id
+        require_whole(scheme_used_t=scheme_used_t, **bases)
         self._year, self._bases, self._scheme_used_t = emission_year, bases, scheme_used_t
         self._total: dict[str, int] = defaultdict(int)  # by rule
         self._nonlocal: dict[str, int] = defaultdict(int)
         self._unflagged: dict[str, int] = defaultdict(int)
         self._group: dict[str, int] = defaultdict(int)
+        self._unregistered: dict[str, Unregistered] = defaultdict(Unregistered)
 
     def rule_of(self, credit: Credit) -> OffsetRule | None:
         return next((rule for rule in self.rules if credit.unit in rule.credit_types), None)
 
     def count(self, rule: OffsetRule | None, credit: Credit, quantity_t: int) -> None:
+        require_whole(quantity_t=quantity_t)
         if rule is None:
             return
         self._total[rule.id] += quantity_t
@@ -194,8 +199,11 @@ class _Plan:
         self._unflagged[rule.id] += quantity_t * is_unflagged(rule, credit)
         self._group[rule.group] += quantity_t
         self._scheme_used_t += quantity_t
+        if is_unregistered(rule, credit):
+            self._unregistered[rule.id] = self._unregistered[rule.id].and_used(quantity_t)
 
     def accept(self, credit: Credit, on: dt.date) -> Accepted:
+        require_whole(quantity_t=credit.quantity_t, co2_ch4_share_bp=credit.co2_ch4_share_bp)
         rule = self.rule_of(credit)
         if rule is None:
             return Accepted(0, self._rules_id, f"{credit.unit} is not taken as an offset", False)
@@ -203,13 +211,16 @@ class _Plan:
         if refusal:
             return Accepted(0, rule.id, refusal, False)
         wanted, reason = credit.quantity_t, ""
-        usable_t = usable(rule, credit)
+        before = self._unregistered[rule.id]
+        usable_t = usable(rule, credit, before)
         if usable_t < wanted:
             wanted, reason = usable_t, "the usable share of unregistered reductions"
         for limit in self.limits(rule, credit):
             if limit.left_t < wanted:
                 wanted, reason = limit.left_t, limit.name
         self.count(rule, credit, wanted)
+        if is_unregistered(rule, credit):
+            self._unregistered[rule.id] = before.and_offered(credit.quantity_t, wanted)
         return Accepted(wanted, rule.id, reason)
 
     def limits(self, rule: OffsetRule, credit: Credit | None = None) -> list[Limit]:
@@ -279,11 +290,41 @@ def missing_base(rule: OffsetRule, bases: Bases) -> str:
     return next((name for name in wanted if name not in bases), "")
 
 
-def usable(rule: OffsetRule, credit: Credit) -> int:
-    """How much of a credit counts: a share, rounded down, of what is not registered yet. O(1)."""
-    if rule.unregistered_reductions is None or "unregistered" not in credit.flags:
+class Unregistered(NamedTuple):
+    """Tonnes of unregistered reductions under a rule: of how many, and how many were used.
+
+    A share of all that there were may be used, not of what is left each time that some are.
+    """
+
+    offered_t: int = 0
+    used_t: int = 0
+
+    def and_used(self, quantity_t: int) -> Unregistered:
+        """After so many more were used. O(1)."""
+        return Unregistered(self.offered_t + quantity_t, self.used_t + quantity_t)
+
+    def and_offered(self, offered_t: int, used_t: int) -> Unregistered:
+        """After so many more were offered, and some of them used. O(1)."""
+        return Unregistered(self.offered_t + offered_t, self.used_t + used_t)
+
+
+def is_unregistered(rule: OffsetRule, credit: Credit) -> bool:
+    """Whether only a share of the credit may be used. O(flags)."""
+    return rule.unregistered_reductions is not None and "unregistered" in credit.flags
+
+
+NONE_BEFORE = Unregistered()
+
+
+def usable(rule: OffsetRule, credit: Credit, before: Unregistered = NONE_BEFORE) -> int:
+    """How much of a credit counts: a share, rounded down, of what is not registered yet. O(1).
+
+    `before` is what was offered and used under the rule already.
+    """
+    if rule.unregistered_reductions is None or not is_unregistered(rule, credit):
         return credit.quantity_t
-    return credit.quantity_t * rule.unregistered_reductions.usable_share_bp // BP
+    most_t = (before.offered_t + credit.quantity_t) * rule.unregistered_reductions.usable_share_bp
+    return min(max(most_t // BP - before.used_t, 0), credit.quantity_t)
 
 
 def _percent(share_bp: int | None) -> str:
@@ -343,16 +384,18 @@ def check_surrender(
     quantity_t: int,
     bases: Bases,
     used_t: int,
+    group: str = "",
 ) -> Verdict:
     """Whether `quantity_t` of a credit may be surrendered, and what stops the rest. O(rules).
 
     `bases` gives the amount (t) of each base that is known for the account and year; `used_t` is
     what was surrendered before under the same rule. A rule whose base is not known refuses; caps
-    that a rule shares are `offset_plan`'s. Raises ValueError for a negative quantity or use.
+    that a rule shares, and what it asks of a project, are `offset_plan`'s. Raises ValueError for a
+    negative quantity or use.
     """
     if quantity_t < 0 or used_t < 0:
         raise ValueError(f"negative quantity {quantity_t} t or use {used_t} t")
-    rule = offset_rule(rulebook, scheme_id, emission_year, on, product)
+    rule = offset_rule(rulebook, scheme_id, emission_year, on, product, group)
     if rule is None:
         return _without_rule(rulebook, scheme_id, emission_year, on, product, used_t)
     source = rulebook.citation(rule)
@@ -360,7 +403,7 @@ def check_surrender(
     cap_t = offset_cap(rule, base_t, emission_year)
     headroom_t = max(0, cap_t - used_t)
     told = (rule.id, cap_t, rule.cap_base, base_t, used_t, headroom_t, source)
-    refusal = unfit(rule, Credit(product, quantity_t, generation=generation), on)
+    refusal = unfit_generation(rule, product, generation, on)
     if not refusal and rule.cap_base not in bases:
         refusal = f"rule {rule.id} caps by {rule.cap_base}, which is not known of the account"
     if refusal:

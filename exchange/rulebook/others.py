@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from exchange.rulebook.figures import require_whole
 from exchange.rulebook.shapes import ComplianceRules
 
 
@@ -30,8 +31,10 @@ def not_released(
     """Why nothing that is held of a vintage is given back yet, in words; "" = it is. O(years).
 
     `owed` is what the entity owes by year, None while its emissions are not verified. What is left
-    of one year goes first to the others of the same rules.
+    of one year goes first to the others of the same rules. ValueError for a negative one.
     """
+    for tonnes in owed.values():
+        require_whole(owed_t=tonnes)
     if owed.get(vintage) is None:
         return f"the emissions of {vintage} are not verified"
     years = {vintage, *(rules.emission_years if rules else ())}

@@ -18,6 +18,9 @@ BP = 10_000
 class Penalty(msgspec.Struct, frozen=True):
     """What follows a shortfall; 0 and "" = nothing of it.
 
+    `fine_is_known` False: there is a fine, of an amount that the rulebook does not know; what it
+    needs is the `consequence`, and nothing may be paid or counted by the 0 that stands here.
+
     A range (`fine_min_minor` to `fine_max_minor`) leaves the choice to the authority. `carried`
     is still owed next year, `deduction` is taken from next year's allocation, on `condition`.
     """
@@ -30,6 +33,7 @@ class Penalty(msgspec.Struct, frozen=True):
     next_year_deduction_t: int = 0
     condition: str = ""
     consequence: str = ""
+    fine_is_known: bool = True
 
 
 def penalty(
@@ -45,14 +49,22 @@ def penalty(
 
     `average_price_minor` is the price which the rule names as its base, `held_t` what can be taken
     from the account by force. ValueError for a negative quantity or price, or a price that is
-    missing.
+    missing. An indexed amount that was not observed is not guessed: the fine is not known, and what
+    is carried is.
     """
     if min(shortfall_t, average_price_minor, held_t) < 0:
         raise ValueError("a shortfall, a price and a holding are not negative")
     match rule.kind:
         case "fixed_per_tonne_plus_carry_forward":
-            fine = shortfall_t * _amount(rule, year)
             carried_t = shortfall_t if rule.shortfall_carried_to_next_year else 0
+            amount = amount_of_year(rule, year)
+            if amount is None and shortfall_t:
+                return Penalty(
+                    carried_obligation_t=carried_t,
+                    consequence=not_observed(rule, year),
+                    fine_is_known=False,
+                )
+            fine = shortfall_t * (amount or 0)
             return Penalty(fine, fine, carried_obligation_t=carried_t)
         case "instrument_multiple":
             return Penalty(instruments_due_t=shortfall_t * (rule.instruments_per_missing or 0))
@@ -111,10 +123,24 @@ def false_data_penalty(
     return FalseDataPenalty(*fines, least, next_allocation_t * rule.refusal_deduction_max_bp // BP)
 
 
-def _amount(rule: PenaltyRule, year: int) -> int:
-    # Indexed amounts as they were published; the law's own where none was seen.
-    observed = {item.year: item.amount for item in rule.observed_minor}
-    return observed.get(year, rule.amount_minor_per_t or 0)
+def amount_of_year(rule: PenaltyRule, year: int) -> int | None:
+    """Minor units a tonne for an emission year; None: indexed, and not observed. O(years).
+
+    The law's own amount where it is not indexed. Source: Directive 2003/87/EC, Article 16(3) and
+    (4): 100 EUR, and from 2013 on with the European index of consumer prices.
+    """
+    if not rule.indexed_by:
+        return rule.amount_minor_per_t
+    return next((item.amount for item in rule.observed_minor if item.year == year), None)
+
+
+def not_observed(rule: PenaltyRule, year: int) -> str:
+    """What the rulebook needs to know the fine of a year, in words. O(1)."""
+    return (
+        f"the fine is not known: {rule.amount_minor_per_t} minor units a tonne rise by the "
+        f"{rule.indexed_by}, and the amount of {year} was not observed; set observed_minor of "
+        f"{year} in the rulebook"
+    )
 
 
 def _multiples(rule: PenaltyRule, shortfall_t: int, price_minor: int) -> tuple[int, int]:

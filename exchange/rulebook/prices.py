@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from exchange.rulebook.allocation import BP, half_up
 from exchange.rulebook.book import RulebookError
+from exchange.rulebook.figures import require_whole
 from exchange.rulebook.shapes import CompositePrice
 
 Trade = tuple[int, int]  # price, tonnes
@@ -35,7 +36,12 @@ def price_band(previous_close: int, limit_bp: int, tick: int) -> Band:
 
 
 def average_price(trades: Sequence[Trade]) -> int | None:
-    """The volume-weighted average, half up to the minor unit; None without a trade. O(trades)."""
+    """The volume-weighted average, half up to the minor unit; None without a trade. O(trades).
+
+    ValueError for a negative price or quantity.
+    """
+    for price, quantity in trades:
+        require_whole(price=price, quantity=quantity)
     volume = sum(quantity for _, quantity in trades)
     return half_up(sum(price * quantity for price, quantity in trades), volume) if volume else None
 
@@ -45,8 +51,9 @@ def close_price(trades: Sequence[Trade], open_price: int, volume_min: int) -> in
 
     A day is thin with no more than `volume_min` tonnes; 0 asks for a trade only. Sources: the
     Guangzhou exchange's notice of 2018-07-30 (100 t); announcement of 2021-06-22 for the national
-    market, whose open price is the previous close.
+    market, whose open price is the previous close. ValueError for a negative figure.
     """
+    require_whole(open_price=open_price, volume_min=volume_min)
     average = average_price(trades)
     is_thin = sum(quantity for _, quantity in trades) <= volume_min
     return open_price if average is None or is_thin else average
@@ -56,14 +63,17 @@ def reserve_price(trades: Sequence[Trade], share_bp: int) -> int:
     """A share of the average price of listed trades, half up to the minor unit. O(trades).
 
     Sources: the Guangzhou exchange's PHCER notices (80 percent of three months), Shanghai 2024
-    (120 percent of six months). RulebookError without a trade.
+    (120 percent of six months). RulebookError without a trade; ValueError for a negative figure.
     """
+    for price, quantity in trades:
+        require_whole(price=price, quantity=quantity)
     value = sum(price * quantity for price, quantity in trades)
     return reserve_of_turnover(value, sum(quantity for _, quantity in trades), share_bp)
 
 
 def reserve_of_turnover(value: int, volume: int, share_bp: int) -> int:
     """`reserve_price` from what was traded: minor units for so many tonnes. O(1)."""
+    require_whole(value=value, volume=volume, share_bp=share_bp)
     if not volume:
         raise RulebookError("no listed trade in the months that the reserve is taken from")
     return half_up(half_up(value, volume) * share_bp, BP)
@@ -72,8 +82,10 @@ def reserve_of_turnover(value: int, volume: int, share_bp: int) -> int:
 def composite_price(rule: CompositePrice, on: dt.date, closes: Mapping[str, int]) -> int:
     """The index of a day from the closes of its vintages, half up. O(weights).
 
-    RulebookError names the day without weights, or the vintage without a close.
+    RulebookError names the day without weights, or the vintage without a close; ValueError one
+    below zero.
     """
+    require_whole(**closes)
     for weights in rule.weights:
         if weights.from_ <= on and (weights.to is None or on <= weights.to):
             missing = [label for label in weights.sample if label not in closes]
@@ -87,6 +99,7 @@ def composite_price(rule: CompositePrice, on: dt.date, closes: Mapping[str, int]
 def order_to_trade(orders: int, trades: int) -> int | None:
     """Orders to trades less one, rounded down; None without a trade. O(1).
 
-    In tonnes or in numbers. Source: RTS 9, Articles 1 to 3.
+    In tonnes or in numbers; ValueError for a negative one. Source: RTS 9, Articles 1 to 3.
     """
+    require_whole(orders=orders, trades=trades)
     return orders // trades - 1 if trades else None

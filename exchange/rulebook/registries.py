@@ -7,6 +7,7 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from exchange.rulebook.book import Rulebook, RulebookError
+from exchange.rulebook.figures import require_whole
 from exchange.rulebook.shapes import Table
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -59,7 +60,8 @@ def is_working_day(hours: Hours, day: dt.date) -> bool:
 
 
 def working_days_after(hours: Hours, day: dt.date, count: int) -> dt.date:
-    """The `count`-th working day after a day. O(days)."""
+    """The `count`-th working day after a day; ValueError for a negative count. O(days)."""
+    require_whole(count=count)
     while count:
         day += DAY
         count -= is_working_day(hours, day)

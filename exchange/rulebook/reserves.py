@@ -10,6 +10,7 @@ from typing import NamedTuple
 from exchange.rulebook.allocation import BP, half_up
 from exchange.rulebook.auction_data import ReserveRule
 from exchange.rulebook.book import RulebookError
+from exchange.rulebook.figures import require_whole
 from exchange.rulebook.prices import reserve_of_turnover
 
 MONTHS = 12
@@ -37,8 +38,11 @@ def reserve_on(
 
     `days` are those before it, rising; `share_bp` chooses among the shares the rule names, 0 = the
     first; `price_rise_bp` is by how much consumer prices rose, by the year for which it counts.
-    RulebookError names what is missing.
+    RulebookError names what is missing; ValueError a figure below zero.
     """
+    require_whole(share_bp=share_bp, given_minor=given_minor)
+    for day in days:
+        require_whole(close=day.close, volume_t=day.volume_t, turnover_minor=day.turnover_minor)
     if rule.kind == "given":
         if given_minor <= 0:
             unknown = ", ".join(rule.unknown)

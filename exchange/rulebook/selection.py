@@ -53,6 +53,17 @@ def rules_in_force(
     return None
 
 
+def rules_named(
+    rulebook: Rulebook, scheme_id: str, emission_year: int, on: dt.date, applies_to: str = ""
+) -> ComplianceRules:
+    """`rules_in_force`, and RulebookError where there are none. O(rules)."""
+    scheme_named(rulebook, scheme_id)
+    rules = rules_in_force(rulebook, scheme_id, emission_year, on, applies_to)
+    if rules is None:
+        raise RulebookError(f"scheme {scheme_id} has no rule in force on {on} for {emission_year}")
+    return rules
+
+
 def rules_of_group(
     rulebook: Rulebook, scheme_id: str, emission_year: int, on: dt.date, group: str
 ) -> ComplianceRules | None:
@@ -96,10 +107,14 @@ def offset_rule(
     product: str,
     group: str = "",
 ) -> OffsetRule | None:
-    """The first rule for a credit type, None when there is none in force. O(rules)."""
+    """The rule of the group for a credit type, None when there is none in force. O(rules).
+
+    One that applies to the group goes before one for all; those of other groups are no rules of it.
+    """
     rules = rules_of_group(rulebook, scheme_id, emission_year, on, group)
-    offsets = rules.offset if rules else ()
-    return next((rule for rule in offsets if product in rule.credit_types), None)
+    offsets = [rule for rule in rules.offset if product in rule.credit_types] if rules else []
+    own = [rule for rule in offsets if rule.applies_to == group]
+    return next((rule for rule in own or offsets if rule.applies_to in (group, "")), None)
 
 
 def is_exchange(rule: OffsetRule) -> bool:

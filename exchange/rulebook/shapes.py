@@ -174,6 +174,18 @@ class SchemeWideCap(Table, frozen=True, kw_only=True):
     cap_t: int
 
 
+class ConditionalType(Table, frozen=True, kw_only=True):
+    """Projects of a type count only with a flag on the credit that says what was proven.
+
+    A type that may be it and says no more needs the flag, too; `except_types` never do.
+    """
+
+    project_type: str
+    except_types: tuple[str, ...] = ()
+    flag: str
+    proof: str  # what the flag says, in words
+
+
 class UnregisteredReductions(Table, frozen=True, kw_only=True):
     """Reductions that no programme has issued yet, of which a share may be used."""
 
@@ -211,13 +223,14 @@ class OffsetRule(Table, frozen=True, kw_only=True):
     pre_2013_reductions_exchange_until: dt.date | None = None
     host_condition: str = ""
     host_condition_if_project_registered_after: dt.date | None = None
-    gases: tuple[str, ...] = ()
+    gases: tuple[str, ...] = ()  # no other; () = any
+    excluded_gases: tuple[str, ...] = ()  # HFC is every HFC
     co2_ch4_min_share_bp: int = 0
     excluded_project_types: tuple[str, ...] = ()
     exclusion_applies_to_use_from: dt.date | None = None
     later_excluded_project_types: tuple[str, ...] = ()
     later_exclusion_from: dt.date | None = None
-    conditional_project_types: tuple[str, ...] = ()
+    conditional_project_types: tuple[ConditionalType, ...] = ()
     allowed_project_types: tuple[str, ...] = ()
     region_limited_types: tuple[str, ...] = ()
     allowed_regions_for_limited_types: tuple[str, ...] = ()
@@ -273,10 +286,12 @@ class ComplianceRules(Table, frozen=True, kw_only=True):
     cap_per_year_t: int | None = None
     cap_first_year_t: int | None = None
     cap_annual_reduction_t: int | None = None
-    cap_2024_t: int | None = None
-    linear_reduction_factor_bp: int | None = None
-    linear_reduction_factor_steps: tuple[YearBp, ...] = ()
-    rebasing_t: tuple[YearAmount, ...] = ()
+    cap_first_year: int | None = None  # of `cap_first_year_t`; None = the first emission year
+    linear_reduction_factor_steps: tuple[
+        YearBp, ...
+    ] = ()  # `cap_annual_reduction_t` is the first's
+    rebasing_t: tuple[YearAmount, ...] = ()  # steps of the cap besides
+    scope_change_t: tuple[YearAmount, ...] = ()  # of the cap, for activities that join or leave
     backloaded_t: int | None = None
     auction_share_bp: int | None = None
     auction_share_max_bp: int | None = None
@@ -433,3 +448,31 @@ class Scheme(Table, frozen=True, kw_only=True):
     carry_over: CarryOver | None = None
     composite_price: CompositePrice | None = None
     holding_limit: HoldingLimit | None = None
+
+
+FOR_INFORMATION: dict[str, frozenset[str]] = {
+    "InterimTarget": frozenset({"entities_bp"}),
+    "SurrenderRule": frozenset({"interim_target", "full_at_end_of_period"}),
+    "PenaltyRule": frozenset({"released_by_payment", "quantity_base", "in_force_from"}),
+    "OffsetRule": frozenset({"cap_rounding", "cap_alternative", "cap_note", "period_cap"}),
+    "ComplianceRules": frozenset(
+        {
+            "backloaded_t",
+            "new_entrant_reserve_bp",
+            "provisional_note",
+            "coal_units_exempt",
+            "indirect_emissions_covered",
+            "rounding",
+            "old_vintages_usable",
+            "old_vintages_note",
+        }
+    ),
+    "SupplyControl": frozenset({"middle_rule", "rounding"}),
+    "CarryOver": frozenset(
+        {"position_excludes", "rounding", "formula", "notice_by", "issue_within_working_days"}
+    ),
+    "HoldingLimit": frozenset({"formula"}),
+    "Scheme": frozenset({"allowance_units", "entry_threshold_t", "exit_rule"}),
+    "TransactionType": frozenset({"reversible", "eutl_supplementary", "reversal_codes"}),
+}
+"""Keys by their table that inform and that nothing applies; every other key is read somewhere."""

@@ -25,7 +25,7 @@ from exchange.rulebook.shapes import (
 from exchange.rulebook.vintages import vintage_years
 
 BP = 10_000
-_SIGNED = {"min_bp", "rebasing_t", "vector"}  # may say numbers below zero
+_SIGNED = {"min_bp", "rebasing_t", "scope_change_t", "vector"}  # may say numbers below zero
 _NEEDED = {  # by kind of penalty
     "fine_plus_double_deduction": ("fine_minor",),
     "fine_range_then_deduction": ("fine_min_minor", "fine_max_minor"),
@@ -273,6 +273,11 @@ def _rules(where: str, rules: ComplianceRules) -> list[str]:
     problems = []
     if rules.effective_to and rules.effective_from > rules.effective_to:
         problems.append(f"{where}: effective_from is after effective_to")
+    steps = [step.from_year for step in rules.linear_reduction_factor_steps]
+    if steps and (rules.cap_first_year_t is None or rules.cap_annual_reduction_t is None):
+        problems.append(f"{where}: linear_reduction_factor_steps without a cap that they reduce")
+    if steps != sorted(steps):
+        problems.append(f"{where}: linear_reduction_factor_steps: from_year does not rise")
     for key in ("usable_vintages", "borrowed_vintages", "arrears_vintages"):
         problems += [
             f"{where}: {key}: {label} ends in no year"
@@ -289,7 +294,7 @@ def _rules(where: str, rules: ComplianceRules) -> list[str]:
             value = getattr(rules.surrender, key)
             problems += _month_day(f"{where}, surrender: {key}", value)
     if rules.penalty:
-        problems += _penalty(f"{where}, penalty", rules.penalty)
+        problems += _penalty(f"{where}, penalty", rules.penalty, rules.emission_years)
     for rule in rules.offset:
         problems += _offset(f"{where}, offset {rule.id}", rule)
     return problems
@@ -304,11 +309,19 @@ def _month_day(where: str, text: str) -> list[str]:
     return []
 
 
-def _penalty(where: str, penalty: PenaltyRule) -> list[str]:
+def _penalty(where: str, penalty: PenaltyRule, years: tuple[int, ...]) -> list[str]:
     if penalty.kind not in PENALTIES:
         return [f"{where}: kind: {penalty.kind} is none of {', '.join(PENALTIES)}"]
     missing = [key for key in _NEEDED[penalty.kind] if getattr(penalty, key) is None]
-    return [f"{where}: {key} is missing, a penalty {penalty.kind} needs it" for key in missing]
+    problems = [f"{where}: {key} is missing, a penalty {penalty.kind} needs it" for key in missing]
+    if penalty.observed_minor and not penalty.indexed_by:
+        problems.append(f"{where}: observed_minor without indexed_by")
+    problems += [
+        f"{where}: observed_minor: {item.year} is no emission year of the rules"
+        for item in penalty.observed_minor
+        if item.year not in years
+    ]
+    return problems
 
 
 def _false_data(where: str, rules: tuple[FalseDataRule, ...]) -> list[str]:

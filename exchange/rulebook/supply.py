@@ -9,6 +9,7 @@ from typing import NamedTuple
 from exchange.rulebook.allocation import BP, half_up
 from exchange.rulebook.auctions import carried
 from exchange.rulebook.book import RulebookError
+from exchange.rulebook.figures import require_whole
 from exchange.rulebook.shapes import Scheme, SupplyControl
 
 
@@ -45,6 +46,7 @@ def reserve_move(rule: SupplyControl, tnac_t: int) -> ReserveMove:
 
 def invalidated(rule: SupplyControl, held_t: int) -> int:
     """What the reserve holds beyond its limit and loses, tonnes. O(1)."""
+    require_whole(held_t=held_t)
     most_t = rule.invalidate_holdings_above_t
     return 0 if most_t is None else max(0, held_t - most_t)
 
@@ -65,6 +67,10 @@ def redistribute(
 ) -> tuple[list[int], int]:
     """What the next auctions take of a cancelled one, and what goes to the reserve. O(auctions).
 
-    Source: Regulation (EU) 1031/2010 Article 9; the UK's regulation 11 for the cap.
+    Source: Regulation (EU) 1031/2010 Article 9; the UK's regulation 11 for the cap. ValueError for
+    a negative figure.
     """
+    require_whole(cap_bp=cap_bp)
+    for volume_t in first_proposed_t:
+        require_whole(first_proposed_t=volume_t)
     return carried(spread(cancelled_t, len(first_proposed_t)), first_proposed_t, cap_bp)

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from exchange.rulebook import (
-    allocation,
+    allocation_functions,
     others,
     penalties,
     prices,
@@ -20,15 +20,18 @@ from exchange.rulebook import (
     supply,
     supply_functions,
 )
+from exchange.rulebook.allocation import share
 from exchange.rulebook.book import Rulebook, RulebookError
 from exchange.rulebook.eligibility import Credit
 from exchange.rulebook.fees import FeePart, FeeSide, amount_of, fees_of, load_fee_schedules
+from exchange.rulebook.figures import require_whole
 from exchange.rulebook.offsets import Accepted, headroom, offset_plan
 from exchange.rulebook.programmes import not_issuable, pre_issuable, programme_of
 from exchange.rulebook.selection import (
     calendar,
     check_vintage,
     rules_in_force,
+    rules_named,
     rules_of_group,
     scheme_named,
     surrender_deadline,
@@ -38,16 +41,6 @@ from exchange.rulebook.year import STEPS, bases, cap_years, due, period_base, ru
 
 Found = Mapping[str, Any]
 _INTENSITY = IntensityCoefficient(slope_bp=1_500, band_bp=2_000, max_bp=300, min_bp=-300)
-
-
-def _rules(
-    rulebook: Rulebook, scheme: str, year: int, on: dt.date, applies_to: str = ""
-) -> ComplianceRules:
-    scheme_named(rulebook, scheme)
-    rules = rules_in_force(rulebook, scheme, year, on, applies_to)
-    if rules is None:
-        raise RulebookError(f"scheme {scheme} has no rule in force on {on} for {year}")
-    return rules
 
 
 def _rounding(word: str, known: str) -> None:
@@ -113,7 +106,7 @@ def _period_base(
 
 def _offset_cap(rulebook: Rulebook, base_t: int, cap_bp: int, rounding: str = "floor") -> Found:
     _rounding(rounding, "floor")
-    return {"cap_t": allocation.share(base_t, cap_bp)}
+    return {"cap_t": share(base_t, cap_bp)}
 
 
 def _offset_plan(
@@ -142,7 +135,7 @@ def _offset_plan(
     if rules is not None:
         applies_to = ""
     else:
-        rules = _rules(rulebook, scheme, emission_year, on)
+        rules = rules_named(rulebook, scheme, emission_year, on)
     if rules.offset and all(rule.applies_to != applies_to for rule in rules.offset):
         raise RulebookError(f"no offset rule of {rules.id} applies to {applies_to or 'everybody'}")
     found = offset_plan(
@@ -164,8 +157,11 @@ def _offset_plan(
 
 
 def _fujian(rulebook: Rulebook, obligation_t: int, ccer_t: int, ffcer_t: int) -> Found:
-    rules = _rules(rulebook, "cn-pilot-fujian", 2024, dt.date(2025, 6, 30))
-    offered = [Credit("CCER", ccer_t, region="CN-FJ"), Credit("FFCER", ffcer_t, region="CN-FJ")]
+    rules = rules_named(rulebook, "cn-pilot-fujian", 2024, dt.date(2025, 6, 30))
+    offered = [
+        Credit("CCER", ccer_t, region="CN-FJ", project_type="forestry"),
+        Credit("FFCER", ffcer_t, region="CN-FJ", project_type="forestry"),
+    ]
     bases = {"surrender_obligation": obligation_t}
     ccer, ffcer = _planned(rules, offered, 2024, bases)
     order = [rule.credit_types[0].lower() for rule in rules.offset]
@@ -177,10 +173,10 @@ def _fujian(rulebook: Rulebook, obligation_t: int, ccer_t: int, ffcer_t: int) ->
 
 
 def _guangdong(rulebook: Rulebook, verified_t: int, local_t: int, nonlocal_t: int) -> Found:
-    rules = _rules(rulebook, "cn-pilot-guangdong", 2016, dt.date(2017, 6, 20))
+    rules = rules_named(rulebook, "cn-pilot-guangdong", 2016, dt.date(2017, 6, 20))
     offered = [
-        Credit("CCER", local_t, region="CN-GD", project_type="forestry"),
-        Credit("CCER", nonlocal_t, region="CN-XJ", project_type="wind"),
+        Credit("CCER", local_t, region="CN-GD", project_type="forestry", co2_ch4_share_bp=10_000),
+        Credit("CCER", nonlocal_t, region="CN-XJ", project_type="wind", co2_ch4_share_bp=10_000),
     ]
     local, outside = _planned(rules, offered, 2016, {"verified_emissions": verified_t})
     return {
@@ -206,7 +202,7 @@ def _offset_headroom(
     scheme_used_t: int = 0,
 ) -> Found:
     limits = headroom(
-        _rules(rulebook, scheme, emission_year, on),
+        rules_named(rulebook, scheme, emission_year, on),
         emission_year=emission_year,
         bases=bases,
         used=_credits(used or []),
@@ -248,92 +244,14 @@ def _rule_in_force(rulebook: Rulebook, scheme: str, emission_year: int, on: dt.d
 
 
 def _deadline(rulebook: Rulebook, scheme: str, emission_year: int, on: dt.date) -> Found:
-    return {"due": surrender_deadline(_rules(rulebook, scheme, emission_year, on), emission_year)}
+    return {
+        "due": surrender_deadline(rules_named(rulebook, scheme, emission_year, on), emission_year)
+    }
 
 
 def _calendar(rulebook: Rulebook, scheme: str, emission_year: int) -> Found:
     steps = calendar(scheme_named(rulebook, scheme), emission_year)
     return {"days": [day for day, _, _ in steps], "steps": [step for _, step, _ in steps]}
-
-
-# -- allocation ------------------------------------------------------------------------------------
-
-
-def _scheme_cap(rulebook: Rulebook, scheme: str, year: int) -> Found:
-    return {"cap_t": allocation.scheme_cap(scheme_named(rulebook, scheme), year)}
-
-
-def _free_share(rulebook: Rulebook, scheme: str, year: int) -> Found:
-    rules = _rules(rulebook, scheme, year, dt.date(year, 12, 31))
-    return {"share_bp": allocation.industry_free_share(rules, year)}
-
-
-def _shortage(rulebook: Rulebook, verified_t: int, initial_allocation_t: int, cap_bp: int) -> Found:
-    return allocation.shortage_top_up(verified_t, initial_allocation_t, cap_bp)._asdict()
-
-
-def _provisional(
-    rulebook: Rulebook, scheme: str, emission_year: int, on: dt.date, base_t: int
-) -> Found:
-    rules = _rules(rulebook, scheme, emission_year, on)
-    if rules.provisional_allocation_bp is None:
-        raise RulebookError(f"rules {rules.id} know no provisional allocation")
-    return {"allocation_t": allocation.share(base_t, rules.provisional_allocation_bp)}
-
-
-def _borrowing(
-    rulebook: Rulebook, scheme: str, emission_year: int, on: dt.date, verified_t: int,
-    allocation_t: int,
-) -> Found:  # fmt: skip
-    rules = _rules(rulebook, scheme, emission_year, on)
-    return {"borrowing_max_t": allocation.borrowing_max(rules, verified_t, allocation_t)}
-
-
-def _intensity(
-    rulebook: Rulebook, emissions_t: int, balance_micro: int, intensity_micro: int
-) -> Found:
-    rules = _rules(rulebook, "cn-national", 2026, dt.date(2026, 12, 31))
-    found = allocation.intensity_allocation(rules, emissions_t, balance_micro, intensity_micro)
-    return found._asdict()
-
-
-def _carry_over(
-    rulebook: Rulebook, sold_t: int, bought_t: int, position_t: int, scheme: str = "cn-national"
-) -> Found:
-    rule = scheme_named(rulebook, scheme).carry_over
-    if rule is None:
-        raise RulebookError(f"scheme {scheme} has no carry_over")
-    return {"max_carry_t": allocation.carry_over(rule, sold_t, bought_t, position_t)}
-
-
-def _carry_over_day(rulebook: Rulebook, applied_on: dt.date) -> Found:
-    rule = scheme_named(rulebook, "cn-national").carry_over
-    if rule is None:
-        raise RulebookError("scheme cn-national has no carry_over")
-    return {"processed_by": allocation.carry_over_processed_by(rule, applied_on) or ""}
-
-
-def _sale_max(
-    rulebook: Rulebook, scheme: str, emission_year: int, on: dt.date, free_allocation_t: int
-) -> Found:
-    rules = _rules(rulebook, scheme, emission_year, on)
-    most_t = allocation.sale_max(rules, free_allocation_t)
-    return {"sale_max_t": free_allocation_t if most_t is None else most_t}
-
-
-def _position_limits(rulebook: Rulebook, unit: str, allocation_t: int | None = None) -> Found:
-    market = allocation.position_market(rulebook, unit)
-    if market is None:
-        raise RulebookError(f"no market bounds positions in {unit}")
-    limit_t, published_above_t = allocation.position_limits(market, allocation_t)
-    return {"limit_t": limit_t, "published_above_t": published_above_t}
-
-
-def _holding_limit(rulebook: Rulebook, scheme: str, annual_budget_t: int) -> Found:
-    rule = scheme_named(rulebook, scheme).holding_limit
-    if rule is None:
-        raise RulebookError(f"scheme {scheme} has no holding_limit")
-    return {"holding_limit_t": allocation.holding_limit(rule, annual_budget_t)}
 
 
 # -- penalties -------------------------------------------------------------------------------------
@@ -348,12 +266,20 @@ def _penalty(
     on: dt.date | None = None,
     average_price_minor: int = 0,
     held_t: int = 0,
+    decided_on: dt.date | None = None,
     multiple_min: int | None = None,
     multiple_max: int | None = None,
     amount_minor_per_t: int | None = None,
     instruments_per_missing: int | None = None,
 ) -> Found:
-    # By a scheme's rule of that year and day, or by a kind with its own numbers.
+    # By a scheme's rule of that year and day, or by a kind with its own numbers. `decided_on` is
+    # the day of a decision about a year whose rules may be over, as the registry assesses it.
+    require_whole(
+        multiple_min=multiple_min,
+        multiple_max=multiple_max,
+        amount_minor_per_t=amount_minor_per_t,
+        instruments_per_missing=instruments_per_missing,
+    )
     if kind:
         rule = PenaltyRule(
             kind=kind,
@@ -364,7 +290,7 @@ def _penalty(
             shortfall_carried_to_next_year=True,
         )
     else:
-        rules = _rules(rulebook, scheme, emission_year, on or dt.date.min)
+        rules = _penalty_rules(rulebook, scheme, emission_year, on, decided_on)
         if rules.penalty is None:
             raise RulebookError(f"rules {rules.id} name no penalty")
         rule = rules.penalty
@@ -374,9 +300,23 @@ def _penalty(
         year=emission_year,
         average_price_minor=average_price_minor,
         held_t=held_t,
-        on=on,
+        on=decided_on or on,
     )
     return {"fine_minor": found.fine_max_minor, **msgspec.structs.asdict(found)}
+
+
+def _penalty_rules(
+    rulebook: Rulebook, scheme: str, year: int, on: dt.date | None, decided_on: dt.date | None
+) -> ComplianceRules:
+    if decided_on is None:
+        return rules_named(rulebook, scheme, year, on or dt.date.min)
+    if on is not None:
+        raise RulebookError("give on, or decided_on for a decision after the rules of the year")
+    scheme_named(rulebook, scheme)
+    rules = rules_of_year(rulebook, scheme, year, decided_on)
+    if rules is None:
+        raise RulebookError(f"scheme {scheme} has no rule for {year} until {decided_on}")
+    return rules
 
 
 def _false_data(
@@ -543,21 +483,15 @@ def _split_block(rulebook: Rulebook, serial_start: int, serial_end: int, take_t:
 
 
 FUNCTIONS: dict[str, Callable[..., Found]] = {
+    **allocation_functions.FUNCTIONS,
     **supply_functions.FUNCTIONS,
-    "borrowing": _borrowing,
     "calendar": _calendar,
-    "carry_over": _carry_over,
-    "carry_over_day": _carry_over_day,
     "close_price": _close_price,
-    "cn_intensity_allocation": _intensity,
     "composite_price": _composite,
     "credit_issuance": _credit_issuance,
     "false_data_penalty": _false_data,
     "fee": _fee,
     "held_for_entity": _held_for,
-    "holding_limit": _holding_limit,
-    "position_limits": _position_limits,
-    "industry_free_share": _free_share,
     "msr_intake": _msr_intake,
     "offset_cap": _offset_cap,
     "offset_headroom": _offset_headroom,
@@ -567,15 +501,11 @@ FUNCTIONS: dict[str, Callable[..., Found]] = {
     "period_base": _period_base,
     "pre_issuance": _pre_issuance,
     "price_band": _price_band,
-    "provisional_allocation": _provisional,
     "redistribute": _redistribute,
     "registry_execution": _registry_execution,
     "release_of_held": _released,
     "reserve_price": _reserve_price,
     "rule_in_force": _rule_in_force,
-    "sale_max": _sale_max,
-    "scheme_cap": _scheme_cap,
-    "shortage_top_up": _shortage,
     "split_block": _split_block,
     "surrender_deadline": _deadline,
     "surrender_for_another": _for_another,

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from exchange.rulebook.book import Rulebook, RulebookError
+from exchange.rulebook.figures import require_whole
 from exchange.rulebook.selection import rules_in_force, surrender_deadline
 from exchange.rulebook.shapes import CalendarStep, ComplianceRules, Scheme
 
@@ -193,7 +194,10 @@ def period_base(
     """What is verified so far of the period of a year, by the name of the base. O(periods).
 
     Nothing for rules without that base, a year of no period, or before anything is verified.
+    ValueError for a negative figure.
     """
+    for amount in verified.values():
+        require_whole(verified_t=amount)
     periods = [period for period in rules.compliance_periods if year in period.years]
     if not periods or all(rule.cap_base != PERIOD for rule in rules.offset):
         return {}
@@ -206,8 +210,9 @@ def bases(verified_t: int | None, initial_t: int | None, annual_t: int | None) -
     """The amounts (t) that caps name, as far as they are known. O(1).
 
     What an entity must surrender for the year itself is its verified emissions; what was carried
-    into the year or is due for another reason does not widen a cap.
+    into the year or is due for another reason does not widen a cap. ValueError for a negative one.
     """
+    require_whole(verified_t=verified_t, initial_t=initial_t, annual_t=annual_t)
     found = {}
     if verified_t is not None:
         found["verified_emissions"] = verified_t

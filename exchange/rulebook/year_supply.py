@@ -21,6 +21,7 @@ from exchange.rulebook.auction_data import (
     VolumePeriod,
 )
 from exchange.rulebook.book import Rulebook, RulebookError
+from exchange.rulebook.figures import require_whole
 from exchange.rulebook.selection import scheme_named
 from exchange.rulebook.shapes import Scheme
 from exchange.rulebook.shares import apportion
@@ -76,13 +77,20 @@ def year_supply(
 
     `tnac_t` are allowances in circulation by the year at whose end they were, beside or in place of
     the published ones; `gross_t` the volume before the reserve, in place of cap and share.
-    RulebookError names what is not known: the cap, the auctions' share, the circulation.
+    RulebookError names what is not known: the cap, the auctions' share, the circulation; or a
+    volume above the largest share that may be auctioned. ValueError: a volume below zero.
     """
+    require_whole(gross_t=gross_t)
     scheme = scheme_named(rulebook, scheme_id)
     cap_t = share_bp = 0
     if gross_t is None:
         cap_t, share_bp = scheme_cap(scheme, year), auction_share(scheme, year)
         gross_t = share(cap_t, share_bp)
+    most_t = auction_most(scheme, year)
+    if most_t is not None and gross_t > most_t:
+        raise RulebookError(
+            f"scheme {scheme.id}: at most {most_t} t of {year} may be auctioned, not {gross_t} t"
+        )
     deducted_t = sum(
         item.amount
         for deduction in data.deduction
@@ -105,6 +113,18 @@ def auction_share(scheme: Scheme, year: int) -> int:
     raise RulebookError(
         f"scheme {scheme.id}: the share of {year} that is auctioned is not known; give the volume"
     )
+
+
+def auction_most(scheme: Scheme, year: int) -> int | None:
+    """The most that may be auctioned of a year's cap, tonnes, rounded down. O(rules).
+
+    None where the rules of the year name no largest share. Source: Directive 2003/87/EC, Article 10
+    as it stood until 2012: at least 95, from 2008 on 90 percent are free of charge.
+    """
+    for rules in scheme.rules:
+        if year in rules.emission_years and rules.auction_share_max_bp is not None:
+            return share(scheme_cap(scheme, year), rules.auction_share_max_bp)
+    return None
 
 
 # -- the reserve -----------------------------------------------------------------------------------

@@ -38,6 +38,7 @@ from exchange.messages.settlement import (
     TradeDelivered,
     TradeVoided,
 )
+from exchange.reference.signers import is_one_person, key_of
 from exchange.reference.venue import SETTLEMENT_SESSION
 from exchange.settings import SETTLEMENT_PROPOSAL_DAYS_MAX
 from exchange.settlement.cycle import IN_FLIGHT, MOVES, OPEN, Message, Move, TradeState, refusal
@@ -385,7 +386,7 @@ class OpenTrades:
             raise _RefusalError(
                 SettlementReason.WORDS_MISSING, "an approval needs the key that gave it"
             )
-        if approved_by == proposal.proposed_by:
+        if is_one_person(approved_by, proposal.proposed_by):
             raise _RefusalError(
                 SettlementReason.SAME_PERSON_CANCELS,
                 f"{approved_by} proposed cancellation {proposal.instruction_id} itself",
@@ -400,7 +401,7 @@ class OpenTrades:
             item.instruction_id, proposal.trade_id, proposal.instruction_id,
             proposal.proposed_by, approved_by, proposal.reason, self._time_ns,
         ))  # fmt: skip
-        return self._move(trade, Message.CANCEL, item, approved_by, proposal.reason)
+        return self._move(trade, Message.CANCEL, item, key_of(approved_by), proposal.reason)
 
     def _named(self, item: InstructionPassed, trade_id: int) -> OpenTrade:
         trade = self._open.get(trade_id) or self._past.get(trade_id)

@@ -181,7 +181,7 @@ def propose_reversal(
     reason: Annotated[str, typer.Option(help="Why.")],
     key_file: KeyFile = None,
 ) -> None:
-    """Propose to undo a surrender or cancellation; another key has to approve it."""
+    """Propose to undo a surrender or cancellation; another person has to approve it."""
     instruct(
         key_file,
         ProposeReversal(
@@ -205,7 +205,7 @@ def approve_reversal(
     account: Account,
     key_file: KeyFile = None,
 ) -> None:
-    """Approve what another key proposed to undo."""
+    """Approve what another person proposed to undo."""
     instruct(
         key_file,
         ApproveReversal(

@@ -105,7 +105,7 @@ def _print_assessment(out: Console, found: ComplianceYearReply) -> None:
     parts = [f"assessed: shortfall {row.shortfall:,} t"]
     if row.fine_max != row.fine_min:
         parts.append(f"fine {row.fine_min} to {row.fine_max} {found.currency}")
-    elif row.shortfall:
+    elif row.shortfall and row.fine_min:
         parts.append(f"fine {row.fine_min} {found.currency}")
     named = (
         ("carried to the next year", row.carried),

@@ -81,15 +81,28 @@ def register(app: typer.Typer) -> None:
 def verify(
     market: _Markets = None,
     data: _Data = None,
-    engine: _Engine = "compiled",
+    engine: Annotated[
+        str | None, typer.Option(help="compiled or reference.", show_default="compiled")
+    ] = None,
     from_snapshot: Annotated[
-        str, typer.Option(help="Begin there: `newest`, or a snapshot file of the one market.")
+        str,
+        typer.Option(
+            help="Begin there: `newest`, or a snapshot file of the one market. Events behind it "
+            "are proved, nothing before it is proved, nor that its state is right."
+        ),
     ] = "",
     books: Annotated[
-        bool, typer.Option(help="Compare every balance and serial block too; goes from the start.")
+        bool,
+        typer.Option(
+            help="Compare every balance and serial block too; that goes from the start of the log."
+        ),
     ] = False,
     against: Annotated[
-        Path | None, typer.Option(help="A checkpoint, or a folder of them: compare with those.")
+        Path | None,
+        typer.Option(
+            help="A checkpoint, or a folder of them: compare the records of the log with those "
+            "instead; nothing is computed anew."
+        ),
     ] = None,
     public_key: Annotated[
         Path | None, typer.Option(help="Of the checkpoints; none: public.key beside them.")
@@ -98,8 +111,11 @@ def verify(
     """Compute every event anew from `orders` and compare it, and the hash chain, with `events`.
 
     Snapshots that lie on the way are compared with the state there. The first difference is named:
-    the event, the snapshot, or with --books the row of the ledger or the registry.
+    the event, the snapshot, or with --books the row of the ledger or the registry. --against is
+    another proof, that the log is the one that was signed: run both.
     """
+    _check_ways(engine, from_snapshot, books=books, against=against, public_key=public_key)
+    body = engine or "compiled"
     out = Console(highlight=False, soft_wrap=True)
 
     async def work(opened: Opened) -> list[Check]:
@@ -115,18 +131,39 @@ def verify(
                 found = await audit.verify(
                     opened.log,
                     item.partition,
-                    engine=audit.engine_named(engine),
+                    engine=audit.engine_named(body),
                     progress=advance,
                     begin=begin,
                     snapshots={int(path.stem): path for path in store.newest_first()},
                 )
             told = "; ".join([_figures(found), *found.differences])
-            checks.append(Check(f"{item.code} {engine}", len(found.differences), told))
+            checks.append(Check(f"{item.code} {body}", len(found.differences), told))
             if books:
                 checks.append(await _rebuilt(opened, item))
         return checks
 
     _prove(out, market, data, work)
+
+
+def _check_ways(
+    engine: str | None,
+    from_snapshot: str,
+    *,
+    books: bool,
+    against: Path | None,
+    public_key: Path | None,
+) -> None:
+    """Ends the program where an option would be left out in silence."""
+    named = {"--books": books, "--from-snapshot": from_snapshot, "--engine": engine}
+    unused = [name for name, value in named.items() if value]
+    if against is not None and unused:
+        lack = f"--against computes nothing anew: leave out {', '.join(unused)}, or run it apart"
+    elif against is None and public_key is not None:
+        lack = "--public-key goes with --against"
+    else:
+        return
+    typer.echo(f"exchange: {lack}", err=True)
+    raise typer.Exit(USAGE_ERROR)
 
 
 def _begin(store: SnapshotStore, wanted: str, markets: Sequence[Market]) -> EngineSnapshot | None:

@@ -162,7 +162,7 @@ def propose(
     reason: Reason,
     key_file: KeyFile = None,
 ) -> None:
-    """Propose to cancel a trade; another key has to approve it."""
+    """Propose to cancel a trade; another person has to approve it."""
     instruct(
         key_file,
         ProposeTradeCancel(
@@ -183,7 +183,7 @@ def approve(
     account: Account,
     key_file: KeyFile = None,
 ) -> None:
-    """Approve what another key proposed to cancel."""
+    """Approve what another person proposed to cancel."""
     instruct(
         key_file,
         ApproveTradeCancel(

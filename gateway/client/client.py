@@ -482,12 +482,12 @@ class Client(Questions):
         return await self._operate("/operations/day-roll", body)
 
     async def deposit_cash(self, market: str, account: int, amount: str) -> OperationReport:
-        """Cash arrived for an account; negative: it leaves (operator)."""
+        """Cash arrived for an account; negative: it leaves (operator). Much is PROPOSED."""
         body = CashDeposit(ref=0, market=market, account=account, amount=amount)
         return await self._operate("/operations/cash-deposit", body)
 
     async def set_reference_price(self, symbol: str, price: str) -> OperationReport:
-        """Sets a reference price (operator)."""
+        """Sets a reference price (operator). One outside the band is PROPOSED."""
         body = ReferencePrice(ref=0, symbol=symbol, price=price)
         return await self._operate("/operations/reference-price", body)
 

@@ -151,7 +151,8 @@ async function yearPart({ account, scheme, year }) {
     { name: fieldName("quantity"), of: (row) => tonnes(row.quantity), class: "figure" },
   ], found.steps, { empty: word("no_data") });
   const assessed = found.assessment && h("p", { class: "warning" },
-    `${word("assessed")}: ${word("shortfall")} ${tonnes(found.assessment.shortfall)}`);
+    `${word("assessed")}: ${word("shortfall")} ${tonnes(found.assessment.shortfall)}`,
+    found.assessment.consequence && ` – ${found.assessment.consequence}`);
   return panel(`${word("year")} ${year}`, { class: "tall" }, head, figures, assessed, steps,
     found.source && h("p", { class: "source muted", lang: "en" }, found.source));
 }

@@ -16,7 +16,7 @@ class ReversalRow(msgspec.Struct, frozen=True):
     account: int
     symbol: str
     quantity: int
-    proposed_by: str  # this key cannot approve it
+    proposed_by: str  # the key, and its person in brackets: who cannot approve it
     reason: str
     expires_ns: int
 

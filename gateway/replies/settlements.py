@@ -21,7 +21,7 @@ class SettlementRow(msgspec.Struct, frozen=True):
 
 
 class CancelProposalRow(msgspec.Struct, frozen=True):
-    """A proposed cancellation that another key may approve."""
+    """A proposed cancellation that another person may approve."""
 
     proposal_id: int
     trade_id: int

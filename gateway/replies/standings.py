@@ -10,7 +10,7 @@ class TrustedRow(msgspec.Struct, frozen=True):
 
     account: int
     effective_ns: int  # it counts from then on, ns UTC; 0: proposed, not approved
-    proposed_by: str = ""  # the key that cannot approve it
+    proposed_by: str = ""  # who cannot approve it: the key, and its person in brackets
 
 
 class AccountRow(msgspec.Struct, frozen=True):

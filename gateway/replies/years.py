@@ -19,7 +19,7 @@ class StepRow(msgspec.Struct, frozen=True):
 
 
 class AssessmentRow(msgspec.Struct, frozen=True):
-    """What followed when the year was over; money in currency units."""
+    """What followed when the year was over; money in currency units; a fine of "" is not known."""
 
     shortfall: int
     average_price: str

@@ -226,15 +226,14 @@ async def get_ready(call: Call) -> Reply:
     A market whose records cannot be trusted is named, and does not keep the others from trading.
     """
     waiting = call.context.not_ready()
-    stopped = {code: str(v.failure) for code, v in call.context.views.items() if v.failure}
+    stopped = dict(call.context.feed.failures)
+    stopped |= {code: str(v.failure) for code, v in call.context.views.items() if v.failure}
     status = "catching up" if waiting else "ready in part" if stopped else "ready"
     return Reply(HealthReply(status, waiting, stopped), 503 if waiting else 200)
 
 
 def _kept(context: Context, symbol: str) -> tuple[FeedInstrument, int]:
-    kept = context.feed.instruments.get(symbol)
-    if kept is None:
-        raise Refused(EdgeReason.UNKNOWN_SYMBOL, f"symbol {symbol[:40]!r}")
+    kept = context.feed.find(symbol)
     return kept, context.venue.market_of(kept.instrument.market).minor_digits
 
 

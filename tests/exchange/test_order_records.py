@@ -14,7 +14,14 @@ import pytest
 from exchange import topics
 from exchange.audit.order_records import Selection, order_records, stamp
 from exchange.audit.record_fields import FIELDS, LEFT_OUT, NOT_KNOWN, OrderRecord
-from exchange.messages.frames import GENESIS, Event, event_rows, seal_events, sound_commands
+from exchange.messages.frames import (
+    GENESIS,
+    Command,
+    Event,
+    event_rows,
+    seal_events,
+    sound_commands,
+)
 from exchange.reference.venue import Account, Instrument, Key, Market, Participant, Venue
 from matching import Engine
 from tests.matching.flows import ACCOUNTS, INSTRUMENTS
@@ -30,7 +37,7 @@ VENUE = Venue(
     (Key("desk", 20, "participant", 4_294_967_295, ""),),
 )
 PAGE = Path(__file__).parents[2] / "deploy/docs/records.md"
-ROWS_HASH = "994905b941268e9fb781027c90774ebe"
+ROWS_HASH = "fa09897c5b2156fb01dbc513254af0f8"
 """Of all rows; it changes only when a column or the recorded flow does, on purpose."""
 
 
@@ -60,8 +67,9 @@ class GoldenLog:
             memory_log.take(topics.events(0), parts)
             self.rows += [(time_ns, row) for row in event_rows(output)]
 
-    async def records(self, **wanted: int) -> list[OrderRecord]:
-        return [r async for r in order_records(self.log, VENUE, MARKET, Selection(**wanted))]
+    async def records(self, venue: Venue = VENUE, **wanted: int) -> list[OrderRecord]:
+        (market,) = venue.market
+        return [r async for r in order_records(self.log, venue, market, Selection(**wanted))]
 
 
 @pytest.fixture
@@ -162,6 +170,55 @@ async def test_members_keys_and_what_is_not_known(golden: GoldenLog) -> None:
     assert any(0 < row.displayed_quantity < row.remaining_quantity for row in rows)
     assert any(row.stop_price for row in rows)
     assert any(row.indicative_volume for row in rows)
+
+
+async def test_what_the_venue_file_says_of_keys_markets_and_instruments(golden: GoldenLog) -> None:
+    (desk,) = VENUE.key
+    told = msgspec.structs.replace(
+        VENUE,
+        market=(msgspec.structs.replace(MARKET, mic="XTST"),),
+        instrument=tuple(
+            msgspec.structs.replace(item, isin="DE000A3CRGR6") for item in VENUE.instrument
+        ),
+        key=(
+            msgspec.structs.replace(
+                desk, trading_capacity="MTCH", direct_electronic_access=True,
+                investment_decision="P7", execution_decision="ALGO9", non_executing_broker="LEI9",
+            ),
+        ),
+    )  # fmt: skip
+    before, rows = await golden.records(), await golden.records(told)
+    assert {row.segment_mic for row in rows} == {"XTST"}
+    assert {row.instrument_code for row in rows if row.order_book_code} == {"DE000A3CRGR6"}
+    mine = [
+        row for row, was in zip(rows, before, strict=True) if was.execution_decision != NOT_KNOWN
+    ]
+    others = [row for row in rows if row not in mine]
+    of_key = lambda row: (  # noqa: E731
+        row.trading_capacity, row.direct_electronic_access, row.investment_decision,
+        row.execution_decision, row.non_executing_broker,
+    )  # fmt: skip
+    assert {of_key(row) for row in mine} == {("MTCH", "true", "P7", "ALGO9", "LEI9")}
+    assert {of_key(row) for row in others} == {(*[NOT_KNOWN] * 4, "")}
+
+
+async def test_the_seed_that_drew_is_told_where_it_drew(golden: GoldenLog) -> None:
+    seeded = [row for row in await golden.records() if row.auction_seed]
+    commands = [
+        command
+        for frame, *_ in recorded()
+        if (found := sound_commands(frame)) is not None
+        for command in found
+    ]
+    drawn = {
+        int(command["quantity"])
+        for command in commands
+        if command["kind"] in (Command.PHASE_CHANGE, Command.AUCTION_CLEAR)
+    }
+    assert {int(row.auction_seed) for row in seeded} <= drawn - {0}
+    assert {"CLOSING_CALL"} <= {row.trading_phase for row in seeded}
+    of_auctions = [row for row in await golden.records() if row.trade_method == "AUCTION_TRADE"]
+    assert {bool(row.auction_seed) for row in of_auctions} == {True}
 
 
 def test_every_column_is_told_and_every_field_of_the_table_is_accounted_for() -> None:

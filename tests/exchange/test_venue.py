@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from exchange.reference.venue import PARTITION_MAX, Venue, check_venue, load_venue
+from exchange.reference.venue import (
+    CODE_SIZE_MAX,
+    PARTITION_MAX,
+    Key,
+    Venue,
+    check_venue,
+    key_problems,
+    load_venue,
+)
 from exchange.settings import HOLIDAYS_MAX
 from tests.books_two import KEPT, TWO
 from tests.books_venue import CCER, VENUE
@@ -51,6 +59,42 @@ def test_partitions_are_bounded(partition: int, is_sound: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    ("mic", "is_sound"), [("", True), ("XEEE", True), ("xeee", False), ("XEE", False)]
+)
+def test_a_mic_is_four_letters(mic: str, is_sound: bool) -> None:
+    assert (check_venue(with_market(mic=mic)) == []) == is_sound
+
+
+@pytest.mark.parametrize(
+    ("isin", "is_sound"),
+    [
+        ("", True),
+        ("US0378331005", True),  # published: shares of Apple, BHP and BAE
+        ("AU000000BHP4", True),
+        ("GB0002634946", True),
+        ("US0378331006", False),
+        ("US0378331050", False),
+        ("us0378331005", False),
+        ("US037833100", False),
+    ],
+)
+def test_an_isin_has_the_right_last_digit(isin: str, is_sound: bool) -> None:
+    problems = check_venue(with_instrument(CCER, isin=isin))
+    assert (problems == []) == is_sound
+    assert all("is no ISIN, or its last digit is wrong" in problem for problem in problems)
+
+
+@pytest.mark.parametrize("size", [CODE_SIZE_MAX, CODE_SIZE_MAX + 1])
+@pytest.mark.parametrize(
+    "name", ["investment_decision", "execution_decision", "non_executing_broker"]
+)
+def test_codes_of_order_records_are_bounded(name: str, size: int) -> None:
+    key = Key("desk", 1, "participant", 1_000, "x", **{name: "c" * size})
+    told = [f"key desk: {name} has {size} characters, at most {CODE_SIZE_MAX}"]
+    assert key_problems(key) == (told if size > CODE_SIZE_MAX else [])
+
+
+@pytest.mark.parametrize(
     ("number", "changes"),
     [
         (CCER, {"kept_by": "CN"}),  # itself
@@ -65,3 +109,9 @@ def test_what_is_kept_elsewhere_is_kept_there(number: int, changes: dict[str, An
     assert check_venue(TWO) == []
     problems = check_venue(with_instrument(number, **changes))
     assert any("is no other market with the same unit" in problem for problem in problems)
+
+
+@pytest.mark.parametrize(("most", "is_sound"), [(None, True), (0, True), (5, True), (-1, False)])
+def test_what_one_may_take_in_alone(most: int | None, is_sound: bool) -> None:
+    problems = check_venue(with_market(deposit_alone_max=most))
+    assert ("deposit_alone_max" in "".join(problems)) is not is_sound

@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -89,3 +90,36 @@ def test_no_venue_starts_on_the_reference_engine(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert "engine: MATCHING_PURE=1 chooses the reference engine" in done.stderr
+
+
+def test_no_venue_starts_without_the_compiled_engine(tmp_path: Path) -> None:
+    program = (
+        "import sys; sys.modules['matching.compiled'] = None; from gateway.cli import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "engine", "--market", "EU"],
+        env={**os.environ, "PYTHONPATH": str(REPO), "EXCHANGE_DATA": str(tmp_path)},
+        cwd=REPO,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 1
+    assert "matching.compiled is not built: `pip install --editable .` builds it" in done.stderr
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("pure", "told"), [("0", "true"), ("1", "false")])
+def test_a_build_says_which_engine_it_has(pure: str, told: str) -> None:
+    program = (
+        "import asyncio; from exchange.health import *; "
+        "asyncio.run(serve_health('127.0.0.1', 0, [])); "
+        "print(HealthServer([]).answer(b'GET /metrics HTTP/1.1').body.decode())"
+    )
+    metrics = subprocess.check_output(
+        [sys.executable, "-c", program],
+        env={**os.environ, "MATCHING_PURE": pure, "PYTHONPATH": str(REPO)},
+        text=True,
+    )
+    (line,) = (line for line in metrics.splitlines() if line.startswith("exchange_build_info{"))
+    assert f'compiled="{told}"' in line

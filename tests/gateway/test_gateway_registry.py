@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from io import StringIO
@@ -28,6 +28,8 @@ from exchange.messages.instructions import (
     SurrenderUnits,
     TransferUnits,
 )
+from exchange.messages.operations import Approve
+from exchange.reference.venue import Key, Role
 from exchange.registry.service import RegistryService
 from exchange.rulebook import Rulebook
 from exchange.settlement.service import SettlementService
@@ -40,11 +42,13 @@ from gateway.client import (
     PermissionDeniedError,
     RefusedError,
     RegistryRefusedError,
+    generate_key,
     save_key,
 )
 from tests.gateway.conftest import House, demo_venue, owe
 
 WHEN = datetime(2026, 10, 15, 3, tzinfo=UTC)
+Seat = tuple[str, int, Role, str]  # a key: its id, participant, role and person
 LATER = datetime(2027, 3, 15, 3, tzinfo=UTC)  # the emission year 2026 is over
 
 
@@ -75,9 +79,18 @@ async def whole_house(
     offset_headroom: Literal["show", "enforce"] = "show",
     rulebook: Rulebook | None = None,
     emitter: int = 0,
+    seats: Iterable[Seat] = (),
 ) -> AsyncIterator[House]:
-    """The venue with settlement and registry; the account `emitter` is one beside its own."""
+    """The venue with settlement and registry; the account `emitter` is one beside its own.
+
+    `seats` are keys beside its own, or instead of them.
+    """
     venue, keys = demo_venue()
+    for number, (name, participant, role, person) in enumerate(seats):
+        keys[name] = generate_key(name)
+        made = Key(name, participant, role, 2_001 + number, keys[name].public_key, person=person)
+        others = (key for key in venue.key if key.id != name)
+        venue = msgspec.structs.replace(venue, key=(*others, made))
     instruments = tuple(
         msgspec.structs.replace(item, offset_headroom=offset_headroom) for item in venue.instrument
     )
@@ -223,7 +236,11 @@ async def test_a_plan_says_what_to_surrender_and_why_the_rest_stays(whole: House
             await operator.instruct(
                 IssueUnits(ref=0, symbol=symbol, account=203, quantity=quantity, year=0)
             )
-        await operator.set_reference_price("CCER", "50.00")
+        moved = await operator.set_reference_price("CCER", "50.00")
+        assert moved.status == "PROPOSED"  # outside the band
+        async with whole.client("controller") as controller:
+            approval = Approve(ref=0, market="CN", proposal_id=moved.proposal_id)
+            await controller.operate("/operations/approve", approval)
         await yangtze.instruct(DepositUnits(ref=0, symbol="CEA-2025", account=203, quantity=30))
         pledge = PledgeUnits(ref=0, symbol="CEA-2025", account=203, quantity=20, lender_account=201)
         await yangtze.instruct(pledge)

@@ -146,6 +146,14 @@ def check_print(found: ComplianceYearReply) -> None:
         "746300.00 to 1492600.00 CNY",
     ):
         assert text in shown.getvalue()
+    why, unknown = "the fine is not known: it is indexed", StringIO()
+    assert found.assessment is not None
+    told = msgspec.structs.replace(
+        found.assessment, fine_min="", fine_max="", carried=2_000, consequence=why
+    )
+    print_year(Console(file=unknown), msgspec.structs.replace(found, assessment=told))
+    words = f"shortfall 2,000 t, carried to the next year 2,000 t, {why}"
+    assert words in unknown.getvalue()
 
 
 async def test_each_step_has_its_own_role(whole: House) -> None:

@@ -11,7 +11,11 @@ from typing import Any
 import msgspec
 import pytest
 import uvicorn
+from msgspec import inspect
 
+from exchange.messages.executions import Logon
+from exchange.messages.intake import SignedRequest
+from exchange.messages.orders import OrderRequest
 from exchange.settings import BODY_BYTES_MAX, HEADER_BYTES_MAX, HEADERS_MAX, JSON_DEPTH_MAX
 from gateway import http_guard
 from gateway.addresses import Origins
@@ -19,6 +23,8 @@ from gateway.connection_limits import ConnectionLimits
 from gateway.fields import decode
 from gateway.http_guard import GuardedProtocol
 from gateway.refusal import Refused
+from gateway.routes import ROUTES
+from gateway.subscriber import Subscribe
 
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 HEAD = b"GET / HTTP/1.1\r\nHost: x\r\n"
@@ -151,22 +157,53 @@ async def test_an_answer_that_nobody_takes_is_thrown_away(
 # -- JSON -----------------------------------------------------------------------------------------
 
 
+def depth_of(kind: inspect.Type) -> int:
+    """How deep a JSON text may be that is of a type; ValueError for one that has no end."""
+    if isinstance(kind, inspect.AnyType | inspect.RawType):
+        raise ValueError("anything may be in it")
+    below: list[inspect.Type] = []
+    if isinstance(kind, inspect.StructType):
+        if not kind.forbid_unknown_fields:
+            raise ValueError(f"{kind.cls.__name__} may have fields that nobody knows")
+        below = [field.type for field in kind.fields]
+    elif isinstance(kind, inspect.UnionType):
+        return max(depth_of(one) for one in kind.types)
+    elif isinstance(kind, inspect.DictType):
+        below = [kind.value_type]
+    elif isinstance(kind, inspect.TupleType):
+        below = list(kind.item_types)
+    elif isinstance(kind, inspect.CollectionType):
+        below = [kind.item_type]
+    else:
+        return 0
+    return 1 + max((depth_of(one) for one in below), default=0)
+
+
+def test_no_message_that_fits_its_type_is_too_deep() -> None:
+    bodies = [row.body for row in ROUTES if row.body is not None]
+    for kind in (*bodies, Logon, Subscribe, SignedRequest, OrderRequest | list[OrderRequest]):
+        assert depth_of(inspect.type_info(kind)) <= JSON_DEPTH_MAX
+    with pytest.raises(ValueError, match="anything"):
+        depth_of(inspect.type_info(list[Any]))
+
+
 @pytest.mark.parametrize("opening", [b"[", b'{"a":'])
 def test_json_has_a_depth(opening: bytes) -> None:
-    anything = msgspec.json.Decoder(Any)
+    numbers = msgspec.json.Decoder(list[int] | dict[str, int])
     closing = {b"[": b"]", b'{"a":': b"}"}[opening]
-    for depth, is_taken in ((JSON_DEPTH_MAX, True), (JSON_DEPTH_MAX + 1, False)):
+    for depth, word in ((JSON_DEPTH_MAX, "Expected"), (JSON_DEPTH_MAX + 1, "nested deeper")):
         data = opening * depth + b"1" + closing * depth
-        assert taken(data, anything) == is_taken
-    assert taken(b'"' + opening.replace(b'"', b"'") * 100 + b'\\""', anything)  # text is no depth
-    assert taken(b"[" + b"[]," * 100 + b"[]]", anything)
-    assert not taken(b"[" * (BODY_BYTES_MAX + 1), anything)
-    assert not taken(b"[" * BODY_BYTES_MAX, anything)
+        assert word in refusal(data, numbers)
+    words = msgspec.json.Decoder(list[str])
+    assert refusal(b'["' + opening.replace(b'"', b"'") * 100 + b'\\""]', words) == ""
+    assert "nested deeper" in refusal(opening * (BODY_BYTES_MAX // len(opening)), numbers)
+    assert "at most" in refusal(b"[" * (BODY_BYTES_MAX + 1), numbers)
 
 
-def taken(data: bytes, decoder: msgspec.json.Decoder[Any]) -> bool:
+def refusal(data: bytes, decoder: msgspec.json.Decoder[Any]) -> str:
+    """Why a message is refused; "" = it is not."""
     try:
         decode(data, decoder)
-    except Refused:
-        return False
-    return True
+    except Refused as refused:
+        return refused.detail
+    return ""

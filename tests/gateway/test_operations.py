@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -21,7 +21,9 @@ from exchange.messages.operations import (
     Halt,
     Kill,
     Lift,
+    LimitWord,
     PhaseChange,
+    ReferencePrice,
     Resume,
     SetLimit,
 )
@@ -30,7 +32,7 @@ from exchange.messages.reasons import AccessReason, EdgeReason, Reason
 from exchange.reference.venue import APPROVED_SESSION, Key
 from exchange.settings import PROPOSAL_S_MAX
 from gateway.client import Client, VenueError, generate_key
-from gateway.limits import ZERO_IS_NONE, is_looser
+from gateway.limits import ZERO_IS_NONE, is_looser, is_outside_bands
 from gateway.replies.control import ActList, ProposalList
 from gateway.replies.limits import LimitsReply
 from tests.gateway.conftest import House, demo_venue
@@ -40,6 +42,7 @@ SECOND = 10**9
 PATHS: dict[type[msgspec.Struct], str] = {
     Halt: "halt", Resume: "resume", Kill: "kill", Lift: "lift", SetLimit: "limit",
     Approve: "approve", Decline: "decline", CashDeposit: "cash-deposit", PhaseChange: "phase",
+    ReferencePrice: "reference-price",
 }  # fmt: skip
 
 
@@ -63,7 +66,16 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
         more.append(Key(name, 1, "operator", 1_901 + number, public, person=person))
     made = House(
         tmp_path_factory.mktemp("venue"),
-        msgspec.structs.replace(venue, key=(*venue.key, *more)),
+        msgspec.structs.replace(
+            venue,
+            key=(*venue.key, *more),
+            market=tuple(
+                msgspec.structs.replace(item, deposit_alone_max=500_000_000)
+                if item.code == "CN"
+                else item
+                for item in venue.market
+            ),
+        ),
         keys,
         Clock(),
     )
@@ -82,7 +94,8 @@ class Desk:
         self.client = client
 
     async def do(self, kind: type[Any], **fields: Any) -> OperationReport:
-        body = kind(ref=0, **{"market": "EU", "reason": "a test", **fields})
+        of_market = {} if kind is ReferencePrice else {"market": "EU"}
+        body = kind(ref=0, **{**of_market, "reason": "a test", **fields})
         return await self.client.operate(f"/operations/{PATHS[kind]}", body)
 
     async def refused(self, kind: type[Any], **fields: Any) -> int:
@@ -360,6 +373,65 @@ async def test_proposals_end_by_time_by_decline_and_once(
     assert before - after == 100_000_000 + 100_000_001
 
 
+@one_venue
+async def test_a_large_deposit_takes_two_where_the_venue_file_says_so(
+    house: House, first: Desk, second: Desk
+) -> None:
+    view = house.gateway.context.views["CN"]
+    before = view.positions.cash(201).available
+    for account, market, amount in ((101, "EU", "9000000.00"), (201, "CN", "5000000.00")):
+        small = await first.do(CashDeposit, market=market, account=account, amount=amount)
+        assert small.status == "DONE"
+    large = await first.do(CashDeposit, market="CN", account=201, amount="5000000.01")
+    assert large.status == "PROPOSED"
+    await house.until(lambda: large.proposal_id in view.acts.proposals)
+    number = {"market": "CN", "proposal_id": large.proposal_id}
+    assert await first.refused(Approve, **number) == AccessReason.SAME_PERSON_APPROVES
+    assert view.positions.cash(201).available == before + 500_000_000
+    assert (await second.do(Approve, **number)).status == "DONE"
+    await house.until(lambda: view.positions.cash(201).available == before + 1_000_000_001)
+
+
+@one_venue
+async def test_a_reference_price_outside_the_band_takes_two(
+    house: House, first: Desk, second: Desk
+) -> None:
+    view = house.gateway.context.views["CN"]
+    known = view.positions.instruments[12]
+    assert (known.reference_price, known.parameters[Parameter.BAND_BP]) == (7_463, 1_000)
+    set_to = {"symbol": "CEA-2025"}
+    await first.do(Halt, market="CN", **set_to)
+    assert (await first.do(ReferencePrice, price="82.09", **set_to)).status == "DONE"
+    await house.until(lambda: known.reference_price == 8_209)
+    # neither a price outside, nor a second step from there, nor far down from there
+    for price in ("82.10", "90.00", "73.00", "60.00"):
+        told = await first.do(ReferencePrice, price=price, **set_to)
+        assert (told.status, known.reference_price) == ("PROPOSED", 8_209), price
+    await house.until(lambda: told.proposal_id in view.acts.proposals)
+    number = {"market": "CN", "proposal_id": told.proposal_id}
+    assert await first.refused(Approve, **number) == AccessReason.SAME_PERSON_APPROVES
+    assert (await second.do(Approve, **number)).status == "DONE"
+    await house.until(lambda: known.reference_price == 6_000)
+    back = await second.do(ReferencePrice, price="74.63", **set_to)  # what two decided, two undo
+    assert (back.status, known.opening_reference) == ("PROPOSED", 7_463)
+    assert (await first.do(Resume, market="CN", **set_to)).status == "DONE"
+
+
+@pytest.mark.parametrize(("references", "bands", "price", "is_outside"), [
+    ((1_000,), (1_000, 0), 1_100, False), ((1_000,), (1_000, 0), 1_101, True),
+    ((1_000,), (1_000, 0), 900, False), ((1_000,), (1_000, 0), 899, True),
+    ((1_000,), (0, 500), 1_050, False), ((1_000,), (0, 500), 1_051, True),
+    ((1_000,), (1_000, 500), 1_051, True),  # a block's band is moved too
+    ((1_000, 1_100), (1_000, 0), 1_150, True), ((1_100, 1_000), (1_000, 0), 1_150, True),
+    ((1_000, 1_000), (0, 0), 9_000, False),  # no band is moved
+    ((0, 0), (1_000, 1_000), 9_000, False),  # there was none
+])  # fmt: skip
+def test_what_moves_a_band(
+    references: tuple[int, ...], bands: tuple[int, ...], price: int, is_outside: bool
+) -> None:
+    assert is_outside_bands(references, bands, price) is is_outside
+
+
 def open_now(house: House, proposal_id: int) -> bool:
     acts = house.gateway.context.views["EU"].acts
     return acts.proposals[proposal_id].state == "OPEN"
@@ -449,23 +521,38 @@ async def test_what_names_nothing_or_gives_no_reason_is_refused(first: Desk) -> 
     assert await first.refused(Halt, market="XX") == EdgeReason.INVALID_FIELD
 
 
-@pytest.mark.parametrize(
-    ("word", "now", "wanted", "looser"),
-    [
-        ("BAND_BP", 500, 499, False), ("BAND_BP", 500, 500, False), ("BAND_BP", 500, 501, True),
-        ("BAND_BP", 500, 0, True), ("BAND_BP", 0, 10_000, False), ("ORDER_RATE", 0, 1, False),
-        ("ORDER_RATE", 1, 2, True), ("QUANTITY_MIN", 5, 4, True), ("QUANTITY_MIN", 5, 6, False),
-        ("QUANTITY_MIN", 5, 0, True), ("QUANTITY_MAX", 5, 6, True), ("VALUE_MAX", 5, 4, False),
-        ("PROTECTION_BP", 500, 0, False), ("MESSAGE_RATE", 10, 11, True),
-        ("BLOCK_BAND_BP", 0, 3_000, False), ("VOLATILITY_CALL_MS", 9, 8, True),
-        ("VOLATILITY_CALL_MS", 9, 10, False), ("VOLATILITY_CALL_MS", 9, 0, False),
-        ("VOLATILITY_CALL_MS", 0, 9, True), ("RANDOM_END_MS", 9, 8, True),
-        ("RANDOM_END_MS", 9, 10, False), ("RANDOM_END_MS", 9, 0, True),
-        ("PICK_LEVELS", 5, 6, True), ("PICK_LEVELS", 5, 4, False), ("PICK_OLDEST", 1, 0, True),
-        ("PICK_OLDEST", 0, 1, False), ("BLOCK_OPEN", 0, 1, True), ("BLOCK_OPEN", 1, 0, False),
-        ("BLOCK_QUANTITY_MIN", 5, 4, True), ("BLOCK_QUANTITY_MIN", 5, 6, False),
-    ],
+LOOSER: tuple[tuple[LimitWord, int, int, bool], ...] = (
+    ("BAND_BP", 500, 499, False), ("BAND_BP", 500, 500, False), ("BAND_BP", 500, 501, True),
+    ("BAND_BP", 500, 0, True), ("BAND_BP", 0, 10_000, False), ("ORDER_RATE", 0, 1, False),
+    ("ORDER_RATE", 1, 2, True), ("QUANTITY_MIN", 5, 4, True), ("QUANTITY_MIN", 5, 6, False),
+    ("QUANTITY_MIN", 5, 0, True), ("QUANTITY_MAX", 5, 6, True), ("VALUE_MAX", 5, 4, False),
+    ("PROTECTION_BP", 500, 0, False), ("MESSAGE_RATE", 10, 11, True),
+    ("BLOCK_BAND_BP", 0, 3_000, False), ("VOLATILITY_CALL_MS", 9, 8, True),
+    ("VOLATILITY_CALL_MS", 9, 10, False), ("VOLATILITY_CALL_MS", 9, 0, False),
+    ("VOLATILITY_CALL_MS", 0, 9, True), ("RANDOM_END_MS", 9, 8, True),
+    ("RANDOM_END_MS", 9, 10, False), ("RANDOM_END_MS", 9, 0, True),
+    ("PICK_LEVELS", 5, 6, True), ("PICK_LEVELS", 5, 4, False), ("PICK_OLDEST", 1, 0, True),
+    ("PICK_OLDEST", 0, 1, False), ("BLOCK_OPEN", 0, 1, True), ("BLOCK_OPEN", 1, 0, False),
+    ("BLOCK_QUANTITY_MIN", 5, 4, True), ("BLOCK_QUANTITY_MIN", 5, 6, False),
+    ("COLLAR_BP", 300, 301, True), ("COLLAR_BP", 300, 299, False), ("COLLAR_BP", 0, 300, False),
+    ("VOLATILITY_BP", 300, 301, True), ("VOLATILITY_BP", 300, 299, False),
+    ("VOLATILITY_BP", 0, 300, False), ("INSTRUMENT_HOLDING_MAX", 9, 10, True),
+    ("INSTRUMENT_HOLDING_MAX", 9, 8, False), ("INSTRUMENT_HOLDING_MAX", 0, 9, False),
+    ("PROTECTION_BP", 500, 501, True), ("BLOCK_BAND_BP", 500, 501, True),
+    ("VALUE_MAX", 5, 6, True), ("QUANTITY_MAX", 5, 4, False), ("MESSAGE_RATE", 10, 9, False),
+    ("HOLDING_MAX", 5, 6, True), ("HOLDING_MAX", 5, 4, False), ("HOLDING_MAX", 0, 5, False),
+    ("POSITION_MAX", 5, 6, True), ("POSITION_MAX", 5, 4, False), ("POSITION_MAX", 0, 5, False),
+    ("ORDER_TRADE_RATIO", 5, 6, True), ("ORDER_TRADE_RATIO", 5, 4, False),
+    ("VOLUME_TRADE_RATIO", 5, 6, True), ("VOLUME_TRADE_RATIO", 5, 4, False),
 )  # fmt: skip
+
+
+@pytest.mark.parametrize("word", get_args(LimitWord))
+def test_every_limit_has_a_looser_and_a_tighter_case(word: LimitWord) -> None:
+    assert {looser for of, _, _, looser in LOOSER if of == word} == {True, False}
+
+
+@pytest.mark.parametrize(("word", "now", "wanted", "looser"), LOOSER)
 def test_what_lets_more_through_is_looser(word: Any, now: int, wanted: int, looser: bool) -> None:
     assert is_looser(word, now, wanted) == looser
     if word in ZERO_IS_NONE:

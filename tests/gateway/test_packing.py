@@ -6,11 +6,13 @@ import datetime as dt
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exchange.messages.orders import NewOrderSingle
+from exchange.messages.orders import NewOrderSingle, OrderCancelRequest
 from exchange.reference.venue import Market
+from gateway.executions import pendings
 from gateway.order_commands import new_order
 from gateway.packing import plain_limit
 from gateway.refusal import Refused
@@ -82,3 +84,13 @@ def test_what_is_not_plain_is_left_to_the_long_way() -> None:
                    {"time_in_force": "GTD"}, {"expire_date": dt.date(2030, 1, 2)},
                    {"price": "99999999999999.9"}):  # fmt: skip
         assert plain_limit(msgspec.structs.replace(PLAIN, **change), 1_001, 3, 2) is None, change
+
+
+@pytest.mark.parametrize(
+    "other", [None, "order", OrderCancelRequest(ref=1, symbol="EUA", account=1, order_id=1)]
+)
+def test_fields_are_read_of_new_orders_alone(other: Any) -> None:
+    with pytest.raises(TypeError, match="is no NewOrderSingle"):
+        plain_limit(other, 1_000, 1, 2)
+    with pytest.raises(TypeError, match="is no NewOrderSingle"):
+        pendings([PLAIN, other], "EU", 1)

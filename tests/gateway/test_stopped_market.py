@@ -17,6 +17,7 @@ from exchange.messages.operations import Halt
 from exchange.messages.reasons import EdgeReason, reason_text
 from gateway.client import Client, OperationFailedError, VenueError
 from tests.gateway.conftest import House, demo_venue
+from tests.gateway.test_feed_channels import subscribed
 
 CN = 1
 DAMAGED = {
@@ -132,3 +133,36 @@ async def test_a_gateway_with_no_other_market_ends(tmp_path: Path) -> None:
         await house.ends_by_itself("gateway")
     assert ended.group_contains(ChainBrokenError, match="are no frame")
     await house.close()
+
+
+async def test_market_data_that_contradicts_itself_stops_its_feed_and_no_trading(
+    house: House, northern: Client
+) -> None:
+    """Its subscribers are told and cut; who asks is refused; all others go on."""
+    both, its = await subscribed(house, symbols=["EUA", "CEA-2025"])
+    _, others = await subscribed(house, symbols=["EUA"])
+    await house.stop("marketdata-CN")
+    number = house.gateway.context.feed.number("CN") + 1  # type: ignore[union-attr]
+    await house.log.append(topics.marketdata(CN), [b"\x07"])
+    await house.until(lambda: isinstance(its.messages[-1], list))
+    (told,) = its.messages[-1]
+    assert (told["type"], told["reason"]) == ("Closing", EdgeReason.MARKET_STOPPED)
+    assert f"CN: marketdata {number}: " in told["text"]
+    both.disconnect()
+    assert await bought(northern, "CEA-2025", 201) == "NEW"
+    assert await bought(northern, "EUA", 101) == "NEW"
+    await house.until(lambda: bool(others.of("delta")))
+    status, said = await ready(house)
+    assert (status, said["status"], list(said["stopped"])) == (200, "ready in part", ["CN"])
+    with pytest.raises(VenueError) as refused:
+        await northern.book("CEA-2025")
+    assert refused.value.reason == EdgeReason.MARKET_STOPPED
+    assert (await northern.book("EUA")).bids
+    _, late = await subscribed(house, symbols=["CEA-2025"])
+    assert late.messages[0]["reason"] == EdgeReason.MARKET_STOPPED
+    _, rest = await subscribed(house, symbols=["*"])
+    assert rest.messages[0]["symbols"] == ["EUA"]
+    await house.stop("gateway")
+    await house.open_gateway()
+    async with house.client("northern") as client:
+        assert await bought(client, "CEA-2025", 201) == "NEW"

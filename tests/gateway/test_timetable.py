@@ -193,9 +193,12 @@ async def test_two_gateways_take_each_step_once(venue: Venue) -> None:
     other = GatewayService(house.log, house.venue, house.settings, house.clock)
     running = asyncio.create_task(other.run(stop))
     await other.started.wait()
-    for time, phase in (("08:45", "OPENING_CALL"), ("09:00", "CONTINUOUS"), ("09:30", "CONTINUOUS"),
-                        ("16:55", "CLOSING_CALL"), ("17:05", "CLOSED")):  # fmt: skip
+    for time, phase, count in (
+        ("08:45", "OPENING_CALL", 2), ("09:00", "CONTINUOUS", 3), ("09:30", "CONTINUOUS", 4),
+        ("16:55", "CLOSING_CALL", 6), ("17:05", "CLOSED", 7),
+    ):  # fmt: skip
         await venue.at(f"{MONDAY}T{time}:00", phase)
+        await house.until(lambda wanted=count: len(venue.steps()) == wanted)
     steps = venue.steps()
     assert steps[0] == "roll to 20261130"
     assert steps[1:] == [

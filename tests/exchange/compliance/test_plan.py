@@ -18,6 +18,8 @@ from exchange.rulebook.shapes import BASES, ComplianceRules
 
 BOOK = load_rulebook()
 NEW = "new_registered_from_2024-01-22"
+PHCER = Credit("PHCER", 0, region="CN-GD", project_type="solar", co2_ch4_share_bp=10_000)
+XINJIANG = Credit("CCER", 0, region="CN-XJ", project_type="wind", co2_ch4_share_bp=10_000)
 
 
 def rules_of(scheme: str, year: int, on: dt.date) -> ComplianceRules:
@@ -117,8 +119,8 @@ def test_nothing_owed_and_nothing_held() -> None:
 def test_local_credits_make_room_for_others() -> None:
     """Guangdong: dear local credits are worth taking when they let cheap ones in."""
     on = dt.date(2017, 6, 20)
-    local = Lot(1, 10_000, 2400, credit=Credit("PHCER", 0, region="CN-GD", project_type="solar"))
-    outside = Lot(2, 10_000, 100, credit=Credit("CCER", 0, region="CN-XJ", project_type="wind"))
+    local = Lot(1, 10_000, 2400, credit=PHCER)
+    outside = Lot(2, 10_000, 100, credit=XINJIANG)
     plan = plan_surrender(
         rules_of("cn-pilot-guangdong", 2016, on),
         [local, outside, allowance(3, 10**6, 2000)],
@@ -129,6 +131,39 @@ def test_local_credits_make_room_for_others() -> None:
     )
     assert amounts(plan) == {1: 7_000, 2: 3_000, 3: 90_000}
     assert plan.cost_minor < 100_000 * 2000
+
+
+def guangdong(lots: list[Lot], used: list[Credit]) -> SurrenderPlan:
+    on = dt.date(2017, 6, 20)
+    return plan_surrender(
+        rules_of("cn-pilot-guangdong", 2016, on), lots, owed_t=50, emission_year=2016, on=on,
+        bases={"verified_emissions": 10_000}, used=used,
+    )  # fmt: skip
+
+
+def test_too_many_from_elsewhere_were_used_and_there_is_a_plan_all_the_same() -> None:
+    """As when a project turns out to be elsewhere: local ones and allowances are still taken."""
+    used = [Credit("CCER", 10, region="CN-XJ", project_type="wind")]
+    local = Lot(2, 5, 100, credit=Credit("CCER", 0, region="CN-GD", project_type="wind"))
+    outside = Lot(3, 5, 1, credit=used[0]._replace(quantity_t=0))
+    own = allowance(1, 100, 2000)
+    assert amounts(guangdong([own], used)) == {1: 50}
+    plan = guangdong([own, local, outside], used)
+    assert amounts(plan) == {1: 45, 2: 5}
+    assert reasons(plan)[3] == (5, "at least 70 percent local: nothing is left of 2 t")
+
+
+def test_what_is_not_registered_counts_in_part_and_the_rest_says_so() -> None:
+    """Hubei: 60 percent of reductions that are not registered; price is not what bars the rest."""
+    on = dt.date(2015, 6, 20)
+    made = Credit("CCER", 0, region="CN-HB", reduction_from=on.replace(2014))
+    plan = plan_surrender(
+        rules_of("cn-pilot-hubei", 2014, on),
+        [allowance(1, 1_000, 9), Lot(2, 100, 0, credit=made._replace(flags=("unregistered",)))],
+        owed_t=500, emission_year=2014, on=on, bases={"initial_allocation": 10_000},
+    )  # fmt: skip
+    assert amounts(plan) == {1: 440, 2: 60}
+    assert reasons(plan)[2] == (40, "the usable share of unregistered reductions")
 
 
 @pytest.mark.parametrize(
@@ -152,6 +187,7 @@ CREDITS = st.builds(
     quantity_t=st.just(0),
     generation=st.just(NEW),
     project_type=st.sampled_from(["forestry", "wind"]),
+    co2_ch4_share_bp=st.sampled_from([None, 10_000]),
     region=st.sampled_from(["CN-GD", "CN-FJ", "CN-CQ", "CN-XJ"]),
     flags=st.sampled_from([(), ("direct_environmental_benefit_in_state",)]),
 )

@@ -333,6 +333,16 @@ async def test_history_cannot_be_changed(books: Database, table: Table) -> None:
                 await connection.execute(replace, example(table))
 
 
+TWO_PERSONS = {
+    tables.reversal: "proposed_by",
+    tables.offset_reversal: "proposed_by",
+    tables.trade_cancel_approval: "proposed_by",
+    tables.waiting_transfer: "given_by",
+}
+ONE_PERSON = (
+    ("a", "a"), ("a (Li Wei)", "b (Li Wei)"), ("a", "a (Li Wei)"), ("Li", "b (Li)"),
+    ("a (Li (Wei))", "b (Li (Wei))"),
+)  # fmt: skip
 INVERTED = "block_range|empty range|lower bound"
 
 
@@ -356,10 +366,10 @@ INVERTED = "block_range|empty range|lower bound"
         (tables.assessment, {"fine_min": 2, "fine_max": 1}, "assessment_sound"),
         (tables.carry_over_application, {"quantity": 2, "most": 1}, "application_within"),
         (tables.trade_settlement, {"state": 2, "ref": 0}, "trade_settlement_in_flight"),
-        (
-            tables.trade_cancel_approval,
-            {"proposed_by": "another"},
-            "trade_cancel_approval_by_two",
+        *(
+            (table, {name: first, "approved_by": second}, f"{table.name}_by_two")
+            for table, name in TWO_PERSONS.items()
+            for first, second in ONE_PERSON
         ),
     ],
 )
@@ -368,6 +378,33 @@ async def test_impossible_rows_are_refused(
 ) -> None:
     with pytest.raises(DBAPIError, match=name):
         await add(books, table, example(table) | wrong)
+
+
+@pytest.mark.parametrize(("table", "name"), TWO_PERSONS.items(), ids=str)
+async def test_rows_of_two_persons_are_taken(books: Database, table: Table, name: str) -> None:
+    for number, (first, second) in enumerate((("a", "b"), ("a (Li)", "b (Wu)"), ("a (b)", "c"))):
+        told = {"instruction_id": number, "original": number, name: first, "approved_by": second}
+        await add(books, table, example(table) | {k: told[k] for k in told if k in table.c})
+
+
+async def test_what_two_persons_did_before_stays(postgres: PostgresServer, tmp_path: Path) -> None:
+    for address in (postgres.create_database("two_keys"), str(tmp_path / "two_keys")):
+        database = open_database(address)
+        await upgrade(database, "0018")
+        rows = {table: example(table) | {name: "ann"} for table, name in TWO_PERSONS.items()}
+        for table, row in rows.items():
+            await add(database, table, row)
+        await upgrade(database)
+        for table, row in rows.items():
+            async with database.reading() as connection:
+                (found,) = (await connection.execute(select(table))).all()
+            assert found._asdict() == row
+        for name in ("reversal", "trade_cancel_approval"):
+            with pytest.raises(DBAPIError, match="append-only"):
+                async with database.writing() as connection:
+                    await connection.execute(text(f"DELETE FROM {name}"))  # noqa: S608
+        await database.close()
+    postgres.drop_database("two_keys")
 
 
 async def test_the_venues_own_accounts_may_be_negative(books: Database) -> None:

@@ -16,6 +16,7 @@ from exchange.messages.reasons import RegistryReason
 from exchange.messages.registry import InstructionRefused, RegistryItem, YearAssessed, YearFigures
 from exchange.rebuild import rebuild
 from exchange.registry.saga import AllowanceState
+from exchange.registry.years import FINE_NOT_KNOWN
 from exchange.rulebook import load_rulebook
 from exchange.rulebook.shapes import SurrenderRule
 from tests.books_desk import CN, Desk, owed, surrender
@@ -59,7 +60,8 @@ def test_it_happens_when_the_last_day_is_over_and_once() -> None:
     (told,) = assessed(said)
     assert (told.instruction_id, told.given_by, told.due) == (0, "", "2026-09-30")
     assert (told.obligation, told.surrendered, told.shortfall) == (1_000, 700, 300)
-    assert told.fine_min == told.fine_max == 300 * 100_00  # 100 EUR a tonne
+    assert told.fine_min == told.fine_max == FINE_NOT_KNOWN  # indexed, and not observed
+    assert "set observed_minor of 2025" in told.consequence
     assert told.carried == 300
     years = {(item.year, item.shortfall, item.carried_in) for item in said[:2]}  # type: ignore[union-attr]
     assert years == {(2025, 300, 0), (2026, None, 300)}

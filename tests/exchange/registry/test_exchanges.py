@@ -24,7 +24,8 @@ AUTHORITY = "authority"
 
 
 def project(office: Office, number: int, details: str = "", since: str = "2013-01-01") -> None:
-    told = f'{{"name": "p", "project_type": "wind"{details}}}'
+    kind = "" if "project_type" in details else ', "project_type": "wind"'
+    told = f'{{"name": "p"{kind}{details}}}'
     office.done(ProjectRegistered, Instruction.REGISTER_PROJECT, "CER", 0, number, told)
     year = since[:4]
     made = f'{{"project": {number}, "period_from": "{since}", "period_to": "{year}-12-31"}}'
@@ -90,6 +91,31 @@ def test_others_exchange_a_share_of_what_they_emitted_in_the_period(group: str, 
         ("2015-03-31", ', "registered_on": "2012-01-01"', "2012-01-01", ""),
         ("2015-04-01", ', "registered_on": "2012-01-01"', "2012-01-01", "before 2013 until"),
         ("2013-04-30", ', "registered_on": "2012-01-01", "flags": []', "2013-01-01", ""),
+        (
+            "2014-03-01",
+            ', "registered_on": "2012-01-01", "project_type": "hydro_over_20mw"',
+            "2013-01-01",
+            "with the flag wcd_checked only: above 20 MW the criteria of the World Commission",
+        ),
+        (
+            "2014-03-01",
+            ', "registered_on": "2012-01-01", "project_type": "hydro_over_20mw", '
+            '"flags": ["wcd_checked"]',
+            "2013-01-01",
+            "",
+        ),
+        (
+            "2014-03-01",
+            ', "registered_on": "2012-01-01", "project_type": "hydro_up_to_20mw"',
+            "2013-01-01",
+            "",
+        ),
+        (
+            "2014-03-01",
+            ', "registered_on": "2012-01-01", "project_type": ""',
+            "2013-01-01",
+            "the type of this project is not stated",
+        ),
     ],
 )
 def test_which_credits_the_third_phase_takes(
@@ -104,6 +130,15 @@ def test_which_credits_the_third_phase_takes(
     refusal = office.refused(EXCHANGE, "CER", 10, EUA, "emitter")
     assert refusal.reason == RegistryReason.UNIT_NOT_ELIGIBLE
     assert words in refusal.text
+
+
+def test_credits_of_no_stated_project_and_day_are_not_exchanged() -> None:
+    office = Office("2015-04-01")
+    office.done(EntitlementSet, ENTITLE, "EUA", 10_000, 0, f"{AUTHORITY}\ngroup stationary")
+    office.issue("CER", 10, 2013)
+    refusal = office.refused(EXCHANGE, "CER", 10, EUA, "emitter")
+    assert refusal.reason == RegistryReason.UNIT_NOT_ELIGIBLE
+    assert "the type of this project is not stated" in refusal.text
 
 
 def test_refusals() -> None:

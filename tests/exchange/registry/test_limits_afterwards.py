@@ -46,6 +46,29 @@ def test_a_final_allocation_does_not_leave_more_credits_from_elsewhere_than_its_
     office.done(UnitsAllocated, ALLOCATE, "BJEA", 10_000, 2014, allocation("final"))
 
 
+@pytest.mark.parametrize(
+    ("details", "why"),
+    [
+        ("", "excludes hydro; the type of this project is not stated"),
+        (', "project_type": "wind"', "N2O, SF6; the gas of this project is not stated"),
+        (', "project_type": "industry", "gas": "HFC23"', "excludes HFC23"),
+        (', "project_type": "wind", "gas": "CO2"', ""),
+    ],
+)
+def test_beijing_takes_no_credits_that_do_not_state_what_it_asks(details: str, why: str) -> None:
+    office = Office("2015-03-01")
+    office.done(UnitsAllocated, ALLOCATE, "BJEA", 10_000, 2014, allocation("provisional"))
+    office.owe("BJEA", 10_000, 2014)
+    told = f'{{"name": "p", "region": "CN-BJ"{details}}}'
+    office.done(ProjectRegistered, Instruction.REGISTER_PROJECT, "BJ-CCER", 0, 1, told)
+    made = '{"project": 1, "period_from": "2014-01-01", "period_to": "2014-12-31"}'
+    office.done(UnitsIssued, ISSUE, "BJ-CCER", 10, 2014, made)
+    if why:
+        assert why in office.refused(SURRENDER, "BJ-CCER", 10, 2014).text
+    else:
+        office.done(UnitsSurrendered, SURRENDER, "BJ-CCER", 10, 2014)
+
+
 def test_a_lower_figure_does_not_leave_a_group_beyond_its_cap() -> None:
     office = Office("2018-03-01")
     office.owe("FJEA", 10_000, 2017)

@@ -252,6 +252,8 @@ KINDS = st.builds(
     ProjectDetails,
     name=st.just("x"),
     project_type=st.sampled_from(["forestry", "wind", "rural_biogas", "hydro"]),
+    gas=st.sampled_from(["CO2", "HFC23", ""]),
+    co2_ch4_share_bp=st.sampled_from([None, 4_999, 10_000]),
     region=st.sampled_from(["CN-BJ", "CN-GD", "CN-CQ", "CN-HB", "CN-SH", "CN-XJ", ""]),
     flags=st.sampled_from([(), ("partner",), ("direct_environmental_benefit_in_state",)]),
 )

@@ -114,7 +114,7 @@ class Beijing(Net):
     ("details", "first", "why"),
     [
         (msgspec.structs.replace(WIND, project_type="hydro_small"), dt.date(2014, 1, 1), "hydro"),
-        (msgspec.structs.replace(WIND, gas="HFC"), dt.date(2014, 1, 1), "excludes wind"),
+        (msgspec.structs.replace(WIND, gas="HFC"), dt.date(2014, 1, 1), "excludes HFC"),
         (WIND, dt.date(2012, 12, 31), "these are of 2012-12-31"),
         (msgspec.structs.replace(WIND, covered_by="scheme"), dt.date(2014, 1, 1), "covered"),
     ],

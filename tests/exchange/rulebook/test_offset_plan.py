@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from exchange.rulebook import load_rulebook
 from exchange.rulebook.eligibility import Credit
 from exchange.rulebook.offsets import headroom, offset_plan
-from exchange.rulebook.selection import rules_in_force
+from exchange.rulebook.selection import offset_rule, rules_in_force
 from exchange.rulebook.shapes import BASES, ComplianceRules
 
 BOOK = load_rulebook()
@@ -32,7 +32,9 @@ CREDITS = st.builds(
     generation=st.sampled_from(
         ["old_filed_before_2017-03-14", "new_registered_from_2024-01-22"],
     ),
-    project_type=st.sampled_from(["forestry", "wind", "rural_biogas", "hydro"]),
+    project_type=st.sampled_from(["forestry", "wind", "rural_biogas", "hydro", ""]),
+    gas=st.sampled_from(["CO2", "CO2", "HFC23", ""]),
+    co2_ch4_share_bp=st.sampled_from([None, 4_999, 5_000, 10_000, 10_000]),
     region=st.sampled_from(["CN-BJ", "CN-GD", "CN-FJ", "CN-CQ", "CN-HB", "CN-SH", "CN-XJ", ""]),
     reduction_from=st.sampled_from([None, dt.date(2013, 1, 1), dt.date(2015, 5, 31)]),
     flags=st.sampled_from(
@@ -110,7 +112,7 @@ def test_what_is_left_can_be_used_and_no_more() -> None:
     ]
     (answer,) = offset_plan(
         rules,
-        [Credit("CCER", 3_001, region="CN-FJ")],
+        [Credit("CCER", 3_001, region="CN-FJ", project_type="forestry")],
         emission_year=2020,
         on=CASES[6][2],
         bases=bases,
@@ -123,8 +125,55 @@ def test_a_base_that_is_not_given_is_named() -> None:
     with pytest.raises(KeyError, match="ask for surrender_obligation"):
         offset_plan(
             rules_of(*CASES[6]),
-            [Credit("CCER", 1, region="CN-FJ")],
+            [Credit("CCER", 1, region="CN-FJ", project_type="forestry")],
             emission_year=2020,
             on=CASES[6][2],
             bases={},
         )
+
+
+@given(
+    whole=st.integers(1, 300), parts=st.lists(st.integers(1, 40), max_size=12),
+    order=st.permutations([0, 1, 2]),
+)  # fmt: skip
+def test_a_share_of_what_is_not_registered_is_of_all_however_often_it_is_asked_for(
+    whole: int, parts: list[int], order: list[int]
+) -> None:
+    rules = rules_in_force(BOOK, "cn-pilot-hubei", 2014, dt.date(2015, 6, 30))
+    assert rules is not None
+    credit = Credit(
+        "CCER", 1, project_type="rural_biogas", region="CN-HB",
+        reduction_from=dt.date(2015, 5, 1), flags=("unregistered",),
+    )  # fmt: skip
+
+    def taken(offered: list[int], used_t: int) -> int:
+        answers = offset_plan(
+            rules, [credit._replace(quantity_t=t) for t in offered if t], emission_year=2014,
+            on=dt.date(2015, 6, 30), bases={"initial_allocation": 10**6},
+            used=[credit._replace(quantity_t=used_t)] if used_t else [],
+        )  # fmt: skip
+        return sum(answer.accepted_t for answer in answers)
+
+    share_t = whole * 6 // 10
+    used_t = 0
+    for part in parts:  # as much as is asked for and taken of what is left, again and again
+        used_t += min(part, taken([whole - used_t], used_t))
+    assert used_t + taken([whole - used_t], used_t) == share_t
+    third = whole // 3
+    pieces = [third, third, whole - 2 * third]
+    assert taken([pieces[at] for at in order], 0) == share_t
+
+
+@pytest.mark.parametrize(
+    ("group", "rule_id"),
+    [
+        ("stationary", "eu-p3-rice-stationary"),
+        ("new_entrant", "eu-p3-rice-new-entrant"),
+        ("aircraft", "eu-p3-rice-aircraft"),
+        ("", None),
+        ("another", None),
+    ],
+)
+def test_a_rule_of_one_group_is_no_rule_of_another(group: str, rule_id: str | None) -> None:
+    found = offset_rule(BOOK, "eu-ets", 2014, dt.date(2015, 3, 1), "CER", group)
+    assert (found.id if found is not None else None) == rule_id

@@ -229,11 +229,35 @@ def test_a_cap_is_rounded_down(value: int) -> None:
         (CAP, "cap_bp = -1", "offset cn-2019-2020-ccer: cap_bp: -1 is negative"),
         (FINE, "fine_min_minor = -1", "rules cn-2019-2020, penalty .*: fine_min_minor: -1 is neg"),
         ("entry_threshold_t = 26000", "entry_threshold_t = -1", "scheme cn-national: entry_thresh"),
-        ("cap_2024_t = 1386051745", "cap_2024_t = -1", "rules eu-ets-phase-4b: cap_2024_t: -1 is"),
+        (
+            "cap_first_year_t = 1386051745",
+            "cap_first_year_t = -1",
+            "rules eu-ets-phase-4b: cap_first_year_t: -1 is",
+        ),
+        (
+            "cap_annual_reduction_t = 38264246\n",
+            "",
+            "rules eu-ets-phase-3: linear_reduction_factor_steps without a cap",
+        ),
+        (
+            "{ from_year = 2028, bp = 440 }",
+            "{ from_year = 2020, bp = 440 }",
+            "rules eu-ets-phase-4b: linear_reduction_factor_steps: from_year does not rise",
+        ),
         (
             "{ year = 2020, amount = 10",
             "{ year = 2020, amount = -10",
             "observed_minor: amount: -10",
+        ),
+        (
+            "observed_minor = [{ year = 2020,",
+            "observed_minor = [{ year = 2021,",
+            "rules eu-ets-phase-3, penalty: observed_minor: 2021 is no emission year",
+        ),
+        (
+            'indexed_by = "European index of consumer prices"\nobserved',
+            "observed",
+            "rules eu-ets-phase-3, penalty: observed_minor without indexed_by",
         ),
         ("lot_t = 1000", "lot_t = -1", "venue eex, market eex-eua-spot: lot_t: -1 is negative"),
         ("emission_years = [2024]", "emission_years = [-1]", "emission_years: -1 is negative"),

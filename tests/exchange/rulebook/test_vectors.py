@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +76,38 @@ def test_a_vector_that_fails_says_why(
     function: str, given: dict[str, Any], expected: dict[str, Any], words: str
 ) -> None:
     assert words in problem(function, given, expected)
+
+
+NUMBERS = {"emission_year", "year", "years", "vintage", "seq"}  # they name, and count nothing
+SIGNED = {("auction_reserve", "price_rise_bp")}  # prices may fall
+
+
+def below_zero(given: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """The same input with one integer below zero, for each of its integers."""
+    if isinstance(given, dict):
+        for key, value in given.items():
+            for where, changed in below_zero(value, (*path, key)):
+                yield where, {**given, key: changed}
+    elif isinstance(given, list):
+        for at, value in enumerate(given):
+            for where, changed in below_zero(value, path):
+                yield where, [*given[:at], changed, *given[at + 1 :]]
+    elif isinstance(given, int) and not isinstance(given, bool):
+        yield path, -1
+
+
+def test_no_function_takes_a_negative_figure() -> None:
+    taken, seen = [], set()
+    for vector in VECTORS:
+        for path, given in below_zero(vector.input):
+            case = (vector.function, *path)
+            if case in seen or NUMBERS & set(path) or case[:2] in SIGNED:
+                continue
+            seen.add(case)
+            with suppress(ValueError, KeyError):
+                {**FUNCTIONS, **MORE}[vector.function](BOOK, **given)
+                taken.append(case)
+    assert taken == []
 
 
 def test_ids_and_sources_of_vectors_are_checked() -> None:
