@@ -35,7 +35,7 @@ FINDS: dict[str, tuple[int, str]] = {
     "cap-on-reported": (2, "P6"),
     "late-is-in-time": (2, "P6"),
     "gone-is-skipped": (2, "PX"),
-    "public-skips-one": (2, "PX"),
+    "public-skips-one": (2, "P7"),
 }
 """Bug -> a seed that finds it, and the promise that it breaks then."""
 
