@@ -14,27 +14,34 @@ from gateway.faults.run import Result, run_seed
 
 SHAPES = (
     "commands", "trades", "resent", "duplicate_answered", "rejected", "trade_book_trade",
-    "trade_call_trade", "trade_block_trade", "settled_later", "cancel", "replace_keeps_priority",
-    "replace_loses_priority", "mass_cancel", "quote", "block_proposed", "block_confirmed",
-    "possible_duplicate", "same_ref_other_body", "same_label_other_body",
-    "same_label_same_body", "cap_hit_exactly", "cap_missed_by_one_tonne", "deposit_done",
-    "deposit_refused", "release_done", "transfer_done", "cancel_done", "day_roll", "opening_call",
-    "closing_call", "halt", "kill_switch", "limit_changed", "withdrawal", "epochs",
-    "marketdata_said_again", "registry_said_again", "ref_passed_over", "refused_at_the_edge",
-    "tampered", "crash_gateway", "crash_engine", "crash_settlement", "crash_registry",
-    "crash_marketdata", "crash_surveillance", "power_cut", "pause_engine", "pause_gateway",
-    "pause_settlement", "pause_registry", "cut_both_engine", "cut_both_gateway",
-    "cut_answers_engine", "cut_answers_gateway", "swizzle", "log_away", "log_not_reached",
-    "wire_cut", "wire_clog", "clock_of_log", "clock_of_process", "torn_snapshot",
-    "snapshot_disk_full", "old_books", "retention_gateway", "retention_settlement",
-    "retention_registry", "retention_marketdata", "retention_surveillance", "retention_refused",
-    "market_stopped", "append_refused", "append_uncertain", "append_lost",
-    "append_repeated", "append_delayed", "read_short", "acknowledgement_cut",
+    "trade_call_trade", "trade_block_trade", "trade_of_vintage_2024", "trade_of_vintage_2025",
+    "settled_later", "cancel", "cancel_in_call", "replace_keeps_priority",
+    "replace_loses_priority", "mass_cancel", "mass_cancel_of_orders", "cancelled_in_mass", "quote",
+    "quote_replaced", "block_proposed", "block_confirmed", "possible_duplicate",
+    "same_ref_other_body", "same_label_other_body", "same_label_same_body", "refilled",
+    "stop_triggered", "call_order_triggered", "self_trade_decremented", "post_only_refused",
+    "minimum_unfilled", "date_expired", "day_ended", "call_ended", "expired_at_phase_change",
+    "window_missed", "cap_hit_exactly", "cap_missed_by_one_tonne", "surrender_in_time",
+    "surrender_late", "unit_not_eligible", "deposit_done", "deposit_refused", "release_done",
+    "transfer_done", "cancel_done", "day_roll", "opening_call", "closing_call", "halt",
+    "refused_as_halted", "kill_switch", "kill_lifted", "refused_as_killed", "limit_tightened",
+    "limit_loosened", "withdrawal", "epochs", "marketdata_said_again", "registry_said_again",
+    "ref_passed_over", "refused_at_the_edge", "tampered", "crash_gateway", "crash_engine",
+    "crash_settlement", "crash_registry", "crash_marketdata", "crash_surveillance", "power_cut",
+    "pause_engine", "pause_gateway", "pause_settlement", "pause_registry", "cut_both_engine",
+    "cut_both_gateway", "cut_answers_engine", "cut_answers_gateway", "swizzle", "log_away",
+    "log_not_reached", "wire_cut", "wire_clog", "clock_of_log", "clock_of_process",
+    "torn_snapshot", "snapshot_disk_full", "old_books", "retention_gateway",
+    "retention_settlement", "retention_registry", "retention_marketdata",
+    "retention_surveillance", "retention_refused", "market_stopped", "append_refused",
+    "append_uncertain", "append_lost", "append_repeated", "append_delayed", "read_short",
+    "acknowledgement_cut", "intake_acknowledged", "intake_in_doubt",
     "crash_at_engine.append.before", "crash_at_engine.append.after",
     "crash_at_engine.snapshot.before", "crash_at_engine.snapshot.after",
     "crash_at_gateway.append.before", "crash_at_gateway.append.after",
     "crash_at_settlement.commit.before", "crash_at_settlement.commit.after",
-    "crash_at_registry.commit.before", "crash_at_registry.commit.after",
+    "crash_at_settlement.steps.after", "crash_at_registry.commit.before",
+    "crash_at_registry.commit.after", "crash_at_registry.deposits.after",
     "crash_at_outbox.append.before", "crash_at_outbox.append.after",
     "crash_at_marketdata.append.before", "crash_at_marketdata.append.after",
     *(f"order_{flow}" for flow in FLOWS if flow in (
@@ -42,7 +49,11 @@ SHAPES = (
         "short_of_funds", "self_trade", "fleeting",
     )),
 )  # fmt: skip
-"""What a campaign of CAMPAIGN_SEEDS seeds or more must have made, each at least once."""
+"""What a campaign of CAMPAIGN_SEEDS seeds or more must have made, each at least once.
+
+What members and people do is counted by its effect on the log (`exchange.simulation.faults.
+effects`), what goes wrong by `nemesis` where it did.
+"""
 
 CAMPAIGN_SEEDS = 200
 

@@ -5,50 +5,39 @@ from __future__ import annotations
 from collections import Counter
 
 from exchange.messages.executions import ExecutionReport, InstructionReport, Reject
-from exchange.messages.frames import Command, Event, EventRow
+from exchange.messages.frames import Event
 from exchange.messages.instructions import ReleaseUnits
+from exchange.messages.reasons import EdgeReason
 from exchange.simulation.faults.auditor import Seen, refused_in
 from exchange.simulation.faults.oracle import History, purses_of
 from exchange.simulation.faults.promises import require
 from gateway.decimals import to_minor
+from gateway.faults import decisions
 from gateway.faults.clerks import Clerk
 from gateway.faults.members import Member
+from gateway.faults.told import Due, Word
 
-_TOLD = {
-    Event.ACCEPTED: ("NEW",),
-    Event.FILL: ("TRADE",),
-    Event.CANCELLED: ("CANCELLED",),
-    Event.REPLACED: ("REPLACED",),
-    Event.TRIGGERED: ("TRIGGERED",),
-    Event.REFILLED: ("REFILLED",),
-    Event.REJECTED: ("REJECTED",),
-    Event.DUPLICATE: ("ORDER_STATUS", "REJECTED"),
-}
-_ABOUT_ORDERS = frozenset(
-    {
-        Command.NEW_ORDER, Command.CANCEL_ORDER, Command.REPLACE_ORDER, Command.QUOTE,
-        Command.MASS_CANCEL, Command.BLOCK_PROPOSE, Command.BLOCK_CONFIRM,
-    }
-)  # fmt: skip
+_MONEY = frozenset({"price", "last_price", "fee"})
 
 
 def compare(
     seen: Seen, members: list[Member], clerks: dict[str, Clerk], shapes: Counter[str]
 ) -> None:
     """Everything of one market that somebody outside was told; BrokenPromiseError. O(reports)."""
+    venue = members[0].house.venue
+    owners = {account.id: account.participant for account in venue.accounts_of(seen.market.code)}
+    symbols = {item.id: item.symbol for item in venue.instruments_of(seen.market.code)}
+    words = Due(seen.history, owners, symbols).words
     for member in members:
-        accounts = {
-            account.id
-            for account in member.house.venue.accounts_of(seen.market.code)
-            if account.participant == member.key.participant
-        }
+        whose = member.key.participant
         _acknowledged(seen, member)
         _edge(seen, member, shapes)
-        _reports(seen, member, accounts)
-        for account in accounts:
+        _reports(seen, member, [word for word in words if word.participant == whose], shapes)
+        for account in [number for number, owner in owners.items() if owner == whose]:
             _money(seen, member, account)
     for clerk in clerks.values():
-        _instructions(seen, clerk)
+        _instructions(seen, clerk, owners)
+    decisions.check(seen, clerks.values())
 
 
 def _acknowledged(seen: Seen, member: Member) -> None:
@@ -83,34 +72,37 @@ def _edge(seen: Seen, member: Member, shapes: Counter[str]) -> None:
             shapes["ref_passed_over"] += 1
 
 
-def _reports(seen: Seen, member: Member, accounts: set[int]) -> None:
-    """P2 and P9: one report for each event of one's orders, as the event says, and no other."""
+def _reports(seen: Seen, member: Member, words: list[Word], shapes: Counter[str]) -> None:
+    """P2 and P9: one report for each event that is due to it, as the event says, and no other."""
     told = member.reports[seen.market.code]
-    for number, _, row in seen.history.events:
-        expected = _TOLD.get(Event(row.kind))
-        if expected is None or row.account_id not in accounts:
-            continue
-        is_answer = row.kind in (Event.REJECTED, Event.DUPLICATE)
-        if is_answer and row.order_type not in _ABOUT_ORDERS:
-            continue
-        report = told.get(number)
-        what = f"{seen.market.code}: {member.key.id} and event {number}"
-        require(report is not None, "P2", f"{what}: it was never told of {row}")
+    due: set[int] = set()
+    for word in words:
+        due.add(word.number)
+        report = told.get(word.number)
+        what = f"{seen.market.code}: {member.key.id} and event {word.number}"
+        require(report is not None, "P2", f"{what}: it was never told of {word.row}")
         assert report is not None  # noqa: S101 - just required
-        require(report.exec_type in expected, "P2", f"{what}: told {report.exec_type}")
-        _same(what, row, report, seen.market.minor_digits)
-    last = seen.history.events[-1][0]
-    for number in told:
-        require(number <= last, "P2", f"{seen.market.code}: {member.key.id} was told of {number}")
+        _same(what, word, report, seen.market.minor_digits)
+        reused = word.fields.get("reason") == EdgeReason.REF_REUSED
+        shapes["same_ref_other_body"] += reused
+    for number, report in told.items():
+        what = f"{seen.market.code}: {member.key.id} was told {report} of event {number}"
+        require(number in due, "P2", f"{what}, which is none of its own")
 
 
-def _same(what: str, row: EventRow, report: ExecutionReport, digits: int) -> None:
-    if row.kind == Event.REJECTED:
-        require(report.reason == row.reason, "P9", f"{what}: reason {report.reason} for {row}")
-    elif row.kind == Event.FILL:
-        figures = report.last_quantity, to_minor(report.last_price, digits, "last_price")
-        require(figures == (row.quantity, row.price), "P2", f"{what}: {figures} for {row}")
-        require(report.leaves_quantity == row.value, "P2", f"{what}: leaves {report} for {row}")
+def _same(what: str, word: Word, report: ExecutionReport, digits: int) -> None:
+    """Kind, reason and every figure are those that the event gives."""
+    promise = "P9" if word.exec_type == "REJECTED" else "P2"
+    require(
+        report.exec_type == word.exec_type,
+        promise,
+        f"{what}: told {report.exec_type} for {word.exec_type} of {word.row}",
+    )
+    for name, expected in word.fields.items():
+        found = getattr(report, name)
+        if name in _MONEY:
+            found = to_minor(found, digits, name) if found else 0
+        require(found == expected, promise, f"{what}: {name} {found} for {expected} of {word.row}")
 
 
 def _money(seen: Seen, member: Member, account: int) -> None:
@@ -151,8 +143,9 @@ def _moved(history: History, account: int) -> tuple[int, Counter[int]]:
     return cash, units
 
 
-def _instructions(seen: Seen, clerk: Clerk) -> None:
+def _instructions(seen: Seen, clerk: Clerk, owners: dict[int, int]) -> None:
     """P1 and P9: an instruction said to be done was done, one said to be refused was refused."""
+    is_member = clerk.key.role == "participant"
     refused = refused_in(seen.registry)
     for request, report in clerk.told:
         if not isinstance(report, InstructionReport) or report.market != seen.market.code:
@@ -161,6 +154,8 @@ def _instructions(seen: Seen, clerk: Clerk) -> None:
         what = f"{seen.market.code}: {clerk.key.id} was told {report.status} of {request}"
         require(heard is not None, "P1", f"{what}: it is not on the log")
         assert heard is not None  # noqa: S101 - just required
+        is_own = not is_member or owners[report.account] == clerk.key.participant
+        require(is_own and report.account == heard.account, "P2", f"{what}: told {report}")
         by_engine = [row for _, row in heard.rows if row.kind == Event.REJECTED]
         is_refused = report.instruction_id in refused or bool(by_engine)
         if isinstance(request, ReleaseUnits) and not by_engine:

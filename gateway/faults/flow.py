@@ -97,9 +97,6 @@ class Flow:
         self._said.append(wish)
         del self._said[:-KEPT_MAX]
 
-    def _count(self, shape: str) -> None:
-        self._house.shapes[shape] += 1
-
     def _instrument(self) -> Instrument:
         return self._rng.choice(self._instruments)
 
@@ -132,7 +129,6 @@ class Flow:
         if self._terms and self._rng.random() < 0.5:
             term = self._rng.choice(self._terms)
             self._with(term, order, instrument)
-            self._count(f"order_{term}")
         return [Wish(instrument.market, order)]
 
     def _with(self, term: str, order: dict[str, Any], instrument: Instrument) -> None:
@@ -152,7 +148,8 @@ class Flow:
         elif term == "minimum":
             order |= {"minimum_quantity": max(1, quantity // 2), "time_in_force": "IOC"}
         elif term == "gtd":
-            order |= {"time_in_force": "GTD", "expire_date": "2025-12-02"}
+            date = self._rng.choice(("2025-12-01", "2025-12-02"))
+            order |= {"time_in_force": "GTD", "expire_date": date}
         elif term == "call_orders":
             word = self._rng.choice(("AT_THE_OPENING", "AT_THE_CLOSE"))
             order |= {"time_in_force": word}
@@ -167,7 +164,6 @@ class Flow:
     def _cancel(self) -> list[Wish]:
         order = self._rng.choice(list(self._open.values()))
         instrument = self._named_instrument(order.symbol)
-        self._count("cancel")
         return [
             Wish(
                 order.market,
@@ -181,7 +177,6 @@ class Flow:
         order = self._rng.choice(list(self._open.values()))
         instrument = self._named_instrument(order.symbol)
         keeps = self._rng.random() < 0.5 and order.leaves > 1
-        self._count("replace_keeps_priority" if keeps else "replace_loses_priority")
         price = order.price if keeps and order.price else self._price(instrument)
         quantity = order.leaves - 1 if keeps else order.leaves + self._rng.randint(1, 20)
         return [
@@ -198,7 +193,6 @@ class Flow:
         if self._rng.random() < 0.7:
             return self._new()
         market = self._rng.choice(list(self._accounts))
-        self._count("mass_cancel")
         return [
             Wish(
                 market,
@@ -212,7 +206,6 @@ class Flow:
     def _quote(self) -> list[Wish]:
         instrument = self._instrument()
         middle, half = instrument.reference_price, self._rng.randint(2, 30)
-        self._count("quote")
         return [
             Wish(
                 instrument.market,
@@ -228,7 +221,6 @@ class Flow:
             block = self._proposed.pop()
             instrument = self._named_instrument(block.symbol)
             side = "SELL" if block.side == "BUY" else "BUY"
-            self._count("block_confirmed")
             return [
                 Wish(
                     block.market,
@@ -243,7 +235,6 @@ class Flow:
             a.id for a in self._house.venue.accounts_of(instrument.market)
             if a.participant != self._firm and a.type == "trading"
         ]  # fmt: skip
-        self._count("block_proposed")
         return [
             Wish(
                 instrument.market,
@@ -259,7 +250,7 @@ class Flow:
     def _resend(self) -> list[Wish]:
         if not self._said:
             return self._new()
-        self._count("possible_duplicate")
+        self._house.shapes["possible_duplicate"] += 1
         return [self._rng.choice(self._said)]
 
     def _other_body(self) -> list[Wish]:
@@ -267,7 +258,6 @@ class Flow:
         if not said:
             return self._new()
         wish = self._rng.choice(said)
-        self._count("same_ref_other_body")
         return [wish._replace(request={**wish.request, "quantity": wish.request["quantity"] + 1})]
 
     def _same_label(self) -> list[Wish]:
@@ -276,7 +266,6 @@ class Flow:
             return self._new()
         wish = self._rng.choice(said)
         more = self._rng.randint(0, 1)
-        self._count("same_label_other_body" if more else "same_label_same_body")
         body = {**wish.request, "quantity": wish.request["quantity"] + more}
         return [Wish(wish.market, body)]
 

@@ -11,21 +11,23 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from exchange.engine import service as engine_service
 from exchange.engine import snapshots
 from exchange.engine.publisher import Publisher
-from exchange.engine.service import EngineService
 from exchange.engine.snapshots import EngineSnapshot
 from exchange.fault_points import reached
 from exchange.log.protocol import AppendUncertainError, LogError, Record
 from exchange.log.simulated import SimulatedLog, SimulatedReader
 from exchange.marketdata.service import MarketDataService
+from exchange.messages.executions import ExecutionReport
 from exchange.messages.frames import order_id_of
 from exchange.messages.reasons import EdgeReason
 from exchange.outbox import NumberedTopic
 from exchange.registry.service import RegistryService
+from exchange.registry.surrenders import SurrenderChecks
 from exchange.registry.years import Figures
 from exchange.settlement import service
 from exchange.settlement.store import Batch, SqliteStore
@@ -35,11 +37,14 @@ from exchange.simulation.faults.engines import (
     ReferenceEngine,
     TakesLastRefAgain,
     replaced,
+    without_refs,
 )
+from gateway import sessions
+from gateway.executions import Execution
 from gateway.faults import house
 from gateway.operations import Operations
 from gateway.refusal import Refused
-from gateway.sessions import OrderSession
+from gateway.sessions import OrderSession, ReportHub
 from gateway.submitter import Submitter
 
 Plant = Callable[[], contextlib.AbstractContextManager[None]]
@@ -52,17 +57,14 @@ def _with_engine(engine: type[ReferenceEngine]) -> contextlib.AbstractContextMan
 # -- the engine ---------------------------------------------------------------------------------
 
 
-def _snapshot_one_event_late() -> contextlib.AbstractContextManager[None]:
+def _snapshot_forgets_refs() -> contextlib.AbstractContextManager[None]:
     load = snapshots.load
 
-    def late(path: Path) -> EngineSnapshot:
+    def forgetful(path: Path) -> EngineSnapshot:
         snapshot = load(path)
-        return snapshot._replace(events_offset=snapshot.events_offset + 1)
+        return snapshot._replace(state=without_refs(snapshot.state))
 
-    async def unchecked(*_: Any) -> None:
-        """Takes the snapshot's word for it."""
-
-    return replaced((engine_service, "load", late), (EngineService, "_check_stands", unchecked))
+    return replaced((engine_service, "load", forgetful))
 
 
 def _uncertain_is_certain() -> contextlib.AbstractContextManager[None]:
@@ -141,6 +143,59 @@ def _resume_skips_one() -> contextlib.AbstractContextManager[None]:
         resume(session, key, view, sequence + 2 if sequence else 0)
 
     return replaced((OrderSession, "_resume", later))
+
+
+def _report_leaks() -> contextlib.AbstractContextManager[None]:
+    publish = ReportHub.publish
+
+    def leak(hub: ReportHub, view: Any, executions: list[Any]) -> None:
+        publish(hub, view, executions)
+        for item in executions:
+            if item.is_trade and item.sequence % 8 == 3:
+                owner = hub._participant[view.market.code].get(item.account, 0)
+                for other in sorted(hub._receivers.keys() - {owner}):
+                    for receiver in list(hub._receivers[other]):
+                        receiver(view.market.code, [item])
+
+    return replaced((ReportHub, "publish", leak))
+
+
+def _in_other_words(
+    change: Callable[[ExecutionReport], ExecutionReport],
+) -> contextlib.AbstractContextManager[None]:
+    """Sessions are told execution reports as `change` makes them."""
+    write: Any = sessions.__dict__["json_array"]
+
+    def changed(message: Any) -> Any:
+        report = message.report if isinstance(message, Execution) else message
+        return change(report) if isinstance(report, ExecutionReport) else message
+
+    return replaced(
+        (sessions, "json_array", lambda messages: write([changed(item) for item in messages]))
+    )
+
+
+def _cancelled_with_leaves() -> contextlib.AbstractContextManager[None]:
+    def stale(report: ExecutionReport) -> ExecutionReport:
+        if report.exec_type != "CANCELLED":
+            return report
+        leaves = report.order_quantity - report.cumulative_quantity
+        return msgspec.structs.replace(report, leaves_quantity=leaves)
+
+    return _in_other_words(stale)
+
+
+def _reused_ref_is_status() -> contextlib.AbstractContextManager[None]:
+    def kind(report: ExecutionReport) -> ExecutionReport:
+        if report.exec_type != "REJECTED" or report.reason != EdgeReason.REF_REUSED:
+            return report
+        return msgspec.structs.replace(report, exec_type="ORDER_STATUS", reason=0)
+
+    return _in_other_words(kind)
+
+
+def _one_person_loosens() -> contextlib.AbstractContextManager[None]:
+    return replaced((Operations, "_needs_two", lambda *_: False))
 
 
 # -- settlement, registry, market data ----------------------------------------------------------
@@ -231,6 +286,10 @@ def _cap_on_reported() -> contextlib.AbstractContextManager[None]:
     return replaced((Figures, "bases", property(bases)))
 
 
+def _late_is_in_time() -> contextlib.AbstractContextManager[None]:
+    return replaced((SurrenderChecks, "is_late", lambda *_: False))
+
+
 def _public_skips_one() -> contextlib.AbstractContextManager[None]:
     stand_after = MarketDataService._stand_after
 
@@ -259,9 +318,9 @@ PLANTED: dict[str, tuple[Plant, str]] = {
         "the last number of a session is taken a second time",
     ),
     "newest-first": (lambda: _with_engine(PrefersNewest), "the newest order of a level trades"),
-    "snapshot-late": (
-        _snapshot_one_event_late,
-        "a snapshot names the place one record too late, and nobody checks it",
+    "snapshot-forgets-refs": (
+        _snapshot_forgets_refs,
+        "an engine that starts from a snapshot knows no used numbers",
     ),
     "uncertain-is-certain": (
         _uncertain_is_certain,
@@ -271,6 +330,19 @@ PLANTED: dict[str, tuple[Plant, str]] = {
     "unknown-is-refused": (_unknown_is_refused, "an uncertain append is told as a refusal"),
     "kill-leaves-orders": (_kill_leaves_orders, "the kill switch leaves live orders"),
     "resume-skips-one": (_resume_skips_one, "a session resumed misses a report"),
+    "report-leaks": (_report_leaks, "another member's session is told of an execution"),
+    "cancelled-with-leaves": (
+        _cancelled_with_leaves,
+        "the report of a cancelled order shows leaves that are gone",
+    ),
+    "reused-ref-is-status": (
+        _reused_ref_is_status,
+        "another request under a used number is answered as if it were the first",
+    ),
+    "one-person-loosens": (
+        _one_person_loosens,
+        "one operator lifts, resumes and widens without a second",
+    ),
     "position-outside": (
         _position_outside,
         "settlement writes its position after the transaction",
@@ -279,6 +351,7 @@ PLANTED: dict[str, tuple[Plant, str]] = {
     "publish-gives-up": (_publish_gives_up, "an outbox goes on after a failed append"),
     "deposits-forgotten": (_deposits_forgotten, "a restarted registry forgets open deposits"),
     "cap-on-reported": (_cap_on_reported, "the cap's base is reported, not verified emissions"),
+    "late-is-in-time": (_late_is_in_time, "a surrender after the last day is not marked late"),
     "gone-is-skipped": (_gone_is_skipped, "a reader goes on behind what retention took"),
     "public-skips-one": (_public_skips_one, "market data restarted leaves a record out"),
 }

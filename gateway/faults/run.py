@@ -33,6 +33,7 @@ from gateway.client.keys import SigningKey
 from gateway.faults.clerks import Clerk
 from gateway.faults.evidence import compare
 from gateway.faults.house import House
+from gateway.faults.intake import IntakeMember
 from gateway.faults.members import Member
 from gateway.faults.nemesis import Nemesis
 from gateway.faults.planted import planted
@@ -95,8 +96,13 @@ class _Run:
         venue = venue_of(plan, public)
         self.house = House(loop, plan, venue, folder, _template())
         keys = {key.id: key for key in venue.key}
-        brokers = [name for name in keys if name.startswith("broker")]
-        self.members = [Member(self.house, keys[name], signing[name]) for name in brokers]
+        brokers = [name for name in keys if name.startswith(("broker", "intake"))]
+        self.members = [
+            (IntakeMember if name.startswith("intake") else Member)(
+                self.house, keys[name], signing[name]
+            )
+            for name in brokers
+        ]
         self.clerks = {n: Clerk(self.house, k) for n, k in keys.items() if n not in brokers}
         self.story = Story(self.house, self.clerks)
         self.nemesis = Nemesis(self.house, self.members)
@@ -167,6 +173,7 @@ class _Run:
     async def _rest(self) -> None:
         """Faults have stopped: everything runs again, everyone is answered, all is drained."""
         await self._within(self.story.reopen(), REST_S, "a market opens again")
+        await self._within(self.story.deadline(), REST_S, "the emitter is answered")
         for member in self.members:
             member.is_probing = True
         probes = {member: len(member.acknowledged) for member in self.members}
@@ -206,7 +213,17 @@ class _Run:
             surveillance: Any = house.nodes[f"surveillance-{market.code}"].service
             if surveillance.input_offset != end:
                 return False
-        return len(house.gateways()) == 2
+        return len(house.gateways()) == 2 and self._is_intake_over()
+
+    def _is_intake_over(self) -> bool:
+        """Whether every report of an intake topic is published, by both gateways, and read."""
+        for node in self.house.gateways():
+            gateway: Any = node.service
+            for intake in gateway._intake._participants:
+                if any(intake._unpublished(view) for view in gateway.context.views.values()):
+                    return False
+        intakes = [member for member in self.members if isinstance(member, IntakeMember)]
+        return all(member.has_heard_all for member in intakes)
 
     async def _audit(self) -> None:
         house = self.house

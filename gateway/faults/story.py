@@ -13,7 +13,16 @@ from exchange.messages import operations
 from exchange.messages import operations as ops
 from exchange.messages.reasons import AccessReason
 from exchange.reference.venue import Market
-from exchange.simulation.faults.plan import BEGINS, CREDITS, EMITTER, YEAR
+from exchange.simulation.faults.loop import SimulatedClock
+from exchange.simulation.faults.plan import (
+    ALLOWANCES,
+    BEGINS,
+    CREDITS,
+    DEADLINE_NS,
+    EMITTER,
+    LATER_VINTAGE,
+    YEAR,
+)
 from gateway.faults.clerks import Clerk, EdgeRefusalError
 from gateway.faults.flow import money
 from gateway.faults.house import House
@@ -23,6 +32,8 @@ CASH = "500000.00"
 UNITS = 1_000
 DEPOSITED = 800
 VERIFIED = 10_000
+BEFORE_DEADLINE_NS = 1_500_000_000
+AFTER_DEADLINE_NS = 500_000_000
 
 
 class Story:
@@ -55,16 +66,16 @@ class Story:
         for item in self._house.venue.instrument:
             for account in self._house.venue.accounts_of(item.market):
                 quantity = 20 * UNITS if account.type == "emitter" else UNITS
-                await self._issue(item.symbol, account.id, quantity)
+                await self._issue(item.symbol, account.id, quantity, item.vintage or YEAR)
         for name, clerk in self._clerks.items():
             if name.startswith("office"):
                 for item in self._house.venue.instrument:
                     await self._move(body.DepositUnits, clerk, item.symbol, DEPOSITED)
 
-    async def _issue(self, symbol: str, account: int, quantity: int) -> None:
+    async def _issue(self, symbol: str, account: int, quantity: int, year: int) -> None:
         await self._clerks["operator"].instruct(
             lambda ref: body.IssueUnits(
-                ref, symbol=symbol, account=account, quantity=quantity, year=YEAR
+                ref, symbol=symbol, account=account, quantity=quantity, year=year
             )
         )
 
@@ -110,7 +121,6 @@ class Story:
             if self._rng.random() < 0.7:
                 await self.phase("OPENING_CALL")
                 await asyncio.sleep(self._house.plan.day_s / 10)
-                self._house.shapes["opening_call"] += 1
             await self.phase("CONTINUOUS")
             while self._house.loop.time() - begun < self._house.plan.day_s:
                 await asyncio.sleep(self._rng.uniform(0.2, 1.2))
@@ -118,7 +128,6 @@ class Story:
             if self._rng.random() < 0.7:
                 await self.phase("CLOSING_CALL")
                 await asyncio.sleep(self._house.plan.day_s / 10)
-                self._house.shapes["closing_call"] += 1
             await self.phase("CLOSED")
             self.days_done += 1
 
@@ -138,7 +147,6 @@ class Story:
                     ref, market=code, trading_date=date, reason="night"
                 )
             )
-        self._house.shapes["day_roll"] += 1
 
     async def _incident(self) -> None:
         market = self._rng.choice(self._house.venue.market)
@@ -149,7 +157,6 @@ class Story:
         """A quiet time."""
 
     async def _halt(self, market: Market) -> None:
-        self._house.shapes["halt"] += 1
         await self._operate(lambda ref: ops.Halt(ref, market=market.code, reason="news"))
         await asyncio.sleep(self._rng.uniform(0, 0.5))
         await self._by_two(lambda ref: ops.Resume(ref, market=market.code, reason="news out"))
@@ -158,7 +165,6 @@ class Story:
         firm = self._rng.choice(
             [a.participant for a in self._house.venue.accounts_of(market.code) if a.id != EMITTER]
         )
-        self._house.shapes["kill_switch"] += 1
         await self._operate(
             lambda ref: ops.Kill(ref, market=market.code, participant=firm, reason="limits")
         )
@@ -185,7 +191,6 @@ class Story:
 
     async def _limit(self, market: Market) -> None:
         item = self._rng.choice(self._house.venue.instruments_of(market.code))
-        self._house.shapes["limit_changed"] += 1
         await self._operate(
             lambda ref: ops.SetLimit(
                 ref, market=market.code, symbol=item.symbol, parameter="QUANTITY_MAX",
@@ -203,7 +208,6 @@ class Story:
         account = self._rng.choice(
             [a.id for a in self._house.venue.accounts_of(market.code) if a.id != EMITTER]
         )
-        self._house.shapes["withdrawal"] += 1
         amount = money(self._rng.randint(1, 10_000))
         await self._operate(
             lambda ref: operations.CashDeposit(
@@ -260,33 +264,42 @@ class Story:
         ):
             await clerk.instruct(
                 lambda ref, kind=kind, tonnes=tonnes: kind(  # type: ignore[misc]
-                    ref, symbol="CEA-2024", account=EMITTER, quantity=tonnes, year=YEAR
+                    ref, symbol=ALLOWANCES, account=EMITTER, quantity=tonnes, year=YEAR
                 )
             )
             await asyncio.sleep(self._rng.uniform(0, 1))
         first = self._rng.randint(1, self.cap - 1)
+        await self._surrender(1, LATER_VINTAGE, is_taken=False)
         for quantity, is_taken in (
             (self.cap + 1, False), (first, True), (self.cap - first + 1, False),
             (self.cap - first, True), (1, False),
         ):  # fmt: skip
-            await self._surrender(quantity, is_taken)
+            await self._surrender(quantity, CREDITS, is_taken=is_taken)
             await asyncio.sleep(self._rng.uniform(0, 1))
         self._house.shapes["cap_hit_exactly"] += 1
         self._house.shapes["cap_missed_by_one_tonne"] += 1
 
-    async def _surrender(self, quantity: int, is_taken: bool) -> None:
+    async def deadline(self) -> None:
+        """The last day to surrender ends while the emitter surrenders: the log's time decides."""
+        world, clock = self._house.world, SimulatedClock(self._house.world)
+        world.epoch_ns += DEADLINE_NS - BEFORE_DEADLINE_NS - clock.now_ns()
+        while clock.now_ns() < DEADLINE_NS + AFTER_DEADLINE_NS:
+            await self._surrender(1, ALLOWANCES, is_taken=True)
+            await asyncio.sleep(self._rng.uniform(0, 0.3))
+
+    async def _surrender(self, quantity: int, symbol: str, *, is_taken: bool) -> None:
         report = await self._clerks["emitter"].instruct(
             lambda ref: body.SurrenderUnits(
-                ref, symbol=CREDITS, account=EMITTER, quantity=quantity, year=YEAR
+                ref, symbol=symbol, account=EMITTER, quantity=quantity, year=YEAR
             )
         )
-        if report.status == "DONE":
+        if report.status == "DONE" and symbol == CREDITS:
             self.surrendered += quantity
         expected = "DONE" if is_taken else "REFUSED"
         if report.status != expected:
             self.faults.append(
-                f"surrender of {quantity} t with {self.surrendered} t used under a cap of "
-                f"{self.cap} t: {report.status} for {expected} ({report.text})"
+                f"surrender of {quantity} t of {symbol}, {self.surrendered} t of credits used "
+                f"under a cap of {self.cap} t: {report.status} for {expected} ({report.text})"
             )
 
 

@@ -19,11 +19,15 @@ from gateway.faults.campaign import SHAPES, run_seeds, seeds_in
 
 ROOT = Path(__file__).parents[2]
 KNOWN = seeds_in(Path(__file__).with_name("seeds.txt"))
-MORE = 16
+MORE = 64
 OFTEN = (
-    "commands", "trades", "resent", "cap_hit_exactly", "cap_missed_by_one_tonne", "cancel",
-    "halt", "duplicate_answered", "rejected", "deposit_done", "settled_later",
-    "retention_refused", "market_stopped", "tampered", "old_books", "torn_snapshot", "power_cut",
+    "commands", "trades", "trade_of_vintage_2024", "trade_of_vintage_2025", "resent",
+    "cap_hit_exactly", "cap_missed_by_one_tonne", "surrender_in_time", "surrender_late",
+    "unit_not_eligible", "cancel", "cancel_in_call", "expired_at_phase_change", "date_expired",
+    "refilled", "stop_triggered", "order_self_trade", "replace_loses_priority", "halt",
+    "kill_switch", "kill_lifted", "duplicate_answered", "rejected", "deposit_done",
+    "settled_later", "retention_refused", "market_stopped", "tampered", "old_books",
+    "torn_snapshot", "power_cut", "intake_acknowledged",
 )  # fmt: skip
 """Shapes that as many seeds make; `SHAPES` has all those of a campaign."""
 
@@ -49,10 +53,12 @@ def digest_of(seed: int, hash_seed: str) -> str:
     return run.stdout.strip()
 
 
-def test_a_seed_comes_out_the_same_bit_by_bit() -> None:
-    first = digest_of(1_001, "1")
+@pytest.mark.parametrize(("seed", "intake"), [(1_001, False), (1_003, True)])
+def test_a_seed_comes_out_the_same_bit_by_bit(seed: int, intake: bool) -> None:
+    assert plan_of(seed).intake == intake
+    first = digest_of(seed, "1")
     assert len(first.split()[-1]) == 64
-    assert digest_of(1_001, "2") == first
+    assert digest_of(seed, "2") == first
 
 
 def test_every_fault_point_flow_and_tiny_limit_is_in_some_plan() -> None:
@@ -61,5 +67,6 @@ def test_every_fault_point_flow_and_tiny_limit_is_in_some_plan() -> None:
     assert {flow for plan in plans for flow in plan.flows} == set(FLOWS)
     assert {name for plan in plans for name in plan.tiny} == set(TINY)
     assert {plan.reference_node for plan in plans} == {0, 1, 2}
-    unknown = [s for s in SHAPES if s.startswith("crash_at_")]
-    assert {s.removeprefix("crash_at_") for s in unknown} <= set(fault_points.NAMES)
+    assert {plan.intake for plan in plans} == {False, True}
+    places = {s.removeprefix("crash_at_") for s in SHAPES if s.startswith("crash_at_")}
+    assert places == set(fault_points.NAMES)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 
 import msgspec
 from sqlalchemy import select
@@ -18,13 +19,14 @@ from exchange.audit import verify
 from exchange.audit.reconciliation import reconcile
 from exchange.database import Database
 from exchange.database import schema as tables
+from exchange.ledger import Leg
 from exchange.log.protocol import Log, Partition, Record
 from exchange.log.simulated import SimulatedDisk, SimulatedLog
 from exchange.marketdata.book import BookError, MarketBooks, decode_record
 from exchange.messages.frames import (
     HEADER_SIZE,
+    INDEX_BITS,
     AccountParameter,
-    Command,
     Event,
     EventRow,
     Liquidity,
@@ -39,10 +41,13 @@ from exchange.messages.registry import (
     RegistryRecord,
     UnitsSurrendered,
 )
-from exchange.reference.venue import Market, Venue
+from exchange.reference.venue import Instrument, Market, Venue
 from exchange.registry.queries import prove_blocks
+from exchange.settlement.cycle import TradeState
 from exchange.settlement.queries import prove_ledger
+from exchange.simulation.faults import effects
 from exchange.simulation.faults.oracle import History, Levels, history_of, read_all
+from exchange.simulation.faults.plan import DEADLINE_NS
 from exchange.simulation.faults.promises import BrokenPromiseError, require
 from exchange.simulation.proof import read_books
 
@@ -83,11 +88,14 @@ class Audit:
         items = await self._registry(market)
         await self._books(market, history)
         await self._trades(market, history)
-        _check_caps(items, {i.id for i in self._venue.instrument if i.kind == "offset"})
+        instruments = {item.id: item for item in self._venue.instruments_of(market.code)}
+        _check_caps(items, {i.id for i in instruments.values() if i.kind == "offset"})
+        _check_surrenders(items, instruments, history)
         await self._public(market, history)
-        _check_switches(history)
+        check_switches(history)
         await self._tampered(market)
-        self._count(history)
+        vintages = {number: item.vintage for number, item in instruments.items()}
+        effects.count(history, items, vintages, self._shapes)
         return Seen(market, history, items)
 
     # -- P4, P5 ---------------------------------------------------------------------------------
@@ -102,13 +110,14 @@ class Audit:
         require(not wrong, "P4", f"{market.code}: {'; '.join(wrong)}")
 
     async def _trades(self, market: Market, history: History) -> None:
-        """Each trade is booked once, as the engine said it, with both legs or none."""
+        """Each trade is booked once, as the engine said it, with both legs."""
         expected = {
             number: (row.instrument_id, row.quantity, row.price)
             for number, _, row in history.events
             if row.kind == Event.FILL and row.order_type == Liquidity.MAKER
         }
-        trade, post = tables.trade, tables.posting
+        trade, post, act = tables.trade, tables.posting, tables.settlement_act
+        state = tables.trade_settlement
         async with self._database.reading() as connection:
             columns = (trade.c.trade_id, trade.c.instrument_id, trade.c.quantity, trade.c.price)
             rows = await connection.execute(
@@ -120,14 +129,22 @@ class Audit:
                 select(post.c.event_number, post.c.leg).where(post.c.market == market.partition)
             ):
                 legs[int(number)].add(int(leg))
+            acts = await connection.execute(
+                select(act.c.trade_id, act.c.state_after, act.c.event_number).where(
+                    act.c.market == market.partition
+                )
+            )
+            settled = {int(n): int(e) for n, after, e in acts if after in _DELIVERED}
+            states = await connection.execute(
+                select(state.c.trade_id, state.c.state).where(state.c.market == market.partition)
+            )
+            later = {int(number): int(found) for number, found in states}
         differ = sorted(n for n in expected.keys() | booked.keys()
                         if expected.get(n) != booked.get(n))  # fmt: skip
         for number in differ[:1]:
             event = f"trade {number} is booked as {booked.get(number)} for {expected.get(number)}"
             raise BrokenPromiseError("P5", f"{market.code}: {event}")
-        for number in booked:
-            found = legs[number] & {0, 1, 2, 3}
-            require(len(found) in (0, 4), "P5", f"{market.code}: trade {number} has legs {found}")
+        check_legs(market.code, booked, legs, later, settled)
 
     # -- P6 -------------------------------------------------------------------------------------
 
@@ -193,21 +210,6 @@ class Audit:
             found.differences, "P10", f"{market.code}: {partition.topic} record {at} was altered"
         )
 
-    def _count(self, history: History) -> None:
-        kinds = Counter(heard.kind for heard in history.heard.values())
-        self._shapes["commands"] += sum(kinds.values())
-        self._shapes["trades"] += history.positions.trades
-        self._shapes["epochs"] += max(history.engine.epoch - 1, 0)
-        for heard in history.heard.values():
-            for _, row in heard.rows:
-                if row.kind == Event.DUPLICATE:
-                    self._shapes["duplicate_answered"] += 1
-                elif row.kind == Event.REJECTED:
-                    self._shapes["rejected"] += 1
-                elif row.kind == Event.FILL:
-                    self._shapes[f"trade_{TradeMethod(row.reason).name.lower()}"] += 1
-        self._shapes["settled_later"] += kinds[Command.SETTLE_TRADE]
-
 
 class _NoClock:
     def now_ns(self) -> int:
@@ -260,10 +262,54 @@ def refused_in(items: list[RegistryItem]) -> dict[int, int]:
     return {i.instruction_id: i.reason for i in items if isinstance(i, InstructionRefused)}
 
 
+def _check_surrenders(
+    items: list[RegistryItem], instruments: dict[int, Instrument], history: History
+) -> None:
+    """The log's time says what came too late, and no allowance is of a later year than its use."""
+    times = {part.input_offset: part.time_ns for part in history.parts}
+    for item in items:
+        if not isinstance(item, UnitsSurrendered):
+            continue
+        what = f"instruction {item.instruction_id}: surrender of {item.quantity} t"
+        instrument = instruments[item.instrument_id]
+        is_late = times[item.instruction_id >> INDEX_BITS] >= DEADLINE_NS
+        require(item.is_late == is_late, "P6", f"{what} is late: {item.is_late} for {is_late}")
+        is_early = instrument.kind == "allowance" and instrument.vintage > item.year
+        require(not is_early, "P6", f"{what} of {instrument.symbol} for {item.year}")
+
+
+_DELIVERED = (TradeState.SETTLED, TradeState.LATE)
+_TRADE_LEGS = {Leg.BUYER_CASH, Leg.SELLER_CASH, Leg.SELLER_UNITS, Leg.BUYER_UNITS}
+_DELIVERY_LEGS = {Leg.CASH_FROM, Leg.CASH_TO, Leg.UNITS_FROM, Leg.UNITS_TO}
+
+
+def check_legs(
+    market: str,
+    booked: Iterable[int],
+    legs: Mapping[int, set[int]],
+    later: Mapping[int, int],
+    settled: Mapping[int, int],
+) -> None:
+    """Delivery and payment stand together, of the trade itself and of its later settlement.
+
+    `legs` by event, `later` the states of trades that are not settled with the fill, `settled` the
+    events that did so. BrokenPromiseError. O(trades).
+    """
+    for number in booked:
+        what = f"{market}: trade {number}"
+        found = legs.get(number, set())
+        require(found >= _TRADE_LEGS, "P5", f"{what} has legs {sorted(found)}")
+        is_over = later.get(number, TradeState.DUE) in _DELIVERED
+        require((number in settled) == is_over, "P5", f"{what}: {later.get(number)}, {settled}")
+        if is_over:
+            found = legs.get(settled[number], set())
+            require(found >= _DELIVERY_LEGS, "P5", f"{what} is settled with legs {sorted(found)}")
+
+
 _SHUT = (Phase.HALT, Phase.CLOSED)
 
 
-def _check_switches(history: History) -> None:
+def check_switches(history: History) -> None:
     """After a halt, a close or a kill nothing of its target trades.
 
     A command that opens an instrument again may first uncross what its book had gathered before.
@@ -279,11 +325,12 @@ def _check_switches(history: History) -> None:
         killed.note(offset, row)
         if row.kind == Event.PHASE_CHANGED:
             (shut.add if row.order_type in _SHUT else shut.discard)(row.instrument_id)
-        elif row.kind == Event.FILL and row.reason != TradeMethod.BLOCK_TRADE:
+        elif row.kind == Event.FILL:
+            is_block = row.reason == TradeMethod.BLOCK_TRADE  # that is agreed outside the hours
             is_shut = row.instrument_id in shut
             is_opening = (offset, row.command_index, row.instrument_id) in opening
             require(
-                not is_shut or is_opening,
+                not is_shut or is_opening or is_block,
                 "P8",
                 f"event {number}: a trade of instrument {row.instrument_id}, halted or closed",
             )

@@ -12,6 +12,8 @@ from typing import NamedTuple
 from exchange import topics
 from exchange.log.protocol import Log, Partition, Record
 from exchange.messages.frames import (
+    HEADER_SIZE,
+    RECORD_SIZE,
     ChainBrokenError,
     Command,
     Event,
@@ -31,6 +33,7 @@ from matching.snapshot import decode
 ENGINES_OWN = (Command.CLOCK_TICK, Command.EPOCH_START)
 LOOK_EVERY = 40  # inputs between two looks at the books
 _PARTS = (Command.NOTE, Command.ORDER_TERMS)
+_VALID_MS = slice(6, 8)  # of a command: what its receive window has left
 _BOOK = 1  # a `matching.layout.Queue`
 
 Levels = dict[tuple[int, int, int], tuple[int, int]]  # (instrument, side, price): tonnes, orders
@@ -45,6 +48,14 @@ class Heard(NamedTuple):
     ref: int
     account: int
     rows: list[tuple[int, EventRow]]  # event number, event
+    other: int = 0  # its `order_id`: an order, a participant, the other side of a block
+    body: bytes = b""  # with its terms or words, without what each try makes anew
+
+    @property
+    def refused(self) -> int:
+        """The engine's reason against it, 0 if there is none. O(answers)."""
+        reasons = [row.reason for _, row in self.rows if row.kind == Event.REJECTED]
+        return reasons[0] if reasons else 0
 
 
 class History(NamedTuple):
@@ -172,24 +183,36 @@ def _sessions(
         commands = sound_commands(record.value)
         if commands is None:
             continue
-        fields = ("kind", "session_id", "ref", "account_id")
+        fields = ("kind", "session_id", "ref", "account_id", "order_id")
         rows = zip(*(commands[name].tolist() for name in fields), strict=True)
-        for index, (kind, session, ref, account) in enumerate(rows):
+        kinds = commands["kind"].tolist()
+        for index, (kind, session, ref, account, other) in enumerate(rows):
             if kind in _PARTS:
                 continue
+            body = _body(record.value, index, kinds)
             position = order_id_of(record.offset, index)
             got = answers.get(position, [])
-            heard[position] = Heard(position, kind, session, ref, account, got)
+            heard[position] = Heard(position, kind, session, ref, account, got, other, body)
             if not session:
                 continue
             if ref > last.get(session, 0):
                 last[session] = ref
                 first[session, ref] = position
                 continue
-            kinds = [row.kind for _, row in got]
+            said = [row.kind for _, row in got]
             require(
-                kinds == [Event.DUPLICATE],
+                said == [Event.DUPLICATE],
                 "P2",
-                f"command {position} of session {session} repeats ref {ref}: {kinds}",
+                f"command {position} of session {session} repeats ref {ref}: {said}",
             )
     return heard, first
+
+
+def _body(frame: bytes, index: int, kinds: list[int]) -> bytes:
+    """A command and what belongs to it, as it is the same each time that it is sent."""
+    end = index + 1
+    while end < len(kinds) and kinds[end] in _PARTS:
+        end += 1
+    body = bytearray(frame[HEADER_SIZE + index * RECORD_SIZE : HEADER_SIZE + end * RECORD_SIZE])
+    body[_VALID_MS] = bytes(2)
+    return bytes(body)

@@ -15,8 +15,12 @@ from exchange.reference.venue import Account, Instrument, Key, Market, Participa
 
 BEGINS = dt.datetime(2025, 12, 1, 1, tzinfo=dt.UTC)  # a Monday, within the surrender of 2024
 YEAR = 2024
+DEADLINE_NS = int(dt.datetime(2025, 12, 31, 16, tzinfo=dt.UTC).timestamp()) * 10**9
+"""The end of the last day to surrender for YEAR: midnight in Shanghai."""
 EMITTER = 203
 CREDITS = "CCER"
+ALLOWANCES = "CEA-2024"
+LATER_VINTAGE = "CEA-2025"
 OPERATORS = ("operator", "deputy")
 
 KINDS = (
@@ -25,6 +29,7 @@ KINDS = (
 )  # fmt: skip
 """What goes wrong around the venue, apart from the log's own faults."""
 RETENTION_SHARE = 0.3  # of the seeds
+INTAKE_SHARE = 0.3
 
 FLOWS = (
     "iceberg", "stop", "market", "post_only", "minimum", "gtd", "quote", "block", "replace",
@@ -68,6 +73,12 @@ class Plan(NamedTuple):
     snapshot_every: int
     later: bool  # some instruments settle T+1
     reference_node: int  # which of a market's engines is the reference: 1, 2; 0 = none
+    intake: bool  # one more broker, which trades over the log
+
+    @property
+    def firms(self) -> range:
+        """The numbers of the brokers; the last has an intake topic where the plan says so."""
+        return range(10, 10 + self.brokers + self.intake)
 
     @property
     def weather_s(self) -> float:
@@ -107,6 +118,7 @@ def plan_of(seed: int) -> Plan:
         snapshot_every=rng.choice((5, 20, 60, 1_000_000)),
         later=rng.random() < 0.6,
         reference_node=rng.randint(0, 2),
+        intake=random.Random(f"{seed}/intake").random() < INTAKE_SHARE,
     )
 
 
@@ -117,7 +129,7 @@ def venue_of(plan: Plan, public_keys: dict[str, str]) -> Venue:
     fees = {"maker_fee_bp": 3, "taker_fee_bp": 5}
     firm = {"protection_bp": 300, "quantity_max": 99_999, "block_open": 1, **fees}
     cycle: dict[str, Any] = (
-        {"settlement_cycle": "T+1", "settlement_cutoff": "10:00"} if plan.later else {}
+        {"settlement_cycle": "T+1", "settlement_cutoff": "01:30"} if plan.later else {}
     )
     resale = {"resale_next_day": 2} if plan.later else {}
     instruments = (
@@ -126,8 +138,13 @@ def venue_of(plan: Plan, public_keys: dict[str, str]) -> Venue:
             parameters={**firm, "close_rule": 1, **resale}, **cycle,
         ),
         Instrument(
-            11, "CN", "CEA-2024", "CEA", "cn-national", "allowance", vintage=2024,
+            11, "CN", ALLOWANCES, "CEA", "cn-national", "allowance", vintage=2024,
             reference_price=7_410,
+            parameters={**firm, "band_bp": 1_000, "resale_next_day": 1, "close_rule": 2},
+        ),
+        Instrument(
+            12, "CN", LATER_VINTAGE, "CEA", "cn-national", "allowance", vintage=2025,
+            reference_price=6_890,
             parameters={**firm, "band_bp": 1_000, "resale_next_day": 1, "close_rule": 2},
         ),
         Instrument(
@@ -136,7 +153,7 @@ def venue_of(plan: Plan, public_keys: dict[str, str]) -> Venue:
             parameters={**firm, "band_bp": 1_000, "close_rule": 2},
         ),
     )  # fmt: skip
-    firms = range(10, 10 + plan.brokers)
+    firms = plan.firms
     accounts = [Account(EMITTER, 4, "CN", "emitter", "emitter")]
     for number in firms:
         accounts.append(Account(100 + number, number, "EU", f"broker {number}"))
@@ -148,8 +165,8 @@ def venue_of(plan: Plan, public_keys: dict[str, str]) -> Venue:
         Key("verifier", 5, "verifier", 1_004, public_keys["verifier"]),
         Key("emitter", 4, "participant", 1_005, public_keys["emitter"]),
     ]
-    for n in firms:
-        keys.append(Key(f"broker-{n}", n, "participant", 2_000 + n, public_keys[f"broker-{n}"]))
+    for n, desk in zip(firms, _desks(plan), strict=True):
+        keys.append(Key(desk, n, "participant", 2_000 + n, public_keys[desk]))
         keys.append(Key(f"office-{n}", n, "participant", 3_000 + n, public_keys[f"office-{n}"]))
     return Venue(
         "Simulated venue",
@@ -159,7 +176,7 @@ def venue_of(plan: Plan, public_keys: dict[str, str]) -> Venue:
             Participant(1, "Market operations"),
             Participant(4, "Emitter"),
             Participant(5, "Verification House"),
-            *(Participant(n, f"Broker {n}") for n in firms),
+            *(Participant(n, f"Broker {n}", intake=_has_intake(plan, n)) for n in firms),
         ),
         tuple(accounts),
         tuple(keys),
@@ -168,6 +185,14 @@ def venue_of(plan: Plan, public_keys: dict[str, str]) -> Venue:
 
 def key_names(plan: Plan) -> list[str]:
     """The ids of every key of a plan's venue."""
-    firms = range(10, 10 + plan.brokers)
-    desks = [f"{desk}-{n}" for n in firms for desk in ("broker", "office")]
+    offices = [f"office-{n}" for n in plan.firms]
+    desks = [name for pair in zip(_desks(plan), offices, strict=True) for name in pair]
     return [*OPERATORS, "authority", "verifier", "emitter", *desks]
+
+
+def _has_intake(plan: Plan, firm: int) -> bool:
+    return plan.intake and firm == plan.firms[-1]
+
+
+def _desks(plan: Plan) -> list[str]:
+    return [f"{'intake' if _has_intake(plan, n) else 'broker'}-{n}" for n in plan.firms]

@@ -8,12 +8,13 @@ PROMISES = {
     "P3": "the same log gives the same events, and the reference engine agrees",
     "P4": "units and money are conserved",
     "P5": "delivery only against payment",
-    "P6": "the offset cap is kept to the tonne",
+    "P6": "the offset cap is kept to the tonne, and vintages and the last day to surrender",
     "P7": "who follows market data has the engine's book at every sequence",
     "P8": "after a halt or a kill nothing of its target trades",
     "P9": "a refusal is one of the log's, with the reason that the log gives",
     "P10": "history cannot be altered unseen",
     "P11": "everything goes on once faults stop",
+    "P12": "what operators did stands on the log, and two persons decide what loosens",
     "PX": "no process ends that must go on, and nothing fails unforeseen",
 }
 
