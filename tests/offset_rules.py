@@ -25,6 +25,12 @@ OUTSIDE = ("max_nonlocal", "min_local_share", "local_or_partner_only")
 """Kinds of locality which bound how many credits come from elsewhere."""
 ELSEWHERE = ("CN-XJ", "CN-YN", "US-CA", "XX")
 PLAIN_TYPES = ("wind", "solar", "geothermal", "anything_else")
+PLAIN_GASES = ("CO2", "CH4", "N2O")
+TYPE_KEYS = (
+    "excluded_project_types", "later_excluded_project_types", "conditional_project_types",
+    "allowed_project_types",
+)  # fmt: skip
+"""Keys which ask that a project states its type."""
 
 
 class Case(NamedTuple):
@@ -101,19 +107,38 @@ def codes_of(rule: Table) -> list[str]:
     return [] if not items else items[0]["region"].split(",")
 
 
+def wider(name: str, *marks: str) -> list[str]:
+    """What says less than a name: `a` and `a_b` of `a_b_c`, by the marks between its parts."""
+    return [name[:at] for at, letter in enumerate(name) if at and letter in marks]
+
+
+def may_be_barred(rule: Table, region: str) -> bool:
+    """Whether all that is known of a region leaves open that a rule excludes it."""
+    barred = rule.get("exclude_host_regions", ())
+    is_vague = not region or any(region in wider(code, "-", ":") for code in barred)
+    return bool(barred) and is_vague and not within(region, codes_of(rule))
+
+
 def plain_type(rule: Table) -> str:
-    """A type of project that a rule takes wherever it is."""
+    """A type of project that a rule takes wherever it is, and without a proof."""
     barred = (
         *rule.get("excluded_project_types", ()), *rule.get("later_excluded_project_types", ()),
         *rule.get("region_limited_types", ()), *rule.get("local_only_types", ()),
         *rule.get("project_in_operation_exempt_types", ()),
+        *(item["project_type"] for item in rule.get("conditional_project_types", ())),
     )  # fmt: skip
     kinds = rule.get("allowed_project_types", PLAIN_TYPES)
     return next((kind for kind in kinds if kind not in barred), kinds[0])
 
 
+def plain_gas(rule: Table) -> str:
+    """A gas that a rule takes, "" where it asks for none."""
+    kinds = rule.get("gases", PLAIN_GASES if "excluded_gases" in rule else ("",))
+    return next(gas for gas in kinds if gas not in rule.get("excluded_gases", ()))
+
+
 def fitting(rule: Table, unit: str = "", **changes: Any) -> Credit:
-    """A credit that meets every condition of a rule: local, of the newest generation, flagged."""
+    """A credit that states all that a rule asks: local, of the newest generation, flagged."""
     days = [rule[key] for key in ("reduction_from", "reduction_from_forestry") if key in rule]
     if "unregistered_reductions" in rule:
         days.append(rule["unregistered_reductions"]["reduction_from"])
@@ -122,12 +147,13 @@ def fitting(rule: Table, unit: str = "", **changes: Any) -> Credit:
     begun = rule.get("project_in_operation_after")
     registered = rule.get("host_condition_if_project_registered_after")
     regions = [*codes_of(rule), *rule.get("allowed_regions_for_limited_types", ())]
+    regions += [elsewhere(rule)] * ("exclude_host_regions" in rule)
     made = Credit(
         unit or rule["credit_types"][0],
         1,
         generation=rule.get("programme_generations", ("",))[-1],
         project_type=plain_type(rule),
-        gas=rule.get("gases", ("",))[0],
+        gas=plain_gas(rule),
         co2_ch4_share_bp=rule.get("co2_ch4_min_share_bp"),
         region=next(iter(regions), ""),
         reduction_from=max(days, default=None),

@@ -29,7 +29,7 @@ from exchange.rulebook.shapes import ComplianceRules, OffsetRule
 from exchange.settings import PROJECT_NUMBER_MAX
 
 _WORD = re.compile(r"[A-Za-z0-9_]{0,40}")
-_REGION = re.compile(r"([A-Z]{2}(-[A-Z0-9]{1,4})?(:[a-z0-9_]{1,24})*)?")
+_REGION = re.compile(r"([A-Z]{2}(-[A-Z0-9]{1,4})?(:[A-Za-z0-9_]{1,24})*)?")
 _FLAGS_MAX = 8
 
 

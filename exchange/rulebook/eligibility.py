@@ -1,6 +1,7 @@
 """Whether a credit may be used at all under a rule, whatever the quantity.
 
-A credit is refused where it does not state what the rule asks for. That a project is inside a
+A credit is refused where it does not state what the rule asks for, and what a rule excludes it
+excludes in capitals and in small letters. That a project is inside a
 covered entity, and what a flag says, hold only where they are stated. An instrument is not refused
 for what it leaves open: the units that are delivered in it are asked then (`unfit_all`).
 """
@@ -145,7 +146,9 @@ def _type(rule: OffsetRule, credit: Credit, on: dt.date, *, is_open: bool = Fals
     vague = [excluded for excluded in kinds if _is_of(excluded, kind)]
     if vague and not is_open:
         return f"excludes {', '.join(vague)}; of this project of {kind} that is not stated"
-    if rule.allowed_project_types and kind not in rule.allowed_project_types:
+    may_be_more_exact = is_open and any(_is_of(one, kind) for one in rule.allowed_project_types)
+    is_allowed = kind in rule.allowed_project_types or may_be_more_exact
+    if rule.allowed_project_types and not is_allowed:
         shown = kind or "not stated"
         return f"takes projects of {', '.join(rule.allowed_project_types)}; this one is {shown}"
     if is_open:
@@ -169,8 +172,8 @@ def _condition(item: ConditionalType, credit: Credit) -> str:
 
 
 def _is_of(kind: str, wider: str) -> bool:
-    # hydro_small is of hydro; a type not stated is of none, and none is of it.
-    return bool(kind and wider) and (kind == wider or kind.startswith(f"{wider}_"))
+    # hydro_small and Hydro are of hydro; a type not stated is of none, and none is of it.
+    return bool(kind and wider) and f"{kind}_".lower().startswith(f"{wider}_".lower())
 
 
 def _kind(rule: OffsetRule, credit: Credit, on: dt.date) -> str:
@@ -188,7 +191,8 @@ def _gas(rule: OffsetRule, credit: Credit) -> str:
         return f"takes {', '.join(rule.gases)} only; this is {credit.gas or 'not stated'}"
     if rule.excluded_gases and not credit.gas:
         return f"excludes {', '.join(rule.excluded_gases)}; the gas of this project is not stated"
-    if any(credit.gas.startswith(gas) for gas in rule.excluded_gases):  # HFC23 is of HFC
+    said = credit.gas.upper()
+    if any(said.startswith(gas.upper()) for gas in rule.excluded_gases):  # hfc23 is of HFC
         return f"excludes {credit.gas}"
     share = credit.co2_ch4_share_bp
     if rule.co2_ch4_min_share_bp and (share is None or share < rule.co2_ch4_min_share_bp):

@@ -143,9 +143,8 @@ def guangdong(lots: list[Lot], used: list[Credit]) -> SurrenderPlan:
 
 def test_too_many_from_elsewhere_were_used_and_there_is_a_plan_all_the_same() -> None:
     """As when a project turns out to be elsewhere: local ones and allowances are still taken."""
-    used = [Credit("CCER", 10, region="CN-XJ", project_type="wind")]
-    local = Lot(2, 5, 100, credit=Credit("CCER", 0, region="CN-GD", project_type="wind"))
-    outside = Lot(3, 5, 1, credit=used[0]._replace(quantity_t=0))
+    used = [XINJIANG._replace(quantity_t=10)]
+    local, outside = Lot(2, 5, 100, credit=PHCER), Lot(3, 5, 1, credit=XINJIANG)
     own = allowance(1, 100, 2000)
     assert amounts(guangdong([own], used)) == {1: 50}
     plan = guangdong([own, local, outside], used)
@@ -156,7 +155,7 @@ def test_too_many_from_elsewhere_were_used_and_there_is_a_plan_all_the_same() ->
 def test_what_is_not_registered_counts_in_part_and_the_rest_says_so() -> None:
     """Hubei: 60 percent of reductions that are not registered; price is not what bars the rest."""
     on = dt.date(2015, 6, 20)
-    made = Credit("CCER", 0, region="CN-HB", reduction_from=on.replace(2014))
+    made = Credit("CCER", 0, project_type="wind", region="CN-HB", reduction_from=on.replace(2014))
     plan = plan_surrender(
         rules_of("cn-pilot-hubei", 2014, on),
         [allowance(1, 1_000, 9), Lot(2, 100, 0, credit=made._replace(flags=("unregistered",)))],

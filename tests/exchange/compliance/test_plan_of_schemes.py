@@ -35,6 +35,7 @@ from tests.offset_rules import (
     rules_for,
     share_of,
     variants,
+    wider,
 )
 
 BOOK = load_rulebook()
@@ -102,7 +103,16 @@ def misfits(rule: Table) -> list[Credit]:
     if "local_only" in kinds or "local_or_partner_only" in kinds:
         found.append(credit._replace(region=elsewhere(rule), flags=()))
     if "excluded_project_types" in rule:
-        found.append(credit._replace(project_type=rule["excluded_project_types"][0]))
+        kind = rule["excluded_project_types"][0]
+        found += [credit._replace(project_type=name) for name in (kind, "", *wider(kind, "_"))]
+    for item in rule.get("conditional_project_types", ()):
+        found.append(credit._replace(project_type=item["project_type"]))
+    if "excluded_gases" in rule:
+        found += [credit._replace(gas=gas) for gas in (rule["excluded_gases"][0], "")]
+    if "co2_ch4_min_share_bp" in rule:
+        found.append(credit._replace(co2_ch4_share_bp=None))
+    if "exclude_host_regions" in rule:
+        found += [credit._replace(region=name) for name in (rule["exclude_host_regions"][0], "CN")]
     if "programme_generations" in rule:
         found.append(credit._replace(generation=""))
     if "reduction_from" in rule:
@@ -114,6 +124,9 @@ def fits(rule: Table) -> list[Credit]:
     found = [one for unit in rule["credit_types"] for one in variants(rule, unit)]
     if "unregistered_reductions" in rule:
         found += [one._replace(flags=(*one.flags, "unregistered")) for one in found]
+    for item in rule.get("conditional_project_types", ()):
+        proven = {"project_type": item["project_type"], "flags": (item["flag"],)}
+        found += [fitting(rule, unit, **proven) for unit in rule["credit_types"]]
     return [one._replace(quantity_t=0) for one in found]
 
 
@@ -364,13 +377,14 @@ def test_millions_of_tonnes_are_counted_to_the_last(case: Case) -> None:
 @pytest.mark.parametrize("case", [case for case in PLANNED if case.group], ids=lambda c: c.name)
 def test_who_is_of_no_group_uses_nothing_of_a_groups_rules(case: Case) -> None:
     """The EU's third phase: credits are exchanged by a group's rules, and never surrendered."""
-    rule, own = case.rule, Lot(1, 10, 9, vintage=case.year)
+    rule, own = case.rule, Lot(1, 100, 9, vintage=case.year)
     lots = [own, *(Lot(at, 5, 1, credit=c) for at, c in enumerate(fits(rule), 2))]
-    task = Task(case, lots, 8, dict.fromkeys(ALL_BASES, 10**6), [], 0, Borrowing(0, 0))
+    owed_t = 5 * len(fits(rule)) - 2
+    task = Task(case, lots, owed_t, dict.fromkeys(ALL_BASES, 10**6), [], 0, Borrowing(0, 0))
     assert [item.lot.credit for item in plan_of(task, lots).chosen] == fits(rule)
     alone = task._replace(case=case._replace(rule={**rule, "applies_to": ""}))
     plan = plan_of(alone, lots)
-    assert [(item.lot, item.quantity_t) for item in plan.chosen] == [(own, 8)]
+    assert [(item.lot, item.quantity_t) for item in plan.chosen] == [(own, owed_t)]
     told = {reason for lot, _, reason in plan.refused if lot.credit is not None}
     assert all("is not taken as an offset by" in reason for reason in told)
 

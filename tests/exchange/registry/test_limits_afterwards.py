@@ -52,6 +52,8 @@ def test_a_final_allocation_does_not_leave_more_credits_from_elsewhere_than_its_
         ("", "excludes hydro; the type of this project is not stated"),
         (', "project_type": "wind"', "N2O, SF6; the gas of this project is not stated"),
         (', "project_type": "industry", "gas": "HFC23"', "excludes HFC23"),
+        (', "project_type": "industry", "gas": "hfc23"', "excludes hfc23"),
+        (', "project_type": "Hydro_small", "gas": "CO2"', "excludes Hydro_small"),
         (', "project_type": "wind", "gas": "CO2"', ""),
     ],
 )
@@ -67,6 +69,27 @@ def test_beijing_takes_no_credits_that_do_not_state_what_it_asks(details: str, w
         assert why in office.refused(SURRENDER, "BJ-CCER", 10, 2014).text
     else:
         office.done(UnitsSurrendered, SURRENDER, "BJ-CCER", 10, 2014)
+
+
+@pytest.mark.parametrize("city", ["Shenzhen", "shenzhen"])
+def test_a_city_is_the_same_place_however_it_is_written(city: str) -> None:
+    """Shenzhen takes such credits from the city only, Guangdong from everywhere else in it."""
+    office = Office("2021-03-01")
+    for number, own, credit, kind in (
+        (1, "SZEA", "SZ-CCER", "biomass_power"),
+        (2, "GDEA", "GD-CCER", "wind"),
+    ):
+        office.owe(own, 10_000, 2020)
+        told = (
+            f'{{"name": "p", "region": "CN-GD:{city}", "project_type": "{kind}", '
+            '"co2_ch4_share_bp": 10000}'
+        )
+        office.done(ProjectRegistered, Instruction.REGISTER_PROJECT, credit, 0, number, told)
+        made = f'{{"project": {number}, "period_from": "2020-01-01", "period_to": "2020-12-31"}}'
+        office.done(UnitsIssued, ISSUE, credit, 10, 2020, made)
+    office.done(UnitsSurrendered, SURRENDER, "SZ-CCER", 10, 2020)
+    refused = office.refused(SURRENDER, "GD-CCER", 10, 2020)
+    assert f"excludes projects in CN-GD:{city}" in refused.text
 
 
 def test_a_lower_figure_does_not_leave_a_group_beyond_its_cap() -> None:

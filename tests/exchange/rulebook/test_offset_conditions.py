@@ -7,7 +7,8 @@ that it refuses; a key that is known to no sweep fails, and so does one that giv
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import product
 from typing import NamedTuple
 
 import pytest
@@ -21,23 +22,25 @@ from tests.offset_rules import (
     DAY,
     FIRST_CASES,
     OUTSIDE,
+    TYPE_KEYS,
     WHOLE,
     Case,
     Table,
     codes_of,
     elsewhere,
     fitting,
+    may_be_barred,
     plain_type,
     share_of,
+    wider,
     within,
 )
 
 BOOK = load_rulebook()
-GASES = ("hfc", "pfc", "n2o", "sf6", "nf3")
-"""Words of `excluded_project_types` that are gases, too."""
+SUB_GASES = {"HFC": ("HFC23", "HFC134a", "HFC_23"), "PFC": ("PFC14", "PFC116")}
 IN_WORDS = {
     "id", "article", "note", "confidence", "basis", "sources", "unknown", "cap_note",
-    "cap_alternative", "use_mode", "conditional_project_types",
+    "cap_alternative", "use_mode",
 }  # fmt: skip
 """Keys by which no credit is refused."""
 OF_CAPS = {
@@ -123,6 +126,7 @@ def exempt(rule: Table, credit: Credit) -> Iterator[Example]:
 def before_2013(rule: Table, credit: Credit) -> Iterator[Example]:
     last = rule["pre_2013_reductions_exchange_until"]
     for made, taken in (
+        (None, (True, True, False)),
         (dt.date(2012, 12, 31), (True, True, False)),
         (dt.date(2008, 1, 1), (True, True, False)),
         (dt.date(2013, 1, 1), (True, True, True)),
@@ -158,32 +162,57 @@ def unregistered(rule: Table, credit: Credit) -> Iterator[Example]:
 
 
 def excluded_on(
-    kinds: list[str], rule: Table, credit: Credit, on: dt.date | None, *, is_taken: bool
+    key: str, rule: Table, credit: Credit, on: dt.date | None, *, is_taken: bool
 ) -> Iterator[Example]:
-    for kind in kinds:
-        names = [credit._replace(project_type=kind), credit._replace(project_type=f"{kind}_small")]
-        names += [credit._replace(gas=kind.upper())] * (kind in GASES)
-        for named in names:
-            yield Example(f"{kind} of {on}", named, is_taken, on)
+    for kind in rule[key]:
+        vague = wider(kind, "_")  # of hydro it is open whether it is hydro_large
+        for name in (kind, f"{kind}_small", kind.upper(), *vague):
+            yield Example(f"{name} of {on}", credit._replace(project_type=name), is_taken, on)
         if "allowed_project_types" not in rule:
-            other = credit._replace(project_type=f"{kind}x")  # hydro is barred, hydrogen is not
-            yield Example(other.project_type, other, is_taken=True, on=on)
+            for name in (f"{kind}x", *(f"{less}_elsewise" for less in vague)):
+                other = credit._replace(project_type=name)  # hydro is barred, hydrogen is not
+                yield Example(other.project_type, other, is_taken=True, on=on)
+    is_open = is_taken and not is_asked(rule, {*TYPE_KEYS} - {key})
+    yield Example(f"no type, {on}", credit._replace(project_type=""), is_open, on)
 
 
 def excluded(rule: Table, credit: Credit) -> Iterator[Example]:
-    kinds, first = rule["excluded_project_types"], rule.get("exclusion_applies_to_use_from")
+    key, first = "excluded_project_types", rule.get("exclusion_applies_to_use_from")
     yield Example("another type", credit, is_taken=True)
-    yield from excluded_on(kinds, rule, credit, first, is_taken=False)
+    yield from excluded_on(key, rule, credit, first, is_taken=False)
     if first:
-        yield from excluded_on(kinds, rule, credit, first - DAY, is_taken=True)
-        yield from excluded_on(kinds, rule, credit, first + DAY, is_taken=False)
+        yield from excluded_on(key, rule, credit, first - DAY, is_taken=True)
+        yield from excluded_on(key, rule, credit, first + DAY, is_taken=False)
 
 
 def excluded_later(rule: Table, credit: Credit) -> Iterator[Example]:
-    kinds, first = rule["later_excluded_project_types"], rule["later_exclusion_from"]
-    yield from excluded_on(kinds, rule, credit, first - DAY, is_taken=True)
-    yield from excluded_on(kinds, rule, credit, first, is_taken=False)
-    yield from excluded_on(kinds, rule, credit, first + DAY, is_taken=False)
+    key, first = "later_excluded_project_types", rule["later_exclusion_from"]
+    yield from excluded_on(key, rule, credit, first - DAY, is_taken=True)
+    yield from excluded_on(key, rule, credit, first, is_taken=False)
+    yield from excluded_on(key, rule, credit, first + DAY, is_taken=False)
+
+
+def conditional(rule: Table, credit: Credit) -> Iterator[Example]:
+    for item in rule["conditional_project_types"]:
+        meant, free, flag = item["project_type"], item["except_types"], item["flag"]
+        proven = (*credit.flags, flag)
+        asked = {meant, f"{meant}_large", meant.upper(), *wider(meant, "_")}
+        for kind in free:  # hydro_up may be hydro_up_to_20mw, and hydro_up_to_20mwh is another
+            asked |= {f"{kind}x", *wider(kind, "_")}
+            for name in (kind, f"{kind}_old", kind.upper()):
+                for flags_ in (credit.flags, proven):
+                    told = credit._replace(project_type=name, flags=flags_)
+                    yield Example(f"{name} {flags_}", told, is_taken=True)
+        for name in asked:
+            for flags_ in (credit.flags, (*credit.flags, f"{flag}x"), proven):
+                told = credit._replace(project_type=name, flags=flags_)
+                yield Example(f"{name} {flags_}", told, is_taken=flag in flags_)
+        for name in (f"{meant}x", credit.project_type):
+            yield Example(name, credit._replace(project_type=name), is_taken=True)
+        none = credit._replace(project_type="")
+        is_open = not is_asked(rule, {*TYPE_KEYS} - {"conditional_project_types"})
+        yield Example("no type", none, is_taken=False)
+        yield Example("no type, proven", none._replace(flags=proven), is_taken=is_open)
 
 
 def allowed(rule: Table, credit: Credit) -> Iterator[Example]:
@@ -203,9 +232,22 @@ def gases(rule: Table, credit: Credit) -> Iterator[Example]:
         yield Example(f"gas {gas!r}", credit._replace(gas=gas), is_taken=False)
 
 
+def barred_gases(rule: Table, credit: Credit) -> Iterator[Example]:
+    barred = rule["excluded_gases"]
+    for gas in barred:
+        for name in (gas, *SUB_GASES.get(gas, ())):
+            for word in (name, name.lower()):
+                yield Example(word, credit._replace(gas=word), is_taken=False)
+    for gas in {"CO2", "CH4", "N2O", "NF3"} - {*barred}:
+        is_taken = gas in rule.get("gases", (gas,))
+        yield Example(gas, credit._replace(gas=gas), is_taken)
+    yield Example("no gas", credit._replace(gas=""), is_taken=False)
+
+
 def mostly_co2(rule: Table, credit: Credit) -> Iterator[Example]:
     least = rule["co2_ch4_min_share_bp"]
-    for share, is_taken in ((0, False), (least - 1, False), (least, True), (least + 1, True)):
+    shares = ((0, False), (least - 1, False), (least, True), (least + 1, True), (None, False))
+    for share, is_taken in shares:
         yield Example(f"{share} bp", credit._replace(co2_ch4_share_bp=share), is_taken)
 
 
@@ -233,10 +275,10 @@ def localities(rule: Table, credit: Credit) -> Iterator[Example]:
         if closed:
             yield Example(f"{code}X", credit._replace(region=f"{code}X"), is_taken=False)
     for region in (elsewhere(rule), "", *(code.split("-")[0] for code in codes_of(rule))):
-        away = credit._replace(region=region, flags=())
-        yield Example(f"from {region!r}", away, is_taken=not closed)
-        partner = away._replace(flags=("partner",))
-        yield Example(f"partner {region!r}", partner, is_taken="local_only" not in kinds)
+        away, is_known = credit._replace(region=region, flags=()), not may_be_barred(rule, region)
+        yield Example(f"from {region!r}", away, is_taken=not closed and is_known)
+        partner, is_barred = away._replace(flags=("partner",)), "local_only" in kinds
+        yield Example(f"partner {region!r}", partner, is_taken=not is_barred and is_known)
     if not set(kinds) & {*OUTSIDE, "local_only"}:  # what is preferred is not asked for
         yield Example("preferred", credit._replace(region="XX"), is_taken=True)
 
@@ -244,12 +286,15 @@ def localities(rule: Table, credit: Credit) -> Iterator[Example]:
 def barred_regions(rule: Table, credit: Credit) -> Iterator[Example]:
     barred = rule["exclude_host_regions"]
     for code in barred:
-        for region in (code, f"{code}:A city"):
+        for region in (code, f"{code}:A city", code.lower()):
             yield Example(region, credit._replace(region=region), is_taken=False)
         province, _, city = code.partition(":")
         if city and not within(province, barred):
-            for region in (province, f"{province}:Elsewhere"):
-                yield Example(region, credit._replace(region=region), is_taken=True)
+            known = credit._replace(region=f"{province}:Elsewhere")
+            yield Example(known.region, known, is_taken=True)
+        for region in {"", *wider(code, "-", ":")}:  # of CN it is open whether it is CN-BJ
+            is_local = within(region, codes_of(rule))
+            yield Example(f"{region!r}", credit._replace(region=region), is_taken=is_local)
     yield Example("elsewhere", credit._replace(region=elsewhere(rule)), is_taken=True)
 
 
@@ -269,10 +314,10 @@ def local_types(rule: Table, credit: Credit) -> Iterator[Example]:
 
 def listed_only(listed: list[str], credit: Credit) -> Iterator[Example]:
     for region in listed:
-        for named in (region, f"{region}:Part"):
+        for named in (region, f"{region}:Part", region.lower()):
             yield Example(f"{credit.project_type} {named}", credit._replace(region=named), True)
-    wider = {code.split(":")[0] for code in listed}
-    for region in {"", "XX", "CN-BJ", f"{listed[0]}X", *wider} - set(listed):
+    vague = {less for code in listed for less in wider(code, "-", ":")}
+    for region in {"", "XX", "CN-BJ", f"{listed[0]}X", *vague} - set(listed):
         what = f"{credit.project_type} {region!r}"
         yield Example(what, credit._replace(region=region), is_taken=False)
 
@@ -304,7 +349,9 @@ CONDITIONS: dict[str, Maker] = {
     "later_excluded_project_types": excluded_later,
     "later_exclusion_from": excluded_later,
     "allowed_project_types": allowed,
+    "conditional_project_types": conditional,
     "gases": gases,
+    "excluded_gases": barred_gases,
     "co2_ch4_min_share_bp": mostly_co2,
     "excluded_flags": flags,
     "pre_issued_types": pre_issued,
@@ -320,20 +367,26 @@ CONDITIONS: dict[str, Maker] = {
 ONE_SIDED = {"locality"}
 """Keys that may refuse nothing: a preferred region, a limit on how many."""
 OLD = dt.date(1990, 1, 1)
-NOT_ASKED: dict[str, tuple[dict[str, object], ...]] = {
-    "programme_generations": ({"generation": ""}, {"generation": "any"}),
-    "reduction_from": ({"reduction_from": None}, {"reduction_from": OLD}),
-    "project_in_operation_after": ({"in_operation_from": None}, {"in_operation_from": OLD}),
-    "host_condition": ({"registered_on": None}, {"registered_on": dt.date(2030, 1, 1)}),
-    "gases": ({"gas": ""}, {"gas": "CO2"}, {"gas": "CH4"}),
-    "co2_ch4_min_share_bp": ({"co2_ch4_share_bp": None}, {"co2_ch4_share_bp": 0}),
-    "excluded_flags": ({"flags": ("pre_cdm",)},),
-    "allowed_project_types": ({"project_type": ""}, {"project_type": "something"}),
-    "exclude_from_covered_projects": ({"covered_by": "scheme"},),
-    "exclude_from_covered_projects_of_other_pilots": ({"covered_by": "other_pilot"},),
-    "locality": ({"region": ""}, {"region": "XX"}, {"region": "CN-FJ"}),
-}
-"""What a rule without the key must not ask."""
+NOT_ASKED: tuple[tuple[tuple[str, ...], str, tuple[object, ...]], ...] = (
+    (("programme_generations",), "generation", ("", "any")),
+    (("reduction_from", "pre_2013_reductions_exchange_until"), "reduction_from", (None, OLD)),
+    (("project_in_operation_after",), "in_operation_from", (None, OLD)),
+    (("host_condition",), "registered_on", (None, dt.date(2030, 1, 1))),
+    (("gases",), "gas", ("CO2", "CH4", "NF3")),
+    (("gases", "excluded_gases"), "gas", ("", "N2O", "HFC23", "hfc")),
+    (("co2_ch4_min_share_bp",), "co2_ch4_share_bp", (None, 0)),
+    (("excluded_flags",), "flags", (("pre_cdm",),)),
+    (("allowed_project_types",), "project_type", ("something", "n2o", "hfc")),
+    (TYPE_KEYS, "project_type", ("", "hydro", "hydro_large", "nuclear", "forestry")),
+    (("exclude_from_covered_projects",), "covered_by", ("scheme",)),
+    (("exclude_from_covered_projects_of_other_pilots",), "covered_by", ("other_pilot",)),
+    (
+        ("locality", "exclude_host_regions", "region_limited_types", "local_only_types"),
+        "region",
+        ("", "CN", "XX", "CN-FJ"),
+    ),
+)
+"""What a rule without any of the keys must not ask."""
 
 
 def rule_of(case: Case) -> tuple[ComplianceRules, OffsetRule]:
@@ -349,6 +402,19 @@ TAKING = [case for case in FIRST_CASES if case.rule["credit_types"]]
 EACH = [(case, key) for case in TAKING for key in case.rule if key not in IN_WORDS | OF_CAPS]
 
 
+def check_instruments(rule: OffsetRule, credit: Credit, on: dt.date) -> None:
+    """Instruments under which a credit that is taken may be delivered, and which say less of it."""
+    kinds = ["", *wider(credit.project_type, "_"), credit.project_type]
+    places = ["", *wider(credit.region, "-", ":"), credit.region]
+    for kind, place in product(kinds, places):
+        told = unfit_all(
+            rule, credit.unit, on, generation=credit.generation,
+            project_types=[kind] if kind else [], regions=[place] if place else [],
+        )  # fmt: skip
+        assert not told, (kind, place)
+    assert not unfit_all(rule, credit.unit, on)
+
+
 def check(case: Case, example: Example) -> None:
     """The rule itself, a whole plan under it, and what is told of a kind of credits agree."""
     rules, rule = rule_of(case)
@@ -356,12 +422,8 @@ def check(case: Case, example: Example) -> None:
     refusal = unfit(rule, credit, on)
     assert bool(refusal) != example.is_taken, (example, refusal)
     assert not refusal or refusal.startswith(f"rule {rule.id} ")
-    told = unfit_all(
-        rule, credit.unit, on, generation=credit.generation,
-        project_types=[credit.project_type] if credit.project_type else [],
-        regions=[credit.region] if credit.region else [],
-    )  # fmt: skip
-    assert not told or not example.is_taken, told
+    if example.is_taken:
+        check_instruments(rule, credit, on)
     if share_of(case.rule, case.year) is None:
         return
     local = [fitting(case.rule, credit.unit, quantity_t=10**6)]
@@ -400,14 +462,11 @@ def test_what_a_rule_does_not_ask(case: Case) -> None:
         check(case, Example("fits", credit, is_taken=True))
         for example in (*pre_issued(case.rule, credit), *covered(case.rule, credit)):
             check(case, example)
-        for key, changes in NOT_ASKED.items():
-            for change in () if is_asked(case.rule, key) else changes:
-                check(case, Example(f"no {key}", credit._replace(**change), is_taken=True))
+        for keys, field, values in NOT_ASKED:
+            for value in () if is_asked(case.rule, keys) else values:
+                what = f"no {keys}: {value!r}"
+                check(case, Example(what, credit._replace(**{field: value}), is_taken=True))
 
 
-def is_asked(rule: Table, key: str) -> bool:
-    more = {
-        "reduction_from": ("pre_2013_reductions_exchange_until",),
-        "locality": ("exclude_host_regions", "region_limited_types", "local_only_types"),
-    }
-    return any(name in rule for name in (key, *more.get(key, ())))
+def is_asked(rule: Table, keys: Iterable[str]) -> bool:
+    return any(key in rule for key in keys)
