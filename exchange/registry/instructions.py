@@ -286,7 +286,8 @@ class Registrar:
             cause = Cause(number, time_ns, name, item.instruction_id)
             return self._do[item.kind](item, instrument, cause)
         except RefusalError as refusal:
-            fields = (int(refusal.reason), refusal.text, refusal.rule, refusal.source)
+            source = refusal.source or self._rulebook.citation_of(refusal.rule)
+            fields = (int(refusal.reason), refusal.text, refusal.rule, source)
             self.holdings.changes.refusals.append(
                 (item.instruction_id, item.account_id, *fields, time_ns)
             )

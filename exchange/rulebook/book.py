@@ -77,6 +77,18 @@ class Rulebook(Table, frozen=True, kw_only=True):
         article = f"; {text}" if text else ""
         return self.cited(rule.sources) + article + f" [confidence {rule.confidence}]"
 
+    def citation_of(self, rule_id: str) -> str:
+        """The same of a rule by its id, "" for one that is not in the book. O(rules)."""
+        for scheme in self.scheme:
+            for rules in scheme.rules:
+                known: tuple[OffsetRule | ComplianceRules, ...] = (rules, *rules.offset)
+                for rule in known:
+                    if rule.id == rule_id:
+                        return self.citation(rule)
+            if scheme.carry_over is not None and scheme.carry_over.id == rule_id:
+                return self.citation(scheme.carry_over)
+        return ""
+
     def cited(self, sources: tuple[str, ...]) -> str:
         """The titles and dates of sources, by their ids. O(sources)."""
         texts = {item.id: item for item in self.source}

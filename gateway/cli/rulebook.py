@@ -59,6 +59,8 @@ def check(
             load_supply_data()
     except (RulebookError, UnicodeDecodeError) as error:
         typer.echo(f"exchange: {_where(file, error)}", err=True)
+        if file is not None and not only_vectors:
+            typer.echo("exchange: its vectors alone can be run: --only-vectors", err=True)
         raise typer.Exit(1) from None
     typer.echo(f"rulebook {rulebook.meta.rulebook_version} is sound: {_counted(rulebook)} ({name})")
     failures = 0

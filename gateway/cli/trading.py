@@ -31,7 +31,7 @@ from gateway.cli.options import (
     with_client,
 )
 from gateway.cli.output import Json, make_table, show, show_report
-from gateway.client import Client, OrderNotFoundError
+from gateway.client import Client, OrderNotFoundError, VenueError
 from gateway.decimals import whole_number
 
 SECOND_NS = 1_000_000_000
@@ -120,9 +120,26 @@ def order(
             is_persistent=persistent,
             client_order_id=label,
         )
+        if side == "buy" and not as_json:
+            await _show_room(client, account, symbol)
         show_report(report, as_json)
 
     with_client(key_file, work)
+
+
+async def _show_room(client: Client, account: int, symbol: str) -> None:
+    """What the caps of its obligations leave an account of an offset; nothing of other units."""
+    try:
+        found = await client.offset_headroom(account, symbol)
+    except VenueError:
+        return
+    if found.years:
+        years = ", ".join(f"{year.year}: {year.left:,} t left of {year.cap:,} t by {year.rule}"
+                          for year in found.years)  # fmt: skip
+        typer.echo(
+            f"room of account {account} for {symbol}: {found.room:,} t ({years}; held "
+            f"{found.held:,} t, being bought {found.buying:,} t)"
+        )
 
 
 def replace(

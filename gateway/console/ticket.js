@@ -1,7 +1,7 @@
 // The order ticket. Its words are those of the API document: order types, times in force and terms
 // that the venue learns appear here without a change.
 
-import { bodyOf, send } from "./api.js";
+import { bodyOf, get, isOffered, send } from "./api.js";
 import { accountsOf, desk, onDesk, take } from "./desk.js";
 import { notify } from "./dialogs.js";
 import { grouped, isAmount, isWhole, worth } from "./decimals.js";
@@ -42,6 +42,8 @@ export function openTicket(root) {
   const sides = h("div", { class: "sides", role: "radiogroup", "aria-label": fieldName("side") });
   const available = h("p", { class: "muted available" });
   const estimate = h("p", { class: "muted estimate" });
+  const room = h("p", { class: "muted room" });
+  let roomOf = "";
   const said = h("div", { role: "alert" });
   const button = h("button", { type: "submit", class: "primary wide" });
   const controls = { quantity, price: priceOf, order_type: type, time_in_force: lasts, account };
@@ -93,8 +95,26 @@ export function openTicket(root) {
     drawMoney();
   }
 
+  // What the caps of its obligations leave an account that buys an offset.
+  async function drawRoom() {
+    const isAsked = draft.side === "BUY" && instrument?.kind === "offset" && account.value
+      && isOffered("GET", "/offset-headroom");
+    const wanted = isAsked ? `${account.value} ${instrument.symbol}` : "";
+    if (wanted === roomOf) return;
+    roomOf = wanted;
+    room.textContent = "";
+    if (!wanted) return;
+    const reply = await get("/offset-headroom", {
+      account: account.value, symbol: instrument.symbol,
+    }).catch(() => null);
+    if (roomOf === wanted && reply?.years.length) {
+      room.textContent = `${word("room")} ${grouped(reply.room)} t`;
+    }
+  }
+
   function drawMoney() {
     if (!instrument) return;
+    drawRoom();
     const { market, currency, minor_digits: digits, symbol } = instrument;
     const own = desk.positions.find((row) => (
       row.market === market && String(row.account) === account.value
@@ -147,6 +167,8 @@ export function openTicket(root) {
     try {
       const report = await send("POST", "/orders", { body });
       take(report);
+      roomOf = "";
+      drawRoom();
       notify(toldOf(report), report.order_status === "CANCELLED" ? "plain" : "good");
     } catch (error) {
       showProblem(said, error);
@@ -165,7 +187,7 @@ export function openTicket(root) {
       special.map(([, field]) => field.element), label("account", account)),
     always.length > 0 && h("details", {}, h("summary", {}, word("more_terms")),
       h("div", { class: "fields" }, always.map(([, field]) => field.element))),
-    h("div", { class: "money" }, available, estimate),
+    h("div", { class: "money" }, available, estimate, room),
     button, said);
   const kind = makeSelect([["/orders", word("entry_order")],
     ...entryKinds().map((path) => [path, entryName(path)])]);

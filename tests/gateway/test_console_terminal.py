@@ -223,6 +223,18 @@ async def test_the_ticket_offers_the_words_of_the_api_document(open_page: Open) 
     await expect(rows(page)).to_have_count(0)
 
 
+async def test_the_ticket_tells_an_emitter_what_room_caps_leave_for_an_offset(
+    open_page: Open,
+) -> None:
+    page = await open_page("yangtze", "market/CCER")
+    room = page.locator("#ticket .room")
+    await expect(room).to_have_text(re.compile(r"^room to buy [\d,]+ t$"))
+    await page.locator("#ticket").get_by_role("radio", name="Sell").click()
+    await expect(room).to_have_text("")
+    await page.locator("#ticket").get_by_role("radio", name="Buy").click()
+    await expect(room).to_have_text(re.compile("room to buy"))
+
+
 async def test_a_refusal_says_its_number_and_what_to_do_in_both_languages(open_page: Open) -> None:
     page = await open_page("huadong")
     ticket = page.locator("#ticket")

@@ -333,6 +333,17 @@ async def check_headroom(house: House, *, is_enforced: bool) -> None:
         else:
             assert (await yangtze.new_order("CCER", 203, "BUY", 26, "83.00")).order_status == "NEW"
         assert (await huadong.new_order("CCER", 202, "BUY", 500, "83.00")).order_status == "NEW"
+        key_file = house.settings.data / "yangtze.key"
+        save_key(key_file, house.keys["yangtze"]._replace(url=house.url))
+        given = ["order", "buy", "CCER", "1", "@83.00", "--account", "203"]
+        done = await asyncio.to_thread(
+            CliRunner(env={"COLUMNS": "240"}).invoke,
+            build("order"),
+            [*given, "--key-file", str(key_file)],
+        )
+        room = 24 if is_enforced else 0
+        told = f"room of account 203 for CCER: {room} t (2025: 40 t left of 50 t by "
+        assert done.output.startswith(told), done.output
         out = Console(file=StringIO(), width=100)
         print_headroom(out, await yangtze.offset_headroom(203, "CCER"))
         assert "held 20 t" in out.file.getvalue()  # type: ignore[attr-defined]

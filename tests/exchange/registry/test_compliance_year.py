@@ -18,6 +18,7 @@ from exchange.messages.registry import (
 )
 from exchange.registry.blocks import HistoryKind, Position
 from exchange.registry.years import FINE_NOT_KNOWN
+from exchange.rulebook import load_rulebook
 from tests.books_years import EMITTER, OTHER, VERIFIER, Office, allocation
 
 ALLOCATE, ASSESS = Instruction.ALLOCATE, Instruction.ASSESS
@@ -45,6 +46,7 @@ def test_a_year_of_the_eu_with_a_shortfall_that_is_owed_with_the_next() -> None:
     office.on("2025-09-30").done(UnitsSurrendered, SURRENDER, "EUA", 850, 2024)
     early = office.on("2025-09-30").refused(ASSESS, "EUA", 0, 2024, A)
     assert early.reason == RegistryReason.DUE_DAY_NOT_OVER
+    assert early.source == load_rulebook().citation_of(early.rule) != ""
     found = office.on("2025-10-01").done(YearAssessed, ASSESS, "EUA", 0, 2024, A)
     assert (found.obligation, found.surrendered, found.shortfall) == (1_010, 850, 160)
     assert (found.fine_min, found.fine_max) == (FINE_NOT_KNOWN, FINE_NOT_KNOWN)
