@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from gateway.cli import build
 from gateway.cli import trading as commands
 from gateway.client import Client
+from gateway.replies.compliance import OffsetHeadroomReply
 
 ORDER = ["order", "buy", "EUA"]
 
@@ -42,6 +43,10 @@ class Heard:
 
     async def new_order(self, *given: object, **terms: object) -> None:
         self.given, self.terms = given, terms
+
+    async def offset_headroom(self, account: int, symbol: str) -> OffsetHeadroomReply:
+        assert self.given[2] == "BUY"
+        return OffsetHeadroomReply("EU", account, symbol, [], 0, 0, 0, is_enforced=False)
 
 
 def typed(monkeypatch: pytest.MonkeyPatch, *words: str) -> Heard:
