@@ -120,9 +120,9 @@ def order(
             is_persistent=persistent,
             client_order_id=label,
         )
+        show_report(report, as_json)
         if side == "buy" and not as_json:
             await _show_room(client, account, symbol)
-        show_report(report, as_json)
 
     with_client(key_file, work)
 

@@ -343,7 +343,9 @@ async def check_headroom(house: House, *, is_enforced: bool) -> None:
         )
         room = 24 if is_enforced else 0
         told = f"room of account 203 for CCER: {room} t (2025: 40 t left of 50 t by "
-        assert done.output.startswith(told), done.output
+        report, line = done.output.splitlines()
+        assert report.startswith("NEW: BUY 1 t CCER")
+        assert line.startswith(told)
         out = Console(file=StringIO(), width=100)
         print_headroom(out, await yangtze.offset_headroom(203, "CCER"))
         assert "held 20 t" in out.file.getvalue()  # type: ignore[attr-defined]
