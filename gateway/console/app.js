@@ -193,7 +193,8 @@ function help() {
 }
 
 function pressed(event) {
-  const isTyping = event.target.closest?.("input, select, textarea, [contenteditable]");
+  const field = event.target.closest?.("input, select, textarea, [contenteditable]");
+  const isTyping = field && !field.closest("dialog:not([open])"); // it keeps the focus a while
   if (event.ctrlKey || event.metaKey || event.altKey || isTyping || isDialogOpen()) return;
   const found = keys().find(([key]) => key === event.key);
   if (!found) return;

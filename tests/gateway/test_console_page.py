@@ -131,3 +131,17 @@ def test_the_chart_library_is_built_from_the_lock_and_known_by_its_hash(tmp_path
     assert script.stat().st_size > 100_000
     assert (tmp_path / "lightweight-charts.LICENSE.txt").exists()
     assert len(SCRIPT_SHA256) == 64
+
+
+async def test_a_key_pressed_as_a_dialog_closes_is_heard(house, page: Page) -> None:
+    await page.goto(house.url)
+    await page.keyboard.press("k")
+    await page.focus("#key-file")
+    await page.evaluate(
+        """() => {
+          const field = document.activeElement;
+          field.closest("dialog").close(); // until the page is drawn, keys still go to the field
+          field.dispatchEvent(new KeyboardEvent("keydown", { key: "?", bubbles: true }));
+        }"""
+    )
+    await expect(page.get_by_role("dialog")).to_contain_text("Close a dialog")
