@@ -55,6 +55,7 @@ class Books:
         self.registrar = Registrar(self.holdings, own, venue, rulebook)
         self.number, self.time_ns = 0, time_ns
         self._view = View()
+        self.rule = ""  # of the last refusal
         for account, participant in accounts.items():
             self.record(AccountOpened(account, participant))
 
@@ -93,11 +94,13 @@ class Books:
         self.holdings.set_year((account, scheme, year), figures)
 
     def refused(self, kind: Instruction, account: int, *rest: Any, **more: Any) -> RegistryReason:
-        """An instruction that is refused and changes nothing; the reason."""
+        """An instruction that is refused and changes nothing; the reason. `rule` has the rule."""
         before = dict(self.holdings.totals)
         (said,) = self.tell(kind, account, *rest, **more)
         assert isinstance(said, InstructionRefused), said
         assert dict(self.holdings.totals) == before
+        self.rule = said.rule
+        assert bool(said.rule) == bool(said.source)
         return RegistryReason(said.reason)
 
     def told(self) -> dict[tuple[int, int, str], int]:

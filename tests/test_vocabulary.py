@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
 
+import exchange
 from deploy.docs import generate
 from exchange.messages import frames
-from exchange.messages.reasons import REASONS, EdgeReason, RegistryReason
+from exchange.messages.reason_numbers import (
+    AccessReason,
+    DayReason,
+    EdgeReason,
+    RegistryReason,
+    SettlementReason,
+    SupplyReason,
+)
+from exchange.messages.reasons import REASONS
 from exchange.settings import Settings
 from tests.golden import vocabulary
 
@@ -23,6 +34,20 @@ def test_every_message_has_golden_bytes() -> None:
     assert not missing, f"{sorted(missing)}: python -m tests.golden.vocabulary"
     gone = set(KNOWN) - set(vocabulary.entries())
     assert not gone, f"{sorted(gone)} were messages once: old records must stay readable"
+
+
+def test_every_reason_is_given_somewhere() -> None:
+    home = Path(exchange.__file__).parent.parent
+    defining = {"reason_numbers.py", "reasons.py"}
+    source = "\n".join(
+        path.read_text("utf-8")
+        for part in ("exchange", "matching", "gateway")
+        for path in (home / part).rglob("*.py*")
+        if path.suffix in (".py", ".pyx", ".pxd") and path.name not in defining
+    )
+    named = set(re.findall(r"\b[A-Z][A-Z0-9_]+\b", source))
+    kinds = (EdgeReason, AccessReason, RegistryReason, DayReason, SupplyReason, SettlementReason)
+    assert [reason for kind in kinds for reason in kind if reason.name not in named] == []
 
 
 @pytest.mark.parametrize("name", sorted(STRUCTS))

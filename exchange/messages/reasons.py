@@ -330,8 +330,6 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
      "The quantity is zero, negative or above what the registry can number."),
     (RegistryReason.BENEFICIARY_MISSING, 422, False,
      "A voluntary cancellation names its beneficiary and its reason."),
-    (RegistryReason.SERIAL_OVERLAP, 409, False,
-     "The serial numbers overlap with units that exist."),
     (RegistryReason.UNITS_FROZEN, 409, False,
      "The account has the units, but the authority has frozen them: they cannot be deposited, "
      "transferred, pledged, surrendered or cancelled until it releases them. Use at most what is "

@@ -135,6 +135,7 @@ class Accounts:
                 raise RefusalError(
                     RegistryReason.TYPE_MAY_NOT_SURRENDER,
                     f"account {item.account_id} is a {known.code}, which does not surrender",
+                    known.code,
                 )
 
     def require_unblocked(self, account: int, time_ns: int) -> None:
@@ -173,6 +174,7 @@ class Accounts:
             raise RefusalError(
                 RegistryReason.TYPE_HOLDS_NO_UNITS,
                 f"account {account} is a {known.code} ({known.eutl_code}), which holds no units",
+                known.code,
             )
         self.require_unblocked(account, time_ns)
 

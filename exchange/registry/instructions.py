@@ -44,6 +44,7 @@ from exchange.registry.compliance_year import ComplianceYears
 from exchange.registry.encumbrances import Encumbrances, signed
 from exchange.registry.exchanges import Exchanges
 from exchange.registry.forced import ForcedSurrenders
+from exchange.registry.governing import governing_rule
 from exchange.registry.holdings import Holdings
 from exchange.registry.others import FORCED, Others, Payer
 from exchange.registry.projects import check_programme, issuance, project_details
@@ -286,8 +287,8 @@ class Registrar:
             cause = Cause(number, time_ns, name, item.instruction_id)
             return self._do[item.kind](item, instrument, cause)
         except RefusalError as refusal:
-            source = refusal.source or self._rulebook.citation_of(refusal.rule)
-            fields = (int(refusal.reason), refusal.text, refusal.rule, source)
+            rule = governing_rule(self._rulebook, refusal, item, instrument, time_ns)
+            fields = (int(refusal.reason), refusal.text, *rule)
             self.holdings.changes.refusals.append(
                 (item.instruction_id, item.account_id, *fields, time_ns)
             )

@@ -137,6 +137,7 @@ class Others:
             raise RefusalError(
                 RegistryReason.TYPE_MAY_NOT_SURRENDER,
                 f"account {item.account_id} is a {known.code}, which does not surrender",
+                known.code,
             )
 
     def told(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import zoneinfo
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Protocol
 
 from exchange.rulebook.catalogue import (
     AccountType,
@@ -23,18 +24,28 @@ from exchange.rulebook.catalogue import (
     VenueRules,
 )
 from exchange.rulebook.shapes import (
-    CalendarStep,
-    CarryOver,
-    ComplianceRules,
     OffsetRule,
     Scheme,
-    SupplyControl,
     Table,
 )
+
+UNIT_BLOCK = "unit_block"  # the name of the one table of what holds for all units
 
 
 class RulebookError(ValueError):
     """The rulebook is not sound; the message names the file, the table and the key."""
+
+
+class Cited(Protocol):
+    """A rule that says where it comes from, and how sure it is."""
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The ids of its sources."""
+
+    @property
+    def confidence(self) -> str:
+        """How sure it is: high, medium or low."""
 
 
 class Rulebook(Table, frozen=True, kw_only=True):
@@ -69,9 +80,7 @@ class Rulebook(Table, frozen=True, kw_only=True):
         utc = dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(seconds=time_ns // 10**9)
         return utc.astimezone(zone).date()
 
-    def citation(
-        self, rule: OffsetRule | ComplianceRules | SupplyControl | CarryOver | CalendarStep
-    ) -> str:
+    def citation(self, rule: Cited) -> str:
         """The legal texts behind a rule, in words: title, date, article, and what is uncertain."""
         text = rule.article if isinstance(rule, OffsetRule) else ""
         article = f"; {text}" if text else ""
@@ -79,15 +88,20 @@ class Rulebook(Table, frozen=True, kw_only=True):
 
     def citation_of(self, rule_id: str) -> str:
         """The same of a rule by its id, "" for one that is not in the book. O(rules)."""
+        return next((self.citation(rule) for key, rule in self.rules() if key == rule_id), "")
+
+    def rules(self) -> Iterator[tuple[str, Cited]]:
+        """Every rule that a refusal can name, with its id or code. O(rules)."""
         for scheme in self.scheme:
             for rules in scheme.rules:
-                known: tuple[OffsetRule | ComplianceRules, ...] = (rules, *rules.offset)
-                for rule in known:
-                    if rule.id == rule_id:
-                        return self.citation(rule)
-            if scheme.carry_over is not None and scheme.carry_over.id == rule_id:
-                return self.citation(scheme.carry_over)
-        return ""
+                yield rules.id, rules
+                yield from ((rule.id, rule) for rule in rules.offset)
+            if scheme.carry_over is not None:
+                yield scheme.carry_over.id, scheme.carry_over
+        yield from ((rule.id, rule) for rule in self.registry_rule)
+        yield from ((rule.code, rule) for rule in self.account_type)
+        if self.unit_block is not None:
+            yield UNIT_BLOCK, self.unit_block
 
     def cited(self, sources: tuple[str, ...]) -> str:
         """The titles and dates of sources, by their ids. O(sources)."""

@@ -49,7 +49,7 @@ class _Vectors(Table, frozen=True, kw_only=True):
 def read_vectors(
     path: Path | None = None, *, only_vectors: bool = False
 ) -> tuple[Rulebook, tuple[Vector, ...], str]:
-    """The rulebook and the vectors of a file, and the file's name.
+    """The rulebook and the vectors of a file, and in words where both stand.
 
     A file with schemes is a rulebook, which its vectors are run against; one with vectors alone is
     run against the rulebook of the package, as is any with `only_vectors`, whatever else it holds.
@@ -66,7 +66,8 @@ def read_vectors(
     if raw.keys() - {"meta", "source", "vector"}:
         rulebook = parse_rulebook(text, str(path))
         return rulebook, rulebook.vector, str(path)
-    return load_rulebook(), convert(raw, _Vectors, str(path)).vector, str(path)
+    vectors = convert(raw, _Vectors, str(path)).vector
+    return load_rulebook(), vectors, f"{HOME + RULEBOOK}, vectors of {path}"
 
 
 def run_vectors(

@@ -39,6 +39,7 @@ def test_vectors_of_a_file(tmp_path: Path) -> None:
     file.write_text(GOOD)
     done = run("check", str(file))
     assert (done.exit_code, done.stdout.splitlines()[-1]) == (0, "1 vectors, 0 failed")
+    assert done.stdout.splitlines()[0].endswith(f"/rulebook.toml, vectors of {file})")
 
 
 def test_only_the_vectors_of_a_file_whose_rules_are_written_otherwise(tmp_path: Path) -> None:

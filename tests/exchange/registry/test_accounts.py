@@ -121,6 +121,7 @@ def test_a_verifier_holds_no_units(books: Books) -> None:
     assert books.refused(Instruction.ISSUE, OTHER, 1) == RegistryReason.TYPE_HOLDS_NO_UNITS
     moved = books.refused(Instruction.TRANSFER, OPERATOR, 1, OTHER, "ann")
     assert moved == RegistryReason.TYPE_HOLDS_NO_UNITS
+    assert books.rule == "verifier"
 
 
 def test_only_some_types_surrender(books: Books) -> None:
@@ -272,6 +273,7 @@ def test_a_blocked_account_neither_gives_nor_receives(books: Books) -> None:
         (Instruction.PROPOSE_TRUST, OPERATOR, 0, OTHER, "ann"),
     ):
         assert books.refused(*wanted) == RegistryReason.ACCOUNT_BLOCKED
+        assert books.rule == "union-registry"
     # what the authority does, what a lender gives back and what is owed goes on
     for done in (
         (Instruction.FREEZE, OPERATOR, 10, 0, "court\nfile 8"),

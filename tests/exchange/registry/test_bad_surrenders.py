@@ -36,8 +36,13 @@ def office() -> Office:
     ("symbol", "reason", "rule", "words"),
     [
         # foreign: what another scheme issued or takes counts for nothing here
-        ("EUA", RegistryReason.NO_OBLIGATION, "", "has no obligation in eu-ets for 2024"),
-        ("GD-CCER", RegistryReason.NO_OBLIGATION, "", "no obligation in cn-pilot-guangdong"),
+        (
+            "EUA",
+            RegistryReason.NO_OBLIGATION,
+            "eu-ets-phase-4b",
+            "has no obligation in eu-ets for 2024",
+        ),
+        ("GD-CCER", RegistryReason.NO_OBLIGATION, "gd-2016", "no obligation in cn-pilot-guangdong"),
         # of a vintage to come
         ("CEA-2025", RegistryReason.UNIT_NOT_ELIGIBLE, "cn-2024", "these are of 2025"),
         # expired: the last day of the old generation was 2024-12-31
@@ -56,7 +61,8 @@ def test_foreign_future_and_expired_units(
 def test_frozen_units_stay(office: Office) -> None:
     office.act(Instruction.FREEZE, CEA, 60, text="court\nof law")
     refusal = office.refused(SURRENDER, CEA, 41, 2024)
-    assert refusal.reason == RegistryReason.UNITS_FROZEN
+    assert (refusal.reason, refusal.rule) == (RegistryReason.UNITS_FROZEN, "cn-registry")
+    assert "MEE" in refusal.source
     assert "60 t are frozen" in refusal.text
     office.done(UnitsSurrendered, SURRENDER, CEA, 40, 2024)
 
@@ -64,7 +70,8 @@ def test_frozen_units_stay(office: Office) -> None:
 def test_units_are_used_once(office: Office) -> None:
     first = office.done(UnitsSurrendered, SURRENDER, CEA, 100, 2024)
     again = office.refused(SURRENDER, CEA, 1, 2024)
-    assert again.reason == RegistryReason.NOT_ENOUGH_UNITS
+    assert (again.reason, again.rule) == (RegistryReason.NOT_ENOUGH_UNITS, "cn-registry")
+    assert "MEE" in again.source
     office.issue(CEA, 10)
     other = office.done(UnitsSurrendered, SURRENDER, CEA, 10, 2024)
     assert first.ranges[-1].last < other.ranges[0].first

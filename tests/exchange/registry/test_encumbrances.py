@@ -127,7 +127,7 @@ async def test_what_is_bound_does_nothing(
     still = await desk.refused(*wanted(50))
     assert still.reason == RegistryReason.UNITS_FROZEN  # the frozen ones alone would do
     pledged = await desk.refused(*wanted(51))
-    assert pledged.reason == RegistryReason.UNITS_PLEDGED
+    assert (pledged.reason, pledged.rule) == (RegistryReason.UNITS_PLEDGED, "cn-registry")
     assert "50 t are pledged to account 202, first of them CEA-000000000031.." in pledged.text
     none = await desk.refused(*wanted(101))
     assert none.reason == RegistryReason.NOT_ENOUGH_UNITS
