@@ -313,13 +313,14 @@ cdef class Positions:
         cdef int64_t hold = _hold(order, <InstrumentState>self.instruments[row.instrument_id])
         if hold != row.value:
             self._differ(f"order {order.order_id} holds {hold}, the engine says {row.value}")
-        self._move_hold(order, hold)
+        self._move_hold(account, order, hold)
 
     cdef OpenOrder _order(self, const EventRecord* row):
-        return (<AccountPosition>self.accounts[row.account_id]).orders[order_key(row.order_id)]
+        return _open(<AccountPosition>self.accounts[row.account_id], row)
 
     cdef _replaced(self, const EventRecord* row):
-        cdef OpenOrder order = self._order(row)
+        cdef AccountPosition account = self.accounts[row.account_id]
+        cdef OpenOrder order = _open(account, row)
         cdef InstrumentState instrument = self.instruments[order.instrument_id]
         cdef int64_t old = _hold(order, instrument)
         order.quantity += row.quantity - order.leaves
@@ -329,21 +330,23 @@ cdef class Positions:
         cdef int64_t hold = _hold(order, instrument)
         if hold != row.value:
             self._differ(f"order {order.order_id} holds {hold}, the engine says {row.value}")
-        self._move_hold(order, hold - old)
+        self._move_hold(account, order, hold - old)
 
     cdef _cancelled(self, const EventRecord* row):
-        cdef OpenOrder order = self._order(row)
+        cdef AccountPosition account = self.accounts[row.account_id]
+        cdef OpenOrder order = _open(account, row)
         cdef int64_t hold = _hold(order, <InstrumentState>self.instruments[order.instrument_id])
         if hold != row.value or order.leaves != row.quantity:
             self._differ(
                 f"order {order.order_id} gives back {hold} for {order.leaves} t, "
                 f"the engine says {row.value} for {row.quantity} t"
             )
-        self._move_hold(order, -hold)
-        self._drop(order)
+        self._move_hold(account, order, -hold)
+        del account.orders[order_key(row.order_id)]
 
     cdef _fill(self, const FillRecord* row):
-        cdef OpenOrder order = self._order(<const EventRecord*>row)
+        cdef AccountPosition account = self.accounts[row.account_id]
+        cdef OpenOrder order = _open(account, <const EventRecord*>row)
         cdef InstrumentState instrument = self.instruments[order.instrument_id]
         cdef int64_t quantity = row.quantity, value = row.quantity * row.price
         cdef bint is_maker = row.order_type == MAKER
@@ -357,7 +360,7 @@ cdef class Positions:
                 f"order {order.order_id} pays a fee of {fee} and leaves {order.leaves} t, "
                 f"the engine says {row.fee} and {row.value} t"
             )
-        self._move_fill(order, instrument, quantity, value, fee, old_hold)
+        self._move_fill(account, order, instrument, quantity, value, fee, old_hold)
         if fee:
             self.fees += fee
         if is_maker:
@@ -369,13 +372,12 @@ cdef class Positions:
             instrument.day_volume = min(instrument.day_volume + quantity, <int64_t>TOTAL_LIMIT)
             instrument.day_turnover = min(instrument.day_turnover + value, <int64_t>TOTAL_LIMIT)
         if order.leaves == 0:
-            self._drop(order)
+            del account.orders[order_key(row.order_id)]
 
     cdef _move_fill(
-        self, OpenOrder order, InstrumentState instrument, int64_t quantity, int64_t value,
-        int64_t fee, int64_t old_hold,
+        self, AccountPosition account, OpenOrder order, InstrumentState instrument,
+        int64_t quantity, int64_t value, int64_t fee, int64_t old_hold,
     ):  # fmt: skip
-        cdef AccountPosition account = self.accounts[order.account_id]
         cdef CashPosition cash = account.cash
         cdef UnitPosition units = _holding(account, order.instrument_id)
         if order.side == SELL:
@@ -393,8 +395,7 @@ cdef class Positions:
         else:
             units.available += quantity
 
-    cdef _move_hold(self, OpenOrder order, int64_t more):
-        cdef AccountPosition account = self.accounts[order.account_id]
+    cdef _move_hold(self, AccountPosition account, OpenOrder order, int64_t more):
         cdef CashPosition cash
         cdef UnitPosition units
         if order.side == BUY:
@@ -405,10 +406,6 @@ cdef class Positions:
             units = _holding(account, order.instrument_id)
             units.available -= more
             units.held += more
-
-    cdef _drop(self, OpenOrder order):
-        cdef AccountPosition account = self.accounts[order.account_id]
-        del account.orders[order_key(order.order_id)]
 
     cdef _differ(self, str what):
         if len(self.differences) < POSITION_DIFFERENCES_MAX:
@@ -552,6 +549,10 @@ cdef int64_t _rate(InstrumentState instrument, const FillRecord* row):
     if row.reason == AUCTION_TRADE:
         return instrument._auction_bp
     return instrument._maker_bp if row.order_type == MAKER else instrument._taker_bp
+
+
+cdef OpenOrder _open(AccountPosition account, const EventRecord* row):
+    return account.orders[order_key(row.order_id)]
 
 
 cdef UnitPosition _holding(AccountPosition account, object instrument_id):

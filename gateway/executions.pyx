@@ -37,6 +37,8 @@ cdef Py_ssize_t ACCOUNT_AT = place_of(NewOrderSingle, "account")
 cdef Py_ssize_t REF_AT = place_of(NewOrderSingle, "ref")
 cdef Py_ssize_t LABEL_AT = place_of(NewOrderSingle, "client_order_id")
 cdef Py_ssize_t SYMBOL_AT = place_of(NewOrderSingle, "symbol")
+cdef bytes _PAIRS = b"".join(b"%02d" % number for number in range(100))
+cdef const char* PAIRS = _PAIRS
 cdef dict _REASONS = {}  # by number, of which there are no more than the engine knows
 _encode = msgspec.json.Encoder().encode
 
@@ -197,24 +199,26 @@ cdef class _Text:
 # -- writing: the room for a whole report is there ------------------------------------------------
 
 
-cdef void _raw(_Text text, const char* data, Py_ssize_t size) noexcept:
+cdef inline void _raw(_Text text, const char* data, Py_ssize_t size) noexcept:
     memcpy(text.data + text.size, data, size)
     text.size += size
 
 
 cdef void _digits(_Text text, uint64_t value) noexcept:
-    cdef char reversed_digits[20]
-    cdef int count = 0
-    while True:
-        reversed_digits[count] = <char>(c"0" + value % 10)
-        count += 1
-        value //= 10
-        if value == 0:
-            break
-    while count:
-        count -= 1
-        text.data[text.size] = reversed_digits[count]
-        text.size += 1
+    """Two at a time: a division takes longer than what it finds."""
+    cdef char digits[20]
+    cdef int at = 20
+    while value >= 100:
+        at -= 2
+        memcpy(&digits[at], &PAIRS[2 * (value % 100)], 2)
+        value //= 100
+    if value >= 10:
+        at -= 2
+        memcpy(&digits[at], &PAIRS[2 * value], 2)
+    else:
+        at -= 1
+        digits[at] = <char>(c"0" + value)
+    _raw(text, &digits[at], 20 - at)
 
 
 cdef void _number(_Text text, const char* key, Py_ssize_t size, int64_t value) noexcept:
@@ -255,14 +259,18 @@ cdef void _decimal(
 cdef bint _word(_Text text, const char* key, Py_ssize_t size, object word) except -1:
     """A word that needs no escaping; False for one that does. An empty one is left out."""
     cdef Py_ssize_t length, at
+    cdef uint8_t letter
+    cdef bint is_odd = False
     cdef const char* letters = PyUnicode_AsUTF8AndSize(word, &length)
     if length == 0:
         return True
     if length > WORD_BYTES_MAX:
         return False
-    for at in range(length):
-        if not 0x20 <= <uint8_t>letters[at] < 0x7F or letters[at] in (c'"', c"\\"):
-            return False
+    for at in range(length):  # all of them, which is faster than to stop at the first
+        letter = <uint8_t>letters[at]
+        is_odd |= letter < 0x20 or letter >= 0x7F or letter == c'"' or letter == c"\\"
+    if is_odd:
+        return False
     _raw(text, key, size)
     _raw(text, b'"', 1)
     _raw(text, letters, length)
