@@ -509,7 +509,7 @@ def main(argv: list[str] | None = None) -> int:
     """Starts the processes, runs the rounds, checks; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.order_entry", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--orders", type=int, default=100_000, help="in each flood")
+    parser.add_argument("--orders", type=int, default=300_000, help="in each flood")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--log", choices=("kafka", "embedded"), default="kafka")
     parser.add_argument("--parts", type=parts, default=frozenset(PARTS), help=", ".join(PARTS))
