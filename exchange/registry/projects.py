@@ -30,6 +30,8 @@ from exchange.settings import PROJECT_NUMBER_MAX
 
 _WORD = re.compile(r"[A-Za-z0-9_]{0,40}")
 _REGION = re.compile(r"([A-Z]{2}(-[A-Z0-9]{1,4})?(:[A-Za-z0-9_]{1,24})*)?")
+_FLAG = re.compile(r"[a-z0-9_]{1,40}")  # as rules write them: what a rule excludes has one spelling
+_COVERED_BY = ("", "scheme", "other_pilot")
 _FLAGS_MAX = 8
 
 
@@ -45,12 +47,20 @@ def project_details(number: int, notes: str) -> ProjectDetails:
         "project_type": details.project_type,
         "gas": details.gas,
         "host": details.host,
-        "covered_by": details.covered_by,
-        **{f"flags[{at}]": flag for at, flag in enumerate(details.flags)},
     }
     for field, word in words.items():
         if not _WORD.fullmatch(word):
             raise _invalid(f"project {number}: {field} is no word of at most 40 letters: {word!r}")
+    if details.covered_by not in _COVERED_BY:
+        known = ", ".join(repr(word) for word in _COVERED_BY)
+        raise _invalid(
+            f"project {number}: covered_by {details.covered_by[:40]!r} is none of {known}"
+        )
+    for flag in details.flags:
+        if not _FLAG.fullmatch(flag):
+            raise _invalid(
+                f"project {number}: flag {flag[:41]!r} is no word of at most 40 small letters"
+            )
     if not details.name.strip() or not details.name.isprintable():
         raise _invalid(f"project {number}: it needs a printable name")
     if not _REGION.fullmatch(details.region):

@@ -194,6 +194,10 @@ async def test_credits_issued_before_their_reductions_were_certified(desk: Desk)
         ("region", "cn-bj"),
         ("flags", ("a",) * 9),
         ("flags", ("not a word",)),
+        ("flags", ("Pre_CDM",)),  # what a rule excludes is not spelled around
+        ("flags", ("",)),
+        ("covered_by", "Scheme"),
+        ("covered_by", "pilot"),
         ("co2_ch4_share_bp", 10_001),
         ("co2_ch4_share_bp", -1),
     ],
