@@ -1,7 +1,8 @@
 """`python -m benchmarks [NAME ...] [--keep]`: every measurement in turn, or those named.
 
-Fails when a measurement's own check fails. With `--keep` the figures of `engine` and `peers` are
-added to history.jsonl, from which `python -m benchmarks.plot` draws history.svg.
+Fails when a measurement's own check fails. With `--keep` the figures of the engine, its peers,
+settlement and failover are added to history.jsonl, from which `python -m benchmarks.plot` draws
+history.svg.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ MEASUREMENTS = (
     "engine", "peers", "settlement", "registry", "path", "order_entry", "flood", "surveillance",
     "feed", "failover", "recovery",
 )  # fmt: skip
-KEPT = ("engine", "peers")
+KEPT = ("engine", "peers", "settlement", "failover")
 
 
 def main() -> int:

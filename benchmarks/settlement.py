@@ -1,34 +1,32 @@
 """Settlement: sealed event frames in memory in, booked trades and published records out.
 
-`python -m benchmarks.settlement [--trades N] [--database sqlite|postgresql|both]` prints trades a
-second through the real path: chain check, decoding, double entry, one transaction a batch, outbox,
-publishing (to memory). It checks every balance against figures computed without the ledger, proves
-the ledger from its postings, and both databases must end with the same hash of all tables. Beside
-it stands what a bare COPY of the same rows of trades and postings reaches in the same run (SQLite:
-`executemany`). Results go to benchmarks/results/settlement.json.
+`python -m benchmarks.settlement [--trades N] [--database sqlite|postgresql|both] [--rounds N]`
+prints trades a second through the real path: chain check, decoding, double entry, one transaction a
+batch, outbox, publishing (to memory). It checks every balance against figures computed without the
+ledger, proves the ledger from its postings, and both databases must end with the same hash of all
+tables. Beside it stands what a bare COPY of the same rows of trades and postings reaches in the
+same run (SQLite: `executemany`). Results go to benchmarks/results/settlement.json.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import platform
 import sqlite3
 import sys
 import tempfile
 import time
 from collections.abc import Collection, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import asyncpg
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
+from benchmarks.figures import Figures, Target, wide
 from deploy.local.postgres import PostgresServer
 from exchange.database import Database, open_database, table_hash, upgrade
 from exchange.database.connection import PRAGMAS
@@ -52,7 +50,23 @@ from exchange.settlement.open_trades import Loaded, OpenTrade
 from exchange.settlement.queries import ledger_balances, prove_ledger
 from exchange.settlement.store import Batch, NumberedValue, Position, PostgresStore
 
-RESULTS = Path(__file__).parent / "results" / "settlement.json"
+AIMS: dict[tuple[str, str], float] = {
+    ("sqlite", "booked"): 100_000,
+    ("postgresql", "booked"): 80_000,
+    ("postgresql", "over bare rows"): 0.8,
+}
+NAMES = {
+    "booked": "trades/s",
+    "bare rows": "trades/s",
+    "over bare rows": "x",
+    "our CPU": "us/trade",
+    "a read, p50": "ms",
+}
+TARGETS = [
+    Target(f"{kind}, {name}", unit, AIMS.get((kind, name)), is_ceiling=unit in ("us/trade", "ms"))
+    for kind in ("sqlite", "postgresql")
+    for name, unit in NAMES.items()
+]
 MARKET = Market("EU", 0, "EUR")
 ACCOUNTS = 1_000
 INSTRUMENTS = (1, 2, 3)
@@ -269,11 +283,11 @@ async def settle(flow: Flow, trades: int, database: Database, progress: Progress
     assert all(proof.is_ok for proof in proofs), proofs
     batches = np.array(took) / 1e6
     return {
-        "trades_per_second": round(trades * 1e9 / elapsed),
-        "bare_rows_per_second": round(trades / bare_s),
-        "over_bare_rows": round(bare_s * 1e9 / elapsed, 2),
-        "client_cpu_us_per_trade": round(cpu / trades * 1e6, 2),
-        "read_ms_p50": round(float(np.percentile(batches, 50)), 1),
+        "booked": trades * 1e9 / elapsed,
+        "bare rows": trades / bare_s,
+        "over bare rows": bare_s * 1e9 / elapsed,
+        "our CPU": cpu / trades * 1e6,
+        "a read, p50": float(np.percentile(batches, 50)),
         "table_hash": (await table_hash(database, MARKET.partition, SETTLEMENT_TABLES)).hex(),
         "proofs": {proof.name: proof.detail for proof in proofs},
     }
@@ -284,77 +298,71 @@ def _as_log(log: Any) -> Log:
     return found
 
 
-async def measure(trades: int, kinds: list[str], seed: int, console: Console) -> dict[str, Any]:
-    """Every kind of database on one flow."""
+async def measured(kind: str, flow: Flow, trades: int, progress: Progress) -> dict[str, Any]:
+    """The flow settled into a fresh database of a kind, which is gone afterwards."""
+    with ExitStack() as stack:
+        if kind == "postgresql":
+            server = PostgresServer(Path(tempfile.mkdtemp(prefix="settlement-pg-")))
+            stack.callback(server.remove)
+            server.start()
+            database = open_database(server.create_database("settlement"))
+        else:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="settlement-"))
+            database = open_database(Path(folder) / "books.sqlite")
+        try:
+            return await settle(flow, trades, database, progress)
+        finally:
+            await database.close()
+
+
+def run(trades: int, kinds: list[str], seed: int, rounds: int, figures: Figures) -> dict[str, Any]:
+    """Every kind of database on one flow, round by round; all must end the same. What was checked.
+
+    AssertionError when an end state is wrong or two differ.
+    """
     flow = make_flow(trades, seed)
-    results: dict[str, Any] = {}
-    with (
-        Progress(console=console, transient=True) as progress,
-        tempfile.TemporaryDirectory(prefix="settlement-") as folder,
-    ):
-        for kind in kinds:
-            server = None
-            if kind == "postgresql":
-                server = PostgresServer(Path(tempfile.mkdtemp(prefix="settlement-pg-")))
-                server.start()
-                database = open_database(server.create_database("settlement"))
-            else:
-                database = open_database(Path(folder) / "books.sqlite")
-            try:
-                results[kind] = await settle(flow, trades, database, progress)
-            finally:
-                await database.close()
-                if server is not None:
-                    server.remove()
-    assert len({result["table_hash"] for result in results.values()}) == 1
-    return {
-        "machine": platform.processor() or platform.machine(),
-        "python": platform.python_version(),
+    checks: dict[str, Any] = {
         "trades": trades,
         "accounts": ACCOUNTS,
         "trades_a_record": TRADES_A_RECORD,
         "trades_a_transaction": SETTLEMENT_BATCH_TRADES_MAX,
         "seed": seed,
-        "databases": results,
     }
-
-
-def show(result: dict[str, Any], console: Console) -> None:
-    """The result as a table."""
-    table = Table(
-        title=f"{result['trades']:,} trades, {result['trades_a_transaction']:,} a transaction"
-    )
-    names = ("database", "trades/s", "bare rows", "ratio", "CPU us/trade", "end state")
-    for name in names:
-        table.add_column(name, justify="left" if name in ("database", "end state") else "right")
-    for kind, row in result["databases"].items():
-        table.add_row(
-            kind,
-            f"{row['trades_per_second']:,}",
-            f"{row['bare_rows_per_second']:,}",
-            f"{row['over_bare_rows']}",
-            f"{row['client_cpu_us_per_trade']:,}",
-            row["table_hash"][:16],
-        )
-    console.print(table)
-    console.print("every balance is as computed without the ledger; every proof holds")
+    hashes = set()
+    with Progress(console=wide(), transient=True) as progress:
+        for _ in range(rounds):
+            for kind in kinds:
+                found = asyncio.run(measured(kind, flow, trades, progress))
+                figures.add({f"{kind}, {name}": found[name] for name in NAMES})
+                hashes.add(found["table_hash"])
+                checks[kind] = found["proofs"]
+    assert len(hashes) == 1
+    return checks | {"table_hash": hashes.pop()}
 
 
 def main() -> int:
-    """Measure, print, keep; 1 when a check fails."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--trades", type=int, default=200_000)
+    """Measure, print, keep."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--trades", type=int, default=1_000_000)
     parser.add_argument("--database", choices=("sqlite", "postgresql", "both"), default="both")
+    parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--keep", action="store_true", help="add the figures to the history")
     given = parser.parse_args()
-    if given.trades < 1:
-        parser.error("--trades must be at least 1")
+    if given.trades < 1 or given.rounds < 1:
+        parser.error("--trades and --rounds must be at least 1")
     kinds = ["sqlite", "postgresql"] if given.database == "both" else [given.database]
-    console = Console()
-    result = asyncio.run(measure(given.trades, kinds, given.seed, console))
-    show(result, console)
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+    figures = Figures("settlement", TARGETS)
+    checks = run(given.trades, kinds, given.seed, given.rounds, figures)
+    console = wide()
+    figures.show(console)
+    console.print(
+        f"{given.trades:,} trades, {SETTLEMENT_BATCH_TRADES_MAX:,} a transaction: every balance is "
+        f"as computed without the ledger, every proof holds; end state {checks['table_hash'][:16]}"
+    )
+    figures.save(checks, given.keep)
     return 0
 
 
