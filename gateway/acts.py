@@ -34,10 +34,12 @@ from exchange.messages.operations import (
     Recorded,
     Resume,
     SetLimit,
+    StageWord,
 )
 from exchange.messages.scan import command_kinds_of, raise_refs
 from exchange.reference.venue import APPROVED_SESSION, TIMETABLE_SESSION
 from exchange.settings import ACTS_KEPT_MAX, ALERTS_KEPT_MAX, PROPOSAL_S_MAX
+from gateway.moved_alone import MovedAlone
 from gateway.order_ratio import RATIO_LIMITS, RatioWord
 from gateway.planned import Planned
 
@@ -101,6 +103,7 @@ class Acts:
         self.handlings: OrderedDict[int, Handling] = OrderedDict()  # by number of the alert
         self.handled = 0  # how often any was
         self.planned = Planned()  # the timetable's steps, and what people did beside them
+        self.alone = MovedAlone()
         self.last_ref: dict[int, int] = {}  # session -> highest ref read
 
     @property
@@ -111,6 +114,13 @@ class Acts:
     def open_proposals(self, now_ns: int) -> list[Proposal]:
         """Those that can be approved, oldest first. O(proposals)."""
         return [item for item in self.proposals.values() if item.is_open(now_ns)]
+
+    def stage_of(self, session: int, ref: int) -> StageWord | None:
+        """What became of the act of that number; None when there was none. O(acts) if it is old."""
+        if ref > self.last_ref.get(session, 0):
+            return None
+        kept = (row.act.stage for row in self.rows if (row.session, row.ref) == (session, ref))
+        return next(kept, None)
 
     def note(self, offset: int, frame: bytes, time_ns: int) -> None:
         """Takes the record of `orders` at `offset`. O(commands)."""
@@ -131,7 +141,13 @@ class Acts:
             if kinds[index] != Command.INSTRUCTION:
                 act = _act_behind(commands, index)
                 if act is not None:
+                    self._count(act, commands[index], time_ns)
                     self._take(ActRow(order_id_of(offset, index), time_ns, act, session, ref))
+
+    def _count(self, act: Act, command: Any, time_ns: int) -> None:
+        if act.stage == "DONE" and command["kind"] in (Command.CASH_DEPOSIT, Command.CASH_WITHDRAW):
+            sign = 1 if command["kind"] == Command.CASH_DEPOSIT else -1
+            self.alone.note(act.who, sign * int(command["quantity"]), time_ns)
 
     def _take(self, row: ActRow) -> None:
         act = row.act

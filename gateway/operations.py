@@ -68,8 +68,32 @@ class Numbered(NamedTuple):
     ref: int
 
 
-LOOSE = Numbered(0, 0)
-"""Of a command that belongs to the numbered one before it."""
+MOVING_MAX = 256  # payments under way at once; one more waits for a second person
+FOLLOWS = Numbered(0, 1)
+"""Of a command that belongs to the numbered one before it, and is done only if that is."""
+
+
+class Moving(NamedTuple):
+    """Cash that one person moves alone, on its way to the log; minor units, below 0 = out."""
+
+    desk: Desk
+    who: str
+    number: Numbered
+    amount: int
+
+    @property
+    def key(self) -> tuple[str, Numbered]:
+        """What it is known by."""
+        return (self.desk.market.code, self.number)
+
+    def adds_to(self, other: Moving) -> bool:
+        """Whether both count against one limit."""
+        is_alike = (self.amount < 0) == (other.amount < 0) and self.who == other.who
+        return is_alike and self.desk.market.code == other.desk.market.code
+
+    def is_noted(self) -> bool:
+        """Whether it was read on the log, or another of its session behind it."""
+        return self.number.ref <= self.desk.view.acts.last_ref.get(self.number.session, 0)
 
 
 class Operations:
@@ -79,6 +103,7 @@ class Operations:
         self._entry = entry
         self._clock = clock
         self._message_rate = message_rate
+        self._under_way: list[Moving] = []
 
     def prepare(self, key: Key, request: Recorded) -> Prepared:
         """The commands of a request, or of its proposal where two persons decide. O(1).
@@ -90,15 +115,12 @@ class Operations:
         _check_words(request.reason, is_needed=is_said or isinstance(request, Control))
         number = Numbered(key.session, self._entry.checked_ref(request.ref))
         commands = self._commands(desk, number, request)
-        if not self._needs_two(desk, request):
+        if not self._needs_two(desk, key, number, request):
             return _recorded(desk, number, key, "DONE", request, commands)
         if len(desk.view.acts.open_proposals(self._clock.now_ns())) >= PROPOSALS_OPEN_MAX:
             raise Refused(AccessReason.PROPOSALS_FULL, f"{PROPOSALS_OPEN_MAX} are open")
-        return _recorded(desk, number, key, "PROPOSED", request, [_tick(number)])
-
-    def needs_two(self, request: Recorded) -> bool:
-        """Whether the request is one that a second person has to approve. O(1)."""
-        return self._needs_two(self._desk(request), request)
+        proposed = _recorded(desk, number, key, "PROPOSED", request, [_tick(number)])
+        return proposed._replace(is_proposal=True)
 
     def planned(self, key: Key, request: Recorded) -> Prepared:
         """The commands of a step of the timetable; those who sign the venue file approved it. O(1).
@@ -144,7 +166,7 @@ class Operations:
             return self._entry.desks[self._entry.instrument(request.symbol).market]
         return self._entry.desk(request.market)
 
-    def _needs_two(self, desk: Desk, request: Recorded) -> bool:
+    def _needs_two(self, desk: Desk, key: Key, number: Numbered, request: Recorded) -> bool:
         if isinstance(request, Lift):
             return True
         if isinstance(request, Resume):
@@ -154,12 +176,33 @@ class Operations:
             now = limit_in_force(desk.view, request, instrument, self._message_rate)
             return is_looser(request.parameter, now, request.value)
         if isinstance(request, CashDeposit):
-            amount = to_minor(request.amount, desk.market.minor_digits, "amount")
-            most = desk.market.deposit_alone_max
-            is_large = most is not None and amount > most
-            return is_large or -amount > desk.market.withdrawal_alone_max
+            moving = Moving(desk, key.who, number, self._amount(desk, request))
+            return self._is_much(moving)
         if isinstance(request, ReferencePrice):
             return self._moves_band(desk, request)
+        return False
+
+    def _is_much(self, asked: Moving) -> bool:
+        """Whether a person would move more alone than one may, with the last day's. O(under way).
+
+        What this gateway put on the log and has not read there yet counts too. What may go is
+        under way from here on.
+        """
+        market, is_out = asked.desk.market, asked.amount < 0
+        most = market.withdrawal_alone_max if is_out else market.deposit_alone_max
+        if most is None:
+            return False
+        acts = asked.desk.view.acts
+        earlier = acts.stage_of(*asked.number)
+        if earlier is not None:  # sent again: the engine does it once
+            return earlier == "PROPOSED"
+        total = acts.alone.total(asked.who, is_out, self._clock.now_ns()) + abs(asked.amount)
+        self._under_way = [moving for moving in self._under_way if not moving.is_noted()]
+        others = [moving for moving in self._under_way if moving.key != asked.key]
+        total += sum(abs(moving.amount) for moving in others if moving.adds_to(asked))
+        if total > most or len(others) >= MOVING_MAX:
+            return True
+        self._under_way = [*others, asked]
         return False
 
     def _moves_band(self, desk: Desk, request: ReferencePrice) -> bool:
@@ -225,7 +268,7 @@ class Operations:
         phase = Phase[request.phase]
         return [
             _command(Command.PHASE_CHANGE, who, order_type=phase, instrument_id=item)
-            for who, item in zip([number, *[LOOSE] * len(halted)], halted, strict=False)
+            for who, item in zip([number, *[FOLLOWS] * len(halted)], halted, strict=False)
         ]
 
     def _switch(self, desk: Desk, number: Numbered, request: Kill | Lift) -> list[bytes]:
@@ -236,14 +279,14 @@ class Operations:
             first = _command(
                 Command.PARTICIPANT_PARAMETER, number, order_id=request.participant, **value
             )
-            rest = _command(Command.MASS_CANCEL, LOOSE, order_id=request.participant)
+            rest = _command(Command.MASS_CANCEL, FOLLOWS, order_id=request.participant)
         elif target == "account":
             account = self._entry.account(desk.market, request.account).id
             first = _command(Command.ACCOUNT_PARAMETER, number, account_id=account, **value)
-            rest = _command(Command.MASS_CANCEL, LOOSE, account_id=account)
+            rest = _command(Command.MASS_CANCEL, FOLLOWS, account_id=account)
         else:
             first = _tick(number)
-            rest = _command(Command.MASS_CANCEL, LOOSE, quantity=request.session)
+            rest = _command(Command.MASS_CANCEL, FOLLOWS, quantity=request.session)
         return [first, rest] if is_kill else [first]
 
     def _limit(self, desk: Desk, number: Numbered, request: SetLimit) -> list[bytes]:
@@ -268,13 +311,16 @@ class Operations:
 
     def _cash(self, desk: Desk, number: Numbered, request: CashDeposit) -> list[bytes]:
         account = self._entry.account(desk.market, request.account)
-        amount = to_minor(request.amount, desk.market.minor_digits, "amount")
+        amount = self._amount(desk, request)
         if amount == 0:
             raise Refused(Reason.QUANTITY_NOT_POSITIVE, "amount 0")
         return [_command(
             Command.CASH_DEPOSIT if amount > 0 else Command.CASH_WITHDRAW, number,
             account_id=account.id, quantity=abs(amount), order_id=self._entry.transfer_id(),
         )]  # fmt: skip
+
+    def _amount(self, desk: Desk, request: CashDeposit) -> int:
+        return to_minor(request.amount, desk.market.minor_digits, "amount")
 
     def _named(self, desk: Desk, symbol: str) -> Instrument | None:
         if not symbol:

@@ -120,6 +120,7 @@ class Prepared(NamedTuple):
     commands: list[bytes]
     is_cancel: bool = False  # or an operator's act: has places of its own in the queue
     valid_ms: int = 0
+    is_proposal: bool = False  # words alone: a second person has to approve what they say
 
 
 class OrderEntry:

@@ -85,7 +85,12 @@ cdef inline int command(
     if unlikely(c.kind == ORDER_TERMS):
         return 0
     reason = obey(s, c, sent_ns, position)
-    return reject(s, c, reason) if unlikely(reason != 0) else 0
+    return refuse(s, c, reason) if unlikely(reason != 0) else 0
+
+cdef int refuse(State* s, const CommandRecord* c, int reason) except -1 nogil:
+    if c.session_id:
+        s.is_refused = True
+    return reject(s, c, reason)
 
 cdef int obey(
     State* s, const CommandRecord* c, int64_t sent_ns, uint64_t position
@@ -98,6 +103,8 @@ cdef int obey(
         return UNKNOWN_COMMAND
     if c.session_id and unlikely(not is_numbered(s, c)):
         return 0
+    if unlikely(s.is_refused) and c.session_id == 0 and c.ref:
+        return 0  # it belongs to one that was not done
     if c.valid_ms and s.time_ns - c.valid_ms * <int64_t>NS_PER_MS > sent_ns:
         return EXPIRED
     if likely(is_common) or needs_account(c):
@@ -215,12 +222,15 @@ cdef int is_numbered(State* s, const CommandRecord* c) except -1 nogil:
         if is_of_orders(c.kind):
             known = remembered(s, c)
         duplicate(s, c, known.order_id if known != NULL else 0)
+        s.is_refused = True
         return 0
+    s.is_refused = False
     if likely(place):
         s.sessions[place].ref = c.ref
         return 1
     if s.sessions_count >= s.sessions_max:
         reject(s, c, SESSIONS_FULL)
+        s.is_refused = True
         return 0
     session_add(s, c.session_id, c.ref)
     return 1
@@ -446,6 +456,7 @@ cdef int apply_commands(
 
 cdef void begin_commands(State* s) noexcept nogil:
     s.is_note_heard = False
+    s.is_refused = False
     s.is_far = is_far(s)
 
 cdef int apply_next(

@@ -562,7 +562,7 @@ COMMAND = np.dtype(
         ("valid_ms", "<u2"),  # 0 = no limit; else refused when engine time is later than sent + it
         ("account_id", "<u4"),
         ("session_id", "<u4"),  # 0 = the venue itself, not numbered
-        ("ref", "<i8"),  # strictly increasing in a session
+        ("ref", "<i8"),  # rising in a session; of session 0, if not 0: see "what belongs together"
         ("quantity", "<i8"),
         ("price", "<i8"),
         ("order_id", "<u8"),

@@ -291,6 +291,7 @@ cdef struct State:
     int64_t own_capacity
     uint32_t command_index
     bint is_note_heard
+    bint is_refused  # the last numbered command of the record was not done
     const CommandRecord* order_terms  # right after the command at hand, NULL = none
     Look looks[LOOKS_KEPT]
     Look* look  # of the command at hand

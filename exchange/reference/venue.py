@@ -51,8 +51,8 @@ class Market(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     holidays: tuple[dt.date, ...] = ()  # no business days, beside Saturdays and Sundays
     fee_vat_code: str = ""  # UN/CEFACT 5305 code on fee lines: S, Z, E, AE, K, G, O; "" = none
     registry_holidays: tuple[dt.date, ...] = ()  # its registry is closed; add days to come only
-    withdrawal_alone_max: int = 100_000_000  # minor units that one operator may pay out
-    deposit_alone_max: int | None = None  # minor units that one may take in; None = any amount
+    withdrawal_alone_max: int = 100_000_000  # minor units that one person may pay out in a day
+    deposit_alone_max: int | None = None  # the same of taking in; None = any amount
     late_settlement_ppm: int = 0  # penalty for each cut-off missed, millionths of a trade's value
     timetable: tuple[Step, ...] = ()  # of its trading days; () = operators move the phases
     roll_at: str = ""  # HH:MM: the next trading date begins; "" = when operators roll it

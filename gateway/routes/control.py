@@ -32,11 +32,9 @@ class ActsQuery(Page, frozen=True, kw_only=True):
 async def post_control(call: Call) -> Reply:
     """Sends a halt, a kill, a limit, or what loosens one; the latter as a proposal."""
     timeout_s = wait_s(call.query.wait_ms)
-    operations = call.context.operations
-    is_proposed = operations.needs_two(call.body)
-    prepared = operations.prepare(call.key, call.body)
+    prepared = call.context.operations.prepare(call.key, call.body)
     reply = await operate(call, prepared, timeout_s)
-    if is_proposed:
+    if prepared.is_proposal:
         return proposed(reply)
     if not isinstance(call.body, Kill) or reply.value.status != "DONE" or reply.value.text:
         return reply

@@ -26,11 +26,9 @@ async def post_operation(call: Call) -> Reply:
     timeout_s = wait_s(call.query.wait_ms)
     if isinstance(call.body, PhaseChange):
         await _pass_gate(call, call.body)
-    operations = call.context.operations
-    is_proposed = operations.needs_two(call.body)
-    prepared = operations.prepare(call.key, call.body)
+    prepared = call.context.operations.prepare(call.key, call.body)
     reply = await operate(call, prepared, timeout_s)
-    return proposed(reply) if is_proposed else reply
+    return proposed(reply) if prepared.is_proposal else reply
 
 
 def proposed(reply: Reply) -> Reply:

@@ -110,6 +110,7 @@ class Engine:
             raise ValueError("a limit is negative")
         self._state = State(Limits(*limits))
         self._is_note_heard = False
+        self._is_refused = False  # the last numbered command of the record was not done
 
     @property
     def next_offset(self) -> int:
@@ -156,7 +157,7 @@ class Engine:
         if isinstance(decoded, Reason):
             state.emit(Event.FRAME_REFUSED, reason=decoded)
         else:
-            self._is_note_heard = False
+            self._is_note_heard = self._is_refused = False
             commands = decoded.commands
             for index, (command, after) in enumerate(zip_longest(commands, commands[1:])):
                 state.command_index = index
@@ -177,8 +178,11 @@ class Engine:
             return
         if c.kind not in KINDS:
             state.reject(c, Reason.UNKNOWN_COMMAND)
+            self._is_refused |= bool(c.session_id)
             return
-        if c.session_id and not self._is_numbered(c):
+        if c.session_id:
+            self._is_refused = not self._is_numbered(c)
+        if self._is_refused and self._belongs(c):
             return
         reason = self._sender_refusal(c, sent_ns)
         if not reason and c.kind in MAKERS:
@@ -188,7 +192,12 @@ class Engine:
             reason = HANDLERS[c.kind](state, c)
         if reason:
             state.reject(c, reason)
+            self._is_refused |= bool(c.session_id)
         trigger_stops(state)
+
+    def _belongs(self, c: CommandRecord) -> bool:
+        """Whether it is the last numbered command, or part of it."""
+        return bool(c.session_id or c.ref)
 
     def _is_numbered(self, c: CommandRecord) -> bool:
         """Whether the command is new in its session; answered here if not."""

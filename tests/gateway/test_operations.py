@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
 import pytest
@@ -21,7 +21,6 @@ from exchange.messages.operations import (
     Halt,
     Kill,
     Lift,
-    LimitWord,
     PhaseChange,
     ReferencePrice,
     Resume,
@@ -31,8 +30,7 @@ from exchange.messages.orders import NewOrderSingle
 from exchange.messages.reasons import AccessReason, EdgeReason, Reason
 from exchange.reference.venue import APPROVED_SESSION, Key
 from exchange.settings import PROPOSAL_S_MAX
-from gateway.client import Client, VenueError, generate_key
-from gateway.limits import ZERO_IS_NONE, is_looser, is_outside_bands
+from gateway.client import Client, RefNotTakenError, VenueError, generate_key
 from gateway.replies.control import ActList, ProposalList
 from gateway.replies.limits import LimitsReply
 from tests.gateway.conftest import House, demo_venue
@@ -393,6 +391,39 @@ async def test_a_large_deposit_takes_two_where_the_venue_file_says_so(
 
 
 @one_venue
+async def test_what_one_moves_alone_is_a_sum(house: House, first: Desk, second: Desk) -> None:
+    """Small pieces, at once or one by one, by one key or two of a person: as one large payment."""
+    view = house.gateway.context.views["CN"]
+    whose, most = {"market": "CN", "account": 203}, 100_000_000
+    await second.do(CashDeposit, **whose, amount="2000000.00")
+    house.clock.ahead = 26 * 3_600 * SECOND
+    before = view.positions.cash(203).available
+    piece = {**whose, "amount": "-300000.00"}
+    async with house.client("third") as client:
+        told = await asyncio.gather(
+            *(desk.do(CashDeposit, **piece) for desk in (second, Desk(client)) for _ in range(3))
+        )
+    assert sorted(report.status for report in told) == ["DONE"] * 3 + ["PROPOSED"] * 3
+    await house.until(lambda: view.positions.cash(203).available == before - 90_000_000)
+    again = {**whose, "amount": "-100000.01"}
+    assert (await second.do(CashDeposit, **again)).status == "PROPOSED"
+    again["amount"] = "-100000.00"
+    done = await second.do(CashDeposit, **again)
+    same = await second.client.rest.call(  # sent again: what it was
+        "POST", "/operations/cash-deposit", OperationReport, query={"wait_ms": 5_000},
+        body=CashDeposit(**again, reason="a test", ref=done.ref),
+    )  # fmt: skip
+    assert (done.status, same.status, same.request_id) == ("DONE", "DONE", done.request_id)
+    await house.until(lambda: view.positions.cash(203).available == before - most)
+    assert (await second.do(CashDeposit, **whose, amount="-0.01")).status == "PROPOSED"
+    assert (await second.do(CashDeposit, **whose, amount="0.01")).status == "DONE"  # the other way
+    assert (await first.do(CashDeposit, **whose, amount="-0.01")).status == "DONE"  # another person
+    house.clock.ahead += 26 * 3_600 * SECOND
+    assert (await second.do(CashDeposit, **whose, amount="-0.01")).status == "DONE"
+    house.clock.ahead = 0
+
+
+@one_venue
 async def test_a_reference_price_outside_the_band_takes_two(
     house: House, first: Desk, second: Desk
 ) -> None:
@@ -415,21 +446,6 @@ async def test_a_reference_price_outside_the_band_takes_two(
     back = await second.do(ReferencePrice, price="74.63", **set_to)  # what two decided, two undo
     assert (back.status, known.opening_reference) == ("PROPOSED", 7_463)
     assert (await first.do(Resume, market="CN", **set_to)).status == "DONE"
-
-
-@pytest.mark.parametrize(("references", "bands", "price", "is_outside"), [
-    ((1_000,), (1_000, 0), 1_100, False), ((1_000,), (1_000, 0), 1_101, True),
-    ((1_000,), (1_000, 0), 900, False), ((1_000,), (1_000, 0), 899, True),
-    ((1_000,), (0, 500), 1_050, False), ((1_000,), (0, 500), 1_051, True),
-    ((1_000,), (1_000, 500), 1_051, True),  # a block's band is moved too
-    ((1_000, 1_100), (1_000, 0), 1_150, True), ((1_100, 1_000), (1_000, 0), 1_150, True),
-    ((1_000, 1_000), (0, 0), 9_000, False),  # no band is moved
-    ((0, 0), (1_000, 1_000), 9_000, False),  # there was none
-])  # fmt: skip
-def test_what_moves_a_band(
-    references: tuple[int, ...], bands: tuple[int, ...], price: int, is_outside: bool
-) -> None:
-    assert is_outside_bands(references, bands, price) is is_outside
 
 
 def open_now(house: House, proposal_id: int) -> bool:
@@ -460,6 +476,27 @@ async def test_of_two_approvals_at_once_the_engine_takes_one(
     assert before - after == 200_000_000
     await house.until(lambda: not open_now(house, ids[0]))
     assert (await second.do(Approve, proposal_id=ids[1])).status == "DONE"
+
+
+@one_venue
+async def test_a_kill_under_an_old_number_does_nothing_at_all(house: House, first: Desk) -> None:
+    """The cancels of a kill go with its switch: both are done, or neither."""
+    acts = house.gateway.context.views["EU"].acts
+    async with house.client("northern") as client:
+        order = await client.new_order("EUA", 101, "BUY", 10, "60.00")
+        done = await first.do(Kill, participant=4)
+        before = len(acts.rows)
+        for body in (
+            Kill(market="EU", participant=2, reason="another", ref=done.ref),
+            Kill(market="EU", account=101, reason="another", ref=done.ref),
+        ):
+            with pytest.raises(RefNotTakenError, match="Nothing was done"):
+                await first.client.rest.call(
+                    "POST", "/operations/kill", OperationReport, body=body, query={"wait_ms": 5_000}
+                )
+        assert [row.order_id for row in await client.orders("EU")] == [order.order_id]
+        assert len(acts.rows) == before
+        await client.cancel_order("EUA", 101, order_id=order.order_id)
 
 
 @one_venue
@@ -519,41 +556,3 @@ async def test_what_names_nothing_or_gives_no_reason_is_refused(first: Desk) -> 
     for reason in ("", "  ", "a\nb", "x" * 401):
         assert await first.refused(Halt, reason=reason) == EdgeReason.INVALID_FIELD
     assert await first.refused(Halt, market="XX") == EdgeReason.INVALID_FIELD
-
-
-LOOSER: tuple[tuple[LimitWord, int, int, bool], ...] = (
-    ("BAND_BP", 500, 499, False), ("BAND_BP", 500, 500, False), ("BAND_BP", 500, 501, True),
-    ("BAND_BP", 500, 0, True), ("BAND_BP", 0, 10_000, False), ("ORDER_RATE", 0, 1, False),
-    ("ORDER_RATE", 1, 2, True), ("QUANTITY_MIN", 5, 4, True), ("QUANTITY_MIN", 5, 6, False),
-    ("QUANTITY_MIN", 5, 0, True), ("QUANTITY_MAX", 5, 6, True), ("VALUE_MAX", 5, 4, False),
-    ("PROTECTION_BP", 500, 0, False), ("MESSAGE_RATE", 10, 11, True),
-    ("BLOCK_BAND_BP", 0, 3_000, False), ("VOLATILITY_CALL_MS", 9, 8, True),
-    ("VOLATILITY_CALL_MS", 9, 10, False), ("VOLATILITY_CALL_MS", 9, 0, False),
-    ("VOLATILITY_CALL_MS", 0, 9, True), ("RANDOM_END_MS", 9, 8, True),
-    ("RANDOM_END_MS", 9, 10, False), ("RANDOM_END_MS", 9, 0, True),
-    ("PICK_LEVELS", 5, 6, True), ("PICK_LEVELS", 5, 4, False), ("PICK_OLDEST", 1, 0, True),
-    ("PICK_OLDEST", 0, 1, False), ("BLOCK_OPEN", 0, 1, True), ("BLOCK_OPEN", 1, 0, False),
-    ("BLOCK_QUANTITY_MIN", 5, 4, True), ("BLOCK_QUANTITY_MIN", 5, 6, False),
-    ("COLLAR_BP", 300, 301, True), ("COLLAR_BP", 300, 299, False), ("COLLAR_BP", 0, 300, False),
-    ("VOLATILITY_BP", 300, 301, True), ("VOLATILITY_BP", 300, 299, False),
-    ("VOLATILITY_BP", 0, 300, False), ("INSTRUMENT_HOLDING_MAX", 9, 10, True),
-    ("INSTRUMENT_HOLDING_MAX", 9, 8, False), ("INSTRUMENT_HOLDING_MAX", 0, 9, False),
-    ("PROTECTION_BP", 500, 501, True), ("BLOCK_BAND_BP", 500, 501, True),
-    ("VALUE_MAX", 5, 6, True), ("QUANTITY_MAX", 5, 4, False), ("MESSAGE_RATE", 10, 9, False),
-    ("HOLDING_MAX", 5, 6, True), ("HOLDING_MAX", 5, 4, False), ("HOLDING_MAX", 0, 5, False),
-    ("POSITION_MAX", 5, 6, True), ("POSITION_MAX", 5, 4, False), ("POSITION_MAX", 0, 5, False),
-    ("ORDER_TRADE_RATIO", 5, 6, True), ("ORDER_TRADE_RATIO", 5, 4, False),
-    ("VOLUME_TRADE_RATIO", 5, 6, True), ("VOLUME_TRADE_RATIO", 5, 4, False),
-)  # fmt: skip
-
-
-@pytest.mark.parametrize("word", get_args(LimitWord))
-def test_every_limit_has_a_looser_and_a_tighter_case(word: LimitWord) -> None:
-    assert {looser for of, _, _, looser in LOOSER if of == word} == {True, False}
-
-
-@pytest.mark.parametrize(("word", "now", "wanted", "looser"), LOOSER)
-def test_what_lets_more_through_is_looser(word: Any, now: int, wanted: int, looser: bool) -> None:
-    assert is_looser(word, now, wanted) == looser
-    if word in ZERO_IS_NONE:
-        assert is_looser(word, now or 1, 0)

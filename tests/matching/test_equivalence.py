@@ -209,7 +209,9 @@ def test_random_bytes(data: list[bytes]) -> None:
 PRICES = st.sampled_from((1, 2, 3, 9_999, 10_000, 10_001, 10**9))
 QUANTITIES = st.sampled_from((1, 2, 3, 5, 8, 1_000, 10**10))
 LABELS = st.sampled_from((b"", b"", b"a", b"b", b"\0c"))
-NUMBERS = st.sampled_from(({}, {}, {"session_id": 1, "ref": 1}, {"session_id": 1, "ref": 2}))
+NUMBERS = st.sampled_from(
+    ({}, {}, {"session_id": 1, "ref": 1}, {"session_id": 1, "ref": 2}, {"session_id": 0, "ref": 1})
+)
 
 NEW_ORDERS = st.fixed_dictionaries(
     {

@@ -199,6 +199,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "GTD is GTC": (trading, "_end_of_day_reason", _undated),
     "labels forget terms": (Terms, "digest", lambda self, instructions: 0),
+    "what follows goes alone": (Engine, "_belongs", lambda self, c: bool(c.session_id)),
     "sessions not numbered": (Engine, "_is_numbered", lambda self, c: True),
 }
 
