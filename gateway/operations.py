@@ -49,10 +49,9 @@ from gateway.fields import limit_price
 from gateway.limits import (
     ACCOUNT_LIMITS,
     PARTICIPANT_LIMITS,
-    is_looser,
     is_outside_bands,
-    limit_in_force,
     limit_parameter,
+    loosens,
 )
 from gateway.order_entry import Desk, OrderEntry, Prepared
 from gateway.refusal import Refused
@@ -151,8 +150,7 @@ class Operations:
             return bool(not request.symbol or desk.view.acts.market_halt)
         if isinstance(request, SetLimit):
             instrument = self._entry.instrument(request.symbol).id if request.symbol else 0
-            now = limit_in_force(desk.view, request, instrument, self._message_rate)
-            return is_looser(request.parameter, now, request.value)
+            return loosens(desk.view, request, instrument, self._message_rate)
         if isinstance(request, CashDeposit):
             amount = to_minor(request.amount, desk.market.minor_digits, "amount")
             most = desk.market.deposit_alone_max
