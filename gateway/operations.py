@@ -41,6 +41,7 @@ from exchange.messages.operations import (
     StageWord,
 )
 from exchange.messages.reasons import AccessReason, EdgeReason, Reason
+from exchange.reference.signers import is_one_person, signer
 from exchange.reference.venue import APPROVED_SESSION, Instrument, Key
 from exchange.settings import NOTE_BYTES_MAX, PROPOSALS_OPEN_MAX
 from gateway.acts import Proposal
@@ -124,8 +125,8 @@ class Operations:
         if not isinstance(request, Approve):
             commands = [_tick(number)]
         else:
-            if key.who == proposed.who:
-                raise Refused(AccessReason.SAME_PERSON_APPROVES, f"{key.who} proposed it")
+            if is_one_person(key.signer, signer(proposed.key, proposed.who)):
+                raise Refused(AccessReason.SAME_PERSON_APPROVES, f"{proposed.who} proposed it")
             commands, stage = self._commands(desk, number, proposed.body), "APPROVED"
         act = Act(stage, key.id, key.who, request.reason, proposed.body, request.proposal_id)
         return _urgent(desk, number, _noted(commands, act))

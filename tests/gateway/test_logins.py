@@ -229,6 +229,13 @@ def test_the_command_makes_an_operator_and_shows_the_secret_once(tmp_path: Path)
     assert (again.exit_code, "there already" in again.output) == (2, True)
     asked = operator("add", "eve")  # no terminal, no file
     assert (asked.exit_code, "never as an argument" in asked.output) == (2, True)
+    two = operator("add", "bob", "--password-file", str(word), "--person", "Bob B.")
+    assert two.exit_code == 0, two.output
+    found = {item.name: item.key for item in load_operators(path, load_venue(venue))}
+    assert {name: key.who for name, key in found.items()} == {"ada": "ada", "bob": "Bob B."}
+    assert found["bob"].signer == "bob (Bob B.)"
+    assert "Bob B." in operator("list", "--json").output
+    assert operator("remove", "bob").exit_code == 0
     word.write_text("short")
     short = operator("add", "eve", "--password-file", str(word))
     assert (short.exit_code, "12 to 256" in short.output) == (2, True)

@@ -314,34 +314,6 @@ async def test_limits_of_accounts_and_participants_reach_the_engine(
 
 
 @one_venue
-async def test_a_limit_of_ones_own_above_everybodys_is_looser(
-    house: House, first: Desk, second: Desk
-) -> None:
-    """It goes before that of the instrument, so one person would let a single member past it."""
-    view = house.gateway.context.views["EU"]
-    of_all = {"parameter": "HOLDING_MAX", "symbol": "EUA", "value": 5_000_000}
-    assert (await first.do(SetLimit, **of_all)).status == "DONE"
-    known = view.positions.instruments[1].parameters
-    await house.until(lambda: known[Parameter.HOLDING_MAX] == 5_000_000)
-    own = {"parameter": "INSTRUMENT_HOLDING_MAX", "account": 103, "symbol": "EUA"}
-    wide = await first.do(SetLimit, value=5_000_001, **own)
-    assert (wide.status, view.controls.of_account(103, 5, 1)) == ("PROPOSED", 0)
-    await house.until(lambda: second_sees(house, wide.proposal_id))
-    await second.do(Approve, proposal_id=wide.proposal_id)
-    await house.until(lambda: view.controls.of_account(103, 5, 1) == 5_000_001)
-    assert (await first.do(SetLimit, value=0, **own)).status == "DONE"  # as everybody again
-    await house.until(lambda: view.controls.of_account(103, 5, 1) == 0)
-    assert (await first.do(SetLimit, value=4_000_000, **own)).status == "DONE"
-    await house.until(lambda: view.controls.of_account(103, 5, 1) == 4_000_000)
-    assert (await first.do(SetLimit, value=0, **own)).status == "PROPOSED"
-    ratio = {"parameter": "ORDER_TRADE_RATIO"}
-    assert (await first.do(SetLimit, value=900, symbol="EUA", **ratio)).status == "DONE"
-    await house.until(lambda: 900 in view.acts.ratio_limits.values())
-    assert (await first.do(SetLimit, value=901, participant=4, **ratio)).status == "PROPOSED"
-    assert (await first.do(SetLimit, value=900, participant=4, **ratio)).status == "DONE"
-
-
-@one_venue
 @pytest.mark.parametrize("whose", ["participant", "session"])
 async def test_a_throttle_set_in_session_slows_orders_and_lets_cancels_pass(
     house: House, first: Desk, second: Desk, whose: str
