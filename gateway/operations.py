@@ -2,9 +2,9 @@
 
 One person may always make the market safer: halt, kill, tighten. What loosens is a proposal until
 another operator approves it: to lift a kill, to resume a halted market, to widen a limit, to move
-the band by a reference price outside it, to pay out or take in much. A proposal and its decision
-stand on `orders` themselves, as notes behind a CLOCK_TICK or behind the command that carries it
-out, so that they outlive every gateway.
+the band by a reference price outside it, to end a day that has not come, to pay out or take in
+much. A proposal and its decision stand on `orders` themselves, as notes behind a CLOCK_TICK or
+behind the command that carries it out, so that they outlive every gateway.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ from gateway.limits import (
 )
 from gateway.order_entry import Desk, OrderEntry, Prepared
 from gateway.refusal import Refused
-from gateway.trading_dates import trading_date
+from gateway.trading_dates import is_ahead, trading_date
 
 _encode = msgspec.json.Encoder().encode
 
@@ -159,6 +159,9 @@ class Operations:
             return is_large or -amount > desk.market.withdrawal_alone_max
         if isinstance(request, ReferencePrice):
             return self._moves_band(desk, request)
+        if isinstance(request, DayRoll):
+            now = desk.view.positions.trading_date  # one that is not later is refused
+            return request.trading_date > now and is_ahead(now, self._clock.now_ns())
         return False
 
     def _moves_band(self, desk: Desk, request: ReferencePrice) -> bool:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import msgspec
 import pytest
 
 from exchange.messages.frames import Parameter
-from exchange.messages.operations import Approve, Lift, SetLimit
+from exchange.messages.operations import (
+    Approve,
+    DayRoll,
+    Lift,
+    PhaseChange,
+    ReferencePrice,
+    SetLimit,
+)
 from exchange.messages.reasons import AccessReason
 from gateway.refusal import Refused
 from tests.gateway.conftest import House
@@ -56,3 +65,29 @@ async def test_a_key_is_itself_also_when_its_person_was_named_meanwhile(
     with pytest.raises(Refused) as refused:
         context.operations.decide(named, approval)
     assert refused.value.row.number == AccessReason.SAME_PERSON_APPROVES
+
+
+@one_venue
+async def test_a_day_that_is_ahead_of_the_calendar_is_ended_by_two(
+    house: House, first: Desk, second: Desk
+) -> None:
+    """A step of the reference is bounded by the day: who ends days at will goes where he wants."""
+    view = house.gateway.context.views["CN"]
+    known = view.positions.instruments[12]
+    today = dt.datetime.fromtimestamp(house.clock.now_ns() // 10**9, dt.UTC).date()
+    dates = [int(f"{today + dt.timedelta(days):%Y%m%d}") for days in (0, 3, 4)]
+    await first.do(PhaseChange, market="CN", phase="CLOSED")
+    for date in dates[:2]:  # of a Friday evening, to Monday
+        rolled = await first.do(DayRoll, market="CN", trading_date=date)
+        assert rolled.status == "DONE"
+        await house.until(lambda wanted=date: view.positions.trading_date == wanted)
+    assert (known.reference_price, known.parameters[Parameter.BAND_BP]) == (7_463, 1_000)
+    assert (await first.do(ReferencePrice, symbol="CEA-2025", price="82.00")).status == "DONE"
+    await house.until(lambda: known.reference_price == 8_200)
+    further = await first.do(DayRoll, market="CN", trading_date=dates[2])
+    assert (further.status, view.positions.trading_date) == ("PROPOSED", dates[1])
+    beyond = await first.do(ReferencePrice, symbol="CEA-2025", price="90.00")
+    assert beyond.status == "PROPOSED"
+    await house.until(lambda: further.proposal_id in view.acts.proposals)
+    await second.do(Approve, market="CN", proposal_id=further.proposal_id)
+    await house.until(lambda: view.positions.trading_date == dates[2])
