@@ -279,7 +279,7 @@ def _in_range(affected: dict[str, Any], version: str) -> bool:
         if span.get("type") not in ("ECOSYSTEM", "SEMVER"):
             continue
         is_in = False
-        for event in span["events"]:
+        for event in sorted(span["events"], key=_place):  # as OSV's own evaluation
             if "introduced" in event:
                 is_in = is_in or event["introduced"] == "0" or mine >= Version(event["introduced"])
             if "fixed" in event and mine >= Version(event["fixed"]):
@@ -289,6 +289,12 @@ def _in_range(affected: dict[str, Any], version: str) -> bool:
         if is_in:
             return True
     return False
+
+
+def _place(event: dict[str, str]) -> tuple[Version, bool]:
+    """Where an event stands in its range; what begins at a version goes after what ends there."""
+    kind, version = next(iter(event.items()))
+    return Version(version if version != "*" else "0"), kind == "introduced"
 
 
 def check_advisories(paths: Iterable[Path], now: datetime, age_days_max: int = AGE_DAYS_MAX) -> int:
