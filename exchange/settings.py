@@ -49,6 +49,7 @@ PASSWORD_CHARACTERS_MIN = 12
 PASSWORD_CHARACTERS_MAX = 256
 OPERATORS_MAX = 1_000
 PROPOSALS_OPEN_MAX = 256  # of a market
+CASH_ALONE_S = 86_400  # for so long what single operators moved of an account counts together
 PROPOSAL_S_MAX = 86_400  # then a proposal of an operator can no longer be approved
 ACTS_KEPT_MAX = 4_096  # of a market's operators that a gateway shows, and proposals it remembers
 MESSAGE_RATE_MAX = 1_000_000  # messages a second to which operators may set a throttle

@@ -43,8 +43,8 @@ from exchange.messages.operations import (
 from exchange.messages.reasons import AccessReason, EdgeReason, Reason
 from exchange.reference.signers import is_one_person, signer
 from exchange.reference.venue import APPROVED_SESSION, Instrument, Key
-from exchange.settings import NOTE_BYTES_MAX, PROPOSALS_OPEN_MAX
-from gateway.acts import Proposal
+from exchange.settings import CASH_ALONE_S, NOTE_BYTES_MAX, PROPOSALS_OPEN_MAX
+from gateway.acts import SECOND_NS, Proposal
 from gateway.decimals import INT64_MAX, to_minor
 from gateway.fields import limit_price
 from gateway.limits import (
@@ -90,15 +90,15 @@ class Operations:
         _check_words(request.reason, is_needed=is_said or isinstance(request, Control))
         number = Numbered(key.session, self._entry.checked_ref(request.ref))
         commands = self._commands(desk, number, request)
-        if not self._needs_two(desk, request):
+        if not self._needs_two(desk, key, request):
             return _recorded(desk, number, key, "DONE", request, commands)
         if len(desk.view.acts.open_proposals(self._clock.now_ns())) >= PROPOSALS_OPEN_MAX:
             raise Refused(AccessReason.PROPOSALS_FULL, f"{PROPOSALS_OPEN_MAX} are open")
         return _recorded(desk, number, key, "PROPOSED", request, [_tick(number)])
 
-    def needs_two(self, request: Recorded) -> bool:
-        """Whether the request is one that a second person has to approve. O(1)."""
-        return self._needs_two(self._desk(request), request)
+    def needs_two(self, key: Key, request: Recorded) -> bool:
+        """Whether the request is one that a second person has to approve. O(1), of cash O(acts)."""
+        return self._needs_two(self._desk(request), key, request)
 
     def planned(self, key: Key, request: Recorded) -> Prepared:
         """The commands of a step of the timetable; those who sign the venue file approved it. O(1).
@@ -144,7 +144,7 @@ class Operations:
             return self._entry.desks[self._entry.instrument(request.symbol).market]
         return self._entry.desk(request.market)
 
-    def _needs_two(self, desk: Desk, request: Recorded) -> bool:
+    def _needs_two(self, desk: Desk, key: Key, request: Recorded) -> bool:
         if isinstance(request, Lift):
             return True
         if isinstance(request, Resume):
@@ -153,16 +153,37 @@ class Operations:
             instrument = self._entry.instrument(request.symbol).id if request.symbol else 0
             return loosens(desk.view, request, instrument, self._message_rate)
         if isinstance(request, CashDeposit):
-            amount = to_minor(request.amount, desk.market.minor_digits, "amount")
-            most = desk.market.deposit_alone_max
-            is_large = most is not None and amount > most
-            return is_large or -amount > desk.market.withdrawal_alone_max
+            return self._is_much(desk, key, request)
         if isinstance(request, ReferencePrice):
             return self._moves_band(desk, request)
         if isinstance(request, DayRoll):
             now = desk.view.positions.trading_date  # one that is not later is refused
             return request.trading_date > now and is_ahead(now, self._clock.now_ns())
         return False
+
+    def _is_much(self, desk: Desk, key: Key, request: CashDeposit) -> bool:
+        """Whether one person would move more of an account than it may within CASH_ALONE_S.
+
+        With what any one moved there since, so that nobody moves much in small parts. O(acts).
+        """
+        amount = to_minor(request.amount, desk.market.minor_digits, "amount")
+        is_out = amount < 0
+        most = desk.market.withdrawal_alone_max if is_out else desk.market.deposit_alone_max
+        if most is None:
+            return False
+        total, since_ns = abs(amount), self._clock.now_ns() - CASH_ALONE_S * SECOND_NS
+        for row in reversed(desk.view.acts.rows):
+            if row.time_ns < since_ns or total > most:
+                break
+            body = row.act.body
+            if not isinstance(body, CashDeposit) or body.account != request.account:
+                continue
+            is_itself = (row.session, row.ref) == (key.session, request.ref)  # sent again
+            is_refused = desk.view.requests.refusal(row.session, row.ref) != 0
+            moved = to_minor(body.amount, desk.market.minor_digits, "amount")
+            if row.act.stage == "DONE" and not (is_itself or is_refused) and (moved < 0) is is_out:
+                total += abs(moved)
+        return total > most
 
     def _moves_band(self, desk: Desk, request: ReferencePrice) -> bool:
         """Whether it lies outside a band about the reference in force, or about the day's first.

@@ -33,7 +33,7 @@ async def post_control(call: Call) -> Reply:
     """Sends a halt, a kill, a limit, or what loosens one; the latter as a proposal."""
     timeout_s = wait_s(call.query.wait_ms)
     operations = call.context.operations
-    is_proposed = operations.needs_two(call.body)
+    is_proposed = operations.needs_two(call.key, call.body)
     prepared = operations.prepare(call.key, call.body)
     reply = await operate(call, prepared, timeout_s)
     if is_proposed:

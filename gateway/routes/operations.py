@@ -27,7 +27,7 @@ async def post_operation(call: Call) -> Reply:
     if isinstance(call.body, PhaseChange):
         await _pass_gate(call, call.body)
     operations = call.context.operations
-    is_proposed = operations.needs_two(call.body)
+    is_proposed = operations.needs_two(call.key, call.body)
     prepared = operations.prepare(call.key, call.body)
     reply = await operate(call, prepared, timeout_s)
     return proposed(reply) if is_proposed else reply

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 import msgspec
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from exchange.messages.frames import Parameter
 from exchange.messages.operations import (
     Approve,
+    CashDeposit,
     DayRoll,
     Lift,
     PhaseChange,
@@ -17,9 +19,18 @@ from exchange.messages.operations import (
     SetLimit,
 )
 from exchange.messages.reasons import AccessReason
+from exchange.settings import CASH_ALONE_S
 from gateway.refusal import Refused
 from tests.gateway.conftest import House
-from tests.gateway.test_operations import Desk, first, house, one_venue, second, second_sees
+from tests.gateway.test_operations import (
+    SECOND,
+    Desk,
+    first,
+    house,
+    one_venue,
+    second,
+    second_sees,
+)
 
 __all__ = ["first", "house", "second"]
 
@@ -91,3 +102,30 @@ async def test_a_day_that_is_ahead_of_the_calendar_is_ended_by_two(
     await house.until(lambda: further.proposal_id in view.acts.proposals)
     await second.do(Approve, market="CN", proposal_id=further.proposal_id)
     await house.until(lambda: view.positions.trading_date == dates[2])
+
+
+@one_venue
+async def test_much_in_small_parts_is_much(house: House, first: Desk, second: Desk) -> None:
+    """What single operators moved of an account within a day counts together, whoever they are."""
+    view = house.gateway.context.views["EU"]
+    before = view.positions.cash(101).available
+
+    async def move(amount: str, desk: Desk = first, **fields: Any) -> str:
+        done = await desk.do(CashDeposit, **{"account": 101, "amount": amount, **fields})
+        await house.until(lambda: any(r.position == done.request_id for r in view.acts.rows))
+        return str(done.status)
+
+    assert await move("-600000.00") == "DONE"
+    first.client._ref -= 1  # its answer was lost: sent again it is the same, not more
+    again = await first.do(CashDeposit, account=101, amount="-600000.00")
+    assert (again.status, again.text) == ("DONE", "sent before with this ref; done once")
+    assert await move("-400000.01") == "PROPOSED"
+    assert await move("-400000.01", second) == "PROPOSED"
+    assert await move("-400000.00", second) == "DONE"
+    assert await move("-0.01") == "PROPOSED"
+    assert before - view.positions.cash(101).available == 100_000_000
+    assert await move("0.01") == "DONE"  # what comes is counted by itself
+    assert await move("-1000000.00", account=102) == "DONE"
+    house.clock.ahead = CASH_ALONE_S * SECOND
+    assert await move("-1000000.00") == "DONE"
+    house.clock.ahead = 0
