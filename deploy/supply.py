@@ -227,14 +227,17 @@ class Snapshot(NamedTuple):
 def read_advisories(paths: Iterable[Path]) -> Snapshot:
     """Snapshots in OSV's format: zips of JSON files as osv.dev publishes them, or folders.
 
-    ValueError names one that has none in it.
+    ValueError names one that has none in it, or that cannot be read.
     """
     found: list[dict[str, Any]] = []
     for path in paths:
-        texts = list(_texts(path))
-        if not texts:
+        try:
+            rows = [json.loads(text) for text in _texts(path)]
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise ValueError(f"{path}: no snapshot in OSV's format: {error}") from error
+        if not rows:
             raise ValueError(f"{path}: no advisory in OSV's format there")
-        found += [json.loads(text) for text in texts]
+        found += rows
     newest: dict[str, datetime] = {}
     for item in found:
         modified = datetime.fromisoformat(item["modified"])
@@ -338,7 +341,11 @@ def main(argv: list[str] | None = None) -> int:
     if given.what == "advisories":
         if given.database is None:
             parser.error("--database names snapshots: zips or folders of OSV's JSON files")
-        return check_advisories(given.database, datetime.now(UTC), given.age_days_max)
+        try:
+            return check_advisories(given.database, datetime.now(UTC), given.age_days_max)
+        except ValueError as error:
+            print(f"advisories: {error}", file=sys.stderr)
+            return 2
     if given.what == "sbom":
         text = json.dumps(sbom(given.wheel), indent=2, ensure_ascii=False) + "\n"
     else:

@@ -188,6 +188,19 @@ def test_an_old_snapshot_is_no_proof_nor_one_of_something_else(
         supply.read_advisories([ROOT / "deploy"])
 
 
+def test_a_snapshot_that_cannot_be_read_is_told_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "torn.zip").write_bytes(b"PK")
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "a.json").write_text("{")
+    for name in ("gone.zip", "torn.zip", "bad"):
+        assert supply.main(["advisories", "--database", str(tmp_path / name)]) == 2
+        told = capsys.readouterr().err
+        assert str(tmp_path / name) in told
+        assert len(told.splitlines()) == 1
+
+
 # -- the same bytes -------------------------------------------------------------------------------
 
 SETUP = """[build-system]
