@@ -489,7 +489,7 @@ def main(argv: list[str] | None = None) -> int:
 
     with tempfile.TemporaryDirectory(prefix="failover-") as folder:
         venue = LocalVenue(
-            Path(folder), http_port=0, websocket_port=0, metrics_port=0, standby=True,
+            Path(folder), http_port=0, websocket_port=0, fix_port=0, metrics_port=0, standby=True,
             log_level="warning", say=lambda _: None,
         )  # fmt: skip
         try:

@@ -227,14 +227,17 @@ class Snapshot(NamedTuple):
 def read_advisories(paths: Iterable[Path]) -> Snapshot:
     """Snapshots in OSV's format: zips of JSON files as osv.dev publishes them, or folders.
 
-    ValueError names one that has none in it.
+    ValueError names one that has none in it, or that cannot be read.
     """
     found: list[dict[str, Any]] = []
     for path in paths:
-        texts = list(_texts(path))
-        if not texts:
+        try:
+            rows = [json.loads(text) for text in _texts(path)]
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise ValueError(f"{path}: no snapshot in OSV's format: {error}") from error
+        if not rows:
             raise ValueError(f"{path}: no advisory in OSV's format there")
-        found += [json.loads(text) for text in texts]
+        found += rows
     newest: dict[str, datetime] = {}
     for item in found:
         modified = datetime.fromisoformat(item["modified"])
@@ -279,7 +282,7 @@ def _in_range(affected: dict[str, Any], version: str) -> bool:
         if span.get("type") not in ("ECOSYSTEM", "SEMVER"):
             continue
         is_in = False
-        for event in span["events"]:
+        for event in sorted(span["events"], key=_place):  # as OSV's own evaluation
             if "introduced" in event:
                 is_in = is_in or event["introduced"] == "0" or mine >= Version(event["introduced"])
             if "fixed" in event and mine >= Version(event["fixed"]):
@@ -289,6 +292,12 @@ def _in_range(affected: dict[str, Any], version: str) -> bool:
         if is_in:
             return True
     return False
+
+
+def _place(event: dict[str, str]) -> tuple[Version, bool]:
+    """Where an event stands in its range; what begins at a version goes after what ends there."""
+    kind, version = next(iter(event.items()))
+    return Version(version if version != "*" else "0"), kind == "introduced"
 
 
 def check_advisories(paths: Iterable[Path], now: datetime, age_days_max: int = AGE_DAYS_MAX) -> int:
@@ -332,7 +341,11 @@ def main(argv: list[str] | None = None) -> int:
     if given.what == "advisories":
         if given.database is None:
             parser.error("--database names snapshots: zips or folders of OSV's JSON files")
-        return check_advisories(given.database, datetime.now(UTC), given.age_days_max)
+        try:
+            return check_advisories(given.database, datetime.now(UTC), given.age_days_max)
+        except ValueError as error:
+            print(f"advisories: {error}", file=sys.stderr)
+            return 2
     if given.what == "sbom":
         text = json.dumps(sbom(given.wheel), indent=2, ensure_ascii=False) + "\n"
     else:

@@ -114,8 +114,32 @@ def limit_parameter(
     return ACCOUNT_LIMITS[word]
 
 
-def limit_in_force(view: MarketView, request: SetLimit, instrument: int, message_rate: int) -> int:
-    """The value that the limit has now, as this gateway has read the log. O(1)."""
+def loosens(view: MarketView, request: SetLimit, instrument: int, message_rate: int) -> bool:
+    """Whether a request lets more through than now, as this gateway has read the log. O(limits).
+
+    One's own limit goes before everybody's, which holds again where there is no own: so both sides
+    of the comparison are what counts, not what was set.
+    """
+    own = _set_limit(view, request, instrument, message_rate)
+    return any(
+        is_looser(request.parameter, own or of_all, request.value or of_all)
+        for of_all in _of_all(view, request, instrument)
+    )
+
+
+def _of_all(view: MarketView, request: SetLimit, instrument: int) -> set[int]:
+    """Everybody's limits that hold where the request's own is 0; 0: there is none."""
+    word = request.parameter
+    if word == "INSTRUMENT_HOLDING_MAX":
+        known = view.positions.instruments.get(instrument)
+        return {known.parameters[Parameter.HOLDING_MAX] if known is not None else 0}
+    if word in RATIO_LIMITS and request.participant:
+        limits = view.acts.ratio_limits.items()
+        return {0, *(value for (of, whose, _), value in limits if (of, whose) == (word, 0))}
+    return {0}
+
+
+def _set_limit(view: MarketView, request: SetLimit, instrument: int, message_rate: int) -> int:
     word = request.parameter
     if word == "MESSAGE_RATE":
         if request.session:

@@ -38,6 +38,7 @@ from exchange.settings import (
     LOGINS_OF_ONE_MAX,
     PASSWORD_CHARACTERS_MAX,
 )
+from gateway.addresses import counted
 from gateway.operators import Operator, hasher
 from gateway.refusal import Refused
 
@@ -96,6 +97,14 @@ class Failures:
         if len(self._counts) > LOGIN_NAMES_REMEMBERED_MAX:
             self._counts.popitem(last=False)
 
+    def take_back(self, name: str) -> None:
+        """The last one was none. O(1)."""
+        count, last_ns = self._counts.get(name, (0, 0))
+        if count > 1:
+            self._counts[name] = (count - 1, last_ns)
+        else:
+            self._counts.pop(name, None)
+
     def forget(self, name: str) -> None:
         """A login succeeded. O(1)."""
         self._counts.pop(name, None)
@@ -127,22 +136,29 @@ class Logins:
         Which of name, password and code was wrong is not told. One argon2id hash, about 0.1 s of a
         thread.
         """
-        now = self._clock.now_ns()
-        self._names.check(name, now)
-        self._addresses.check(address, now)
+        now, place = self._clock.now_ns(), counted(address)
+        counts = ((self._names, name), (self._addresses, place))
+        for failures, who in counts:
+            failures.check(who, now)
+        for failures, who in counts:  # before it is known: many may ask while one is checked
+            failures.add(who, now)
         operator = self._operators.get(name)
-        is_right = await self._is_password(operator, password)
+        try:
+            is_right = await self._is_password(operator, password)
+        except Refused:
+            for failures, who in counts:
+                failures.take_back(who)
+            raise
         step = self._step_of(operator, code, now) if operator is not None else 0
         if operator is None or not is_right or not step:
-            now = self._clock.now_ns()
-            self._names.add(name, now)
-            self._addresses.add(address, now)
             raise Refused(AccessReason.LOGIN_FAILED)
         if operator.addresses and not _is_in(address, operator.addresses):
+            for failures, who in counts:
+                failures.take_back(who)
             raise Refused(AccessReason.ADDRESS_NOT_ALLOWED, f"it came from {address}")
         self._use(name, step)
-        self._names.forget(name)
-        self._addresses.forget(address)
+        for failures, who in counts:
+            failures.forget(who)
         return self._open(operator, address, now)
 
     def find(self, token: str, address: str, csrf: str | None) -> Key:

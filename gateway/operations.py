@@ -2,9 +2,9 @@
 
 One person may always make the market safer: halt, kill, tighten. What loosens is a proposal until
 another operator approves it: to lift a kill, to resume a halted market, to widen a limit, to move
-the band by a reference price outside it, to pay out or take in much. A proposal and its decision
-stand on `orders` themselves, as notes behind a CLOCK_TICK or behind the command that carries it
-out, so that they outlive every gateway.
+the band by a reference price outside it, to end a day that has not come, to pay out or take in
+much. A proposal and its decision stand on `orders` themselves, as notes behind a CLOCK_TICK or
+behind the command that carries it out, so that they outlive every gateway.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ from exchange.messages.operations import (
     StageWord,
 )
 from exchange.messages.reasons import AccessReason, EdgeReason, Reason
+from exchange.reference.signers import is_one_person, signer
 from exchange.reference.venue import APPROVED_SESSION, Instrument, Key
 from exchange.settings import NOTE_BYTES_MAX, PROPOSALS_OPEN_MAX
 from gateway.acts import Proposal
@@ -49,14 +50,13 @@ from gateway.fields import limit_price
 from gateway.limits import (
     ACCOUNT_LIMITS,
     PARTICIPANT_LIMITS,
-    is_looser,
     is_outside_bands,
-    limit_in_force,
     limit_parameter,
+    loosens,
 )
 from gateway.order_entry import Desk, OrderEntry, Prepared
 from gateway.refusal import Refused
-from gateway.trading_dates import trading_date
+from gateway.trading_dates import is_ahead, trading_date
 
 _encode = msgspec.json.Encoder().encode
 
@@ -147,8 +147,8 @@ class Operations:
         if not isinstance(request, Approve):
             commands = [_tick(number)]
         else:
-            if key.who == proposed.who:
-                raise Refused(AccessReason.SAME_PERSON_APPROVES, f"{key.who} proposed it")
+            if is_one_person(key.signer, signer(proposed.key, proposed.who)):
+                raise Refused(AccessReason.SAME_PERSON_APPROVES, f"{proposed.who} proposed it")
             commands, stage = self._commands(desk, number, proposed.body), "APPROVED"
         act = Act(stage, key.id, key.who, request.reason, proposed.body, request.proposal_id)
         return _urgent(desk, number, _noted(commands, act))
@@ -173,13 +173,15 @@ class Operations:
             return bool(not request.symbol or desk.view.acts.market_halt)
         if isinstance(request, SetLimit):
             instrument = self._entry.instrument(request.symbol).id if request.symbol else 0
-            now = limit_in_force(desk.view, request, instrument, self._message_rate)
-            return is_looser(request.parameter, now, request.value)
+            return loosens(desk.view, request, instrument, self._message_rate)
         if isinstance(request, CashDeposit):
             moving = Moving(desk, key.who, number, self._amount(desk, request))
             return self._is_much(moving)
         if isinstance(request, ReferencePrice):
             return self._moves_band(desk, request)
+        if isinstance(request, DayRoll):
+            now = desk.view.positions.trading_date  # one that is not later is refused
+            return request.trading_date > now and is_ahead(now, self._clock.now_ns())
         return False
 
     def _is_much(self, asked: Moving) -> bool:

@@ -33,7 +33,7 @@ hasher = PasswordHasher()
 
 
 class Operator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One person. `addresses` are networks (CIDR), () = any."""
+    """One login. `addresses` are networks (CIDR), () = any; `person` as of a key."""
 
     name: str
     participant: int
@@ -43,6 +43,7 @@ class Operator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     totp_secret: str  # base32
     scopes: tuple[Scope, ...] = SCOPES
     addresses: tuple[str, ...] = ()
+    person: str = ""  # who logs in; "" = the name stands for a person by itself
 
     @property
     def key(self) -> Key:
@@ -54,6 +55,7 @@ class Operator(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             self.session,
             scopes=self.scopes,
             addresses=self.addresses,
+            person=self.person,
         )
 
 
@@ -91,6 +93,7 @@ def make_operator(
     role: Literal["operator", "authority"],
     participant: int,
     known: Iterable[Operator],
+    person: str = "",
 ) -> Operator:
     """A new operator with a new secret; ValueError names what is wrong with the words."""
     if not _NAME.fullmatch(name):
@@ -103,7 +106,8 @@ def make_operator(
         )
     session = max((item.session for item in known), default=FIRST_SESSION - 1) + 1
     secret = pyotp.random_base32()
-    return Operator(name, participant, role, session, hasher.hash(password), secret)
+    hashed = hasher.hash(password)
+    return Operator(name, participant, role, session, hashed, secret, person=person)
 
 
 def save_operators(path: Path, operators: Iterable[Operator]) -> None:

@@ -14,8 +14,7 @@ def trading_date(value: int, now_ns: int) -> int:
 
     Refused (INVALID_FIELD).
     """
-    today = dt.datetime.fromtimestamp(now_ns // 10**9, dt.UTC).date()
-    last = today + dt.timedelta(TRADING_DATE_AHEAD_DAYS_MAX)
+    last = _today(now_ns) + dt.timedelta(TRADING_DATE_AHEAD_DAYS_MAX)
     try:
         date = dt.date(value // 10_000, value // 100 % 100, value % 100)
     except (ValueError, OverflowError):
@@ -27,3 +26,16 @@ def trading_date(value: int, now_ns: int) -> int:
             f"{TRADING_DATE_AHEAD_DAYS_MAX} days from today",
         )
     return value
+
+
+def is_ahead(date: int, now_ns: int) -> bool:
+    """Whether a trading date (YYYYMMDD, 0 before the first) is a day still to come, UTC. O(1).
+
+    A day is ended in its evening. Who ends one that has not come leaves the calendar behind, and
+    with it what holds for a day: how far the reference may go, and when orders and terms end.
+    """
+    return date > int(f"{_today(now_ns):%Y%m%d}")
+
+
+def _today(now_ns: int) -> dt.date:
+    return dt.datetime.fromtimestamp(now_ns // 10**9, dt.UTC).date()

@@ -282,8 +282,9 @@ def print_addresses(venue: LocalVenue, say: Say) -> None:
         ("logs", str(venue.data / "logs")),
         *((f"metrics {name}", f"{url}/metrics") for name, url in venue.metrics.items()),
     ]
+    width = max(len(name) for name, _ in rows)
     for name, value in rows:
-        say(f"  {name:<19}{value}")
+        say(f"  {name:<{width}} {value}")
     say("Ctrl-C stops everything; the next start goes on from there.")
 
 

@@ -344,6 +344,9 @@ def add_operator(
     password_file: Annotated[
         Path | None, typer.Option(help="File with the password; without it you are asked.")
     ] = None,
+    person: Annotated[
+        str, typer.Option(help="Who it is, where a key or another login is theirs, too.")
+    ] = "",
 ) -> None:
     """Make somebody who may log in; the secret of the codes is printed this once."""
 
@@ -353,7 +356,7 @@ def add_operator(
         if any(item.name == name for item in known):
             raise ValueError(f"{path}: {name} is there already")
         kind: Any = _one_of(role, ("operator", "authority"))
-        made = make_operator(name, _password(password_file), kind, participant, known)
+        made = make_operator(name, _password(password_file), kind, participant, known, person)
         save_operators(path, (*known, made))
         load_operators(path, load_venue(venue or data / VENUE_FILE))
         typer.echo(f"{name}: role {role}, session {made.session}, in {path}")
@@ -366,10 +369,10 @@ def list_operators(data: _Data, venue: _Venue = None, as_json: Json = False) -> 
     """Show who may log in."""
 
     def work() -> None:
-        table = make_table("operators", "name", "role", ">participant", ">session")
+        table = make_table("operators", "name", "role", ">participant", ">session", "person")
         rows = [
             {"name": item.name, "role": item.role, "participant": item.participant,
-             "session": item.session}
+             "session": item.session, "person": item.key.who}
             for item in load_operators(data / FILE, load_venue(venue or data / VENUE_FILE))
         ]  # fmt: skip
         for row in rows:

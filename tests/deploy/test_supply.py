@@ -136,6 +136,22 @@ def test_advisories_on_a_locked_version_are_found(
     assert "newest advisory of 2026-11-20, 2 days ago" in told
 
 
+@pytest.mark.parametrize(
+    ("version", "is_in"),
+    [("0.9", True), ("1.0", False), ("1.9", False), ("2.2", True), ("2.5", False)],
+)
+def test_the_events_of_a_range_count_by_version_in_whatever_order_they_stand(
+    version: str, is_in: bool
+) -> None:
+    """As OSV's own evaluation, which sorts them: else a second span is lost behind the first."""
+    said = [{"introduced": "2.0"}, {"fixed": "2.5"}, {"introduced": "0"}, {"fixed": "1.0"}]
+    for events in (said, said[::-1], sorted(said, key=str)):
+        row = advisory()
+        row["affected"][0] |= {"versions": [], "ranges": [{"type": "ECOSYSTEM", "events": events}]}
+        pinned = [supply.Pinned("PyPI", "aiokafka", version)]
+        assert bool(supply.findings(supply.Snapshot({}, [row]), pinned)) is is_in, events
+
+
 def of_npm(**changed: Any) -> dict[str, Any]:
     name = {"ecosystem": "npm", "name": "lightweight-charts"}
     span = {"type": "SEMVER", "events": [{"introduced": "5.0.0"}, {"fixed": "5.1.0"}]}
@@ -170,6 +186,19 @@ def test_an_old_snapshot_is_no_proof_nor_one_of_something_else(
     assert "proves nothing about today" in capsys.readouterr().out
     with pytest.raises(ValueError, match="no advisory"):
         supply.read_advisories([ROOT / "deploy"])
+
+
+def test_a_snapshot_that_cannot_be_read_is_told_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "torn.zip").write_bytes(b"PK")
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "a.json").write_text("{")
+    for name in ("gone.zip", "torn.zip", "bad"):
+        assert supply.main(["advisories", "--database", str(tmp_path / name)]) == 2
+        told = capsys.readouterr().err
+        assert str(tmp_path / name) in told
+        assert len(told.splitlines()) == 1
 
 
 # -- the same bytes -------------------------------------------------------------------------------

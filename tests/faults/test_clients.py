@@ -24,8 +24,9 @@ from tests.gateway.conftest import House, house, northern  # noqa: F401 - fixtur
 from tests.gateway.test_gateway_sockets import connected, logon, order, say
 from tests.gateway.test_order_sessions import logged_on, until_word
 
-PING_S = 0.5
+PING_S = 1.0
 GRACE_S = 0.2
+LATE_S = 1.5  # of a machine that is full
 SILENCE_S = 0.3
 RATE = 40
 WAIT_S = 30
@@ -70,7 +71,7 @@ async def test_a_half_open_client_is_found_out_and_only_its_orders_end(
                 found = (await watch.find_order(mine["order_id"], market="EU")).order_status
                 return found == "CANCELLED"
 
-            await house.until(is_gone, WAIT_S)
+            await house.until(is_gone, 2 * PING_S + GRACE_S + LATE_S)
         assert not wire.closed.is_set()  # nobody told it
         left = {report.order_id for report in [*await deputy.orders(), *await other.orders()]}
         assert left == {report.order_id for report in theirs}

@@ -55,7 +55,7 @@ def test_up_down_and_up_again(data: Path, tmp_path: Path) -> None:
         assert "a new venue" in first
         assert re.search(r"FIX 4.4 +127.0.0.1:[1-9]\d+", first)
         assert "stopped cleanly" in first
-        assert len(re.findall(r"metrics [a-zA-Z-]+ +http://127.0.0.1:\d+/metrics", first)) == 7
+        assert len(re.findall(r"metrics [a-zA-Z-]+ +http://127.0.0.1:\d+/metrics", first)) == 9
         second = run_once(data, tmp_path / "second.txt")
         assert "bootstrap: EU: 0 commands sent, CN: 0 commands sent" in second
         assert "a new venue" not in second

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -131,14 +132,34 @@ async def test_a_code_is_taken_once_even_after_a_restart(door: Door, tmp_path: P
 
 
 async def test_failures_lock_a_name_and_an_address_for_a_time(door: Door) -> None:
+    there, beside, elsewhere = "2001:db8:0:2::2", "2001:db8:0:2::9", "2001:db8:0:3::2"
     for _ in range(LOGIN_FAILURES_MAX):
-        assert await door.refused(password="wrong", address="::2") == AccessReason.LOGIN_FAILED
-    for changes in ({}, {"name": "bob", "address": "::2"}):
+        assert await door.refused(password="wrong", address=there) == AccessReason.LOGIN_FAILED
+    # the name from anywhere, and another name from there: a /64 of IPv6 is one address
+    for changes in ({}, {"name": "bob", "address": there}, {"name": "bob", "address": beside}):
         assert await door.refused(**changes) == AccessReason.LOGIN_LOCKED
-    assert await door.refused(name="bob", address="::3") == AccessReason.LOGIN_FAILED
+    assert await door.refused(name="bob", address=elsewhere) == AccessReason.LOGIN_FAILED
     door.clock.now += LOGIN_LOCK_S * SECOND - 1
     assert await door.refused() == AccessReason.LOGIN_LOCKED
     door.clock.now += 1
+    assert (await door.log_in()).key.id == "ada"
+
+
+async def test_attempts_at_once_are_no_more_than_those_in_a_row(door: Door) -> None:
+    """The password takes a while to check: whoever asks meanwhile is counted as well."""
+    many = (door.refused(password="wrong", address=f"::{n}") for n in range(2, 22))
+    told = await asyncio.gather(*many)
+    assert told.count(AccessReason.LOGIN_FAILED) == LOGIN_FAILURES_MAX
+    assert told.count(AccessReason.LOGIN_LOCKED) == 20 - LOGIN_FAILURES_MAX
+
+
+async def test_who_could_not_be_heard_has_not_failed(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "WAITING_MAX", 0)
+    for _ in range(LOGIN_FAILURES_MAX):
+        assert await door.refused() == EdgeReason.VENUE_BUSY
+    monkeypatch.undo()
     assert (await door.log_in()).key.id == "ada"
 
 
@@ -229,6 +250,13 @@ def test_the_command_makes_an_operator_and_shows_the_secret_once(tmp_path: Path)
     assert (again.exit_code, "there already" in again.output) == (2, True)
     asked = operator("add", "eve")  # no terminal, no file
     assert (asked.exit_code, "never as an argument" in asked.output) == (2, True)
+    two = operator("add", "bob", "--password-file", str(word), "--person", "Bob B.")
+    assert two.exit_code == 0, two.output
+    found = {item.name: item.key for item in load_operators(path, load_venue(venue))}
+    assert {name: key.who for name, key in found.items()} == {"ada": "ada", "bob": "Bob B."}
+    assert found["bob"].signer == "bob (Bob B.)"
+    assert "Bob B." in operator("list", "--json").output
+    assert operator("remove", "bob").exit_code == 0
     word.write_text("short")
     short = operator("add", "eve", "--password-file", str(word))
     assert (short.exit_code, "12 to 256" in short.output) == (2, True)

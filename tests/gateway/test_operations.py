@@ -17,6 +17,7 @@ from exchange.messages.frames import Parameter
 from exchange.messages.operations import (
     Approve,
     CashDeposit,
+    DayRoll,
     Decline,
     Halt,
     Kill,
@@ -40,7 +41,7 @@ SECOND = 10**9
 PATHS: dict[type[msgspec.Struct], str] = {
     Halt: "halt", Resume: "resume", Kill: "kill", Lift: "lift", SetLimit: "limit",
     Approve: "approve", Decline: "decline", CashDeposit: "cash-deposit", PhaseChange: "phase",
-    ReferencePrice: "reference-price",
+    ReferencePrice: "reference-price", DayRoll: "day-roll",
 }  # fmt: skip
 
 
