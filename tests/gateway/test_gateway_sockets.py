@@ -16,7 +16,7 @@ from exchange.messages.market_data import BookLevel
 from exchange.messages.orders import NewOrderSingle
 from exchange.messages.reasons import EdgeReason
 from gateway import sockets
-from gateway.client import BookFeed, Client, NetworkError
+from gateway.client import BadRequestError, BookFeed, Client, NetworkError, VenueError
 from gateway.identity import sign
 from gateway.refusal import Refused
 from gateway.sessions import OrderSession
@@ -361,6 +361,29 @@ async def test_our_feed_mends_a_book_that_went_wrong(house, northern: Client) ->
         await northern.new_order("EUA", 101, "BUY", 4, "69.00")
         await house.until(lambda: feed.repairs == 1 and len(feed.books["EUA"].bids) == 2)
         assert feed.books["EUA"].bids == [BookLevel(7000, 3, 1), BookLevel(6900, 4, 1)]
+
+
+async def test_our_feed_tells_a_refused_subscription(house) -> None:
+    with pytest.raises(BadRequestError, match="NOPE") as refused:
+        async with BookFeed(house.url, ["NOPE"]):
+            pytest.fail("a subscription that was refused is no feed")
+    assert refused.value.reason == EdgeReason.UNKNOWN_SYMBOL
+
+
+async def test_our_feed_tells_a_subscription_that_is_refused_later(
+    house, northern: Client
+) -> None:
+    failures = house.gateway.context.feed.failures
+    async with BookFeed(house.url, ["EUA"]) as feed:
+        await house.until(lambda: "EUA" in feed.books)
+        failures["EU"] = "record 7 contradicts itself"
+        feed.books["EUA"].sequence -= 1  # it has to subscribe anew
+        await northern.new_order("EUA", 101, "BUY", 4, "69.00")
+        await house.until(lambda: feed.refusal is not None)
+        with pytest.raises(VenueError, match="record 7"):
+            await feed.updated()
+        del failures["EU"]
+        await house.until(lambda: feed.refusal is None and bool(feed.books["EUA"].bids))
 
 
 async def test_an_unknown_path_has_no_socket(house) -> None:
