@@ -370,9 +370,7 @@ async def test_our_feed_tells_a_refused_subscription(house) -> None:
     assert refused.value.reason == EdgeReason.UNKNOWN_SYMBOL
 
 
-async def test_our_feed_tells_a_subscription_that_is_refused_later(
-    house, northern: Client
-) -> None:
+async def test_our_feed_tells_a_subscription_that_is_refused_later(house, northern: Client) -> None:
     failures = house.gateway.context.feed.failures
     async with BookFeed(house.url, ["EUA"]) as feed:
         await house.until(lambda: "EUA" in feed.books)
