@@ -289,9 +289,12 @@ class OrderSession(Connection):
         missed += [r for account in accounts for r in view.reports.after(account, sequence)]
         missed.sort(key=lambda report: report.sequence)
         kept = max((view.reports.first_kept(account) for account in accounts), default=0)
-        if kept > sequence + 1 or len(missed) > RESUME_MAX:
+        first = kept if kept > sequence + 1 else 0
+        if len(missed) > RESUME_MAX:
             missed = missed[-RESUME_MAX:]
-            self._say(Gap(view.market.code, missed[0].sequence))
+            first = max(first, missed[0].sequence)
+        if first:
+            self._say(Gap(view.market.code, first))
         for start in range(0, len(missed), PAGE_MAX):
             for report in missed[start : start + PAGE_MAX]:
                 self._say(report)

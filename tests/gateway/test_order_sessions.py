@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
 
@@ -12,6 +13,7 @@ import pytest
 from picows import WSFrame, WSMsgType, WSTransport, ws_connect
 
 from exchange import settings
+from exchange.messages.executions import ExecutionReport
 from exchange.messages.reasons import EdgeReason
 from gateway import disconnects
 from gateway.client import Client
@@ -121,6 +123,25 @@ async def test_what_cannot_be_read_takes_from_the_budget_of_orders(
     rejects = [await until_word(wire, type="Reject") for _ in range(2)]
     assert [(r["ref"], r["reason"]) for r in rejects] == [(2, 503), (3, 520)]
     await lost(transport, wire)
+
+
+# -- what was missed ----------------------------------------------------------------------------
+
+
+async def test_a_gap_tells_up_to_where_reports_may_be_missing(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One account's reports before 50 were forgotten, another's of 20 is still there."""
+    kept = ExecutionReport("EU", 101, "NEW", "NEW", sequence=20)
+    reports = SimpleNamespace(
+        after_of=lambda *_: [], after=lambda *_: [kept], first_kept=lambda _account: 50
+    )
+    monkeypatch.setattr(house.gateway.context.views["EU"], "reports", reports)
+    _, wire = await logged_on(house, resume_from={"EU": 10})
+    assert await wire.next() == {"type": "Gap", "market": "EU", "first_sequence": 50}
+    assert (await wire.next())["sequence"] == 20
+    _, wire = await logged_on(house, resume_from={"EU": 49})
+    assert (await wire.next())["type"] == "ExecutionReport"
 
 
 # -- restatement --------------------------------------------------------------------------------
