@@ -87,7 +87,7 @@ export function openAuctions(root) {
   function drawBids() {
     const symbols = new Set(state.rows.map((row) => row.symbol));
     ownBody.replaceChildren(openOrders(
-      (order) => isBid(order) && symbols.has(order.symbol),
+      (order) => isBid(order) && symbols.has(order.symbol), word("no_bids"),
     ));
   }
 

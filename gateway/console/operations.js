@@ -11,6 +11,7 @@ import { bodyOfFields, fieldsOf } from "./forms.js";
 import { fieldName, valueName } from "./names.js";
 import { positions } from "./own.js";
 import { showProblem } from "./problems.js";
+import { proposalTable } from "./proposals.js";
 import { may } from "./session.js";
 import { table } from "./tables.js";
 import { markets, onVenue, refresh, venue } from "./venue.js";
@@ -20,6 +21,7 @@ const POLL_MS = 2_000;
 const LAG_WARN_MS = 5_000;
 const HARMLESS = new Set(["/operations/cash-deposit", "/operations/reference-price"]);
 const PHASE = "/operations/phase";
+const PROPOSALS = "/operations/proposals";
 // how an operator moves one instrument from the table: the phase asked for, by the phase it has
 const MOVES = {
   CONTINUOUS: ["HALT", "CLOSED"], HALT: ["CONTINUOUS", "CLOSED"], CLOSED: ["CONTINUOUS"],
@@ -32,6 +34,7 @@ export function openOperations(root) {
   const phases = h("div");
   const days = h("div");
   const people = h("div");
+  const waiting = h("div");
   const offered = h("div");
   const ends = [onVenue(drawPhases), onDesk(drawPeople)];
   let isOpen = true;
@@ -71,6 +74,9 @@ export function openOperations(root) {
     health.replaceChildren(healthList(state));
     limits.replaceChildren(limitList(state.limits));
     days.replaceChildren(dayTable(dates, gates));
+    keepFocus(waiting, () => waiting.replaceChildren(
+      proposalTable(state.proposals, act, titleOf),
+    ));
     timer = setTimeout(poll, POLL_MS);
   }
 
@@ -78,6 +84,8 @@ export function openOperations(root) {
     h("div", { class: "thirds wide-card" }, panel(word("health"), { id: "health" }, health),
       panel(word("days"), {}, days), panel(word("limits"), {}, limits)),
     panel(word("phases"), { class: "wide-card", id: "phases" }, phases),
+    may("GET", PROPOSALS) && panel(word("proposals"), { class: "wide-card", id: "proposals" },
+      waiting),
     panel(word("operations"), { class: "wide-card", id: "forms" }, offered),
     panel(word("participants"), { class: "wide-card" }, people)));
   drawPhases();
@@ -107,12 +115,13 @@ async function readState() {
   const ask = (path, query) => (isOffered("GET", path) && may("GET", path)
     ? get(path, query).catch(() => null) : Promise.resolve(null));
   const codes = markets();
-  const [alive, ready, time, limits, phases, ...opening] = await Promise.all([
+  const ofEach = (path) => Promise.all(codes.map((market) => ask(path, { market })));
+  const [opening, proposals, alive, ready, time, limits, phases] = await Promise.all([
+    ofEach("/operations/opening"), ofEach(PROPOSALS),
     ...["/health", "/ready", "/time", "/limits", "/phases"].map((path) => ask(path)),
-    ...codes.map((market) => ask("/operations/opening", { market })),
   ]);
   const gates = Object.fromEntries(codes.map((market, at) => [market, opening[at]]));
-  return { alive, ready, time, limits, dates: phases?.trading_dates, gates };
+  return { alive, ready, time, limits, dates: phases?.trading_dates, gates, proposals };
 }
 
 function healthList({ alive, ready, time }) {
@@ -232,7 +241,8 @@ function forms() {
 async function act(path, body) {
   const run = async () => {
     const report = await send("POST", path, { body });
-    notify(`${titleOf(path)}: ${word(`status_${report.status ?? "DONE"}`)}`);
+    notify(`${titleOf(path)}: ${word(`status_${report.status ?? "DONE"}`)}`
+      + (report.status === "PROPOSED" ? ` · ${report.proposal_id}` : ""));
     refresh().catch(() => {});
     refreshDesk().catch(() => {});
   };
@@ -246,7 +256,8 @@ async function act(path, body) {
       [fieldName(name), typeof value === "object" ? Object.values(value).join(" · ") : shown(value)]
     )),
     warning: word("operation_warning"),
-    typed: String(body.symbol || body.market || body.participant || body.account || nameOf(path)),
+    typed: String(body.proposal_id || body.symbol || body.market || body.participant
+      || body.account || nameOf(path)),
     verb: titleOf(path),
     act: run,
   });
