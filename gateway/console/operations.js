@@ -56,8 +56,8 @@ export function openOperations(root) {
       { name: word("name"), of: (row) => row.name, class: "wrap" },
       { name: fieldName("market"), of: (row) => `${row.market} · ${own(row)?.currency ?? ""}`,
         class: "muted" },
-      { name: word("available"), of: cash("available"), class: "figure money" },
-      { name: word("held"), of: cash("held"), class: "figure money" },
+      { name: word("available"), of: cash("available"), class: "figure amount" },
+      { name: word("held"), of: cash("held"), class: "figure amount" },
       { name: word("own_orders"), of: (row) => grouped(ordersOf(row)), class: "figure" },
       { name: word("state"), of: (row) => (row.block
         ? h("span", { class: "down" }, `${word("blocked")} · ${row.block}`)

@@ -37,3 +37,12 @@ async def test_what_waits_is_listed_and_ended_by_a_button(desk: House, open_page
     await row.locator('[data-act="Decline"]').click()
     await confirm(page, str(report.proposal_id))
     await expect(panel).to_contain_text("Nothing waits")
+
+
+async def test_what_accounts_have_stands_in_columns(open_page: Open) -> None:
+    page = await open_page("operator", "operations")
+    await go(page, "Operations")
+    heads = page.get_by_role("region", name="Accounts of participants").locator("th")
+    await expect(heads).to_have_count(7)
+    boxes = [await heads.nth(at).bounding_box() for at in range(7)]
+    assert len({box["y"] for box in boxes if box}) == 1
