@@ -185,6 +185,16 @@ async def test_orders_of_the_scope_end_when_nobody_returns(house: House, scope: 
     assert kinds.count("MASS_CANCELLED") == (scope != "NONE")
 
 
+async def test_our_client_lets_its_orders_end_with_it(house: House) -> None:
+    key = house.keys["northern"]
+    async with Client(house.url, key, cancel_on_disconnect="SESSION") as client:
+        ended = await client.new_order("EUA", 101, "BUY", 5, "69.00")
+    await house.until(lambda: not house.gateway.context.views["EU"].reports.orders)
+    async with house.client("northern") as client:
+        report = await client.find_order(ended.order_id)
+        assert (report.order_status, report.leaves_quantity) == ("CANCELLED", 0)
+
+
 async def test_who_returns_in_time_keeps_the_orders_and_so_does_a_second_connection(
     house: House, northern: Client
 ) -> None:
