@@ -122,7 +122,7 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
      "The instrument's matching policy does not know this command or order: listed instruments "
      "take LIMIT listings and picks, price-time instruments no picks."),
     (Reason.BLOCKS_CLOSED, 409, True,
-     "Block trades of the instrument are not open now. See the hours of the market."),
+     "Block trades of the instrument are not open now (BLOCK_OPEN of GET /limits)."),
     (Reason.AUCTION_NOT_OPEN, 409, False,
      "No such auction is open in the instrument."),
     (Reason.AUCTION_ALREADY_OPEN, 409, False,
@@ -135,8 +135,8 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
     (Reason.QUANTITY_ABOVE_MAX, 422, False,
      "quantity is above the instrument's quantity_max (GET /instruments). Send smaller orders."),
     (Reason.QUANTITY_NOT_LOT, 422, False,
-     "quantity is no multiple of the instrument's lot_size (GET /instruments), or of the lot in "
-     "which the auction takes bids."),
+     "quantity is no multiple of the instrument's lot_size (GET /instruments), or a bid's of the "
+     "auction's bid_multiple_t (GET /auctions)."),
     (Reason.QUANTITY_NOT_ABOVE_EXECUTED, 422, False,
      "The new total quantity must be above what the order has already traded. Cancel the order "
      "to give up the rest."),

@@ -89,6 +89,8 @@ def print_result(out: Console, row: AuctionRow) -> None:
         ("state", row.state if not row.reason else f"{row.state} ({row.reason})"),
         ("offered t", f"{row.offered_t:,}"),
         ("public reserve", row.public_reserve),
+        ("bids in multiples of t", f"{row.bid_multiple_t:,}"),
+        ("of the offer at most bp", str(row.bid_max_bp or "")),
     ]
     if row.ended_ns:
         rows += [

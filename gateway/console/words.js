@@ -212,6 +212,8 @@ const WORDS = {
   carried: ["Carried on", "结转后续拍卖"],
   all_bids: ["Bids, seen by your role only", "全部报价(仅限本角色)"],
   own_bids: ["Your bids", "我的报价"],
+  bid_multiple: ["Bids in multiples of", "报价数量为其整数倍"],
+  bid_max: ["Of the offer at most", "报价上限(占总量)"],
   no_bids: ["No bids", "暂无报价"],
   bid: ["Bid", "报价"],
   bid_send: ["Send sealed bid", "提交密封报价"],

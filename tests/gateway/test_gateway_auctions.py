@@ -129,6 +129,7 @@ async def test_bids_are_sealed_until_the_result_is_published(whole: House) -> No
         assert (row.state, row.offered_t, row.bids, row.bid_t, row.max_bid, row.cover_ratio) == (
             "OPEN", 500, 0, 0, "", "",
         )  # fmt: skip
+        assert (row.bid_multiple_t, row.bid_max_bp) == (500, 0)  # told before a bid meets it
         assert await yangtze.orders("EU") == []
         await operator.run_auction(AuctionClear(**EUA, auction_id=auction, seed=-7))
         (row,) = await yangtze.auctions("EUA")
