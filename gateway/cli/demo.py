@@ -182,7 +182,8 @@ def _print_found(out: Console, found: Found, orders: dict[str, int]) -> None:
     resting = ", ".join(f"{market} {count}" for market, count in found.open_orders.items())
     prices = ", ".join(f"{symbol} {price}" for symbol, price in found.last_trades.items())
     out.print(f"found an earlier run: records of orders {records}; orders on the books {resting}")
-    out.print(f"  last trades: {prices or 'none'}; trading dates {found.trading_dates}")
+    dates = ", ".join(f"{market} {date}" for market, date in found.trading_dates.items())
+    out.print(f"  last trades: {prices or 'none'}; trading dates {dates}")
 
 
 def program_name() -> str:

@@ -237,8 +237,9 @@ function forms() {
   });
 }
 
-// Carries an operation out; what can do harm is repeated and its target typed before.
-async function act(path, body) {
+// Carries an operation out; what can do harm is repeated and its target typed before. `what` is
+// told too where the body alone does not say it.
+async function act(path, body, what = "") {
   const run = async () => {
     const report = await send("POST", path, { body });
     notify(`${titleOf(path)}: ${word(`status_${report.status ?? "DONE"}`)}`
@@ -252,9 +253,11 @@ async function act(path, body) {
   }
   confirmAct({
     title: titleOf(path),
-    facts: Object.entries(body).filter(([name]) => name !== "type").map(([name, value]) => (
-      [fieldName(name), typeof value === "object" ? Object.values(value).join(" · ") : shown(value)]
-    )),
+    facts: [[word("proposal_what"), what], ...Object.entries(body)
+      .filter(([name]) => name !== "type").map(([name, value]) => [
+        fieldName(name),
+        typeof value === "object" ? Object.values(value).join(" · ") : shown(value),
+      ])],
     warning: word("operation_warning"),
     typed: String(body.proposal_id || body.symbol || body.market || body.participant
       || body.account || nameOf(path)),

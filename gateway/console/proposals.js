@@ -11,7 +11,7 @@ import { word } from "./words.js";
 const ENDS = [["/operations/approve", "Approve"], ["/operations/decline", "Decline"]];
 const NOT_SHOWN = new Set(["type", "ref", "reason"]);
 
-// `lists` are the venue's answers by market; `act(path, body)` carries an operation out, and
+// `lists` are the venue's answers by market; `act(path, body, what)` carries an operation out, and
 // `titleOf(path)` names it.
 export function proposalTable(lists, act, titleOf) {
   const rows = lists.filter(Boolean).flatMap((list) => (
@@ -30,7 +30,8 @@ export function proposalTable(lists, act, titleOf) {
         type: "button", class: "small", "data-focus": `${row.proposal_id} ${type}`,
         "data-act": type,
         "aria-label": `${row.proposal_id}: ${word(`end_${type}`)}`,
-        onclick: () => act(path, { type, market: row.market, proposal_id: row.proposal_id }),
+        onclick: () => act(path, { type, market: row.market, proposal_id: row.proposal_id },
+          whatOf(row.body, titleOf)),
       }, word(`end_${type}`))) },
   ], rows, { empty: word("no_proposals"), key: (row) => row.proposal_id });
 }

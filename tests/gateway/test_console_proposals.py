@@ -29,6 +29,7 @@ async def test_what_waits_is_listed_and_ended_by_a_button(desk: House, open_page
         await expect(row).to_contain_text(text)
 
     await row.locator('[data-act="Approve"]').click()  # by the same person
+    await expect(page.locator("dialog")).to_contain_text("End a halt")  # what is approved
     await page.locator("#typed").fill(str(report.proposal_id))
     await page.locator("dialog button[type=submit]").click()
     await expect(page.locator("dialog")).to_contain_text("552")
