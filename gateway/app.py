@@ -324,5 +324,11 @@ def _page_headers(request: Request, websocket_port: int) -> dict[str, str]:
     }
 
 
+@functools.cache
+def _described() -> bytes:
+    return _encode(describe())
+
+
 async def _openapi(_request: Request) -> Response:
-    return Response(_encode(describe()), 200, JSON)
+    # made once, and not on the loop: it takes as long as thousands of orders
+    return Response(await asyncio.to_thread(_described), 200, JSON)

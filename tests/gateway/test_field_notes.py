@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import types
 from typing import Any
+from unittest.mock import Mock
 
+import httpx
 import msgspec
 import pytest
 
-from gateway import asyncapi, field_notes, openapi
+from gateway import app, asyncapi, field_notes, openapi
 from gateway.field_notes import annotate
+from tests.gateway.conftest import House
 
 
 def described(schemas: dict[str, Any], name: str, field: str) -> str:
@@ -40,3 +43,16 @@ def test_what_has_no_source_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) ->
     components = {"Bare": {"properties": {"field": {"type": "integer"}}}}
     annotate(components, [Bare])
     assert components == {"Bare": {"properties": {"field": {"type": "integer"}}}}
+
+
+async def test_the_description_is_made_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Mock(return_value={"openapi": "3.1.0"})
+    monkeypatch.setattr(app, "describe", made)
+    app._described.cache_clear()
+    try:
+        async with httpx.AsyncClient(base_url=house.url) as client:
+            for _ in range(3):
+                assert (await client.get("/openapi.json")).json() == {"openapi": "3.1.0"}
+    finally:
+        app._described.cache_clear()
+    made.assert_called_once_with()
