@@ -42,11 +42,11 @@ from benchmarks.order_entry import (
     GATEWAY_CORE,
     OTHER_CORE,
     ROOT,
-    free_ports,
     process,
     until_serving,
 )
 from deploy.local.kafka import KafkaServer
+from deploy.local.process import free_ports
 from exchange import topics
 from exchange.clock import SystemClock
 from exchange.log import open_log

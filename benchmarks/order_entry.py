@@ -26,7 +26,6 @@ import asyncio
 import base64
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -52,6 +51,7 @@ from picows import (
 
 from benchmarks.figures import Figures, Target, wide
 from deploy.local.kafka import KafkaServer
+from deploy.local.process import free_ports
 from exchange import topics
 from exchange.clock import SystemClock
 from exchange.log import open_log
@@ -391,15 +391,6 @@ async def endow(log: Log) -> None:
     await log.append(topics.orders(PARTITION), [frame])
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports nobody listens at; the last is the first of two neighbours."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [item.getsockname()[1] for item in held]
-    for item in held:
-        item.close()
-    return ports
-
-
 async def until_serving(port: int) -> None:
     """Returns when the port answers; TimeoutError after READY_S."""
     async with asyncio.timeout(READY_S):
@@ -524,7 +515,7 @@ def main(argv: list[str] | None = None) -> int:
         if given.log == "kafka":
             broker = stack.enter_context(KafkaServer(folder / "kafka", fast_start=True))
             log = f"kafka:{broker.bootstrap}"
-        http, sockets_at, bare = free_ports(3)
+        http, sockets_at, bare, _ = free_ports(4)  # the bare server has two
         settings = Settings(
             log=log, data=folder / "venue", http_port=http, websocket_port=sockets_at
         )

@@ -68,6 +68,8 @@ class AuctionReport(msgspec.Struct, frozen=True):
     median_bid: int = 0
     revenue: int = 0
     carried_t: tuple[int, ...] = ()
+    bid_multiple_t: int = 1
+    bid_max_bp: int = 0  # of the offer, for one account's bids together; 0 = no bound
 
 
 class Told(Protocol):
@@ -194,6 +196,8 @@ class Auctions:
             row.quantity,
             row.price,
             time_ns,
+            bid_multiple_t=max(1, row.value >> 32 & 0xFFFF_FFFF),
+            bid_max_bp=row.value >> 16 & 0xFFFF,
         )
         self._running[row.instrument_id] = _Running(report)
 

@@ -31,7 +31,7 @@ from gateway.asgi import GoneError, Paths, Receive, Request, Response, Send, Ser
 from gateway.console.files import FILES, PageFile
 from gateway.context import Context
 from gateway.decimals import whole_number
-from gateway.fields import decode
+from gateway.fields import decode, invalid
 from gateway.identity import Signed
 from gateway.openapi import describe
 from gateway.refusal import Refused
@@ -92,7 +92,8 @@ class App:
         methods = self._paths.find(request)
         detail = f"{request.method} {request.path[:80]}"
         if methods is None:
-            return _refused(Refused(EdgeReason.NOT_FOUND, detail), {})
+            text = f"{detail}: there is no such path, /openapi.json has all"
+            return _refused(Refused(EdgeReason.NOT_FOUND, text), {})
         serve = methods.get(request.method)
         if serve is None:
             headers = {"Allow": ", ".join(sorted(methods))}
@@ -244,10 +245,7 @@ def _query(model: type[msgspec.Struct], query_string: bytes) -> msgspec.Struct:
     try:
         return msgspec.convert(given, model, strict=False)
     except msgspec.ValidationError as error:
-        text = str(error).replace("`", "")
-        is_unknown = "unknown field" in text
-        reason = EdgeReason.UNKNOWN_FIELD if is_unknown else EdgeReason.INVALID_FIELD
-        raise Refused(reason, f"query: {text}") from None
+        raise invalid(error, model, "query: ") from None
 
 
 def _answer(reply: Reply, headers: Mapping[str, str]) -> Response:
@@ -326,5 +324,11 @@ def _page_headers(request: Request, websocket_port: int) -> dict[str, str]:
     }
 
 
+@functools.cache
+def _described() -> bytes:
+    return _encode(describe())
+
+
 async def _openapi(_request: Request) -> Response:
-    return Response(_encode(describe()), 200, JSON)
+    # made once, and not on the loop: it takes as long as thousands of orders
+    return Response(await asyncio.to_thread(_described), 200, JSON)

@@ -21,6 +21,7 @@ from exchange.messages.market_data import FeedMessage
 from exchange.messages.orders import OrderRequest
 from gateway.fan_out import EncodingName
 from gateway.feed import CHANNEL, STATES, ChannelName
+from gateway.field_notes import annotate
 from gateway.openapi import VERSION
 from gateway.subscriber import Subscribe
 
@@ -55,6 +56,7 @@ def describe() -> dict[str, Any]:
     own = [Subscribe, Subscribed, FeedLabel, Reject, Closing, Logon]
     kinds = list(dict.fromkeys([*own, *FEED, *REQUESTS, *SESSION, *filter(None, records.values())]))
     _, schemas = msgspec.json.schema_components(kinds, ref_template=REF)
+    annotate(schemas, kinds)
     channels = {"marketdata": _feed(), "orders": _order_entry(), "drop_copy": _drop_copy()}
     channels |= {f"topic_{topic.name}": _topic(topic) for topic in topics.TOPICS}
     return {

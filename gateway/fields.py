@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -10,6 +10,7 @@ from exchange.messages.reasons import EdgeReason, Reason
 from exchange.messages.scan import json_depth
 from exchange.reference.venue import Market
 from exchange.settings import BODY_BYTES_MAX, CLIENT_ORDER_ID_BYTES_MAX, JSON_DEPTH_MAX
+from gateway.choices import told
 from gateway.decimals import INT64_MAX, to_minor, to_tonnes
 from gateway.refusal import Refused
 
@@ -31,7 +32,7 @@ def decode(data: bytes, decoder: msgspec.json.Decoder[_T], bytes_max: int = BODY
             text = f"it is nested deeper than {JSON_DEPTH_MAX}"
             raise Refused(EdgeReason.MALFORMED_JSON, text) from None
         if isinstance(error, msgspec.ValidationError):
-            raise _invalid(error) from None
+            raise invalid(error, decoder.type) from None
         raise Refused(EdgeReason.MALFORMED_JSON, str(error)) from None
 
 
@@ -44,13 +45,14 @@ def unpack(
     try:
         return decoder.decode(data)
     except msgspec.ValidationError as error:
-        raise _invalid(error) from None
+        raise invalid(error, decoder.type) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Refused(EdgeReason.MALFORMED_JSON, f"as MessagePack: {error}") from None
 
 
-def _invalid(error: msgspec.ValidationError) -> Refused:
-    text = str(error).replace("`", "")
+def invalid(error: msgspec.ValidationError, kind: Any, where: str = "") -> Refused:
+    """The refusal of what is no `kind`, with the words that a field may have. O(fields)."""
+    text = where + told(error, kind)
     reason = EdgeReason.UNKNOWN_FIELD if "unknown field" in text else EdgeReason.INVALID_FIELD
     return Refused(reason, text)
 

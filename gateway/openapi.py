@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from exchange.messages.executions import Problem
+from gateway.field_notes import annotate, note_of
 from gateway.roles import AUTHORITIES, PUBLIC, ROLES
 from gateway.routes import ROUTES, Route
 from gateway.routes.logins import COOKIE
@@ -39,6 +40,7 @@ def describe() -> dict[str, Any]:
     schemas, components = msgspec.json.schema_components(
         types, ref_template="#/components/schemas/{name}"
     )
+    annotate(components, types)
     by_type = dict(zip(map(repr, types), schemas, strict=True))
     paths: dict[str, Any] = {}
     for row in ROUTES:
@@ -117,9 +119,10 @@ def _parameters(row: Route) -> list[dict[str, Any]]:
         schema = msgspec.json.schema(field.type)
         if not field.required:
             schema["default"] = field.default
-        found.append(
-            {"name": field.name, "in": "query", "required": field.required, "schema": schema}
-        )
+        parameter = {"name": field.name, "in": "query", "required": field.required}
+        if note := note_of(row.query, field.name):
+            parameter["description"] = note
+        found.append(parameter | {"schema": schema})
     return found
 
 

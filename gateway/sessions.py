@@ -57,6 +57,11 @@ _logon = msgspec.json.Decoder(Logon)
 _requests = msgspec.json.Decoder(OrderRequest | list[OrderRequest])
 _packed_logon = msgspec.msgpack.Decoder(Logon)
 _packed_requests = msgspec.msgpack.Decoder(OrderRequest | list[OrderRequest])
+_request = msgspec.json.Decoder(OrderRequest)
+_packed_request = msgspec.msgpack.Decoder(OrderRequest)
+_parts = msgspec.json.Decoder(list[msgspec.Raw])
+_packed_parts = msgspec.msgpack.Decoder(list[msgspec.Raw])
+_WRONG_IN_ITSELF = (EdgeReason.INVALID_FIELD, EdgeReason.UNKNOWN_FIELD)
 
 _MESSAGES_IN = {
     kind: metrics.GATEWAY_MESSAGES.labels("websocket", "in", kind.__name__)
@@ -65,6 +70,17 @@ _MESSAGES_IN = {
 _REPORTS_OUT = metrics.GATEWAY_MESSAGES.labels("websocket", "out", "reports")
 
 Receiver = Callable[[str, list[Execution]], None]
+
+
+class _Label(msgspec.Struct):
+    """What names a request that could not be read."""
+
+    ref: int = 0
+    client_order_id: str = ""
+
+
+_label = msgspec.json.Decoder(_Label)
+_packed_label = msgspec.msgpack.Decoder(_Label)
 
 
 class ReportHub:
@@ -160,16 +176,53 @@ class OrderSession(Connection):
             logon = unpack(data, _packed_logon) if self.is_binary else decode(data, _logon)
             self._log_on(logon)
             return
-        if self.is_binary:
-            requests = unpack(data, _packed_requests, SESSION_BODY_BYTES_MAX)
-        else:
-            requests = decode(data, _requests, SESSION_BODY_BYTES_MAX)
+        try:
+            if self.is_binary:
+                requests = unpack(data, _packed_requests, SESSION_BODY_BYTES_MAX)
+            else:
+                requests = decode(data, _requests, SESSION_BODY_BYTES_MAX)
+        except Refused as refused:
+            if refused.row.number not in _WRONG_IN_ITSELF:
+                raise
+            requests = self._readable(self._key, data, refused)
         batch = requests if isinstance(requests, list) else [requests]
-        if len(batch) > SESSION_BATCH_MAX:
-            raise Refused(
-                EdgeReason.INVALID_FIELD, f"{len(batch)} requests, at most {SESSION_BATCH_MAX}"
-            )
+        _check_size(batch)
         self._requested(batch)
+
+    def _readable(self, key: Key, data: bytes, refused: Refused) -> list[OrderRequest]:
+        """The requests of an array that can be read; each other is refused under its own `ref`.
+
+        Those that are refused take from the budget of orders. O(bytes).
+        """
+        try:
+            parts = (_packed_parts if self.is_binary else _parts).decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # one request, no array
+            raise refused.about(self._label_of(data)) from None
+        _check_size(parts)
+        found: list[OrderRequest] = []
+        for part in map(bytes, parts):
+            try:
+                if self.is_binary:
+                    found.append(unpack(part, _packed_request))
+                else:
+                    found.append(decode(part, _request))
+            except Refused as wrong:
+                self._reject(self._or_over(key, wrong).about(self._label_of(part)))
+        return found
+
+    def _or_over(self, key: Key, refused: Refused) -> Refused:
+        """The refusal, or that the budget which it takes from is used up."""
+        try:
+            self._context.take(key, "orders")
+        except Refused as over:
+            return over
+        return refused
+
+    def _label_of(self, data: bytes) -> _Label:
+        try:
+            return (_packed_label if self.is_binary else _label).decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return _Label()
 
     def refuse(self, refused: Refused) -> None:
         """Before the logon a refusal ends the connection; after it the message alone."""
@@ -236,9 +289,12 @@ class OrderSession(Connection):
         missed += [r for account in accounts for r in view.reports.after(account, sequence)]
         missed.sort(key=lambda report: report.sequence)
         kept = max((view.reports.first_kept(account) for account in accounts), default=0)
-        if kept > sequence + 1 or len(missed) > RESUME_MAX:
+        first = kept if kept > sequence + 1 else 0
+        if len(missed) > RESUME_MAX:
             missed = missed[-RESUME_MAX:]
-            self._say(Gap(view.market.code, missed[0].sequence))
+            first = max(first, missed[0].sequence)
+        if first:
+            self._say(Gap(view.market.code, first))
         for start in range(0, len(missed), PAGE_MAX):
             for report in missed[start : start + PAGE_MAX]:
                 self._say(report)
@@ -406,6 +462,13 @@ class OrderSession(Connection):
         if self.is_binary:
             return super().encoded([m.report if type(m) is Execution else m for m in message])
         return json_array(message)
+
+
+def _check_size(batch: Sequence[object]) -> None:
+    if len(batch) > SESSION_BATCH_MAX:
+        raise Refused(
+            EdgeReason.INVALID_FIELD, f"{len(batch)} requests, at most {SESSION_BATCH_MAX}"
+        )
 
 
 class DropCopy(OrderSession):

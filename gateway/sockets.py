@@ -41,6 +41,7 @@ class Connection(WSListener):
     interface = ""  # label of the metrics
     queue_bytes_max = 0
     takes_binary = False
+    silence = EdgeReason.UNKNOWN_KEY, "no Logon"  # why it is cut, and what did not come
     is_binary = False  # what the other side speaks
 
     def __init__(self, connections: Connections) -> None:
@@ -158,4 +159,5 @@ class Connection(WSListener):
         asyncio.get_running_loop().call_later(1, transport.disconnect, False)
 
     def _introduce_late(self) -> None:
-        self.cut(Refused(EdgeReason.UNKNOWN_KEY, f"nothing was said within {LOGON_TIMEOUT_S} s"))
+        reason, missing = self.silence
+        self.cut(Refused(reason, f"{missing} came within {LOGON_TIMEOUT_S} s"))

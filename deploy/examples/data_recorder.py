@@ -119,7 +119,7 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--url", default="http://127.0.0.1:8080")
     parser.add_argument("--symbol", action="append", help="again for more; none: all")
-    parser.add_argument("--folder", type=Path, default=Path("recorded"))
+    parser.add_argument("--folder", type=Path, default=Path(".local/recorded"))
     given = parser.parse_args()
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

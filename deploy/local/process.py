@@ -116,16 +116,22 @@ def port_is_free(port: int) -> bool:
     return True
 
 
-def free_port() -> int:
-    """A free loopback TCP port below the range that outgoing connections are given.
+def free_ports(count: int) -> list[int]:
+    """Neighbouring free loopback TCP ports below the range that outgoing connections are given.
 
-    The server binds it only later; a port of the ephemeral range could be taken meanwhile.
+    The servers bind them only later; ports of the ephemeral range could be taken meanwhile.
     """
     for _ in range(200):
-        port = random.SystemRandom().randrange(20000, 32000)
-        if port_is_free(port):
-            return port
-    raise LocalServerError("no free TCP port between 20000 and 32000 on the loopback address")
+        first = random.SystemRandom().randrange(20000, 32000 - count)
+        ports = list(range(first, first + count))
+        if all(map(port_is_free, ports)):
+            return ports
+    raise LocalServerError(f"no {count} free TCP ports between 20000 and 32000 on {LOOPBACK}")
+
+
+def free_port() -> int:
+    """One such port."""
+    return free_ports(1)[0]
 
 
 def tail(path: Path, lines: int = 25) -> str:

@@ -172,7 +172,10 @@ class LoggedOn(msgspec.Struct, frozen=True, tag=True, tag_field="type"):
 
 
 class Gap(msgspec.Struct, frozen=True, tag=True, tag_field="type"):
-    """Reports before `first_sequence` are no longer held: ask GET /orders instead."""
+    """Of the reports before `first_sequence` some are not sent again.
+
+    GET /executions has what is still kept, GET /orders what stands.
+    """
 
     market: str
     first_sequence: int

@@ -87,8 +87,8 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
      "The account has no open order with that id in this instrument: it was never there, is "
      "filled, or was cancelled. See GET /orders."),
     (Reason.INVALID_INSTRUCTIONS, 422, False,
-     "The instructions are unknown, contradict each other or do not fit the order type: post- "
-     "only is for LIMIT orders that may rest."),
+     "The instructions are unknown, contradict each other or do not fit the order type: "
+     "post-only is for LIMIT orders that may rest."),
     (Reason.INVALID_TERMS, 422, False,
      "A term is missing or does not fit the order: stop_price for STOP and STOP_LIMIT only, "
      "expire_date for GTD only, display_quantity and minimum_quantity as the rules of the "
@@ -122,7 +122,7 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
      "The instrument's matching policy does not know this command or order: listed instruments "
      "take LIMIT listings and picks, price-time instruments no picks."),
     (Reason.BLOCKS_CLOSED, 409, True,
-     "Block trades of the instrument are not open now. See the hours of the market."),
+     "Block trades of the instrument are not open now (BLOCK_OPEN of GET /limits)."),
     (Reason.AUCTION_NOT_OPEN, 409, False,
      "No such auction is open in the instrument."),
     (Reason.AUCTION_ALREADY_OPEN, 409, False,
@@ -135,7 +135,8 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
     (Reason.QUANTITY_ABOVE_MAX, 422, False,
      "quantity is above the instrument's quantity_max (GET /instruments). Send smaller orders."),
     (Reason.QUANTITY_NOT_LOT, 422, False,
-     "quantity is no multiple of the instrument's lot_size (GET /instruments)."),
+     "quantity is no multiple of the instrument's lot_size (GET /instruments), or a bid's of the "
+     "auction's bid_multiple_t (GET /auctions)."),
     (Reason.QUANTITY_NOT_ABOVE_EXECUTED, 422, False,
      "The new total quantity must be above what the order has already traded. Cancel the order "
      "to give up the rest."),
@@ -257,7 +258,8 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
     (EdgeReason.BODY_TOO_LARGE, 413, False,
      "The message is above 16384 bytes. Send fewer orders in one message."),
     (EdgeReason.MALFORMED_JSON, 400, False, "The message is no JSON of the expected form."),
-    (EdgeReason.INVALID_FIELD, 422, False, "A field has a value that cannot be used."),
+    (EdgeReason.INVALID_FIELD, 422, False,
+     "A field has a value that cannot be used. The API description says what it may be."),
     (EdgeReason.UNKNOWN_FIELD, 422, False,
      "The message has a field that is not known here. Check its spelling against the API "
      "description."),
@@ -293,7 +295,7 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
     (EdgeReason.STATUS_UNKNOWN, 504, True,
      "The message may or may not have reached the log. It is not refused: send it again with the "
      "same ref and client_order_id; if it was taken, the answer names the first order."),
-    (EdgeReason.NOT_FOUND, 404, False, "Nothing of yours has that id."),
+    (EdgeReason.NOT_FOUND, 404, False, "Nothing of yours is found under that name."),
     (EdgeReason.SLOW_READER, 503, True,
      "The connection did not take what was sent to it and was cut. Connect again and resume."),
     (EdgeReason.TOO_MANY_CONNECTIONS, 503, True,

@@ -71,9 +71,8 @@ class SurveillanceService(DerivedService[Made, AlertRecord]):
         for record in records:
             for alert in record.alerts:
                 metrics.SURVEILLANCE_ALERTS.labels(self._market, alert.kind).inc()
-                self._say.warning(
-                    "alert", kind=alert.kind, number=alert.number, symbol=alert.symbol
-                )
+                # no fault of the process: people hear of it by topic, page and metrics
+                self._say.info("alert", kind=alert.kind, number=alert.number, symbol=alert.symbol)
         self._stand_at(records[-1])
 
     def _stand_at(self, record: AlertRecord) -> None:

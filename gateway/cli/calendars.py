@@ -6,11 +6,10 @@ import datetime as dt
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
-import typer
 from rich.console import Console
 
 from exchange.rulebook.auction_calendar import AuctionCalendar, ScheduledAuction
-from gateway.cli.options import make_table
+from gateway.cli.output import make_table, show_table
 from gateway.replies.auctions import AuctionRow
 
 SECOND_NS = 1_000_000_000
@@ -52,15 +51,10 @@ def print_rows(
     out: Console, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]
 ) -> None:
     """Prints a table on a terminal; elsewhere lines with tabs, for other programs."""
-    if out.is_terminal:
-        table = make_table(title, *columns)
-        for row in rows:
-            table.add_row(*row)
-        out.print(table, soft_wrap=False)
-        return
-    out.print(title)
-    for row in ([name.removeprefix(">") for name in columns], *rows):
-        typer.echo("\t".join(row).rstrip())  # the console would turn tabs into blanks
+    table = make_table(title, *columns)
+    for row in rows:
+        table.add_row(*row)
+    show_table(out, table)
 
 
 def print_sum(out: Console, calendar: AuctionCalendar) -> None:
@@ -95,6 +89,8 @@ def print_result(out: Console, row: AuctionRow) -> None:
         ("state", row.state if not row.reason else f"{row.state} ({row.reason})"),
         ("offered t", f"{row.offered_t:,}"),
         ("public reserve", row.public_reserve),
+        ("bids in multiples of t", f"{row.bid_multiple_t:,}"),
+        ("of the offer at most bp", str(row.bid_max_bp or "")),
     ]
     if row.ended_ns:
         rows += [

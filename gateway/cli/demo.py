@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 import signal
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
@@ -22,7 +25,15 @@ from gateway.cli.training import DATA as TRAINING_DATA
 from gateway.cli.training import hold_class
 from gateway.client import VenueError
 from gateway.client.keys import DEFAULT_URL
-from gateway.demo_keys import DESK, OPERATOR, PASSWORD_FILE, TOTP_FILE, VENUE_FILE, key_path
+from gateway.demo_keys import (
+    DESK,
+    OPERATIONS,
+    OPERATOR,
+    PASSWORD_FILE,
+    TOTP_FILE,
+    VENUE_FILE,
+    key_path,
+)
 from gateway.demonstration import Demonstration
 from gateway.members import Found
 
@@ -171,12 +182,22 @@ def _print_found(out: Console, found: Found, orders: dict[str, int]) -> None:
     resting = ", ".join(f"{market} {count}" for market, count in found.open_orders.items())
     prices = ", ".join(f"{symbol} {price}" for symbol, price in found.last_trades.items())
     out.print(f"found an earlier run: records of orders {records}; orders on the books {resting}")
-    out.print(f"  last trades: {prices or 'none'}; trading dates {found.trading_dates}")
+    dates = ", ".join(f"{market} {date}" for market, date in found.trading_dates.items())
+    out.print(f"  last trades: {prices or 'none'}; trading dates {dates}")
+
+
+def program_name() -> str:
+    """How this program is called from here: by its name alone where the shell finds it."""
+    called = Path(sys.argv[0])
+    found = shutil.which(called.name)
+    is_found = found is not None and Path(found).resolve() == called.resolve()
+    return "exchange" if is_found or not called.is_file() else os.path.relpath(called)
 
 
 def _print_addresses(out: Console, venue: Demonstration, settings: Settings) -> None:
     key = key_path(settings.data, DESK)
     where = "" if venue.url == DEFAULT_URL else f" --url {venue.url}"
+    program = program_name()
     out.print(
         f"""
   page           {venue.url}/
@@ -184,12 +205,13 @@ def _print_addresses(out: Console, venue: Demonstration, settings: Settings) -> 
   metrics        {venue.metrics_url}/metrics
   FIX 4.4        {venue.fix_address} (deploy/docs/fix.md)
   API key        {key} (participant 4, accounts 103 EUR and 203 CNY)
-  operator       {OPERATOR}: {key.with_name(PASSWORD_FILE)}, code from {TOTP_FILE} beside it
+  operator's key {key_path(settings.data, OPERATIONS)}; a second operator logs in on the page as
+                 {OPERATOR} with {PASSWORD_FILE} and a code from {TOTP_FILE}, both beside it
 
-  exchange book EUA{where}
+  {program} book EUA{where}
   export EXCHANGE_KEY_FILE={key}
-  exchange order buy EUA 10 @71.25 --account 103
-  exchange positions
+  {program} order buy EUA 10 @71.25 --account 103
+  {program} positions
 
 Ctrl-C stops it; the next start goes on from there.
 """

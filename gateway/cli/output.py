@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -14,6 +15,8 @@ from rich.table import Table
 from exchange.messages.executions import ExecutionReport
 
 STATUS_UNKNOWN = 4  # exit code: the log has the request, the engine has not answered
+
+_SEPARATOR = re.compile(r"(?<=\d),(?=\d{3})")
 
 Json = Annotated[bool, typer.Option("--json", help="JSON Lines: one document for each row.")]
 
@@ -51,19 +54,29 @@ def show(table: Table, rows: Sequence[Any], as_json: bool = False) -> None:
         for row in rows:
             show_json(row)
         return
-    console = Console()
-    if console.is_terminal:
-        console.print(table)
+    show_table(Console(), table)
+
+
+def show_table(out: Console, table: Table) -> None:
+    """Prints a table on a terminal; elsewhere its lines, with tabs and plain figures. O(rows)."""
+    if out.is_terminal:
+        out.print(table)
         return
-    typer.echo(table.title)
     columns = [[str(column.header), *map(str, column.cells)] for column in table.columns]
     figures = [column.justify == "right" for column in table.columns]
+    lines = [str(table.title)]
     for line in zip(*columns, strict=True):
         cells = (
-            cell.replace(",", "") if is_figure else cell.replace("\n", ", ")
+            plain(cell) if is_figure else cell.replace("\n", ", ")
             for cell, is_figure in zip(line, figures, strict=True)
         )
-        typer.echo("\t".join(cells))
+        lines.append("\t".join(cells))
+    out.file.write("".join(f"{line}\n" for line in lines))  # `print` would make blanks of tabs
+
+
+def plain(text: str) -> str:
+    """Figures without the separators of thousands, as other programs read them. O(text)."""
+    return _SEPARATOR.sub("", text)
 
 
 def show_json(document: Any) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from rich.console import Console
 
-from gateway.cli.options import make_table
+from gateway.cli.output import make_table, plain, show_table
 from gateway.replies.compliance import OffsetHeadroomReply, SurrenderPlanReply
 from gateway.replies.years import ComplianceYearReply
 
@@ -30,7 +30,7 @@ def print_plan(out: Console, plan: SurrenderPlanReply) -> None:
             table.add_row(
                 row.symbol, _project(row.project), f"{row.quantity:,}", row.price, row.rule
             )
-        out.print(table)
+        show_table(out, table)
     out.print(f"cost at the last prices: {plan.cost} {plan.currency}")
     if plan.missing:
         out.print(f"[bold]missing: {plan.missing:,} t[/bold] to be bought before it is due")
@@ -38,12 +38,12 @@ def print_plan(out: Console, plan: SurrenderPlanReply) -> None:
         table = make_table("Not in the plan", "symbol", ">project", ">tonnes", "why")
         for left in plan.left:
             table.add_row(left.symbol, _project(left.project), f"{left.quantity:,}", left.reason)
-        out.print(table)
+        show_table(out, table)
     if plan.limits:
         table = make_table("Limits after it", "limit", ">tonnes", ">left")
         for limit in plan.limits:
             table.add_row(limit.name, f"{limit.limit:,}", f"{limit.left:,}")
-        out.print(table)
+        show_table(out, table)
     for row in plan.surrender:
         project = f" --project {row.project}" if row.project else ""
         out.print(
@@ -51,7 +51,7 @@ def print_plan(out: Console, plan: SurrenderPlanReply) -> None:
             f"{project}",
             soft_wrap=True,
         )
-    out.print(f"source: {plan.source}", soft_wrap=True, style="dim")
+    out.print(f"source: {plan.source}", soft_wrap=True, style="dim", markup=False)
 
 
 def _project(number: int) -> str:
@@ -77,7 +77,7 @@ def print_year(out: Console, found: ComplianceYearReply) -> None:
     ]
     if not out.is_terminal:
         lines = [(found.scheme, str(found.year), str(found.account)), *figures, *steps]
-        out.file.write("".join("\t".join(line) + "\n" for line in lines))
+        out.file.write("".join("\t".join(map(plain, line)) + "\n" for line in lines))
     else:
         sector = f", {found.sector}" if found.sector else ""
         title = f"{found.scheme}, emission year {found.year}, account {found.account}{sector}"
@@ -85,11 +85,11 @@ def print_year(out: Console, found: ComplianceYearReply) -> None:
         table = make_table("Figures", "figure", ">tonnes")
         for figure in figures:
             table.add_row(*figure)
-        out.print(table)
+        show_table(out, table)
         table = make_table("Steps", "step", "status", "due", ">tonnes", "done (UTC)", "by", "")
         for step in steps:
             table.add_row(*step)
-        out.print(table)
+        show_table(out, table)
     _print_assessment(out, found)
     sources = dict.fromkeys(
         text for text in (found.source, *(s.source for s in found.steps)) if text
@@ -135,7 +135,7 @@ def print_headroom(out: Console, found: OffsetHeadroomReply) -> None:
         elsewhere = "" if row.elsewhere is None else f"{row.elsewhere:,}"
         told = (f"{figure:,}" for figure in figures)
         table.add_row(str(row.year), row.base_name, *told, elsewhere)
-    out.print(table)
+    show_table(out, table)
     enforced = "; a buy beyond it is refused" if found.is_enforced else ""
     out.print(
         f"held {found.held:,} t, being bought {found.buying:,} t: room for {found.room:,} t"

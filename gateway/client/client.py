@@ -11,7 +11,12 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from exchange.clock import Clock
-from exchange.messages.executions import ExecutionReport, InstructionReport, OperationReport
+from exchange.messages.executions import (
+    DisconnectScope,
+    ExecutionReport,
+    InstructionReport,
+    OperationReport,
+)
 from exchange.messages.instructions import Instruction
 from exchange.messages.operations import (
     AuctionCancel,
@@ -80,13 +85,24 @@ class Client(Questions):
 
     Owns the key's `ref` numbering, so there must be one client a key. A refusal raises VenueError
     (`gateway.client.errors`); an answer is the last report which the request caused.
+
+    `cancel_on_disconnect` "SESSION" ends this key's orders, "PARTICIPANT" the firm's, when the
+    connection is over and is not there again within seconds, also after `close`.
     """
 
-    def __init__(self, url: str, key: SigningKey, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        key: SigningKey,
+        clock: Clock | None = None,
+        *,
+        cancel_on_disconnect: DisconnectScope = "NONE",
+    ) -> None:
         self.url = url.rstrip("/")
         self.key = key
         self._clock = VenueClock(clock)
         self.rest = Rest(url, key, self._clock)
+        self._scope: DisconnectScope = cancel_on_disconnect
         self._stream: OrderStream | None = None
         self._opening = asyncio.Lock()
         self._numbering = asyncio.Lock()  # held by numbered REST requests
@@ -99,7 +115,7 @@ class Client(Questions):
         await self.close()
 
     async def close(self) -> None:
-        """Ends the connections; idempotent. Resting orders stay."""
+        """Ends the connections; idempotent. Resting orders stay, unless they end with them."""
         if self._stream is not None:
             await self._stream.close()
             self._stream = None
@@ -111,7 +127,7 @@ class Client(Questions):
             if self._stream is None:
                 await self._know_ref()
                 address = await socket_url(self.url, "/orders")
-                stream = OrderStream(address, self.key, self._clock)
+                stream = OrderStream(address, self.key, self._clock, self._scope)
                 await stream.open()
                 self._ref = max(self._ref, stream.last_ref)
                 self._stream = stream

@@ -15,6 +15,7 @@ import msgspec
 from picows import WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 from exchange.marketdata.book import BookError, LocalBook, LocalOrderBook
+from exchange.messages.executions import Reject
 from exchange.messages.market_data import (
     AuctionTick,
     BarTick,
@@ -33,7 +34,7 @@ from exchange.messages.market_data import (
     TradeTick,
 )
 from exchange.settings import AUCTIONS_KEPT_MAX, TRADES_KEPT
-from gateway.client.errors import NetworkError
+from gateway.client.errors import NetworkError, VenueError, error_of
 from gateway.client.rest import Rest
 from gateway.client.session import CONNECT_TIMEOUT_S, FRAME_BYTES_MAX, RECONNECT_S_MAX
 from gateway.fan_out import EncodingName
@@ -53,6 +54,7 @@ class _Label(msgspec.Struct):
 
 _label = msgspec.json.Decoder(_Label)
 _message = msgspec.json.Decoder(FeedMessage)
+_reject = msgspec.json.Decoder(Reject)
 _packed_label = msgspec.msgpack.Decoder(_Label)
 _packed_message = msgspec.msgpack.Decoder(FeedMessage)
 _KNOWN = frozenset(item.__struct_config__.tag for item in get_args(FeedMessage))
@@ -95,6 +97,10 @@ class BookFeed:
 
     A gap, a wrong checksum or a lost connection is repaired by subscribing anew; `repairs` counts.
     `numbers` are the records of `marketdata` that were heard last, for GET /marketdata.
+
+    A subscription that the venue refuses raises its VenueError from `async with`. One that is
+    refused later, such as after a restart without the symbol, is tried again; meanwhile `refusal`
+    is set and `updated` raises it.
     """
 
     def __init__(
@@ -116,6 +122,7 @@ class BookFeed:
         self.trades: dict[str, deque[TradeTick]] = {}
         self.days: dict[str, DayTick] = {}
         self.indicatives: dict[str, IndicativeTick] = {}
+        self.refusal: VenueError | None = None  # of the last subscription
         self.repairs = 0
         self.messages = 0
         self._url = url
@@ -129,6 +136,7 @@ class BookFeed:
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._connected = asyncio.Event()
+        self._is_subscribed = False
 
     async def __aenter__(self) -> BookFeed:
         self._socket_url = self._socket_url or await socket_url(self._url, "/marketdata")
@@ -140,7 +148,7 @@ class BookFeed:
         if waiting not in done:
             waiting.cancel()
             await self.close()
-            raise NetworkError(0, f"{self._socket_url}: no feed")
+            raise self.refusal or NetworkError(0, f"{self._socket_url}: no feed")
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -155,9 +163,15 @@ class BookFeed:
                 await task
 
     async def updated(self, timeout_s: float = 5) -> None:
-        """Returns after the next message was applied; TimeoutError otherwise."""
+        """Returns after the next message was applied; TimeoutError otherwise.
+
+        Raises VenueError while the venue refuses the subscription.
+        """
         self._changed.clear()
-        await asyncio.wait_for(self._changed.wait(), timeout_s)
+        if self.refusal is None:
+            await asyncio.wait_for(self._changed.wait(), timeout_s)
+        if self.refusal is not None:
+            raise self.refusal
 
     async def _run(self) -> None:
         pause = 0.05
@@ -169,11 +183,18 @@ class BookFeed:
                 pause = min(2 * pause, RECONNECT_S_MAX)
             except BookError:
                 pause = 0.05
+            except VenueError as refusal:
+                self.refusal = refusal
+                self._changed.set()
+                if not self._connected.is_set():
+                    return
+                pause = min(2 * pause, RECONNECT_S_MAX)
             self.repairs += 1
             await asyncio.sleep(pause)
 
     async def _follow(self) -> None:
         queue: asyncio.Queue[bytes | None] = asyncio.Queue(QUEUE_MAX)
+        self._is_subscribed = False
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             transport, _ = await ws_connect(
                 lambda: _FeedSocket(queue), self._socket_url, max_frame_size=FRAME_BYTES_MAX
@@ -193,7 +214,7 @@ class BookFeed:
         else:
             label = _packed_label.decode(data)
         if not label.symbol:
-            self._connected.set()
+            self._answered(label.type, data)
             return
         if label.type not in _KNOWN:  # a venue may say more than this client knows
             return
@@ -202,6 +223,16 @@ class BookFeed:
         self.numbers[label.symbol] = label.number
         self.messages += 1
         self._changed.set()
+
+    def _answered(self, kind: str, data: bytes) -> None:
+        """What is said of the subscription; once it stands, a Reject is of one market alone."""
+        if kind == "subscribed":
+            self._is_subscribed = True
+            self.refusal = None
+            self._connected.set()
+        elif kind == "Reject" and not self._is_subscribed:
+            said = _reject.decode(data)
+            raise error_of(said.reason, said.text, retry_after_ms=said.retry_after_ms)
 
     def _apply(self, symbol: str, message: FeedMessage) -> None:
         if isinstance(message, BookSnapshot):

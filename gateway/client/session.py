@@ -13,6 +13,7 @@ from picows import WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_conn
 from exchange.clock import Clock
 from exchange.messages.executions import (
     Closing,
+    DisconnectScope,
     ExecutionReport,
     Gap,
     LoggedOn,
@@ -93,7 +94,9 @@ class OrderSocket(WSListener):
 class OrderStream:
     """Requests out, reports in; every report of the participant reaches the listeners once."""
 
-    def __init__(self, url: str, key: SigningKey, clock: Clock) -> None:
+    def __init__(
+        self, url: str, key: SigningKey, clock: Clock, scope: DisconnectScope = "NONE"
+    ) -> None:
         self.listeners: list[Listener] = []
         self.reports: deque[ExecutionReport] = deque(maxlen=REPORTS_MAX)
         self.sequence: dict[str, int] = {}  # market -> last sequence seen
@@ -102,6 +105,7 @@ class OrderStream:
         self._url = url
         self._key = key
         self._clock = clock
+        self._scope: DisconnectScope = scope
         self._transport: WSTransport | None = None
         self._logged_on: asyncio.Future[None] | None = None
         self._lost = asyncio.Event()
@@ -180,6 +184,7 @@ class OrderStream:
             signed.signature,
             signed.window_ms,
             {market: sequence for market, sequence in self.sequence.items() if sequence},
+            cancel_on_disconnect=self._scope,
         )
 
     async def _stay(self) -> None:

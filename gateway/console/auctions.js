@@ -87,7 +87,7 @@ export function openAuctions(root) {
   function drawBids() {
     const symbols = new Set(state.rows.map((row) => row.symbol));
     ownBody.replaceChildren(openOrders(
-      (order) => isBid(order) && symbols.has(order.symbol),
+      (order) => isBid(order) && symbols.has(order.symbol), word("no_bids"),
     ));
   }
 
@@ -124,6 +124,8 @@ function detailed(row) {
       [fieldName("symbol"), row.symbol], [word("number"), row.auction_id],
       [word("offered"), tonnes(row.offered_t)], [fieldName("side"), valueName(row.side)],
       [word("pricing"), valueName(row.pricing)], [word("tie_break"), valueName(row.tie_break)],
+      [word("bid_multiple"), tonnes(row.bid_multiple_t)],
+      ...(row.bid_max_bp ? [[word("bid_max"), `${row.bid_max_bp / 100} %`]] : []),
       [word("reserve"), row.public_reserve ? money(row.public_reserve) : word("none")],
       [word("opened"), momentOf(row.opened_ns)],
       ...(isEnded ? [[word("ended"), momentOf(row.ended_ns)]] : []),

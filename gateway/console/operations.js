@@ -11,6 +11,7 @@ import { bodyOfFields, fieldsOf } from "./forms.js";
 import { fieldName, valueName } from "./names.js";
 import { positions } from "./own.js";
 import { showProblem } from "./problems.js";
+import { proposalTable } from "./proposals.js";
 import { may } from "./session.js";
 import { table } from "./tables.js";
 import { markets, onVenue, refresh, venue } from "./venue.js";
@@ -20,6 +21,7 @@ const POLL_MS = 2_000;
 const LAG_WARN_MS = 5_000;
 const HARMLESS = new Set(["/operations/cash-deposit", "/operations/reference-price"]);
 const PHASE = "/operations/phase";
+const PROPOSALS = "/operations/proposals";
 // how an operator moves one instrument from the table: the phase asked for, by the phase it has
 const MOVES = {
   CONTINUOUS: ["HALT", "CLOSED"], HALT: ["CONTINUOUS", "CLOSED"], CLOSED: ["CONTINUOUS"],
@@ -32,6 +34,7 @@ export function openOperations(root) {
   const phases = h("div");
   const days = h("div");
   const people = h("div");
+  const waiting = h("div");
   const offered = h("div");
   const ends = [onVenue(drawPhases), onDesk(drawPeople)];
   let isOpen = true;
@@ -53,8 +56,8 @@ export function openOperations(root) {
       { name: word("name"), of: (row) => row.name, class: "wrap" },
       { name: fieldName("market"), of: (row) => `${row.market} · ${own(row)?.currency ?? ""}`,
         class: "muted" },
-      { name: word("available"), of: cash("available"), class: "figure money" },
-      { name: word("held"), of: cash("held"), class: "figure money" },
+      { name: word("available"), of: cash("available"), class: "figure amount" },
+      { name: word("held"), of: cash("held"), class: "figure amount" },
       { name: word("own_orders"), of: (row) => grouped(ordersOf(row)), class: "figure" },
       { name: word("state"), of: (row) => (row.block
         ? h("span", { class: "down" }, `${word("blocked")} · ${row.block}`)
@@ -71,6 +74,9 @@ export function openOperations(root) {
     health.replaceChildren(healthList(state));
     limits.replaceChildren(limitList(state.limits));
     days.replaceChildren(dayTable(dates, gates));
+    keepFocus(waiting, () => waiting.replaceChildren(
+      proposalTable(state.proposals, act, titleOf),
+    ));
     timer = setTimeout(poll, POLL_MS);
   }
 
@@ -78,6 +84,8 @@ export function openOperations(root) {
     h("div", { class: "thirds wide-card" }, panel(word("health"), { id: "health" }, health),
       panel(word("days"), {}, days), panel(word("limits"), {}, limits)),
     panel(word("phases"), { class: "wide-card", id: "phases" }, phases),
+    may("GET", PROPOSALS) && panel(word("proposals"), { class: "wide-card", id: "proposals" },
+      waiting),
     panel(word("operations"), { class: "wide-card", id: "forms" }, offered),
     panel(word("participants"), { class: "wide-card" }, people)));
   drawPhases();
@@ -107,12 +115,13 @@ async function readState() {
   const ask = (path, query) => (isOffered("GET", path) && may("GET", path)
     ? get(path, query).catch(() => null) : Promise.resolve(null));
   const codes = markets();
-  const [alive, ready, time, limits, phases, ...opening] = await Promise.all([
+  const ofEach = (path) => Promise.all(codes.map((market) => ask(path, { market })));
+  const [opening, proposals, alive, ready, time, limits, phases] = await Promise.all([
+    ofEach("/operations/opening"), ofEach(PROPOSALS),
     ...["/health", "/ready", "/time", "/limits", "/phases"].map((path) => ask(path)),
-    ...codes.map((market) => ask("/operations/opening", { market })),
   ]);
   const gates = Object.fromEntries(codes.map((market, at) => [market, opening[at]]));
-  return { alive, ready, time, limits, dates: phases?.trading_dates, gates };
+  return { alive, ready, time, limits, dates: phases?.trading_dates, gates, proposals };
 }
 
 function healthList({ alive, ready, time }) {
@@ -228,11 +237,13 @@ function forms() {
   });
 }
 
-// Carries an operation out; what can do harm is repeated and its target typed before.
-async function act(path, body) {
+// Carries an operation out; what can do harm is repeated and its target typed before. `what` is
+// told too where the body alone does not say it.
+async function act(path, body, what = "") {
   const run = async () => {
     const report = await send("POST", path, { body });
-    notify(`${titleOf(path)}: ${word(`status_${report.status ?? "DONE"}`)}`);
+    notify(`${titleOf(path)}: ${word(`status_${report.status ?? "DONE"}`)}`
+      + (report.status === "PROPOSED" ? ` · ${report.proposal_id}` : ""));
     refresh().catch(() => {});
     refreshDesk().catch(() => {});
   };
@@ -242,11 +253,14 @@ async function act(path, body) {
   }
   confirmAct({
     title: titleOf(path),
-    facts: Object.entries(body).filter(([name]) => name !== "type").map(([name, value]) => (
-      [fieldName(name), typeof value === "object" ? Object.values(value).join(" · ") : shown(value)]
-    )),
+    facts: [[word("proposal_what"), what], ...Object.entries(body)
+      .filter(([name]) => name !== "type").map(([name, value]) => [
+        fieldName(name),
+        typeof value === "object" ? Object.values(value).join(" · ") : shown(value),
+      ])],
     warning: word("operation_warning"),
-    typed: String(body.symbol || body.market || body.participant || body.account || nameOf(path)),
+    typed: String(body.proposal_id || body.symbol || body.market || body.participant
+      || body.account || nameOf(path)),
     verb: titleOf(path),
     act: run,
   });

@@ -44,8 +44,8 @@ const SHOWN = { orders: () => openOrders(() => true), fills, positions };
 const sideCell = (row) => h("span", { class: row.side === "BUY" ? "up" : "down" },
   valueName(row.side));
 
-// The open orders that `only` lets through.
-export function openOrders(only) {
+// The open orders that `only` lets through; `empty` is said where there are none.
+export function openOrders(only, empty = word("no_orders")) {
   const rows = [...desk.orders.values()].filter(only)
     .sort((a, b) => b.order_id - a.order_id);
   const mayAct = may("DELETE", "/orders/{id}");
@@ -62,7 +62,7 @@ export function openOrders(only) {
     { name: word("state"), of: stateOf },
   ];
   if (mayAct) columns.push({ name: "", of: actions, class: "actions-cell" });
-  return table(word("own_orders"), columns, rows, { empty: word("no_orders") });
+  return table(word("own_orders"), columns, rows, { empty });
 }
 
 const stateOf = (row) => (row.exec_type === "BLOCK_PROPOSED"

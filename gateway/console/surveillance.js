@@ -91,9 +91,9 @@ export function openSurveillance(root) {
   kind.addEventListener("change", draw);
   stage.addEventListener("change", draw);
   root.replaceChildren(h("div", { class: "page split" },
-    panel(word("alerts"), {}, h("label", { class: "field inline" },
-      h("span", {}, word("kind")), kind), h("label", { class: "field inline" },
-      h("span", {}, word("alert_state")), stage), list),
+    panel(word("alerts"), {}, h("div", { class: "filters" },
+      h("label", { class: "field inline" }, h("span", {}, word("kind")), kind),
+      h("label", { class: "field inline" }, h("span", {}, word("alert_state")), stage)), list),
     details));
   let timer = 0;
   poll();
@@ -104,6 +104,10 @@ export function openSurveillance(root) {
 }
 
 const kindName = (kind) => (hasWord(`alert_${kind}`) ? word(`alert_${kind}`) : kind);
+
+const figureName = (name) => (
+  hasWord(`figure_${name}`) ? word(`figure_${name}`) : fieldName(name)
+);
 
 // The buttons under an alert; `done` reads the list again.
 function handling(row, done) {
@@ -144,7 +148,7 @@ function detailed(row, done) {
       [word("handled_by"), `${row.handled_by} · ${momentOf(row.handled_ns)}`],
       [word("handled_why"), row.handled_reason || "–"],
     ] : []),
-    ...Object.entries(row.figures ?? {}).map(([name, value]) => [fieldName(name), grouped(value)]),
+    ...Object.entries(row.figures ?? {}).map(([name, value]) => [figureName(name), grouped(value)]),
   ].map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", { class: "figure" }, value)))),
   h("p", { lang: "en" }, row.text),
   may("POST", HANDLE) && handling(row, done),

@@ -38,6 +38,8 @@ class AuctionRow(msgspec.Struct, frozen=True):
     median_bid: str
     revenue: str
     carried_t: tuple[int, ...] = ()
+    bid_multiple_t: int = 1  # bids are multiples of it
+    bid_max_bp: int = 0  # of the offer, for one account's bids together; 0 = no bound
 
 
 class AuctionList(msgspec.Struct, frozen=True):

@@ -27,12 +27,15 @@ class AccountLimits(msgspec.Struct, frozen=True):
 
 
 class InstrumentLimits(msgspec.Struct, frozen=True):
-    """What holds for every order in an instrument, by the names that `SetLimit` uses."""
+    """What holds for every order in an instrument.
+
+    `limits` by the names and in the units of `SetLimit`: money in whole minor units.
+    """
 
     market: str
     symbol: str
     phase: str
-    reference_price: int  # minor units
+    reference_price: str
     limits: dict[str, int]
 
 

@@ -113,6 +113,8 @@ def _row(report: AuctionReport, symbol: str, digits: int) -> AuctionRow:
         money(report.median_bid),
         money(report.revenue),
         report.carried_t,
+        report.bid_multiple_t,
+        report.bid_max_bp,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from exchange import settings as limits
+from exchange.decimals import from_minor
 from exchange.messages.frames import AccountParameter, Parameter
 from exchange.reference.venue import Instrument
 from gateway.context import Context
@@ -104,8 +105,9 @@ def _instruments(context: Context, view: MarketView) -> Iterator[InstrumentLimit
         known = view.positions.instruments.get(item.id)
         if known is not None:
             values = {word: known.parameters[parameter] for word, parameter in SHOWN.items()}
+            reference = from_minor(known.reference_price, view.market.minor_digits)
             yield InstrumentLimits(
-                view.market.code, item.symbol, known.phase.name, known.reference_price, values
+                view.market.code, item.symbol, known.phase.name, reference, values
             )
 
 

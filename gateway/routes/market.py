@@ -48,7 +48,10 @@ from gateway.routes.accounts import MarketQuery
 from gateway.routes.table import Call, Reply, Route, page_limit
 
 _WIDTHS = {"1m": MINUTE_NS, "1h": HOUR_NS, "1d": DAY_NS}
-_PRICES = (Parameter.TICK_SIZE, Parameter.VALUE_MAX)
+_PRICES = (
+    Parameter.TICK_SIZE, Parameter.TICK_FROM_2, Parameter.TICK_SIZE_2, Parameter.TICK_FROM_3,
+    Parameter.TICK_SIZE_3, Parameter.VALUE_MAX,
+)  # fmt: skip
 
 
 class BookQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

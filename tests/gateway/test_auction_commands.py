@@ -23,7 +23,7 @@ def run(*words: str) -> tuple[int, str, str]:
 def test_a_published_calendar_adds_up() -> None:
     code, out, err = run("auctions", "calendar", "eu-ets", "2019")
     assert code == 0
-    assert "eex-de-20191213\tFri 2019-12-13\t08:00-10:00\t4,735,000\t\tscheduled" in out
+    assert "eex-de-20191213\tFri 2019-12-13\t08:00-10:00\t4735000\t\tscheduled\t\n" in out
     assert "44 auctions, 156,028,500 t in all" in out
     assert "series eex-cap: no volume of 2019 is published here" in err
 
@@ -104,9 +104,9 @@ def test_the_programme_of_the_demonstration() -> None:
 def test_supply_says_what_the_reserve_takes_and_gives() -> None:
     code, out, _ = run("supply", "eu-ets", "2021", "--series", "eex-cap")
     assert code == 0
-    assert "to be auctioned\t547,821,132\n" in out
+    assert "to be auctioned\t547821132\n" in out
     assert "intake 332,519,080 t from 2020-09-01 to 2021-08-31\n" in out
-    assert "2021-08-31\t2021-08-31\t1\t2,210,000\n" in out
+    assert "2021-08-31\t2021-08-31\t1\t2210000\n" in out
     code, out, _ = run("supply", "eu-ets", "2027", "--gross", "600000000", "--tnac", "390000000")
     assert code == 0
     assert "release 100,000,000 t from 2027-09-01 to 2028-08-31\n" in out
@@ -117,7 +117,7 @@ def test_supply_says_what_the_reserve_takes_and_gives() -> None:
         "supply", "eu-ets", "2027", "--gross", "600000000", "--tnac", "2025=833000000",
         "--tnac", "2026=400000000",
     )  # fmt: skip
-    assert "to be auctioned\t600,000,000\n" in out
+    assert "to be auctioned\t600000000\n" in out
 
 
 @pytest.mark.parametrize(

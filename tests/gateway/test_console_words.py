@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from typing import Any
 
 from exchange.messages.reasons import REASONS
 from gateway.console.files import FILES, FOLDER
@@ -78,6 +80,51 @@ def test_order_entry_and_phases_are_named_in_full() -> None:
             missing |= {f"field_{field}"} - known
             missing |= {f"value_{value}" for value in schema.get("enum", ()) if value} - known
     assert sorted(missing) == [], "add rows to gateway/console/words.js"
+
+
+def test_operations_are_named_in_full() -> None:
+    described = describe()
+    schemas, known, missing = described["components"]["schemas"], set(words()), set()
+
+    def look(schema: dict[str, Any]) -> None:
+        for field, property_ in schema["properties"].items():
+            if field in NOT_SHOWN:
+                continue
+            missing.add(f"field_{field}")
+            for kind in property_.get("anyOf", [property_]):
+                missing.update(f"value_{value}" for value in kind.get("enum", ()) if value)
+                if "$ref" in kind:
+                    look(schemas[kind["$ref"].rpartition("/")[2]])
+
+    for path, methods in described["paths"].items():
+        if path.startswith("/operations/") and "post" in methods:
+            missing.add(f"op_{path.rpartition('/')[2]}")
+            body = methods["post"]["requestBody"]["content"]["application/json"]["schema"]
+            look(schemas[body["$ref"].rpartition("/")[2]])
+    missing |= {f"status_{status}" for status in ("PENDING", "DONE", "REFUSED", "PROPOSED")}
+    assert sorted(missing - known) == [], "add rows to gateway/console/words.js"
+
+
+def test_figures_of_alerts_are_named_in_full() -> None:
+    told = set()
+    for path in (FOLDER.parents[1] / "exchange/surveillance").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "Finding":
+                told |= {key for item in node.args for key in keys_of(item)}
+            elif isinstance(node, ast.Assign | ast.AugAssign):
+                target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+                if ast.unparse(target) == "figures":
+                    told |= keys_of(node.value)
+                elif ast.unparse(target).startswith("figures["):
+                    assert isinstance(target, ast.Subscript)
+                    told.add(ast.literal_eval(target.slice))
+    assert {"moved_bp", "price_gap_bp", "volume_ratio", "units"} <= told
+    assert sorted({f"figure_{name}" for name in told} - set(words())) == []
+
+
+def keys_of(node: ast.AST) -> set[str]:
+    """The names of a dictionary that is written out."""
+    return {ast.literal_eval(key) for key in getattr(node, "keys", ()) if key is not None}
 
 
 def test_reasons_in_chinese_are_reasons_of_the_venue() -> None:

@@ -21,6 +21,7 @@ from exchange.log import open_log
 from exchange.settings import Settings
 from exchange.simulation.proof import prove
 from gateway.cli import build
+from gateway.cli.demo import program_name
 from gateway.client import Client, load_key
 from gateway.demo_keys import DESK, HOLDERS, key_path
 from gateway.demonstration import LOCK_FILE
@@ -88,6 +89,23 @@ async def failed_checks(data: Path) -> list[str]:
     finally:
         await log.close()
         await database.close()
+
+
+def test_its_commands_are_printed_as_they_can_be_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "bin" / "exchange"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [str(program), "demo"])
+    monkeypatch.setenv("PATH", "/usr/bin")
+    assert program_name() == "bin/exchange"
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin")
+    assert program_name() == "exchange"
+    monkeypatch.setattr(sys, "argv", ["-c"])
+    assert program_name() == "exchange"
 
 
 def test_demo_runs_stops_cleanly_and_goes_on(tmp_path: Path) -> None:

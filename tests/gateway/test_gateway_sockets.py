@@ -16,7 +16,7 @@ from exchange.messages.market_data import BookLevel
 from exchange.messages.orders import NewOrderSingle
 from exchange.messages.reasons import EdgeReason
 from gateway import sockets
-from gateway.client import BookFeed, Client, NetworkError
+from gateway.client import BadRequestError, BookFeed, Client, NetworkError, VenueError
 from gateway.identity import sign
 from gateway.refusal import Refused
 from gateway.sessions import OrderSession
@@ -158,9 +158,14 @@ async def test_a_logon_is_for_participants_and_once(house) -> None:
 
 async def test_whoever_says_nothing_is_cut(house, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sockets, "LOGON_TIMEOUT_S", 0.1)
-    for path in ("/orders", "/marketdata"):
+    for path, title, text in (
+        ("/orders", "UNKNOWN_KEY", "no Logon came"),
+        ("/marketdata", "INVALID_FIELD", "no subscription came"),
+    ):
         _, wire = await connected(house.socket + path)
-        assert (await wire.next())["type"] == "Closing"
+        said = await wire.next()
+        assert (said["type"], said["title"]) == ("Closing", title)
+        assert said["text"].startswith(text)
         await asyncio.wait_for(wire.closed.wait(), 5)
 
 
@@ -361,6 +366,27 @@ async def test_our_feed_mends_a_book_that_went_wrong(house, northern: Client) ->
         await northern.new_order("EUA", 101, "BUY", 4, "69.00")
         await house.until(lambda: feed.repairs == 1 and len(feed.books["EUA"].bids) == 2)
         assert feed.books["EUA"].bids == [BookLevel(7000, 3, 1), BookLevel(6900, 4, 1)]
+
+
+async def test_our_feed_tells_a_refused_subscription(house) -> None:
+    with pytest.raises(BadRequestError, match="NOPE") as refused:
+        async with BookFeed(house.url, ["NOPE"]):
+            pytest.fail("a subscription that was refused is no feed")
+    assert refused.value.reason == EdgeReason.UNKNOWN_SYMBOL
+
+
+async def test_our_feed_tells_a_subscription_that_is_refused_later(house, northern: Client) -> None:
+    failures = house.gateway.context.feed.failures
+    async with BookFeed(house.url, ["EUA"]) as feed:
+        await house.until(lambda: "EUA" in feed.books)
+        failures["EU"] = "record 7 contradicts itself"
+        feed.books["EUA"].sequence -= 1  # it has to subscribe anew
+        await northern.new_order("EUA", 101, "BUY", 4, "69.00")
+        await house.until(lambda: feed.refusal is not None)
+        with pytest.raises(VenueError, match="record 7"):
+            await feed.updated()
+        del failures["EU"]
+        await house.until(lambda: feed.refusal is None and bool(feed.books["EUA"].bids))
 
 
 async def test_an_unknown_path_has_no_socket(house) -> None:

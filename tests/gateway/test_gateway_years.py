@@ -136,8 +136,8 @@ def check_print(found: ComplianceYearReply) -> None:
     plain, shown = StringIO(), StringIO()
     print_year(Console(file=plain), found)
     assert "cn-national\t2025\t203\n" in plain.getvalue()
-    assert "obligation\t10,000\n" in plain.getvalue()
-    assert "report\tDONE\t2026-03-31\t10,000\t2026-03-31\tyangtze\t" in plain.getvalue()
+    assert "obligation\t10000\n" in plain.getvalue()
+    assert "report\tDONE\t2026-03-31\t10000\t2026-03-31\tyangtze\t" in plain.getvalue()
     print_year(Console(file=shown, force_terminal=True, width=120, highlight=False), found)
     for text in (
         "emission year 2025",
@@ -257,7 +257,7 @@ async def type_a_year(whole: House, tmp_path: Path) -> None:
     assessed = await run("authority", "assess", "CEA-2025", "2020", *whose, "--due", "2021-12-31")
     assert "DONE: ASSESS" in assessed
     shown = await run("yangtze", "year", "203", "cn-national", "2020")
-    assert "report\tDONE\t\t1,000\t" in shown
+    assert "report\tDONE\t\t1000\t" in shown
     assert "surrender\tOVERDUE\t2021-12-31\t" in shown
     assert "shortfall 1,000 t, fine 20000.00 to 30000.00 CNY" in shown
     assert "source: " in shown

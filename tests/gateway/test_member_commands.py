@@ -160,13 +160,22 @@ async def test_a_surrender_says_what_is_given_up_and_asks(venue: DemoVenue) -> N
     said = await venue.do(*give, given="y\n")
     assert "DONE" in said
     said = await venue.do(*give, "--yes", code=1)
-    first, remedy = said.splitlines()
+    first, remedy, source = said.splitlines()
     assert first == (
         "SURRENDER_ABOVE_OBLIGATION (604): 600 t are more than the 400 t still owed of 1000 t"
     )
     assert remedy == reason_text(604).text
+    assert source.startswith("rule cn-2025-2026-draft; source: ")
     (year,) = lines(await venue.do("year", "203", "cn-national", "2025", "--json"))
     assert (year["obligation"], year["surrendered"]) == (1000, 600)
+    said = await venue.do("plan", "2025", "--account", "203")
+    assert (
+        "Surrender\nsymbol\tproject\ttonnes\tprice\trule\n" not in said
+    )  # nothing is left to give
+    assert "Limits after it\nlimit\ttonnes\tleft\ncap of cn-2025-2026-ccer\t50\t50\n" in said
+    assert said.splitlines()[-1].endswith("[confidence medium]")
+    said = await venue.do("headroom", "CCER", "--account", "203")
+    assert "year\tbase\ttonnes\tcap\tused\tleft\telsewhere\n2025\t" in said
     (room,) = lines(await venue.do("headroom", "CCER", "--account", "203", "--json"))
     assert room["years"][0]["cap"] == 50
 

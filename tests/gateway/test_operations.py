@@ -310,6 +310,11 @@ async def test_limits_of_accounts_and_participants_reach_the_engine(
     known = view.positions.instruments[1].parameters
     assert eua.limits["QUANTITY_MAX"] == known[3]
     assert (eua.limits["TICK_SIZE"], eua.phase) == (known[1], "CONTINUOUS")
+    assert eua.reference_price == "71.25"
+    async with house.client("northern") as client:
+        (row,) = [row for row in (await client.instruments()).instruments if row.symbol == "EUA"]
+    steps = {name: row.parameters[name] for name in ("tick_size", "tick_from_2", "tick_size_2")}
+    assert steps == {"tick_size": "0.01", "tick_from_2": "0.00", "tick_size_2": "0.00"}
 
 
 @one_venue

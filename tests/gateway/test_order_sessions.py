@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import msgspec
 import pytest
 from picows import WSFrame, WSMsgType, WSTransport, ws_connect
 
 from exchange import settings
+from exchange.messages.executions import ExecutionReport
+from exchange.messages.reasons import EdgeReason
 from gateway import disconnects
 from gateway.client import Client
+from gateway.context import Context
+from gateway.refusal import Refused
 from tests.gateway.conftest import House
 from tests.gateway.test_gateway_sockets import Wire, connected, logon, order, say
 
@@ -83,6 +89,61 @@ async def test_a_session_in_messagepack_hears_what_one_in_json_hears(house: Hous
     await lost(packed, wire)
 
 
+@pytest.mark.parametrize("is_packed", [False, True])
+async def test_a_request_that_cannot_be_read_is_named_and_its_neighbours_are_entered(
+    house: House, is_packed: bool
+) -> None:
+    transport, wire = await ws_connect(PackedWire if is_packed else Wire, house.socket + "/orders")
+    assert isinstance(wire, Wire)
+    kind = WSMsgType.BINARY if is_packed else WSMsgType.TEXT
+    pack = msgspec.msgpack.encode if is_packed else msgspec.json.encode
+    transport.send(kind, pack(logon(house)))
+    assert (await wire.next())["type"] == "LoggedOn"
+    bad = [order(2, side="buy", client_order_id="mine"), order(3, prise="1"), {"ref": "x"}, 7]
+    transport.send(kind, pack([order(1), *bad, order(4)]))
+    rejects = [await until_word(wire, type="Reject") for _ in bad]
+    assert [(r.get("ref", 0), r["reason"]) for r in rejects] == [
+        (2, 503), (3, 504), (0, 503), (0, 503),
+    ]  # fmt: skip
+    assert rejects[0]["client_order_id"] == "mine"
+    assert [(await until_word(wire, exec_type="PENDING"))["ref"] for _ in "14"] == [1, 4]
+    transport.send(kind, pack(order(5, side="buy")))
+    assert (await until_word(wire, type="Reject"))["ref"] == 5
+    transport.send(kind, pack([order(6, side="buy")] * 129))
+    assert "at most 128" in (await until_word(wire, type="Reject"))["text"]
+    await lost(transport, wire)
+
+
+async def test_what_cannot_be_read_takes_from_the_budget_of_orders(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transport, wire = await logged_on(house)
+    monkeypatch.setattr(Context, "take", Mock(side_effect=[None, Refused(EdgeReason.THROTTLED)]))
+    say(transport, [order(2, side="buy"), order(3, side="buy")])
+    rejects = [await until_word(wire, type="Reject") for _ in range(2)]
+    assert [(r["ref"], r["reason"]) for r in rejects] == [(2, 503), (3, 520)]
+    await lost(transport, wire)
+
+
+# -- what was missed ----------------------------------------------------------------------------
+
+
+async def test_a_gap_tells_up_to_where_reports_may_be_missing(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One account's reports before 50 were forgotten, another's of 20 is still there."""
+    kept = ExecutionReport("EU", 101, "NEW", "NEW", sequence=20)
+    reports = SimpleNamespace(
+        after_of=lambda *_: [], after=lambda *_: [kept], first_kept=lambda _account: 50
+    )
+    monkeypatch.setattr(house.gateway.context.views["EU"], "reports", reports)
+    _, wire = await logged_on(house, resume_from={"EU": 10})
+    assert await wire.next() == {"type": "Gap", "market": "EU", "first_sequence": 50}
+    assert (await wire.next())["sequence"] == 20
+    _, wire = await logged_on(house, resume_from={"EU": 49})
+    assert (await wire.next())["type"] == "ExecutionReport"
+
+
 # -- restatement --------------------------------------------------------------------------------
 
 
@@ -122,6 +183,16 @@ async def test_orders_of_the_scope_end_when_nobody_returns(house: House, scope: 
         kinds = [r.exec_type for r in (await rest.executions("EU")).executions]
     assert kinds.count("CANCELLED") == 2 - left
     assert kinds.count("MASS_CANCELLED") == (scope != "NONE")
+
+
+async def test_our_client_lets_its_orders_end_with_it(house: House) -> None:
+    key = house.keys["northern"]
+    async with Client(house.url, key, cancel_on_disconnect="SESSION") as client:
+        ended = await client.new_order("EUA", 101, "BUY", 5, "69.00")
+    await house.until(lambda: not house.gateway.context.views["EU"].reports.orders)
+    async with house.client("northern") as client:
+        report = await client.find_order(ended.order_id)
+        assert (report.order_status, report.leaves_quantity) == ("CANCELLED", 0)
 
 
 async def test_who_returns_in_time_keeps_the_orders_and_so_does_a_second_connection(

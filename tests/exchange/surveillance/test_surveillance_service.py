@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from benchmarks.surveillance.abuse import ABUSE
 from benchmarks.surveillance.ordinary import Ordinary
@@ -82,6 +83,15 @@ async def test_it_tells_every_alert_once_through_restarts(memory_log: Any, stage
     found = await compare(memory_log, MARKET, monitor(LIMITS), LIMITS.digest())
     assert found.differences == ()
     assert (found.alerts, found.unsaid, found.other_limits) == (len(stage.alerts), 0, 0)
+
+
+async def test_alerts_are_no_warnings_of_the_process(memory_log: Any, stage: Stage) -> None:
+    """They would stand between the lines of a demonstration and of a class, on its wall."""
+    memory_log.take(EVENTS, stage.parts)
+    with capture_logs() as entries:
+        await run_until(service_of(memory_log), len(stage.parts))
+    levels = {entry["log_level"] for entry in entries if entry["event"] == "alert"}
+    assert levels == {"info"}
 
 
 async def test_uncertain_appends_lose_and_double_nothing(memory_log: Any, stage: Stage) -> None:
