@@ -72,7 +72,7 @@ def instruction_notes(key: Key, request: instructions.Instruction, market: Marke
             raise Refused(RegistryReason.REFERENCE_MISSING)
         return _two_lines(key.signer, request.reason, "reason")
     if isinstance(request, instructions.SetAccountType):
-        return _two_lines(key.id, request.account_type, "account_type")
+        return _lines("account_type", key.signer, request.account_type, key.role)
     if isinstance(request, instructions.AppointRepresentative | instructions.DismissRepresentative):
         return _two_lines(key.id, request.representative, "representative")
     if isinstance(request, instructions.BindAccount):
@@ -181,8 +181,12 @@ def _words(by: str, words: dict[str, str]) -> list[bytes]:
 
 
 def _two_lines(first: str, second: str, name: str) -> list[bytes]:
-    is_plain = "\n" not in first + second and (first + second).isprintable()
-    text = f"{first}\n{second}"
+    return _lines(name, first, second)
+
+
+def _lines(name: str, *texts: str) -> list[bytes]:
+    is_plain = all("\n" not in text and text.isprintable() for text in texts)
+    text = "\n".join(texts)
     if not is_plain or len(text.encode()) > NOTE_BYTES_MAX:
         raise Refused(
             EdgeReason.INVALID_FIELD,

@@ -375,7 +375,7 @@ class OrderEntry:
         ):
             return self.account(market, request.trusted_account).id
         if isinstance(request, instructions.SetAccountType):
-            return int(request.needs_two)
+            return instructions.AS_BEFORE if request.needs_two is None else int(request.needs_two)
         if isinstance(request, instructions.BindAccount):
             return self._bound(request)
         if isinstance(request, instructions.UnfreezeUnits):

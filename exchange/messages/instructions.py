@@ -12,6 +12,8 @@ GroupWord = Literal["stationary", "new_entrant", "aircraft", "quebec"]
 StageWord = Literal["provisional", "final"]
 MethodWord = Literal["grandfathering", "benchmarking", "equal_to_emissions", "intensity"]
 
+AS_BEFORE = 2  # argument of SET_ACCOUNT_TYPE: as many persons as now; 1 = two, 0 = one
+
 
 class UnitsBody(Body, frozen=True, kw_only=True):
     """An instruction about units of one instrument in one account."""
@@ -213,10 +215,14 @@ class AccountBody(Body, frozen=True, kw_only=True):
 
 
 class SetAccountType(AccountBody, frozen=True, kw_only=True):
-    """What kind of account it is (authority): a code of the rulebook, or the EUTL's."""
+    """What kind of account it is (authority): a code of the rulebook, or the EUTL's.
+
+    To end the need of two persons is an act that waits for a second one itself.
+    """
 
     account_type: str
-    needs_two: bool = False  # a second person approves transfers, and what the registry names
+    # a second person approves transfers, and what the registry names; null: as before
+    needs_two: bool | None = None
 
 
 class AppointRepresentative(AccountBody, frozen=True, kw_only=True):

@@ -342,7 +342,8 @@ class TransferWaits(msgspec.Struct, frozen=True, array_like=True, tag=21, tag_fi
     cancel_until_ns: int
     approval_id: int  # the instruction that approved it; 0: none
     ranges: tuple[Range, ...]  # which came into the pending position by this; () on approval
-    kind: str = "TRANSFER"  # or SURRENDER, ISSUE, ALLOCATE: what it then does is told after it
+    # or SURRENDER, ISSUE, ALLOCATE, SET_ACCOUNT_TYPE: what it then does is told after it
+    kind: str = "TRANSFER"
     argument: int = 0  # the year, of these
 
 

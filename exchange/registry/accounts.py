@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from exchange.messages.frames import Instruction
+from exchange.messages.instructions import AS_BEFORE
 from exchange.messages.reasons import RegistryReason
 from exchange.messages.registry import AccountChanged, RegistryItem
 from exchange.messages.settlement import InstructionPassed
@@ -27,7 +28,13 @@ from exchange.reference.signers import is_one_person, key_of
 from exchange.reference.venue import Instrument
 from exchange.registry.blocks import Position
 from exchange.registry.calendar import Calendar
-from exchange.registry.encumbrances import names_another, notes_of, signed
+from exchange.registry.encumbrances import (
+    OFFICES,
+    Signature,
+    names_another,
+    notes_of,
+    signed,
+)
 from exchange.registry.holdings import Holdings
 from exchange.registry.refusals import RefusalError, require_account
 from exchange.registry.rows import Cause
@@ -209,7 +216,33 @@ class Accounts:
     def _set_type(
         self, item: InstructionPassed, instrument: Instrument, cause: Cause
     ) -> list[RegistryItem]:
-        _, wanted = _notes(item)
+        kind, code = self._type_wanted(item)
+        needs_two = self.standing(item.account_id).needs_two
+        if item.argument != AS_BEFORE:
+            needs_two = item.argument == 1
+        return self._act(item, cause, kind.code, other=int(needs_two), eutl_code=code)
+
+    def ends_two(self, item: InstructionPassed) -> bool:
+        """Whether SET_ACCOUNT_TYPE lets one person act where two are needed now. O(1)."""
+        is_told = item.argument not in (1, AS_BEFORE)
+        return is_told and self.standing(item.account_id).needs_two
+
+    def typed_by(self, item: InstructionPassed) -> Signature:
+        """Who gave SET_ACCOUNT_TYPE; RefusalError unless it can be done. O(accounts)."""
+        self._type_wanted(item)
+        key, text = _notes(item)
+        office = text.partition("\n")[2]
+        if office not in OFFICES:
+            raise RefusalError(
+                RegistryReason.REFERENCE_MISSING,
+                f"account {item.account_id} needs two persons: say for which office of "
+                f"{', '.join(OFFICES)} the key acts",
+            )
+        return Signature(key, office)
+
+    def _type_wanted(self, item: InstructionPassed) -> tuple[AccountType, str]:
+        """The type that SET_ACCOUNT_TYPE names and its EUTL code; RefusalError where it is none."""
+        wanted = _notes(item)[1].partition("\n")[0]
         require_account(self._holdings, item.account_id)
         found = [
             kind
@@ -229,8 +262,7 @@ class Accounts:
                 f"account {item.account_id} holds units, a {kind.code} does not",
             )
         self._require_only_account(item.account_id, kind)
-        code = wanted if wanted == kind.eutl_code_kyoto else kind.eutl_code
-        return self._act(item, cause, kind.code, other=int(item.argument == 1), eutl_code=code)
+        return kind, wanted if wanted == kind.eutl_code_kyoto else kind.eutl_code
 
     def _require_only_account(self, account: int, kind: AccountType) -> None:
         """RefusalError when a registry lets an entity have one account, and it has another.

@@ -7,6 +7,7 @@ the registry, of the year, or of units as such, and is found here.
 
 from __future__ import annotations
 
+from exchange.messages.frames import Instruction
 from exchange.messages.reasons import RegistryReason
 from exchange.messages.settlement import InstructionPassed
 from exchange.reference.venue import Instrument
@@ -15,6 +16,7 @@ from exchange.rulebook import Rulebook
 from exchange.rulebook.book import UNIT_BLOCK
 from exchange.rulebook.year import rules_of_year
 
+USES = (Instruction.SURRENDER, Instruction.CANCEL, Instruction.EXCHANGE)
 OF_REGISTRY = frozenset({  # the operating rule of the registry that keeps the scheme's units
     RegistryReason.NOT_ENOUGH_UNITS,
     RegistryReason.UNITS_FROZEN,
@@ -74,6 +76,8 @@ def _found(
 ) -> str:
     if reason in OF_UNITS:
         return UNIT_BLOCK
+    if reason == RegistryReason.NOT_ENOUGH_UNITS and item.kind not in USES:
+        return ""  # a plain shortage: what is used once is the registry's rule, no more
     if reason in OF_REGISTRY:
         kept = (rule.id for rule in rulebook.registry_rule if instrument.scheme in rule.schemes)
         return next(kept, "")

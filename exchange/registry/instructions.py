@@ -135,8 +135,7 @@ class Registrar:
             Instruction.ALLOCATE: allocations.allocate_approved,
             Instruction.SURRENDER: self._surrender_held,
         }
-        self._do: dict[int, Act]
-        self._do = {
+        self._do: dict[int, Act] = {
             Instruction.ISSUE: self._issue,
             Instruction.DEPOSIT: self._deposit,
             Instruction.TRANSFER: self._transfer,
@@ -166,6 +165,7 @@ class Registrar:
             Instruction.OFFSET_REQUEST: self._request,
             Instruction.OFFSET_ANSWER: self._answer,
             **accounts.instructions,
+            Instruction.SET_ACCOUNT_TYPE: transfers.set_type,
         }
 
     def begin_record(self, number: int, time_ns: int) -> list[RegistryItem]:

@@ -124,6 +124,27 @@ class Transfers:
         transaction = _TRANSACTIONS[Instruction(item.kind)]
         if not self._accounts.needs_two(item.account_id, instrument.scheme, transaction):
             return []
+        return self._propose(item, instrument, cause, by, hold)
+
+    def set_type(
+        self, item: InstructionPassed, instrument: Instrument, cause: Cause
+    ) -> list[RegistryItem]:
+        """SET_ACCOUNT_TYPE: at once, save one that ends the need of two persons. O(accounts).
+
+        That waits itself: else one person would end it, act alone, and begin it again.
+        """
+        if not self._accounts.ends_two(item):
+            return self._accounts.instructions[item.kind](item, instrument, cause)
+        return self._propose(item, instrument, cause, self._accounts.typed_by(item))
+
+    def _propose(
+        self,
+        item: InstructionPassed,
+        instrument: Instrument,
+        cause: Cause,
+        by: Signature,
+        hold: Hold | None = None,
+    ) -> list[RegistryItem]:
         if not by.key:
             raise RefusalError(
                 RegistryReason.REFERENCE_MISSING,
@@ -164,7 +185,7 @@ class Transfers:
         self._accounts.check(act, instrument, cause.time_ns)
         blocks = self._holdings.lying(pending_of(transfer))
         why = cause._replace(name=Instruction(act.kind).name, id=act.instruction_id)
-        said = self.acts[act.kind](act, instrument, why)
+        said = (self.acts | self._accounts.instructions)[act.kind](act, instrument, why)
         approved = transfer._replace(approved_by=approved_by)
         self._holdings.put_transfer(
             approved._replace(state=TransferState.DONE, ended_ns=cause.time_ns)

@@ -100,8 +100,13 @@ def account_type(
     kind: Annotated[str, typer.Argument(help="Code of the rulebook or the EUTL, such as 100-12.")],
     account: Account,
     needs_two: Annotated[
-        bool, typer.Option("--needs-two", help="A second person approves each act that needs two.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--needs-two/--needs-one",
+            help="Whether a second person approves each act that needs two; not said: as before. "
+            "To end it needs a second person, too.",
+        ),
+    ] = None,
     key_file: KeyFile = None,
 ) -> None:
     """Say what kind of account it is (authority).

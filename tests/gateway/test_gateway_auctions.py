@@ -15,6 +15,7 @@ from exchange.database.connection import open_database, upgrade
 from exchange.messages.executions import ExecutionReport
 from exchange.messages.instructions import (
     AppointRepresentative,
+    ApproveTransfer,
     CancelTransfer,
     DepositUnits,
     IssueUnits,
@@ -247,7 +248,11 @@ async def held_up(whole: House, run: Callable[..., Awaitable[str]]) -> None:
         (waiting,) = (await northern.transfers("EU")).transfers
         cancel = CancelTransfer(**EUA, account=HOLDING, transfer_id=waiting.transfer_id)
         await northern.instruct(cancel)
-        await operator.instruct(msgspec.structs.replace(kind, needs_two=False))
+        ended = await operator.instruct(msgspec.structs.replace(kind, needs_two=False))
+    async with whole.client("controller") as controller:
+        number = ended.instruction_id
+        approval = ApproveTransfer(**EUA, account=HOLDING, quantity=0, transfer_id=number)
+        assert (await controller.instruct(approval)).status == "DONE"
 
 
 async def test_a_year_of_auctions_from_the_command_line(whole: House, tmp_path: Path) -> None:

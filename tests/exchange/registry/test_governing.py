@@ -58,6 +58,12 @@ def test_no_reason_is_governed_by_two() -> None:
     assert set(counts.values()) == {1}
 
 
+def test_a_plain_shortage_is_no_matter_of_law() -> None:
+    error = RefusalError(RegistryReason.NOT_ENOUGH_UNITS, "no")
+    item = InstructionPassed(1, Instruction.DEPOSIT, EMITTER, BY_SYMBOL["EUA"].id, 1, 0, "", "")
+    assert governing_rule(BOOK, error, item, BY_SYMBOL["EUA"], NOW_NS) == NOTHING
+
+
 def test_what_a_refusal_names_itself_stays() -> None:
     named = RefusalError(RegistryReason.NOT_ENOUGH_UNITS, "no", "cn-2024-ccer", "page 7")
     assert governed("EUA", named) == ("cn-2024-ccer", "page 7")

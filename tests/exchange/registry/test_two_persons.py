@@ -8,8 +8,10 @@ import msgspec
 import pytest
 
 from exchange.messages.frames import Instruction
+from exchange.messages.instructions import AS_BEFORE
 from exchange.messages.reasons import RegistryReason
 from exchange.messages.registry import (
+    AccountChanged,
     RegistryItem,
     TransferEnded,
     TransferWaits,
@@ -233,14 +235,51 @@ def test_an_allocation_waits_for_another_of_the_authority(books: Books, quantity
     assert books.refused(*allocation) == RegistryReason.ALLOCATED_ALREADY
 
 
-def test_one_person_is_enough_where_the_rule_does_not_ask(books: Books) -> None:
+def retype(books: Books, needs_two: int, by: str, kind: str = "100-7") -> list[RegistryItem]:
+    notes = f"{by.partition(chr(10))[0]}\n{kind}\n{by.partition(chr(10))[2]}"
+    return books.tell(Instruction.SET_ACCOUNT_TYPE, OPERATOR, 0, needs_two, notes)
+
+
+def test_two_persons_end_the_need_of_two(books: Books) -> None:
+    """One would end it, act alone, and begin it again."""
+    waiting = waits(retype(books, 0, OFFICE))
+    assert (waiting.kind, waiting.quantity) == ("SET_ACCOUNT_TYPE", 0)
+    assert books.registrar.holdings.standings.of(OPERATOR).needs_two
+    waits(surrender(books, 60))  # two are still needed
+    number = waiting.instruction_id
+    approval = (Instruction.APPROVE_TRANSFER, OPERATOR, 0, number)
+    assert books.refused(*approval, OFFICE) == RegistryReason.SAME_PERSON
+    assert books.refused(*approval, "ann\n") == RegistryReason.OTHER_SIDE_DECIDES
+    *_, changed = approve(books, 0, number, "lead\noperator")
+    assert isinstance(changed, AccountChanged)
+    assert (changed.kind, changed.needs_two) == ("SET_ACCOUNT_TYPE", False)
+    (done,) = surrender(books, 40)
+    assert isinstance(done, UnitsSurrendered)
+
+
+def test_a_type_told_anew_keeps_what_is_not_said(books: Books) -> None:
+    for kind, needs_two in (("100-12", AS_BEFORE), ("100-7", 1)):  # at once: nothing ends
+        (changed,) = retype(books, needs_two, OFFICE, kind)
+        assert isinstance(changed, AccountChanged)
+        assert changed.needs_two
+    fields = (Instruction.SET_ACCOUNT_TYPE, OPERATOR, 0, 0)
+    assert books.refused(*fields, "clerk\n100-7") == RegistryReason.REFERENCE_MISSING
+    assert books.refused(*fields, "clerk\n9-9\noperator") == RegistryReason.UNKNOWN_ACCOUNT_TYPE
+    one = Books(FIRMS)
+    (changed,) = retype(one, AS_BEFORE, OFFICE)
+    assert isinstance(changed, AccountChanged)
+    assert not changed.needs_two
+
+
+def test_one_person_is_enough_where_the_rule_does_not_ask() -> None:
     told = [
         msgspec.structs.replace(rule, two_persons_for=("issuance",))
         for rule in RULEBOOK.registry_rule
     ]
     asked = Books(FIRMS, rulebook=msgspec.structs.replace(RULEBOOK, registry_rule=tuple(told)))
-    for one, two in ((books, False), (asked, True)):  # the account does not ask, or the rule not
-        asked.tell(Instruction.ISSUE, OPERATOR, 1_000) if one is asked else None
+    alone = Books(FIRMS)
+    for one, two in ((alone, False), (asked, True)):  # the account does not ask, or the rule not
+        one.tell(Instruction.ISSUE, OPERATOR, 1_000)
         typed(one, OPERATOR, "100-7", "ann", "ben", needs_two=two)
         one.owe(OPERATOR, "eu-ets", 2025, 100)
         (done,) = surrender(one, 60)
