@@ -12,7 +12,7 @@ from exchange.simulation.faults.auditor import Seen, refused_in
 from exchange.simulation.faults.oracle import History, purses_of
 from exchange.simulation.faults.promises import require
 from gateway.decimals import to_minor
-from gateway.faults import decisions
+from gateway.faults import decisions, results
 from gateway.faults.clerks import Clerk
 from gateway.faults.members import Member
 from gateway.faults.told import Due, Word
@@ -38,6 +38,10 @@ def compare(
     for clerk in clerks.values():
         _instructions(seen, clerk, owners)
     decisions.check(seen, clerks.values())
+    results.check(seen, clerks.values(), shapes)
+    due = {(word.participant, word.number): word for word in words}
+    for clerk, report in results.bids_told(clerks.values(), seen.market.code):
+        _bid_told(seen, clerk, report, due.get((clerk.key.participant, report.sequence)))
 
 
 def _acknowledged(seen: Seen, member: Member) -> None:
@@ -103,6 +107,14 @@ def _same(what: str, word: Word, report: ExecutionReport, digits: int) -> None:
         if name in _MONEY:
             found = to_minor(found, digits, name) if found else 0
         require(found == expected, promise, f"{what}: {name} {found} for {expected} of {word.row}")
+
+
+def _bid_told(seen: Seen, clerk: Clerk, report: ExecutionReport, word: Word | None) -> None:
+    """The answer to a sealed bid is the report of its event, as sessions get it."""
+    what = f"{seen.market.code}: {clerk.key.id} was told {report} of its bid"
+    require(word is not None, "P2", f"{what}, which is none of its own")
+    assert word is not None  # noqa: S101 - just required
+    _same(what, word, report, seen.market.minor_digits)
 
 
 def _money(seen: Seen, member: Member, account: int) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from exchange.auctions import Auctions
 from exchange.engine import service as engine_service
 from exchange.engine import snapshots
 from exchange.engine.publisher import Publisher
@@ -23,7 +24,7 @@ from exchange.log.protocol import AppendUncertainError, LogError, Record
 from exchange.log.simulated import SimulatedLog, SimulatedReader
 from exchange.marketdata.service import MarketDataService
 from exchange.messages.executions import ExecutionReport
-from exchange.messages.frames import order_id_of
+from exchange.messages.frames import Event, EventRow, order_id_of
 from exchange.messages.reasons import EdgeReason
 from exchange.outbox import NumberedTopic
 from exchange.registry.service import RegistryService
@@ -31,6 +32,7 @@ from exchange.registry.surrenders import SurrenderChecks
 from exchange.registry.years import Figures
 from exchange.settlement import service
 from exchange.settlement.store import Batch, SqliteStore
+from exchange.simulation.faults import mistakes
 from exchange.simulation.faults.engines import (
     LosesHolds,
     PrefersNewest,
@@ -52,6 +54,11 @@ Plant = Callable[[], contextlib.AbstractContextManager[None]]
 
 def _with_engine(engine: type[ReferenceEngine]) -> contextlib.AbstractContextManager[None]:
     return replaced((house, "Engine", engine), (house, "ReferenceEngine", engine))
+
+
+def _in_both(places: mistakes.Places) -> contextlib.AbstractContextManager[None]:
+    """A mistake of the rules, which every engine makes, the auditor's among them."""
+    return replaced((house, "Engine", ReferenceEngine), *places)
 
 
 # -- the engine ---------------------------------------------------------------------------------
@@ -311,6 +318,18 @@ def _gone_is_skipped() -> contextlib.AbstractContextManager[None]:
     return replaced((SimulatedReader, "_take", go_on))
 
 
+def _best_bid_shown() -> contextlib.AbstractContextManager[None]:
+    closed: Any = Auctions.__dict__["_closed"]
+
+    def best(seen: Auctions, row: EventRow, time_ns: int) -> None:
+        bids = seen._running[row.instrument_id].bids.values()
+        is_sold = row.kind == Event.AUCTION_CLEARED and row.quantity
+        price = max(bid.price for bid in bids) if is_sold else row.price
+        closed(seen, row._replace(price=price), time_ns)
+
+    return replaced((Auctions, "_closed", best))
+
+
 PLANTED: dict[str, tuple[Plant, str]] = {
     "hold-lost": (lambda: _with_engine(LosesHolds), "a cancelled buy's hold is not released"),
     "dedupe-off-by-one": (
@@ -354,6 +373,19 @@ PLANTED: dict[str, tuple[Plant, str]] = {
     "late-is-in-time": (_late_is_in_time, "a surrender after the last day is not marked late"),
     "gone-is-skipped": (_gone_is_skipped, "a reader goes on behind what retention took"),
     "public-skips-one": (_public_skips_one, "market data restarted leaves a record out"),
+    "auction-pays-bid": (
+        lambda: _in_both(mistakes.auction_pays_bid()),
+        "both engines let a uniform auction pay as bid",
+    ),
+    "tie-by-time": (
+        lambda: _in_both(mistakes.tie_by_time()),
+        "both engines serve equal bids by time instead of by lot",
+    ),
+    "bid-hold-kept": (
+        lambda: _in_both(mistakes.bid_hold_kept()),
+        "both engines keep the cash of bids that end",
+    ),
+    "best-bid-shown": (_best_bid_shown, "an auction's shown price is that of the best bid"),
 }
 """Name -> how to plant it, and what it does."""
 

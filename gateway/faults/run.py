@@ -30,6 +30,7 @@ from exchange.simulation.faults.loop import SimulatedLoop, StandstillError
 from exchange.simulation.faults.plan import Plan, key_names, plan_of, venue_of
 from exchange.simulation.faults.promises import BrokenPromiseError
 from gateway.client.keys import SigningKey
+from gateway.faults.auctioneer import Auctioneer
 from gateway.faults.clerks import Clerk
 from gateway.faults.evidence import compare
 from gateway.faults.house import House
@@ -105,6 +106,7 @@ class _Run:
         ]
         self.clerks = {n: Clerk(self.house, k) for n, k in keys.items() if n not in brokers}
         self.story = Story(self.house, self.clerks)
+        self.auctioneer = Auctioneer(self.house, self.clerks) if plan.auctions else None
         self.nemesis = Nemesis(self.house, self.members)
         self._tasks: list[asyncio.Task[Any]] = []
 
@@ -144,7 +146,11 @@ class _Run:
         for market in house.venue.market:
             await bootstrap(log, house.venue, market, house.log_clock)
         await self._until(lambda: len(house.gateways()) == 2, START_S, "both gateways are ready")
+        endowing = self._start(self.auctioneer.endow()) if self.auctioneer else None
         await self._within(self.story.endow(), START_S * 2, "accounts are endowed")
+        if endowing is not None:
+            await self._until(endowing.done, START_S * 2, "accounts of auctions are endowed")
+            endowing.result()
         self.nemesis.begin()
         for member in self.members:
             self._start(member.run())
@@ -154,6 +160,9 @@ class _Run:
             if name.startswith("office")
         ]
         emitting = self._start(self.story.emit(cap_of))
+        working = [emitting, *offices]
+        if self.auctioneer is not None:
+            working.append(self._start(self.auctioneer.run()))
         days = self._start(self.story.days())
         mended = self.loop.call_later(
             self.plan.weather_s, lambda: self._start(self._mend()), context=house.outside
@@ -162,8 +171,10 @@ class _Run:
         mended.cancel()
         await self._mend()
         self.story.is_over = True
-        await self._within(asyncio.wait([*offices, emitting]), REST_S, "clerks are answered")
-        for task in (days, emitting, *offices):
+        if self.auctioneer is not None:
+            self.auctioneer.is_over = True
+        await self._within(asyncio.wait(working), REST_S, "clerks are answered")
+        for task in (days, *working):
             task.result()
         await self._rest()
 

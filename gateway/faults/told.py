@@ -26,7 +26,7 @@ from exchange.simulation.faults.oracle import Heard, History
 ABOUT_ORDERS = frozenset(
     {
         Command.NEW_ORDER, Command.CANCEL_ORDER, Command.REPLACE_ORDER, Command.QUOTE,
-        Command.MASS_CANCEL, Command.BLOCK_PROPOSE, Command.BLOCK_CONFIRM,
+        Command.MASS_CANCEL, Command.BLOCK_PROPOSE, Command.BLOCK_CONFIRM, Command.AUCTION_BID,
     }
 )  # fmt: skip
 

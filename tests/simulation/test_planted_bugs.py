@@ -36,6 +36,10 @@ FINDS: dict[str, tuple[int, str]] = {
     "late-is-in-time": (2, "P6"),
     "gone-is-skipped": (2, "PX"),
     "public-skips-one": (2, "P7"),
+    "auction-pays-bid": (21, "P13"),
+    "tie-by-time": (16, "P13"),
+    "bid-hold-kept": (21, "P4"),
+    "best-bid-shown": (21, "P13"),
 }
 """Bug -> a seed that finds it, and the promise that it breaks then."""
 

@@ -27,7 +27,8 @@ OFTEN = (
     "refilled", "stop_triggered", "order_self_trade", "replace_loses_priority", "halt",
     "kill_switch", "kill_lifted", "duplicate_answered", "rejected", "deposit_done",
     "settled_later", "retention_refused", "market_stopped", "tampered", "old_books",
-    "torn_snapshot", "power_cut", "intake_acknowledged",
+    "torn_snapshot", "power_cut", "intake_acknowledged", "trade_auction_trade",
+    "auction_called_off", "auction_result_told", "bid_unsuccessful", "bid_too_late",
 )  # fmt: skip
 """Shapes that as many seeds make; `SHAPES` has all those of a campaign."""
 
@@ -68,5 +69,6 @@ def test_every_fault_point_flow_and_tiny_limit_is_in_some_plan() -> None:
     assert {name for plan in plans for name in plan.tiny} == set(TINY)
     assert {plan.reference_node for plan in plans} == {0, 1, 2}
     assert {plan.intake for plan in plans} == {False, True}
+    assert {plan.auctions for plan in plans} == {False, True}
     places = {s.removeprefix("crash_at_") for s in SHAPES if s.startswith("crash_at_")}
     assert places == set(fault_points.NAMES)

@@ -30,6 +30,8 @@ KINDS = (
 """What goes wrong around the venue, apart from the log's own faults."""
 RETENTION_SHARE = 0.3  # of the seeds
 INTAKE_SHARE = 0.3
+AUCTION_SHARE = 0.3
+HOUSE = 200  # above a broker's trading account: the one that offers and bids in auctions
 
 FLOWS = (
     "iceberg", "stop", "market", "post_only", "minimum", "gtd", "quote", "block", "replace",
@@ -74,6 +76,7 @@ class Plan(NamedTuple):
     later: bool  # some instruments settle T+1
     reference_node: int  # which of a market's engines is the reference: 1, 2; 0 = none
     intake: bool  # one more broker, which trades over the log
+    auctions: bool  # primary auctions beside the book
 
     @property
     def firms(self) -> range:
@@ -119,6 +122,7 @@ def plan_of(seed: int) -> Plan:
         later=rng.random() < 0.6,
         reference_node=rng.randint(0, 2),
         intake=random.Random(f"{seed}/intake").random() < INTAKE_SHARE,
+        auctions=random.Random(f"{seed}/auctions").random() < AUCTION_SHARE,
     )
 
 
@@ -128,6 +132,8 @@ def venue_of(plan: Plan, public_keys: dict[str, str]) -> Venue:
     cn = Market("CN", 1, "CNY", time_zone="Asia/Shanghai")
     fees = {"maker_fee_bp": 3, "taker_fee_bp": 5}
     firm = {"protection_bp": 300, "quantity_max": 99_999, "block_open": 1, **fees}
+    if plan.auctions:
+        firm["auction_fee_bp"] = 4
     cycle: dict[str, Any] = (
         {"settlement_cycle": "T+1", "settlement_cutoff": "01:30"} if plan.later else {}
     )
@@ -158,6 +164,10 @@ def venue_of(plan: Plan, public_keys: dict[str, str]) -> Venue:
     for number in firms:
         accounts.append(Account(100 + number, number, "EU", f"broker {number}"))
         accounts.append(Account(200 + number, number, "CN", f"broker {number}"))
+    if plan.auctions:
+        for number in firms:
+            accounts.append(Account(100 + HOUSE + number, number, "EU", "auctions", "house"))
+            accounts.append(Account(200 + HOUSE + number, number, "CN", "auctions", "house"))
     keys = [
         Key("operator", 1, "operator", 1_001, public_keys["operator"]),
         Key("deputy", 1, "operator", 1_002, public_keys["deputy"]),
@@ -168,6 +178,10 @@ def venue_of(plan: Plan, public_keys: dict[str, str]) -> Venue:
     for n, desk in zip(firms, _desks(plan), strict=True):
         keys.append(Key(desk, n, "participant", 2_000 + n, public_keys[desk]))
         keys.append(Key(f"office-{n}", n, "participant", 3_000 + n, public_keys[f"office-{n}"]))
+    if plan.auctions:
+        keys.append(Key("auctions", 1, "operator", 1_006, public_keys["auctions"]))
+        for n in firms:
+            keys.append(Key(f"bids-{n}", n, "participant", 4_000 + n, public_keys[f"bids-{n}"]))
     return Venue(
         "Simulated venue",
         (eu, cn),
@@ -187,7 +201,8 @@ def key_names(plan: Plan) -> list[str]:
     """The ids of every key of a plan's venue."""
     offices = [f"office-{n}" for n in plan.firms]
     desks = [name for pair in zip(_desks(plan), offices, strict=True) for name in pair]
-    return [*OPERATORS, "authority", "verifier", "emitter", *desks]
+    bidders = ["auctions", *(f"bids-{n}" for n in plan.firms)] if plan.auctions else []
+    return [*OPERATORS, "authority", "verifier", "emitter", *desks, *bidders]
 
 
 def _has_intake(plan: Plan, firm: int) -> bool:
