@@ -102,6 +102,25 @@ def _uncertain_is_certain() -> contextlib.AbstractContextManager[None]:
     return replaced((Publisher, "_publish", trusting))
 
 
+def _ticks_when_idle() -> contextlib.AbstractContextManager[None]:
+    note, said_ns = Publisher._note, dict[Publisher, int]()
+
+    def noted(publisher: Publisher, is_mark_confirmed: bool) -> None:
+        said_ns[publisher] = publisher._clock.monotonic_ns()
+        note(publisher, is_mark_confirmed)
+
+    async def when_idle(publisher: Publisher) -> None:
+        silent_ns = publisher._clock.monotonic_ns() - said_ns.get(publisher, 0)
+        if publisher._replica.is_leading and silent_ns >= publisher._tick_ns:
+            await publisher._tick()
+
+    return replaced(
+        (Publisher, "_note", noted),
+        (Publisher, "_tick_if_due", when_idle),
+        (Publisher, "_idle_s", lambda publisher: publisher._tick_ns / 1e9),
+    )
+
+
 # -- the gateway --------------------------------------------------------------------------------
 
 
@@ -384,6 +403,23 @@ PLANTED: dict[str, tuple[Plant, str]] = {
     "bid-hold-kept": (
         lambda: _in_both(mistakes.bid_hold_kept()),
         "both engines keep the cash of bids that end",
+    ),
+    "ticks-when-idle": (_ticks_when_idle, "a leader that has other things to say never ticks"),
+    "bounds-off-reference": (
+        lambda: _in_both(mistakes.bounds_off_reference()),
+        "both engines measure bounds from the day's reference, not from the last price",
+    ),
+    "call-not-drawn": (
+        lambda: _in_both(mistakes.call_not_drawn()),
+        "both engines end calls without the part that is drawn",
+    ),
+    "collar-for-buys": (
+        lambda: _in_both(mistakes.collar_for_buys()),
+        "both engines hold buys alone against the collar",
+    ),
+    "call-price-highest": (
+        lambda: _in_both(mistakes.call_price_highest()),
+        "both engines take the highest price of the greatest volume for a call's",
     ),
     "best-bid-shown": (_best_bid_shown, "an auction's shown price is that of the best bid"),
 }

@@ -10,7 +10,7 @@ import hashlib
 import random
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 from traceback import format_exception
@@ -24,6 +24,7 @@ from exchange.clock import ids_drawn_from
 from exchange.database.connection import upgrade
 from exchange.engine.bootstrap import bootstrap
 from exchange.log.simulated import SimulatedLog
+from exchange.messages.frames import Phase
 from exchange.simulation.faults.auditor import Audit, cap_of
 from exchange.simulation.faults.books import Connections
 from exchange.simulation.faults.loop import SimulatedLoop, StandstillError
@@ -193,6 +194,7 @@ class _Run:
             REST_S,
             "members trade again",
         )
+        await self._until(self._leave_calls(), REST_S, "volatility calls end while members trade")
         for member in self.members:
             member.is_trading = False
         await self._until(
@@ -201,6 +203,24 @@ class _Run:
             "members are answered",
         )
         await self._until(self._is_drained, REST_S, "every service has read everything")
+
+    def _leave_calls(self) -> Callable[[], bool]:
+        """Whether each instrument was seen outside a volatility call since; asked again and again.
+
+        The market is busy: a call that waits for a quiet moment would not end.
+        """
+        within = {item.id for item in self.house.venue.instrument if self.plan.bounds}
+
+        def is_over() -> bool:
+            for node in self.house.gateways():
+                gateway: Any = node.service
+                for view in gateway.context.views.values():
+                    for number, known in view.positions.instruments.items():
+                        if known.phase != Phase.VOLATILITY_CALL:
+                            within.discard(number)
+            return not within
+
+        return is_over
 
     def _is_drained(self) -> bool:
         house = self.house

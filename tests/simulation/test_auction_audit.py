@@ -7,92 +7,11 @@ from typing import Any
 
 import pytest
 
-from exchange.messages.frames import (
-    INDEX_BITS,
-    RECORD_SIZE,
-    AuctionFlag,
-    Command,
-    Event,
-    EventRow,
-    Parameter,
-    Pricing,
-    Side,
-    TieBreak,
-    build_commands,
-    event_rows,
-    pack_command,
-)
+from exchange.messages.frames import AuctionFlag, Command, Event, Pricing, Side, TieBreak
 from exchange.simulation.faults import holds
 from exchange.simulation.faults.auctions import CLEARED, Auctions, Result
-from exchange.simulation.faults.oracle import Heard, History
 from exchange.simulation.faults.promises import BrokenPromiseError
-from matching.reference import Engine
-
-SELLER, BIDDERS, ITEM = 1, range(2, 8), 1
-MEANS = 10**9
-
-
-class Part:
-    """As much of a part as times need."""
-
-    def __init__(self, input_offset: int, time_ns: int) -> None:
-        self.input_offset, self.time_ns = input_offset, time_ns
-
-
-class Market:
-    """One instrument on the reference engine, and the history of all that was said to it."""
-
-    def __init__(self, **parameters: int) -> None:
-        self.engine = Engine()
-        self.heard: dict[int, Heard] = {}
-        self.parts: list[Any] = []
-        self._events = 0
-        self.say(Command.INSTRUMENT_OPEN)
-        for name, value in parameters.items():
-            which = Parameter[name.upper()]
-            self.say(Command.INSTRUMENT_PARAMETER, order_type=which, quantity=value)
-        for account in (SELLER, *BIDDERS):
-            self.say(Command.ACCOUNT_OPEN, account_id=account)
-            self.say(Command.CASH_DEPOSIT, account_id=account, quantity=MEANS)
-            self.say(Command.UNITS_DEPOSIT, account_id=account, quantity=MEANS)
-
-    def say(self, kind: Command, **fields: Any) -> list[EventRow]:
-        record = pack_command(kind, **({"instrument_id": ITEM} | fields))
-        offset = self.engine.next_offset
-        frame = build_commands([record], writer=0, batch=0, time_ns=offset)
-        rows = list(event_rows(self.engine.apply(offset, offset, frame)))
-        numbered = list(enumerate(rows, self._events))
-        self._events += len(rows)
-        position = offset << INDEX_BITS
-        body = bytes(frame[-RECORD_SIZE:])
-        account = fields.get("account_id", 0)
-        self.heard[position] = Heard(position, kind, 0, 0, account, numbered, 0, body)
-        self.parts.append(Part(offset, offset))
-        return rows
-
-    def history(self) -> History:
-        events = [
-            (number, heard.position >> INDEX_BITS, row)
-            for heard in self.heard.values()
-            for number, row in heard.rows
-        ]
-        positions: Any = None
-        return History(
-            len(self.parts), self.parts, events, self.heard, {}, positions, self.engine, {}
-        )
-
-    def altered(self, kind: Event, **fields: Any) -> History:
-        """The history with the first event of a kind in other words."""
-        history = self.history()
-        number = next(number for number, _, row in history.events if row.kind == kind)
-        for position, heard in history.heard.items():
-            rows = [(n, row._replace(**fields) if n == number else row) for n, row in heard.rows]
-            history.heard[position] = heard._replace(rows=rows)
-        events = [
-            (n, offset, row._replace(**fields) if n == number else row)
-            for n, offset, row in history.events
-        ]
-        return history._replace(events=events)
+from tests.simulation.one_market import BIDDERS, SELLER, Market
 
 
 def auction(rng: random.Random, market: Market) -> Result:

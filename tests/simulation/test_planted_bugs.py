@@ -31,7 +31,7 @@ FINDS: dict[str, tuple[int, str]] = {
     "position-outside": (2, "PX"),
     "half-delivery": (4, "P4"),
     "publish-gives-up": (2, "PX"),
-    "deposits-forgotten": (6, "P11"),
+    "deposits-forgotten": (16, "P11"),
     "cap-on-reported": (2, "P6"),
     "late-is-in-time": (2, "P6"),
     "gone-is-skipped": (2, "PX"),
@@ -40,6 +40,11 @@ FINDS: dict[str, tuple[int, str]] = {
     "tie-by-time": (16, "P13"),
     "bid-hold-kept": (21, "P4"),
     "best-bid-shown": (21, "P13"),
+    "bounds-off-reference": (11, "P13"),
+    "ticks-when-idle": (20, "P11"),
+    "call-not-drawn": (24, "P13"),
+    "collar-for-buys": (24, "P13"),
+    "call-price-highest": (24, "P13"),
 }
 """Bug -> a seed that finds it, and the promise that it breaks then."""
 

@@ -29,6 +29,8 @@ OFTEN = (
     "settled_later", "retention_refused", "market_stopped", "tampered", "old_books",
     "torn_snapshot", "power_cut", "intake_acknowledged", "trade_auction_trade",
     "auction_called_off", "auction_result_told", "bid_unsuccessful", "bid_too_late",
+    "volatility_call", "volatility_call_ended", "call_uncrossed", "order_in_volatility_call",
+    "refused_in_volatility_call", "refused_outside_collar",
 )  # fmt: skip
 """Shapes that as many seeds make; `SHAPES` has all those of a campaign."""
 
@@ -70,5 +72,6 @@ def test_every_fault_point_flow_and_tiny_limit_is_in_some_plan() -> None:
     assert {plan.reference_node for plan in plans} == {0, 1, 2}
     assert {plan.intake for plan in plans} == {False, True}
     assert {plan.auctions for plan in plans} == {False, True}
+    assert {bool(plan.bounds) for plan in plans} == {False, True}
     places = {s.removeprefix("crash_at_") for s in SHAPES if s.startswith("crash_at_")}
     assert places == set(fault_points.NAMES)

@@ -48,6 +48,7 @@ from exchange.settlement.cycle import TradeState
 from exchange.settlement.queries import prove_ledger
 from exchange.simulation.faults import effects, holds
 from exchange.simulation.faults.auctions import Auctions, Result
+from exchange.simulation.faults.calls import Calls
 from exchange.simulation.faults.oracle import History, Levels, history_of, read_all
 from exchange.simulation.faults.plan import DEADLINE_NS
 from exchange.simulation.faults.promises import BrokenPromiseError, require
@@ -92,6 +93,7 @@ class Audit:
         items = await self._registry(market)
         holds.check(history)
         auctions = Auctions(history).results
+        Calls(history, self._shapes)
         await self._books(market, history)
         await self._trades(market, history)
         instruments = {item.id: item for item in self._venue.instruments_of(market.code)}

@@ -31,6 +31,7 @@ KINDS = (
 RETENTION_SHARE = 0.3  # of the seeds
 INTAKE_SHARE = 0.3
 AUCTION_SHARE = 0.3
+BOUNDS_SHARE = 0.3
 HOUSE = 200  # above a broker's trading account: the one that offers and bids in auctions
 
 FLOWS = (
@@ -77,6 +78,7 @@ class Plan(NamedTuple):
     reference_node: int  # which of a market's engines is the reference: 1, 2; 0 = none
     intake: bool  # one more broker, which trades over the log
     auctions: bool  # primary auctions beside the book
+    bounds: dict[str, int]  # of prices, and of calls that end by themselves; {} = none
 
     @property
     def firms(self) -> range:
@@ -123,7 +125,20 @@ def plan_of(seed: int) -> Plan:
         reference_node=rng.randint(0, 2),
         intake=random.Random(f"{seed}/intake").random() < INTAKE_SHARE,
         auctions=random.Random(f"{seed}/auctions").random() < AUCTION_SHARE,
+        bounds=_bounds(random.Random(f"{seed}/bounds")),
     )
+
+
+def _bounds(rng: random.Random) -> dict[str, int]:
+    """Parameters of the instruments: what starts a volatility call, how it ends, the collar."""
+    if rng.random() >= BOUNDS_SHARE:
+        return {}
+    return {
+        "volatility_bp": rng.choice((15, 30)),
+        "volatility_call_ms": rng.choice((100, 400, 400)),
+        "random_end_ms": rng.choice((0, 300)),
+        "collar_bp": rng.choice((0, 60, 90)),
+    }
 
 
 def venue_of(plan: Plan, public_keys: dict[str, str]) -> Venue:
@@ -134,6 +149,7 @@ def venue_of(plan: Plan, public_keys: dict[str, str]) -> Venue:
     firm = {"protection_bp": 300, "quantity_max": 99_999, "block_open": 1, **fees}
     if plan.auctions:
         firm["auction_fee_bp"] = 4
+    firm |= plan.bounds
     cycle: dict[str, Any] = (
         {"settlement_cycle": "T+1", "settlement_cutoff": "01:30"} if plan.later else {}
     )
