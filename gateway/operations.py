@@ -57,6 +57,7 @@ from gateway.limits import (
 from gateway.order_entry import Desk, OrderEntry, Prepared
 from gateway.refusal import Refused
 from gateway.trading_dates import trading_date
+from gateway.venue_view import MarketView
 
 _encode = msgspec.json.Encoder().encode
 
@@ -99,6 +100,13 @@ class Operations:
     def needs_two(self, request: Recorded) -> bool:
         """Whether the request is one that a second person has to approve. O(1)."""
         return self._needs_two(self._desk(request), request)
+
+    def view_of(self, request: Recorded) -> MarketView:
+        """The market that a request is about, as this gateway knows it. O(1).
+
+        Refused: no such market or instrument.
+        """
+        return self._desk(request).view
 
     def planned(self, key: Key, request: Recorded) -> Prepared:
         """The commands of a step of the timetable; those who sign the venue file approved it. O(1).
