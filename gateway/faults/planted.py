@@ -23,7 +23,7 @@ from exchange.fault_points import reached
 from exchange.log.protocol import AppendUncertainError, LogError, Record
 from exchange.log.simulated import SimulatedLog, SimulatedReader
 from exchange.marketdata.service import MarketDataService
-from exchange.messages.executions import ExecutionReport
+from exchange.messages.executions import ExecutionReport, Reject
 from exchange.messages.frames import Event, EventRow, order_id_of
 from exchange.messages.reasons import EdgeReason
 from exchange.outbox import NumberedTopic
@@ -44,6 +44,8 @@ from exchange.simulation.faults.engines import (
 from gateway import sessions
 from gateway.executions import Execution
 from gateway.faults import house
+from gateway.intake import ParticipantIntake
+from gateway.keyring import KeyRing
 from gateway.operations import Operations
 from gateway.refusal import Refused
 from gateway.sessions import OrderSession, ReportHub
@@ -222,6 +224,18 @@ def _reused_ref_is_status() -> contextlib.AbstractContextManager[None]:
 
 def _one_person_loosens() -> contextlib.AbstractContextManager[None]:
     return replaced((Operations, "_needs_two", lambda *_: False))
+
+
+def _refusal_swallowed() -> contextlib.AbstractContextManager[None]:
+    append = ParticipantIntake._append
+
+    async def quiet(intake: ParticipantIntake, answers: Any, done: int | None = None) -> None:
+        told = [a for a in answers if not isinstance(a, Reject) or a.ref]
+        if not told and done is not None:
+            intake._done = max(intake._done, done)
+        await append(intake, told, done)
+
+    return replaced((ParticipantIntake, "_append", quiet))
 
 
 # -- settlement, registry, market data ----------------------------------------------------------
@@ -403,6 +417,18 @@ PLANTED: dict[str, tuple[Plant, str]] = {
     "bid-hold-kept": (
         lambda: _in_both(mistakes.bid_hold_kept()),
         "both engines keep the cash of bids that end",
+    ),
+    "expired-key-taken": (
+        lambda: replaced((KeyRing, "check_use", lambda *_: None)),
+        "a key is taken after its end",
+    ),
+    "any-signature-taken": (
+        lambda: replaced((KeyRing, "check_signature", lambda *_: None)),
+        "a signature is taken whatever was signed",
+    ),
+    "refusal-swallowed": (
+        _refusal_swallowed,
+        "what is refused on an intake topic before its body is read is not answered",
     ),
     "ticks-when-idle": (_ticks_when_idle, "a leader that has other things to say never ticks"),
     "bounds-off-reference": (

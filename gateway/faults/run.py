@@ -25,15 +25,17 @@ from exchange.database.connection import upgrade
 from exchange.engine.bootstrap import bootstrap
 from exchange.log.simulated import SimulatedLog
 from exchange.messages.frames import Phase
-from exchange.simulation.faults.auditor import Audit, cap_of
+from exchange.simulation.faults.auditor import Audit, Seen, cap_of
 from exchange.simulation.faults.books import Connections
 from exchange.simulation.faults.loop import SimulatedLoop, StandstillError
-from exchange.simulation.faults.plan import Plan, key_names, plan_of, venue_of
+from exchange.simulation.faults.plan import EXPIRED_KEY, Plan, key_names, plan_of, venue_of
 from exchange.simulation.faults.promises import BrokenPromiseError
 from gateway.client.keys import SigningKey
+from gateway.faults import forged
 from gateway.faults.auctioneer import Auctioneer
 from gateway.faults.clerks import Clerk
 from gateway.faults.evidence import compare
+from gateway.faults.forged import Topic
 from gateway.faults.house import House
 from gateway.faults.intake import IntakeMember
 from gateway.faults.members import Member
@@ -99,13 +101,15 @@ class _Run:
         self.house = House(loop, plan, venue, folder, _template())
         keys = {key.id: key for key in venue.key}
         brokers = [name for name in keys if name.startswith(("broker", "intake"))]
+        others = {name: signing[name] for name in (brokers[0], EXPIRED_KEY) if name in signing}
         self.members = [
-            (IntakeMember if name.startswith("intake") else Member)(
-                self.house, keys[name], signing[name]
-            )
+            IntakeMember(self.house, keys[name], signing[name], others)
+            if name.startswith("intake")
+            else Member(self.house, keys[name], signing[name])
             for name in brokers
         ]
-        self.clerks = {n: Clerk(self.house, k) for n, k in keys.items() if n not in brokers}
+        users = keys.keys() - {*brokers, EXPIRED_KEY}
+        self.clerks = {n: Clerk(self.house, k) for n, k in keys.items() if n in users}
         self.story = Story(self.house, self.clerks)
         self.auctioneer = Auctioneer(self.house, self.clerks) if plan.auctions else None
         self.nemesis = Nemesis(self.house, self.members)
@@ -253,6 +257,8 @@ class _Run:
             for intake in gateway._intake._participants:
                 if any(intake._unpublished(view) for view in gateway.context.views.values()):
                     return False
+                if intake._done + 1 < len(self.house.disk.records(topics.intake(intake.id))):
+                    return False
         intakes = [member for member in self.members if isinstance(member, IntakeMember)]
         return all(member.has_heard_all for member in intakes)
 
@@ -280,10 +286,16 @@ class _Run:
         database = books.database()
         rng = random.Random(f"{self.plan.seed}/audit")
         audit = Audit(log, database, house.venue, house.shapes, rng)
+        every: list[Seen] = []
         try:
             for market in house.venue.market:
                 seen = await audit.market(market, hashes[market.code])
                 compare(seen, self.members, self.clerks, house.shapes)
+                every.append(seen)
+            for member in self.members:
+                if isinstance(member, IntakeMember):
+                    topic = Topic(house.disk, house.venue.key, member.key.participant)
+                    forged.check(topic, member, every, house.shapes)
         finally:
             await database.close()
             books.close()

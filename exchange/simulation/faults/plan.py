@@ -10,6 +10,8 @@ import datetime as dt
 import random
 from typing import Any, NamedTuple
 
+import msgspec
+
 from exchange.log.simulated import Faults
 from exchange.reference.venue import Account, Instrument, Key, Market, Participant, Venue
 
@@ -22,6 +24,7 @@ CREDITS = "CCER"
 ALLOWANCES = "CEA-2024"
 LATER_VINTAGE = "CEA-2025"
 OPERATORS = ("operator", "deputy")
+EXPIRED_KEY = "expired"  # of the broker with the intake topic
 
 KINDS = (
     "crash", "power_cut", "pause", "cut_both", "cut_answers", "clog", "wire_cut", "wire_clog",
@@ -184,20 +187,6 @@ def venue_of(plan: Plan, public_keys: dict[str, str]) -> Venue:
         for number in firms:
             accounts.append(Account(100 + HOUSE + number, number, "EU", "auctions", "house"))
             accounts.append(Account(200 + HOUSE + number, number, "CN", "auctions", "house"))
-    keys = [
-        Key("operator", 1, "operator", 1_001, public_keys["operator"]),
-        Key("deputy", 1, "operator", 1_002, public_keys["deputy"]),
-        Key("authority", 1, "authority", 1_003, public_keys["authority"]),
-        Key("verifier", 5, "verifier", 1_004, public_keys["verifier"]),
-        Key("emitter", 4, "participant", 1_005, public_keys["emitter"]),
-    ]
-    for n, desk in zip(firms, _desks(plan), strict=True):
-        keys.append(Key(desk, n, "participant", 2_000 + n, public_keys[desk]))
-        keys.append(Key(f"office-{n}", n, "participant", 3_000 + n, public_keys[f"office-{n}"]))
-    if plan.auctions:
-        keys.append(Key("auctions", 1, "operator", 1_006, public_keys["auctions"]))
-        for n in firms:
-            keys.append(Key(f"bids-{n}", n, "participant", 4_000 + n, public_keys[f"bids-{n}"]))
     return Venue(
         "Simulated venue",
         (eu, cn),
@@ -209,8 +198,30 @@ def venue_of(plan: Plan, public_keys: dict[str, str]) -> Venue:
             *(Participant(n, f"Broker {n}", intake=_has_intake(plan, n)) for n in firms),
         ),
         tuple(accounts),
-        tuple(keys),
+        tuple(_keys(plan, public_keys)),
     )
+
+
+def _keys(plan: Plan, public_keys: dict[str, str]) -> list[Key]:
+    keys = [
+        Key("operator", 1, "operator", 1_001, public_keys["operator"]),
+        Key("deputy", 1, "operator", 1_002, public_keys["deputy"]),
+        Key("authority", 1, "authority", 1_003, public_keys["authority"]),
+        Key("verifier", 5, "verifier", 1_004, public_keys["verifier"]),
+        Key("emitter", 4, "participant", 1_005, public_keys["emitter"]),
+    ]
+    firms = plan.firms
+    for n, desk in zip(firms, _desks(plan), strict=True):
+        keys.append(Key(desk, n, "participant", 2_000 + n, public_keys[desk]))
+        keys.append(Key(f"office-{n}", n, "participant", 3_000 + n, public_keys[f"office-{n}"]))
+    if plan.intake:
+        key = Key(EXPIRED_KEY, firms[-1], "participant", 5_000, public_keys[EXPIRED_KEY])
+        keys.append(msgspec.structs.replace(key, expires=BEGINS - dt.timedelta(days=1)))
+    if plan.auctions:
+        keys.append(Key("auctions", 1, "operator", 1_006, public_keys["auctions"]))
+        for n in firms:
+            keys.append(Key(f"bids-{n}", n, "participant", 4_000 + n, public_keys[f"bids-{n}"]))
+    return keys
 
 
 def key_names(plan: Plan) -> list[str]:
@@ -218,7 +229,8 @@ def key_names(plan: Plan) -> list[str]:
     offices = [f"office-{n}" for n in plan.firms]
     desks = [name for pair in zip(_desks(plan), offices, strict=True) for name in pair]
     bidders = ["auctions", *(f"bids-{n}" for n in plan.firms)] if plan.auctions else []
-    return [*OPERATORS, "authority", "verifier", "emitter", *desks, *bidders]
+    expired = [EXPIRED_KEY] if plan.intake else []
+    return [*OPERATORS, "authority", "verifier", "emitter", *desks, *expired, *bidders]
 
 
 def _has_intake(plan: Plan, firm: int) -> bool:
