@@ -41,6 +41,7 @@ SHAPES = (
     "auction_tie_pro_rata", "auction_result_told", "bid_unsuccessful", "bid_too_late",
     "bid_beyond_reserve", "volatility_call", "volatility_call_ended", "call_ending",
     "call_ended_at_random", "call_uncrossed", "order_in_volatility_call",
+    "average_of_several_prices", "filled_in_part", "repeat_told_as_it_stands",
     "refused_in_volatility_call", "refused_outside_collar", "acknowledgement_cut",
     "intake_acknowledged", "intake_in_doubt", "intake_bad_signature", "intake_key_expired",
     "intake_unknown_key", "intake_replayed_request", "intake_timestamp_outside_window",

@@ -222,6 +222,31 @@ def _reused_ref_is_status() -> contextlib.AbstractContextManager[None]:
     return _in_other_words(kind)
 
 
+def _average_of_last() -> contextlib.AbstractContextManager[None]:
+    def last(report: ExecutionReport) -> ExecutionReport:
+        if report.exec_type != "TRADE":
+            return report
+        return msgspec.structs.replace(report, average_price=f"{report.last_price}0000")
+
+    return _in_other_words(last)
+
+
+def _partly_is_new() -> contextlib.AbstractContextManager[None]:
+    def fresh(report: ExecutionReport) -> ExecutionReport:
+        is_partly = report.order_status == "PARTIALLY_FILLED"
+        return msgspec.structs.replace(report, order_status="NEW") if is_partly else report
+
+    return _in_other_words(fresh)
+
+
+def _time_is_cut() -> contextlib.AbstractContextManager[None]:
+    def cut(report: ExecutionReport) -> ExecutionReport:
+        time_ns = report.transact_time_ns // 1_000_000 * 1_000_000
+        return msgspec.structs.replace(report, transact_time_ns=time_ns)
+
+    return _in_other_words(cut)
+
+
 def _one_person_loosens() -> contextlib.AbstractContextManager[None]:
     return replaced((Operations, "_needs_two", lambda *_: False))
 
@@ -418,6 +443,9 @@ PLANTED: dict[str, tuple[Plant, str]] = {
         lambda: _in_both(mistakes.bid_hold_kept()),
         "both engines keep the cash of bids that end",
     ),
+    "average-of-last": (_average_of_last, "the average price told is that of the last fill"),
+    "partly-is-new": (_partly_is_new, "an order that is filled in part is told to be new"),
+    "time-is-cut": (_time_is_cut, "the engine's time is told in milliseconds"),
     "expired-key-taken": (
         lambda: replaced((KeyRing, "check_use", lambda *_: None)),
         "a key is taken after its end",

@@ -30,6 +30,7 @@ OFTEN = (
     "torn_snapshot", "power_cut", "intake_acknowledged", "trade_auction_trade",
     "auction_called_off", "auction_result_told", "bid_unsuccessful", "bid_too_late",
     "intake_bad_signature", "intake_key_expired", "intake_unknown_key", "intake_replayed_request",
+    "average_of_several_prices", "filled_in_part", "repeat_told_as_it_stands",
     "volatility_call", "volatility_call_ended", "call_uncrossed", "order_in_volatility_call",
     "refused_in_volatility_call", "refused_outside_collar",
 )  # fmt: skip
