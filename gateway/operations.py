@@ -57,6 +57,7 @@ from gateway.limits import (
 from gateway.order_entry import Desk, OrderEntry, Prepared
 from gateway.refusal import Refused
 from gateway.trading_dates import is_ahead, trading_date
+from gateway.venue_view import MarketView
 
 _encode = msgspec.json.Encoder().encode
 
@@ -121,6 +122,13 @@ class Operations:
             raise Refused(AccessReason.PROPOSALS_FULL, f"{PROPOSALS_OPEN_MAX} are open")
         proposed = _recorded(desk, number, key, "PROPOSED", request, [_tick(number)])
         return proposed._replace(is_proposal=True)
+
+    def view_of(self, request: Recorded) -> MarketView:
+        """The market that a request is about, as this gateway knows it. O(1).
+
+        Refused: no such market or instrument.
+        """
+        return self._desk(request).view
 
     def planned(self, key: Key, request: Recorded) -> Prepared:
         """The commands of a step of the timetable; those who sign the venue file approved it. O(1).

@@ -410,6 +410,19 @@ class MarketView:
 
     # -- the log -----------------------------------------------------------------------------------
 
+    async def reads_to_the_end(self, seconds: float) -> bool:
+        """Whether what `orders` holds now is answered and read within so many seconds.
+
+        Who decides by what is in force has to know it. O(records).
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                end = await self._end(topics.orders(self.market.partition))
+                await self.watch((end - 1) << INDEX_BITS)
+        except TimeoutError:
+            return False
+        return self._applied_next >= end
+
     async def _end(self, partition: Any) -> int:
         while True:
             try:

@@ -2,10 +2,11 @@
 
 The one rule of take-over: *a record stands on `orders` and its output has not come to `events` for
 `engine_silence_ms`*. Then a standby appends EPOCH_START; the first in the log wins, and every
-engine learns it from the log. An idle market needs no leader, so ticks may be rare: a leader with
-nothing to say appends a CLOCK_TICK each `engine_tick_ms`, whose output is its sign of life, and a
-standby that has heard nothing for two of those appends a tick itself, as a question. Idle cost is
-one record a tick; a dead leader under load is noticed within the silence limit all the same.
+engine learns it from the log. An idle market needs no leader, so ticks may be rare: a leader
+appends a CLOCK_TICK each `engine_tick_ms`, whose output is its sign of life, and a standby that has
+heard nothing for two of those appends a tick itself, as a question. A leader ticks under load, too:
+calls end and indicative prices are told at ticks alone. The cost is one record a tick; a dead
+leader under load is noticed within the silence limit all the same.
 
 Publishing is harmless at any time: what an engine says is a function of the log, so two publishers
 repeat each other and readers drop repeats. Epochs only keep that rare.
@@ -228,6 +229,22 @@ class Publisher:
         if offset is not None:
             self._claim_offset = offset
 
+    def _until_tick_s(self) -> float:
+        """How long until the next tick of a leader is due, 0 when it is. O(1)."""
+        since_ns = self._clock.monotonic_ns() - max(self._asked_ns or 0, self._claimed_ns)
+        return max(self._tick_ns - since_ns, 0) / 1e9
+
+    def _idle_s(self) -> float:
+        """How long to wait for something to say. O(1)."""
+        if self._stop.is_set():
+            return self._follow_s
+        return self._until_tick_s() if self._replica.is_leading else self._tick_ns / 1e9
+
+    async def _tick_if_due(self) -> None:
+        is_speaking = self._replica.is_leading and not self._stop.is_set()
+        if is_speaking and not self._until_tick_s():
+            await self._tick()
+
     async def _tick(self) -> None:
         self._asked_ns = self._clock.monotonic_ns()
         await self._command(command(Command.CLOCK_TICK))
@@ -253,16 +270,12 @@ class Publisher:
     async def _publish(self) -> None:
         """Appends the outbox, batch by batch, while this engine may; returns to look again."""
         replica, retry_s = self._replica, RETRY_S
-        said_ns = self._clock.monotonic_ns()
         while (replica.is_leading or self._is_candidate()) and not self._is_done():
             parts = replica.outbox.first(ENGINE_PUBLISH_PARTS_MAX, ENGINE_PUBLISH_BYTES_MAX)
             if not parts:
-                await wait(
-                    self.work, self._follow_s if self._stop.is_set() else self._tick_ns / 1e9
-                )
-                is_idle = self._clock.monotonic_ns() - said_ns >= self._tick_ns
-                if is_idle and not len(replica.outbox) and not self._stop.is_set():
-                    await self._tick()
+                await wait(self.work, self._idle_s())
+                if not len(replica.outbox):
+                    await self._tick_if_due()
                 continue
             values = [with_epoch(part.value, replica.engine.epoch) for part in parts]
             reached("engine.append.before")
@@ -285,13 +298,14 @@ class Publisher:
                 await self._pause(retry_s)
                 retry_s = min(2 * retry_s, ENGINE_RETRY_S_MAX)
                 continue
-            retry_s, said_ns = RETRY_S, self._clock.monotonic_ns()
+            retry_s = RETRY_S
             first = replica.events_offset
             if offsets != list(range(first, first + len(offsets))):
                 return  # another engine spoke in between: read what stands there
             for offset in offsets:
                 self._note(replica.confirmed(replica.outbox.pop(), offset))
             self.room.set()
+            await self._tick_if_due()
 
     def _note(self, is_mark_confirmed: bool) -> None:
         if is_mark_confirmed:

@@ -23,7 +23,7 @@ from exchange.messages.frames import (
     Parameter,
     Phase,
 )
-from exchange.messages.operations import Act, Approve, Decline, Lift, Resume
+from exchange.messages.operations import Act, Approve, AuctionOperation, Decline, Lift, Resume
 from exchange.simulation.faults.auditor import Seen
 from exchange.simulation.faults.oracle import Heard, History
 from exchange.simulation.faults.promises import require
@@ -39,7 +39,9 @@ def check(seen: Seen, clerks: Iterable[Clerk]) -> None:
     acts = acts_of(seen.history)
     for clerk in clerks:
         for request, report in clerk.told:
-            if isinstance(report, OperationReport) and report.market == seen.market.code:
+            is_act = not isinstance(request, AuctionOperation)
+            is_here = is_act and report.market == seen.market.code
+            if is_here and isinstance(report, OperationReport):
                 _told(seen, acts, clerk, request, report)
     check_loosened(seen.market.code, seen.history, _two_persons(acts))
 

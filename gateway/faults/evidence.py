@@ -12,10 +12,10 @@ from exchange.simulation.faults.auditor import Seen, refused_in
 from exchange.simulation.faults.oracle import History, purses_of
 from exchange.simulation.faults.promises import require
 from gateway.decimals import to_minor
-from gateway.faults import decisions
+from gateway.faults import decisions, results
 from gateway.faults.clerks import Clerk
 from gateway.faults.members import Member
-from gateway.faults.told import Due, Word
+from gateway.faults.told import AVERAGE_DIGITS, AVERAGE_SCALE, Due, Word
 
 _MONEY = frozenset({"price", "last_price", "fee"})
 
@@ -38,6 +38,10 @@ def compare(
     for clerk in clerks.values():
         _instructions(seen, clerk, owners)
     decisions.check(seen, clerks.values())
+    results.check(seen, clerks.values(), shapes)
+    due = {(word.participant, word.number): word for word in words}
+    for clerk, report in results.bids_told(clerks.values(), seen.market.code):
+        _bid_told(seen, clerk, report, due.get((clerk.key.participant, report.sequence)))
 
 
 def _acknowledged(seen: Seen, member: Member) -> None:
@@ -85,6 +89,12 @@ def _reports(seen: Seen, member: Member, words: list[Word], shapes: Counter[str]
         _same(what, word, report, seen.market.minor_digits)
         reused = word.fields.get("reason") == EdgeReason.REF_REUSED
         shapes["same_ref_other_body"] += reused
+        average, last = (word.fields.get(name, 0) for name in ("average_price", "last_price"))
+        is_mixed = word.exec_type == "TRADE" and average != last * AVERAGE_SCALE
+        shapes["average_of_several_prices"] += is_mixed
+        shapes["filled_in_part"] += word.fields.get("order_status") == "PARTIALLY_FILLED"
+        is_repeat = word.exec_type == "ORDER_STATUS"
+        shapes["repeat_told_as_it_stands"] += is_repeat and "order_status" in word.fields
     for number, report in told.items():
         what = f"{seen.market.code}: {member.key.id} was told {report} of event {number}"
         require(number in due, "P2", f"{what}, which is none of its own")
@@ -102,7 +112,17 @@ def _same(what: str, word: Word, report: ExecutionReport, digits: int) -> None:
         found = getattr(report, name)
         if name in _MONEY:
             found = to_minor(found, digits, name) if found else 0
+        elif name == "average_price":
+            found = to_minor(found, digits + AVERAGE_DIGITS, name) if found else 0
         require(found == expected, promise, f"{what}: {name} {found} for {expected} of {word.row}")
+
+
+def _bid_told(seen: Seen, clerk: Clerk, report: ExecutionReport, word: Word | None) -> None:
+    """The answer to a sealed bid is the report of its event, as sessions get it."""
+    what = f"{seen.market.code}: {clerk.key.id} was told {report} of its bid"
+    require(word is not None, "P2", f"{what}, which is none of its own")
+    assert word is not None  # noqa: S101 - just required
+    _same(what, word, report, seen.market.minor_digits)
 
 
 def _money(seen: Seen, member: Member, account: int) -> None:

@@ -12,6 +12,7 @@ from gateway.faults.house import House
 
 OPEN_MAX = 40  # above it a broker cancels
 SPREAD_BP = 25
+WIDE_BP = 110  # beyond what bounds and collars allow, where there are some
 KEPT_MAX = 64
 
 
@@ -126,6 +127,8 @@ class Flow:
             "client_order_id": self._named(),
             "valid_ms": self._rng.choice((0, 0, 0, 5_000)),
         }
+        if self._house.plan.bounds and self._rng.random() < 0.2:
+            order |= {"price": self._price(instrument, WIDE_BP)}
         if self._terms and self._rng.random() < 0.5:
             term = self._rng.choice(self._terms)
             self._with(term, order, instrument)

@@ -80,7 +80,9 @@ class Member:
         self.house = house
         self._signing = signing
         self._accounts = {
-            a.market: a.id for a in house.venue.account if a.participant == key.participant
+            a.market: a.id
+            for a in house.venue.account
+            if a.participant == key.participant and a.type == "trading"
         }
         self.flow = Flow(house, key, self._accounts, self.rng)
         self._ref = 0

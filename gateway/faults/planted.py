@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from exchange.auctions import Auctions
 from exchange.engine import service as engine_service
 from exchange.engine import snapshots
 from exchange.engine.publisher import Publisher
@@ -22,8 +23,8 @@ from exchange.fault_points import reached
 from exchange.log.protocol import AppendUncertainError, LogError, Record
 from exchange.log.simulated import SimulatedLog, SimulatedReader
 from exchange.marketdata.service import MarketDataService
-from exchange.messages.executions import ExecutionReport
-from exchange.messages.frames import order_id_of
+from exchange.messages.executions import ExecutionReport, Reject
+from exchange.messages.frames import Event, EventRow, order_id_of
 from exchange.messages.reasons import EdgeReason
 from exchange.outbox import NumberedTopic
 from exchange.registry.service import RegistryService
@@ -31,6 +32,7 @@ from exchange.registry.surrenders import SurrenderChecks
 from exchange.registry.years import Figures
 from exchange.settlement import service
 from exchange.settlement.store import Batch, SqliteStore
+from exchange.simulation.faults import mistakes
 from exchange.simulation.faults.engines import (
     LosesHolds,
     PrefersNewest,
@@ -42,6 +44,8 @@ from exchange.simulation.faults.engines import (
 from gateway import sessions
 from gateway.executions import Execution
 from gateway.faults import house
+from gateway.intake import ParticipantIntake
+from gateway.keyring import KeyRing
 from gateway.operations import Operations
 from gateway.refusal import Refused
 from gateway.sessions import OrderSession, ReportHub
@@ -52,6 +56,11 @@ Plant = Callable[[], contextlib.AbstractContextManager[None]]
 
 def _with_engine(engine: type[ReferenceEngine]) -> contextlib.AbstractContextManager[None]:
     return replaced((house, "Engine", engine), (house, "ReferenceEngine", engine))
+
+
+def _in_both(places: mistakes.Places) -> contextlib.AbstractContextManager[None]:
+    """A mistake of the rules, which every engine makes, the auditor's among them."""
+    return replaced((house, "Engine", ReferenceEngine), *places)
 
 
 # -- the engine ---------------------------------------------------------------------------------
@@ -93,6 +102,25 @@ def _uncertain_is_certain() -> contextlib.AbstractContextManager[None]:
             publisher._log = log
 
     return replaced((Publisher, "_publish", trusting))
+
+
+def _ticks_when_idle() -> contextlib.AbstractContextManager[None]:
+    note, said_ns = Publisher._note, dict[Publisher, int]()
+
+    def noted(publisher: Publisher, is_mark_confirmed: bool) -> None:
+        said_ns[publisher] = publisher._clock.monotonic_ns()
+        note(publisher, is_mark_confirmed)
+
+    async def when_idle(publisher: Publisher) -> None:
+        silent_ns = publisher._clock.monotonic_ns() - said_ns.get(publisher, 0)
+        if publisher._replica.is_leading and silent_ns >= publisher._tick_ns:
+            await publisher._tick()
+
+    return replaced(
+        (Publisher, "_note", noted),
+        (Publisher, "_tick_if_due", when_idle),
+        (Publisher, "_idle_s", lambda publisher: publisher._tick_ns / 1e9),
+    )
 
 
 # -- the gateway --------------------------------------------------------------------------------
@@ -194,8 +222,45 @@ def _reused_ref_is_status() -> contextlib.AbstractContextManager[None]:
     return _in_other_words(kind)
 
 
+def _average_of_last() -> contextlib.AbstractContextManager[None]:
+    def last(report: ExecutionReport) -> ExecutionReport:
+        if report.exec_type != "TRADE":
+            return report
+        return msgspec.structs.replace(report, average_price=f"{report.last_price}0000")
+
+    return _in_other_words(last)
+
+
+def _partly_is_new() -> contextlib.AbstractContextManager[None]:
+    def fresh(report: ExecutionReport) -> ExecutionReport:
+        is_partly = report.order_status == "PARTIALLY_FILLED"
+        return msgspec.structs.replace(report, order_status="NEW") if is_partly else report
+
+    return _in_other_words(fresh)
+
+
+def _time_is_cut() -> contextlib.AbstractContextManager[None]:
+    def cut(report: ExecutionReport) -> ExecutionReport:
+        time_ns = report.transact_time_ns // 1_000_000 * 1_000_000
+        return msgspec.structs.replace(report, transact_time_ns=time_ns)
+
+    return _in_other_words(cut)
+
+
 def _one_person_loosens() -> contextlib.AbstractContextManager[None]:
     return replaced((Operations, "_needs_two", lambda *_: False))
+
+
+def _refusal_swallowed() -> contextlib.AbstractContextManager[None]:
+    append = ParticipantIntake._append
+
+    async def quiet(intake: ParticipantIntake, answers: Any, done: int | None = None) -> None:
+        told = [a for a in answers if not isinstance(a, Reject) or a.ref]
+        if not told and done is not None:
+            intake._done = max(intake._done, done)
+        await append(intake, told, done)
+
+    return replaced((ParticipantIntake, "_append", quiet))
 
 
 # -- settlement, registry, market data ----------------------------------------------------------
@@ -311,6 +376,18 @@ def _gone_is_skipped() -> contextlib.AbstractContextManager[None]:
     return replaced((SimulatedReader, "_take", go_on))
 
 
+def _best_bid_shown() -> contextlib.AbstractContextManager[None]:
+    closed: Any = Auctions.__dict__["_closed"]
+
+    def best(seen: Auctions, row: EventRow, time_ns: int) -> None:
+        bids = seen._running[row.instrument_id].bids.values()
+        is_sold = row.kind == Event.AUCTION_CLEARED and row.quantity
+        price = max(bid.price for bid in bids) if is_sold else row.price
+        closed(seen, row._replace(price=price), time_ns)
+
+    return replaced((Auctions, "_closed", best))
+
+
 PLANTED: dict[str, tuple[Plant, str]] = {
     "hold-lost": (lambda: _with_engine(LosesHolds), "a cancelled buy's hold is not released"),
     "dedupe-off-by-one": (
@@ -354,6 +431,51 @@ PLANTED: dict[str, tuple[Plant, str]] = {
     "late-is-in-time": (_late_is_in_time, "a surrender after the last day is not marked late"),
     "gone-is-skipped": (_gone_is_skipped, "a reader goes on behind what retention took"),
     "public-skips-one": (_public_skips_one, "market data restarted leaves a record out"),
+    "auction-pays-bid": (
+        lambda: _in_both(mistakes.auction_pays_bid()),
+        "both engines let a uniform auction pay as bid",
+    ),
+    "tie-by-time": (
+        lambda: _in_both(mistakes.tie_by_time()),
+        "both engines serve equal bids by time instead of by lot",
+    ),
+    "bid-hold-kept": (
+        lambda: _in_both(mistakes.bid_hold_kept()),
+        "both engines keep the cash of bids that end",
+    ),
+    "average-of-last": (_average_of_last, "the average price told is that of the last fill"),
+    "partly-is-new": (_partly_is_new, "an order that is filled in part is told to be new"),
+    "time-is-cut": (_time_is_cut, "the engine's time is told in milliseconds"),
+    "expired-key-taken": (
+        lambda: replaced((KeyRing, "check_use", lambda *_: None)),
+        "a key is taken after its end",
+    ),
+    "any-signature-taken": (
+        lambda: replaced((KeyRing, "check_signature", lambda *_: None)),
+        "a signature is taken whatever was signed",
+    ),
+    "refusal-swallowed": (
+        _refusal_swallowed,
+        "what is refused on an intake topic before its body is read is not answered",
+    ),
+    "ticks-when-idle": (_ticks_when_idle, "a leader that has other things to say never ticks"),
+    "bounds-off-reference": (
+        lambda: _in_both(mistakes.bounds_off_reference()),
+        "both engines measure bounds from the day's reference, not from the last price",
+    ),
+    "call-not-drawn": (
+        lambda: _in_both(mistakes.call_not_drawn()),
+        "both engines end calls without the part that is drawn",
+    ),
+    "collar-for-buys": (
+        lambda: _in_both(mistakes.collar_for_buys()),
+        "both engines hold buys alone against the collar",
+    ),
+    "call-price-highest": (
+        lambda: _in_both(mistakes.call_price_highest()),
+        "both engines take the highest price of the greatest volume for a call's",
+    ),
+    "best-bid-shown": (_best_bid_shown, "an auction's shown price is that of the best bid"),
 }
 """Name -> how to plant it, and what it does."""
 

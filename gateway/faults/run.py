@@ -10,7 +10,7 @@ import hashlib
 import random
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 from traceback import format_exception
@@ -24,14 +24,18 @@ from exchange.clock import ids_drawn_from
 from exchange.database.connection import upgrade
 from exchange.engine.bootstrap import bootstrap
 from exchange.log.simulated import SimulatedLog
-from exchange.simulation.faults.auditor import Audit, cap_of
+from exchange.messages.frames import Phase
+from exchange.simulation.faults.auditor import Audit, Seen, cap_of
 from exchange.simulation.faults.books import Connections
 from exchange.simulation.faults.loop import SimulatedLoop, StandstillError
-from exchange.simulation.faults.plan import Plan, key_names, plan_of, venue_of
+from exchange.simulation.faults.plan import EXPIRED_KEY, Plan, key_names, plan_of, venue_of
 from exchange.simulation.faults.promises import BrokenPromiseError
 from gateway.client.keys import SigningKey
+from gateway.faults import forged
+from gateway.faults.auctioneer import Auctioneer
 from gateway.faults.clerks import Clerk
 from gateway.faults.evidence import compare
+from gateway.faults.forged import Topic
 from gateway.faults.house import House
 from gateway.faults.intake import IntakeMember
 from gateway.faults.members import Member
@@ -97,14 +101,17 @@ class _Run:
         self.house = House(loop, plan, venue, folder, _template())
         keys = {key.id: key for key in venue.key}
         brokers = [name for name in keys if name.startswith(("broker", "intake"))]
+        others = {name: signing[name] for name in (brokers[0], EXPIRED_KEY) if name in signing}
         self.members = [
-            (IntakeMember if name.startswith("intake") else Member)(
-                self.house, keys[name], signing[name]
-            )
+            IntakeMember(self.house, keys[name], signing[name], others)
+            if name.startswith("intake")
+            else Member(self.house, keys[name], signing[name])
             for name in brokers
         ]
-        self.clerks = {n: Clerk(self.house, k) for n, k in keys.items() if n not in brokers}
+        users = keys.keys() - {*brokers, EXPIRED_KEY}
+        self.clerks = {n: Clerk(self.house, k) for n, k in keys.items() if n in users}
         self.story = Story(self.house, self.clerks)
+        self.auctioneer = Auctioneer(self.house, self.clerks) if plan.auctions else None
         self.nemesis = Nemesis(self.house, self.members)
         self._tasks: list[asyncio.Task[Any]] = []
 
@@ -144,7 +151,11 @@ class _Run:
         for market in house.venue.market:
             await bootstrap(log, house.venue, market, house.log_clock)
         await self._until(lambda: len(house.gateways()) == 2, START_S, "both gateways are ready")
+        endowing = self._start(self.auctioneer.endow()) if self.auctioneer else None
         await self._within(self.story.endow(), START_S * 2, "accounts are endowed")
+        if endowing is not None:
+            await self._until(endowing.done, START_S * 2, "accounts of auctions are endowed")
+            endowing.result()
         self.nemesis.begin()
         for member in self.members:
             self._start(member.run())
@@ -154,6 +165,9 @@ class _Run:
             if name.startswith("office")
         ]
         emitting = self._start(self.story.emit(cap_of))
+        working = [emitting, *offices]
+        if self.auctioneer is not None:
+            working.append(self._start(self.auctioneer.run()))
         days = self._start(self.story.days())
         mended = self.loop.call_later(
             self.plan.weather_s, lambda: self._start(self._mend()), context=house.outside
@@ -162,8 +176,10 @@ class _Run:
         mended.cancel()
         await self._mend()
         self.story.is_over = True
-        await self._within(asyncio.wait([*offices, emitting]), REST_S, "clerks are answered")
-        for task in (days, emitting, *offices):
+        if self.auctioneer is not None:
+            self.auctioneer.is_over = True
+        await self._within(asyncio.wait(working), REST_S, "clerks are answered")
+        for task in (days, *working):
             task.result()
         await self._rest()
 
@@ -182,6 +198,7 @@ class _Run:
             REST_S,
             "members trade again",
         )
+        await self._until(self._leave_calls(), REST_S, "volatility calls end while members trade")
         for member in self.members:
             member.is_trading = False
         await self._until(
@@ -190,6 +207,24 @@ class _Run:
             "members are answered",
         )
         await self._until(self._is_drained, REST_S, "every service has read everything")
+
+    def _leave_calls(self) -> Callable[[], bool]:
+        """Whether each instrument was seen outside a volatility call since; asked again and again.
+
+        The market is busy: a call that waits for a quiet moment would not end.
+        """
+        within = {item.id for item in self.house.venue.instrument if self.plan.bounds}
+
+        def is_over() -> bool:
+            for node in self.house.gateways():
+                gateway: Any = node.service
+                for view in gateway.context.views.values():
+                    for number, known in view.positions.instruments.items():
+                        if known.phase != Phase.VOLATILITY_CALL:
+                            within.discard(number)
+            return not within
+
+        return is_over
 
     def _is_drained(self) -> bool:
         house = self.house
@@ -222,6 +257,8 @@ class _Run:
             for intake in gateway._intake._participants:
                 if any(intake._unpublished(view) for view in gateway.context.views.values()):
                     return False
+                if intake._done + 1 < len(self.house.disk.records(topics.intake(intake.id))):
+                    return False
         intakes = [member for member in self.members if isinstance(member, IntakeMember)]
         return all(member.has_heard_all for member in intakes)
 
@@ -249,10 +286,16 @@ class _Run:
         database = books.database()
         rng = random.Random(f"{self.plan.seed}/audit")
         audit = Audit(log, database, house.venue, house.shapes, rng)
+        every: list[Seen] = []
         try:
             for market in house.venue.market:
                 seen = await audit.market(market, hashes[market.code])
                 compare(seen, self.members, self.clerks, house.shapes)
+                every.append(seen)
+            for member in self.members:
+                if isinstance(member, IntakeMember):
+                    topic = Topic(house.disk, house.venue.key, member.key.participant)
+                    forged.check(topic, member, every, house.shapes)
         finally:
             await database.close()
             books.close()

@@ -33,6 +33,7 @@ UNITS = 1_000
 DEPOSITED = 800
 VERIFIED = 10_000
 BEFORE_DEADLINE_NS = 1_500_000_000
+RANDOM_END_S = 0.3  # after which a call must be over, if somebody leads the engines
 AFTER_DEADLINE_NS = 500_000_000
 
 
@@ -105,6 +106,20 @@ class Story:
                     )
                 )
 
+    async def _end_call(self, phase: Any) -> None:
+        """The call that is on ends; where the plan has random ends, at a moment that is drawn."""
+        lasting_ms = self._house.plan.bounds.get("random_end_ms", 0)
+        if lasting_ms:
+            for item in self._house.venue.market:
+                seed = self._rng.randrange(1, 2**63)
+                await self._operate(
+                    lambda ref, code=item.code, seed=seed: operations.PhaseChange(  # type: ignore[misc]
+                        ref, market=code, phase=phase, seed=seed, reason="the call ends"
+                    )
+                )
+            await asyncio.sleep(lasting_ms / 1_000 + RANDOM_END_S)
+        await self.phase(phase)
+
     async def _operate(self, make: Callable[[int], Any]) -> Any:
         try:
             return await self._clerks["operator"].operate(make)
@@ -121,14 +136,18 @@ class Story:
             if self._rng.random() < 0.7:
                 await self.phase("OPENING_CALL")
                 await asyncio.sleep(self._house.plan.day_s / 10)
-            await self.phase("CONTINUOUS")
+                await self._end_call("CONTINUOUS")
+            else:
+                await self.phase("CONTINUOUS")
             while self._house.loop.time() - begun < self._house.plan.day_s:
                 await asyncio.sleep(self._rng.uniform(0.2, 1.2))
                 await self._incident()
             if self._rng.random() < 0.7:
                 await self.phase("CLOSING_CALL")
                 await asyncio.sleep(self._house.plan.day_s / 10)
-            await self.phase("CLOSED")
+                await self._end_call("CLOSED")
+            else:
+                await self.phase("CLOSED")
             self.days_done += 1
 
     async def reopen(self) -> None:

@@ -1,7 +1,8 @@
 """What each participant is due to be told of a market's events: computed from the events alone.
 
 A second reading of the documents: it shares no code with the gateway's reports. Figures are those
-of the engine, in minor units and tonnes; `evidence` compares them with what members got.
+of the engine, in minor units and tonnes, an average price in ten-thousandths of a minor unit, and
+times in ns UTC; `evidence` compares them with what members got.
 """
 
 from __future__ import annotations
@@ -26,9 +27,12 @@ from exchange.simulation.faults.oracle import Heard, History
 ABOUT_ORDERS = frozenset(
     {
         Command.NEW_ORDER, Command.CANCEL_ORDER, Command.REPLACE_ORDER, Command.QUOTE,
-        Command.MASS_CANCEL, Command.BLOCK_PROPOSE, Command.BLOCK_CONFIRM,
+        Command.MASS_CANCEL, Command.BLOCK_PROPOSE, Command.BLOCK_CONFIRM, Command.AUCTION_BID,
     }
 )  # fmt: skip
+_MAKERS = (Command.NEW_ORDER, Command.AUCTION_BID)
+AVERAGE_DIGITS = 4  # more than the currency has, cut off
+AVERAGE_SCALE = 10**AVERAGE_DIGITS
 
 
 class Word(NamedTuple):
@@ -50,7 +54,8 @@ class _Order:
         self.instrument, self.side = row.instrument_id, row.side
         self.type, self.time_in_force = row.order_type, row.time_in_force
         self.quantity = self.leaves = row.quantity
-        self.traded = 0  # tonnes
+        self.traded = self.paid = 0  # tonnes, and minor units without fees
+        self.status = "NEW"
         self.price = row.price
         self.label = _label(row)
 
@@ -72,8 +77,11 @@ class Due:
         self.words: list[Word] = []
         self._history, self._owners, self._symbols = history, owners, symbols
         self._orders: dict[int, _Order] = {}
+        self._times = {part.input_offset: part.time_ns for part in history.parts}
+        self._time_ns = 0
         heard = {number: h for h in history.heard.values() for number, _ in h.rows}
-        for number, _, row in history.events:
+        for number, offset, row in history.events:
+            self._time_ns = self._times.get(offset, 0)
             self._note(number, row, heard.get(number))
 
     def _note(self, number: int, row: EventRow, heard: Heard | None) -> None:
@@ -81,12 +89,12 @@ class Due:
             if heard is not None and row.order_type in ABOUT_ORDERS:
                 self._answered(number, row, heard)
         elif row.kind == Event.QUOTED:
-            quoted = {"ref": row.value, "order_id": row.order_id}
+            quoted = {"ref": row.value, "order_id": row.order_id, "order_status": ""}
             self._say(row.account_id, number, "QUOTED", row, quoted)
         elif row.kind == Event.MASS_CANCELLED:
             fields: dict[str, Any] = {"affected_orders": row.value, "client_order_id": _label(row)}
             participant = self._owners.get(row.account_id, row.order_id)
-            self.words.append(Word(participant, number, "MASS_CANCELLED", row, fields))
+            self._add(participant, number, "MASS_CANCELLED", row, fields | {"order_status": ""})
         elif row.kind == Event.ACCEPTED:
             self._accepted(number, row, heard)
         elif row.order_id in self._orders:
@@ -105,7 +113,7 @@ class Due:
         if row.kind == Event.FILL:
             self._filled(number, row, order)
         elif row.kind == Event.CANCELLED:
-            order.leaves = 0
+            order.leaves, order.status = 0, "CANCELLED"
             fields = self._of(order, row) | {"reason": row.reason}
             self._say(order.account, number, "CANCELLED", row, fields)
             if order.counterparty:
@@ -122,6 +130,8 @@ class Due:
         is_maker = row.order_type == Liquidity.MAKER
         order.leaves = row.value
         order.traded = order.quantity - row.value
+        order.paid += row.quantity * row.price
+        order.status = "PARTIALLY_FILLED" if row.value else "FILLED"
         fields = self._of(order, row) | {
             "last_quantity": row.quantity,
             "last_price": row.price,
@@ -140,10 +150,23 @@ class Due:
         fields: dict[str, Any] = {"ref": row.value}
         if exec_type == "REJECTED":
             fields["reason"] = reason
+            if row.kind == Event.REJECTED:
+                fields["order_status"] = "REJECTED"
+        else:
+            fields |= self._as_it_stands(row, heard)
         participant = self._owners.get(row.account_id, 0)
         if not row.account_id:  # a mass cancel names whose orders
             participant = heard.other
-        self.words.append(Word(participant, number, exec_type, row, fields))
+        self._add(participant, number, exec_type, row, fields)
+
+    def _as_it_stands(self, row: EventRow, heard: Heard) -> dict[str, Any]:
+        """What the answer to a repeated new order or bid says of the first one. O(1)."""
+        if heard.kind not in _MAKERS:
+            return {}
+        first = self._history.first.get((heard.session, heard.ref))
+        number = row.order_id if first == heard.position or first is None else first
+        order = self._orders.get(number)
+        return {} if order is None else self._figures(order) | {"order_id": number}
 
     def _repeated(self, heard: Heard) -> tuple[str, int]:
         first = self._history.first.get((heard.session, heard.ref))
@@ -165,18 +188,32 @@ class Due:
             "side": Side(order.side).name,
             "order_type": OrderType(order.type).name,
             "time_in_force": TimeInForce(order.time_in_force).name,
+            "price": order.price,
+            "client_order_id": order.label,
+            **self._figures(order),
+        }
+
+    def _figures(self, order: _Order) -> dict[str, Any]:
+        average = order.paid * AVERAGE_SCALE // order.traded if order.traded else 0
+        return {
+            "order_status": order.status,
             "order_quantity": order.quantity,
             "leaves_quantity": order.leaves,
             "cumulative_quantity": order.traded,
-            "price": order.price,
-            "client_order_id": order.label,
+            "average_price": average,
         }
 
     def _say(
         self, account: int, number: int, kind: str, row: EventRow, fields: dict[str, Any]
     ) -> None:
         participant = self._owners.get(account, 0)
-        self.words.append(Word(participant, number, kind, row, fields | {"account": account}))
+        self._add(participant, number, kind, row, fields | {"account": account})
+
+    def _add(
+        self, participant: int, number: int, kind: str, row: EventRow, fields: dict[str, Any]
+    ) -> None:
+        fields = fields | {"transact_time_ns": self._time_ns}
+        self.words.append(Word(participant, number, kind, row, fields))
 
 
 def _label(row: EventRow) -> str:

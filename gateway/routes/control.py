@@ -18,7 +18,7 @@ from exchange.messages.operations import (
 from exchange.messages.reasons import AccessReason, EdgeReason
 from gateway.refusal import Refused
 from gateway.replies.control import ActLine, ActList, ProposalList, ProposalRow
-from gateway.routes.operations import MarketQuery, operate, proposed
+from gateway.routes.operations import MarketQuery, know_what_stands, operate, proposed
 from gateway.routes.table import Call, Page, Reply, Route, Wait, page_limit, wait_s
 from gateway.routes.trading import outcome
 
@@ -32,6 +32,7 @@ class ActsQuery(Page, frozen=True, kw_only=True):
 async def post_control(call: Call) -> Reply:
     """Sends a halt, a kill, a limit, or what loosens one; the latter as a proposal."""
     timeout_s = wait_s(call.query.wait_ms)
+    await know_what_stands(call)
     prepared = call.context.operations.prepare(call.key, call.body)
     reply = await operate(call, prepared, timeout_s)
     if prepared.is_proposal:

@@ -6,13 +6,22 @@ import msgspec
 
 from exchange.messages.executions import OperationReport
 from exchange.messages.frames import Event, Phase
-from exchange.messages.operations import CashDeposit, DayRoll, PhaseChange, ReferencePrice
+from exchange.messages.operations import (
+    CashDeposit,
+    DayRoll,
+    PhaseChange,
+    ReferencePrice,
+    Resume,
+    SetLimit,
+)
 from exchange.messages.reasons import EdgeReason, reason_text
 from gateway.order_entry import Prepared
 from gateway.refusal import Refused
 from gateway.replies.operations import CheckRow, OpeningReply
 from gateway.routes.table import Call, Reply, Route, Wait, wait_s
 from gateway.routes.trading import log_position, original, outcome
+
+KNOWN_S_MAX = 2.0  # until a gateway must know what stands on the log
 
 
 class MarketQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -24,6 +33,7 @@ class MarketQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 async def post_operation(call: Call) -> Reply:
     """Sends an operator's command and waits for what it did."""
     timeout_s = wait_s(call.query.wait_ms)
+    await know_what_stands(call)
     if isinstance(call.body, PhaseChange):
         await _pass_gate(call, call.body)
     prepared = call.context.operations.prepare(call.key, call.body)
@@ -45,6 +55,20 @@ def proposed(reply: Reply) -> Reply:
         ),
         202,
     )
+
+
+async def know_what_stands(call: Call) -> None:
+    """Waits until this gateway knows what the request may loosen, which another may have tightened.
+
+    Else one person could undo alone, at a gateway that lags, what was just set at another. What can
+    only make the market safer waits for nothing. Refused (VENUE_BUSY) where it takes too long.
+    """
+    body = call.body
+    opens = isinstance(body, PhaseChange) and body.phase not in ("CLOSED", "HALT")
+    if not opens and not isinstance(body, CashDeposit | DayRoll | SetLimit | Resume | ReferencePrice):
+        return
+    if not await call.context.operations.view_of(body).reads_to_the_end(KNOWN_S_MAX):
+        raise Refused(EdgeReason.VENUE_BUSY, "this gateway has not read the log to its end")
 
 
 async def operate(call: Call, prepared: Prepared, timeout_s: float) -> Reply:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -70,6 +71,11 @@ def history(*groups: tuple[Command, list[EventRow]]) -> History:
         len(groups), [], events, heard, first, Positions(), Engine(), {}  # type: ignore[arg-type]
     )  # fmt: skip
     return made  # type: ignore[no-any-return]
+
+
+def at(offset: int, time_ns: int) -> Any:
+    """As much of a part as times need."""
+    return SimpleNamespace(input_offset=offset, time_ns=time_ns)
 
 
 def fill(method: TradeMethod, account: int = ACCOUNT) -> EventRow:
@@ -185,16 +191,24 @@ def test_a_block_is_due_to_both_sides_and_to_nobody_else() -> None:
 
 def test_leaves_are_added_up_from_the_events() -> None:
     trade = event(Event.FILL, order_id=1, quantity=4, value=5, price=99, account_id=ACCOUNT)
+    more = trade._replace(quantity=3, value=2, price=98)
     gone = event(Event.CANCELLED, order_id=1, reason=Reason.DAY_ENDED, account_id=ACCOUNT)
     seen = history(
-        (Command.NEW_ORDER, [accepted()]), (Command.NEW_ORDER, [trade]), (Command.DAY_ROLL, [gone])
+        (Command.NEW_ORDER, [accepted()]),
+        (Command.NEW_ORDER, [trade, more]),
+        (Command.DAY_ROLL, [gone]),
     )
+    seen.parts.extend([at(0, 70), at(1, 80), at(2, 90)])
     words = Due(seen, {ACCOUNT: FIRM}, {1: "EUA"}).words
-    names = ("leaves_quantity", "cumulative_quantity")
+    names = (
+        "leaves_quantity", "cumulative_quantity", "order_status", "average_price",
+        "transact_time_ns",
+    )  # fmt: skip
     assert [tuple(word.fields[name] for name in names) for word in words] == [
-        (9, 0),
-        (5, 4),
-        (0, 4),
+        (9, 0, "NEW", 0, 70),
+        (5, 4, "PARTIALLY_FILLED", 990_000, 80),
+        (2, 7, "PARTIALLY_FILLED", (4 * 99 + 3 * 98) * 10_000 // 7, 80),
+        (0, 7, "CANCELLED", (4 * 99 + 3 * 98) * 10_000 // 7, 90),
     ]
     assert words[-1].fields["reason"] == Reason.DAY_ENDED
 

@@ -16,7 +16,7 @@ from gateway.faults.run import Result
 
 FINDS: dict[str, tuple[int, str]] = {
     "hold-lost": (2, "P3"),
-    "dedupe-off-by-one": (4, "P3"),
+    "dedupe-off-by-one": (21, "P3"),
     "newest-first": (4, "P3"),
     "snapshot-forgets-refs": (2, "PX"),
     "uncertain-is-certain": (1, "PX"),
@@ -30,12 +30,27 @@ FINDS: dict[str, tuple[int, str]] = {
     "one-person-loosens": (2, "P12"),
     "position-outside": (2, "PX"),
     "half-delivery": (4, "P4"),
-    "publish-gives-up": (2, "PX"),
-    "deposits-forgotten": (6, "P11"),
+    "publish-gives-up": (20, "PX"),
+    "deposits-forgotten": (149, "P11"),
     "cap-on-reported": (2, "P6"),
     "late-is-in-time": (2, "P6"),
     "gone-is-skipped": (2, "PX"),
     "public-skips-one": (2, "P7"),
+    "auction-pays-bid": (21, "P13"),
+    "tie-by-time": (16, "P13"),
+    "bid-hold-kept": (21, "P4"),
+    "best-bid-shown": (21, "P13"),
+    "bounds-off-reference": (11, "P13"),
+    "average-of-last": (21, "P2"),
+    "partly-is-new": (21, "P2"),
+    "time-is-cut": (21, "P9"),
+    "expired-key-taken": (15, "P1"),
+    "any-signature-taken": (15, "P9"),
+    "refusal-swallowed": (15, "P9"),
+    "ticks-when-idle": (20, "P11"),
+    "call-not-drawn": (24, "P13"),
+    "collar-for-buys": (24, "P13"),
+    "call-price-highest": (24, "P13"),
 }
 """Bug -> a seed that finds it, and the promise that it breaks then."""
 

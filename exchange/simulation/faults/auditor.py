@@ -30,6 +30,7 @@ from exchange.messages.frames import (
     Event,
     EventRow,
     Liquidity,
+    OrderType,
     Phase,
     Side,
     TradeMethod,
@@ -45,7 +46,9 @@ from exchange.reference.venue import Instrument, Market, Venue
 from exchange.registry.queries import prove_blocks
 from exchange.settlement.cycle import TradeState
 from exchange.settlement.queries import prove_ledger
-from exchange.simulation.faults import effects
+from exchange.simulation.faults import effects, holds
+from exchange.simulation.faults.auctions import Auctions, Result
+from exchange.simulation.faults.calls import Calls
 from exchange.simulation.faults.oracle import History, Levels, history_of, read_all
 from exchange.simulation.faults.plan import DEADLINE_NS
 from exchange.simulation.faults.promises import BrokenPromiseError, require
@@ -66,6 +69,8 @@ class Seen(msgspec.Struct):
     market: Market
     history: History
     registry: list[RegistryItem]
+    instruments: tuple[Instrument, ...]
+    auctions: dict[int, Result]
 
 
 class Audit:
@@ -86,6 +91,9 @@ class Audit:
         own = history.engine.state_hash()
         require(hashes == {own}, "P3", f"{market.code}: engines end in another state")
         items = await self._registry(market)
+        holds.check(history)
+        auctions = Auctions(history).results
+        Calls(history, self._shapes)
         await self._books(market, history)
         await self._trades(market, history)
         instruments = {item.id: item for item in self._venue.instruments_of(market.code)}
@@ -96,7 +104,8 @@ class Audit:
         await self._tampered(market)
         vintages = {number: item.vintage for number, item in instruments.items()}
         effects.count(history, items, vintages, self._shapes)
-        return Seen(market, history, items)
+        effects.count_auctions(auctions.values(), self._shapes)
+        return Seen(market, history, items, tuple(instruments.values()), auctions)
 
     # -- P4, P5 ---------------------------------------------------------------------------------
 
@@ -313,6 +322,7 @@ def check_switches(history: History) -> None:
     """After a halt, a close or a kill nothing of its target trades.
 
     A command that opens an instrument again may first uncross what its book had gathered before.
+    Blocks are agreed outside the hours; sealed bids stand whatever becomes of book and bidder.
     """
     opening = {
         (offset, row.command_index, row.instrument_id)
@@ -326,16 +336,17 @@ def check_switches(history: History) -> None:
         if row.kind == Event.PHASE_CHANGED:
             (shut.add if row.order_type in _SHUT else shut.discard)(row.instrument_id)
         elif row.kind == Event.FILL:
-            is_block = row.reason == TradeMethod.BLOCK_TRADE  # that is agreed outside the hours
+            is_auction = row.reason == TradeMethod.AUCTION_TRADE  # open whatever the phase
+            is_elsewhere = is_auction or row.reason == TradeMethod.BLOCK_TRADE
             is_shut = row.instrument_id in shut
             is_opening = (offset, row.command_index, row.instrument_id) in opening
             require(
-                not is_shut or is_opening or is_block,
+                not is_shut or is_opening or is_elsewhere,
                 "P8",
                 f"event {number}: a trade of instrument {row.instrument_id}, halted or closed",
             )
             require(
-                not killed.has(row.account_id),
+                not killed.has(row.account_id) or is_auction,
                 "P8",
                 f"event {number}: a trade of account {row.account_id}, which is killed",
             )
@@ -360,7 +371,8 @@ class _Killed:
         if row.kind == Event.ACCOUNT_OPENED:
             self._firm_of[row.account_id] = row.order_id
         elif row.kind == Event.ACCEPTED:
-            self._live[row.order_id] = row.account_id
+            if row.order_type not in (OrderType.BID, OrderType.OFFER):
+                self._live[row.order_id] = row.account_id
         elif row.kind == Event.CANCELLED or (row.kind == Event.FILL and not row.value):
             self._live.pop(row.order_id, None)
         elif row.kind in (Event.ACCOUNT_CHANGED, Event.PARTICIPANT_CHANGED):

@@ -19,12 +19,16 @@ from exchange.messages.frames import (
     OrderType,
     Parameter,
     Phase,
+    Pricing,
     Reason,
+    Side,
+    TieBreak,
     TimeInForce,
     TradeMethod,
 )
 from exchange.messages.reasons import RegistryReason
 from exchange.messages.registry import InstructionRefused, RegistryItem, UnitsSurrendered
+from exchange.simulation.faults.auctions import CANCELLED, CLEARED, Result
 from exchange.simulation.faults.oracle import History
 
 _CALLS = (Phase.OPENING_CALL, Phase.VOLATILITY_CALL, Phase.CLOSING_CALL)
@@ -48,6 +52,7 @@ _ENDS = {
     Reason.BLOCK_DECLINED: "block_declined",
     Reason.CANCELLED_IN_MASS: "cancelled_in_mass",
     Reason.BAND_MOVED: "band_moved",
+    Reason.BID_UNSUCCESSFUL: "bid_unsuccessful",
 }
 _REFUSALS = {
     Reason.INSUFFICIENT_CASH: "order_short_of_funds",
@@ -56,6 +61,8 @@ _REFUSALS = {
     Reason.EXPIRED: "window_missed",
     Reason.ACCOUNT_SUSPENDED: "refused_as_killed",
     Reason.MARKET_HALTED: "refused_as_halted",
+    Reason.AUCTION_NOT_OPEN: "bid_too_late",
+    Reason.PRICE_BEYOND_RESERVE: "bid_beyond_reserve",
 }
 _LABELS = range(Reason.CLIENT_ORDER_ID_REUSED_ORDER, Reason.CLIENT_ORDER_ID_REUSED_TERMS + 1)
 _PLAIN = {
@@ -172,6 +179,29 @@ class _Effects:
             shapes["limit_tightened"] += bool(before) and row.quantity < before[-1]
             shapes["limit_loosened"] += bool(before) and row.quantity > before[-1]
             before.append(row.quantity)
+
+
+_CALLED_OFF = {
+    Reason.AUCTION_SHORT: "auction_short",
+    Reason.AUCTION_BELOW_RESERVE: "auction_below_reserve",
+    Reason.AUCTION_CALLED_OFF: "auction_called_off",
+}
+
+
+def count_auctions(results: Iterable[Result], shapes: Counter[str]) -> None:
+    """Adds how one market's auctions ended. O(auctions)."""
+    for result in results:
+        if result.state == CANCELLED:
+            shapes[_CALLED_OFF[Reason(result.reason)]] += 1
+        if result.state != CLEARED:
+            continue
+        shapes["auction_cleared"] += 1
+        shapes["auction_reverse"] += result.side == Side.BUY
+        shapes["auction_pay_as_bid"] += result.pricing == Pricing.PAY_AS_BID
+        shapes["auction_sold_in_part"] += 0 < result.sold < result.offered
+        shapes["auction_carried"] += bool(result.carried)
+        if result.is_tied:
+            shapes[f"auction_tie_{TieBreak(result.tie_break).name.lower()}"] += 1
 
 
 def count(

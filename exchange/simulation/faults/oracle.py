@@ -147,6 +147,19 @@ def purses_of(engine: ReferenceEngine, account: int) -> tuple[int, Counter[int]]
     return sum(int(own[name].sum()) for name in purses), units
 
 
+def held_of(engine: ReferenceEngine) -> tuple[Counter[int], Counter[tuple[int, int]]]:
+    """What accounts hold for orders, without zeros: minor units by account, tonnes by account and
+    instrument. O(state).
+    """
+    state = decode(engine.snapshot())
+    cash, units = Counter[int](), Counter[tuple[int, int]]()
+    for row in state.accounts:
+        cash[int(row["account_id"])] = int(row["held"])
+    for row in state.holdings:
+        units[int(row["account_id"]), int(row["instrument_id"])] = int(row["held"])
+    return +cash, +units
+
+
 def _accepted(records: list[Record]) -> list[EventPart]:
     follower, parts = EventFollower(), []
     for record in records:

@@ -10,6 +10,8 @@ import datetime as dt
 import random
 from typing import Any, NamedTuple
 
+import msgspec
+
 from exchange.log.simulated import Faults
 from exchange.reference.venue import Account, Instrument, Key, Market, Participant, Venue
 
@@ -22,6 +24,7 @@ CREDITS = "CCER"
 ALLOWANCES = "CEA-2024"
 LATER_VINTAGE = "CEA-2025"
 OPERATORS = ("operator", "deputy")
+EXPIRED_KEY = "expired"  # of the broker with the intake topic
 
 KINDS = (
     "crash", "power_cut", "pause", "cut_both", "cut_answers", "clog", "wire_cut", "wire_clog",
@@ -30,6 +33,9 @@ KINDS = (
 """What goes wrong around the venue, apart from the log's own faults."""
 RETENTION_SHARE = 0.3  # of the seeds
 INTAKE_SHARE = 0.3
+AUCTION_SHARE = 0.3
+BOUNDS_SHARE = 0.3
+HOUSE = 200  # above a broker's trading account: the one that offers and bids in auctions
 
 FLOWS = (
     "iceberg", "stop", "market", "post_only", "minimum", "gtd", "quote", "block", "replace",
@@ -74,6 +80,8 @@ class Plan(NamedTuple):
     later: bool  # some instruments settle T+1
     reference_node: int  # which of a market's engines is the reference: 1, 2; 0 = none
     intake: bool  # one more broker, which trades over the log
+    auctions: bool  # primary auctions beside the book
+    bounds: dict[str, int]  # of prices, and of calls that end by themselves; {} = none
 
     @property
     def firms(self) -> range:
@@ -119,7 +127,21 @@ def plan_of(seed: int) -> Plan:
         later=rng.random() < 0.6,
         reference_node=rng.randint(0, 2),
         intake=random.Random(f"{seed}/intake").random() < INTAKE_SHARE,
+        auctions=random.Random(f"{seed}/auctions").random() < AUCTION_SHARE,
+        bounds=_bounds(random.Random(f"{seed}/bounds")),
     )
+
+
+def _bounds(rng: random.Random) -> dict[str, int]:
+    """Parameters of the instruments: what starts a volatility call, how it ends, the collar."""
+    if rng.random() >= BOUNDS_SHARE:
+        return {}
+    return {
+        "volatility_bp": rng.choice((15, 30)),
+        "volatility_call_ms": rng.choice((100, 400, 400)),
+        "random_end_ms": rng.choice((0, 300)),
+        "collar_bp": rng.choice((0, 60, 90)),
+    }
 
 
 def venue_of(plan: Plan, public_keys: dict[str, str]) -> Venue:
@@ -128,6 +150,9 @@ def venue_of(plan: Plan, public_keys: dict[str, str]) -> Venue:
     cn = Market("CN", 1, "CNY", time_zone="Asia/Shanghai")
     fees = {"maker_fee_bp": 3, "taker_fee_bp": 5}
     firm = {"protection_bp": 300, "quantity_max": 99_999, "block_open": 1, **fees}
+    if plan.auctions:
+        firm["auction_fee_bp"] = 4
+    firm |= plan.bounds
     cycle: dict[str, Any] = (
         {"settlement_cycle": "T+1", "settlement_cutoff": "01:30"} if plan.later else {}
     )
@@ -158,16 +183,10 @@ def venue_of(plan: Plan, public_keys: dict[str, str]) -> Venue:
     for number in firms:
         accounts.append(Account(100 + number, number, "EU", f"broker {number}"))
         accounts.append(Account(200 + number, number, "CN", f"broker {number}"))
-    keys = [
-        Key("operator", 1, "operator", 1_001, public_keys["operator"]),
-        Key("deputy", 1, "operator", 1_002, public_keys["deputy"]),
-        Key("authority", 1, "authority", 1_003, public_keys["authority"]),
-        Key("verifier", 5, "verifier", 1_004, public_keys["verifier"]),
-        Key("emitter", 4, "participant", 1_005, public_keys["emitter"]),
-    ]
-    for n, desk in zip(firms, _desks(plan), strict=True):
-        keys.append(Key(desk, n, "participant", 2_000 + n, public_keys[desk]))
-        keys.append(Key(f"office-{n}", n, "participant", 3_000 + n, public_keys[f"office-{n}"]))
+    if plan.auctions:
+        for number in firms:
+            accounts.append(Account(100 + HOUSE + number, number, "EU", "auctions", "house"))
+            accounts.append(Account(200 + HOUSE + number, number, "CN", "auctions", "house"))
     return Venue(
         "Simulated venue",
         (eu, cn),
@@ -179,15 +198,39 @@ def venue_of(plan: Plan, public_keys: dict[str, str]) -> Venue:
             *(Participant(n, f"Broker {n}", intake=_has_intake(plan, n)) for n in firms),
         ),
         tuple(accounts),
-        tuple(keys),
+        tuple(_keys(plan, public_keys)),
     )
+
+
+def _keys(plan: Plan, public_keys: dict[str, str]) -> list[Key]:
+    keys = [
+        Key("operator", 1, "operator", 1_001, public_keys["operator"]),
+        Key("deputy", 1, "operator", 1_002, public_keys["deputy"]),
+        Key("authority", 1, "authority", 1_003, public_keys["authority"]),
+        Key("verifier", 5, "verifier", 1_004, public_keys["verifier"]),
+        Key("emitter", 4, "participant", 1_005, public_keys["emitter"]),
+    ]
+    firms = plan.firms
+    for n, desk in zip(firms, _desks(plan), strict=True):
+        keys.append(Key(desk, n, "participant", 2_000 + n, public_keys[desk]))
+        keys.append(Key(f"office-{n}", n, "participant", 3_000 + n, public_keys[f"office-{n}"]))
+    if plan.intake:
+        key = Key(EXPIRED_KEY, firms[-1], "participant", 5_000, public_keys[EXPIRED_KEY])
+        keys.append(msgspec.structs.replace(key, expires=BEGINS - dt.timedelta(days=1)))
+    if plan.auctions:
+        keys.append(Key("auctions", 1, "operator", 1_006, public_keys["auctions"]))
+        for n in firms:
+            keys.append(Key(f"bids-{n}", n, "participant", 4_000 + n, public_keys[f"bids-{n}"]))
+    return keys
 
 
 def key_names(plan: Plan) -> list[str]:
     """The ids of every key of a plan's venue."""
     offices = [f"office-{n}" for n in plan.firms]
     desks = [name for pair in zip(_desks(plan), offices, strict=True) for name in pair]
-    return [*OPERATORS, "authority", "verifier", "emitter", *desks]
+    bidders = ["auctions", *(f"bids-{n}" for n in plan.firms)] if plan.auctions else []
+    expired = [EXPIRED_KEY] if plan.intake else []
+    return [*OPERATORS, "authority", "verifier", "emitter", *desks, *expired, *bidders]
 
 
 def _has_intake(plan: Plan, firm: int) -> bool:

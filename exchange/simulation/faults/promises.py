@@ -15,6 +15,7 @@ PROMISES = {
     "P10": "history cannot be altered unseen",
     "P11": "everything goes on once faults stop",
     "P12": "what operators did stands on the log, and two persons decide what loosens",
+    "P13": "auctions, calls and collars go by their rules, and everybody is told so",
     "PX": "no process ends that must go on, and nothing fails unforeseen",
 }
 

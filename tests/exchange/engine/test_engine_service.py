@@ -13,7 +13,14 @@ from prometheus_client import REGISTRY
 from exchange import topics
 from exchange.engine import HistoryMismatchError
 from exchange.log.protocol import AppendUncertainError, LogUnavailableError
-from exchange.messages.frames import ChainBrokenError, Event, EventFollower, Reason
+from exchange.messages.frames import (
+    ChainBrokenError,
+    Command,
+    Event,
+    EventFollower,
+    Reason,
+    sound_commands,
+)
 from matching import reference
 
 ORDERS, EVENTS = topics.orders(0), topics.events(0)
@@ -34,8 +41,30 @@ def answers(log: Any, offset: int) -> bool:
     return follower.input_offset > offset
 
 
+def ticks(log: Any) -> list[int]:
+    """Where on `orders` an engine has said the time."""
+    return [
+        record.offset
+        for record in log.rows[ORDERS]
+        if (commands := sound_commands(record.value)) is not None
+        and Command.CLOCK_TICK in commands["kind"]
+    ]
+
+
 def said(capsys: Any) -> str:
     return "".join(capsys.readouterr())
+
+
+async def test_a_leader_ticks_under_load_too(memory_log, running, until, make_flow):
+    """Calls end and indicative prices are told at ticks: a busy market needs them most."""
+    service = running.start()
+    await until(lambda: service.is_leading)
+    before = len(ticks(memory_log))
+    for frame in make_flow(3).frames(60):
+        await memory_log.append(ORDERS, [frame])
+        await asyncio.sleep(0.01)
+    assert len(ticks(memory_log)) - before >= 3
+    await running.stop(service)
 
 
 async def test_every_record_of_orders_has_one_answer(
