@@ -21,6 +21,7 @@ from gateway.replies.operations import CheckRow, OpeningReply
 from gateway.routes.table import Call, Reply, Route, Wait, wait_s
 from gateway.routes.trading import log_position, original, outcome
 
+JUDGED = (CashDeposit, DayRoll, SetLimit, Resume, ReferencePrice)  # by what stands
 KNOWN_S_MAX = 2.0  # until a gateway must know what stands on the log
 
 
@@ -65,7 +66,7 @@ async def know_what_stands(call: Call) -> None:
     """
     body = call.body
     opens = isinstance(body, PhaseChange) and body.phase not in ("CLOSED", "HALT")
-    if not opens and not isinstance(body, CashDeposit | DayRoll | SetLimit | Resume | ReferencePrice):
+    if not opens and not isinstance(body, JUDGED):
         return
     if not await call.context.operations.view_of(body).reads_to_the_end(KNOWN_S_MAX):
         raise Refused(EdgeReason.VENUE_BUSY, "this gateway has not read the log to its end")

@@ -225,6 +225,32 @@ def killed_is_read(house: House, position: int) -> bool:
 
 
 @one_venue
+async def test_a_kill_under_an_old_number_does_nothing_at_all(
+    house: House, first: Desk, second: Desk
+) -> None:
+    """The cancels of a kill go with its switch: both are done, or neither."""
+    acts = house.gateway.context.views["EU"].acts
+    async with house.client("northern") as client:
+        order = await client.new_order("EUA", 101, "BUY", 10, "60.00")
+        done = await first.do(Kill, participant=4)
+        before = len(acts.rows)
+        for body in (
+            Kill(market="EU", participant=2, reason="another", ref=done.ref),
+            Kill(market="EU", account=101, reason="another", ref=done.ref),
+        ):
+            with pytest.raises(RefNotTakenError, match="Nothing was done"):
+                await first.client.rest.call(
+                    "POST", "/operations/kill", OperationReport, body=body, query={"wait_ms": 5_000}
+                )
+        assert [row.order_id for row in await client.orders("EU")] == [order.order_id]
+        assert len(acts.rows) == before
+        await client.cancel_order("EUA", 101, order_id=order.order_id)
+    lift = await first.do(Lift, participant=4)
+    await house.until(lambda: second_sees(house, lift.proposal_id))
+    assert (await second.do(Approve, proposal_id=lift.proposal_id)).status == "DONE"
+
+
+@one_venue
 async def test_a_limit_is_tightened_by_one_and_loosened_by_two(
     house: House, first: Desk, second: Desk
 ) -> None:
@@ -482,27 +508,6 @@ async def test_of_two_approvals_at_once_the_engine_takes_one(
     assert before - after == 200_000_000
     await house.until(lambda: not open_now(house, ids[0]))
     assert (await second.do(Approve, proposal_id=ids[1])).status == "DONE"
-
-
-@one_venue
-async def test_a_kill_under_an_old_number_does_nothing_at_all(house: House, first: Desk) -> None:
-    """The cancels of a kill go with its switch: both are done, or neither."""
-    acts = house.gateway.context.views["EU"].acts
-    async with house.client("northern") as client:
-        order = await client.new_order("EUA", 101, "BUY", 10, "60.00")
-        done = await first.do(Kill, participant=4)
-        before = len(acts.rows)
-        for body in (
-            Kill(market="EU", participant=2, reason="another", ref=done.ref),
-            Kill(market="EU", account=101, reason="another", ref=done.ref),
-        ):
-            with pytest.raises(RefNotTakenError, match="Nothing was done"):
-                await first.client.rest.call(
-                    "POST", "/operations/kill", OperationReport, body=body, query={"wait_ms": 5_000}
-                )
-        assert [row.order_id for row in await client.orders("EU")] == [order.order_id]
-        assert len(acts.rows) == before
-        await client.cancel_order("EUA", 101, order_id=order.order_id)
 
 
 @one_venue

@@ -17,7 +17,7 @@ from gateway.faults.run import Result
 FINDS: dict[str, tuple[int, str]] = {
     "hold-lost": (2, "P3"),
     "dedupe-off-by-one": (21, "P3"),
-    "newest-first": (4, "P3"),
+    "newest-first": (7, "P3"),
     "snapshot-forgets-refs": (2, "PX"),
     "uncertain-is-certain": (1, "PX"),
     "acknowledged-early": (2, "P1"),
@@ -30,8 +30,8 @@ FINDS: dict[str, tuple[int, str]] = {
     "one-person-loosens": (2, "P12"),
     "position-outside": (2, "PX"),
     "half-delivery": (4, "P4"),
-    "publish-gives-up": (20, "PX"),
-    "deposits-forgotten": (149, "P11"),
+    "publish-gives-up": (1, "PX"),
+    "deposits-forgotten": (16, "P11"),
     "cap-on-reported": (2, "P6"),
     "late-is-in-time": (2, "P6"),
     "gone-is-skipped": (2, "PX"),
@@ -47,10 +47,10 @@ FINDS: dict[str, tuple[int, str]] = {
     "expired-key-taken": (15, "P1"),
     "any-signature-taken": (15, "P9"),
     "refusal-swallowed": (15, "P9"),
-    "ticks-when-idle": (20, "P11"),
+    "ticks-when-idle": (8, "P11"),
     "call-not-drawn": (24, "P13"),
-    "collar-for-buys": (24, "P13"),
-    "call-price-highest": (24, "P13"),
+    "collar-for-buys": (8, "P13"),
+    "call-price-highest": (2, "P13"),
 }
 """Bug -> a seed that finds it, and the promise that it breaks then."""
 
