@@ -1,7 +1,8 @@
 """The gate before a trading day: a closed market opens only on books that agree.
 
 The operator's request passes here before it becomes a command. It asks the books for the market's
-last reconciliation; a request with an override passes all the same, and the books keep whose it is.
+last reconciliation; a request with an override passes all the same when a second person approves
+it, and the books keep whose it is.
 """
 
 from __future__ import annotations
@@ -22,9 +23,8 @@ from exchange.audit.verdicts import (
 from exchange.clock import Clock
 from exchange.database import Database
 from exchange.messages.frames import Phase
-from exchange.messages.operations import OpeningOverride, PhaseChange
+from exchange.messages.operations import Act, OpeningOverride, PhaseChange
 from exchange.messages.reasons import DayReason, EdgeReason
-from exchange.reference.venue import Key
 from exchange.settings import NOTE_BYTES_MAX
 from gateway.refusal import Refused
 from gateway.venue_view import MarketView
@@ -40,9 +40,9 @@ class OpeningGate:
         self._say = structlog.get_logger().bind(service="opening")
 
     async def admit(
-        self, key: Key, request: PhaseChange, view: MarketView, instruments: Iterable[int]
-    ) -> None:
-        """Returns when the request may become a command. O(checks + instruments).
+        self, request: PhaseChange, view: MarketView, instruments: Iterable[int]
+    ) -> Obstacle | None:
+        """What an override of the request sets aside; None: nothing. O(checks + instruments).
 
         `instruments` are those it names. Refused: RECONCILIATION_MISSING, RECONCILIATION_RED,
         BOOKS_NOT_READABLE, and INVALID_FIELD for an override that names nobody or no reason.
@@ -50,19 +50,34 @@ class OpeningGate:
         if request.override is not None:
             _check_words(request.override)
         if not _opens(request, view, instruments):
-            return
-        date = view.positions.trading_date
-        partition = view.market.partition
+            return None
         _, found = await self.look(view)
-        if found is None:
-            return
-        if request.override is None:
+        if found is not None and request.override is None:
             raise Refused(found.reason, found.detail)
+        return found
+
+    async def keep(
+        self, act: Act, request: PhaseChange, by: str, view: MarketView, found: Obstacle
+    ) -> None:
+        """Keeps whose override it is: the act that proposed it, and who approved it. O(1).
+
+        Refused (BOOKS_NOT_READABLE).
+        """
+        if request.override is None:
+            return
+        override = self._row(act, request, request.override, by, view, found)
         try:
-            await self._keep(key, request, request.override, partition, date, found)
+            await keep_override(self._database, view.market.partition, override)
         except (SQLAlchemyError, OSError) as error:
             self._say.error("books not readable", market=view.market.code, error=str(error))
             raise Refused(DayReason.BOOKS_NOT_READABLE, view.market.code) from error
+        self._say.warning(
+            "opened in spite of the reconciliation",
+            market=request.market,
+            name=override.name,
+            reason=override.reason,
+            refused=found.reason.name,
+        )
 
     async def look(self, view: MarketView) -> tuple[Verdict | None, Obstacle | None]:
         """The last reconciliation, and what would keep the market from opening now. O(checks).
@@ -77,33 +92,25 @@ class OpeningGate:
             raise Refused(DayReason.BOOKS_NOT_READABLE, code) from error
         return last, obstacle(code, view.positions.trading_date, last)
 
-    async def _keep(
+    def _row(
         self,
-        key: Key,
+        act: Act,
         request: PhaseChange,
         words: OpeningOverride,
-        partition: int,
-        date: int,
+        by: str,
+        view: MarketView,
         found: Obstacle,
-    ) -> None:
+    ) -> Override:
         self._last_ns = max(self._clock.now_ns(), self._last_ns + 1)
-        override = Override(
+        return Override(
             self._last_ns,
-            date,
-            key.id,
+            view.positions.trading_date,
+            act.key,
             request.ref,
             words.name,
             words.reason,
             int(found.reason),
-            found.detail,
-        )
-        await keep_override(self._database, partition, override)
-        self._say.warning(
-            "opened in spite of the reconciliation",
-            market=request.market,
-            name=words.name,
-            reason=words.reason,
-            refused=found.reason.name,
+            f"{found.detail}; approved by {by}",
         )
 
 

@@ -106,9 +106,10 @@ class Operations:
         self._message_rate = message_rate
         self._under_way: list[Moving] = []
 
-    def prepare(self, key: Key, request: Recorded) -> Prepared:
+    def prepare(self, key: Key, request: Recorded, *, is_for_two: bool = False) -> Prepared:
         """The commands of a request, or of its proposal where two persons decide. O(1).
 
+        `is_for_two`: the caller found that it needs a second one, whatever it asks.
         Refused names what cannot be used.
         """
         desk = self._desk(request)
@@ -116,7 +117,7 @@ class Operations:
         _check_words(request.reason, is_needed=is_said or isinstance(request, Control))
         number = Numbered(key.session, self._entry.checked_ref(request.ref))
         commands = self._commands(desk, number, request)
-        if not self._needs_two(desk, key, number, request):
+        if not is_for_two and not self._needs_two(desk, key, number, request):
             return _recorded(desk, number, key, "DONE", request, commands)
         if len(desk.view.acts.open_proposals(self._clock.now_ns())) >= PROPOSALS_OPEN_MAX:
             raise Refused(AccessReason.PROPOSALS_FULL, f"{PROPOSALS_OPEN_MAX} are open")
@@ -160,6 +161,13 @@ class Operations:
             commands, stage = self._commands(desk, number, proposed.body), "APPROVED"
         act = Act(stage, key.id, key.who, request.reason, proposed.body, request.proposal_id)
         return _urgent(desk, number, _noted(commands, act))
+
+    def opening_of(self, request: Decision) -> tuple[Act, PhaseChange] | None:
+        """The act that an approval would carry out, if it moves a phase; else None. O(1)."""
+        desk = self._entry.desk(request.market)
+        found = desk.view.acts.proposals.get(request.proposal_id)
+        body = found.row.act.body if found is not None and isinstance(request, Approve) else None
+        return (found.row.act, body) if found and isinstance(body, PhaseChange) else None
 
     def _open_proposal(self, desk: Desk, proposal_id: int) -> Proposal:
         found = desk.view.acts.proposals.get(proposal_id)

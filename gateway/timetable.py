@@ -235,7 +235,7 @@ class MarketTimetable:
         if self._gate is None:
             return True
         try:
-            await self._gate.admit(KEY, request, self._view, [item.id])
+            await self._gate.admit(request, self._view, [item.id])
         except Refused as refused:
             self._hold(item.symbol, request, refused)
             return False

@@ -470,7 +470,8 @@ class Client(Questions):
     ) -> OperationReport:
         """Moves an instrument, or all of the market, to a phase (operator).
 
-        `override` opens a market whose reconciliation is red or missing, and is kept.
+        `override` opens a market whose reconciliation is red or missing, once a second person has
+        approved it (PROPOSED is an answer), and is kept.
         """
         body = PhaseChange(ref=0, market=market, phase=phase, symbol=symbol, override=override)
         return await self._operate("/operations/phase", body)

@@ -7,18 +7,26 @@ import msgspec
 from exchange.messages.executions import OperationReport
 from exchange.messages.frames import INDEX_BITS, Event
 from exchange.messages.operations import (
+    Act,
     Approve,
     Decline,
     Halt,
     Kill,
     Lift,
+    PhaseChange,
     Resume,
     SetLimit,
 )
 from exchange.messages.reasons import AccessReason, EdgeReason
 from gateway.refusal import Refused
 from gateway.replies.control import ActLine, ActList, ProposalList, ProposalRow
-from gateway.routes.operations import MarketQuery, know_what_stands, operate, proposed
+from gateway.routes.operations import (
+    MarketQuery,
+    know_what_stands,
+    operate,
+    pass_gate,
+    proposed,
+)
 from gateway.routes.table import Call, Page, Reply, Route, Wait, page_limit, wait_s
 from gateway.routes.trading import outcome
 
@@ -50,6 +58,10 @@ async def post_decision(call: Call) -> Reply:
     """Carries a proposal out, or ends it."""
     timeout_s = wait_s(call.query.wait_ms)
     prepared = call.context.operations.decide(call.key, call.body)
+    opening = call.context.operations.opening_of(call.body)
+    if opening is not None:
+        await _keep_override(call, *opening)
+        prepared = call.context.operations.decide(call.key, call.body)
     try:
         reply = await operate(call, prepared, timeout_s)
     except Refused as refused:
@@ -58,6 +70,14 @@ async def post_decision(call: Call) -> Reply:
         raise Refused(AccessReason.APPROVED_MEANWHILE) from None
     report = msgspec.structs.replace(reply.value, proposal_id=call.body.proposal_id)
     return Reply(report, reply.status)
+
+
+async def _keep_override(call: Call, act: Act, request: PhaseChange) -> None:
+    """Looks at the books again, and keeps who opens in spite of them."""
+    found, gate = await pass_gate(call, request), call.context.gate
+    if found is not None and gate is not None:
+        view = call.context.entry.desk(request.market).view
+        await gate.keep(act, request, call.key.who, view, found)
 
 
 async def get_proposals(call: Call) -> Reply:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from exchange.audit.verdicts import Obstacle
 from exchange.messages.executions import OperationReport
 from exchange.messages.frames import Event, Phase
 from exchange.messages.operations import (
@@ -35,9 +36,10 @@ async def post_operation(call: Call) -> Reply:
     """Sends an operator's command and waits for what it did."""
     timeout_s = wait_s(call.query.wait_ms)
     await know_what_stands(call)
+    is_overriding = False
     if isinstance(call.body, PhaseChange):
-        await _pass_gate(call, call.body)
-    prepared = call.context.operations.prepare(call.key, call.body)
+        is_overriding = await pass_gate(call, call.body) is not None
+    prepared = call.context.operations.prepare(call.key, call.body, is_for_two=is_overriding)
     reply = await operate(call, prepared, timeout_s)
     return proposed(reply) if prepared.is_proposal else reply
 
@@ -97,16 +99,17 @@ async def operate(call: Call, prepared: Prepared, timeout_s: float) -> Reply:
     return Reply(OperationReport(code, position, "DONE", call.body.ref, count))
 
 
-async def _pass_gate(call: Call, request: PhaseChange) -> None:
+async def pass_gate(call: Call, request: PhaseChange) -> Obstacle | None:
+    """What an override of the request sets aside; None: nothing keeps the market closed."""
     entry, gate = call.context.entry, call.context.gate
     if gate is None:
-        return
+        return None
     desk = entry.desk(request.market)
     if request.symbol:
         named = [entry.instrument(request.symbol).id]
     else:
         named = [item.id for item in call.context.venue.instruments_of(request.market)]
-    await gate.admit(call.key, request, desk.view, named)
+    return await gate.admit(request, desk.view, named)
 
 
 async def get_opening(call: Call) -> Reply:

@@ -17,14 +17,14 @@ from typer.testing import CliRunner
 from exchange.audit.verdicts import Verdict, last_verdict, overrides
 from exchange.clock import SystemClock
 from exchange.database import Database, open_database
-from exchange.messages.operations import OpeningOverride
-from exchange.messages.reasons import DayReason, EdgeReason
+from exchange.messages.operations import Approve, OpeningOverride
+from exchange.messages.reasons import AccessReason, DayReason, EdgeReason
 from exchange.settings import Settings
 from gateway import demonstration
 from gateway.cli import build
 from gateway.cli.demo import TEMPLATE
 from gateway.client import Client, VenueError
-from gateway.demo_keys import DESK, OPERATIONS, VENUE_FILE, key_path
+from gateway.demo_keys import DESK, OPERATIONS, SUPERVISION, VENUE_FILE, key_path
 from gateway.demonstration import Demonstration
 from tests.behind_the_back import behind_the_back
 
@@ -166,19 +166,29 @@ async def test_an_override_opens_and_is_kept(
         assert refused.value.reason == EdgeReason.INVALID_FIELD
     assert await overrides(books, 0) == []
     words = OpeningOverride(name="A. Duty 值班", reason="the bank was late by a cent")
-    await operator.set_phase("EU", "CONTINUOUS", override=words)
+    asked = await operator.set_phase("EU", "CONTINUOUS", override=words)
+    assert (asked.status, await phase(operator)) == ("PROPOSED", "CLOSED")
+    approval = Approve(ref=0, market="EU", proposal_id=asked.proposal_id, reason="so be it")
+    with pytest.raises(VenueError) as alone:
+        await operator.operate("/operations/approve", approval)
+    assert alone.value.reason == AccessReason.SAME_PERSON_APPROVES
+    assert await overrides(books, 0) == []
+    second = await venue.client(SUPERVISION)
+    assert (await second.operate("/operations/approve", approval)).status == "DONE"
     assert await phase(operator) == "CONTINUOUS"
     (kept,) = await overrides(books, 0)
     assert (kept.name, kept.reason) == (words.name, words.reason)
     assert (kept.trading_date, kept.refused) == (NEXT_DATE, DayReason.RECONCILIATION_RED)
     assert kept.key_id.startswith("operations")
     assert "cash" in kept.detail
+    assert kept.detail.endswith("; approved by supervision")
     with pytest.raises(DBAPIError, match="append-only"):
         async with books.writing() as connection:
             await connection.exec_driver_sql("DELETE FROM opening_override")
     # between halts of an open day nobody asks again, and an override that is not needed is not kept
     await operator.set_phase("EU", "HALT")
-    await operator.set_phase("EU", "CONTINUOUS", override=words)
+    again = await operator.set_phase("EU", "CONTINUOUS", override=words)
+    assert again.status == "DONE"
     assert len(await overrides(books, 0)) == 1
 
 

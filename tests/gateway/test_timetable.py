@@ -29,7 +29,7 @@ from exchange.messages.frames import (
 from exchange.messages.operations import Act, Halt, PhaseChange, Resume, SetLimit
 from exchange.messages.reasons import DayReason
 from exchange.reference.timetable import Step
-from exchange.reference.venue import APPROVED_SESSION, TIMETABLE_SESSION, Key
+from exchange.reference.venue import APPROVED_SESSION, TIMETABLE_SESSION
 from exchange.settings import Settings
 from gateway import demonstration, timetable
 from gateway.acts import Acts
@@ -77,7 +77,7 @@ class Gate:
         self.is_shut = True
         self.asked: list[str] = []
 
-    async def admit(self, key: Key, request: PhaseChange, *_: Any) -> None:
+    async def admit(self, request: PhaseChange, *_: Any) -> None:
         self.asked.append(request.phase)
         if self.is_shut:
             raise Refused(DayReason.RECONCILIATION_RED, "a cent too many")
