@@ -353,7 +353,8 @@ def test_no_cap_is_passed_and_nothing_is_cheaper(case: Case) -> None:
         mixed = list(task.lots)
         shuffle.shuffle(mixed)  # type: ignore[attr-defined]
         again = plan_of(task, mixed)
-        check(task._replace(lots=mixed), again)  # of unregistered ones, a share in the order offered
+        # of two at one price the first that is offered brings the share of unregistered ones
+        check(task._replace(lots=mixed), again)
         assert (again.short_t, again.cost_minor) == (plan.short_t, plan.cost_minor)
 
     holds()
