@@ -103,6 +103,9 @@ class Memory:
 def measurements() -> list[Any]:
     """Those of this module."""
     unit = "M commands/s"
-    grow = Target("growing a deep book", unit, 8)
-    like = deep(16_000, 2_000)
-    return [Frames(grow, deep(RESTING, LEVELS), 64, like), Sweeps(), OneSweep(), Memory()]
+    like, book = deep(16_000, 2_000), deep(RESTING, LEVELS)
+    growing = [
+        Frames(Target("growing a deep book", unit, 8), book, 64, like),
+        Frames(Target("growing, frames of 1,024", unit, 8), book, 1_024, like),
+    ]
+    return [*growing, Sweeps(), OneSweep(), Memory()]

@@ -6,6 +6,7 @@ An operation that replaces is two commands, a cancel and a new order, as it is f
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -98,9 +99,9 @@ class Packed:
         return {int(at): order for order, at in enumerate(self._positions) if at}
 
 
-def by_frames(id_max: int, is_kept: bool) -> Driven:
-    """Frames of 64 commands made beforehand; what is said comes as packed records."""
-    packed = Packed(id_max, 64)
+def by_frames(id_max: int, is_kept: bool, batch: int) -> Driven:
+    """Frames of so many commands made beforehand; what is said comes as packed records."""
+    packed = Packed(id_max, batch)
     apply, kept = packed.engine.apply, list[bytes]()
 
     def run(prepared: list[tuple[int, int, bytes]]) -> None:
@@ -152,7 +153,14 @@ def by_call(id_max: int, is_kept: bool) -> Driven:
     return Driven(run, prepare=prepare, finish=finish, check=packed.engine.self_check)
 
 
+def _frames_of(batch: int) -> Peer:
+    way = partial(by_frames, batch=batch)
+    name = f"ours, frames of {batch:,}"
+    return Peer(name, "", "Cython", "frames, records returned", True, way, CHUNK)
+
+
 PEERS = [
-    Peer("ours, frames of 64", "", "Cython", "frames, records returned", True, by_frames, CHUNK),
+    _frames_of(64),
+    _frames_of(1_024),
     Peer("ours, call an order", "", "Cython", "call, trades as tuples", True, by_call, CHUNK),
 ]
