@@ -7,7 +7,7 @@ A batch is one SQL transaction: what changed, the position in `settlements`, the
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -103,10 +103,10 @@ class RegistryStore:
             return await self._position(connection)
 
     async def _position(self, connection: AsyncConnection) -> RegistryPosition:
-        table = tables.registry_position
-        query = select(table).where(table.c.market == self._market).with_for_update()
-        row = (await connection.execute(query)).first()
+        of_market = {"of_market": self._market}
+        row = (await connection.execute(_POSITION, of_market)).first()
         if row is None:
+            table = tables.registry_position
             # Another process may be as early as this one: then its row is the one.
             first = {"market": self._market, **RegistryPosition()._asdict()}
             await connection.execute(
@@ -116,7 +116,7 @@ class RegistryStore:
                 ),
                 first,
             )
-            row = (await connection.execute(query)).one()
+            row = (await connection.execute(_POSITION, of_market)).one()
         return RegistryPosition(*row[1:])
 
     async def _rows(
@@ -346,19 +346,14 @@ class RegistryStore:
             await self._write_blocks(connection, changes)
             await self._write_figures(connection, changes)
             await self._add(connection, tables.registry_outbox, outbox)
-            gone = tables.registry_outbox
-            await connection.execute(
-                delete(gone).where(gone.c.market == self._market, gone.c.number < after.published)
-            )
+            if _has_over(before.published, after.published, outbox):
+                over = {"market": self._market, "next": after.published}
+                await connection.execute(_PUBLISHED, over)
             await self._add(connection, tables.registry_message, changes.messages)
-            said = tables.registry_message
-            await connection.execute(
-                delete(said).where(said.c.market == self._market, said.c.ref <= after.messages_sent)
-            )
-            table = tables.registry_position
-            await connection.execute(
-                update(table).where(table.c.market == self._market).values(after._asdict())
-            )
+            if _has_over(before.messages_sent, after.messages_sent, changes.messages):
+                over = {"market": self._market, "last": after.messages_sent}
+                await connection.execute(_SENT, over)
+            await connection.execute(_MOVE, {"of_market": self._market, **after._asdict()})
             reached("registry.commit.before")
 
     async def _add(self, connection: AsyncConnection, table: Table, rows: list[Any]) -> None:
@@ -489,6 +484,16 @@ class RegistryStore:
             return [(row[0], row[1]) for row in (await connection.execute(query)).all()]
 
 
+_position = tables.registry_position
+_of_market = _position.c.market == bindparam("of_market")
+_POSITION = select(_position).where(_of_market).with_for_update()
+_MOVE = (
+    update(_position)
+    .where(_of_market)
+    .values({name: bindparam(name) for name in RegistryPosition._fields})
+)
+_PUBLISHED = text("DELETE FROM registry_outbox WHERE market = :market AND number < :next")
+_SENT = text("DELETE FROM registry_message WHERE market = :market AND ref <= :last")
 _BY_PLACE = text(
     "SELECT account, position, instrument_id, lender, SUM(last_serial - first_serial + 1), "
     "COUNT(*) FROM block WHERE market = :market AND block.state = 1 "
@@ -508,6 +513,11 @@ _SURRENDERS_OPEN = (AllowanceState.ASKED, AllowanceState.BOOKED, AllowanceState.
 _REVERSALS_OPEN = (UndoState.ASKED, UndoState.UNDONE, UndoState.KEEPING)
 _same_block = tables.block.c.block_id == tables.block_history.c.block_id
 _MOVING = ("account", "position", "state", "acquired", "lender")
+
+
+def _has_over(before: int, after: int, added: Sequence[tuple[Any, ...]]) -> bool:
+    # Whether rows may stand there that are done with: else nothing is asked of the database.
+    return after > before or (bool(added) and added[0][0] <= after)
 
 
 def _plain(block: Block) -> tuple[Any, ...]:
