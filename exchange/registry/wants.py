@@ -50,6 +50,8 @@ _CHOOSING = frozenset(
     }
 )
 
+_JUDGED_AGAIN = (Instruction.ALLOCATE, Instruction.UNFREEZE)  # when they are approved
+
 
 def wanted_by(
     holdings: Holdings, instruments: Mapping[int, Instrument], items: Iterable[SettlementItem]
@@ -137,7 +139,7 @@ def _of_instruction(
             transfer = holdings.standings.transfers.get(item.argument)
             if transfer is not None:
                 yield pending_of(transfer), transfer.quantity
-            if transfer is not None and transfer.kind == Instruction.ALLOCATE:
+            if transfer is not None and transfer.kind in _JUDGED_AGAIN:
                 yield from _of_instruction(holdings, instruments, transfer.act())
         case Instruction.OFFSET_REQUEST:
             for place in holdings.under_way(account, instrument.id):
