@@ -473,6 +473,8 @@ FOR_INFORMATION: dict[str, frozenset[str]] = {
     ),
     "HoldingLimit": frozenset({"formula"}),
     "Scheme": frozenset({"allowance_units", "entry_threshold_t", "exit_rule"}),
-    "TransactionType": frozenset({"reversible", "eutl_supplementary", "reversal_codes"}),
+    "TransactionType": frozenset(
+        {"four_eyes", "reversible", "eutl_supplementary", "reversal_codes"}
+    ),
 }
 """Keys by their table that inform and that nothing applies; every other key is read somewhere."""

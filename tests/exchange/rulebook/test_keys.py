@@ -28,7 +28,7 @@ def read_keys() -> set[str]:
     found: set[str] = set()
     for folder in ("exchange", "gateway"):
         for path in (ROOT / folder).rglob("*.py"):
-            if path.name not in ("shapes.py", "catalogue.py"):
+            if path.name not in ("shapes.py", "catalogue.py", "soundness.py"):  # who checks no use
                 text = path.read_text("utf-8")
                 found.update(re.findall(r"\.(\w+)", text))
                 found.update(re.findall(r"[\"'](\w+)[\"']", text))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import datetime as dt
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +20,7 @@ from exchange.rulebook import (
 from exchange.rulebook.loading import parse_rulebook
 from exchange.rulebook.penalties import false_data_rule
 from exchange.rulebook.selection import offset_rule, rules_in_force
+from exchange.rulebook.year import FINAL, SURRENDER, due
 
 BOOK = load_rulebook()
 FINE = "fine_min_minor = 2000000"
@@ -146,6 +148,19 @@ def test_open_emission_years() -> None:
     assert open_emission_years(BOOK, "cn-national", dt.date(2018, 11, 22)) == ()
     assert open_emission_years(BOOK, "eu-ets", dt.date(2026, 11, 22)) == ()
     assert open_emission_years(BOOK, "nowhere", dt.date(2026, 11, 22)) == ()
+
+
+@pytest.mark.parametrize(
+    ("year", "step", "day"),
+    [(2016, FINAL, "2016-02-28"), (2024, FINAL, "2024-06-30"), (2024, SURRENDER, "2025-09-30")],
+)
+def test_the_days_of_the_rules_hold_where_no_calendar_says_them(
+    year: int, step: str, day: str
+) -> None:
+    bare = tuple(msgspec.structs.replace(item, calendar=()) for item in BOOK.scheme)
+    book = msgspec.structs.replace(BOOK, scheme=bare)
+    rules = rules_in_force(book, "eu-ets", year, dt.date(year, 7, 1))
+    assert due(book, "eu-ets", rules, year, step).day == dt.date.fromisoformat(day)
 
 
 def test_the_date_of_an_act_is_local() -> None:
