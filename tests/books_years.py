@@ -61,6 +61,7 @@ _NAMES = (
     ("HBEA-2024", "HBEA2", "cn-pilot-hubei", "allowance", 2024, ""),
     ("ARBOC", "ARBOC", "ca-qc", "offset", 0, ""),
     ("QC_OFFSET", "QC_OFFSET", "ca-qc", "offset", 0, ""),
+    ("EUAA", "EUAA", "eu-ets", "allowance", 0, ""),
 )  # fmt: skip
 INSTRUMENTS = {
     at: Instrument(at, "X", symbol, product, scheme, kind, vintage, generation)  # type: ignore[arg-type]

@@ -266,6 +266,13 @@ class IntensityCoefficient(Table, frozen=True, kw_only=True):
     min_bp: int
 
 
+class ReservedUnit(Table, frozen=True, kw_only=True):
+    """An allowance that only accounts of some types surrender."""
+
+    unit: str
+    account_types: tuple[str, ...]
+
+
 class ComplianceRules(Table, frozen=True, kw_only=True):
     """The rules for some emission years, in force between two dates.
 
@@ -318,6 +325,7 @@ class ComplianceRules(Table, frozen=True, kw_only=True):
     borrowing_max_bp_of_shortage: int | None = None
     borrowed_vintages: tuple[str, ...] = ()
     usable_vintages: tuple[str, ...] = ()
+    reserved_units: tuple[ReservedUnit, ...] = ()
     old_vintages_usable: bool | None = None
     old_vintages_note: str = ""
     arrears_years: tuple[int, ...] = ()
