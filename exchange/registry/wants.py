@@ -45,7 +45,6 @@ _CHOOSING = frozenset(
     {
         Instruction.EXCHANGE,
         Instruction.ALLOCATE,
-        Instruction.ASSESS,
         Instruction.OFFSET_REQUEST,
     }
 )
@@ -144,7 +143,7 @@ def _of_instruction(
         case Instruction.OFFSET_REQUEST:
             for place in holdings.under_way(account, instrument.id):
                 yield place, item.quantity
-        case Instruction.OFFSET_ANSWER:  # a year may have waited for it
+        case Instruction.OFFSET_ANSWER | Instruction.ASSESS:  # a year may have waited for it
             for place in _allowances_of(holdings, account, instruments):
                 yield place, None
         case Instruction.CARRY_OVER:
