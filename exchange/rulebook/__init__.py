@@ -8,7 +8,8 @@ names its base; a refusal names the rule that refused.
 
     shapes, catalogue     what the file may say
     book, loading,        the whole of it, reading it, and what types cannot check
-    soundness, figures
+    soundness, values,
+    figures
     selection             which rules hold
     eligibility, offsets  which credits count, and how many
     allocation, supply    caps, allocation, carry-over; reserves and volumes carried on

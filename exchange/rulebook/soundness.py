@@ -23,6 +23,7 @@ from exchange.rulebook.shapes import (
     PenaltyRule,
     Scheme,
 )
+from exchange.rulebook.values import strange_values
 from exchange.rulebook.vintages import vintage_years
 
 BP = 10_000
@@ -55,6 +56,7 @@ def problems_of(rulebook: Rulebook) -> list[str]:
         problems += [f"{where}: sources: unknown source {item}" for item in sources - known]
     for scheme in rulebook.scheme:
         problems += _scheme(scheme)
+    problems += strange_values(rulebook)
     problems += _at_risk(rulebook)
     problems += _pre_issued(rulebook) + _reserved(rulebook)
     limits = rulebook.offset_limit_reference

@@ -19,7 +19,7 @@ from exchange.messages.registry import (
 from exchange.registry.blocks import HistoryKind, Position
 from exchange.registry.years import FINE_NOT_KNOWN
 from exchange.rulebook import load_rulebook
-from tests.books_years import EMITTER, INSTRUMENTS, OTHER, VERIFIER, Office, allocation
+from tests.books_years import EMITTER, OTHER, VERIFIER, Office, allocation
 
 ALLOCATE, ASSESS = Instruction.ALLOCATE, Instruction.ASSESS
 REPORT, VERIFY = Instruction.REPORT_EMISSIONS, Instruction.VERIFY_EMISSIONS
@@ -179,27 +179,6 @@ def test_shenzhen_takes_by_force_what_is_held_and_the_rest_from_the_next_allocat
     assert (found.shortfall, found.forced, found.deduction) == (1_000, 700, 300)
     assert found.fine_min == found.fine_max == 1_000 * 2_500 * 3
     assert office.holdings.surrendered[EMITTER, "cn-pilot-shenzhen", 2019] == 700
-
-
-def test_shenzhen_takes_by_force_of_every_vintage_that_is_not_to_come() -> None:
-    """Each vintage is an instrument of its own; the year is named by one of them."""
-    office = Office("2020-02-01")
-    office.owe("SZEA-2020", 1_000, 2019)
-    for symbol, quantity in (("SZEA-2020", 500), ("SZEA-2018", 300), ("SZEA", 200)):
-        office.issue(symbol, quantity)
-    office.on("2020-07-01")
-    said = office.act(ASSESS, "SZEA-2020", 0, 2019, f"{A}\nprice 2500\ndue 2020-06-30")
-    forced = [item for item in said if isinstance(item, UnitsSurrendered)]
-    assert [(INSTRUMENTS[item.instrument_id].symbol, item.quantity) for item in forced] == [
-        ("SZEA", 200), ("SZEA-2018", 300)
-    ]  # fmt: skip
-    found = said[-1]
-    assert isinstance(found, YearAssessed)
-    assert (found.shortfall, found.forced, found.deduction) == (1_000, 500, 500)
-    assert office.holdings.surrendered[EMITTER, "cn-pilot-shenzhen", 2019] == 500
-    numbers = [row.instruction_id for row in office.holdings.changes.surrenders]
-    assert numbers == [found.instruction_id, -1]
-    assert office.holdings.assessed_by_time == -1
 
 
 def test_california_asks_for_four_instruments_for_each_that_is_missing() -> None:
