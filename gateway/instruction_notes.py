@@ -71,6 +71,10 @@ def instruction_notes(key: Key, request: instructions.Instruction, market: Marke
         if not request.reason.strip():
             raise Refused(RegistryReason.REFERENCE_MISSING)
         return _two_lines(key.signer, request.reason, "reason")
+    if isinstance(request, instructions.UnblockAccount) or (
+        isinstance(request, instructions.UnfreezeUnits) and not request.held_for
+    ):
+        return _lines("reference", key.signer, request.reference, key.role)
     if isinstance(request, instructions.SetAccountType):
         return _lines("account_type", key.signer, request.account_type, key.role)
     if isinstance(request, instructions.AppointRepresentative | instructions.DismissRepresentative):

@@ -208,8 +208,6 @@ class Operations:
         """
         market, is_out = asked.desk.market, asked.amount < 0
         most = market.withdrawal_alone_max if is_out else market.deposit_alone_max
-        if most is None:
-            return False
         acts = asked.desk.view.acts
         earlier = acts.stage_of(*asked.number)
         if earlier is not None:  # sent again: the engine does it once

@@ -16,6 +16,7 @@ from exchange.messages.registry import (
     InstructionRefused,
     RegistryItem,
     RegistryRecord,
+    TransferWaits,
 )
 from exchange.registry import RegistryService
 from exchange.registry import queries as registry_queries
@@ -74,6 +75,17 @@ class Desk:
         return [
             item for row in self.log.rows[REGISTRY][before:] for item in decode(row.value).items
         ]
+
+    async def both(
+        self, kind: Instruction, account: int, instrument: int, quantity: int, text: str
+    ) -> list[RegistryItem]:
+        """What two persons of an office decide; what is said when the second one approves."""
+        (waits,) = await self.act(
+            *act_of(kind, account, instrument, quantity, text=f"{text}\noperator")
+        )
+        assert isinstance(waits, TransferWaits), waits
+        told = (account, instrument, quantity, waits.instruction_id)
+        return await self.act(*act_of(Instruction.APPROVE_TRANSFER, *told, "second\noperator"))
 
     async def refused(self, *records: bytes) -> InstructionRefused:
         before = await table_hash(self.books, CN, without_refusals())

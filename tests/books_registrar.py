@@ -88,6 +88,18 @@ class Books:
         )
         return self.record(passed, time_ns=time_ns)
 
+    def both(
+        self, kind: Instruction, account: int, quantity: int = 0, notes: str = "office\nfile 8",
+        *, instrument: int = EUA,
+    ) -> list[RegistryItem]:  # fmt: skip
+        """What two persons of an office decide; what is said when the second one approves."""
+        number = self.number
+        self.tell(kind, account, quantity, 0, f"{notes}\noperator", instrument=instrument)
+        return self.tell(
+            Instruction.APPROVE_TRANSFER, account, quantity, number, "second\noperator",
+            instrument=instrument,
+        )  # fmt: skip
+
     def owe(self, account: int, scheme: str, year: int, quantity: int) -> None:
         """What an account is to surrender, as if it were reported and verified."""
         figures = Figures(reported=quantity, verified=quantity)

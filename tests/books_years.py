@@ -61,6 +61,9 @@ _NAMES = (
     ("HBEA-2024", "HBEA2", "cn-pilot-hubei", "allowance", 2024, ""),
     ("ARBOC", "ARBOC", "ca-qc", "offset", 0, ""),
     ("QC_OFFSET", "QC_OFFSET", "ca-qc", "offset", 0, ""),
+    ("EUAA", "EUAA", "eu-ets", "allowance", 0, ""),
+    ("SZEA-2018", "SZEA8", "cn-pilot-shenzhen", "allowance", 2018, ""),
+    ("SZEA-2020", "SZEA0", "cn-pilot-shenzhen", "allowance", 2020, ""),
 )  # fmt: skip
 INSTRUMENTS = {
     at: Instrument(at, "X", symbol, product, scheme, kind, vintage, generation)  # type: ignore[arg-type]

@@ -76,9 +76,10 @@ class FreezeUnits(UnitsBody, frozen=True, kw_only=True):
 
 
 class UnfreezeUnits(UnitsBody, frozen=True, kw_only=True):
-    """The authority gives frozen units back to the account's registry position.
+    """The authority gives frozen units back to the account's registry position: two persons do.
 
-    With `held_for`, what the account, a province's, holds for an entity goes to that one instead.
+    With `held_for`, what the account, a province's, holds for an entity goes to that one instead,
+    at once, when what it owes is met.
     """
 
     reference: str
@@ -244,7 +245,7 @@ class BlockAccount(AccountBody, frozen=True, kw_only=True):
 
 
 class UnblockAccount(AccountBody, frozen=True, kw_only=True):
-    """Ends a block (authority)."""
+    """Ends a block (authority), when a second person of the same office has approved."""
 
     reference: str
 

@@ -52,7 +52,7 @@ class Market(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fee_vat_code: str = ""  # UN/CEFACT 5305 code on fee lines: S, Z, E, AE, K, G, O; "" = none
     registry_holidays: tuple[dt.date, ...] = ()  # its registry is closed; add days to come only
     withdrawal_alone_max: int = 100_000_000  # minor units that one person may pay out in a day
-    deposit_alone_max: int | None = None  # the same of taking in; None = any amount
+    deposit_alone_max: int = 100_000_000  # the same of taking in
     late_settlement_ppm: int = 0  # penalty for each cut-off missed, millionths of a trade's value
     timetable: tuple[Step, ...] = ()  # of its trading days; () = operators move the phases
     roll_at: str = ""  # HH:MM: the next trading date begins; "" = when operators roll it
@@ -339,7 +339,7 @@ def _market_problems(m: Market) -> list[str]:
         in VAT_CODES,
         f"mic {m.mic!r} is not four capital letters or digits": _MIC.fullmatch(m.mic) is not None,
         f"minor_digits {m.minor_digits} is outside 0..4": 0 <= m.minor_digits <= 4,
-        f"deposit_alone_max {m.deposit_alone_max} is below 0": (m.deposit_alone_max or 0) >= 0,
+        f"deposit_alone_max {m.deposit_alone_max} is below 0": m.deposit_alone_max >= 0,
         f"withdrawal_alone_max {m.withdrawal_alone_max} is below 0": m.withdrawal_alone_max >= 0,
         f"late_settlement_ppm {m.late_settlement_ppm} is outside 0..1000000": 0
         <= m.late_settlement_ppm

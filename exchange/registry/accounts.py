@@ -29,10 +29,10 @@ from exchange.reference.venue import Instrument
 from exchange.registry.blocks import Position
 from exchange.registry.calendar import Calendar
 from exchange.registry.encumbrances import (
-    OFFICES,
     Signature,
     names_another,
     notes_of,
+    of_office,
     signed,
 )
 from exchange.registry.holdings import Holdings
@@ -230,15 +230,12 @@ class Accounts:
     def typed_by(self, item: InstructionPassed) -> Signature:
         """Who gave SET_ACCOUNT_TYPE; RefusalError unless it can be done. O(accounts)."""
         self._type_wanted(item)
-        key, text = _notes(item)
-        office = text.partition("\n")[2]
-        if office not in OFFICES:
-            raise RefusalError(
-                RegistryReason.REFERENCE_MISSING,
-                f"account {item.account_id} needs two persons: say for which office of "
-                f"{', '.join(OFFICES)} the key acts",
-            )
-        return Signature(key, office)
+        return of_office(item)
+
+    def unblocked_by(self, item: InstructionPassed) -> Signature:
+        """Who gave UNBLOCK_ACCOUNT; RefusalError unless it can be done. O(1)."""
+        self._require_blocked(item)
+        return of_office(item)
 
     def _type_wanted(self, item: InstructionPassed) -> tuple[AccountType, str]:
         """The type that SET_ACCOUNT_TYPE names and its EUTL code; RefusalError where it is none."""
@@ -327,12 +324,26 @@ class Accounts:
     def _unblock(
         self, item: InstructionPassed, instrument: Instrument, cause: Cause
     ) -> list[RegistryItem]:
-        _, reference = _notes(item)
-        if not self._standings.of(item.account_id).block:
+        return self._act(item, cause, self._require_blocked(item))
+
+    def _require_blocked(self, item: InstructionPassed) -> str:
+        """The reference for the end of a block; RefusalError where nothing, or another, is ended.
+
+        Who decides ends the block that there was, and none that came while it waited.
+        """
+        _, text = _notes(item)
+        standing = self._standings.of(item.account_id)
+        if not standing.block:
             raise RefusalError(
                 RegistryReason.ACCOUNT_NOT_BLOCKED, f"account {item.account_id} is not blocked"
             )
-        return self._act(item, cause, reference)
+        if standing.block_id > item.instruction_id:
+            raise RefusalError(
+                RegistryReason.ACCOUNT_BLOCKED,
+                f"account {item.account_id} was blocked anew, {standing.block}, after its end was "
+                "proposed: propose it again",
+            )
+        return text.partition("\n")[0]
 
     def _propose_trust(
         self, item: InstructionPassed, instrument: Instrument, cause: Cause

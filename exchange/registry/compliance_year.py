@@ -109,9 +109,10 @@ class ComplianceYears:
         self._check_fit = check_fit
         self._ends: dict[tuple[str, int], int | None] = {}
         self._allowances: dict[str, Instrument] = {}  # the first of each scheme
-        for instrument in sorted(instruments.values(), key=lambda item: item.id):
-            if instrument.kind == "allowance":
-                self._allowances.setdefault(instrument.scheme, instrument)
+        allowances = [item for item in instruments.values() if item.kind == "allowance"]
+        for instrument in sorted(allowances, key=lambda item: item.id):
+            self._allowances.setdefault(instrument.scheme, instrument)
+        self._oldest_first = sorted(allowances, key=lambda item: (item.vintage, item.id))
         for account, figures in holdings.years.items():
             if figures.verified is not None and figures.shortfall is None:
                 self._watch(account, holdings.loaded_ns)
@@ -292,8 +293,8 @@ class ComplianceYears:
         before = self._holdings.surrendered.get(account, 0)
         shortfall, rest, end = _due_part(figures, before, rules, account[2])
         on = self._rulebook.local_date(account[1], act.cause.time_ns)
-        found = self._penalty(rules, shortfall, account, instrument, act.price, on)
-        said = self._force(act, instrument, account, found.forced_deduction_t)
+        found = self._penalty(rules, shortfall, account, act.price, on)
+        said = self._force(act, account, found.forced_deduction_t)
         after = figures._replace(
             shortfall=shortfall,
             closed=figures.closed + found.carried_obligation_t + rest,
@@ -370,20 +371,19 @@ class ComplianceYears:
         rules: ComplianceRules | None,
         shortfall: int,
         account: Account,
-        instrument: Instrument,
         price: int,
         on: dt.date,
     ) -> Penalty:
         if rules is None or rules.penalty is None:
             return Penalty(consequence="not known to the rulebook" if shortfall else "")
-        held = self._holdings.held(account[0], Position.REGISTRY, instrument.id)
+        held = sum(self._holdings.held(*place) for place in self._takable(account))
         try:
             found = penalty(
                 rules.penalty,
                 shortfall,
                 year=account[2],
                 average_price_minor=price,
-                held_t=held if instrument.kind == "allowance" else 0,
+                held_t=held,
                 on=on,
             )
         except ValueError as error:
@@ -400,25 +400,45 @@ class ComplianceYears:
             )
         return found
 
-    def _force(
-        self, act: _Act, instrument: Instrument, account: Account, quantity: int
-    ) -> list[RegistryItem]:
-        """Surrenders by force, late as it is, what the rule takes of the registry position."""
-        if not quantity:
-            return []
-        cause = act.cause
-        source = Place(account[0], Position.REGISTRY, instrument.id)
-        blocks = self._holdings.retire(source, State.SURRENDERED, quantity, cause)
-        told = (act.number, account[0], instrument.id)
-        of_row = (act.row_id, *told[1:])
-        row = Surrender(*of_row, account[1], account[2], "", quantity, cause.time_ns, 1)
-        self._holdings.add_surrender(row, instrument.product, blocks)
+    def _takable(self, account: Account) -> list[Place]:
+        """From where a rule takes by force: free allowances, oldest first. O(instruments).
+
+        Those of later years stay: what is still missing comes off the next allocation.
+        """
+        entity, scheme, year = account
         return [
-            UnitsSurrendered(
-                *told, account[2], tonnes(run), tuple(b.range for b in run), is_late=True
-            )
-            for run in runs(blocks)
+            Place(entity, Position.REGISTRY, item.id)
+            for item in self._oldest_first
+            if item.scheme == scheme and item.vintage <= year
         ]
+
+    def _force(self, act: _Act, account: Account, quantity: int) -> list[RegistryItem]:
+        """Surrenders by force, late as it is, what the rule takes of the registry position.
+
+        Each instrument is a surrender of its own; the first has the number of the assessment.
+        """
+        said: list[RegistryItem] = []
+        entity, scheme, year = account
+        number, cause = act.row_id, act.cause
+        products = {item.id: item.product for item in self._oldest_first}
+        for place in self._takable(account):
+            taken = min(quantity, self._holdings.held(*place))
+            if not taken:
+                continue
+            quantity -= taken
+            if said:
+                number = self._holdings.assessed_by_time = self._holdings.assessed_by_time - 1
+            blocks = self._holdings.retire(place, State.SURRENDERED, taken, cause)
+            told = (entity, place.instrument_id)
+            row = Surrender(number, *told, scheme, year, "", taken, cause.time_ns, 1)
+            self._holdings.add_surrender(row, products[place.instrument_id], blocks)
+            said += [
+                UnitsSurrendered(
+                    act.number, *told, year, tonnes(run), tuple(b.range for b in run), is_late=True
+                )
+                for run in runs(blocks)
+            ]
+        return said
 
     def _year(
         self, item: InstructionPassed, instrument: Instrument, cause: Cause

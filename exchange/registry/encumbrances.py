@@ -1,9 +1,10 @@
 """Units that their owner cannot dispose of: frozen by the authority, or pledged to a lender.
 
 They stay the owner's, in a position of their own, and come out of it only the way they went in:
-frozen units by the authority, pledged ones by the lender alone, who gives them back to the owner
-or, when the owner defaults, takes them. Each act is a row of `encumbrance` for good. The notes of
-the instruction are two lines: the key that gave it, and a reference (the court's, the loan's).
+frozen units by two persons of the authority, pledged ones by the lender alone, who gives them back
+to the owner or, when the owner defaults, takes them. Each act is a row of `encumbrance` for good.
+The notes of the instruction are lines: the key that gave it, a reference (the court's, the loan's),
+and of what two persons decide the office for which the key acts.
 """
 
 from __future__ import annotations
@@ -53,8 +54,21 @@ class Encumbrances:
     def unfreeze(
         self, item: InstructionPassed, instrument: Instrument, cause: Cause
     ) -> list[RegistryItem]:
-        """UNFREEZE: back into the registry position of `account`; for others, see `others`."""
+        """UNFREEZE that was approved: back into the registry position of `account`.
+
+        What is held for others goes another way (`others`).
+        """
+        source = self._frozen(item, instrument)
+        return self._move(item, source, source._replace(position=Position.REGISTRY), cause)
+
+    def thawed_by(self, item: InstructionPassed, instrument: Instrument) -> Signature:
+        """Who gave UNFREEZE; RefusalError unless it can be done. O(1)."""
         _require_reference(item)
+        self._frozen(item, instrument)
+        return of_office(item)
+
+    def _frozen(self, item: InstructionPassed, instrument: Instrument) -> Place:
+        """The place of the frozen units; RefusalError when they are fewer."""
         source = Place(item.account_id, Position.FROZEN, instrument.id)
         held = self._holdings.held(*source)
         if held < item.quantity:
@@ -63,7 +77,7 @@ class Encumbrances:
                 f"{held} t of {instrument.symbol} are frozen in account {item.account_id}, not "
                 f"{item.quantity} t",
             )
-        return self._move(item, source, source._replace(position=Position.REGISTRY), cause)
+        return source
 
     def pledge(
         self, item: InstructionPassed, instrument: Instrument, cause: Cause
@@ -115,7 +129,8 @@ class Encumbrances:
         blocks = self._holdings.move(
             source, target.account, target.position, item.quantity, cause, lender=target.lender
         )
-        given_by, reference = notes_of(item)
+        given_by, text = notes_of(item)
+        reference = text.partition("\n")[0]
         lender = source.lender or target.lender
         self._holdings.changes.encumbrances.append(
             Encumbrance(
@@ -161,6 +176,22 @@ def notes_of(item: InstructionPassed) -> tuple[str, str]:
     """The key that gave an instruction, and its reference or reason; "" where it says none."""
     given_by, _, text = (part.strip() for part in item.notes.partition("\n"))
     return given_by, text
+
+
+def of_office(item: InstructionPassed) -> Signature:
+    """Who gave what a second person of the same office decides. RefusalError: no office. O(1).
+
+    The notes are the key, a reference or name, and the office.
+    """
+    key, text = notes_of(item)
+    office = text.partition("\n")[2]
+    if office not in OFFICES:
+        raise RefusalError(
+            RegistryReason.REFERENCE_MISSING,
+            f"{Instruction(item.kind).name} of account {item.account_id} needs two persons: say "
+            f"for which office of {', '.join(OFFICES)} the key acts",
+        )
+    return Signature(key, office)
 
 
 def _require_reference(item: InstructionPassed) -> None:

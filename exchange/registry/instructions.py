@@ -105,7 +105,8 @@ class Registrar:
         self._rulebook = rulebook
         calendar = Calendar(rulebook, market.registry_holidays)
         self._accounts = accounts = Accounts(holdings, rulebook, _schemes(instruments), calendar)
-        self._transfers = transfers = Transfers(holdings, accounts, calendar)
+        encumbrances = Encumbrances(holdings)
+        self._transfers = transfers = Transfers(holdings, accounts, calendar, encumbrances)
         self._others = others = Others(holdings, accounts, rulebook)
         self._checks = SurrenderChecks(holdings, instruments, rulebook)
         self._market = market
@@ -115,10 +116,8 @@ class Registrar:
             self._checks.choose_held, flags_named(rulebook), self._saga_ended,
         )  # fmt: skip
         check_fit = self._checks.check_fit
-        self._two_reversals = TwoReversals(
-            holdings, instruments, market, post, check_fit, self._saga_ended
-        )
-        encumbrances = Encumbrances(holdings)
+        told = (holdings, instruments, market, post, check_fit)
+        self._two_reversals = TwoReversals(*told, self._saga_ended)
         self.reversals = Reversals(holdings, instruments, check_fit, self._undo_elsewhere)
         exchanges = Exchanges(holdings, instruments, rulebook, check_fit)
         self._years = years = ComplianceYears(
@@ -128,7 +127,7 @@ class Registrar:
         self._sale_caps = SaleCaps(holdings, instruments, rulebook)
         self.carry_overs = CarryOvers(holdings, instruments, rulebook)
         allocations = Allocations(holdings, rulebook, check_fit, others, transfers.waits_for_second)
-        transfers.acts = {
+        transfers.acts |= {
             Instruction.ISSUE: lambda item, instrument, cause: self._issue_now(
                 item, self._issuable(item, instrument, cause), instrument, cause
             ),
@@ -145,7 +144,7 @@ class Registrar:
             Instruction.CANCEL: self._cancel,
             Instruction.FREEZE: encumbrances.freeze,
             Instruction.UNFREEZE: lambda item, instrument, cause: (
-                self._others.release if item.argument else encumbrances.unfreeze
+                self._others.release if item.argument else transfers.unfreeze
             )(item, instrument, cause),
             Instruction.PLEDGE: encumbrances.pledge,
             Instruction.RELEASE_PLEDGE: encumbrances.release,
@@ -166,6 +165,7 @@ class Registrar:
             Instruction.OFFSET_ANSWER: self._answer,
             **accounts.instructions,
             Instruction.SET_ACCOUNT_TYPE: transfers.set_type,
+            Instruction.UNBLOCK_ACCOUNT: transfers.unblock,
         }
 
     def begin_record(self, number: int, time_ns: int) -> list[RegistryItem]:

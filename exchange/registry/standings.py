@@ -198,7 +198,7 @@ class Standing:
     """What one account is, as of now."""
 
     __slots__ = (
-        "block", "bound_to", "confirmed", "eutl_code", "kind", "needs_two", "proposed",
+        "block", "block_id", "bound_to", "confirmed", "eutl_code", "kind", "needs_two", "proposed",
         "representatives", "since_ns", "trusted",
     )  # fmt: skip
 
@@ -212,6 +212,7 @@ class Standing:
         self.trusted: dict[int, int] = {}  # account: from when it counts, ns UTC
         self.proposed: dict[int, Act] = {}  # account: who proposed to trust it
         self.block = ""  # reference of the block; "" = not blocked
+        self.block_id = 0  # the instruction that blocked it last
         self.bound_to: tuple[str, int] | None = None  # market and account in the other registry
 
     def apply(self, act: Act) -> None:
@@ -228,7 +229,7 @@ class Standing:
             case Instruction.DISMISS_REPRESENTATIVE:
                 self.representatives.discard(act.text)
             case Instruction.BLOCK_ACCOUNT:
-                self.block = act.text
+                self.block, self.block_id = act.text, act.instruction_id
             case Instruction.UNBLOCK_ACCOUNT:
                 self.block = ""
             case Instruction.PROPOSE_TRUST:

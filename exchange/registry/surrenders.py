@@ -36,6 +36,7 @@ from exchange.rulebook.selection import (
     VintageVerdict,
     check_mixed_vintage,
     is_exchange,
+    not_surrendered_by,
     rules_in_force,
     rules_of_group,
 )
@@ -377,6 +378,7 @@ class SurrenderChecks:
         place: Place,
     ) -> frozenset[int] | None:
         """The vintages at a place that count, None for an instrument of one, which does."""
+        self._check_reserved(item, instrument, cause)
         if instrument.vintage:
             verdict = check_vintage(
                 self._rulebook, **_asked(item, instrument, self._day(instrument, cause)),
@@ -404,6 +406,22 @@ class SurrenderChecks:
         if held < item.quantity <= self._holdings.held(*place):
             raise _not_eligible(item, instrument, barred)
         return frozenset(counting)
+
+    def _check_reserved(
+        self, item: InstructionPassed, instrument: Instrument, cause: Cause
+    ) -> None:
+        """RefusalError for units that accounts of another type surrender. O(rules)."""
+        on = self._day(instrument, cause)
+        rules = rules_in_force(self._rulebook, instrument.scheme, item.argument, on)
+        kind = self._holdings.standings.of(item.account_id).kind
+        why = not_surrendered_by(rules, instrument.product, kind)
+        if why and rules is not None:
+            raise RefusalError(
+                RegistryReason.UNIT_NOT_ELIGIBLE,
+                f"{item.quantity} t of {instrument.symbol} refused: {why}",
+                rules.id,
+                self._rulebook.citation(rules),
+            )
 
     def _day(self, instrument: Instrument, cause: Cause) -> dt.date:
         return self._rulebook.local_date(instrument.scheme, cause.time_ns)

@@ -13,7 +13,8 @@ An issuance, an allocation or a surrender waits for a second person in the same 
 registry's rule names it (`two_persons_for`) and the account asks for two. It is judged when it is
 proposed and again, by the rules of that moment, when it is approved; from then on it is done and
 counts. Units of a surrender lie in the pending position meanwhile; what is not issued yet, or lies
-in another registry, cannot be held.
+in another registry, cannot be held. What ends a protection waits always: one person may freeze and
+block, and two give free.
 
 Sources: Union Registry as the Swedish Energy Agency explains it; Art. 20 of Delegated Regulation
 (EU) 2019/1122: one representative initiates, another approves.
@@ -39,7 +40,7 @@ from exchange.reference.venue import Instrument
 from exchange.registry.accounts import Accounts
 from exchange.registry.blocks import Block, Position, runs
 from exchange.registry.calendar import Calendar
-from exchange.registry.encumbrances import OFFICES, Signature, notes_of
+from exchange.registry.encumbrances import OFFICES, Encumbrances, Signature, notes_of
 from exchange.registry.holdings import Holdings
 from exchange.registry.refusals import RefusalError, require_account, require_free
 from exchange.registry.rows import Cause, Place
@@ -68,12 +69,21 @@ class Hold(NamedTuple):
 class Transfers:
     """What transfers and their ends do to a market's holdings. Each O(blocks x log)."""
 
-    def __init__(self, holdings: Holdings, accounts: Accounts, calendar: Calendar) -> None:
+    def __init__(
+        self,
+        holdings: Holdings,
+        accounts: Accounts,
+        calendar: Calendar,
+        encumbrances: Encumbrances,
+    ) -> None:
+        self._encumbrances = encumbrances
         self._holdings = holdings
         self._waiting = holdings.standings.transfers
         self._accounts = accounts
         self._calendar = calendar
-        self.acts: dict[int, Act] = {}  # what an approved one does, by kind
+        self.acts: dict[int, Act] = {  # what an approved one does, by kind
+            Instruction.UNFREEZE: encumbrances.unfreeze
+        }
 
     def transfer(
         self, item: InstructionPassed, instrument: Instrument, cause: Cause
@@ -136,6 +146,19 @@ class Transfers:
         if not self._accounts.ends_two(item):
             return self._accounts.instructions[item.kind](item, instrument, cause)
         return self._propose(item, instrument, cause, self._accounts.typed_by(item))
+
+    def unfreeze(
+        self, item: InstructionPassed, instrument: Instrument, cause: Cause
+    ) -> list[RegistryItem]:
+        """UNFREEZE of what the authority froze: when a second person has approved. O(1)."""
+        by = self._encumbrances.thawed_by(item, instrument)
+        return self._propose(item, instrument, cause, by)
+
+    def unblock(
+        self, item: InstructionPassed, instrument: Instrument, cause: Cause
+    ) -> list[RegistryItem]:
+        """UNBLOCK_ACCOUNT: when a second person has approved. O(1)."""
+        return self._propose(item, instrument, cause, self._accounts.unblocked_by(item))
 
     def _propose(
         self,

@@ -45,10 +45,11 @@ _CHOOSING = frozenset(
     {
         Instruction.EXCHANGE,
         Instruction.ALLOCATE,
-        Instruction.ASSESS,
         Instruction.OFFSET_REQUEST,
     }
 )
+
+_JUDGED_AGAIN = (Instruction.ALLOCATE, Instruction.UNFREEZE)  # when they are approved
 
 
 def wanted_by(
@@ -137,12 +138,12 @@ def _of_instruction(
             transfer = holdings.standings.transfers.get(item.argument)
             if transfer is not None:
                 yield pending_of(transfer), transfer.quantity
-            if transfer is not None and transfer.kind == Instruction.ALLOCATE:
+            if transfer is not None and transfer.kind in _JUDGED_AGAIN:
                 yield from _of_instruction(holdings, instruments, transfer.act())
         case Instruction.OFFSET_REQUEST:
             for place in holdings.under_way(account, instrument.id):
                 yield place, item.quantity
-        case Instruction.OFFSET_ANSWER:  # a year may have waited for it
+        case Instruction.OFFSET_ANSWER | Instruction.ASSESS:  # a year may have waited for it
             for place in _allowances_of(holdings, account, instruments):
                 yield place, None
         case Instruction.CARRY_OVER:

@@ -8,10 +8,12 @@ names its base; a refusal names the rule that refused.
 
     shapes, catalogue     what the file may say
     book, loading,        the whole of it, reading it, and what types cannot check
-    soundness, figures
+    soundness, values,
+    figures
     selection             which rules hold
     eligibility, offsets  which credits count, and how many
     allocation, supply    caps, allocation, carry-over; reserves and volumes carried on
+    reference_limits      offset limits of schemes of which no more is known
     penalties, year       what a shortfall costs; days and bases of a compliance year
     prices, registries    bands, closes, averages; hours and delays
     auctions, fees        formats of auctions; what venues charge

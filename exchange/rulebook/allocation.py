@@ -209,6 +209,11 @@ def carry_over_processed_by(rule: CarryOver, applied_on: dt.date) -> dt.date | N
     return None
 
 
+def ends_on(rule: CarryOver) -> dt.date:
+    """The day by which the last application is done. O(batches)."""
+    return max(rule.application_until, *(batch.processed_by for batch in rule.batches))
+
+
 def sale_max(rules: ComplianceRules, free_allocation_t: int) -> int | None:
     """How much of its free allocation an entity may sell, None = all of it. O(1).
 

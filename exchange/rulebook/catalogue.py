@@ -253,10 +253,9 @@ class OffsetLimitReference(Rule, frozen=True, kw_only=True):
     cap_bp: int
     cap_base: str = ""
     emission_years_from: int | None = None
+    emission_years_to: int | None = None
     from_: dt.date | None = msgspec.field(name="from", default=None)
-    extra_bp_tribal_lands: int | None = None
-    previous: str = ""
-    next_step: str = ""
+    extra_bp_tribal_lands: int | None = None  # besides, of projects on lands of tribes
 
 
 class Control(Rule, frozen=True, kw_only=True):

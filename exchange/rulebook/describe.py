@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from exchange.rulebook.allocation import ends_on
 from exchange.rulebook.book import Rulebook
+from exchange.rulebook.reference_limits import references_of
 from exchange.rulebook.selection import calendar, is_in_force, scheme_named
 from exchange.rulebook.shapes import FOR_INFORMATION, ComplianceRules, Scheme
 
@@ -27,7 +29,13 @@ class Section(NamedTuple):
 
 
 def describe(rulebook: Rulebook, scheme_id: str, on: dt.date) -> list[Section]:
-    """Every rule of a scheme in force on a day; RulebookError for an unknown scheme. O(rules)."""
+    """Every rule of a scheme in force on a day; RulebookError for an unknown scheme. O(rules).
+
+    Of a scheme of which no more than its offset limit is known, that.
+    """
+    known = references_of(rulebook, scheme_id)
+    if known:
+        return [_section(rulebook, f"offset limit of {scheme_id}", limit) for limit in known]
     scheme = scheme_named(rulebook, scheme_id)
     sections: list[Section] = []
     for rules in scheme.rules:
@@ -39,9 +47,9 @@ def describe(rulebook: Rulebook, scheme_id: str, on: dt.date) -> list[Section]:
     for control in scheme.supply_control:
         if control.effective_from <= on <= control.effective_to:
             sections.append(_section(rulebook, f"supply control {control.id}", control))
-    if scheme.carry_over is not None and on.year - 1 <= scheme.carry_over.application_until.year:
-        title = f"carry-over {scheme.carry_over.id}"
-        sections.append(_section(rulebook, title, scheme.carry_over))
+    carried = scheme.carry_over
+    if carried is not None and carried.net_sales_from <= on <= ends_on(carried):
+        sections.append(_section(rulebook, f"carry-over {carried.id}", carried))
     if scheme.composite_price is not None:
         sections.append(_section(rulebook, "composite price", scheme.composite_price))
     if scheme.holding_limit is not None:

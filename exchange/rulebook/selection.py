@@ -29,6 +29,8 @@ def scheme_named(rulebook: Rulebook, scheme_id: str) -> Scheme:
     scheme = rulebook.scheme_of(scheme_id)
     if scheme is None:
         known = ", ".join(item.id for item in rulebook.scheme)
+        others = ", ".join(dict.fromkeys(i.scheme for i in rulebook.offset_limit_reference))
+        known += f"; of {others} the offset limit alone" if others else ""
         raise RulebookError(f"the rulebook knows no scheme {scheme_id}; known: {known}")
     return scheme
 
@@ -162,6 +164,21 @@ def check_vintage(
         f"these are of {vintage}"
     )
     return VintageVerdict(rules.id, rulebook.citation(rules), text)
+
+
+def not_surrendered_by(rules: ComplianceRules | None, unit: str, account_type: str) -> str:
+    """Why accounts of a type do not surrender a unit, in words; "" = they do. O(units).
+
+    An account of no stated type is none of those that a rule names.
+    """
+    for item in rules.reserved_units if rules is not None else ():
+        if rules is not None and item.unit == unit and account_type not in item.account_types:
+            shown = f"a {account_type}" if account_type else "of no stated type"
+            return (
+                f"rule {rules.id} lets {unit} be surrendered by {', '.join(item.account_types)} "
+                f"only; the account is {shown}"
+            )
+    return ""
 
 
 def check_mixed_vintage(

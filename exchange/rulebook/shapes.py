@@ -112,7 +112,14 @@ class PenaltyRule(Table, frozen=True, kw_only=True):
     price_base: str = ""
     quantity_base: str = ""
     instruments_per_missing: int | None = None
-    next_year_deduction: str = ""
+    next_year_deduction: Literal[
+        "",
+        "equal_to_shortfall_if_not_corrected",
+        "equal_to_shortfall_if_refusing_to_correct",
+        "none_for_new_decisions",
+        "shortfall_not_covered_by_forced_deduction",
+        "twice_the_shortfall",
+    ] = ""
     next_year_deduction_ends_on: dt.date | None = None  # the first day without a new one
     in_force_from: dt.date | None = None
     consequence: str = ""
@@ -212,7 +219,7 @@ class OffsetRule(Table, frozen=True, kw_only=True):
     group_cap_base: str = ""
     scheme_wide_caps: tuple[SchemeWideCap, ...] = ()
     applies_to: str = ""
-    use_mode: str = ""
+    use_mode: Literal["", "exchange_for_allowances_not_direct_surrender"] = ""
     programme_generations: tuple[str, ...] = ()  # () = no distinction
     old_generation_usable_until: dt.date | None = None  # of the first of them
     locality: tuple[Locality, ...] = ()
@@ -221,7 +228,7 @@ class OffsetRule(Table, frozen=True, kw_only=True):
     project_in_operation_after: dt.date | None = None
     project_in_operation_exempt_types: tuple[str, ...] = ()
     pre_2013_reductions_exchange_until: dt.date | None = None
-    host_condition: str = ""
+    host_condition: Literal["", "least_developed_countries_only"] = ""
     host_condition_if_project_registered_after: dt.date | None = None
     gases: tuple[str, ...] = ()  # no other; () = any
     excluded_gases: tuple[str, ...] = ()  # HFC is every HFC
@@ -266,6 +273,13 @@ class IntensityCoefficient(Table, frozen=True, kw_only=True):
     min_bp: int
 
 
+class ReservedUnit(Table, frozen=True, kw_only=True):
+    """An allowance that only accounts of some types surrender."""
+
+    unit: str
+    account_types: tuple[str, ...]
+
+
 class ComplianceRules(Table, frozen=True, kw_only=True):
     """The rules for some emission years, in force between two dates.
 
@@ -302,7 +316,7 @@ class ComplianceRules(Table, frozen=True, kw_only=True):
     provisional_allocation_bp: int | None = None
     provisional_base: str = ""
     provisional_note: str = ""
-    new_sectors_allocation: str = ""
+    new_sectors_allocation: Literal["", "equal_to_verified_emissions"] = ""
     at_risk_held_by: str = ""  # type of account for allowances of entities at risk
     shortage_cap_bp_of_verified: int | None = None
     intensity_coefficient: IntensityCoefficient | None = None
@@ -311,13 +325,14 @@ class ComplianceRules(Table, frozen=True, kw_only=True):
     indirect_emissions_covered: bool | None = None
     max_sale_bp_of_free_allocation: int | None = None
     rounding: Literal["floor"] = "floor"
-    banking_in: str = ""
-    banking_out: str = ""
-    borrowing: str = ""
+    banking_in: Literal["", "none", "allowed"] = ""
+    banking_out: Literal["", "not_allowed", "allowed", "allowed_pending_rules"] = ""
+    borrowing: Literal["", "none", "within_phase_by_timing_only", "from_2023_vintage"] = ""
     borrowing_min_shortage_bp: int | None = None
     borrowing_max_bp_of_shortage: int | None = None
     borrowed_vintages: tuple[str, ...] = ()
     usable_vintages: tuple[str, ...] = ()
+    reserved_units: tuple[ReservedUnit, ...] = ()
     old_vintages_usable: bool | None = None
     old_vintages_note: str = ""
     arrears_years: tuple[int, ...] = ()
@@ -371,7 +386,9 @@ class CarryOver(Table, frozen=True, kw_only=True):
     net_sales_to: dt.date
     net_sales_floor_t: int
     position_snapshot: dt.datetime
-    position_includes: tuple[str, ...]
+    position_includes: tuple[
+        Literal["registration_available", "trading_available", "judicial_frozen"], ...
+    ]
     position_excludes: tuple[str, ...]
     rounding: Literal["floor"]
     formula: str
@@ -416,10 +433,25 @@ class HoldingLimit(Table, frozen=True, kw_only=True):
     sources: tuple[str, ...]
 
 
+StepName = Literal[
+    "carry_over_application",
+    "carry_over_notice",
+    "final_allocation",
+    "free_allocation",
+    "offset_application",
+    "provisional_allocation",
+    "surrender",
+    "surrender_by_95_percent_of_entities",
+    "verification_result",
+    "verified_report",
+]
+"""Steps of a compliance year, as calendars name them."""
+
+
 class CalendarStep(Table, frozen=True, kw_only=True):
     """A day of the compliance year: a fixed `due`, or `due_md` some years after the emission."""
 
-    step: str
+    step: StepName
     emission_years: tuple[int, ...]
     sectors: tuple[str, ...] = ()
     due: dt.date | None = None
@@ -473,6 +505,8 @@ FOR_INFORMATION: dict[str, frozenset[str]] = {
     ),
     "HoldingLimit": frozenset({"formula"}),
     "Scheme": frozenset({"allowance_units", "entry_threshold_t", "exit_rule"}),
-    "TransactionType": frozenset({"reversible", "eutl_supplementary", "reversal_codes"}),
+    "TransactionType": frozenset(
+        {"four_eyes", "reversible", "eutl_supplementary", "reversal_codes"}
+    ),
 }
 """Keys by their table that inform and that nothing applies; every other key is read somewhere."""

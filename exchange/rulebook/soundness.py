@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from exchange.rulebook.book import Rulebook
+from exchange.rulebook.reference_limits import counts
 from exchange.rulebook.shapes import (
     BASES,
     LOCALITIES,
@@ -22,6 +23,7 @@ from exchange.rulebook.shapes import (
     PenaltyRule,
     Scheme,
 )
+from exchange.rulebook.values import strange_values
 from exchange.rulebook.vintages import vintage_years
 
 BP = 10_000
@@ -54,8 +56,18 @@ def problems_of(rulebook: Rulebook) -> list[str]:
         problems += [f"{where}: sources: unknown source {item}" for item in sources - known]
     for scheme in rulebook.scheme:
         problems += _scheme(scheme)
+    problems += strange_values(rulebook)
     problems += _at_risk(rulebook)
-    problems += _pre_issued(rulebook)
+    problems += _pre_issued(rulebook) + _reserved(rulebook)
+    limits = rulebook.offset_limit_reference
+    problems += [
+        f"offset_limit_reference {one.scheme}: two limits hold for {year or 'any year'}"
+        for at, one in enumerate(limits)
+        for two in limits[at + 1 :]
+        if one.scheme == two.scheme
+        for year in (max(one.emission_years_from or 0, two.emission_years_from or 0),)
+        if counts(one, year) and counts(two, year)
+    ]
     for registry in rulebook.registry_rule:
         where = f"registry_rule {registry.id}"
         problems += _zone(where, registry.timezone)
@@ -224,6 +236,25 @@ def _at_risk(rulebook: Rulebook) -> list[str]:
         for scheme in rulebook.scheme
         for rules in scheme.rules
         if rules.at_risk_held_by and holders.get(rules.at_risk_held_by) != scheme.id
+    ]
+
+
+def _reserved(rulebook: Rulebook) -> list[str]:
+    """Units that some accounts alone surrender, and the types of these, are known."""
+    units = {unit.code for unit in rulebook.unit_type}
+    types = {kind.code for kind in rulebook.account_type if kind.can_surrender}
+    found = [
+        (f"scheme {scheme.id}, rules {rules.id}: reserved_units", item)
+        for scheme in rulebook.scheme
+        for rules in scheme.rules
+        for item in rules.reserved_units
+    ]
+    problems = [f"{where}: unknown unit {i.unit}" for where, i in found if i.unit not in units]
+    return problems + [
+        f"{where}: {code} is no account_type that can_surrender"
+        for where, item in found
+        for code in item.account_types
+        if code not in types
     ]
 
 

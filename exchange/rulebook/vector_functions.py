@@ -27,6 +27,7 @@ from exchange.rulebook.fees import FeePart, FeeSide, amount_of, fees_of, load_fe
 from exchange.rulebook.figures import require_whole
 from exchange.rulebook.offsets import Accepted, headroom, offset_plan
 from exchange.rulebook.programmes import not_issuable, pre_issuable, programme_of
+from exchange.rulebook.reference_limits import reference_limit
 from exchange.rulebook.selection import (
     calendar,
     check_vintage,
@@ -107,6 +108,12 @@ def _period_base(
 def _offset_cap(rulebook: Rulebook, base_t: int, cap_bp: int, rounding: str = "floor") -> Found:
     _rounding(rounding, "floor")
     return {"cap_t": share(base_t, cap_bp)}
+
+
+def _reference_limit(
+    rulebook: Rulebook, scheme: str, base_t: int, emission_year: int, on: dt.date
+) -> Found:
+    return reference_limit(rulebook, scheme, base_t, emission_year=emission_year, on=on)._asdict()
 
 
 def _offset_plan(
@@ -494,6 +501,7 @@ FUNCTIONS: dict[str, Callable[..., Found]] = {
     "held_for_entity": _held_for,
     "msr_intake": _msr_intake,
     "offset_cap": _offset_cap,
+    "reference_limit": _reference_limit,
     "offset_headroom": _offset_headroom,
     "offset_plan": _offset_plan,
     "order_to_trade": _order_to_trade,

@@ -98,6 +98,8 @@ def _of_rules(rules: ComplianceRules, year: int, step: str) -> dt.date | None:
             return surrender_deadline(rules, year)
         except RulebookError:
             return None
+    if step == FINAL and surrender.allocation_md:
+        return dt.date.fromisoformat(f"{year}-{surrender.allocation_md}")
     if step == FINAL:
         return surrender.final_allocation_due
     if step in (REPORT, VERIFICATION) and surrender.report_due_md:

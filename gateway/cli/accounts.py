@@ -23,7 +23,6 @@ from exchange.messages.instructions import (
 from gateway.cli.options import (
     Account,
     KeyFile,
-    Quantity,
     Reference,
     Symbol,
     instruct,
@@ -178,7 +177,7 @@ def block(symbol: Symbol, account: Account, reference: Reference, key_file: KeyF
 def unblock(
     symbol: Symbol, account: Account, reference: Reference, key_file: KeyFile = None
 ) -> None:
-    """End a block (authority)."""
+    """End a block (authority): when another person has approved (`exchange approve-transfer`)."""
     instruct(key_file, UnblockAccount(ref=0, symbol=symbol, account=account, reference=reference))
 
 
@@ -198,7 +197,10 @@ def confirm(
 
 def approve_transfer(
     symbol: Symbol,
-    quantity: Quantity,
+    quantity: Annotated[
+        int,
+        typer.Argument(help="Its tonnes; 0 of what has none.", parser=whole, metavar="quantity"),
+    ],
     transfer_id: TransferId,
     account: Account,
     key_file: KeyFile = None,
@@ -207,7 +209,8 @@ def approve_transfer(
 
     Where an account needs two, transfers do, and what its registry's rule names: in the Union
     Registry surrenders, by another representative, and issuances and allocations, by another
-    operator or authority. `exchange transfers` lists what waits.
+    operator or authority. To end a freeze or a block always takes another operator or authority.
+    `exchange transfers` lists what waits.
     """
     instruct(
         key_file,

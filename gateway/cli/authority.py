@@ -152,7 +152,11 @@ def unfreeze(
     held_for: Annotated[int, typer.Option(help="To the entity for which they are held.")] = 0,
     key_file: KeyFile = None,
 ) -> None:
-    """Give frozen units back to the account's registry position, or what is held to its entity."""
+    """Give frozen units back to the account's registry position, or what is held to its entity.
+
+    One person freezes; another of the same office approves the end (`exchange approve-transfer`).
+    What is held for an entity goes to it at once, when its years are met.
+    """
     instruct(
         key_file,
         UnfreezeUnits(

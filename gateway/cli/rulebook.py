@@ -6,6 +6,7 @@ Exit code 1: a rulebook is not sound or a vector does not come true; 2: bad inpu
 from __future__ import annotations
 
 import datetime as dt
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -82,15 +83,15 @@ def show(
     scheme: Annotated[str, typer.Argument(help="A scheme's id, as eu-ets or cn-national.")],
     on: Annotated[
         dt.datetime | None,
-        typer.Option("--on", formats=["%Y-%m-%d"], help="Day of the act; none: today."),
+        typer.Option("--on", formats=["%Y-%m-%d"], help="Day of the act; none: today there."),
     ] = None,
     file: Annotated[Path | None, typer.Option("--file", help="Another rulebook.")] = None,
 ) -> None:
     """Print the rules of a scheme in force on a day, with their sources."""
     _readable(file)
-    day = on.date() if on else dt.datetime.now(dt.UTC).date()
     try:
         rulebook = load_rulebook(file)
+        day = on.date() if on else rulebook.local_date(scheme, time.time_ns())
         sections = describe(rulebook, scheme, day)
     except (RulebookError, UnicodeDecodeError) as error:
         typer.echo(f"exchange: {_where(file, error)}", err=True)

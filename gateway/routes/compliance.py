@@ -20,6 +20,8 @@ from exchange.rulebook.eligibility import Credit
 from exchange.rulebook.offsets import missing_base
 from exchange.rulebook.selection import (
     check_mixed_vintage,
+    not_surrendered_by,
+    rules_in_force,
     rules_of_group,
     surrender_deadline,
 )
@@ -233,6 +235,12 @@ def _allowances(
 
     Of an instrument that keeps vintages together it takes those that count. O(ranges + rules).
     """
+    standing = view.standings.accounts.get(key.account)
+    kind = standing.account_type if standing is not None else ""
+    rules = rules_in_force(rulebook(), item.scheme, year, on)
+    reserved = not_surrendered_by(rules, item.product, kind)
+    if reserved:
+        return {reserved: (view.holdings.quantity(key), item.vintage)}
     if item.vintage:
         why = _barred(item, item.vintage, year, on)
         return {why: (view.holdings.quantity(key), item.vintage)}

@@ -248,8 +248,7 @@ async def test_the_command_line(tmp_path: Path) -> None:
         assert "102 from 20" in await run("deputy", "accounts")
         await run("yangtze", "trust", "remove", "EUA", "102", *mine)
         said = await run("yangtze", "transfer", "EUA", "20", "101", *mine)
-        assert "PENDING: TRANSFER 20 t EUA" in said
-        assert "waits until" in said
+        assert all(words in said for words in ("PENDING: TRANSFER 20 t EUA", "waits until"))
         number = said.split("instruction ")[1].split(",")[0]
         listed = await run("yangtze", "transfers")
         assert number in listed
@@ -260,7 +259,11 @@ async def test_the_command_line(tmp_path: Path) -> None:
         assert "ACCOUNT_BLOCKED (654)" in await run(
             "yangtze", "transfer", "EUA", "20", "101", *mine, code=1
         )
-        await run("operator", "account", "unblock", "EUA", *mine, "--reference", "file 8")
+        said = await run("operator", "account", "unblock", "EUA", *mine, "--reference", "file 8")
+        waits = ("approve-transfer", "EUA", "0", said.split("instruction ")[1].split(",")[0], *mine)
+        assert "SAME_PERSON" in await run("operator", *waits, code=1)
+        await run("controller", *waits)
+        assert "file 7" not in await run("operator", "accounts", "--market", "EU")
         assert "DONE: CANCEL_TRANSFER" in await run(
             "yangtze", "cancel-transfer", "EUA", number, *mine
         )

@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from typer.testing import CliRunner
 
 from exchange.clock import SystemClock
 from exchange.messages.instructions import (
+    ApproveTransfer,
     DepositUnits,
     EnforcePledge,
     FreezeUnits,
@@ -21,6 +23,7 @@ from exchange.messages.instructions import (
     TransferUnits,
     UnfreezeUnits,
 )
+from exchange.messages.reasons import RegistryReason
 from gateway.cli import build
 from gateway.client import (
     BadRequestError,
@@ -83,10 +86,18 @@ async def test_units_are_frozen_pledged_released_and_enforced(whole: House) -> N
             )
         )
         assert await positions(huadong) == {(102, "REGISTRY", 0): 400}
-        thawed = await operator.instruct(
-            UnfreezeUnits(**UNITS, account=101, quantity=300, reference="(2026) 18")
+        thaw = UnfreezeUnits(**UNITS, account=101, quantity=300, reference="(2026) 18")
+        waiting = await operator.instruct(thaw)
+        assert (waiting.kind, waiting.status, waiting.due_ns > 0) == ("UNFREEZE", "PENDING", True)
+        approval = ApproveTransfer(
+            **UNITS, account=101, quantity=300, transfer_id=waiting.instruction_id
         )
-        assert (thawed.kind, thawed.status) == ("UNFREEZE", "DONE")
+        assert await reason_of(operator, approval) == RegistryReason.SAME_PERSON
+        assert await reason_of(authority, approval) == RegistryReason.OTHER_SIDE_DECIDES
+        frozen_ones = {(101, "REGISTRY", 0): 300, (101, "FROZEN", 0): 300}
+        assert await positions(northern) == frozen_ones
+        async with whole.client("controller") as controller:
+            await controller.instruct(approval)
         assert await positions(northern) == {(101, "REGISTRY", 0): 600}
 
 
@@ -123,7 +134,7 @@ async def test_each_kind_has_its_givers(whole: House) -> None:
 
 async def test_the_command_line_freezes_and_pledges(whole: House, tmp_path: Path) -> None:
     files = {}
-    for name in ("operator", "northern", "huadong"):
+    for name in ("operator", "controller", "northern", "huadong"):
         files[name] = str(tmp_path / f"{name}.key")
         save_key(Path(files[name]), whole.keys[name]._replace(url=whole.url))
     async with whole.client("operator") as operator:
@@ -137,7 +148,13 @@ async def test_the_command_line_freezes_and_pledges(whole: House, tmp_path: Path
 
     order = ("--account", "101", "--reference", "court 7")
     assert "DONE: FREEZE 300 t EUA" in await run("operator", "freeze", "EUA", "300", *order)
-    assert "DONE: UNFREEZE 50 t EUA" in await run("operator", "unfreeze", "EUA", "50", *order)
+    waiting = await run("operator", "unfreeze", "EUA", "50", *order)
+    assert "UNFREEZE 50 t EUA" in waiting
+    listed = msgspec.json.decode(await run("controller", "transfers", "--json"))
+    assert (listed["kind"], listed["state"]) == ("UNFREEZE", "PROPOSED")
+    number = str(listed["transfer_id"])
+    assert number in waiting
+    await run("controller", "approve-transfer", "EUA", "50", number, "--account", "101")
     assert "DONE: PLEDGE 400 t EUA" in await run(
         "northern", "pledge", "EUA", "400", "102", "--account", "101"
     )

@@ -24,6 +24,7 @@ from exchange.rulebook.selection import rules_of_group
 from gateway.headroom import group_of, rulebook
 from gateway.holdings import Holdings
 from gateway.routes.compliance import PlanQuery, make_plan
+from gateway.standings import Standings
 from tests.books_years import EMITTER, INSTRUMENTS, OTHER, Office, allocation
 
 SURRENDER = Instruction.SURRENDER
@@ -34,18 +35,21 @@ class Watched(Office):
 
     def __init__(self, day: str) -> None:
         self.seen = Holdings()
+        self.accounts = Standings()
         super().__init__(day)
 
     def act(self, *args: Any, **named: Any) -> list[RegistryItem]:
         said = super().act(*args, **named)
         for item in said:
             self.seen.apply(item)
+            self.accounts.apply(item)
         return said
 
     def pass_time(self, day: str) -> list[RegistryItem]:
         said = super().pass_time(day)
         for item in said:
             self.seen.apply(item)
+            self.accounts.apply(item)
         return said
 
     def plan(self, scheme: str, year: int) -> tuple[list[tuple[Instrument, int]], int]:
@@ -53,7 +57,9 @@ class Watched(Office):
         on = rulebook().local_date(scheme, self.time_ns)
         rules = rules_of_group(rulebook(), scheme, year, on, group_of(self.seen, EMITTER, scheme))
         assert rules is not None
-        view: Any = SimpleNamespace(holdings=self.seen, positions=SimpleNamespace(instruments={}))
+        view: Any = SimpleNamespace(
+            holdings=self.seen, positions=SimpleNamespace(instruments={}), standings=self.accounts
+        )
         mine = [item for item in INSTRUMENTS.values() if item.scheme == scheme]
         plan = make_plan(view, PlanQuery(EMITTER, year), mine, rules, on)
         found: dict[int, int] = {}

@@ -9,10 +9,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from exchange.messages.registry import Range, UnitsIssued
+from exchange.messages.registry import AccountChanged, Range, UnitsIssued
 from exchange.reference.venue import Instrument
 from gateway.holdings import Holdings
 from gateway.routes.compliance import PlanQuery, _lots
+from gateway.standings import Standings
 from tests.books_years import BY_SYMBOL
 
 MINE = 203
@@ -22,7 +23,9 @@ def held(instrument: Instrument) -> Any:
     """A market's view in which the account has 100 t of one instrument."""
     holdings = Holdings()
     holdings.apply(UnitsIssued(1, MINE, instrument.id, (Range(1, instrument.product, 1, 100),)))
-    return SimpleNamespace(holdings=holdings, positions=SimpleNamespace(instruments={}))
+    return SimpleNamespace(
+        holdings=holdings, positions=SimpleNamespace(instruments={}), standings=Standings()
+    )
 
 
 @pytest.mark.parametrize(
@@ -46,3 +49,20 @@ def test_allowances_that_do_not_count(
     assert (lot.quantity_t, lot.vintage) == (100, vintage)
     assert lot.held.startswith(words)
     assert bool(lot.held) == bool(words)
+
+
+@pytest.mark.parametrize(
+    ("kind", "year", "is_taken"),
+    [("", 2019, False), ("operator_holding", 2019, False), ("operator_holding", 2021, True),
+     ("aircraft_operator_holding", 2019, True)],
+)  # fmt: skip
+def test_aviation_allowances_are_for_who_may_surrender_them(
+    kind: str, year: int, is_taken: bool
+) -> None:
+    view = held(BY_SYMBOL["EUAA"])
+    if kind:
+        told = (1, "SET_ACCOUNT_TYPE", MINE, 0, "office", kind, "", 1)
+        view.standings.apply(AccountChanged(*told))
+    day = dt.date(year + 1, 4, 30)
+    (lot,) = _lots(view, PlanQuery(MINE, year), [BY_SYMBOL["EUAA"]], day)
+    assert ("aircraft_operator_holding only" not in lot.held) is is_taken

@@ -146,8 +146,9 @@ def _bounds(rng: random.Random) -> dict[str, int]:
 
 def venue_of(plan: Plan, public_keys: dict[str, str]) -> Venue:
     """The venue of a plan: the demonstration's two markets in small. `public_keys` by key id."""
-    eu = Market("EU", 0, "EUR", time_zone="Europe/Berlin")
-    cn = Market("CN", 1, "CNY", time_zone="Asia/Shanghai")
+    most = 10**12  # one operator endows everybody
+    eu = Market("EU", 0, "EUR", time_zone="Europe/Berlin", deposit_alone_max=most)
+    cn = Market("CN", 1, "CNY", time_zone="Asia/Shanghai", deposit_alone_max=most)
     fees = {"maker_fee_bp": 3, "taker_fee_bp": 5}
     firm = {"protection_bp": 300, "quantity_max": 99_999, "block_open": 1, **fees}
     if plan.auctions:

@@ -16,6 +16,7 @@ from exchange.database import Database
 from exchange.end_of_day import Closed, close_day, day_of
 from exchange.end_of_day.names import Names
 from exchange.messages.frames import Command, Instruction, Side, command, notes
+from exchange.messages.registry import TransferWaits
 from exchange.reference.venue import Market, Venue
 from tests.books_desk import Desk, act_of, owed, surrender
 from tests.books_venue import (
@@ -57,7 +58,11 @@ class Days:
     async def at(self, time_ns: int, *records: bytes) -> None:
         """Everything that follows from a frame that the log took at a time."""
         self.desk.pump.time_ns = time_ns
-        await self.desk.act(*records)
+        for item in await self.desk.act(*records):
+            if isinstance(item, TransferWaits):
+                told = (item.account_id, item.instrument_id, item.quantity, item.instruction_id)
+                approval = act_of(Instruction.APPROVE_TRANSFER, *told, "judge\nauthority")
+                await self.desk.act(*approval)
 
     async def day(self, date: dt.date) -> None:
         """A random day; its first and its last nanosecond are used too."""
@@ -86,7 +91,7 @@ class Days:
                 [*cross(account, other, item, some, 7), *cross(other, account, item, some, 9)],
                 [release(account, item, some, transfer_id=draw.getrandbits(64))],
                 [*act_of(Instruction.FREEZE, account, item, some, text="court\nNo. 17")],
-                [*act_of(Instruction.UNFREEZE, account, item, some, text="court\nNo. 17")],
+                [*act_of(Instruction.UNFREEZE, account, item, some, text="a\nNo. 1\nauthority")],
                 [*act_of(Instruction.PLEDGE, account, item, some, other, text="desk\nloan 9")],
                 [*act_of(Instruction.RELEASE_PLEDGE, account, item, some, other, text="a\nb")],
                 [*act_of(Instruction.ENFORCE_PLEDGE, account, item, some, other, text="a\nb")],

@@ -277,13 +277,13 @@ def test_a_blocked_account_neither_gives_nor_receives(books: Books) -> None:
     # what the authority does, what a lender gives back and what is owed goes on
     for done in (
         (Instruction.FREEZE, OPERATOR, 10, 0, "court\nfile 8"),
-        (Instruction.UNFREEZE, OPERATOR, 10, 0, "court\nfile 9"),
+        (Instruction.UNFREEZE, OPERATOR, 10, 0, "court\nfile 9\nauthority"),
         (Instruction.RELEASE_PLEDGE, OTHER, 20, OPERATOR, "loans\n"),
         (Instruction.SURRENDER, OPERATOR, 10, 2025),
     ):
         (said,) = books.tell(*done)
         assert not isinstance(said, InstructionRefused), said
-    books.tell(Instruction.UNBLOCK_ACCOUNT, OPERATOR, notes="office\nfile 7 closed")
+    books.both(Instruction.UNBLOCK_ACCOUNT, OPERATOR)
     (said,) = books.tell(Instruction.DEPOSIT, OPERATOR, 1)
     assert not isinstance(said, InstructionRefused), said
 

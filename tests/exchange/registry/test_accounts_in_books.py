@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from exchange.database import Database, table_hash
 from exchange.log.protocol import LogUnavailableError
-from exchange.messages.frames import Instruction
+from exchange.messages.frames import Instruction, order_id_of
 from exchange.messages.registry import AccountChanged, TransferEnded, TransferWaits
 from exchange.rebuild import rebuild
 from exchange.registry import RegistryService
@@ -77,6 +77,9 @@ def transfer(quantity: int, target: int = HUADONG) -> list[bytes]:
     return act_of(Instruction.TRANSFER, NORTHERN, CCER, quantity, target, "ann\n")
 
 
+UNBLOCK = 9  # in the story: waits until another has approved it
+
+
 def story() -> list[list[bytes]]:
     """Acts of every kind, each a frame."""
     of_account = (NORTHERN, CCER, 0)
@@ -90,7 +93,7 @@ def story() -> list[list[bytes]]:
         act_of(Instruction.APPROVE_TRUST, *of_account, YANGTZE, "ben\n"),
         act_of(Instruction.PROPOSE_TRUST, *of_account, HUADONG, "ann\n"),
         act_of(Instruction.BLOCK_ACCOUNT, HUADONG, CCER, 0, text="office\nfile 7"),
-        act_of(Instruction.UNBLOCK_ACCOUNT, HUADONG, CCER, 0, text="office\nfile 8"),
+        act_of(Instruction.UNBLOCK_ACCOUNT, HUADONG, CCER, 0, text="office\nfile 8\noperator"),
         act_of(Instruction.CONFIRM_ACCOUNT, *of_account, 2026, "ann\n"),
         act_of(Instruction.BIND_ACCOUNT, YANGTZE, CCER, 0, NORTHERN, "office\nCN"),
         transfer(30),
@@ -104,6 +107,9 @@ async def test_a_restart_and_a_rebuild_know_the_same(
     for frame in story():
         (said,) = await desk.act(*frame)
         assert isinstance(said, AccountChanged | TransferWaits), said
+        if isinstance(said, TransferWaits) and said.kind == "UNBLOCK_ACCOUNT":
+            told = (HUADONG, CCER, 0, said.instruction_id, "second\noperator")
+            assert await desk.act(*act_of(Instruction.APPROVE_TRANSFER, *told))
     again = RegistryService(market_log, MARKET, VENUE, desk.books, rulebook=WITH_HOURS)
     await again.load()
     ours, theirs = desk.registry.holdings, again.holdings
@@ -214,8 +220,11 @@ async def test_a_crash_between_effect_and_commit(
     desk: Desk, market_log: Any, make_books: MakeBooks, table: str
 ) -> None:
     await refuse_writes(desk.books, table)
-    for frame in story():
-        await desk.pump.send(*frame)
+    for at, frame in enumerate(story()):
+        number = order_id_of(await desk.pump.send(*frame), 0)
+        if at == UNBLOCK:
+            second = (HUADONG, CCER, 0, number, "second\noperator")
+            await desk.pump.send(*act_of(Instruction.APPROVE_TRANSFER, *second))
     with pytest.raises(Exception, match="injected"):
         await desk.act()
     await allow_writes(desk.books, table)

@@ -51,7 +51,7 @@ def test_a_block_stops_an_approval(books: Books, blocked: int) -> None:
     approval = (Instruction.APPROVE_TRANSFER, OPERATOR, 10, number, "ben")
     books.tell(Instruction.BLOCK_ACCOUNT, blocked, notes="office\nfile 7")
     assert books.refused(*approval) == RegistryReason.ACCOUNT_BLOCKED
-    books.tell(Instruction.UNBLOCK_ACCOUNT, blocked, notes="office\nfile 8")
+    books.both(Instruction.UNBLOCK_ACCOUNT, blocked)
     (said,) = books.tell(*approval)
     assert isinstance(said, TransferWaits)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import msgspec
 import pytest
 
 from exchange.database import Database
@@ -14,6 +15,9 @@ from exchange.messages.registry import UnitsSurrendered
 from exchange.registry import RegistryService
 from exchange.registry import queries as registry_queries
 from exchange.registry.store import RegistryMovedError
+from exchange.rulebook import load_rulebook
+from exchange.rulebook.shapes import ReservedUnit
+from exchange.rulebook.soundness import problems_of
 from tests.books_desk import CN, SETTLEMENTS, Desk, owed, surrender
 from tests.books_venue import CEA_2024, MARKET, VENUE, YANGTZE, YEAR, issue
 from tests.books_years import Office
@@ -103,3 +107,46 @@ async def test_one_block_surrendered_by_two_at_once(market_log: Any, books: Data
     assert year.surrendered == 100
     assert await registry_queries.prove_blocks(books, CN) == []
     await desk.close()
+
+
+def test_aircraft_operators_alone_surrender_aviation_allowances_before_2021() -> None:
+    """From phase IV on everybody may."""
+    office = Office("2020-03-01")
+    for year in (2019, 2021):
+        office.on(f"{year + 1}-03-01").owe("EUAA", 100, year)
+        office.issue("EUAA", 100, year)
+    office.on("2020-04-30")
+    for kind in ("", "operator_holding"):
+        if kind:
+            office.act(Instruction.SET_ACCOUNT_TYPE, "EUAA", 0, 2, f"office\n{kind}")
+        refusal = office.refused(SURRENDER, "EUAA", 10, 2019)
+        assert (refusal.reason, refusal.rule) == (
+            RegistryReason.UNIT_NOT_ELIGIBLE, "eu-ets-phase-3"
+        )  # fmt: skip
+        told = f"a {kind}" if kind else "of no stated type"
+        assert f"by aircraft_operator_holding only; the account is {told}" in refusal.text
+        assert refusal.source
+    office.act(Instruction.SET_ACCOUNT_TYPE, "EUAA", 0, 2, "office\n100-9")
+    office.done(UnitsSurrendered, SURRENDER, "EUAA", 10, 2019)
+    office.act(Instruction.SET_ACCOUNT_TYPE, "EUAA", 0, 2, "office\n100-7")
+    office.on("2022-04-30").done(UnitsSurrendered, SURRENDER, "EUAA", 10, 2021)
+
+
+def test_reserved_units_and_their_accounts_are_known() -> None:
+    book = load_rulebook()
+    told = tuple(
+        msgspec.structs.replace(
+            scheme,
+            rules=tuple(
+                msgspec.structs.replace(
+                    rules, reserved_units=(ReservedUnit(unit="X", account_types=("trading",)),)
+                )
+                for rules in scheme.rules[:1]
+            ),
+        )
+        for scheme in book.scheme[:1]
+    )
+    where = "scheme eu-ets, rules eu-ets-phase-1: reserved_units"
+    problems = problems_of(msgspec.structs.replace(book, scheme=told))
+    assert f"{where}: unknown unit X" in problems
+    assert f"{where}: trading is no account_type that can_surrender" in problems

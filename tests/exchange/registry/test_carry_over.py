@@ -177,7 +177,8 @@ def test_into_the_rules_vintage_only_and_of_units_that_are_free() -> None:
     for wrong in ((14_999, applied.instruction_id), (15_000, applied.instruction_id + 1)):
         refusal = desk.refused(CARRY, "CEA-2025", *wrong, "authority")
         assert refusal.reason == RegistryReason.UNKNOWN_APPLICATION
-    desk.act(Instruction.UNFREEZE, "CEA-2023", 1, text="court\nNo. 7")
+    desk.act(Instruction.UNFREEZE, "CEA-2023", 1, text="court\nNo. 7\noperator")
+    desk.act(Instruction.APPROVE_TRANSFER, "CEA-2023", 1, desk.number, "judge\noperator")
     desk.done(UnitsCarriedOver, *args)
 
 

@@ -12,6 +12,8 @@ from exchange.messages.reasons import RegistryReason
 from exchange.messages.registry import (
     EncumbranceChanged,
     RegistryItem,
+    TransferEnded,
+    TransferWaits,
     UnitsCancelled,
     UnitsMoved,
     UnitsSurrendered,
@@ -58,10 +60,15 @@ async def test_a_freeze_and_its_end(desk: Desk) -> None:
     assert (frozen.given_by, frozen.reference) == ("court", "(2026) 沪02民初 17号")
     assert (frozen.quantity, frozen.ranges[0].first, frozen.ranges[0].last) == (60, 1, 60)
     assert await places(desk, NORTHERN) == {("REGISTRY", 0): 40, ("FROZEN", 0): 60}
-    more = await desk.refused(*act_of(UNFREEZE, NORTHERN, CCER, 61, text=COURT))
+    more = await desk.refused(*act_of(UNFREEZE, NORTHERN, CCER, 61, text=f"{COURT}\nauthority"))
     assert more.reason == RegistryReason.NOT_FROZEN
     assert "60 t of CCER are frozen in account 201, not 61 t" in more.text
-    assert changed(await desk.act(*act_of(UNFREEZE, NORTHERN, CCER, 25, text=COURT))).quantity == 25
+    waits, ended, *items = await desk.both(UNFREEZE, NORTHERN, CCER, 25, COURT)
+    assert isinstance(waits, TransferWaits)
+    assert isinstance(ended, TransferEnded)
+    assert (waits.given_by, waits.approved_by, ended.kind) == ("court", "second", "UNFREEZE")
+    thawed = changed(items)
+    assert (thawed.quantity, thawed.reference) == (25, "(2026) 沪02民初 17号")
     assert await places(desk, NORTHERN) == {("REGISTRY", 0): 65, ("FROZEN", 0): 35}
     totals = (await registry_queries.unit_totals(desk.books, CN))[CCER]
     assert (totals.registry, totals.frozen, totals.pledged) == (65, 35, 0)

@@ -1,13 +1,13 @@
-"""Fines and deductions by year: decisions long after it, and amounts that were not observed."""
+"""What a decision brings: years long past, amounts not observed, and what is taken by force."""
 
 from __future__ import annotations
 
 import pytest
 
 from exchange.messages.frames import Instruction
-from exchange.messages.registry import YearAssessed
+from exchange.messages.registry import UnitsSurrendered, YearAssessed
 from exchange.registry.years import FINE_NOT_KNOWN
-from tests.books_years import Office
+from tests.books_years import EMITTER, INSTRUMENTS, Office
 
 
 @pytest.mark.parametrize(
@@ -47,3 +47,26 @@ def test_a_fine_of_the_eu_is_the_published_one_or_not_known(
     assert office.figures("EUA", year + 1).obligation == 10
     (row,) = office.holdings.changes.assessments
     assert (row.fine_min, row.fine_max, row.consequence) == (fine, fine, found.consequence)
+
+
+def test_shenzhen_takes_by_force_of_every_vintage_that_is_not_to_come() -> None:
+    """Each vintage is an instrument of its own; the year is named by one of them."""
+    office = Office("2020-02-01")
+    office.owe("SZEA-2020", 1_000, 2019)
+    for symbol, quantity in (("SZEA-2020", 500), ("SZEA-2018", 300), ("SZEA", 200)):
+        office.issue(symbol, quantity)
+    office.on("2020-07-01")
+    said = office.act(
+        Instruction.ASSESS, "SZEA-2020", 0, 2019, "authority\nprice 2500\ndue 2020-06-30"
+    )
+    forced = [item for item in said if isinstance(item, UnitsSurrendered)]
+    assert [(INSTRUMENTS[item.instrument_id].symbol, item.quantity) for item in forced] == [
+        ("SZEA", 200), ("SZEA-2018", 300)
+    ]  # fmt: skip
+    found = said[-1]
+    assert isinstance(found, YearAssessed)
+    assert (found.shortfall, found.forced, found.deduction) == (1_000, 500, 500)
+    assert office.holdings.surrendered[EMITTER, "cn-pilot-shenzhen", 2019] == 500
+    numbers = [row.instruction_id for row in office.holdings.changes.surrenders]
+    assert numbers == [found.instruction_id, -1]
+    assert office.holdings.assessed_by_time == -1

@@ -18,6 +18,7 @@ from exchange.messages.frames import Instruction, Side, order_id_of
 from exchange.messages.registry import (
     EncumbranceChanged,
     ReversalProposed,
+    TransferWaits,
     UnitsReversed,
     UnitsSurrendered,
 )
@@ -82,15 +83,21 @@ async def test_random_days_keep_every_tonne_and_no_cap_is_exceeded(
     await desk.act(*(issue(a, i, 5_000) for a in ACCOUNTS for i in INSTRUMENTS))
     await desk.act(*(r for a in ACCOUNTS for r in owed(a, YEAR, dice.randrange(500, 4_000))))
     surrendered: dict[tuple[int, int], int] = defaultdict(int)
-    bound = undone = 0
+    bound = undone = thawed = 0
     for _ in range(40):
         if dice.random() < 0.2:
             undone += await undo_one(desk, dice, surrendered)
-        for item in await desk.act(*random_acts(dice, dice.randrange(1, 12))):
+        said = await desk.act(*random_acts(dice, dice.randrange(1, 12)))
+        for wait in [item for item in said if isinstance(item, TransferWaits)]:
+            told = (wait.account_id, wait.instrument_id, wait.quantity, wait.instruction_id)
+            said += await desk.act(*act_of(Instruction.APPROVE_TRANSFER, *told, "two\noperator"))
+        for item in said:
             if isinstance(item, UnitsSurrendered):
                 surrendered[item.account_id, item.instrument_id] += item.quantity
             bound += isinstance(item, EncumbranceChanged)
+            thawed += isinstance(item, EncumbranceChanged) and item.kind == "UNFREEZE"
     await check(desk)
+    assert thawed
     assert surrendered
     assert bound
     assert undone
@@ -146,9 +153,10 @@ def random_binding(dice: random.Random) -> list[bytes]:
     """A freeze or a pledge, or the end of one."""
     account, other = dice.sample(ACCOUNTS, 2)
     kind = dice.choice(BINDINGS)
-    return act_of(
-        kind, account, dice.choice(INSTRUMENTS), dice.randrange(1, 300), other, "key\nreference"
-    )
+    what, quantity = dice.choice(INSTRUMENTS), dice.randrange(1, 300)
+    if kind == Instruction.UNFREEZE:
+        return act_of(kind, account, what, quantity // 4 + 1, text="key\nreference\noperator")
+    return act_of(kind, account, what, quantity, other, "key\nreference")
 
 
 def random_act(dice: random.Random) -> list[bytes]:
@@ -254,10 +262,13 @@ async def trading(pump: EnginePump) -> None:
     await pump.send(
         *act_of(Instruction.APPROVE_REVERSAL, *told, order_id_of(asked, 0), text="ben\n")
     )
+    freeze = act_of(Instruction.FREEZE, NORTHERN, CEA_2023, 90, text="court\nfile 7")
+    thaw = act_of(Instruction.UNFREEZE, NORTHERN, CEA_2023, 40, text="court\nfile 8\nauthority")
+    thawing = order_id_of(await pump.send(*freeze, *thaw), len(freeze))
+    second = (NORTHERN, CEA_2023, 40, thawing, "judge\nauthority")
     await pump.send(
-        *act_of(Instruction.FREEZE, NORTHERN, CEA_2023, 90, text="court\nfile 7"),
         *act_of(Instruction.PLEDGE, HUADONG, CEA_2023, 300, YANGTZE, text="desk\nloan 9"),
-        *act_of(Instruction.UNFREEZE, NORTHERN, CEA_2023, 40, text="court\nfile 8"),
+        *act_of(Instruction.APPROVE_TRANSFER, *second),
         *act_of(Instruction.RELEASE_PLEDGE, YANGTZE, CEA_2023, 100, HUADONG),
         *act_of(Instruction.ENFORCE_PLEDGE, YANGTZE, CEA_2023, 200, HUADONG, text="desk\nlate"),
         *act_of(Instruction.PLEDGE, NORTHERN, CCER, 25, YANGTZE),

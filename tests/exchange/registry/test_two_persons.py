@@ -12,6 +12,7 @@ from exchange.messages.instructions import AS_BEFORE
 from exchange.messages.reasons import RegistryReason
 from exchange.messages.registry import (
     AccountChanged,
+    EncumbranceChanged,
     RegistryItem,
     TransferEnded,
     TransferWaits,
@@ -255,6 +256,54 @@ def test_two_persons_end_the_need_of_two(books: Books) -> None:
     assert (changed.kind, changed.needs_two) == ("SET_ACCOUNT_TYPE", False)
     (done,) = surrender(books, 40)
     assert isinstance(done, UnitsSurrendered)
+
+
+def frozen(books: Books) -> dict[str, int]:
+    books.tell(Instruction.FREEZE, OPERATOR, 100, notes="judge\nfile 7")
+    return books.tonnes(OPERATOR)
+
+
+def test_a_freeze_begun_by_one_is_ended_by_two(books: Books) -> None:
+    before = frozen(books)
+    assert before == {"REGISTRY": 900, "FROZEN": 100}
+    thaw = (Instruction.UNFREEZE, OPERATOR, 60, 0)
+    assert books.refused(*thaw, "judge\nfile 8") == RegistryReason.REFERENCE_MISSING  # no office
+    above = (Instruction.UNFREEZE, OPERATOR, 101, 0)
+    assert books.refused(*above, "judge\nfile 8\nauthority") == RegistryReason.NOT_FROZEN
+    waiting = waits(books.tell(*thaw, "judge (jo)\nfile 8\nauthority"))
+    assert (waiting.kind, waiting.quantity, books.tonnes(OPERATOR)) == ("UNFREEZE", 60, before)
+    approval = (Instruction.APPROVE_TRANSFER, OPERATOR, 60, waiting.instruction_id)
+    assert books.refused(*approval, "clerk (jo)\nauthority") == RegistryReason.SAME_PERSON
+    assert books.refused(*approval, "clerk\noperator") == RegistryReason.OTHER_SIDE_DECIDES
+    assert books.refused(*approval, "ann\n") == RegistryReason.OTHER_SIDE_DECIDES
+    *_, thawed = approve(books, 60, waiting.instruction_id, "clerk\nauthority")
+    assert isinstance(thawed, EncumbranceChanged)
+    assert (thawed.kind, thawed.given_by, thawed.reference) == ("UNFREEZE", "judge (jo)", "file 8")
+    assert books.tonnes(OPERATOR) == {"REGISTRY": 960, "FROZEN": 40}
+    again = waits(books.tell(*thaw[:2], 40, 0, "judge\nfile 9\nauthority"))
+    twice = waits(books.tell(*thaw[:2], 40, 0, "judge\nfile 9\nauthority"))
+    approve(books, 40, again.instruction_id, "clerk\nauthority")
+    late = (Instruction.APPROVE_TRANSFER, OPERATOR, 40, twice.instruction_id, "clerk\nauthority")
+    assert books.refused(*late) == RegistryReason.NOT_FROZEN
+    agree(books)
+
+
+def test_a_block_set_by_one_is_ended_by_two(books: Books) -> None:
+    block = (Instruction.BLOCK_ACCOUNT, OPERATOR, 0, 0)
+    unblock = (Instruction.UNBLOCK_ACCOUNT, OPERATOR, 0, 0, "desk\nclosed\noperator")
+    books.tell(*block, "desk\nfile 7")
+    waiting = waits(books.tell(*unblock))
+    standing = books.registrar.holdings.standings.of(OPERATOR)
+    assert (waiting.kind, standing.block) == ("UNBLOCK_ACCOUNT", "file 7")
+    approval = (Instruction.APPROVE_TRANSFER, OPERATOR, 0, waiting.instruction_id)
+    assert books.refused(*approval, "desk\noperator") == RegistryReason.SAME_PERSON
+    books.tell(*block, "judge\nfile 9")  # what came since is not ended with it
+    assert books.refused(*approval, "lead\noperator") == RegistryReason.ACCOUNT_BLOCKED
+    anew = waits(books.tell(*unblock))
+    *_, changed = approve(books, 0, anew.instruction_id, "lead\noperator")
+    assert isinstance(changed, AccountChanged)
+    assert (changed.kind, changed.text, standing.block) == ("UNBLOCK_ACCOUNT", "closed", "")
+    assert books.refused(*approval, "lead\noperator") == RegistryReason.ACCOUNT_NOT_BLOCKED
 
 
 def test_a_type_told_anew_keeps_what_is_not_said(books: Books) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from exchange.database import Database, table_hash
 from exchange.database.schema import REGISTRY_TABLES, refusal
-from exchange.messages.frames import Instruction
+from exchange.messages.frames import Instruction, order_id_of
 from exchange.messages.reasons import RegistryReason
 from exchange.messages.registry import CreditsHeld, InstructionRefused, OffsetSurrenderChanged
 from exchange.rebuild import rebuild
@@ -72,9 +72,12 @@ async def refused(two: Two) -> AllowanceState:
     await two.quiet(two.credits)
     await two.surrender(10)
     await two.quiet()
-    await two.credits.pump.send(
-        *act_of(Instruction.UNFREEZE, HOLDING, KEPT, held - 9, text="court\nfile 8")
+    thaw = (HOLDING, KEPT, held - 9)
+    sent = await two.credits.pump.send(
+        *act_of(Instruction.UNFREEZE, *thaw, text="court\nfile 8\nauthority")
     )
+    told = (*thaw, order_id_of(sent, 0), "judge\nauthority")
+    await two.credits.pump.send(*act_of(Instruction.APPROVE_TRANSFER, *told))
     await two.quiet(two.credits)
     return FAILED
 

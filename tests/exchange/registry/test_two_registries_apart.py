@@ -263,10 +263,11 @@ def test_over_a_bad_net_nothing_is_retired_twice_or_uncounted(seed: int) -> None
         elif act == 2 and dice.random() < 0.3:
             asking.pass_time(asking.time_ns + OFFSET_ANSWER_HOURS_MAX * HOUR_NS)
         elif act == 3:
-            keeping.tell(
-                dice.choice((Instruction.FREEZE, Instruction.UNFREEZE)), HOLDING,
-                dice.randrange(1, 9_990), 0, "court\nfile", instrument=KEPT,
-            )  # fmt: skip
+            some = (HOLDING, dice.randrange(1, 9_990))
+            if dice.random() < 0.5:
+                keeping.tell(Instruction.FREEZE, *some, 0, "court\nfile", instrument=KEPT)
+            else:
+                keeping.both(Instruction.UNFREEZE, *some, "court\nfile", instrument=KEPT)
         elif act == 4:
             owed = asking.holdings.years[ACCOUNT].obligation or 0
             given = asking.holdings.surrendered[ACCOUNT]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import datetime as dt
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +20,7 @@ from exchange.rulebook import (
 from exchange.rulebook.loading import parse_rulebook
 from exchange.rulebook.penalties import false_data_rule
 from exchange.rulebook.selection import offset_rule, rules_in_force
+from exchange.rulebook.year import FINAL, SURRENDER, due
 
 BOOK = load_rulebook()
 FINE = "fine_min_minor = 2000000"
@@ -146,6 +148,19 @@ def test_open_emission_years() -> None:
     assert open_emission_years(BOOK, "cn-national", dt.date(2018, 11, 22)) == ()
     assert open_emission_years(BOOK, "eu-ets", dt.date(2026, 11, 22)) == ()
     assert open_emission_years(BOOK, "nowhere", dt.date(2026, 11, 22)) == ()
+
+
+@pytest.mark.parametrize(
+    ("year", "step", "day"),
+    [(2016, FINAL, "2016-02-28"), (2024, FINAL, "2024-06-30"), (2024, SURRENDER, "2025-09-30")],
+)
+def test_the_days_of_the_rules_hold_where_no_calendar_says_them(
+    year: int, step: str, day: str
+) -> None:
+    bare = tuple(msgspec.structs.replace(item, calendar=()) for item in BOOK.scheme)
+    book = msgspec.structs.replace(BOOK, scheme=bare)
+    rules = rules_in_force(book, "eu-ets", year, dt.date(year, 7, 1))
+    assert due(book, "eu-ets", rules, year, step).day == dt.date.fromisoformat(day)
 
 
 def test_the_date_of_an_act_is_local() -> None:
@@ -286,6 +301,41 @@ def test_a_cap_is_rounded_down(value: int) -> None:
             'pre_issued_types = ["CCER"]',
             "offset bj-offset: pre_issued_types: CCER is no unit_type with a pre_issuance_bp",
         ),
+        # words and figures that would switch a rule off without breaking a type
+        ('banking_out = "not_allowed"', 'banking_out = "no"', "banking_out: Invalid enum value"),
+        ('use_mode = "exchange_for_allowances_not_direct_surrender"', 'use_mode = "x"', "use_mode"),
+        ('= "twice_the_shortfall"', '= "thrice"', "gd-2016, penalty: next_year_deduction: Inv"),
+        ('applies_to = "aircraft"', 'applies_to = "plane"', "rice-aircraft: applies_to: plane is"),
+        ('applies_to = "quebec"', 'applies_to = "qc"', "rules qc-offset-only: applies_to: qc is"),
+        ('credit_types = ["CCER"]', 'credit_types = ["CEA"]', "credit_types: CEA is no unit_type"),
+        (f'["{OLD}"]\ncap', '["older"]\ncap', "2019-2020-ccer: programme_generations: no unit"),
+        ('vintages = ["CEA19-20"]', 'vintages = ["CEA18"]', "usable_vintages: CEA18 is no vint"),
+        ('to_vintage = "CEA25"', 'to_vintage = "CEA52"', "carry_over: to_vintage: CEA52 is no"),
+        ("auction_share_bp = 5700", "auction_share_bp = 10001", "phase-3: auction_share_bp: 10001"),
+        ("share_bp = 7000", "share_bp = 10001", "locality min_local_share: share_bp: 10001 bas"),
+        (
+            "multiple_min = 5\nmultiple_max = 10\nprice",
+            "multiple_min = 11\nmultiple_max = 10\nprice",
+            "rules cn-2023, penalty: multiple_min is above multiple_max",
+        ),
+        (
+            "fine_max_minor = 3000000",
+            "fine_max_minor = 1",
+            "penalty: fine_min_minor is above fine_m",
+        ),
+        (
+            "lower_threshold_t = 400000000",
+            "lower_threshold_t = 833000001",
+            "eu-msr-2019: lower_thr",
+        ),
+        ("weight_bp_each = 2000", "weight_bp_each = 2001", "2025-04-29 are 10005 basis points"),
+        (
+            "applied_until = 2026-03-20",
+            "applied_until = 2026-07-20",
+            "batches: applied_until rises",
+        ),
+        ('step = "verified_report"', 'step = "report"', "step: Invalid enum value 'report'"),
+        ('sectors = ["power"]\ndue', 'sectors = ["coal"]\ndue', "sectors: no rules cover coal"),
         ("schema_version = 1", "schema_version = 7", "schema_version is 7, this program reads 1"),
     ],
 )
