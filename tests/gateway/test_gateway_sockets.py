@@ -389,6 +389,22 @@ async def test_our_feed_tells_a_subscription_that_is_refused_later(house, northe
         await house.until(lambda: feed.refusal is None and bool(feed.books["EUA"].bids))
 
 
+async def test_our_feed_tells_what_is_refused_while_it_stands(house, northern: Client) -> None:
+    refused = Refused(EdgeReason.MARKET_STOPPED, "EU: record 9 contradicts itself")
+    async with BookFeed(house.url, ["EUA"]) as feed:
+        for say in (Subscriber.refuse, Subscriber.cut):
+            await house.until(lambda: feed.refusal is None and "EUA" in feed.books)
+            repairs = feed.repairs
+            updated = asyncio.create_task(feed.updated())
+            await asyncio.sleep(0)
+            (member,) = house.gateway.context.feed.instruments["EUA"].members("book")
+            say(member, refused)
+            with pytest.raises(VenueError, match="record 9"):
+                await updated
+            await house.until(lambda: feed.refusal is None)
+            assert feed.repairs > repairs
+
+
 async def test_an_unknown_path_has_no_socket(house) -> None:
     with pytest.raises(Exception, match="404"):
         await ws_connect(Wire, house.socket + "/elsewhere")
