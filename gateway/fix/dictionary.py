@@ -186,6 +186,8 @@ _FIELDS = (
     Field(20005, "CounterpartyAccount", "STRING", "the other side of a block"),
     Field(20006, "OwnSessionOnly", "BOOLEAN", "of a mass cancel: only orders which this key sent"),
     Field(20007, "TradeMethod", "STRING", "BOOK, CALL, LISTED, BLOCK or AUCTION"),
+    Field(20008, "AuctionID", "STRING",
+          "a sealed bid in this auction of GET /auctions; OrdType 2, no other terms"),
 )  # fmt: skip
 
 FIELDS: dict[int, Field] = {field.tag: field for field in _FIELDS}
@@ -218,7 +220,7 @@ _MESSAGES = (
     _layout("5", "Logout", "both", "58 20001", is_admin=True),
     _layout("A", "Logon", "both", "98! 108! 95 96 141 8013 9406", is_admin=True),
     _layout("D", "NewOrderSingle", "client",
-            "11! 1! 55! 54! 38! 40! 44 59 60! 21 18 99 110 111 432 7928 20002 20003 20004"),
+            "11! 1! 55! 54! 38! 40! 44 59 60! 21 18 99 110 111 432 7928 20002 20003 20004 20008"),
     _layout("F", "OrderCancelRequest", "client", "11! 41! 37 1! 55! 54! 38 60!"),
     _layout("G", "OrderCancelReplaceRequest", "client",
             "11! 41! 37 1! 55! 54! 38! 40! 44 59 60! 21 99 110 111 432 20002"),
