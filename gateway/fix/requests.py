@@ -100,7 +100,7 @@ def mass_cancel(message: Message, ref: int, markets: Sequence[str]) -> list[Orde
     """q: one request for each market that it names; `markets`: of Symbol, or all."""
     wanted = message.get(530)
     if wanted == "1" and not message.get(55):
-        raise Refused(EdgeReason.INVALID_FIELD, "Symbol is needed with MassCancelRequestType 1")
+        raise Refused(EdgeReason.MISSING_FIELD, "Symbol is needed with MassCancelRequestType 1")
     if wanted == "6":
         if message.get(336) not in markets:
             raise Refused(

@@ -103,7 +103,7 @@ async def test_messages_that_cannot_be_read_are_refused_whole(house) -> None:
     before = await house.ends()
     for message, reason in (
         (b"nonsense", 502),
-        ({"type": "NewOrderSingle"}, 503),
+        ({"type": "NewOrderSingle"}, 507),
         ({"type": "Surprise", "ref": 1}, 503),
         ([order(1, colour="green")], 504),
         ([order(n) for n in range(1, settings.SESSION_BATCH_MAX + 2)], 503),

@@ -126,7 +126,7 @@ def test_requests_carry_what_was_said() -> None:
     [
         ("D", {"t1": "1e3"}), ("D", {"t18": "6 Z"}), ("D", {"t20003": "Y"}),
         ("D", {"t432": "20270229"}), ("D", {"t20004": "x"}), ("F", {"t37": "-1"}),
-        ("q", {"t530": "1", "t55": ""}), ("q", {"t530": "6", "t336": "XX"}),
+        ("q", {"t530": "6", "t336": "XX"}),
         ("AE", {"t856": "1", "t572": "5"}), ("AE", {"t856": "2"}), ("AE", {"t856": "0"}),
     ],
 )  # fmt: skip
@@ -134,6 +134,13 @@ def test_what_cannot_be_meant_is_refused(kind: str, fields: dict[str, str]) -> N
     with pytest.raises(Refused) as refused:
         made(kind, **fields)
     assert refused.value.row.number == EdgeReason.INVALID_FIELD
+
+
+def test_what_is_not_there_is_said_to_be_missing() -> None:
+    with pytest.raises(Refused) as refused:
+        made("q", t530="1", t55="")
+    assert refused.value.row.number == EdgeReason.MISSING_FIELD
+    assert codes(EdgeReason.MISSING_FIELD).business == 5  # CONDITIONALLY_REQUIRED_FIELD_MISSING
 
 
 def test_a_block_has_one_side() -> None:
