@@ -41,6 +41,7 @@ async def test_a_bid_over_fix_is_changed_and_filled(house: FixHouse, northern: C
         while fill.get(150) != "F":  # the bid that is too large for what is offered is cut
             fill = await broker.take("8")
         assert [fill.get(tag) for tag in (32, 31, 20007)] == ["500", "71.50", "AUCTION"]
+        assert fill.get(75) == fill.get(64) != ""
     assert (await northern.auctions("EUA"))[-1].state == "CLEARED"
 
 

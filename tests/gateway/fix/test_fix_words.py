@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import msgspec
 import pytest
 from hypothesis import given, settings
@@ -18,9 +20,10 @@ from exchange.messages.orders import (
     TimeInForceWord,
 )
 from exchange.messages.reasons import REASONS, EdgeReason, Reason
-from exchange.reference.venue import Market
+from exchange.reference.venue import Market, load_venue
 from gateway.fix import reports, requests
 from gateway.fix.codec import Message, decode, encode
+from gateway.fix.days import TradeDays
 from gateway.fix.dictionary import BY_NAME, FIELDS, HEADER, MESSAGES, TRAILER
 from gateway.fix.refusals import BUSINESS_REJECT, CANCEL_REJECT, ORDER_REJECT, codes
 from gateway.fix.reports import Asked, Said
@@ -200,6 +203,27 @@ def test_any_message_that_fits_the_table_becomes_commands_or_a_refusal(data: byt
     except Refused as refused:
         said = refused
     assert said is None or read(reports.refused_at_the_edge(asked_for, said, 77)).get(20001)
+
+
+def test_a_fill_tells_its_days_as_settlement_counts_them() -> None:
+    venue = load_venue(generate.HERE.parent / "venue" / "demo.toml")
+    eua = msgspec.structs.replace(venue.instrument[0], settlement_cycle="T+1")
+    venue = msgspec.structs.replace(
+        venue,
+        instrument=(eua, *venue.instrument[1:]),
+        market=(msgspec.structs.replace(venue.market[0], holidays=(dt.date(2026, 11, 30),)),
+                *venue.market[1:]),
+    )  # fmt: skip
+    days = TradeDays(venue)
+    friday = int(dt.datetime(2026, 11, 27, 23, 30, tzinfo=dt.UTC).timestamp()) * 10**9
+    fill = changed(exec_type="TRADE", last_quantity=3, last_price="70.00", transact_time_ns=friday)
+    for report, traded, settled in (
+        (fill, "20261128", "20261201"),  # in Berlin it is Saturday; Monday is a holiday
+        (msgspec.structs.replace(fill, symbol="CCER"), "20261128", "20261128"),  # at once
+    ):
+        said = read(reports.told(report, None, days.of(report)))
+        assert (said.get(75), said.get(64)) == (traded, settled)
+    assert days.of(REPORT) is None
 
 
 # -- out ------------------------------------------------------------------------------------------
