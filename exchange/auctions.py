@@ -261,6 +261,8 @@ class Auctions:
             self._ended.popitem(last=False)
 
     def _day_closed(self, row: EventRow) -> None:
+        if not self._date:  # the closing before a market's first day ends none
+            return
         days = self._closes.setdefault(row.instrument_id, deque(maxlen=CLOSES_KEPT_MAX))
         days.append(DayClose(self._date, row.price, row.quantity, row.value))
 

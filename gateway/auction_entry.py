@@ -1,4 +1,4 @@
-"""Requests about primary auctions become commands: bids of members, openings and ends of operators.
+"""Requests of operators about primary auctions become commands: openings and ends.
 
 As in `gateway.order_entry`: form and names are checked here, and that the format knows such an
 auction; everything that depends on the market is judged by the engine.
@@ -9,38 +9,14 @@ from __future__ import annotations
 from functools import cache
 
 from exchange.messages import operations
-from exchange.messages import orders as body
 from exchange.messages.frames import Command, pack_command
 from exchange.messages.reasons import EdgeReason, SupplyReason
 from exchange.reference.venue import Instrument, Key
 from exchange.rulebook import AuctionFormats, RulebookError, load_auction_formats, terms
 from gateway.decimals import INT64_MAX, to_minor
-from gateway.fields import label, limit_price, tonnes
-from gateway.fields import valid_ms as checked_valid_ms
-from gateway.order_commands import SIDE
+from gateway.fields import label, order_number, tonnes
 from gateway.order_entry import Desk, OrderEntry, Prepared
 from gateway.refusal import Refused
-
-
-def prepare_bid(entry: OrderEntry, key: Key, request: body.AuctionBid) -> Prepared:
-    """The command of a bid for an own account; Refused names what cannot be used. O(1)."""
-    instrument = entry.instrument(request.symbol)
-    desk = entry.desks[instrument.market]
-    entry.own_account(key, desk.market, request.account)
-    command = pack_command(
-        Command.AUCTION_BID,
-        side=SIDE[request.side],
-        instrument_id=instrument.id,
-        valid_ms=checked_valid_ms(request.valid_ms),
-        account_id=request.account,
-        session_id=key.session,
-        ref=entry.checked_ref(request.ref),
-        quantity=tonnes(request.quantity),
-        price=limit_price(request.price, desk.market),
-        order_id=_auction_id(request.auction_id),
-        client_order_id=label(request.client_order_id),
-    )
-    return Prepared(desk, key.session, request.ref, [command], valid_ms=request.valid_ms)
 
 
 def prepare_auction(entry: OrderEntry, key: Key, request: operations.AuctionOperation) -> Prepared:
@@ -58,7 +34,7 @@ def prepare_auction(entry: OrderEntry, key: Key, request: operations.AuctionOper
             instrument_id=instrument.id,
             session_id=key.session,
             ref=ref,
-            order_id=_auction_id(request.auction_id),
+            order_id=order_number("auction_id", request.auction_id),
             quantity=request.seed,
             price=_reserve(request.reserve, desk),
         )
@@ -68,7 +44,7 @@ def prepare_auction(entry: OrderEntry, key: Key, request: operations.AuctionOper
             instrument_id=instrument.id,
             session_id=key.session,
             ref=ref,
-            order_id=_auction_id(request.auction_id),
+            order_id=order_number("auction_id", request.auction_id),
         )
     return Prepared(desk, key.session, request.ref, [command])
 
@@ -113,9 +89,3 @@ def _reserve(text: str, desk: Desk) -> int:
     if reserve <= 0:
         raise Refused(EdgeReason.INVALID_FIELD, f"reserve: {text} is not above zero")
     return reserve
-
-
-def _auction_id(value: int) -> int:
-    if not 0 < value <= INT64_MAX:
-        raise Refused(EdgeReason.INVALID_FIELD, f"auction_id: {value} is no id (GET /auctions)")
-    return value

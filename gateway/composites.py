@@ -44,7 +44,7 @@ def composites(
                 if label.startswith(item.product) and label[-2:] == f"{item.vintage % 100:02}":
                     for day in closes.get(item.id, ()):
                         days.setdefault(day.date, {})[label] = day.price
-        for date in sorted(day for day in days if day):  # before the first roll there is no date
+        for date in sorted(days):
             try:
                 price = composite_price(rule, dt.date.fromisoformat(str(date)), days[date])
             except RulebookError:

@@ -15,6 +15,10 @@ from gateway.decimals import INT64_MAX, to_minor, to_tonnes
 from gateway.refusal import Refused
 
 VALID_MS_MAX = 65_535
+_SAID = {  # by msgspec's own words
+    "unknown field": EdgeReason.UNKNOWN_FIELD,
+    "missing required field": EdgeReason.MISSING_FIELD,
+}
 _T = TypeVar("_T")
 
 
@@ -53,8 +57,8 @@ def unpack(
 def invalid(error: msgspec.ValidationError, kind: Any, where: str = "") -> Refused:
     """The refusal of what is no `kind`, with the words that a field may have. O(fields)."""
     text = where + told(error, kind)
-    reason = EdgeReason.UNKNOWN_FIELD if "unknown field" in text else EdgeReason.INVALID_FIELD
-    return Refused(reason, text)
+    found = next((reason for words, reason in _SAID.items() if words in text), None)
+    return Refused(found or EdgeReason.INVALID_FIELD, text)
 
 
 def valid_ms(value: int) -> int:
@@ -91,7 +95,7 @@ def order_number(name: str, value: int) -> int:
 def limit_price(text: str, market: Market) -> int:
     """A price above zero in minor units; the instrument's tick and band are later."""
     if not text:
-        raise Refused(EdgeReason.INVALID_FIELD, 'price: it needs one, such as "71.25"')
+        raise Refused(EdgeReason.MISSING_FIELD, 'price: it needs one, such as "71.25"')
     price = to_minor(text, market.minor_digits)
     if price <= 0:
         raise Refused(Reason.PRICE_NOT_POSITIVE, f"price {text}")

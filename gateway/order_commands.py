@@ -138,9 +138,15 @@ def confirm_block(request: body.BlockConfirmation, who: Who, market: Market) -> 
     return [_taken(Command.BLOCK_CONFIRM, request, proposal, who, market)]
 
 
+def bid(request: body.AuctionBid, who: Who, market: Market) -> list[bytes]:
+    """AUCTION_BID in an auction that is named by its id. O(1)."""
+    auction = order_number("auction_id", request.auction_id)
+    return [_taken(Command.AUCTION_BID, request, auction, who, market)]
+
+
 def _taken(
     kind: Command,
-    request: body.PickOrder | body.BlockProposal | body.BlockConfirmation,
+    request: body.PickOrder | body.BlockProposal | body.BlockConfirmation | body.AuctionBid,
     named: int,
     who: Who,
     market: Market,
@@ -211,5 +217,6 @@ PACKERS: dict[type, Packer] = {
     body.Quote: quote,
     body.PickOrder: pick,
     body.BlockConfirmation: confirm_block,
+    body.AuctionBid: bid,
 }
 """Requests whose commands need nothing but the request, its sender and its market."""

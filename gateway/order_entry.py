@@ -409,9 +409,7 @@ class OrderEntry:
         prepared.desk.submitter.submit(ticket)
         return ticket
 
-    def pending(
-        self, request: body.OrderRequest | body.AuctionBid, desk: Desk, position: int
-    ) -> ExecutionReport:
+    def pending(self, request: body.OrderRequest, desk: Desk, position: int) -> ExecutionReport:
         """The log has the request: its answer until the engine speaks.
 
         It names the order only where the ref was new: a resend's place is no order's id.
@@ -432,7 +430,7 @@ class OrderEntry:
             symbol=request.symbol,
         )
 
-    def _is_repeated(self, request: body.OrderRequest | body.AuctionBid, desk: Desk) -> bool:
+    def _is_repeated(self, request: body.OrderRequest, desk: Desk) -> bool:
         if not self._repeated or isinstance(request, body.OrderMassCancelRequest):
             return False
         return (desk.market.code, request.account, request.ref) in self._repeated

@@ -27,6 +27,7 @@ from matching.layout cimport (
     DUPLICATE,
     FILL,
     FILLED,
+    HEADER_SIZE,
     INDEX_BITS,
     MAKER,
     MASS_CANCEL,
@@ -42,6 +43,7 @@ from matching.layout cimport (
     REPLACED,
     TERMS_SET,
     TRIGGERED,
+    CommandRecord,
     EventRecord,
     FillRecord,
 )
@@ -53,6 +55,9 @@ from gateway import order_commands
 
 cdef dict _SIDE = {number: word for word, number in order_commands.SIDE.items()}
 cdef dict _ORDER_TYPE = {number: word for word, number in order_commands.ORDER_TYPE.items()}
+cdef dict _MADE = {
+    PICK_ORDER: "PICK", BLOCK_PROPOSE: "BLOCK", BLOCK_CONFIRM: "BLOCK", AUCTION_BID: "BID",
+}  # fmt: skip
 cdef dict _TIME_IN_FORCE = {number: word for word, number in order_commands.TIME_IN_FORCE.items()}
 cdef dict _METHOD = {method.value: method.name.removesuffix("_TRADE") for method in TradeMethod}
 
@@ -105,6 +110,7 @@ cdef class Reports:
     cdef int _digits
     cdef int64_t _input_offset
     cdef dict _subjects  # command index -> the order that it is about
+    cdef bytes _record  # of `orders`, which the part answers; empty when it is not known
 
     def __init__(self, venue, market):
         self._market = market
@@ -118,11 +124,14 @@ cdef class Reports:
         self._input_offset = -1
         self._subjects = {}
 
-    def apply(self, part, dict resent not None, dict proposed not None):
+    def apply(
+        self, part, dict resent not None, dict proposed not None, bytes record not None=b""
+    ):  # fmt: skip
         """The reports of one part, as `Execution`s. O(events).
 
         By command index of this record: `resent` is what it repeats, where its ref was not new,
-        `proposed` the account to which it proposes a block.
+        `proposed` the account to which it proposes a block. `record` is the one of `orders`: of an
+        order that was refused it knows the type, which no event tells.
         """
         cdef bytes body = part.body
         cdef const EventRecord* rows = <const EventRecord*>PyBytes_AS_STRING(body)
@@ -131,6 +140,7 @@ cdef class Reports:
         cdef int64_t input_offset = part.input_offset, first = part.first_event
         cdef At at
         cdef list made = []
+        self._record = record
         at.time_ns = part.time_ns
         if input_offset != self._input_offset:
             self._input_offset, self._subjects = input_offset, {}
@@ -396,12 +406,24 @@ cdef class Reports:
             if known is not None and known.account_id == row.account_id:
                 refused.side, refused.time_in_force = known.side, known.time_in_force
                 refused.order_type = known.order_type
+        elif is_new:
+            refused.order_type = self._asked_type(row)
         made = self._report(refused, "REJECTED", at)
         made.ref, made.reason = row.value, row.reason
         if is_new:
             refused.last, refused.last_reason = at, row.reason
             self._end(refused)
         return made
+
+    cdef str _asked_type(self, const EventRecord* row):
+        """The type of the order that a refused command would have made."""
+        cdef const CommandRecord* commands
+        if row.order_type != NEW_ORDER:
+            return _MADE.get(row.order_type, "")
+        if HEADER_SIZE + (row.command_index + 1) * RECORD_SIZE > PyBytes_GET_SIZE(self._record):
+            return ""
+        commands = <const CommandRecord*>(PyBytes_AS_STRING(self._record) + HEADER_SIZE)
+        return _ORDER_TYPE.get(commands[row.command_index].order_type, "")
 
     cdef Execution _duplicate(self, const EventRecord* row, At at, original):
         cdef OrderState order

@@ -79,6 +79,7 @@ class Requests:
         self._unanswered = {}  # offset -> command index
         self._resent = {}  # offset -> command index
         self._proposed = {}  # offset -> command index -> account
+        self._frames = {}  # offset -> the record that the engine has not answered
 
     def note(self, int64_t offset, bytes frame not None):
         """Takes the record of `orders` at `offset`. O(commands)."""
@@ -93,6 +94,7 @@ class Requests:
             return
         rows = <const CommandRecord*>(PyBytes_AS_STRING(frame) + HEADER_SIZE)
         count = (PyBytes_GET_SIZE(frame) - HEADER_SIZE) // RECORD_SIZE
+        self._frames[offset] = frame
         heard = {}
         resent = {}
         for index in range(count):
@@ -145,6 +147,13 @@ class Requests:
         found = self._proposed.get(part.input_offset, {})
         if part.is_last:
             self._proposed.pop(part.input_offset, None)
+        return found
+
+    def record(self, part):
+        """The record of `orders` which a part answers; empty when it was not noted. O(1)."""
+        cdef bytes found = self._frames.get(part.input_offset, b"")
+        if part.is_last:
+            self._frames.pop(part.input_offset, None)
         return found
 
     def answered(self, part):

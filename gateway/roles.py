@@ -108,6 +108,7 @@ ROLES: dict[str, frozenset[str]] = {
     "PickOrder": TRADERS,
     "BlockProposal": TRADERS,
     "BlockConfirmation": TRADERS,
+    "AuctionBid": TRADERS,
     # instructions, inside POST /instructions
     "IssueUnits": OPERATORS,
     "DepositUnits": TRADERS,
@@ -178,6 +179,7 @@ SCOPE_RULES: tuple[tuple[str, frozenset[Scope]], ...] = (
     ("PickOrder", frozenset({"trade"})),
     ("BlockProposal", frozenset({"trade"})),
     ("BlockConfirmation", frozenset({"trade"})),
+    ("AuctionBid", frozenset({"trade"})),
 )
 """How an action begins, and the scopes of which a key needs one: the first that fits counts.
 

@@ -61,7 +61,9 @@ _request = msgspec.json.Decoder(OrderRequest)
 _packed_request = msgspec.msgpack.Decoder(OrderRequest)
 _parts = msgspec.json.Decoder(list[msgspec.Raw])
 _packed_parts = msgspec.msgpack.Decoder(list[msgspec.Raw])
-_WRONG_IN_ITSELF = (EdgeReason.INVALID_FIELD, EdgeReason.UNKNOWN_FIELD)
+_WRONG_IN_ITSELF = (
+    EdgeReason.INVALID_FIELD, EdgeReason.UNKNOWN_FIELD, EdgeReason.MISSING_FIELD,
+)  # fmt: skip
 
 _MESSAGES_IN = {
     kind: metrics.GATEWAY_MESSAGES.labels("websocket", "in", kind.__name__)

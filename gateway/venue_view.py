@@ -333,7 +333,8 @@ class MarketView:
         self.auctions.apply(part)
         self.controls.apply(part)
         resent = self.requests.answered(part)
-        reported = self.reports.apply(part, resent, self.requests.proposed(part))
+        proposed, record = self.requests.proposed(part), self.requests.record(part)
+        reported = self.reports.apply(part, resent, proposed, record)
         self.instructions.apply_events(part)
         self._keep(part, reported, resent)
         if reported:

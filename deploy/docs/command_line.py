@@ -196,7 +196,8 @@ page by page.
 **Exit codes.** 0 done. 1 refused, with the numbered reason of [reasons](reasons.md), what was
 wrong and what to do; or a check found a difference. 2 bad input: nothing was sent. 3 the venue is
 not there, or takes nothing now: nothing was done, try again. 4 taken, but not answered: ask
-(`exchange orders`, `exchange fills`) before sending it again. 130 interrupted.
+(`exchange orders`, `exchange fills`) before sending it again. 130 interrupted, 141 who
+read its output through a pipe has ended.
 
 **Completion.** `exchange --install-completion` teaches bash, zsh, fish or PowerShell, in the next
 shell: TAB offers commands, words of options and, from the venue, symbols, markets, your accounts

@@ -174,5 +174,6 @@ OrderRequest = (
     | PickOrder
     | BlockProposal
     | BlockConfirmation
+    | AuctionBid
 )
 """Everything a member's order entry takes, at every door."""

@@ -263,6 +263,8 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
     (EdgeReason.UNKNOWN_FIELD, 422, False,
      "The message has a field that is not known here. Check its spelling against the API "
      "description."),
+    (EdgeReason.MISSING_FIELD, 422, False,
+     "A field that the message needs is not there. The API description says which are required."),
     (EdgeReason.UNKNOWN_SYMBOL, 404, False,
      "No instrument of the venue has that symbol. See GET /instruments."),
     (EdgeReason.PRICE_TOO_FINE, 422, False,

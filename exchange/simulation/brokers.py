@@ -2,6 +2,10 @@
 
 They trade through a `TradingClient`, so through the same gateway as anyone. Whatever they are
 refused (closed, halted, throttled, out of units) they note and go on.
+
+They trade as honest members do, and surveillance tells nothing of them: the price goes slowly, so
+that quotes are not taken back as it runs through them; quotes are of a size, so that one side of
+the maker's is never several times the other; and who takes pays the spread both ways.
 """
 
 from __future__ import annotations
@@ -20,6 +24,9 @@ from exchange.simulation.trading import OpenOrder, TradingClient
 
 QUOTES_MAX = 14  # orders a maker keeps on the book of one instrument, both sides
 LEVELS = 5  # how many steps from the fair price a quote may stand
+CALM = 5  # the fair price moves by no more than such a part of a level at a time
+QUOTE_T = (250, 750)  # tonnes of a quote, from and to
+TAKE_T = (5, 150)
 DRIFT_BP = 400  # the fair price stays this near to the reference
 PAUSE_S_MAX = 5.0  # after refusals or a lost connection
 
@@ -51,6 +58,7 @@ class Pair:
         self._middle = product.reference  # where the fair price is drawn to
         self._reference = product.reference  # in force at the venue: its band is around it
         self._step = max(1, product.reference // 1_000)  # between levels
+        self._stir = max(1, self._step // CALM)  # what the fair price moves at most in a step
         self._quotes: list[OpenOrder] = []
 
     async def start(self) -> None:
@@ -81,7 +89,7 @@ class Pair:
         room = middle * DRIFT_BP // 10_000
         pull = self._rng.random() < abs(self._fair - middle) / (2 * max(room, 1))
         direction = (1 if middle > self._fair else -1) if pull else self._rng.choice((-1, 1))
-        moved = self._fair + direction * self._rng.randint(0, self._step)
+        moved = self._fair + direction * self._rng.randint(0, self._stir)
         self._fair = min(max(moved, middle - room), middle + room)
 
     async def _quote(self) -> bool:
@@ -99,7 +107,7 @@ class Pair:
         for order in leaving:
             self._quotes.remove(order)
             await self._maker.cancel_order(product.symbol, product.maker_account, order.order_id)
-        quantity = self._rng.randint(1, 40) * 25
+        quantity = self._rng.randrange(QUOTE_T[0], QUOTE_T[1] + 1, 25)
         tif: TimeInForceWord = "GTC" if self._rng.random() < 0.3 else "DAY"
         outcome = await self._maker.new_order(
             product.symbol, product.maker_account, side, quantity, price, tif
@@ -120,7 +128,7 @@ class Pair:
         reach = self._step * self._rng.randint(1, LEVELS - 1)
         price = self._fair + (reach if side == "BUY" else -reach)
         low, high = band_of(self._reference, self._product.band_bp)
-        quantity = self._rng.randint(1, 120) * 5
+        quantity = self._rng.randrange(TAKE_T[0], TAKE_T[1] + 1, 5)
         product = self._product
         outcome = await self._taker.new_order(
             product.symbol,

@@ -11,12 +11,15 @@ alone, `rulebook` the rules, `auctions` and `supply` what is auctioned, `trainin
 from __future__ import annotations
 
 import importlib
+import io
 import os
+import stat
 import sys
 from typing import Any
 
 import typer
 
+READER_GONE = 141  # exit code: 128 + SIGPIPE
 COMPLETED = ("_TYPER_COMPLETE_ARGS", "COMP_WORDS")  # of zsh, fish, PowerShell; of bash
 
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -152,12 +155,48 @@ def _options(
     `exchange COMMAND --help` has an example of each; deploy/docs/cli.md has them all.
 
     Exit codes: 0 done, 1 refused (the reason is numbered) or a check failed, 2 bad input, 3 the
-    venue is not there or takes nothing now, 4 taken but not answered, 130 interrupted.
+    venue is not there or takes nothing now, 4 taken but not answered, 130 interrupted, 141 who read
+    its output through a pipe has ended.
     """
+
+
+class _Pipe(io.FileIO):
+    """Standard output into a pipe: the command ends when nobody reads it any more."""
+
+    def write(self, data: Any, /) -> int:
+        """As the file's; SystemExit where a shell's own programs would end by SIGPIPE."""
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            gone = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(gone, self.fileno())  # what is still in buffers goes there
+            os.close(gone)
+            raise SystemExit(READER_GONE) from None
+
+
+def _piped() -> None:
+    """Lets `exchange ... | head` end quietly; a terminal and a file stay what they are."""
+    if stat.S_ISFIFO(os.fstat(1).st_mode):
+        is_unbuffered = getattr(sys.stdout, "write_through", False)  # PYTHONUNBUFFERED
+        pipe: Any = _Pipe(1, "w", closefd=False)
+        sys.stdout = io.TextIOWrapper(
+            pipe if is_unbuffered else io.BufferedWriter(pipe),
+            encoding=sys.stdout.encoding,
+            errors=sys.stdout.errors,
+            write_through=is_unbuffered,
+        )
 
 
 def main() -> None:
     """Entry point of the command line."""
+    _piped()
+    try:
+        _run()
+    finally:
+        sys.stdout.flush()
+
+
+def _run() -> None:
     for name in COMPLETED:  # the line that a shell wants completed, up to the cursor
         line = os.environ.get(name, "")
         if line:

@@ -225,8 +225,9 @@ def _book_table(
     symbol: str, phase: str, bids: Sequence[LevelRow], asks: Sequence[LevelRow]
 ) -> Table:
     table = make_table(
-        f"{symbol}: {phase}", ">orders", ">bid t", ">bid", ">ask", ">ask t", ">orders"
-    )
+        f"{symbol}: {phase}",
+        ">bid orders", ">bid t", ">bid", ">ask", ">ask t", ">ask orders",
+    )  # fmt: skip
     for place in range(max(len(bids), len(asks))):
         bid = bids[place] if place < len(bids) else None
         ask = asks[place] if place < len(asks) else None

@@ -72,15 +72,26 @@ def records(
 
 async def _write(opened: Opened, selection: Selection, format_: Format) -> None:
     rows = csv.writer(sys.stdout, lineterminator="\n")
+    count = 0
     if format_ == "csv":
         rows.writerow(("market", *COLUMNS))
     for item in opened.markets:
         async for record in order_records(opened.log, opened.venue, item, selection):
+            count += 1
             if format_ == "csv":
                 rows.writerow((item.code, *msgspec.structs.astuple(record)))
             else:
                 told = {"market": item.code} | msgspec.structs.asdict(record)
                 sys.stdout.write(msgspec.json.encode(told).decode() + "\n")
+    if not count:
+        markets = ", ".join(item.code for item in opened.markets)
+        typer.echo(f"exchange: no record of {markets} fits{_asked(selection)}", err=True)
+
+
+def _asked(selection: Selection) -> str:
+    """What narrows the records, in words."""
+    named = {"order": selection.order_id, "account": selection.account}
+    return "".join(f", {word} {number}" for word, number in named.items() if number)
 
 
 def _moment(option: str, text: str, default: int) -> int:

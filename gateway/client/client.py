@@ -510,7 +510,7 @@ class Client(Questions):
 
     async def bid(self, bid: AuctionBid) -> ExecutionReport:
         """A sealed bid in an open auction (its `ref` is set here); raises what refuses it."""
-        return await self._numbered("/auctions/bids", bid, ExecutionReport, WAIT_MS_MAX)
+        return await self.order(bid)
 
     async def run_auction(self, operation: AuctionOperation) -> OperationReport:
         """Opens, closes or calls off an auction (operator; its `ref` is set here)."""

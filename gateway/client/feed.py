@@ -15,7 +15,7 @@ import msgspec
 from picows import WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 from exchange.marketdata.book import BookError, LocalBook, LocalOrderBook
-from exchange.messages.executions import Reject
+from exchange.messages.executions import Closing, Reject
 from exchange.messages.market_data import (
     AuctionTick,
     BarTick,
@@ -34,7 +34,7 @@ from exchange.messages.market_data import (
     TradeTick,
 )
 from exchange.settings import AUCTIONS_KEPT_MAX, TRADES_KEPT
-from gateway.client.errors import NetworkError, VenueError, error_of
+from gateway.client.errors import NetworkError, RefusedError, VenueError, error_of
 from gateway.client.rest import Rest
 from gateway.client.session import CONNECT_TIMEOUT_S, FRAME_BYTES_MAX, RECONNECT_S_MAX
 from gateway.fan_out import EncodingName
@@ -55,6 +55,7 @@ class _Label(msgspec.Struct):
 _label = msgspec.json.Decoder(_Label)
 _message = msgspec.json.Decoder(FeedMessage)
 _reject = msgspec.json.Decoder(Reject)
+_last_word = msgspec.json.Decoder(tuple[Closing])
 _packed_label = msgspec.msgpack.Decoder(_Label)
 _packed_message = msgspec.msgpack.Decoder(FeedMessage)
 _KNOWN = frozenset(item.__struct_config__.tag for item in get_args(FeedMessage))
@@ -90,6 +91,13 @@ class _FeedSocket(WSListener):
         """Wakes the reader."""
         with contextlib.suppress(asyncio.QueueFull):
             self._queue.put_nowait(None)
+
+
+def _cut(said: Closing) -> None:
+    """The last word before a cut: raises what will be refused again, such as a stopped market."""
+    error = error_of(said.reason, said.text)
+    if isinstance(error, RefusedError):
+        raise error
 
 
 class BookFeed:
@@ -136,7 +144,6 @@ class BookFeed:
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._connected = asyncio.Event()
-        self._is_subscribed = False
 
     async def __aenter__(self) -> BookFeed:
         self._socket_url = self._socket_url or await socket_url(self._url, "/marketdata")
@@ -194,7 +201,6 @@ class BookFeed:
 
     async def _follow(self) -> None:
         queue: asyncio.Queue[bytes | None] = asyncio.Queue(QUEUE_MAX)
-        self._is_subscribed = False
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             transport, _ = await ws_connect(
                 lambda: _FeedSocket(queue), self._socket_url, max_frame_size=FRAME_BYTES_MAX
@@ -209,7 +215,8 @@ class BookFeed:
     def _received(self, data: bytes) -> None:
         if data[:1] == b"{":
             label = _label.decode(data)
-        elif data[:1] == b"[":  # the last word before a cut
+        elif data[:1] == b"[":
+            _cut(*_last_word.decode(data))
             return
         else:
             label = _packed_label.decode(data)
@@ -225,12 +232,11 @@ class BookFeed:
         self._changed.set()
 
     def _answered(self, kind: str, data: bytes) -> None:
-        """What is said of the subscription; once it stands, a Reject is of one market alone."""
+        """What is said of the subscription, also once it stands."""
         if kind == "subscribed":
-            self._is_subscribed = True
             self.refusal = None
             self._connected.set()
-        elif kind == "Reject" and not self._is_subscribed:
+        elif kind == "Reject":
             said = _reject.decode(data)
             raise error_of(said.reason, said.text, retry_after_ms=said.retry_after_ms)
 

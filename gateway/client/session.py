@@ -22,7 +22,7 @@ from exchange.messages.executions import (
 )
 from exchange.messages.orders import OrderRequest
 from exchange.settings import GATEWAY_QUEUE_MAX, REPORTS_MAX
-from gateway.client.errors import NetworkError, VenueError, error_of
+from gateway.client.errors import NetworkError, RefusedError, VenueError, error_of
 from gateway.client.keys import SigningKey
 from gateway.identity import sign
 
@@ -92,7 +92,11 @@ class OrderSocket(WSListener):
 
 
 class OrderStream:
-    """Requests out, reports in; every report of the participant reaches the listeners once."""
+    """Requests out, reports in; every report of the participant reaches the listeners once.
+
+    A lost connection is made again until the venue refuses the key itself, such as one that was
+    revoked: then `failure` says why, all that waits is refused with it, and so is what comes.
+    """
 
     def __init__(
         self, url: str, key: SigningKey, clock: Clock, scope: DisconnectScope = "NONE"
@@ -102,6 +106,7 @@ class OrderStream:
         self.sequence: dict[str, int] = {}  # market -> last sequence seen
         self.last_ref = 0
         self.gaps: deque[Gap] = deque(maxlen=100)
+        self.failure: RefusedError | None = None  # why it connects no more
         self._url = url
         self._key = key
         self._clock = clock
@@ -137,7 +142,12 @@ class OrderStream:
             await transport.wait_disconnected()
 
     def send(self, request: OrderRequest) -> Waiting:
-        """Sends a request, now or when connected again; NetworkError when too many wait."""
+        """Sends a request, now or when connected again.
+
+        Raises NetworkError when too many wait, `failure` when it connects no more.
+        """
+        if self.failure is not None:
+            raise self.failure
         if len(self._waiting) >= GATEWAY_QUEUE_MAX:
             raise NetworkError(0, f"{len(self._waiting)} requests wait for an answer")
         waiting = Waiting(request)
@@ -194,10 +204,20 @@ class OrderStream:
             try:
                 await self._connect()
                 pause = 0.05
+            except RefusedError as refusal:
+                self._fail(refusal)
+                return
             except VenueError:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, RECONNECT_S_MAX)
                 self._lost.set()
+
+    def _fail(self, refusal: RefusedError) -> None:
+        """The venue will refuse every logon alike."""
+        self.failure = refusal
+        waiting, self._waiting = self._waiting, OrderedDict()
+        for item in waiting.values():
+            item.refuse(refusal)
 
     def lost(self) -> None:
         """The connection is gone."""

@@ -18,11 +18,12 @@ from exchange.reference.venue import Key
 from gateway.context import Context
 from gateway.faults.house import House
 from gateway.refusal import Refused
-from gateway.routes.auctions import post_auction, post_bid
+from gateway.routes.auctions import post_auction
 from gateway.routes.control import post_control, post_decision
 from gateway.routes.operations import post_operation
 from gateway.routes.registry import post_instruction
 from gateway.routes.table import Call, Wait, awaiting
+from gateway.routes.trading import post_request
 
 ANSWER_S = 2.0
 PAUSE_S_MAX = 0.3
@@ -73,7 +74,7 @@ class Clerk:
 
     async def bid(self, make: Callable[[int], Any]) -> ExecutionReport:
         """Sends a sealed bid until the engine's word to it is told."""
-        report = await self._ask(make, awaiting(post_bid))
+        report = await self._ask(make, awaiting(post_request))
         assert isinstance(report, ExecutionReport)  # noqa: S101 - what the route answers
         return report
 

@@ -89,7 +89,9 @@ _FIELDS = (
           {"0": "DAY", "1": "GOOD_TILL_CANCEL", "2": "AT_THE_OPENING", "3": "IMMEDIATE_OR_CANCEL",
            "4": "FILL_OR_KILL", "6": "GOOD_TILL_DATE", "7": "AT_THE_CLOSE"}),
     Field(60, "TransactTime", "UTCTIMESTAMP", "from the venue: time of the engine"),
-    Field(75, "TradeDate", "LOCALMKTDATE", "taken and not needed: the venue's day counts"),
+    Field(64, "SettlDate", "LOCALMKTDATE", "of a fill: its day, or with T+1 the next business day"),
+    Field(75, "TradeDate", "LOCALMKTDATE",
+          "of a fill: the day in the market's time zone; from a client taken and not needed"),
     Field(95, "RawDataLength", "LENGTH"),
     Field(96, "RawData", "DATA", "base64 of the Ed25519 signature"),
     Field(97, "PossResend", "BOOLEAN", "taken and not needed: ClOrdID tells what is the same"),
@@ -186,6 +188,8 @@ _FIELDS = (
     Field(20005, "CounterpartyAccount", "STRING", "the other side of a block"),
     Field(20006, "OwnSessionOnly", "BOOLEAN", "of a mass cancel: only orders which this key sent"),
     Field(20007, "TradeMethod", "STRING", "BOOK, CALL, LISTED, BLOCK or AUCTION"),
+    Field(20008, "AuctionID", "STRING",
+          "a sealed bid in this auction of GET /auctions; OrdType 2, no other terms"),
 )  # fmt: skip
 
 FIELDS: dict[int, Field] = {field.tag: field for field in _FIELDS}
@@ -207,7 +211,7 @@ def _layout(
 
 _ORDER_REPORT = (
     "37! 11 41 17! 150! 39! 378 1 55 54! 38 40 44 99 59 432 18 110 111 7928 20003 32 31 851 527 "
-    "20007 12 13 151! 14! 6! 60 790 103 58 20001"
+    "20007 75 64 12 13 151! 14! 6! 60 790 103 58 20001"
 )
 _MESSAGES = (
     _layout("0", "Heartbeat", "both", "112", is_admin=True),
@@ -218,7 +222,7 @@ _MESSAGES = (
     _layout("5", "Logout", "both", "58 20001", is_admin=True),
     _layout("A", "Logon", "both", "98! 108! 95 96 141 8013 9406", is_admin=True),
     _layout("D", "NewOrderSingle", "client",
-            "11! 1! 55! 54! 38! 40! 44 59 60! 21 18 99 110 111 432 7928 20002 20003 20004"),
+            "11! 1! 55! 54! 38! 40! 44 59 60! 21 18 99 110 111 432 7928 20002 20003 20004 20008"),
     _layout("F", "OrderCancelRequest", "client", "11! 41! 37 1! 55! 54! 38 60!"),
     _layout("G", "OrderCancelReplaceRequest", "client",
             "11! 41! 37 1! 55! 54! 38! 40! 44 59 60! 21 99 110 111 432 20002"),

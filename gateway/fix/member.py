@@ -28,6 +28,7 @@ from gateway.executions import Execution
 from gateway.fix import reports as words
 from gateway.fix import session
 from gateway.fix.codec import Message, body_text, frame, utc_ns
+from gateway.fix.days import TradeDays
 from gateway.fix.reports import Asked
 from gateway.fix.requests import TRANSLATORS
 from gateway.fix.session import Sent, State, Step
@@ -72,6 +73,7 @@ class MemberSession:
         self._scope: DisconnectScope = "NONE"
         self._store = store
         self._sender = context.settings.fix_comp_id
+        self._days = TradeDays(context.venue)
         store.forget_old(key.id, context.clock.now_ns())
         kept = store.load(key.id)
         self.is_new = kept is None
@@ -382,7 +384,7 @@ class MemberSession:
 
     def _tell(self, market: str, report: ExecutionReport) -> None:
         asked = self._asked[market].get(report.request_id)
-        said = words.told(report, asked)
+        said = words.told(report, asked, self._days.of(report))
         self._reported[market] = report.sequence
         if said is not None:
             self.say(said)

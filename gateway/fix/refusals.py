@@ -70,6 +70,7 @@ CANCEL_REJECT: dict[int, int] = {
 
 _BUSINESS = {
     EdgeReason.UNKNOWN_SYMBOL: 2,
+    EdgeReason.MISSING_FIELD: 5,
     EdgeReason.NOT_FOUND: 1,
     EdgeReason.NOT_OWN_ACCOUNT: 6,
     EdgeReason.ROLE_NOT_ALLOWED: 6,

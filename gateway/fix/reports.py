@@ -12,6 +12,7 @@ from typing import NamedTuple
 from exchange.messages.executions import ExecutionReport
 from exchange.messages.reasons import EdgeReason, Reason
 from gateway.fix.codec import Message, plain, utc_text
+from gateway.fix.days import Days
 from gateway.fix.refusals import codes
 from gateway.refusal import Refused
 
@@ -70,12 +71,12 @@ def is_answer(report: ExecutionReport, asked: Asked) -> bool:
     return last is None or report.exec_type in last
 
 
-def told(report: ExecutionReport, asked: Asked | None) -> Said | None:
-    """A report as a FIX message; None if it is not for this session. O(1)."""
+def told(report: ExecutionReport, asked: Asked | None, days: Days | None = None) -> Said | None:
+    """A report as a FIX message; None if it is not for this session. `days` are a fill's. O(1)."""
     if report.exec_type == "BLOCK_PROPOSED":
         return None if asked is not None else _alleged(report)
     if asked is None:
-        return None if report.exec_type in _WHEN_ASKED else execution(report)
+        return None if report.exec_type in _WHEN_ASKED else execution(report, days=days)
     if report.exec_type in _WHEN_ASKED:
         special = _ANSWERS.get(asked.msg_type)
         if special is not None:
@@ -85,10 +86,12 @@ def told(report: ExecutionReport, asked: Asked | None) -> Said | None:
         return execution(report, asked)
     if asked.msg_type == "AE" and report.exec_type == "NEW":
         return _block_ack(report, asked)
-    return execution(report, asked)
+    return execution(report, asked, days)
 
 
-def execution(report: ExecutionReport, asked: Asked | None = None) -> Said:
+def execution(
+    report: ExecutionReport, asked: Asked | None = None, days: Days | None = None
+) -> Said:
     """ExecutionReport (8)."""
     mine, original = report.client_order_id, ""
     if asked is not None and _names(report, asked):
@@ -117,7 +120,7 @@ def execution(report: ExecutionReport, asked: Asked | None = None) -> Said:
     _add(values, 59, _TIME_IN_FORCE.get(report.time_in_force, ""))
     _add_terms(values, report)
     if report.exec_type == "TRADE":
-        _add_fill(values, report)
+        _add_fill(values, report, days)
     if report.exec_type == "REFILLED":
         values.append((378, 8))
     _add_time(values, report)
@@ -338,11 +341,13 @@ def _add_terms(values: Values, report: ExecutionReport) -> None:
     _add(values, 7928, _SELF_TRADE.get(report.self_trade_prevention, ""))
 
 
-def _add_fill(values: Values, report: ExecutionReport) -> None:
+def _add_fill(values: Values, report: ExecutionReport, days: Days | None) -> None:
     values += [(32, report.last_quantity), (31, report.last_price)]
     _add(values, 851, _LIQUIDITY.get(report.liquidity, 0))
     _add(values, 527, report.trade_id)
     _add(values, 20007, report.trade_method)
+    if days is not None:
+        values += [(75, days.trade), (64, days.settlement)]
     if report.fee:
         values += [(12, report.fee), (13, "3")]
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from exchange.messages.orders import (
+    AuctionBid,
     BlockConfirmation,
     BlockProposal,
     NewOrderSingle,
@@ -31,11 +32,13 @@ TIME_IN_FORCE = {
     "7": "AT_THE_CLOSE",
 }  # fmt: skip
 SELF_TRADE = FIELDS[7928].values
-_PRICED = frozenset({"2", "4"})
+_NOT_OF_A_BID = (18, 99, 110, 111, 432, 7928, 20003, 20004)
 
 
 def new_order(message: Message, ref: int, markets: Sequence[str]) -> list[OrderRequest]:
-    """D; with ListingID it picks a listing."""
+    """D; with AuctionID a sealed bid, with ListingID it picks a listing."""
+    if message.get(20008):
+        return [_bid(message, ref)]
     if message.get(20004):
         return [_made(
             PickOrder, message, ref, listing_id=_number(message, 20004), quantity=_tonnes(message),
@@ -56,6 +59,19 @@ def new_order(message: Message, ref: int, markets: Sequence[str]) -> list[OrderR
         is_persistent="K" not in instructions,
         **_terms(message),
     )]  # fmt: skip
+
+
+def _bid(message: Message, ref: int) -> AuctionBid:
+    """A bid has a price and no terms: what a sealed auction does not know is refused here."""
+    given = [FIELDS[tag].name for tag in _NOT_OF_A_BID if message.get(tag)]
+    if given or message.get(40) != "2" or message.get(59) not in ("", "0"):
+        what = f"not {given[0]}" if given else "OrdType 2 and TimeInForce 0"
+        raise Refused(EdgeReason.INVALID_FIELD, f"with AuctionID: {what}")
+    made: AuctionBid = _made(
+        AuctionBid, message, ref, auction_id=_number(message, 20008), quantity=_tonnes(message),
+        price=message.get(44), client_order_id=message.get(11),
+    )  # fmt: skip
+    return made
 
 
 def cancel(message: Message, ref: int, markets: Sequence[str]) -> list[OrderRequest]:
@@ -84,7 +100,7 @@ def mass_cancel(message: Message, ref: int, markets: Sequence[str]) -> list[Orde
     """q: one request for each market that it names; `markets`: of Symbol, or all."""
     wanted = message.get(530)
     if wanted == "1" and not message.get(55):
-        raise Refused(EdgeReason.INVALID_FIELD, "Symbol is needed with MassCancelRequestType 1")
+        raise Refused(EdgeReason.MISSING_FIELD, "Symbol is needed with MassCancelRequestType 1")
     if wanted == "6":
         if message.get(336) not in markets:
             raise Refused(

@@ -12,11 +12,11 @@ from exchange.messages.operations import AuctionCancel, AuctionClear, AuctionOpe
 from exchange.messages.orders import AuctionBid
 from exchange.messages.reasons import reason_text
 from exchange.settings import PAGE_MAX
-from gateway.auction_entry import prepare_auction, prepare_bid
+from gateway.auction_entry import prepare_auction
 from gateway.replies.auctions import AuctionList, AuctionRow, CloseList, CloseRow
 from gateway.routes.operations import operate
-from gateway.routes.table import Answer, Call, Reply, Route, Wait, page_limit, wait_s
-from gateway.routes.trading import begin, entering
+from gateway.routes.table import Call, Reply, Route, Wait, page_limit, wait_s
+from gateway.routes.trading import entering, post_request
 
 
 class AuctionsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,13 +69,6 @@ async def get_closes(call: Call) -> Reply:
     return Reply(CloseList(query.symbol, rows))
 
 
-def post_bid(call: Call, answer: Answer) -> None:
-    """A sealed bid."""
-    timeout_s = wait_s(call.query.wait_ms)
-    prepared = prepare_bid(call.context.entry, call.key, call.body)
-    begin(call.context, prepared, call.body, timeout_s, answer)
-
-
 async def post_auction(call: Call) -> Reply:
     """Opens, closes or calls off an auction, and waits for what the engine did."""
     timeout_s = wait_s(call.query.wait_ms)
@@ -123,7 +116,7 @@ ROUTES: tuple[Route, ...] = (
           query=AuctionsQuery, budget="public"),
     Route("GET", "/closes", "Closes of the last days", get_closes, CloseList,
           query=ClosesQuery, budget="public"),
-    entering("POST", "/auctions/bids", "Bid in an auction", post_bid, AuctionBid),
+    entering("POST", "/auctions/bids", "Bid in an auction", post_request, AuctionBid),
     Route("POST", "/operations/auction-open", "Open an auction", post_auction, OperationReport,
           body=AuctionOpen, query=Wait, budget="orders"),
     Route("POST", "/operations/auction-clear", "Close an auction", post_auction,

@@ -9,7 +9,6 @@ import msgspec
 
 from exchange.messages.executions import ExecutionReport
 from exchange.messages.orders import (
-    AuctionBid,
     BlockConfirmation,
     BlockProposal,
     NewOrderSingle,
@@ -44,8 +43,6 @@ from gateway.routes.table import (
 )
 from gateway.submitter import Ticket, awaited
 from gateway.venue_view import MarketView, Outcome
-
-Entered = OrderRequest | AuctionBid
 
 
 class CancelQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -112,7 +109,7 @@ class _Waiting:
     __slots__ = ("_answer", "_context", "_desk", "_position", "_request", "_timeout_s", "_timer")
 
     def __init__(
-        self, context: Context, desk: Desk, request: Entered, timeout_s: float, answer: Answer
+        self, context: Context, desk: Desk, request: OrderRequest, timeout_s: float, answer: Answer
     ) -> None:
         self._context = context
         self._desk = desk
@@ -166,23 +163,16 @@ class _Waiting:
         return Reply(report, 201 if isinstance(request, ORDER_MAKERS) else 200)
 
 
-def begin(
-    context: Context, prepared: Prepared, request: Entered, timeout_s: float, answer: Answer
-) -> None:
-    """Queues a request; the answer is the last report that answers it."""
-    waiting = _Waiting(context, prepared.desk, request, timeout_s, answer)
-    context.entry.submit(prepared, waiting.written)
-
-
 def _enter(call: Call, request: OrderRequest, wait_ms: int, answer: Answer) -> None:
     """Sends an order request and answers with what the engine makes of it."""
     timeout_s = wait_s(wait_ms)
     prepared = call.context.entry.prepare(call.key, request)
-    begin(call.context, prepared, request, timeout_s, answer)
+    waiting = _Waiting(call.context, prepared.desk, request, timeout_s, answer)
+    call.context.entry.submit(prepared, waiting.written)
 
 
 def post_request(call: Call, answer: Answer) -> None:
-    """A new order, a quote, a pick, a block or a mass cancel: what the body says."""
+    """A new order, quote, pick, block, bid or mass cancel: what the body says."""
     _enter(call, call.body, call.query.wait_ms, answer)
 
 

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from exchange.messages.orders import OrderRequest
+from exchange.messages.reasons import EdgeReason
 from gateway.choices import told
 from gateway.fields import decode, unpack
 from gateway.refusal import Refused
@@ -40,6 +41,18 @@ def test_the_words_of_a_field(body: Any, text: str) -> None:
         with pytest.raises(Refused) as refused:
             refusing()
         assert text in refused.value.text
+
+
+def test_a_field_that_is_not_there_is_missing_and_no_wrong_value() -> None:
+    body = {name: value for name, value in ORDER.items() if name != "side"}
+    packed = msgspec.msgpack.Decoder(OrderRequest | list[OrderRequest])
+    for refusing in (
+        lambda: decode(msgspec.json.encode(body), REQUESTS),
+        lambda: unpack(msgspec.msgpack.encode([body]), packed),
+    ):
+        with pytest.raises(Refused, match="side") as refused:
+            refusing()
+        assert refused.value.row.number == EdgeReason.MISSING_FIELD
 
 
 def test_a_list_of_words_and_a_word_that_is_none_of_a_struct() -> None:

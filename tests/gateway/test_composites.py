@@ -48,8 +48,8 @@ def test_the_day_before_the_weights_and_a_vintage_without_a_close_give_none() ->
     assert composites(RULES, instruments, closed(20250429, **prices)) == []
 
 
-def test_days_in_order_and_no_date_before_the_first_roll() -> None:
-    days = [DayClose(0, 1, 1, 1), *(DayClose(20260101 + at, 70 + at, 1, 1) for at in range(3))]
+def test_days_in_order() -> None:
+    days = [DayClose(20260101 + at, 70 + at, 1, 1) for at in range(3)]
     found = composites(RULES, [cea(2025)], {2025: days})
     assert [(item.date, item.price) for item in found] == [
         (20260101, 70), (20260102, 71), (20260103, 72),

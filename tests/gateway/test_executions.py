@@ -52,7 +52,7 @@ class Desk:
         count = 0
         for part in self.parts(offset, time_ns, value):
             resent, proposed = self.requests.answered(part), self.requests.proposed(part)
-            made = self.reports.apply(part, resent, proposed)
+            made = self.reports.apply(part, resent, proposed, self.requests.record(part))
             assert json_array(made) == encode([item.report for item in made])
             count += len(made)
         return count
@@ -67,6 +67,25 @@ def test_json_is_that_of_the_report(make: Callable[[Flow], bytes]) -> None:
     flow, desk = Flow(5), Desk()
     records = [*flow.opening(), *flow.frames(80, make)]
     assert sum(desk.check(*record) for record in records) > len(records)
+
+
+def test_a_refused_order_tells_its_type() -> None:
+    flow, desk = Flow(1), Desk()
+    for record in flow.opening():
+        desk.check(*record)
+    kinds = [
+        (Command.NEW_ORDER, 1, "MARKET"), (Command.NEW_ORDER, 2, "LIMIT"),
+        (Command.NEW_ORDER, 4, "STOP_LIMIT"), (Command.BLOCK_PROPOSE, 0, "BLOCK"),
+        (Command.AUCTION_BID, 0, "BID"), (Command.PICK_ORDER, 0, "PICK"),
+    ]  # fmt: skip
+    refused = [
+        command(kind, account_id=1, instrument_id=99, order_type=number, quantity=1)
+        for kind, number, _ in kinds
+    ]
+    desk.check(flow.offset, flow.now, frame(refused))
+    said = desk.reports.after(1, -1)[-len(kinds) :]
+    assert [report.exec_type for report in said] == ["REJECTED"] * len(kinds)
+    assert [report.order_type for report in said] == [word for *_, word in kinds]
 
 
 def test_labels_that_need_care() -> None:

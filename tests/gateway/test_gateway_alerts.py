@@ -195,7 +195,11 @@ async def check_records(data: Path) -> None:
         ("FILL", order),
     ]
     code, text = await command_line("records", "--data", str(data), "--to", "2001-01-01")
-    assert (code, len(text.splitlines())) == (0, 1)
+    assert (code, len(text.splitlines())) == (0, 2)
+    code, text = await command_line(
+        "records", "--data", str(data), "--market", "EU", "--order", "1"
+    )
+    assert (code, text.splitlines()[0]) == (0, "exchange: no record of EU fits, order 1")
     code, text = await command_line("records", "--data", str(data), "--from", "soon")
     assert code == 2
     assert "--from 'soon': write YYYY-MM-DD" in text

@@ -202,7 +202,7 @@ async def test_what_is_refused_says_why(whole: House) -> None:
             (Reason.INSUFFICIENT_CASH, bid_of(auction, quantity=500_000)),
             (Reason.INVALID_SIDE, bid_of(auction, side="SELL")),
             (EdgeReason.INVALID_FIELD, bid_of(0)),
-            (EdgeReason.INVALID_FIELD, bid_of(auction, price="")),
+            (EdgeReason.MISSING_FIELD, bid_of(auction, price="")),
         ):
             assert await refused(huadong.bid(wrong_bid)) == reason
         for seed in (2**63, -(2**63)):
@@ -373,6 +373,6 @@ async def test_a_reserve_comes_from_the_closes_of_the_market(whole: House, tmp_p
     async with whole.client("operator") as operator:
         await operator.roll_day("CN", 20261126)
         await operator.roll_day("CN", 20261127)
-        (day,) = [row for row in (await operator.closes("CEA-2025")).closes if row.date]
+        (day,) = (await operator.closes("CEA-2025")).closes  # the closing before the first is none
         assert (day.date, day.close, day.volume_t) == (20261126, "74.63", 0)
     assert await said(0) == "cn-once-20261202: 67.17\n"

@@ -103,7 +103,7 @@ async def test_messages_that_cannot_be_read_are_refused_whole(house) -> None:
     before = await house.ends()
     for message, reason in (
         (b"nonsense", 502),
-        ({"type": "NewOrderSingle"}, 503),
+        ({"type": "NewOrderSingle"}, 507),
         ({"type": "Surprise", "ref": 1}, 503),
         ([order(1, colour="green")], 504),
         ([order(n) for n in range(1, settings.SESSION_BATCH_MAX + 2)], 503),
@@ -387,6 +387,22 @@ async def test_our_feed_tells_a_subscription_that_is_refused_later(house, northe
             await feed.updated()
         del failures["EU"]
         await house.until(lambda: feed.refusal is None and bool(feed.books["EUA"].bids))
+
+
+async def test_our_feed_tells_what_is_refused_while_it_stands(house, northern: Client) -> None:
+    refused = Refused(EdgeReason.MARKET_STOPPED, "EU: record 9 contradicts itself")
+    async with BookFeed(house.url, ["EUA"]) as feed:
+        for say in (Subscriber.refuse, Subscriber.cut):
+            await house.until(lambda: feed.refusal is None and "EUA" in feed.books)
+            repairs = feed.repairs
+            updated = asyncio.create_task(feed.updated())
+            await asyncio.sleep(0)
+            (member,) = house.gateway.context.feed.instruments["EUA"].members("book")
+            say(member, refused)
+            with pytest.raises(VenueError, match="record 9"):
+                await updated
+            await house.until(lambda: feed.refusal is None)
+            assert feed.repairs > repairs
 
 
 async def test_an_unknown_path_has_no_socket(house) -> None:

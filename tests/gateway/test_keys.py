@@ -356,6 +356,12 @@ async def test_keys_change_without_a_restart(tmp_path: Path) -> None:
                 await deputy.orders()
         assert unknown.value.reason == EdgeReason.UNKNOWN_KEY
         await cut(house, stream)
+        await house.until(lambda: stream.failure is not None)
+        for act in (northern.new_order("EUA", 101, "BUY", 1, "60.00"),
+                    northern.cancel_order("EUA", 101, 1)):  # fmt: skip
+            with pytest.raises(AuthenticationError) as ended:
+                await act
+            assert ended.value.reason == AccessReason.KEY_REVOKED
         assert len(await huadong.orders()) == 1
         assert (await huadong.new_order("EUA", 102, "BUY", 1, "60.00")).exec_type == "NEW"
         await northern.close()

@@ -79,7 +79,8 @@ async def test_market_fills_book_and_trades(venue: DemoVenue, tmp_path: Path) ->
     at = ("--url", venue.url)
     done = await venue.run("book", "EUA", *at)
     assert done.stdout.splitlines() == [
-        "EUA: CONTINUOUS", "orders\tbid t\tbid\task\task t\torders", "1\t1495\t71.00\t71.50\t40\t1",
+        "EUA: CONTINUOUS", "bid orders\tbid t\tbid\task\task t\task orders",
+        "1\t1495\t71.00\t71.50\t40\t1",
     ]  # fmt: skip
     (book,) = lines((await venue.run("book", "EUA", "--json", *at)).stdout)
     assert book["bids"] == [{"price": "71.00", "quantity": 1495, "orders": 1}]

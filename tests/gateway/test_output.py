@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +18,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from exchange.messages.executions import ExecutionReport
-from gateway.cli import authority, build, output
+from gateway.cli import READER_GONE, authority, build, output
 from gateway.cli.options import with_client
 from gateway.client import (
     InvalidOrderError,
@@ -68,6 +71,19 @@ def test_a_table_on_a_terminal(
     said = shown(capsys)
     assert "1,234" in said
     assert "│" in said
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_command_ends_quietly_when_nobody_reads_its_pipe(unbuffered: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-c", "from gateway.cli import main; main()", "rulebook", "show"]
+    done = subprocess.run(
+        [*command, "cn-national"], stdout=writing, stderr=subprocess.PIPE, timeout=60, check=False,
+        env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+    )  # fmt: skip
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (READER_GONE, b"")
 
 
 def test_what_is_not_answered_is_exit_code_4(capsys: pytest.CaptureFixture[str]) -> None:

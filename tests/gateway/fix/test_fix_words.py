@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import msgspec
 import pytest
 from hypothesis import given, settings
@@ -18,9 +20,10 @@ from exchange.messages.orders import (
     TimeInForceWord,
 )
 from exchange.messages.reasons import REASONS, EdgeReason, Reason
-from exchange.reference.venue import Market
+from exchange.reference.venue import Market, load_venue
 from gateway.fix import reports, requests
 from gateway.fix.codec import Message, decode, encode
+from gateway.fix.days import TradeDays
 from gateway.fix.dictionary import BY_NAME, FIELDS, HEADER, MESSAGES, TRAILER
 from gateway.fix.refusals import BUSINESS_REJECT, CANCEL_REJECT, ORDER_REJECT, codes
 from gateway.fix.reports import Asked, Said
@@ -126,7 +129,7 @@ def test_requests_carry_what_was_said() -> None:
     [
         ("D", {"t1": "1e3"}), ("D", {"t18": "6 Z"}), ("D", {"t20003": "Y"}),
         ("D", {"t432": "20270229"}), ("D", {"t20004": "x"}), ("F", {"t37": "-1"}),
-        ("q", {"t530": "1", "t55": ""}), ("q", {"t530": "6", "t336": "XX"}),
+        ("q", {"t530": "6", "t336": "XX"}),
         ("AE", {"t856": "1", "t572": "5"}), ("AE", {"t856": "2"}), ("AE", {"t856": "0"}),
     ],
 )  # fmt: skip
@@ -134,6 +137,13 @@ def test_what_cannot_be_meant_is_refused(kind: str, fields: dict[str, str]) -> N
     with pytest.raises(Refused) as refused:
         made(kind, **fields)
     assert refused.value.row.number == EdgeReason.INVALID_FIELD
+
+
+def test_what_is_not_there_is_said_to_be_missing() -> None:
+    with pytest.raises(Refused) as refused:
+        made("q", t530="1", t55="")
+    assert refused.value.row.number == EdgeReason.MISSING_FIELD
+    assert codes(EdgeReason.MISSING_FIELD).business == 5  # CONDITIONALLY_REQUIRED_FIELD_MISSING
 
 
 def test_a_block_has_one_side() -> None:
@@ -193,6 +203,27 @@ def test_any_message_that_fits_the_table_becomes_commands_or_a_refusal(data: byt
     except Refused as refused:
         said = refused
     assert said is None or read(reports.refused_at_the_edge(asked_for, said, 77)).get(20001)
+
+
+def test_a_fill_tells_its_days_as_settlement_counts_them() -> None:
+    venue = load_venue(generate.HERE.parent / "venue" / "demo.toml")
+    eua = msgspec.structs.replace(venue.instrument[0], settlement_cycle="T+1")
+    venue = msgspec.structs.replace(
+        venue,
+        instrument=(eua, *venue.instrument[1:]),
+        market=(msgspec.structs.replace(venue.market[0], holidays=(dt.date(2026, 11, 30),)),
+                *venue.market[1:]),
+    )  # fmt: skip
+    days = TradeDays(venue)
+    friday = int(dt.datetime(2026, 11, 27, 23, 30, tzinfo=dt.UTC).timestamp()) * 10**9
+    fill = changed(exec_type="TRADE", last_quantity=3, last_price="70.00", transact_time_ns=friday)
+    for report, traded, settled in (
+        (fill, "20261128", "20261201"),  # in Berlin it is Saturday; Monday is a holiday
+        (msgspec.structs.replace(fill, symbol="CCER"), "20261128", "20261128"),  # at once
+    ):
+        said = read(reports.told(report, None, days.of(report)))
+        assert (said.get(75), said.get(64)) == (traded, settled)
+    assert days.of(REPORT) is None
 
 
 # -- out ------------------------------------------------------------------------------------------
