@@ -2,8 +2,8 @@
 
 A command counts when its `ref` is above all earlier ones of its session, which is the engine's own
 rule, so every gateway sees the same acts. From them follow the proposals that wait for a second
-person, the halt of a whole market, killed sessions, throttles and limits of ratios. Decisions stand
-in one session, APPROVED_SESSION, whose `ref` counts them: of two made at once the engine takes one.
+person, the halt of a whole market, killed sessions, throttles and limits of ratios. What is decided
+by what stands is numbered in one session, DECISION_SESSION: of two at once the engine takes one.
 """
 
 from __future__ import annotations
@@ -34,10 +34,9 @@ from exchange.messages.operations import (
     Recorded,
     Resume,
     SetLimit,
-    StageWord,
 )
 from exchange.messages.scan import command_kinds_of, raise_refs
-from exchange.reference.venue import APPROVED_SESSION, TIMETABLE_SESSION
+from exchange.reference.venue import DECISION_SESSION, TIMETABLE_SESSION
 from exchange.settings import ACTS_KEPT_MAX, ALERTS_KEPT_MAX, PROPOSAL_S_MAX
 from gateway.moved_alone import MovedAlone
 from gateway.order_ratio import RATIO_LIMITS, RatioWord
@@ -105,22 +104,21 @@ class Acts:
         self.planned = Planned()  # the timetable's steps, and what people did beside them
         self.alone = MovedAlone()
         self.last_ref: dict[int, int] = {}  # session -> highest ref read
+        self.lost: OrderedDict[tuple[str, int], None] = OrderedDict()  # (key, ref): not done
 
     @property
     def next_decision(self) -> int:
-        """The `ref` of the next decision in APPROVED_SESSION."""
-        return self.last_ref.get(APPROVED_SESSION, 0) + 1
+        """The `ref` of the next decision in DECISION_SESSION."""
+        return self.last_ref.get(DECISION_SESSION, 0) + 1
 
     def open_proposals(self, now_ns: int) -> list[Proposal]:
         """Those that can be approved, oldest first. O(proposals)."""
         return [item for item in self.proposals.values() if item.is_open(now_ns)]
 
-    def stage_of(self, session: int, ref: int) -> StageWord | None:
-        """What became of the act of that number; None when there was none. O(acts) if it is old."""
-        if ref > self.last_ref.get(session, 0):
-            return None
-        kept = (row.act.stage for row in self.rows if (row.session, row.ref) == (session, ref))
-        return next(kept, None)
+    def asked(self, key: str, ref: int) -> ActRow | None:
+        """The act that a key asked for under a ref; None: none that is kept. O(acts)."""
+        kept = (row for row in reversed(self.rows) if (row.act.key, row.act.body.ref) == (key, ref))
+        return next((row for row in kept if not row.act.proposal_id), None)
 
     def note(self, offset: int, frame: bytes, time_ns: int) -> None:
         """Takes the record of `orders` at `offset`. O(commands)."""
@@ -136,22 +134,33 @@ class Acts:
         refs = commands["ref"][numbered].tolist()
         for index, session, ref in zip(numbered.tolist(), sessions, refs, strict=True):
             if ref <= self.last_ref.get(session, 0):
+                if session == DECISION_SESSION:
+                    self._lose(_act_behind(commands, index))
                 continue
             self.last_ref[session] = ref
             if kinds[index] != Command.INSTRUCTION:
                 act = _act_behind(commands, index)
                 if act is not None:
-                    self._count(act, commands[index], time_ns)
                     self._take(ActRow(order_id_of(offset, index), time_ns, act, session, ref))
+                    self._count(act, commands[index], time_ns)
 
     def _count(self, act: Act, command: Any, time_ns: int) -> None:
         if act.stage == "DONE" and command["kind"] in (Command.CASH_DEPOSIT, Command.CASH_WITHDRAW):
             sign = 1 if command["kind"] == Command.CASH_DEPOSIT else -1
             self.alone.note(act.who, sign * int(command["quantity"]), time_ns)
 
+    def _lose(self, act: Act | None) -> None:
+        """Another one had the number before: nothing was done, and its key may ask again."""
+        if act is None or act.proposal_id or self.asked(act.key, act.body.ref) is not None:
+            return
+        self.lost[act.key, act.body.ref] = None
+        if len(self.lost) > ACTS_KEPT_MAX:
+            self.lost.popitem(last=False)
+
     def _take(self, row: ActRow) -> None:
         act = row.act
         self.rows.append(row)
+        self.lost.pop((act.key, act.body.ref), None)
         if act.stage == "PROPOSED":
             self.proposals[row.position] = Proposal(row)
             if len(self.proposals) > ACTS_KEPT_MAX:

@@ -37,7 +37,7 @@ from gateway.openapi import describe
 from gateway.refusal import Refused
 from gateway.roles import PUBLIC, ROLES, allow
 from gateway.routes import ROUTES, Call, Reply, Route
-from gateway.routes.logins import COOKIE
+from gateway.routes.logins import COOKIE, DEVICE_COOKIE
 from gateway.routes.table import Starter
 
 JSON = "application/json"
@@ -174,7 +174,8 @@ class ServedRow:
         elif data:
             raise Refused(EdgeReason.INVALID_FIELD, "this request carries no body")
         query = _query(row.query, request.query)
-        return Call(context, key, request.sent, query, request.path_id, origin, token)
+        device = request.cookie(DEVICE_COOKIE) if self._is_public else ""
+        return Call(context, key, request.sent, query, request.path_id, origin, token, device)
 
 
 def _responded(reply: Reply | Exception, request: Request) -> Response:
@@ -250,8 +251,6 @@ def _query(model: type[msgspec.Struct], query_string: bytes) -> msgspec.Struct:
 
 def _answer(reply: Reply, headers: Mapping[str, str]) -> Response:
     value = reply.value
-    if reply.headers:
-        headers = {**headers, **dict(reply.headers)}
     if reply.status == 422 and isinstance(
         value, ExecutionReport | InstructionReport | OperationReport
     ):
@@ -269,7 +268,7 @@ def _answer(reply: Reply, headers: Mapping[str, str]) -> Response:
             report=value,
         )
         return Response(_encode(problem), row.status, PROBLEM, headers)
-    return Response(_encode(value), reply.status, JSON, headers)
+    return Response(_encode(value), reply.status, JSON, headers, reply.cookies)
 
 
 def _refused(refused: Refused, headers: Mapping[str, str]) -> Response:

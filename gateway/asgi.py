@@ -5,7 +5,7 @@ Why no framework: `deploy/docs/decisions/0028-rest-without-a-framework.md`.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, MutableMapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Any, NamedTuple
 
@@ -101,11 +101,17 @@ class Response(NamedTuple):
     status: int
     media_type: str
     headers: Mapping[str, str] = {}
+    cookies: tuple[str, ...] = ()
+
+    def _headers(self) -> Iterator[tuple[str, str]]:
+        yield from self.headers.items()
+        for cookie in self.cookies:
+            yield "set-cookie", cookie
 
     def over_http(self, defaults: Iterable[tuple[bytes, bytes]], *, keeps_open: bool) -> bytes:
         """The answer in HTTP/1.1; ValueError if a value could end its line. O(bytes)."""
         lines = [f"content-type: {self.media_type}\r\ncontent-length: {len(self.content)}\r\n"]
-        for name, value in self.headers.items():
+        for name, value in self._headers():
             if not value.isprintable():
                 raise ValueError(f"{name}: {value[:80]!r} is no value of a header")
             lines.append(f"{name.lower()}: {value}\r\n")
@@ -122,7 +128,7 @@ class Response(NamedTuple):
             (b"content-type", self.media_type.encode("latin-1")),
             (b"content-length", str(len(self.content)).encode("latin-1")),
         ]
-        for name, value in self.headers.items():
+        for name, value in self._headers():
             headers.append((name.lower().encode("latin-1"), value.encode("latin-1")))
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": self.content})

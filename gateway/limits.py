@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Protocol
 
 from exchange.messages.frames import AccountParameter, Parameter
 from exchange.messages.operations import LimitWord, SetLimit
 from exchange.messages.reasons import EdgeReason
+from exchange.positions import Positions
 from exchange.reference.venue import Account, Market
 from exchange.settings import MESSAGE_RATE_MAX, ORDER_TRADE_RATIO_MAX
+from gateway.acts import Acts
+from gateway.controls import Controls
 from gateway.order_ratio import RATIO_LIMITS
 from gateway.refusal import Refused
-from gateway.venue_view import MarketView
 
 BP = 10_000  # a whole, in basis points
 
@@ -51,6 +54,22 @@ LEAST = frozenset(
 
 ZERO_IS_ENDLESS = frozenset({"VOLATILITY_CALL_MS"})
 """Of which 0 is the tightest: the call lasts until an operator ends it."""
+
+
+class Standing(Protocol):
+    """What stands in a market, as far as its log was read."""
+
+    @property
+    def positions(self) -> Positions:
+        """What the engine said."""
+
+    @property
+    def acts(self) -> Acts:
+        """What operators did."""
+
+    @property
+    def controls(self) -> Controls:
+        """What they set."""
 
 
 def is_looser(parameter: LimitWord, now: int, wanted: int) -> bool:
@@ -114,7 +133,7 @@ def limit_parameter(
     return ACCOUNT_LIMITS[word]
 
 
-def loosens(view: MarketView, request: SetLimit, instrument: int, message_rate: int) -> bool:
+def loosens(view: Standing, request: SetLimit, instrument: int, message_rate: int) -> bool:
     """Whether a request lets more through than now, as this gateway has read the log. O(limits).
 
     One's own limit goes before everybody's, which holds again where there is no own: so both sides
@@ -127,7 +146,7 @@ def loosens(view: MarketView, request: SetLimit, instrument: int, message_rate: 
     )
 
 
-def _of_all(view: MarketView, request: SetLimit, instrument: int) -> set[int]:
+def _of_all(view: Standing, request: SetLimit, instrument: int) -> set[int]:
     """Everybody's limits that hold where the request's own is 0; 0: there is none."""
     word = request.parameter
     if word == "INSTRUMENT_HOLDING_MAX":
@@ -139,7 +158,7 @@ def _of_all(view: MarketView, request: SetLimit, instrument: int) -> set[int]:
     return {0}
 
 
-def _set_limit(view: MarketView, request: SetLimit, instrument: int, message_rate: int) -> int:
+def _set_limit(view: Standing, request: SetLimit, instrument: int, message_rate: int) -> int:
     word = request.parameter
     if word == "MESSAGE_RATE":
         if request.session:

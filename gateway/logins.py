@@ -29,16 +29,14 @@ from exchange.messages.reasons import AccessReason, EdgeReason
 from exchange.reference.venue import Key
 from exchange.settings import (
     LOGIN_CHECKS_MAX,
-    LOGIN_FAILURES_MAX,
     LOGIN_IDLE_S,
-    LOGIN_LOCK_S,
-    LOGIN_NAMES_REMEMBERED_MAX,
     LOGIN_S_MAX,
     LOGINS_MAX,
     LOGINS_OF_ONE_MAX,
     PASSWORD_CHARACTERS_MAX,
 )
 from gateway.addresses import counted
+from gateway.login_locks import Locks, new_device
 from gateway.operators import Operator, hasher
 from gateway.refusal import Refused
 
@@ -57,6 +55,7 @@ class Login(NamedTuple):
     csrf_token: str
     key: Key
     ends_ns: int
+    device: str  # for the next login on it
 
 
 class _Session:
@@ -72,44 +71,6 @@ class _Session:
         self.ends_ns = ends_ns
 
 
-class Failures:
-    """Failed logins of names or addresses: LOGIN_FAILURES_MAX in a row lock for LOGIN_LOCK_S.
-
-    Of LOGIN_NAMES_REMEMBERED_MAX, the longest unheard forgotten first.
-    """
-
-    def __init__(self) -> None:
-        self._counts: OrderedDict[str, tuple[int, int]] = OrderedDict()  # count, time of the last
-
-    def check(self, name: str, now_ns: int) -> None:
-        """Refused (LOGIN_LOCKED) with the time to wait. O(1)."""
-        count, last_ns = self._counts.get(name, (0, 0))
-        rest_ns = last_ns + LOGIN_LOCK_S * SECOND_NS - now_ns
-        if rest_ns <= 0:
-            self._counts.pop(name, None)
-        elif count >= LOGIN_FAILURES_MAX:
-            raise Refused(AccessReason.LOGIN_LOCKED, retry_after_ms=rest_ns // 1_000_000 + 1)
-
-    def add(self, name: str, now_ns: int) -> None:
-        """One more failure. O(1)."""
-        count, _ = self._counts.pop(name, (0, 0))
-        self._counts[name] = (count + 1, now_ns)
-        if len(self._counts) > LOGIN_NAMES_REMEMBERED_MAX:
-            self._counts.popitem(last=False)
-
-    def take_back(self, name: str) -> None:
-        """The last one was none. O(1)."""
-        count, last_ns = self._counts.get(name, (0, 0))
-        if count > 1:
-            self._counts[name] = (count - 1, last_ns)
-        else:
-            self._counts.pop(name, None)
-
-    def forget(self, name: str) -> None:
-        """A login succeeded. O(1)."""
-        self._counts.pop(name, None)
-
-
 class Logins:
     """The operators and their logins in this gateway; bounded by LOGINS_MAX."""
 
@@ -118,7 +79,7 @@ class Logins:
         self._folder = folder
         self._operators = {item.name: item for item in operators}
         self._sessions: OrderedDict[bytes, _Session] = OrderedDict()  # by hash of token
-        self._names, self._addresses = Failures(), Failures()
+        self._locks = Locks()
         self._checking = asyncio.Semaphore(LOGIN_CHECKS_MAX)
         self._waiting = 0
         self._used: dict[str, int] | None = None  # name -> step of the last code
@@ -130,35 +91,34 @@ class Logins:
             if self._operators.get(session.operator.name) != session.operator:
                 del self._sessions[token]
 
-    async def log_in(self, name: str, password: str, code: str, address: str) -> Login:
+    async def log_in(
+        self, name: str, password: str, code: str, address: str, device: str = ""
+    ) -> Login:
         """A new login. Refused: LOGIN_FAILED, LOGIN_LOCKED, ADDRESS_NOT_ALLOWED, LOGINS_FULL.
 
-        Which of name, password and code was wrong is not told. One argon2id hash, about 0.1 s of a
-        thread.
+        Which of name, password and code was wrong is not told. `device` is what the browser was
+        given at an earlier one. One argon2id hash, about 0.1 s of a thread.
         """
-        now, place = self._clock.now_ns(), counted(address)
-        counts = ((self._names, name), (self._addresses, place))
-        for failures, who in counts:
-            failures.check(who, now)
-        for failures, who in counts:  # before it is known: many may ask while one is checked
-            failures.add(who, now)
-        operator = self._operators.get(name)
+        now, operator = self._clock.now_ns(), self._operators.get(name)
+        networks = operator.addresses if operator is not None else ()
+        is_inside = not networks or _is_in(address, networks)
+        attempt = self._locks.attempt(
+            name, counted(address), operator, device, is_inside=is_inside, now_ns=now
+        )
+        attempt.begin(now)
         try:
             is_right = await self._is_password(operator, password)
         except Refused:
-            for failures, who in counts:
-                failures.take_back(who)
+            attempt.take_back()
             raise
         step = self._step_of(operator, code, now) if operator is not None else 0
         if operator is None or not is_right or not step:
             raise Refused(AccessReason.LOGIN_FAILED)
-        if operator.addresses and not _is_in(address, operator.addresses):
-            for failures, who in counts:
-                failures.take_back(who)
+        if not is_inside:
+            attempt.take_back()
             raise Refused(AccessReason.ADDRESS_NOT_ALLOWED, f"it came from {address}")
         self._use(name, step)
-        for failures, who in counts:
-            failures.forget(who)
+        attempt.succeed()
         return self._open(operator, address, now)
 
     def find(self, token: str, address: str, csrf: str | None) -> Key:
@@ -236,7 +196,7 @@ class Logins:
         token, csrf = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
         ends_ns = now + LOGIN_S_MAX * SECOND_NS
         self._sessions[_hash(token)] = _Session(operator, address, _hash(csrf), now, ends_ns)
-        return Login(token, csrf, operator.key, ends_ns)
+        return Login(token, csrf, operator.key, ends_ns, new_device(operator, now))
 
 
 @cache

@@ -9,6 +9,9 @@ behind the command that carries it out, so that they outlive every gateway.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 import msgspec
@@ -17,7 +20,6 @@ from exchange.clock import Clock
 from exchange.messages.frames import (
     AccountParameter,
     Command,
-    Parameter,
     Phase,
     notes,
     pack_command,
@@ -42,21 +44,20 @@ from exchange.messages.operations import (
 )
 from exchange.messages.reasons import AccessReason, EdgeReason, Reason
 from exchange.reference.signers import is_one_person, signer
-from exchange.reference.venue import APPROVED_SESSION, Instrument, Key
-from exchange.settings import NOTE_BYTES_MAX, PROPOSALS_OPEN_MAX
-from gateway.acts import Proposal
+from exchange.reference.venue import DECISION_SESSION, Instrument, Key
+from exchange.settings import ACTS_KEPT_MAX, NOTE_BYTES_MAX, PROPOSALS_OPEN_MAX
+from gateway.acts import ActRow, Proposal
 from gateway.decimals import INT64_MAX, to_minor
 from gateway.fields import limit_price
 from gateway.limits import (
     ACCOUNT_LIMITS,
     PARTICIPANT_LIMITS,
-    is_outside_bands,
     limit_parameter,
-    loosens,
 )
 from gateway.order_entry import Desk, OrderEntry, Prepared
 from gateway.refusal import Refused
-from gateway.trading_dates import is_ahead, trading_date
+from gateway.trading_dates import trading_date
+from gateway.two_persons import is_judged, needs_two
 from gateway.venue_view import MarketView
 
 _encode = msgspec.json.Encoder().encode
@@ -69,32 +70,12 @@ class Numbered(NamedTuple):
     ref: int
 
 
-MOVING_MAX = 256  # payments under way at once; one more waits for a second person
 FOLLOWS = Numbered(0, 1)
 """Of a command that belongs to the numbered one before it, and is done only if that is."""
 
 
-class Moving(NamedTuple):
-    """Cash that one person moves alone, on its way to the log; minor units, below 0 = out."""
-
-    desk: Desk
-    who: str
-    number: Numbered
-    amount: int
-
-    @property
-    def key(self) -> tuple[str, Numbered]:
-        """What it is known by."""
-        return (self.desk.market.code, self.number)
-
-    def adds_to(self, other: Moving) -> bool:
-        """Whether both count against one limit."""
-        is_alike = (self.amount < 0) == (other.amount < 0) and self.who == other.who
-        return is_alike and self.desk.market.code == other.desk.market.code
-
-    def is_noted(self) -> bool:
-        """Whether it was read on the log, or another of its session behind it."""
-        return self.number.ref <= self.desk.view.acts.last_ref.get(self.number.session, 0)
+HALT_LEAP = 1 << 16  # decisions that a gateway may lag behind whose halt still goes before them
+TURN_S_MAX = 2.0  # that a decision waits for those before it at this gateway
 
 
 class Operations:
@@ -104,7 +85,37 @@ class Operations:
         self._entry = entry
         self._clock = clock
         self._message_rate = message_rate
-        self._under_way: list[Moving] = []
+        self._turns: dict[str, asyncio.Lock] = {}  # of each market
+
+    @asynccontextmanager
+    async def turn(self, request: Recorded) -> AsyncIterator[None]:
+        """Those who decide by what stands go one after the other; Refused (VENUE_BUSY). O(1)."""
+        lock = self._turns.setdefault(self._desk(request).market.code, asyncio.Lock())
+        try:
+            await asyncio.wait_for(lock.acquire(), TURN_S_MAX)
+        except TimeoutError:
+            raise Refused(EdgeReason.VENUE_BUSY, "others decide before this one") from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def earlier(self, key: Key, request: Recorded) -> ActRow | None:
+        """The act which a judged request asks for again; None: it is new. O(acts) if it is not.
+
+        Refused: REF_REUSED, REF_PASSED_OVER, REF_FORGOTTEN.
+        """
+        acts = self._desk(request).view.acts
+        ref = self._entry.checked_ref(request.ref)
+        if ref > acts.last_ref.get(key.session, 0) or (key.id, ref) in acts.lost:
+            return None
+        found = acts.asked(key.id, ref)
+        if found is not None and found.act.body != request:
+            raise Refused(EdgeReason.REF_REUSED)
+        if found is None:
+            is_full = len(acts.rows) == ACTS_KEPT_MAX
+            raise Refused(EdgeReason.REF_FORGOTTEN if is_full else EdgeReason.REF_PASSED_OVER)
+        return found
 
     def prepare(self, key: Key, request: Recorded, *, is_for_two: bool = False) -> Prepared:
         """The commands of a request, or of its proposal where two persons decide. O(1).
@@ -115,14 +126,22 @@ class Operations:
         desk = self._desk(request)
         is_said = isinstance(request, HandleAlert) and request.state != "TAKEN"
         _check_words(request.reason, is_needed=is_said or isinstance(request, Control))
-        number = Numbered(key.session, self._entry.checked_ref(request.ref))
+        own = Numbered(key.session, self._entry.checked_ref(request.ref))
+        number = self._next(desk) if is_judged(request) else own
         commands = self._commands(desk, number, request)
-        if not is_for_two and not self._needs_two(desk, key, number, request):
-            return _recorded(desk, number, key, "DONE", request, commands)
-        if len(desk.view.acts.open_proposals(self._clock.now_ns())) >= PROPOSALS_OPEN_MAX:
-            raise Refused(AccessReason.PROPOSALS_FULL, f"{PROPOSALS_OPEN_MAX} are open")
-        proposed = _recorded(desk, number, key, "PROPOSED", request, [_tick(number)])
-        return proposed._replace(is_proposal=True)
+        stage: StageWord = "DONE"
+        if is_for_two or self._needs_two(desk, key, request):
+            if len(desk.view.acts.open_proposals(self._clock.now_ns())) >= PROPOSALS_OPEN_MAX:
+                raise Refused(AccessReason.PROPOSALS_FULL, f"{PROPOSALS_OPEN_MAX} are open")
+            commands, stage = [_tick(number)], "PROPOSED"
+        made = _recorded(desk, number, key, stage, request, commands)
+        if number != own and own.ref > desk.view.acts.last_ref.get(own.session, 0):
+            # its session goes on from there, whoever had the number
+            made.commands.append(_tick(own))
+        return made._replace(session=own.session, ref=own.ref, is_proposal=stage == "PROPOSED")
+
+    def _next(self, desk: Desk) -> Numbered:
+        return Numbered(DECISION_SESSION, desk.view.acts.next_decision)
 
     def view_of(self, request: Recorded) -> MarketView:
         """The market that a request is about, as this gateway knows it. O(1).
@@ -151,7 +170,7 @@ class Operations:
         self._entry.checked_ref(request.ref)
         proposal = self._open_proposal(desk, request.proposal_id)
         proposed = proposal.row.act
-        number = Numbered(APPROVED_SESSION, desk.view.acts.next_decision)
+        number = self._next(desk)
         stage: StageWord = "DECLINED"
         if not isinstance(request, Approve):
             commands = [_tick(number)]
@@ -182,56 +201,12 @@ class Operations:
             return self._entry.desks[self._entry.instrument(request.symbol).market]
         return self._entry.desk(request.market)
 
-    def _needs_two(self, desk: Desk, key: Key, number: Numbered, request: Recorded) -> bool:
-        if isinstance(request, Lift):
-            return True
-        if isinstance(request, Resume):
-            return bool(not request.symbol or desk.view.acts.market_halt)
-        if isinstance(request, SetLimit):
-            instrument = self._entry.instrument(request.symbol).id if request.symbol else 0
-            return loosens(desk.view, request, instrument, self._message_rate)
-        if isinstance(request, CashDeposit):
-            moving = Moving(desk, key.who, number, self._amount(desk, request))
-            return self._is_much(moving)
-        if isinstance(request, ReferencePrice):
-            return self._moves_band(desk, request)
-        if isinstance(request, DayRoll):
-            now = desk.view.positions.trading_date  # one that is not later is refused
-            return request.trading_date > now and is_ahead(now, self._clock.now_ns())
-        return False
-
-    def _is_much(self, asked: Moving) -> bool:
-        """Whether a person would move more alone than one may, with the last day's. O(under way).
-
-        What this gateway put on the log and has not read there yet counts too. What may go is
-        under way from here on.
-        """
-        market, is_out = asked.desk.market, asked.amount < 0
-        most = market.withdrawal_alone_max if is_out else market.deposit_alone_max
-        acts = asked.desk.view.acts
-        earlier = acts.stage_of(*asked.number)
-        if earlier is not None:  # sent again: the engine does it once
-            return earlier == "PROPOSED"
-        total = acts.alone.total(asked.who, is_out, self._clock.now_ns()) + abs(asked.amount)
-        self._under_way = [moving for moving in self._under_way if not moving.is_noted()]
-        others = [moving for moving in self._under_way if moving.key != asked.key]
-        total += sum(abs(moving.amount) for moving in others if moving.adds_to(asked))
-        if total > most or len(others) >= MOVING_MAX:
-            return True
-        self._under_way = [*others, asked]
-        return False
-
-    def _moves_band(self, desk: Desk, request: ReferencePrice) -> bool:
-        """Whether it lies outside a band about the reference in force, or about the day's first.
-
-        The latter, so that nobody goes far in small steps.
-        """
-        price = limit_price(request.price, desk.market)
-        known = desk.view.positions.instruments.get(self._entry.instrument(request.symbol).id)
-        if known is None:
-            return False
-        bands = (known.parameters[Parameter.BAND_BP], known.parameters[Parameter.BLOCK_BAND_BP])
-        return is_outside_bands((known.reference_price, known.opening_reference), bands, price)
+    def _needs_two(self, desk: Desk, key: Key, request: Recorded) -> bool:
+        symbol = getattr(request, "symbol", "")
+        return needs_two(
+            desk.view, desk.market, self._entry.instrument(symbol) if symbol else None, key.who,
+            request, self._clock.now_ns(), self._message_rate,
+        )  # fmt: skip
 
     def _commands(self, desk: Desk, number: Numbered, request: Recorded) -> list[bytes]:
         if isinstance(request, PhaseChange | Halt):
@@ -264,10 +239,15 @@ class Operations:
                 raise Refused(EdgeReason.INVALID_FIELD, "seed: it does not fit 64 bits")
             if desk.view.acts.market_halt and phase not in (Phase.CLOSED, Phase.HALT):
                 raise Refused(AccessReason.TWO_PERSONS_NEEDED, desk.market.code)
-        return [_command(
+        change = _command(
             Command.PHASE_CHANGE, number, order_type=phase,
             instrument_id=named.id if named else 0, quantity=seed,
-        )]  # fmt: skip
+        )  # fmt: skip
+        if named or isinstance(request, PhaseChange):
+            return [change]
+        # it waits for nothing: so what was decided without it, and comes behind it, is not done
+        last = self._next(desk)
+        return [change, _tick(last._replace(ref=last.ref + HALT_LEAP))]
 
     def _resume(self, desk: Desk, number: Numbered, request: Resume) -> list[bytes]:
         """Moves what is halted and nothing else: a closed instrument opens through the gate."""

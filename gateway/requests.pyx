@@ -36,10 +36,10 @@ from matching.layout cimport (
 
 from exchange.messages.frames import is_sound
 from exchange.messages.reasons import EdgeReason
-from exchange.reference.venue import APPROVED_SESSION
+from exchange.reference.venue import DECISION_SESSION
 from exchange.settings import REQUESTS_REMEMBERED_MAX
 
-PARTICIPANT_SESSIONS = APPROVED_SESSION  # sessions below are not the gateways'
+PARTICIPANT_SESSIONS = DECISION_SESSION  # sessions below are not the gateways'
 
 
 cdef class Heard:

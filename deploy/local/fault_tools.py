@@ -1,12 +1,14 @@
 """Libraries that lie to a program, for tests: libfaketime about time, libfiu about files.
 
 Both are put before a program's own libraries by LD_PRELOAD.  They are taken out of Debian's
-packages into `.local`; nothing is installed.
+packages into `.local`; nothing is installed.  A third one is ours, for servers that fork: gcc makes
+it of the few lines below.
 """
 
 import errno
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 from deploy.local import apt
@@ -17,6 +19,23 @@ FAKETIME = FOLDER / "libfaketime.so.1"
 FIU_RUN = FOLDER / "fiu_run_preload.so"
 FIU_POSIX = FOLDER / "fiu_posix_preload.so"
 FIU_CORE = FOLDER / "libfiu.so.0"
+UNSYNCED = """
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+static int fails(void) {
+    const char *file = getenv("SYNC_FAILS_WHILE");
+    return file && access(file, F_OK) == 0;
+}
+static int synced(long call, int fd) {
+    if (fails()) { errno = EIO; return -1; }
+    return (int) syscall(call, fd);
+}
+int fsync(int fd) { return synced(SYS_fsync, fd); }
+int fdatasync(int fd) { return synced(SYS_fdatasync, fd); }
+"""
 
 
 def _made(files: dict[Path, tuple[str, str]]) -> None:
@@ -56,6 +75,20 @@ def failing(*points: str) -> dict[str, str]:
         "LD_PRELOAD": f"{FIU_RUN} {FIU_POSIX}",
         "FIU_ENABLE": "\n".join(f"enable name={point},failinfo={errno.EIO}" for point in points),
     }
+
+
+def unsynced_while(file: Path, folder: Path) -> dict[str, str]:
+    """The environment in which fsync and fdatasync fail with EIO while a file is there.
+
+    `folder` takes the library: who runs the program has to reach it.
+    """
+    library = folder / "unsynced.so"
+    command = ["gcc", "-shared", "-fPIC", "-O1", "-x", "c", "-", "-o", str(library)]
+    try:
+        subprocess.run(command, input=UNSYNCED, text=True, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise LocalServerError("no gcc: on Debian, apt-get install gcc") from error
+    return {"LD_PRELOAD": str(library), "SYNC_FAILS_WHILE": str(file)}
 
 
 def clock_in(file: Path) -> dict[str, str]:

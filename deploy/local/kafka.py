@@ -43,6 +43,7 @@ from deploy.local.process import (
     port_is_free,
     run_in_foreground,
     spawn,
+    within,
 )
 
 POM = Path(__file__).with_name("pom.xml")
@@ -272,7 +273,8 @@ class KafkaServer(LocalServer):
     `door_ports`, on the loopback address.  `listeners` names more listeners, whose ports
     `listener_ports` has after the start (`settings` says how they are secured), and `scram` users
     with their passwords, known from the first start on: for tests, since passwords go through a
-    command line here.  Use it as a context manager or call `start` and `stop`.
+    command line here.  `environment` is put on top of ours, for the broker alone.  Use it as a
+    context manager or call `start` and `stop`.
     """
 
     name = "kafka"
@@ -290,8 +292,10 @@ class KafkaServer(LocalServer):
         told_at: str = LOOPBACK,
         listeners: Sequence[str] = (),
         scram: Mapping[str, str] | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(data, port)
+        self.environment = dict(environment or {})
         self.listener_ports = dict.fromkeys(listeners, 0)
         self._scram = dict(scram or {})
         self.controller_port = 0
@@ -385,7 +389,7 @@ class KafkaServer(LocalServer):
         self._write_config()
         self._format()
         command = [*self._java, *self.jvm_options, "kafka.Kafka", str(self.config)]
-        return spawn(command, self.log, keep=[lock])
+        return spawn(within(self.environment, command), self.log, keep=[lock])
 
     def _answers(self) -> bool:
         return metadata_nodes(self.port) > 0

@@ -42,6 +42,7 @@ from deploy.local.process import (
     has_ended,
     run_in_foreground,
     spawn,
+    within,
 )
 
 SUPERUSER = "postgres"
@@ -216,17 +217,23 @@ class PostgresServer(LocalServer):
     """One PostgreSQL cluster, kept in `data` (see the module docstring for where that may be).
 
     `port` 0 takes a free one, kept over restarts of this object.  `settings` replaces or adds
-    server settings.  Use it as a context manager or call `start` and `stop`.  The superuser is
-    `postgres`, without a password.
+    server settings.  `environment` is put on top of ours, for the server alone.  Use it as a
+    context manager or call `start` and `stop`.  The superuser is `postgres`, without a password.
     """
 
     name = "postgres"
     stop_signal = signal.SIGINT  # "fast": open sessions are ended, then a checkpoint
 
     def __init__(
-        self, data: Path, port: int = 0, *, settings: Mapping[str, str] | None = None
+        self,
+        data: Path,
+        port: int = 0,
+        *,
+        settings: Mapping[str, str] | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(data, port)
+        self.environment = dict(environment or {})
         self.settings = {**SETTINGS, **(settings or {})}
         self._user = service_user()
         if self._user and not _reachable(self.data.resolve(), self._user[0]):
@@ -331,6 +338,7 @@ class PostgresServer(LocalServer):
         settings = {**self.settings, "port": self.port, "unix_socket_directories": sockets}
         for name, value in settings.items():
             command += ["-c", f"{name}={value}"]
+        command = within(self.environment, command)
         return spawn(command, self.log, signal.SIGQUIT, self._user, [lock])
 
     def _answers(self) -> bool:

@@ -26,7 +26,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
@@ -38,6 +38,7 @@ TRAMPOLINE = Path(__file__).with_name("trampoline.py")
 LOOPBACK = "127.0.0.1"
 LOCK_FILE = "server.lock"
 LOCK_SECONDS = 3.0
+ENV = "/usr/bin/env"
 
 
 class LocalServerError(RuntimeError):
@@ -103,6 +104,13 @@ def spawn(
                 pass_fds=tuple(keep),
             )
         )
+
+
+def within(environment: Mapping[str, str], command: Sequence[str]) -> list[str]:
+    """The command with these variables on top of ours; itself when there are none."""
+    given = [f"{name}={value}" for name, value in environment.items()]
+    # by its path: a user that may not read our Python's files looks nothing up
+    return [ENV, *given, *command] if given else list(command)
 
 
 def port_is_free(port: int) -> bool:

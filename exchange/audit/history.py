@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -34,6 +34,18 @@ PARTS_MAX = 1 << 16  # of one record's output
 
 Progress = Callable[[int, int], None]
 """Called with (records done, records in all), once a batch."""
+
+
+class Observer(Protocol):
+    """Who goes along with `verify` from the first record on, to judge by what stands."""
+
+    positions: Positions  # those of the walk, in its hands from the start
+
+    def record(self, offset: int, append_ns: int, frame: bytes) -> None:
+        """The next record of `orders`, before its events."""
+
+    def part(self, part: EventPart) -> None:
+        """The next events, proved, before `positions` has them."""
 
 
 class Verification(NamedTuple):
@@ -79,8 +91,15 @@ class SelfChecked(NamedTuple):
 class _Recomputer:
     """Reads `orders` on demand and gives the chain after each part of each record's output."""
 
-    def __init__(self, reader: Reader, engine: EngineProtocol, chain: bytes = GENESIS) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        engine: EngineProtocol,
+        chain: bytes = GENESIS,
+        observer: Observer | None = None,
+    ) -> None:
         self.engine = engine
+        self._observer = observer
         self.chain = chain
         self._reader = reader
         self._records: deque[Any] = deque(maxlen=READ_RECORDS_MAX)
@@ -90,6 +109,8 @@ class _Recomputer:
         if not self._records:
             self._records.extend(await _read(self._reader))
         record = self._records.popleft()
+        if self._observer is not None:
+            self._observer.record(record.offset, record.append_ns, record.value)
         engine, first_event = self.engine, self.engine.next_event
         events = engine.apply(record.offset, record.append_ns, record.value)
         parts, self.chain = seal_events(
@@ -187,14 +208,15 @@ async def verify(
     progress: Progress | None = None,
     begin: EngineSnapshot | None = None,
     snapshots: Mapping[int, Path] | None = None,
+    observer: Observer | None = None,
 ) -> Verification:
     """Walks `orders` and `events` of a market to the present end. O(log).
 
     From the first record, or from the state in the snapshot `begin`. Compares the chain after every
     part; from the first record also the projection of the events with the engine's state; and each
     file of `snapshots` (by the offset in it) with the state when that offset is reached. Stops at
-    the first record that differs: what follows it means nothing. Raises LogError, and ValueError
-    when `begin` is not sound.
+    the first record that differs: what follows it means nothing. An `observer` goes along from the
+    first record, not from a snapshot. Raises LogError, and ValueError when `begin` is not sound.
     """
     orders, events = topics.orders(partition), topics.events(partition)
     end = await log.end(events)
@@ -202,7 +224,8 @@ async def verify(
     answers = await log.open_reader(events, begin.events_offset if begin else 0)
     first = answers.position
     try:
-        walk = _Walk(commands, await log.end(orders), engine, begin, snapshots or {})
+        orders_end = await log.end(orders)
+        walk = _Walk(commands, orders_end, engine, begin, snapshots or {}, observer)
         while answers.position < end and not walk.differences:
             for record in await _read(answers):
                 if record.offset >= end or not await walk.take(record.offset, record.value):
@@ -225,6 +248,7 @@ class _Walk:
         engine: type[EngineProtocol],
         begin: EngineSnapshot | None,
         snapshots: Mapping[int, Path],
+        observer: Observer | None = None,
     ) -> None:
         self.differences: list[str] = []
         self._begin = begin.next_offset if begin else 0
@@ -234,10 +258,14 @@ class _Walk:
         self._expected: deque[bytes] = deque(maxlen=PARTS_MAX)
         self._repeats = 0
         self._positions: Positions | None = None
+        self._observer: Observer | None = None
         if begin is None:
-            self._recomputer = _Recomputer(commands, engine())
+            self._observer = observer
+            self._recomputer = _Recomputer(commands, engine(), observer=observer)
             self._follower = EventFollower()
             self._positions = Positions()
+            if observer is not None:
+                observer.positions = self._positions
             return
         made = engine.restore(begin.state)
         self._recomputer = _Recomputer(commands, made, begin.chain)
@@ -272,6 +300,8 @@ class _Walk:
                 f"what the engine computes from orders: {first_difference(part, expected)}"
             )
             return False
+        if self._observer is not None:
+            self._observer.part(part)
         if self._positions is not None:
             self._positions.apply(part)
         return True

@@ -24,8 +24,8 @@ ACCESS_ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
      "Name, password and code do not belong together, or the code was used before. Try again with "
      "the next code."),
     (AccessReason.LOGIN_LOCKED, 429, False,
-     "Too many logins of this name or from this address failed. Wait as long as retry_after_ms "
-     "says."),
+     "Too many logins from this address failed, or of this name elsewhere. Wait as long as "
+     "retry_after_ms says, or log in on a device on which you did before."),
     (AccessReason.NOT_LOGGED_IN, 401, False,
      "The login is over: nobody used it for too long, it reached its end, or it was ended. POST "
      "/login again."),

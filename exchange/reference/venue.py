@@ -204,8 +204,11 @@ MESSAGE_SESSION = 100
 TIMETABLE_SESSION = 998
 """Session of the timetable's steps on `orders`; its `ref` counts those of the market."""
 
-APPROVED_SESSION = 999
-"""Session of what two operators decided, on `orders`; its `ref` counts approvals of the market."""
+DECISION_SESSION = 999
+"""Session of what operators decide by what stands, on `orders`: approvals, and what one may alone.
+
+Its `ref` is one above the last that was read: of two who decide by the same, the engine takes one.
+"""
 
 PARTITION_MAX = 799
 """So that the sessions of the registries' messages stay below those of members."""

@@ -160,11 +160,19 @@ def _near(path: Path, settings: Settings) -> list[Path]:
 
 
 def _public(path: Path, public_key: Path | None) -> Verifier:
+    if not path.exists():
+        raise ValueError(
+            f"--against {path}: nothing is there; name a checkpoint (*.note) or the folder that "
+            "EXCHANGE_CHECKPOINTS named, from the disk on which it was kept"
+        )
     if public_key is None:
         beside = [p / PUBLIC_KEY for p in (path, *path.absolute().parents)]
         found = next((item for item in beside if item.is_file()), None)
         if found is None:
-            raise ValueError(f"{path}: no {PUBLIC_KEY} beside it: name one with --public-key")
+            raise ValueError(
+                f"--against {path}: no {PUBLIC_KEY} in it or in a folder above it; name the key "
+                "of its signer with --public-key"
+            )
         public_key = found
     try:
         return parse_verifier(public_key.read_text("utf-8"))

@@ -43,6 +43,7 @@ from exchange.simulation.report import print_checks
 from exchange.surveillance import Monitor, limits_file, load_limits
 from exchange.surveillance.records import compare
 from gateway.cli.services import run_until_signalled
+from gateway.persons_audit import PersonsAudit
 
 USAGE_ERROR = 2
 LOOK_S = 30.0  # a busy venue is seldom between two records; then the look is tried again
@@ -111,8 +112,10 @@ def verify(
     """Compute every event anew from `orders` and compare it, and the hash chain, with `events`.
 
     Snapshots that lie on the way are compared with the state there. The first difference is named:
-    the event, the snapshot, or with --books the row of the ledger or the registry. --against is
-    another proof, that the log is the one that was signed: run both.
+    the event, the snapshot, or with --books the row of the ledger or the registry. From the start
+    of the log each act of an operator is judged, too: what takes two persons was proposed by one
+    and approved by another, by the limits of the venue file. --against is another proof, that the
+    log is the one that was signed: run both.
     """
     _check_ways(engine, from_snapshot, books=books, against=against, public_key=public_key)
     body = engine or "compiled"
@@ -127,6 +130,7 @@ def verify(
         for item in opened.markets:
             store = snapshots_of(opened.settings.data, item.code)
             begin = _begin(store, from_snapshot, opened.markets)
+            persons = PersonsAudit(opened.venue, item, opened.settings.throttle_per_second)
             with progress_bar(f"verify {item.code}") as advance:
                 found = await audit.verify(
                     opened.log,
@@ -135,14 +139,23 @@ def verify(
                     progress=advance,
                     begin=begin,
                     snapshots={int(path.stem): path for path in store.newest_first()},
+                    observer=persons,
                 )
             told = "; ".join([_figures(found), *found.differences])
             checks.append(Check(f"{item.code} {body}", len(found.differences), told))
+            checks += [] if begin else [_two_persons(item.code, persons)]
             if books:
                 checks.append(await _rebuilt(opened, item))
         return checks
 
     _prove(out, market, data, work)
+
+
+def _two_persons(code: str, persons: PersonsAudit) -> Check:
+    name = f"{code} what takes two persons was proposed by one and approved by another"
+    wrong = persons.difference
+    told = f"{persons.figures}; {wrong}" if wrong else persons.figures
+    return Check(name, int(bool(wrong)), told)
 
 
 def _check_ways(

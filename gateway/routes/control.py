@@ -17,15 +17,18 @@ from exchange.messages.operations import (
     Resume,
     SetLimit,
 )
-from exchange.messages.reasons import AccessReason, EdgeReason
+from exchange.messages.reasons import AccessReason
+from gateway.order_entry import Prepared
 from gateway.refusal import Refused
 from gateway.replies.control import ActLine, ActList, ProposalList, ProposalRow
 from gateway.routes.operations import (
+    KNOWN_S_MAX,
+    TAKEN,
+    TRIES_MAX,
     MarketQuery,
-    know_what_stands,
+    ask,
     operate,
     pass_gate,
-    proposed,
 )
 from gateway.routes.table import Call, Page, Reply, Route, Wait, page_limit, wait_s
 from gateway.routes.trading import outcome
@@ -39,16 +42,12 @@ class ActsQuery(Page, frozen=True, kw_only=True):
 
 async def post_control(call: Call) -> Reply:
     """Sends a halt, a kill, a limit, or what loosens one; the latter as a proposal."""
-    timeout_s = wait_s(call.query.wait_ms)
-    await know_what_stands(call)
-    prepared = call.context.operations.prepare(call.key, call.body)
-    reply = await operate(call, prepared, timeout_s)
-    if prepared.is_proposal:
-        return proposed(reply)
-    if not isinstance(call.body, Kill) or reply.value.status != "DONE" or reply.value.text:
+    prepared, reply = await ask(call)
+    is_done = reply.value.status == "DONE" and not reply.value.text
+    if prepared is None or not isinstance(call.body, Kill) or not is_done:
         return reply
     last = reply.value.request_id + len(prepared.commands) - 1
-    answer = await outcome(prepared.desk.view, last, timeout_s)
+    answer = await outcome(prepared.desk.view, last, wait_s(call.query.wait_ms))
     events = answer.events if answer is not None else ()
     ended = sum(row.value for row in events if row.kind == Event.MASS_CANCELLED)
     return Reply(msgspec.structs.replace(reply.value, text=f"{ended} live orders were cancelled"))
@@ -57,19 +56,31 @@ async def post_control(call: Call) -> Reply:
 async def post_decision(call: Call) -> Reply:
     """Carries a proposal out, or ends it."""
     timeout_s = wait_s(call.query.wait_ms)
-    prepared = call.context.operations.decide(call.key, call.body)
+    call.context.operations.decide(call.key, call.body)  # whether it may be decided at all
     opening = call.context.operations.opening_of(call.body)
     if opening is not None:
         await _keep_override(call, *opening)
+    for _ in range(TRIES_MAX):
         prepared = call.context.operations.decide(call.key, call.body)
-    try:
-        reply = await operate(call, prepared, timeout_s)
-    except Refused as refused:
-        if refused.row.number != EdgeReason.REF_REUSED:
-            raise
-        raise Refused(AccessReason.APPROVED_MEANWHILE) from None
-    report = msgspec.structs.replace(reply.value, proposal_id=call.body.proposal_id)
-    return Reply(report, reply.status)
+        try:
+            reply = await operate(call, prepared, timeout_s)
+        except Refused as refused:
+            if refused.row.number not in TAKEN:
+                raise
+            await _still_open(call, prepared)
+            continue
+        report = msgspec.structs.replace(reply.value, proposal_id=call.body.proposal_id)
+        return Reply(report, reply.status)
+    raise Refused(AccessReason.APPROVED_MEANWHILE)
+
+
+async def _still_open(call: Call, prepared: Prepared) -> None:
+    """Another decision had the number; Refused (APPROVED_MEANWHILE) if it was of this proposal."""
+    view = prepared.desk.view
+    is_known = await view.reads_to_the_end(KNOWN_S_MAX)
+    found = view.acts.proposals.get(call.body.proposal_id)
+    if not is_known or found is None or not found.is_open(call.context.clock.now_ns()):
+        raise Refused(AccessReason.APPROVED_MEANWHILE)
 
 
 async def _keep_override(call: Call, act: Act, request: PhaseChange) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import msgspec
 
 from exchange.messages.reasons import EdgeReason
-from exchange.settings import LOGIN_IDLE_S, LOGIN_S_MAX
+from exchange.settings import LOGIN_DEVICE_S, LOGIN_IDLE_S, LOGIN_S_MAX
 from gateway.refusal import Refused
 from gateway.replies.logins import LoginReply, LogoutReply
 from gateway.routes.table import Call, Reply, Route
 
 COOKIE = "exchange_session"
+DEVICE_COOKIE = "exchange_device"
 
 
 class LoginBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -27,14 +28,16 @@ async def post_login(call: Call) -> Reply:
         raise Refused(EdgeReason.NOT_FOUND, "nobody logs in at this gateway")
     body: LoginBody = call.body
     login = await call.context.logins.log_in(
-        body.name, body.password, body.code, call.origin.address
+        body.name, body.password, body.code, call.origin.address, call.device
     )
-    cookie = f"{COOKIE}={login.token}; Path=/; HttpOnly; SameSite=Strict; Max-Age={LOGIN_S_MAX}"
-    if call.origin.is_secure:
-        cookie += "; Secure"
+    cookies = (
+        f"{COOKIE}={login.token}; Path=/; Max-Age={LOGIN_S_MAX}",
+        f"{DEVICE_COOKIE}={login.device}; Path=/login; Max-Age={LOGIN_DEVICE_S}",
+    )
+    kept = "; HttpOnly; SameSite=Strict" + ("; Secure" if call.origin.is_secure else "")
     key = login.key
     reply = LoginReply(key.id, key.role, key.session, login.csrf_token, LOGIN_IDLE_S, login.ends_ns)
-    return Reply(reply, headers=(("Set-Cookie", cookie),))
+    return Reply(reply, cookies=tuple(cookie + kept for cookie in cookies))
 
 
 async def post_logout(call: Call) -> Reply:
@@ -42,7 +45,7 @@ async def post_logout(call: Call) -> Reply:
     if call.context.logins is not None and call.token:
         call.context.logins.log_out(call.token)
     cookie = f"{COOKIE}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0"
-    return Reply(LogoutReply(call.key.id), headers=(("Set-Cookie", cookie),))
+    return Reply(LogoutReply(call.key.id), cookies=(cookie,))
 
 
 ROUTES: tuple[Route, ...] = (

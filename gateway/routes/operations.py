@@ -7,23 +7,21 @@ import msgspec
 from exchange.audit.verdicts import Obstacle
 from exchange.messages.executions import OperationReport
 from exchange.messages.frames import Event, Phase
-from exchange.messages.operations import (
-    CashDeposit,
-    DayRoll,
-    PhaseChange,
-    ReferencePrice,
-    Resume,
-    SetLimit,
-)
+from exchange.messages.operations import CashDeposit, DayRoll, PhaseChange, ReferencePrice
 from exchange.messages.reasons import EdgeReason, reason_text
+from gateway.acts import ActRow
 from gateway.order_entry import Prepared
 from gateway.refusal import Refused
 from gateway.replies.operations import CheckRow, OpeningReply
 from gateway.routes.table import Call, Reply, Route, Wait, wait_s
 from gateway.routes.trading import log_position, original, outcome
+from gateway.two_persons import is_judged
 
-JUDGED = (CashDeposit, DayRoll, SetLimit, Resume, ReferencePrice)  # by what stands
 KNOWN_S_MAX = 2.0  # until a gateway must know what stands on the log
+TRIES_MAX = 8  # others may decide at the same moment; then all but one judge once more
+RETRY_MS = 200
+TAKEN = (EdgeReason.REF_REUSED, EdgeReason.REF_PASSED_OVER)
+"""What is found of a decision whose number another one had."""
 
 
 class MarketQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -34,14 +32,64 @@ class MarketQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 async def post_operation(call: Call) -> Reply:
     """Sends an operator's command and waits for what it did."""
+    return (await ask(call))[1]
+
+
+async def ask(call: Call) -> tuple[Prepared | None, Reply]:
+    """What was sent for a request, and the answer; what is judged by what stands is judged anew
+
+    when others decided at the same moment, at whatever gateway. Refused: VENUE_BUSY.
+    """
     timeout_s = wait_s(call.query.wait_ms)
-    await know_what_stands(call)
-    is_overriding = False
-    if isinstance(call.body, PhaseChange):
-        is_overriding = await pass_gate(call, call.body) is not None
-    prepared = call.context.operations.prepare(call.key, call.body, is_for_two=is_overriding)
-    reply = await operate(call, prepared, timeout_s)
-    return proposed(reply) if prepared.is_proposal else reply
+    if not is_judged(call.body):
+        return await _sent(call, timeout_s, is_for_two=False)
+    async with call.context.operations.turn(call.body):
+        for _ in range(TRIES_MAX):
+            await know_what_stands(call)
+            earlier = call.context.operations.earlier(call.key, call.body)
+            if earlier is not None:
+                return None, _done_before(call, earlier)
+            is_overriding = False
+            if isinstance(call.body, PhaseChange):
+                is_overriding = await pass_gate(call, call.body) is not None
+            try:
+                return await _sent(call, timeout_s, is_for_two=is_overriding)
+            except _OvertakenError:
+                continue
+    raise Refused(EdgeReason.VENUE_BUSY, "others decide all the time", retry_after_ms=RETRY_MS)
+
+
+class _OvertakenError(Exception):
+    """Another decision had the number."""
+
+
+async def _sent(call: Call, timeout_s: float, *, is_for_two: bool) -> tuple[Prepared, Reply]:
+    prepared = call.context.operations.prepare(call.key, call.body, is_for_two=is_for_two)
+    try:
+        reply = await operate(call, prepared, timeout_s)
+    except Refused as refused:
+        if not is_judged(call.body) or refused.row.number not in TAKEN:
+            raise
+        raise _OvertakenError from None
+    return prepared, proposed(reply) if prepared.is_proposal else reply
+
+
+def _done_before(call: Call, row: ActRow) -> Reply:
+    """The answer to a request whose act stands already."""
+    view = call.context.operations.view_of(call.body)
+    code, number = view.market.code, view.requests.refusal(row.session, row.ref)
+    if number:
+        return _refused(code, row.position, call.body.ref, number)
+    text = "sent before with this ref; done once"
+    reply = Reply(OperationReport(code, row.position, "DONE", call.body.ref, text=text))
+    return proposed(reply) if row.act.stage == "PROPOSED" else reply
+
+
+def _refused(code: str, position: int, ref: int, number: int) -> Reply:
+    row = reason_text(number)
+    return Reply(
+        OperationReport(code, position, "REFUSED", ref, 0, row.number, row.name, row.text), 422
+    )
 
 
 def proposed(reply: Reply) -> Reply:
@@ -63,14 +111,10 @@ def proposed(reply: Reply) -> Reply:
 async def know_what_stands(call: Call) -> None:
     """Waits until this gateway knows what the request may loosen, which another may have tightened.
 
-    Else one person could undo alone, at a gateway that lags, what was just set at another. What can
-    only make the market safer waits for nothing. Refused (VENUE_BUSY) where it takes too long.
+    Else one person could undo alone, at a gateway that lags, what was just set at another.
+    Refused (VENUE_BUSY) where it takes too long.
     """
-    body = call.body
-    opens = isinstance(body, PhaseChange) and body.phase not in ("CLOSED", "HALT")
-    if not opens and not isinstance(body, JUDGED):
-        return
-    if not await call.context.operations.view_of(body).reads_to_the_end(KNOWN_S_MAX):
+    if not await call.context.operations.view_of(call.body).reads_to_the_end(KNOWN_S_MAX):
         raise Refused(EdgeReason.VENUE_BUSY, "this gateway has not read the log to its end")
 
 
@@ -87,11 +131,7 @@ async def operate(call: Call, prepared: Prepared, timeout_s: float) -> Reply:
     if heard is not None:
         position, reason = heard.position, heard.reason
     if reason:
-        row = reason_text(reason)
-        refused = OperationReport(
-            code, position, "REFUSED", call.body.ref, 0, row.number, row.name, row.text
-        )
-        return Reply(refused, 422)
+        return _refused(code, position, call.body.ref, reason)
     if heard is not None:
         text = "sent before with this ref; done once"
         return Reply(OperationReport(code, position, "DONE", call.body.ref, text=text))

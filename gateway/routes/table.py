@@ -29,6 +29,7 @@ class Call(NamedTuple):
     path_id: str  # the part of the path in braces, "" where there is none
     origin: Origin = Origin("", is_secure=False)
     token: str = ""  # of a login, "" where there is none
+    device: str = ""  # known from an earlier login, "" where there is none
 
     @property
     def key(self) -> Key:
@@ -43,7 +44,7 @@ class Reply(NamedTuple):
 
     value: Any
     status: int = 200
-    headers: tuple[tuple[str, str], ...] = ()
+    cookies: tuple[str, ...] = ()  # that it sets
 
 
 Handler = Callable[[Call], Awaitable[Reply]]

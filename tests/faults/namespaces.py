@@ -1,10 +1,11 @@
-"""Kernel namespaces of a test's own: a small disk that nothing else sees.
+"""Disks and kernel namespaces of a test's own: a small disk, seen by one process or by all.
 
 Root makes them as they are; others inside a user namespace, where the kernel lets them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -66,3 +67,32 @@ def small_disk(folder: Path, kib: int) -> Namespace:
     folder.mkdir(parents=True, exist_ok=True)
     mount = f"mount -t tmpfs -o size={kib}k none '{folder}'"
     return Namespace(folder.with_name(f"{folder.name}-disk.log"), mount)
+
+
+class Disk:
+    """A disk of its own, mounted where every process sees it: for root, who makes it."""
+
+    def __init__(self, folder: Path, mib: int) -> None:
+        self.folder = folder
+        self._other = folder / "of-somebody-else"
+        folder.mkdir(parents=True, exist_ok=True)
+        command = ["mount", "-t", "tmpfs", "-o", f"size={mib}m,mode=755", "none", str(folder)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise LocalServerError(f"no disk of its own (root): {done.stderr.strip()}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        subprocess.run(["umount", "--lazy", str(self.folder)], check=True)
+
+    def fill(self) -> None:
+        """To the brim, by a file of somebody else."""
+        with contextlib.suppress(OSError), self._other.open("ab", buffering=0) as file:
+            while True:
+                file.write(bytes(1 << 16))
+
+    def free(self) -> None:
+        """That file is gone."""
+        self._other.unlink()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -218,3 +219,32 @@ async def test_an_engine_that_hardly_gets_a_core_loses_nothing(
         end = await answered(log, engine)
         assert await engine.stop() == 0
     await assert_undisturbed(log, end)
+
+
+async def test_an_engine_whose_memory_runs_out_ends_and_another_goes_on(
+    log: EmbeddedLog, tmp_path: Path
+) -> None:
+    """It says so, leaves nothing half-said, and nothing that was taken is lost."""
+    flow = Flow(8)
+    await log.append(ORDERS, [flow.opening()])
+    with EngineProcess(tmp_path) as engine:
+        await engine.says(LEADS)
+        await write(log, flow, 20)
+        await answered(log, engine)
+        has = address_space(engine.process.pid)
+        resource.prlimit(engine.process.pid, resource.RLIMIT_AS, (has, has))
+        writing = asyncio.create_task(write(log, flow, 10**9, 0.001))
+        while engine.process.poll() is None:
+            await asyncio.sleep(0.02)
+        writing.cancel()
+        assert "MemoryError" in engine.said or "memory" in engine.said, engine.said[-2000:]
+    with EngineProcess(tmp_path) as other:
+        end = await answered(log, other)
+        assert await other.stop() == 0
+    await assert_undisturbed(log, end)
+
+
+def address_space(pid: int) -> int:
+    """Bytes that a process has mapped."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[0])
+    return pages * os.sysconf("SC_PAGE_SIZE")

@@ -32,6 +32,7 @@ from exchange.messages.executions import ExecutionReport
 from exchange.messages.frames import Event, EventFollower, Reason, event_rows
 from exchange.messages.operations import SetLimit
 from exchange.messages.orders import NewOrderSingle
+from exchange.settings import APPEND_TIMEOUT_S
 from gateway.client import Client, VenueError
 from gateway.client.session import Waiting
 from gateway.demo_keys import DESK, HUADONG, NORTHERN, OPERATIONS
@@ -55,6 +56,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 RATE = 12  # orders a second of each of two members
 ANSWER_S = 60.0
+REFUSED_S_MAX = APPEND_TIMEOUT_S + 5.0  # an append in doubt, and the way to the member
 OUTAGE_S = 300.0  # no member gives up before, however long a busy machine takes to start again
 SILENT_FOR_S = 8.0  # longer than ENGINE_SILENCE_S_MAX
 MEMORY_MIB = 64  # what a gateway may take more while an engine is silent
@@ -178,7 +180,8 @@ async def test_a_broker_that_dies_promises_nothing_and_comes_back_by_itself(
     before = venue.pids()
     await asyncio.to_thread(venue.kafka.kill)
     waiting = await enter(desk, "no log")
-    assert await heard(waiting) in ("VENUE_BUSY", "STATUS_UNKNOWN")
+    async with asyncio.timeout(REFUSED_S_MAX):
+        assert await heard(waiting) in ("VENUE_BUSY", "STATUS_UNKNOWN")
     assert waiting.pending is None
     await asyncio.to_thread(venue.kafka.start)
     await until_trading(desk, "log again")

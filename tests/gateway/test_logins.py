@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from exchange.messages.reasons import AccessReason, EdgeReason
 from exchange.reference.venue import load_venue
 from exchange.settings import (
+    LOGIN_DEVICE_S,
     LOGIN_FAILURES_MAX,
     LOGIN_IDLE_S,
     LOGIN_LOCK_S,
@@ -27,7 +28,8 @@ from exchange.settings import (
 )
 from gateway import logins as module
 from gateway.cli import build
-from gateway.logins import Failures, Logins
+from gateway.login_locks import Failures, Locks, is_known, locked, new_device, slowed
+from gateway.logins import Logins
 from gateway.operators import FILE, Operator, load_operators, make_operator, save_operators
 from gateway.refusal import Refused
 from gateway.routes.logins import COOKIE
@@ -111,7 +113,7 @@ async def test_name_password_and_code_have_to_fit_and_none_is_told(door: Door) -
         {"name": "bob"}, {"password": PASSWORD + " "}, {"code": "12345"}, {"code": ""},
         {"password": "x" * 257},
     ):  # fmt: skip
-        door.logins._names, door.logins._addresses = Failures(), Failures()
+        door.logins._locks = Locks()
         with pytest.raises(Refused) as refused:
             await door.log_in(**changes)
         assert (refused.value.row.number, refused.value.detail) == (AccessReason.LOGIN_FAILED, "")
@@ -131,18 +133,71 @@ async def test_a_code_is_taken_once_even_after_a_restart(door: Door, tmp_path: P
     assert (await again.log_in(1)).key.session == door.operator.session
 
 
-async def test_failures_lock_a_name_and_an_address_for_a_time(door: Door) -> None:
+async def test_failures_lock_an_address_for_a_time_and_slow_a_name_down(door: Door) -> None:
     there, beside, elsewhere = "2001:db8:0:2::2", "2001:db8:0:2::9", "2001:db8:0:3::2"
     for _ in range(LOGIN_FAILURES_MAX):
         assert await door.refused(password="wrong", address=there) == AccessReason.LOGIN_FAILED
-    # the name from anywhere, and another name from there: a /64 of IPv6 is one address
-    for changes in ({}, {"name": "bob", "address": there}, {"name": "bob", "address": beside}):
+    # another name from there: a /64 of IPv6 is one address
+    for changes in ({"name": "bob", "address": there}, {"name": "bob", "address": beside}):
         assert await door.refused(**changes) == AccessReason.LOGIN_LOCKED
     assert await door.refused(name="bob", address=elsewhere) == AccessReason.LOGIN_FAILED
-    door.clock.now += LOGIN_LOCK_S * SECOND - 1
+    # the name from anywhere, for a second
+    door.clock.now += SECOND - 1
     assert await door.refused() == AccessReason.LOGIN_LOCKED
     door.clock.now += 1
     assert (await door.log_in()).key.id == "ada"
+    assert await door.refused(name="bob", address=there) == AccessReason.LOGIN_LOCKED
+    door.clock.now += LOGIN_LOCK_S * SECOND
+    assert await door.refused(name="bob", address=there) == AccessReason.LOGIN_FAILED
+
+
+async def test_who_guesses_from_many_addresses_is_slowed_and_the_known_device_is_not(
+    door: Door,
+) -> None:
+    """An outsider who knows a name cannot keep its owner out; and guesses ever more slowly."""
+    known = (await door.log_in(-1)).device
+    guesses, begin = 0, door.clock.now
+    while door.clock.now < begin + 86_400 * SECOND:
+        with pytest.raises(Refused) as refused:
+            await door.log_in(password="wrong", address=f"2001:db8:{guesses:x}::1")
+        door.clock.now += refused.value.retry_after_ms * 1_000_000
+        guesses += refused.value.row.number == AccessReason.LOGIN_FAILED
+    assert guesses < 120
+    assert await door.refused(password="wrong", address="::9") == AccessReason.LOGIN_FAILED
+    assert await door.refused() == AccessReason.LOGIN_LOCKED  # nobody knows it there
+    assert (await door.log_in(device=known)).key.id == "ada"
+    assert await door.refused(1) == AccessReason.LOGIN_LOCKED  # who guesses goes on waiting
+
+
+async def test_a_known_device_has_a_lock_of_its_own(door: Door) -> None:
+    device = (await door.log_in(-1)).device
+    for _ in range(LOGIN_FAILURES_MAX):
+        told = await door.refused(password="wrong", device=device)
+        assert told == AccessReason.LOGIN_FAILED
+    assert await door.refused(device=device) == AccessReason.LOGIN_LOCKED
+    assert (await door.log_in()).key.id == "ada"  # where it is not shown, as from anywhere
+
+
+async def test_attempts_from_outside_an_operators_networks_do_not_count_for_it(
+    tmp_path: Path, ada: Operator
+) -> None:
+    door = Door(tmp_path, msgspec.structs.replace(ada, addresses=("10.0.0.0/8",)), Clock())
+    for number in range(4 * LOGIN_FAILURES_MAX):
+        told = await door.refused(password="wrong", address=f"11.0.0.{number}")
+        assert told == AccessReason.LOGIN_FAILED
+    assert (await door.log_in(address="10.0.0.1")).key.id == "ada"
+
+
+def test_a_device_is_known_to_its_operator_until_its_secrets_change(ada: Operator) -> None:
+    device = new_device(ada, START_NS)
+    text, _, seal = device.rpartition(".")
+    later = f"9{text[1:]}.{seal}"
+    assert is_known(ada, device, START_NS + LOGIN_DEVICE_S * SECOND - 1)
+    assert not is_known(ada, device, START_NS + LOGIN_DEVICE_S * SECOND)
+    for other in (later, text, seal, "", "." * 400, f"{text}.{seal[:-1]}é"):
+        assert not is_known(ada, other, START_NS)
+    for changes in ({"name": "bob"}, {"totp_secret": RFC_SECRET}, {"password_hash": "other"}):
+        assert not is_known(msgspec.structs.replace(ada, **changes), device, START_NS)
 
 
 async def test_attempts_at_once_are_no_more_than_those_in_a_row(door: Door) -> None:
@@ -164,7 +219,7 @@ async def test_who_could_not_be_heard_has_not_failed(
 
 
 def test_failures_are_bounded_and_in_a_row() -> None:
-    failures = Failures()
+    failures = Failures(locked, LOGIN_LOCK_S)
     for number in range(LOGIN_NAMES_REMEMBERED_MAX + 1):
         failures.add(f"name {number}", 0)
     assert len(failures._counts) == LOGIN_NAMES_REMEMBERED_MAX
@@ -174,6 +229,12 @@ def test_failures_are_bounded_and_in_a_row() -> None:
     failures.forget("ada")
     failures.add("ada", 0)
     failures.check("ada", 0)
+
+
+def test_a_name_waits_twice_as_long_each_time_and_never_longer_than_a_lock() -> None:
+    waits = [slowed(failures) for failures in range(2, 20)]
+    assert waits == [0, 0, 0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, *[LOGIN_LOCK_S] * 5]
+    assert slowed(10**9) == LOGIN_LOCK_S
 
 
 async def test_a_login_is_idle_ends_and_is_bound(door: Door) -> None:
@@ -310,10 +371,13 @@ async def test_a_browser_logs_in_acts_and_logs_out(desk: House, ada: Operator) -
         assert (denied.status_code, denied.json()["reason"]) == (401, AccessReason.LOGIN_FAILED)
         answer = await browser.post("/login", json=body)
         assert answer.status_code == 200, answer.text
-        cookie = answer.headers["set-cookie"]
+        cookie, device = answer.headers.get_list("set-cookie")
         for flag in ("HttpOnly", "SameSite=Strict", "Path=/", f"Max-Age={LOGIN_S_MAX}"):
             assert flag in cookie
-        assert "Secure" not in cookie  # no TLS here
+        for flag in ("HttpOnly", "SameSite=Strict", "Path=/login", f"Max-Age={LOGIN_DEVICE_S}"):
+            assert flag in device
+        assert is_known(ada, browser.cookies["exchange_device"], desk.clock.now_ns())
+        assert "Secure" not in cookie + device  # no TLS here
         csrf = {"X-Exchange-CSRF": answer.json()["csrf_token"]}
         who = (await browser.get("/session")).json()
         assert (who["key"], who["session"]) == ("ada", ada.session)

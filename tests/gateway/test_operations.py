@@ -10,6 +10,7 @@ import msgspec
 import pytest
 import pytest_asyncio
 
+from exchange.audit import verify
 from exchange.clock import SystemClock
 from exchange.engine.bootstrap import bootstrap
 from exchange.messages.executions import OperationReport
@@ -29,9 +30,11 @@ from exchange.messages.operations import (
 )
 from exchange.messages.orders import NewOrderSingle
 from exchange.messages.reasons import AccessReason, EdgeReason, Reason
-from exchange.reference.venue import APPROVED_SESSION, Key
+from exchange.reference.venue import DECISION_SESSION, Key
 from exchange.settings import PROPOSAL_S_MAX
 from gateway.client import Client, RefNotTakenError, VenueError, generate_key
+from gateway.operations import HALT_LEAP
+from gateway.persons_audit import PersonsAudit
 from gateway.replies.control import ActList, ProposalList
 from gateway.replies.limits import LimitsReply
 from tests.gateway.conftest import House, demo_venue
@@ -550,7 +553,8 @@ async def test_acts_and_what_follows_from_them_outlive_the_gateway(
         assert done.status == "DONE"
         await house.until(lambda: not house.gateway.context.views["EU"].acts.killed_sessions)
         acts = house.gateway.context.views["EU"].acts
-        assert acts.last_ref[APPROVED_SESSION] == decided
+        after = decided + HALT_LEAP + 2  # the halt; the limit, and the approval behind it
+        assert acts.last_ref[DECISION_SESSION] == after
         resume = await Desk(client).do(Resume)
         async with house.client("second") as other:
             await house.until(lambda: second_sees(house, resume.proposal_id))
@@ -567,3 +571,13 @@ async def test_what_names_nothing_or_gives_no_reason_is_refused(first: Desk) -> 
     for reason in ("", "  ", "a\nb", "x" * 401):
         assert await first.refused(Halt, reason=reason) == EdgeReason.INVALID_FIELD
     assert await first.refused(Halt, market="XX") == EdgeReason.INVALID_FIELD
+
+
+@one_venue
+async def test_the_log_of_all_this_keeps_the_rule_of_two_persons(house: House) -> None:
+    for market in house.venue.market:
+        persons = PersonsAudit(house.venue, market, house.settings.throttle_per_second)
+        found = await verify(house.log, market.partition, observer=persons)
+        assert (found.differences, persons.difference) == ((), "")
+        assert persons.done > 0
+        assert persons.approved > 0

@@ -115,6 +115,7 @@ def change_books(folder: Path, statement: str) -> None:
 @pytest.mark.parametrize(("words", "told"), [
     (("verify",), "1 snapshots compared"),
     (("verify", "--engine", "reference"), "1 snapshots compared"),
+    (("verify",), "EU what takes two persons was proposed by one and approved by another"),
     (("verify", "--books"), "EU books made anew from the log equal the books in use"),
     (("rebuild",), "EU books made anew from the log equal the books in use"),
 ])  # fmt: skip
@@ -191,6 +192,15 @@ def test_against_checkpoints_nothing_is_left_out_in_silence(
     done = run(folder, "verify", "--against", str(folder), *more)
     assert done.exit_code == 2
     assert f"--against computes nothing anew: leave out {more[0]}" in done.output
+
+
+def test_checkpoints_that_are_not_there_are_asked_for(folder: Path) -> None:
+    done = run(folder, "verify", "--against", "/none")
+    assert done.exit_code == 2
+    assert "exchange: --against /none: nothing is there; name a checkpoint" in done.output
+    done = run(folder, "verify", "--against", str(folder))
+    assert done.exit_code == 2
+    assert "no public.key in it or in a folder above it; name the key" in done.output
 
 
 def test_a_public_key_is_that_of_checkpoints(folder: Path) -> None:

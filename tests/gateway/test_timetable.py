@@ -29,7 +29,7 @@ from exchange.messages.frames import (
 from exchange.messages.operations import Act, Halt, PhaseChange, Resume, SetLimit
 from exchange.messages.reasons import DayReason
 from exchange.reference.timetable import Step
-from exchange.reference.venue import APPROVED_SESSION, TIMETABLE_SESSION
+from exchange.reference.venue import DECISION_SESSION, TIMETABLE_SESSION
 from exchange.settings import Settings
 from gateway import demonstration, timetable
 from gateway.acts import Acts
@@ -498,7 +498,7 @@ def test_people_and_the_timetable_are_told_apart() -> None:
     assert planned.moved("A", "phase") == (2, 2, True)
     did(TIMETABLE_SESSION, PhaseChange(1, market="EU", symbol="A", phase="CLOSED"), "y")
     assert planned.overrun == {"A": "y"}
-    did(APPROVED_SESSION, Resume(1, market="EU", reason="calm"))
+    did(DECISION_SESSION, Resume(1, market="EU", reason="calm"))
     assert planned.overrun == {}
     assert planned.moved("A", "phase").is_halt is False
     assert Acts().planned.moved("A", "blocks").time_ns == -1

@@ -21,7 +21,7 @@ FINDS: dict[str, tuple[int, str]] = {
     "snapshot-forgets-refs": (2, "PX"),
     "uncertain-is-certain": (1, "PX"),
     "acknowledged-early": (2, "P1"),
-    "unknown-is-refused": (1, "P9"),
+    "unknown-is-refused": (9, "P9"),
     "kill-leaves-orders": (2, "P8"),
     "resume-skips-one": (2, "P2"),
     "report-leaks": (2, "P2"),
