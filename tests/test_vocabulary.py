@@ -21,7 +21,7 @@ from exchange.messages.reason_numbers import (
     SettlementReason,
     SupplyReason,
 )
-from exchange.messages.reasons import REASONS
+from exchange.messages.reasons import REASONS, ReasonText
 from exchange.settings import Settings
 from tests.golden import vocabulary
 
@@ -104,6 +104,14 @@ def test_fills_and_events_share_their_bytes() -> None:
 @pytest.mark.parametrize("name", sorted(generate.PAGES))
 def test_pages_made_from_the_code_are_current(name: str) -> None:
     assert name not in generate.stale(), "remake it: python -m deploy.docs.generate"
+
+
+OF_THE_BOOKS = [row for row in REASONS.values() if row.number >= 600]  # registry, day, settlement
+
+
+@pytest.mark.parametrize("row", OF_THE_BOOKS, ids=lambda row: row.name)
+def test_a_refusal_of_the_books_says_what_is_wrong_and_what_to_do(row: ReasonText) -> None:
+    assert len(re.findall(r"[.;:](?:\s|$)", row.text)) >= 2
 
 
 def test_every_reason_and_setting_is_documented() -> None:

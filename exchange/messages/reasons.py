@@ -12,6 +12,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from exchange.messages.access_reasons import ACCESS_ROWS
+from exchange.messages.day_reasons import DAY_ROWS
 from exchange.messages.reason_numbers import (
     AccessReason,
     DayReason,
@@ -320,20 +321,23 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
     (RegistryReason.NOT_ENOUGH_UNITS, 422, False,
      "The account's registry position holds fewer units (GET /holdings). Release units from "
      "trading first."),
-    (RegistryReason.UNKNOWN_REGISTRY_ACCOUNT, 404, False, "The registry has no such account."),
+    (RegistryReason.UNKNOWN_REGISTRY_ACCOUNT, 404, False,
+     "The registry has no such account. Check its number and market (GET /accounts)."),
     (RegistryReason.NO_OBLIGATION, 409, False,
      "Nothing is owed for this account and year: its emissions are not verified. Have them "
      "verified first."),
     (RegistryReason.SURRENDER_ABOVE_OBLIGATION, 422, False,
      "The surrender is above what remains of the obligation. Surrender less."),
     (RegistryReason.UNIT_NOT_ELIGIBLE, 422, False,
-     "The scheme does not accept this unit for that year."),
+     "The scheme does not accept this unit for that year. Give units that the rule in the text "
+     "takes: GET /surrender-plan names those of yours."),
     (RegistryReason.OFFSET_CAP_EXCEEDED, 422, False,
      "The scheme's cap on offset units would be exceeded. Surrender allowances for the rest."),
     (RegistryReason.QUANTITY_OUT_OF_RANGE, 422, False,
-     "The quantity is zero, negative or above what the registry can number."),
+     "The quantity is zero, negative or above what the registry can number. Send one within the "
+     "limits that the text names."),
     (RegistryReason.BENEFICIARY_MISSING, 422, False,
-     "A voluntary cancellation names its beneficiary and its reason."),
+     "A voluntary cancellation names its beneficiary and its reason. Send both."),
     (RegistryReason.UNITS_FROZEN, 409, False,
      "The account has the units, but the authority has frozen them: they cannot be deposited, "
      "transferred, pledged, surrendered or cancelled until it releases them. Use at most what is "
@@ -351,27 +355,30 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
      "A pledge is to another account. Name the lender's."),
     (RegistryReason.REFERENCE_MISSING, 422, False,
      "The instruction names its reference: the court's decision or the authority's, the default "
-     "for which a pledge is enforced, or the reason of a reversal."),
+     "for which a pledge is enforced, or the reason of a reversal. Send what the text says is "
+     "missing."),
     (RegistryReason.NOT_REVERSIBLE, 409, False,
-     "A reversal names a surrender or cancellation that was carried out and not reversed yet, with "
-     "its account, symbol and whole quantity (GET /instructions)."),
+     "A reversal names a surrender or cancellation that was carried out and not reversed yet, with"
+     " its account, symbol and whole quantity (GET /instructions). Repeat them as they stand "
+     "there."),
     (RegistryReason.UNKNOWN_PROPOSAL, 404, False,
-     "An approval names a proposed reversal, with its account, symbol and quantity "
-     "(GET /reversals)."),
+     "An approval names a proposed reversal, with its account, symbol and quantity (GET "
+     "/reversals). Repeat them as they stand there, or propose it again."),
     (RegistryReason.SAME_PERSON, 403, False,
      "Who proposed it cannot approve it, with whichever key. Have another person approve it: of "
-     "the authority for a reversal, a representative for a transfer, surrender or trusted "
-     "account, of the same office for an issuance or allocation."),
+     "the authority for a reversal, a representative for a transfer, surrender or trusted account,"
+     " of the same office for an issuance, an allocation and the end of a freeze or block."),
     (RegistryReason.PROPOSAL_EXPIRED, 409, False,
      "The proposal is too old to be approved. Propose the reversal again."),
     (RegistryReason.PROJECT_UNKNOWN, 404, False,
-     "No project of that number is registered for the programme (GET /projects)."),
+     "No project of that number is registered for the programme (GET /projects). Have it "
+     "registered first, or name another."),
     (RegistryReason.PROJECT_EXISTS, 409, False,
      "The number is another project's (GET /projects). Projects are registered once and never "
      "change: take the next free number."),
     (RegistryReason.PROJECT_INVALID, 422, False,
      "The project or the period of its reductions is not stated as the registry needs it: a "
-     "number, a name, and two days of one year."),
+     "number, a name, and two days of one year. State it as the text says."),
     (RegistryReason.PROJECT_NOT_DELIVERABLE, 422, False,
      "Units of that project cannot be traded as this instrument (GET /instruments). Issue them as "
      "another instrument of the programme."),
@@ -381,25 +388,29 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
     (RegistryReason.RETIREMENT_UNDONE, 409, False,
      "The surrender or cancellation was undone: its units live, so there is nothing to certify."),
     (RegistryReason.ENTITLEMENT_UNKNOWN, 409, False,
-     "The authority has not stated how many credits the account may exchange, or of which group it "
-     "is."),
+     "The authority has not stated how many credits the account may exchange, or of which group it"
+     " is. Have the authority state it first."),
     (RegistryReason.EMISSIONS_NOT_REPORTED, 409, False,
      "The account reported no emissions for the year, so there is nothing to verify. The emitter "
      "reports first."),
     (RegistryReason.EMISSIONS_SETTLED, 409, False,
      "The figure stands: what was verified is not reported again, and what a final allocation "
-     "rests on is not corrected."),
+     "rests on is not corrected. A verifier corrects a wrong figure before the final allocation, "
+     "and before the year is assessed."),
     (RegistryReason.VERIFIER_IS_EMITTER, 403, False,
      "Who reported emissions, or belongs to the emitter, cannot verify them. Have a verifier of "
      "another participant do it."),
     (RegistryReason.EMISSIONS_NOT_VERIFIED, 409, False,
-     "The step rests on verified emissions, which the account does not have for the year yet."),
+     "The step rests on verified emissions, which the account does not have for the year yet. Have"
+     " them reported and verified first."),
     (RegistryReason.YEAR_ASSESSED, 409, False,
-     "The year was assessed: its figures stand."),
+     "The year was assessed: its figures stand. What is still owed for it can be surrendered."),
     (RegistryReason.YEAR_NOT_OVER, 422, False,
-     "Emissions of a year are reported when it is over, by the scheme's own days."),
+     "Emissions of a year are reported when it is over, by the scheme's own days. Report from the "
+     "day on that the text names."),
     (RegistryReason.ALLOCATED_ALREADY, 409, False,
-     "The account has this allocation of the year, or the final one."),
+     "The account has this allocation of the year, or the final one. A final allocation may follow"
+     " a provisional one, and nothing follows a final one."),
     (RegistryReason.ALLOCATION_ABOVE_CAP, 422, False,
      "More allowances of the year would be given out than the scheme's rules let be. Give out "
      "less."),
@@ -410,34 +421,39 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
      "The base of the provisional allocation is neither in the registry nor given, or the two "
      "differ. Give the base that the rules name."),
     (RegistryReason.ALLOCATION_AGAINST_RULE, 422, False,
-     "The rules of the year do not give the sector such an allocation."),
+     "The rules of the year do not give the sector such an allocation. Allocate what the text says"
+     " that the rule gives."),
     (RegistryReason.NOT_ALLOWANCE_OF_YEAR, 422, False,
-     "The instrument is no allowance of the scheme and vintage that the year asks for."),
+     "The instrument is no allowance of the scheme and vintage that the year asks for. Name an "
+     "allowance of that year (GET /instruments)."),
     (RegistryReason.DUE_DAY_NOT_OVER, 409, True,
      "A year is assessed after its last day for surrender. Wait until it is over."),
     (RegistryReason.DUE_DAY_UNKNOWN, 422, False,
      "The last day for surrender is not in the rulebook and not given, or the two differ. Give "
      "the day of the authority's notice."),
     (RegistryReason.AVERAGE_PRICE_MISSING, 422, False,
-     "The fine is a multiple of an average price, which the instruction does not give."),
+     "The fine is a multiple of an average price, which the instruction does not give. Send "
+     "`price`, the average that the text names."),
     (RegistryReason.NO_CARRY_OVER, 422, False,
-     "The scheme's rules carry no old allowances over into this vintage."),
+     "The scheme's rules carry no old allowances over into this vintage. Name the vintage into "
+     "which they do (exchange rulebook show SCHEME)."),
     (RegistryReason.CARRY_OVER_CLOSED, 409, False,
      "Applications to carry allowances over are taken between the day after the position counts "
-     "and the last day of the rules."),
+     "and the last day of the rules. Apply within the days that the text names."),
     (RegistryReason.CARRY_OVER_ABOVE_LIMIT, 422, False,
      "The application is above what the account's net sales and position let it carry over. Apply "
      "for less."),
     (RegistryReason.YEARS_NOT_SURRENDERED, 409, False,
-     "Only who surrendered in full for the years that the rules name carries allowances over."),
+     "Only who surrendered in full for the years that the rules name carries allowances over. "
+     "Surrender what the text says is missing first."),
     (RegistryReason.UNKNOWN_APPLICATION, 422, False,
      "The account has no application of that number which waits, with the same allowances and "
-     "tonnes."),
+     "tonnes. Repeat them as they were applied for."),
     (RegistryReason.OFFSET_APPLICATION_CLOSED, 409, False,
      "The last day to apply for the use of offsets for the year is over. Surrender allowances."),
     (RegistryReason.WORDS_NOT_READABLE, 400, False,
      "The text of the instruction is not as the gateway writes it: the key that gave it, then a "
-     "name and a value a line."),
+     "name and a value a line. Send it through a gateway, with the words that the text names."),
     (RegistryReason.UNKNOWN_ACCOUNT_TYPE, 422, False,
      "The rulebook has no such type of account for a scheme of this market. Use a code of its "
      "table account_type, or the EUTL's (100-7, 100-9, 100-12, ...)."),
@@ -455,26 +471,31 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
      "Nobody confirmed by the registry's day that the data of the account are right, so nothing "
      "leaves it or comes to it by instruction; what it owes can be surrendered. Have a "
      "representative confirm them (ConfirmAccount) for the year that is named."),
-    (RegistryReason.ACCOUNT_NOT_BLOCKED, 409, False, "The account is not blocked."),
+    (RegistryReason.ACCOUNT_NOT_BLOCKED, 409, False,
+     "The account is not blocked. There is no block to end."),
     (RegistryReason.TOO_FEW_REPRESENTATIVES, 409, True,
      "The account has fewer representatives than its type needs, so nothing leaves it. Have the "
      "authority appoint another one."),
     (RegistryReason.NOT_A_REPRESENTATIVE, 403, False,
-     "The key is no representative of the account (GET /accounts)."),
+     "The key is no representative of the account (GET /accounts). Let one of them send it, or "
+     "have the authority appoint the key."),
     (RegistryReason.UNITS_IN_ACCOUNT, 409, False,
      "The account holds units, and accounts of the wanted type hold none. Move them away first."),
     (RegistryReason.TRUST_NOT_PROPOSED, 404, False,
-     "Nobody has proposed to trust this account, or the proposal is approved or too old "
-     "(GET /accounts)."),
+     "Nobody has proposed to trust this account, or the proposal is approved or too old (GET "
+     "/accounts). Propose it first."),
     (RegistryReason.TRUSTED_ALREADY, 409, False,
-     "The account is trusted already: it is on the list, or of the same participant."),
+     "The account is trusted already: it is on the list, or of the same participant. Transfer to "
+     "it; nothing is to be added."),
     (RegistryReason.NOT_ON_TRUSTED_LIST, 404, False,
-     "The account is not on the trusted list, nor proposed for it (GET /accounts)."),
+     "The account is not on the trusted list, nor proposed for it (GET /accounts). There is "
+     "nothing to remove."),
     (RegistryReason.UNKNOWN_TRANSFER, 404, False,
      "No such transfer or other act of this account waits (GET /transfers); an approval repeats "
-     "its symbol and quantity."),
+     "its symbol and quantity. Repeat them as they stand there."),
     (RegistryReason.TRANSFER_PAST_CANCELLING, 409, False,
-     "The transfer is so near that it can no longer be cancelled."),
+     "The transfer is so near that it can no longer be cancelled. It is carried out at the time in"
+     " the text; ask the receiver to send it back."),
     (RegistryReason.TRANSFER_STOPPED, 409, False,
      "The transfer, or another act that waited, was cancelled, was not approved in time, or could "
      "not be carried out because an account of it is blocked. Its units are back in the owner's "
@@ -508,8 +529,9 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
      "Allowances of an entity at risk go to the account of its province, where the rules of the "
      "year say so. Name an account of that type, or none."),
     (RegistryReason.NOT_FOR_ANOTHER, 422, False,
-     "Allowances are surrendered for another account by the province that holds them for it, or "
-     "by anybody where the rules of the year let one help an entity that is frozen."),
+     "Allowances are surrendered for another account by the province that holds them for it, or by"
+     " anybody where the rules of the year let one help an entity that is frozen. Surrender for "
+     "the account itself, or under a rule that lets another."),
     (RegistryReason.NOT_RELEASED_YET, 409, True,
      "A province gives back what it holds for an entity once its emissions are verified and "
      "nothing more is owed. Surrender first."),
@@ -522,68 +544,13 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
     (RegistryReason.OTHER_SIDE_DECIDES, 403, False,
      "What waits for a second person is approved or cancelled by the side that proposed it: a "
      "transfer or surrender by the account's representatives, an issuance by operators, an "
-     "allocation by the authority (GET /transfers). Have another person of that side do it."),
+     "allocation by the authority, the end of a freeze or block by the office that asked for it "
+     "(GET /transfers). Have another person of that side do it."),
     (RegistryReason.SALE_ABOVE_CAP, 422, False,
      "The scheme lets an entity sell a share of its free allocation only, and this would put more "
      "up for sale or hand it to another owner. Deposit or transfer at most the headroom that the "
      "text names; what you release from trading, or buy, makes room."),
-    (SettlementReason.UNKNOWN_TRADE, 404, False,
-     "The books have no trade of that id with this account, instrument and quantity."),
-    (SettlementReason.TRADE_NOT_DUE, 409, False,
-     "Only a trade that is due can fail or be objected to, until its cut-off. Propose to cancel a "
-     "trade that is settled."),
-    (SettlementReason.TRADE_NOT_FAILED, 409, False,
-     "Only a trade whose settlement failed can be settled again or voided by one person."),
-    (SettlementReason.VOID_TOO_EARLY, 409, True,
-     "A failed trade is voided only after the instrument's days: settle it again, wait, or let two "
-     "persons cancel it."),
-    (SettlementReason.STEP_ON_ITS_WAY, 409, True,
-     "A step of this trade is on its way to the engine. Send it again when that is done."),
-    (SettlementReason.TRADE_ALREADY_CANCELLED, 409, False,
-     "The trade is void or cancelled already; that is done once."),
-    (SettlementReason.WORDS_MISSING, 422, False,
-     "What fails, objects or cancels says who and why."),
-    (SettlementReason.UNKNOWN_CANCEL_PROPOSAL, 404, False,
-     "There is no such proposal to cancel this trade. See GET /settlements."),
-    (SettlementReason.SAME_PERSON_CANCELS, 403, False,
-     "A cancellation takes two persons: another than the proposer has to approve it."),
-    (SettlementReason.CANCEL_PROPOSAL_EXPIRED, 409, False,
-     "The proposal is too old to be approved. Propose it again."),
-    (SettlementReason.BUYER_UNITS_GONE, 409, True,
-     "The buyer no longer has the units of the trade free: nothing moved. Try again when it has."),
-    (SettlementReason.SELLER_CASH_GONE, 409, True,
-     "The seller no longer has the cash of the trade free: nothing moved. Try again when it has."),
-    (SettlementReason.PARTY_SUSPENDED, 409, True,
-     "A party of the trade is suspended: nothing is delivered to it or paid. Lift the suspension, "
-     "void the trade after the instrument's days, or let two persons cancel it."),
-    (DayReason.UNKNOWN_MARKET, 404, False, "The venue file has no such market."),
-    (DayReason.INVALID_DAY, 422, False, "The day must be a date YYYY-MM-DD."),
-    (DayReason.DAY_IN_THE_FUTURE, 422, False,
-     "The day has not begun in the market's time zone."),
-    (DayReason.DAY_NOT_FINISHED, 409, True,
-     "Settlement and registry have not yet booked everything up to the day's end in the market's "
-     "time zone. Wait until both have; a stopped service has to be started first."),
-    (DayReason.DIRECTORY_NOT_EMPTY, 409, False,
-     "The files of a day are written whole into a new or empty directory. Name another, or move "
-     "what is there."),
-    (DayReason.TRANSFERS_MISSING, 409, False,
-     "The books were begun by a version that did not keep when cash and units came and went. "
-     "Make them anew: stop the services, move the database away, and start them again."),
-    (DayReason.BOOKS_DO_NOT_ADD_UP, 500, False,
-     "The books contradict themselves. Stop, keep them as they are, and run `exchange reconcile` "
-     "and `exchange rebuild`."),
-    (DayReason.RECONCILIATION_MISSING, 409, True,
-     "A market opens only when engine, ledger and registry were compared on its trading date. Wait "
-     "for `exchange reconcile --watch`, run `exchange reconcile`, or send an override."),
-    (DayReason.RECONCILIATION_RED, 409, False,
-     "A market does not open while its books differ. Find the difference and mend its cause, "
-     "reconcile again, or send an override with the name of who answers for it."),
-    (DayReason.BOOKS_NOT_READABLE, 503, True,
-     "The database with the last reconciliation cannot be reached. The market stays closed; try "
-     "again."),
-    (SupplyReason.AUCTION_NOT_OF_FORMAT, 422, False,
-     "The format of auctions knows no such auction. Use one of its pricings, a multiple of its "
-     "tonnes, and a public reserve only where it has one."),
+    *DAY_ROWS,
     *ACCESS_ROWS,
 )  # fmt: skip
 

@@ -27,6 +27,7 @@ from exchange.registry.years import Account, Allocation, Figures
 from exchange.rulebook import Rulebook, RulebookError
 from exchange.rulebook.allocation import (
     BP,
+    capped_by,
     intensity_allocation,
     scheme_cap,
     share,
@@ -431,13 +432,18 @@ def check_cap(
 
     Over all that was ever issued of the vintage, except for credits given up. O(rules).
     """
-    cap = cap_of(rulebook, instrument.scheme, year)
+    try:
+        rules, cap = capped_by(scheme_named(rulebook, instrument.scheme), year)
+    except RulebookError:
+        return
     issued = holdings.issued_of(instrument.id, vintage) + quantity
     issued -= holdings.beside_cap(instrument.id, vintage)
-    if cap is not None and issued > cap and quantity:
+    if issued > cap and quantity:
         raise RefusalError(
             RegistryReason.ALLOCATION_ABOVE_CAP,
-            f"{issued} t of {year} would be above the cap of the scheme, {cap} t",
+            f"{issued} t of {year} would be above the cap of the scheme, {cap} t by {rules.id}",
+            rules.id,
+            rulebook.citation(rules),
         )
 
 

@@ -177,12 +177,6 @@ CREDIT: dict[tuple[CreditState, Word], CreditStep] = {
     (CreditState.RETURNED, Word.RELEASE): CreditStep(CreditState.RETURNED, Word.RETIRED),
 }
 """(state, request) -> what follows. A first FREEZE that cannot be done leads to REFUSED instead."""
-CREDIT.update(
-    {
-        (CreditState.RETURNED, word): CreditStep(CreditState.RETURNED, Word.RETIRED)
-        for word in REQUESTS
-    }
-)  # whatever of the surrender comes late: it was retired
 
 UNDO: dict[tuple[UndoState, Word], UndoStep] = {
     (UndoState.ASKED, Word.RESTORED): UndoStep(UndoState.UNDONE, Word.RETURN),

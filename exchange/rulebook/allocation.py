@@ -57,10 +57,18 @@ def share(amount: int, share_bp: int) -> int:
 def scheme_cap(scheme: Scheme, year: int) -> int:
     """How many allowances a scheme issues for a year, tonnes. O(rules x years).
 
+    RulebookError when the rulebook does not know the year.
+    """
+    return capped_by(scheme, year)[1]
+
+
+def capped_by(scheme: Scheme, year: int) -> tuple[ComplianceRules, int]:
+    """The rules that say a scheme's cap of a year, and the cap, tonnes. O(rules x years).
+
     A cap that falls by steps goes on until other rules name another, or until its own end.
     RulebookError when the rulebook does not know the year.
     """
-    found: tuple[int, int] | None = None
+    found: tuple[int, ComplianceRules, int] | None = None
     for rules in scheme.rules:
         begins = rules.cap_first_year or min(rules.emission_years, default=year + 1)
         ends = rules.effective_to.year if rules.effective_to else year
@@ -70,10 +78,10 @@ def scheme_cap(scheme: Scheme, year: int) -> int:
             continue
         cap_t = cap_of_year(rules, begins, year)
         if cap_t is not None:
-            found = begins, cap_t
+            found = begins, rules, cap_t
     if found is None:
         raise RulebookError(f"scheme {scheme.id}: the cap of {year} is not known")
-    return found[1]
+    return found[1:]
 
 
 def cap_of_year(rules: ComplianceRules, begins: int, year: int) -> int | None:

@@ -88,9 +88,7 @@ def transfer_execution(hours: Hours, approved: dt.datetime, *, is_trusted: bool)
     starts = clock_starts(hours, approved)
     if is_trusted:
         return Execution(starts, None)
-    is_late = starts.time() >= hours.untrusted_cutoff or (
-        starts.date() == approved.date() and approved.time() >= hours.untrusted_cutoff
-    )
+    is_late = starts.time() >= hours.untrusted_cutoff
     day = working_days_after(hours, starts.date(), 2 if is_late else 1)
     executes = dt.datetime.combine(day, hours.untrusted_cutoff)
     return Execution(executes, executes - dt.timedelta(hours=hours.cancel_until_hours))

@@ -124,6 +124,7 @@ def test_the_cap_of_the_scheme_binds_what_is_issued(*, is_allocated: bool) -> No
         office.done(UnitsIssued, ISSUE, "EUA", 1_000, 2014)
     over = office.refused(ISSUE, "EUA", EU_CAP_2014 - 999, 2014)
     assert over.reason == RegistryReason.ALLOCATION_ABOVE_CAP
+    assert (over.rule, bool(over.source)) == ("eu-ets-phase-3", True)
     assert f"{EU_CAP_2014 + 1} t of 2014 would be above the cap" in over.text
     office.done(UnitsIssued, ISSUE, "EUA", EU_CAP_2014 - 1_000, 2014)
     assert office.refused(ISSUE, "EUA", 1, 2014).reason == RegistryReason.ALLOCATION_ABOVE_CAP

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exchange.rulebook import load_rulebook
@@ -97,6 +97,51 @@ def test_no_limit_is_passed_and_order_does_not_matter(
         assert sum(answer.accepted_t for answer in again) == total
     limits = headroom(rules, emission_year=year, bases=bases, used=used)
     assert all(0 <= limit.left_t <= limit.limit_t for limit in limits)
+
+
+@pytest.mark.parametrize(
+    ("case", "units", "home", "share_bp", "whole_t"),
+    [(3, ("CCER", "PHCER"), "CN-GD:Meizhou", 7_000, 1_500_000),
+     (5, ("CCER", "CQCER"), "CN-CQ", 6_000, None)],
+    ids=["guangdong", "chongqing"],
+)  # fmt: skip
+@settings(max_examples=60)
+@given(
+    lots=st.lists(st.tuples(st.integers(1, 400), st.booleans(), st.booleans()), max_size=8),
+    base=st.integers(0, 9_999),
+    others=st.integers(1_499_000, 1_500_001),
+)
+def test_the_local_share_and_what_all_accounts_may_use(
+    case: int,
+    units: tuple[str, str],
+    home: str,
+    share_bp: int,
+    whole_t: int | None,
+    lots: list[tuple[int, bool, bool]],
+    base: int,
+    others: int,
+) -> None:
+    """Everything offered is fit, so that only the limits decide: as much as they let, no more."""
+    scheme, year, on = CASES[case]
+    offered = [
+        Credit(units[second], quantity, project_type="wind", gas="CO2", co2_ch4_share_bp=10_000,
+               region=home if is_local else "CN-XJ")
+        for quantity, is_local, second in lots
+    ]  # fmt: skip
+    found = offset_plan(
+        rules_of(scheme, year, on), offered, emission_year=year, on=on,
+        bases=dict.fromkeys(BASES, base), scheme_used_t=others,
+    )  # fmt: skip
+    taken = {True: 0, False: 0}
+    held = {True: 0, False: 0}
+    for (quantity, is_local, _), answer in zip(lots, found, strict=True):
+        taken[is_local] += answer.accepted_t
+        held[is_local] += quantity
+    room = base // 10 if whole_t is None else min(base // 10, max(0, whole_t - others))
+    local = min(held[True], room)
+    assert taken[True] == local
+    rest = [n for n in range(held[False] + 1) if n * share_bp <= local * (10_000 - share_bp)]
+    assert taken[False] == min(max(rest), room - local)
 
 
 def test_what_is_left_can_be_used_and_no_more() -> None:
