@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import signal
+import sqlite3
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -105,6 +106,7 @@ def demo(
         TimeoutError,
         LogError,
         DatabaseError,
+        sqlite3.Error,
         VenueError,
     ) as errors:
         failures = _leaves(errors)
