@@ -13,17 +13,25 @@ from typing import Any
 
 import msgspec
 
+from gateway.common_notes import common_note
+
 _TOOLS = ("fmt:", "noqa", "type:")  # comments that are for tools
 
 
 def annotate(components: dict[str, Any], types: Iterable[Any]) -> None:
-    """Gives the fields of `components` that `types` lead to their comments. O(source read)."""
+    """Gives the fields of `components` that `types` lead to their meaning. O(source read).
+
+    That is the comment beside them, else what the name means everywhere.
+    """
     for cls in _structs(types):
         properties = components.get(cls.__name__, {}).get("properties", {})
         for field in msgspec.structs.fields(cls):
-            note = note_of(cls, field.name)
-            if note and field.encode_name in properties:
-                properties[field.encode_name].setdefault("description", note)
+            schema = properties.get(field.encode_name)
+            if schema is None:
+                continue
+            note = note_of(cls, field.name) or common_note(field.encode_name, schema)
+            if note:
+                schema.setdefault("description", note)
 
 
 def _structs(types: Iterable[Any]) -> set[type[msgspec.Struct]]:

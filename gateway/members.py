@@ -32,6 +32,7 @@ from gateway.demo_keys import (
     Holder,
     key_path,
 )
+from gateway.demo_offers import Offers
 from gateway.simulated import SimulatedOperations, SimulatedTrader, minor_units, money
 
 ENDOWED_FILE = "endowed"
@@ -212,8 +213,15 @@ class Members:
         ]
 
     async def trade(self, seed: int, stop: asyncio.Event) -> None:
-        """Brokers trade until `stop`."""
-        await run_brokers(await self.pairs(seed), stop, seed=seed)
+        """Brokers trade, and hold auctions and propose blocks, until `stop`."""
+        operations, northern, huadong = [
+            await self.client(holder) for holder in (OPERATIONS, NORTHERN, HUADONG)
+        ]
+        pairs = await self.pairs(seed)
+        offers = Offers(operations, northern, huadong, self._clock, seed)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(run_brokers(pairs, stop, seed=seed))
+            group.create_task(offers.run(stop))
 
     async def play_scene(self, say: Say) -> Scene | None:
         """Plays the compliance scene once in the life of the venue's data; None if not now.

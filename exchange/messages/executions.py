@@ -36,8 +36,8 @@ class ExecutionReport(
 
     market: str
     account: int
-    exec_type: str
-    order_status: str
+    exec_type: str  # what this tells: NEW, TRADE, REPLACED, CANCELLED, REJECTED, ...
+    order_status: str  # how the order stands: NEW, PARTIALLY_FILLED, FILLED, ...
     sequence: int = 0  # event number of the market; 0 while PENDING
     request_id: int = 0  # log position of the request that caused this
     order_id: int = 0
@@ -45,11 +45,11 @@ class ExecutionReport(
     ref: int = 0  # of the request, where known
     symbol: str = ""
     side: str = ""
-    order_type: str = ""
-    time_in_force: str = ""
-    order_quantity: int = 0
+    order_type: str = ""  # LIMIT, MARKET, STOP, STOP_LIMIT; PICK, BLOCK, BID, OFFER
+    time_in_force: str = ""  # how long it may rest: DAY, GTC, GTD, IOC, FOK, ...
+    order_quantity: int = 0  # tonnes of the whole order
     leaves_quantity: int = 0
-    cumulative_quantity: int = 0
+    cumulative_quantity: int = 0  # tonnes traded so far
     price: str = ""
     last_quantity: int = 0
     last_price: str = ""
@@ -66,8 +66,8 @@ class ExecutionReport(
     minimum_quantity: int = 0
     expire_date: str = ""  # YYYY-MM-DD
     post_only: str = ""  # REFUSE or REPRICE
-    self_trade_prevention: str = ""
-    is_persistent: bool = True
+    self_trade_prevention: str = ""  # what happens if it would meet one of its group
+    is_persistent: bool = True  # false: ends with a halt, a volatility call, the close
     trade_method: str = ""  # of a TRADE: BOOK, CALL, LISTED, BLOCK or AUCTION
     affected_orders: int = 0  # MASS_CANCELLED
     average_price: str = ""  # of its fills so far, with four more decimals than the currency
@@ -77,8 +77,8 @@ class UnitRange(msgspec.Struct, frozen=True, gc=False):
     """Serial numbers `first` to `last` (inclusive) of a programme."""
 
     programme: str
-    first: int
-    last: int
+    first: int  # serial number, inclusive
+    last: int  # serial number, inclusive
 
 
 class InstructionReport(
@@ -109,7 +109,7 @@ class OperationReport(msgspec.Struct, frozen=True, tag=True, tag_field="type", o
     """What an operator's command did."""
 
     market: str
-    request_id: int
+    request_id: int  # log position of the request
     status: str  # PENDING, DONE, REFUSED; PROPOSED = another operator has to approve
     ref: int = 0
     events: int = 0  # how many events it caused
@@ -137,14 +137,16 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
 
     type: str
     title: str
-    status: int
-    detail: str
+    status: int  # of HTTP
+    detail: str  # what was wrong, which limit, what to do
     reason: int
-    may_retry: bool = False
-    retry_after_ms: int = 0
+    may_retry: bool = False  # whether the same request may be sent again
+    retry_after_ms: int = 0  # how long to wait before it
     ref: int = 0
     client_order_id: str = ""
-    report: ExecutionReport | InstructionReport | OperationReport | None = None
+    report: (  # of the request, where the engine or the registry refused it
+        ExecutionReport | InstructionReport | OperationReport | None
+    ) = None
 
 
 DisconnectScope = Literal["NONE", "SESSION", "PARTICIPANT"]

@@ -62,7 +62,7 @@ class BookDelta(msgspec.Struct, frozen=True, tag="delta", tag_field="type"):
 
     instrument_id: int
     previous_sequence: int
-    sequence: int
+    sequence: int  # event number of the change
     bids: tuple[BookLevel, ...]
     asks: tuple[BookLevel, ...]
     checksum: int
@@ -109,8 +109,8 @@ class OrdersDelta(msgspec.Struct, frozen=True, tag="orders", tag_field="type"):
 
     instrument_id: int
     previous_sequence: int
-    sequence: int
-    changes: tuple[OrderChange, ...]
+    sequence: int  # event number of the change
+    changes: tuple[OrderChange, ...]  # orders that came, changed or went
     checksum: int
     time_ns: int
 
@@ -119,15 +119,15 @@ class TopTick(msgspec.Struct, frozen=True, tag="top", tag_field="type", gc=False
     """The best bid and ask and the last trade of the book; zeros where there is none."""
 
     instrument_id: int
-    bid_price: int
-    bid_quantity: int
-    bid_orders: int
-    ask_price: int
-    ask_quantity: int
-    ask_orders: int
+    bid_price: int  # best price of who buys, minor units a tonne; 0 = none
+    bid_quantity: int  # tonnes at it
+    bid_orders: int  # orders at it
+    ask_price: int  # best price of who sells, minor units a tonne; 0 = none
+    ask_quantity: int  # tonnes at it
+    ask_orders: int  # orders at it
     last_price: int
     last_quantity: int
-    last_time_ns: int
+    last_time_ns: int  # of the last trade, ns UTC
     time_ns: int
 
 
@@ -157,8 +157,8 @@ class IndicativeTick(msgspec.Struct, frozen=True, tag="indicative", tag_field="t
     instrument_id: int
     price: int
     volume: int
-    surplus: int
-    is_final: bool
+    surplus: int  # tonnes that would stay; above zero on the buy side
+    is_final: bool  # whether the call has ended so
     time_ns: int
 
 
@@ -166,7 +166,7 @@ class PhaseTick(msgspec.Struct, frozen=True, tag="phase", tag_field="type", gc=F
     """The instrument entered a trading phase (`frames.Phase`)."""
 
     instrument_id: int
-    phase: int
+    phase: int  # number of the trading phase
     time_ns: int
 
 
@@ -174,7 +174,7 @@ class DayTick(msgspec.Struct, frozen=True, tag="day", tag_field="type", gc=False
     """The day of an instrument closed: price, volume (tonnes), turnover (minor units)."""
 
     instrument_id: int
-    close_price: int
+    close_price: int  # minor units a tonne
     volume: int
     turnover: int
     time_ns: int
@@ -207,7 +207,7 @@ class BarTick(msgspec.Struct, frozen=True, tag="bar", tag_field="type", gc=False
     close: int
     volume: int
     time_ns: int
-    width_ns: int = MINUTE_NS
+    width_ns: int = MINUTE_NS  # how long it is
     state: int = 0  # a `BarState`
 
 
@@ -242,14 +242,14 @@ class StatisticsTick(msgspec.Struct, frozen=True, tag="statistics", tag_field="t
     open: int
     high: int
     low: int
-    last: int
-    vwap: int
+    last: int  # last price, minor units a tonne
+    vwap: int  # average of the day by tonnes, minor units a tonne
     volume: int
     turnover: int
-    trades: int
-    previous_close: int
+    trades: int  # how many today
+    previous_close: int  # minor units a tonne
     close: int
-    change: int
+    change: int  # from the previous close, minor units
     time_ns: int
 
 
@@ -265,8 +265,8 @@ class AuctionTick(msgspec.Struct, frozen=True, tag="auction", tag_field="type", 
     side: int
     price: int
     quantity: int
-    bid_quantity: int
-    offered_quantity: int
+    bid_quantity: int  # tonnes bid
+    offered_quantity: int  # tonnes on offer
     reason: int
     time_ns: int
 

@@ -39,8 +39,8 @@ class NewOrderSingle(Body, frozen=True, kw_only=True):
     side: SideWord
     quantity: int | str  # tonnes; a JSON integer or a string of digits
     price: str = ""  # currency units a tonne, as "71.25"; empty for MARKET and STOP
-    order_type: OrderTypeWord = "LIMIT"
-    time_in_force: TimeInForceWord = "DAY"
+    order_type: OrderTypeWord = "LIMIT"  # STOP and STOP_LIMIT wait for `stop_price`
+    time_in_force: TimeInForceWord = "DAY"  # how long it may rest; GTD needs `expire_date`
     client_order_id: str = ""  # printable ASCII, at most 16 characters
     valid_ms: int = RECEIVE_WINDOW_MS  # refused if the log takes it later than this; 0 = no limit
     stop_price: str = ""  # STOP and STOP_LIMIT: enters the book when the last price reaches it
@@ -58,7 +58,7 @@ class OrderCancelRequest(Body, frozen=True, kw_only=True):
     symbol: str
     account: int
     order_id: int = 0
-    original_client_order_id: str = ""
+    original_client_order_id: str = ""  # names the order, instead of `order_id`
 
 
 class OrderCancelReplaceRequest(Body, frozen=True, kw_only=True):
@@ -73,13 +73,13 @@ class OrderCancelReplaceRequest(Body, frozen=True, kw_only=True):
     quantity: int | str
     price: str = ""  # empty for a STOP
     order_id: int = 0
-    original_client_order_id: str = ""
+    original_client_order_id: str = ""  # names the order, instead of `order_id`
     client_order_id: str = ""
     valid_ms: int = RECEIVE_WINDOW_MS
     stop_price: str = ""
-    display_quantity: int | str = 0
-    minimum_quantity: int | str = 0
-    expire_date: dt.date | None = None
+    display_quantity: int | str = 0  # iceberg: tonnes shown at a time; 0 = all
+    minimum_quantity: int | str = 0  # tonnes that must trade on entry; 0 = none
+    expire_date: dt.date | None = None  # GTD: the last day
 
 
 class OrderMassCancelRequest(Body, frozen=True, kw_only=True):
@@ -101,12 +101,12 @@ class Quote(Body, frozen=True, kw_only=True):
 
     symbol: str
     account: int
-    bid_quantity: int | str = 0
-    bid_price: str = ""
-    offer_quantity: int | str = 0
-    offer_price: str = ""
-    post_only: Literal["", "REFUSE"] = ""
-    self_trade_prevention: SelfTradeWord = ""
+    bid_quantity: int | str = 0  # tonnes to buy; 0 = none
+    bid_price: str = ""  # currency units a tonne
+    offer_quantity: int | str = 0  # tonnes to sell; 0 = none
+    offer_price: str = ""  # currency units a tonne
+    post_only: Literal["", "REFUSE"] = ""  # REFUSE: what would trade on entry is refused
+    self_trade_prevention: SelfTradeWord = ""  # what happens if it would meet one of its group
     valid_ms: int = RECEIVE_WINDOW_MS
 
 
@@ -131,7 +131,7 @@ class BlockProposal(Body, frozen=True, kw_only=True):
     side: SideWord
     quantity: int | str
     price: str
-    counterparty_account: int
+    counterparty_account: int  # account of the other side, which has to confirm
     client_order_id: str = ""
     valid_ms: int = RECEIVE_WINDOW_MS
 

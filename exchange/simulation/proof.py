@@ -21,7 +21,7 @@ from exchange.database.connection import Database
 from exchange.database.schema import balance, block
 from exchange.log.protocol import Log, Partition
 from exchange.marketdata.book import BookError, MarketBooks
-from exchange.messages.frames import Command, Side, read_commands
+from exchange.messages.frames import Command, OrderType, Side, read_commands
 from exchange.messages.registry import RegistryRecord, issued_by
 from exchange.positions import Positions, project
 from exchange.registry.blocks import Position, State
@@ -137,6 +137,8 @@ async def _shadow_books(log: Log, partition: int, positions: Positions) -> Check
         return Check(name, 1, str(error))
     expected: dict[tuple[int, int, int], list[int]] = {}
     for order in positions.orders.values():
+        if order.order_type != OrderType.LIMIT:
+            continue  # bids and offers of auctions, blocks and waiting stops stand in no book
         level = expected.setdefault((order.instrument_id, order.side, order.price), [0, 0])
         level[0] += order.leaves
         level[1] += 1

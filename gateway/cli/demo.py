@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import signal
+import sqlite3
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -105,6 +106,7 @@ def demo(
         TimeoutError,
         LogError,
         DatabaseError,
+        sqlite3.Error,
         VenueError,
     ) as errors:
         failures = _leaves(errors)
@@ -212,6 +214,12 @@ def _print_addresses(out: Console, venue: Demonstration, settings: Settings) -> 
   export EXCHANGE_KEY_FILE={key}
   {program} order buy EUA 10 @71.25 --account 103
   {program} positions
+
+  An auction of EUA is open most of the time; its label says until when. Northern proposes a block
+  to account 103 again and again. Both are on the page too:
+
+  {program} auctions bid EUA 500 @75.00 --account 103
+  {program} block list
 
 Ctrl-C stops it; the next start goes on from there.
 """

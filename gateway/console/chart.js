@@ -3,10 +3,13 @@
 
 export const MINUTE_NS = 60_000_000_000;
 export const SHORT_NS = 5_000_000_000;
-const UP = "#34d399";
-const DOWN = "#fb7185";
-const UP_VOLUME = "rgba(52, 211, 153, 0.28)";
-const DOWN_VOLUME = "rgba(251, 113, 133, 0.28)";
+
+// The language's colours of a price that rises and of one that falls.
+const tones = () => {
+  const style = getComputedStyle(document.documentElement);
+  return Object.fromEntries(["rise", "fall", "rise-volume", "fall-volume"]
+    .map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
+};
 
 export class Chart {
   constructor(element) {
@@ -29,8 +32,10 @@ export class Chart {
       },
       localization: { locale: "en-GB" },
     });
+    this.tones = tones();
+    const { rise, fall } = this.tones;
     this.candles = this.chart.addSeries(CandlestickSeries, {
-      upColor: UP, downColor: DOWN, wickUpColor: UP, wickDownColor: DOWN, borderVisible: false,
+      upColor: rise, downColor: fall, wickUpColor: rise, wickDownColor: fall, borderVisible: false,
     });
     this.volume = this.chart.addSeries(HistogramSeries, {
       priceScaleId: "volume", priceFormat: { type: "volume" }, lastValueVisible: false,
@@ -85,7 +90,7 @@ export class Chart {
   column(bar) {
     return {
       time: Math.floor(bar.start_ns / 1e9), value: bar.volume,
-      color: bar.close >= bar.open ? UP_VOLUME : DOWN_VOLUME,
+      color: this.tones[bar.close >= bar.open ? "rise-volume" : "fall-volume"],
     };
   }
 }

@@ -43,6 +43,6 @@ export function changeOf(now, before) {
   if (!now || !before) return { text: "–", tone: "muted" };
   const hundredths = Math.round((10_000 * (now - before)) / before);
   const sign = hundredths > 0 ? "+" : hundredths < 0 ? "−" : "";
-  const tone = hundredths > 0 ? "up" : hundredths < 0 ? "down" : "muted";
+  const tone = hundredths > 0 ? "rise" : hundredths < 0 ? "fall" : "muted";
   return { text: `${sign}${fromMinor(Math.abs(hundredths), 2)} %`, tone };
 }

@@ -109,6 +109,12 @@ export function take(report) {
   refreshPositions();
 }
 
+// A proposal of somebody else's that was confirmed here: no report of it comes to who confirms.
+export function forget(row) {
+  desk.orders.delete(`${row.market}/${row.order_id}`);
+  refreshPositions();
+}
+
 function addFill(report) {
   const isKnown = desk.fills.some(
     (fill) => fill.market === report.market && fill.trade_id === report.trade_id

@@ -269,7 +269,7 @@ function addTrade(trade, isNew) {
   const body = $("trades");
   const row = body.insertRow(0);
   row.dataset.trade = trade.trade_id;
-  row.className = `${trade.side === 1 ? "up" : "down"}${isNew ? " new" : ""}`;
+  row.className = `${trade.side === 1 ? "rise" : "fall"}${isNew ? " new" : ""}`;
   for (const text of [price(trade.price), grouped(trade.quantity), timeOf(trade.time_ns)]) {
     row.insertCell().textContent = text;
   }

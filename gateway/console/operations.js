@@ -13,6 +13,7 @@ import { positions } from "./own.js";
 import { showProblem } from "./problems.js";
 import { proposalTable } from "./proposals.js";
 import { may } from "./session.js";
+import { Standing } from "./standing.js";
 import { table } from "./tables.js";
 import { markets, onVenue, refresh, venue } from "./venue.js";
 import { hasWord, word } from "./words.js";
@@ -22,6 +23,7 @@ const LAG_WARN_MS = 5_000;
 const HARMLESS = new Set(["/operations/cash-deposit", "/operations/reference-price"]);
 const PHASE = "/operations/phase";
 const PROPOSALS = "/operations/proposals";
+const ACTS = "/operations/acts";
 // how an operator moves one instrument from the table: the phase asked for, by the phase it has
 const MOVES = {
   CONTINUOUS: ["HALT", "CLOSED"], HALT: ["CONTINUOUS", "CLOSED"], CLOSED: ["CONTINUOUS"],
@@ -35,6 +37,8 @@ export function openOperations(root) {
   const days = h("div");
   const people = h("div");
   const waiting = h("div");
+  const standing = new Standing();
+  const stopped = h("div");
   const offered = h("div");
   const ends = [onVenue(drawPhases), onDesk(drawPeople)];
   let isOpen = true;
@@ -77,6 +81,9 @@ export function openOperations(root) {
     keepFocus(waiting, () => waiting.replaceChildren(
       proposalTable(state.proposals, act, titleOf),
     ));
+    if (may("GET", ACTS)) await standing.refresh(markets()).catch(() => null);
+    if (!isOpen) return;
+    stopped.replaceChildren(standing.table(titleOf));
     timer = setTimeout(poll, POLL_MS);
   }
 
@@ -86,6 +93,7 @@ export function openOperations(root) {
     panel(word("phases"), { class: "wide-card", id: "phases" }, phases),
     may("GET", PROPOSALS) && panel(word("proposals"), { class: "wide-card", id: "proposals" },
       waiting),
+    may("GET", ACTS) && panel(word("standing"), { class: "wide-card", id: "standing" }, stopped),
     panel(word("operations"), { class: "wide-card", id: "forms" }, offered),
     panel(word("participants"), { class: "wide-card" }, people)));
   drawPhases();

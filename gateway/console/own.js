@@ -3,8 +3,8 @@
 import { send } from "./api.js";
 import { momentOf, timeOf } from "./clock.js";
 import { grouped, isAmount, isWhole } from "./decimals.js";
-import { desk, onDesk, take } from "./desk.js";
-import { notify, openDialog } from "./dialogs.js";
+import { desk, forget, onDesk, take } from "./desk.js";
+import { confirmAct, notify, openDialog } from "./dialogs.js";
 import { h } from "./dom.js";
 import { mayMassCancel, openMassCancel } from "./entries.js";
 import { fieldName, valueName } from "./names.js";
@@ -41,8 +41,11 @@ export function openOwn(root) {
 }
 
 const SHOWN = { orders: () => openOrders(() => true), fills, positions };
-const sideCell = (row) => h("span", { class: row.side === "BUY" ? "up" : "down" },
-  valueName(row.side));
+const isProposed = (row) => row.exec_type === "BLOCK_PROPOSED"; // by somebody else, to an account
+// A proposal tells the side of who proposes: the account that it came to has the other one.
+const sideOf = (row) => (isProposed(row) ? (row.side === "BUY" ? "SELL" : "BUY") : row.side);
+const sideCell = (row) => h("span", { class: sideOf(row) === "BUY" ? "rise" : "fall" },
+  valueName(sideOf(row)));
 
 // The open orders that `only` lets through; `empty` is said where there are none.
 export function openOrders(only, empty = word("no_orders")) {
@@ -65,7 +68,7 @@ export function openOrders(only, empty = word("no_orders")) {
   return table(word("own_orders"), columns, rows, { empty });
 }
 
-const stateOf = (row) => (row.exec_type === "BLOCK_PROPOSED"
+const stateOf = (row) => (isProposed(row)
   ? word("block_proposed") : word(`status_${row.order_status}`));
 
 // What makes an order other than plain, in short.
@@ -82,17 +85,46 @@ function termsOf(row) {
 
 function actions(row) {
   const id = `${row.market}/${row.order_id}`;
-  const named = `${valueName(row.side)} ${row.leaves_quantity ?? ""} ${row.symbol}`;
+  const named = `${valueName(sideOf(row))} ${row.leaves_quantity ?? ""} ${row.symbol}`;
+  const [first, last] = isProposed(row)
+    ? [word("accept_block"), word("decline_block")] : [word("replace"), word("cancel")];
   return [
     h("button", {
       type: "button", class: "small", "data-focus": `replace ${id}`,
-      "aria-label": `${word("replace")} ${named}`, onclick: () => replace(row),
-    }, word("replace")),
+      "aria-label": `${first} ${named}`,
+      onclick: () => (isProposed(row) ? accept(row) : replace(row)),
+    }, first),
     h("button", {
       type: "button", class: "small", "data-focus": `cancel ${id}`,
-      "aria-label": `${word("cancel")} ${named}`, onclick: () => cancel(row),
-    }, word("cancel")),
+      "aria-label": `${last} ${named}`, onclick: () => cancel(row),
+    }, last),
   ];
+}
+
+// The other side of a block, which is done with it.
+function accept(row) {
+  const side = sideOf(row);
+  const body = {
+    type: "BlockConfirmation", symbol: row.symbol, account: row.account, side,
+    quantity: row.order_quantity, price: row.price, proposal_id: row.order_id,
+  };
+  confirmAct({
+    title: word("entry_blocks_confirmations"),
+    facts: [
+      [fieldName("account"), row.account], [fieldName("symbol"), row.symbol],
+      [fieldName("side"), valueName(side)],
+      [fieldName("quantity"), `${grouped(row.order_quantity)} t`],
+      [fieldName("price"), grouped(row.price)],
+    ],
+    verb: word("accept_block"),
+    isDangerous: false,
+    act: async () => {
+      const report = await send("POST", "/blocks/confirmations", { body });
+      forget(row);
+      take(report);
+      notify(toldOf(report));
+    },
+  });
 }
 
 async function cancel(row) {

@@ -36,7 +36,8 @@ export function proposalTable(lists, act, titleOf) {
   ], rows, { empty: word("no_proposals"), key: (row) => row.proposal_id });
 }
 
-function whatOf(body, titleOf) {
+// An operation in a line: its title and its terms.
+export function whatOf(body, titleOf) {
   const path = paths().map(([one]) => one).filter((one) => one.startsWith("/operations/"))
     .find((one) => bodyOf("POST", one)?.properties.type?.enum[0] === body.type);
   const terms = Object.entries(body)

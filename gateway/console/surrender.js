@@ -7,6 +7,7 @@ import { confirmAct, notify } from "./dialogs.js";
 import { h, panel } from "./dom.js";
 import { makeSelect } from "./forms.js";
 import { fieldName } from "./names.js";
+import { planReason } from "./plan_reasons.js";
 import { session } from "./session.js";
 import { table } from "./tables.js";
 import { inMarket } from "./venue.js";
@@ -62,7 +63,10 @@ function planPanel(plan, given, maySurrender) {
     table(word("plan_leaves"), [
       { name: fieldName("symbol"), of: (row) => h("b", {}, row.symbol) },
       { name: fieldName("quantity"), of: (row) => grouped(row.quantity), class: "figure" },
-      { name: word("why"), of: (row) => h("span", { lang: "en" }, row.reason), class: "wrap" },
+      { name: word("why"), of: (row) => {
+        const { text, lang } = planReason(row.reason);
+        return h("span", { lang }, text);
+      }, class: "wrap" },
     ], plan.left, { empty: word("plan_leaves_nothing") }),
     plan.limits.length > 0 && [h("h3", {}, word("plan_limits")),
       table(word("plan_limits"), [

@@ -176,7 +176,7 @@ export function openTicket(root) {
     button.disabled = false;
   }
 
-  const label = (name, control) => h("label", { class: "field" },
+  const label = (name, control, more = "") => h("label", { class: `field ${more}` },
     h("span", {}, fieldName(name)), control);
   const always = Object.entries(terms).filter(([name]) => !NEEDED[name]);
   const special = Object.entries(terms).filter(([name]) => NEEDED[name]);
@@ -184,7 +184,7 @@ export function openTicket(root) {
     sides,
     h("div", { class: "fields pair" }, label("quantity", quantity), label("price", priceOf),
       label("order_type", type), label("time_in_force", lasts),
-      special.map(([, field]) => field.element), label("account", account)),
+      special.map(([, field]) => field.element), label("account", account, "whole")),
     always.length > 0 && h("details", {}, h("summary", {}, word("more_terms")),
       h("div", { class: "fields" }, always.map(([, field]) => field.element))),
     h("div", { class: "money" }, available, estimate, room),

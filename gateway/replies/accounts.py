@@ -10,8 +10,8 @@ from exchange.messages.executions import UnitRange
 class CashRow(msgspec.Struct, frozen=True):
     """Cash of an account, currency units."""
 
-    available: str
-    held: str
+    available: str  # currency units that can be used
+    held: str  # currency units in open orders
     locked: str = "0"  # proceeds of sales that are not settled
 
 
@@ -19,9 +19,9 @@ class UnitsRow(msgspec.Struct, frozen=True):
     """Units of one instrument in the trading position, tonnes."""
 
     symbol: str
-    available: int
-    held: int
-    locked: int
+    available: int  # tonnes that can be sold
+    held: int  # tonnes in open orders
+    locked: int  # tonnes bought that can be sold later
 
 
 class AccountPosition(msgspec.Struct, frozen=True):
@@ -30,8 +30,8 @@ class AccountPosition(msgspec.Struct, frozen=True):
     market: str
     account: int
     currency: str
-    cash: CashRow
-    units: list[UnitsRow]
+    cash: CashRow  # what it has of money
+    units: list[UnitsRow]  # what it has of each instrument
 
 
 class PositionList(msgspec.Struct, frozen=True):
@@ -77,5 +77,5 @@ class SessionReply(msgspec.Struct, frozen=True):
     participant: int
     role: str
     session: int
-    last_ref: dict[str, int]
-    sequence: dict[str, int]
+    last_ref: dict[str, int]  # by market: the highest `ref` that was used
+    sequence: dict[str, int]  # by market: the next event number

@@ -14,30 +14,30 @@ class AuctionRow(msgspec.Struct, frozen=True):
 
     symbol: str
     auction_id: int
-    label: str
+    label: str  # the calendar's name of the auction
     state: str  # OPEN, CLEARED, CANCELLED
     side: str
-    pricing: str
-    tie_break: str
-    offered_t: int
-    public_reserve: str
-    opened_ns: int
-    ended_ns: int
-    reason: str
+    pricing: str  # UNIFORM or PAY_AS_BID
+    tie_break: str  # BY_TIME, AT_RANDOM or PRO_RATA
+    offered_t: int  # tonnes on offer
+    public_reserve: str  # a floor, currency units a tonne; "" = none
+    opened_ns: int  # ns UTC
+    ended_ns: int  # ns UTC; 0 = it is open
+    reason: str  # name of the reason why it was cancelled; "" = it was not
     price: str
-    sold_t: int
-    bid_t: int
-    cover_ratio: str
-    bids: int
-    successful_bids: int
-    bidders: int
-    successful_bidders: int
-    min_bid: str
-    max_bid: str
-    mean_bid: str
-    median_bid: str
-    revenue: str
-    carried_t: tuple[int, ...] = ()
+    sold_t: int  # tonnes sold
+    bid_t: int  # tonnes bid
+    cover_ratio: str  # tonnes bid for each offered
+    bids: int  # how many there were
+    successful_bids: int  # how many of them won
+    bidders: int  # accounts that bid
+    successful_bidders: int  # accounts that won
+    min_bid: str  # lowest price bid, currency units a tonne
+    max_bid: str  # highest price bid
+    mean_bid: str  # of the tonnes bid
+    median_bid: str  # of the tonnes bid
+    revenue: str  # price times tonnes sold, currency units
+    carried_t: tuple[int, ...] = ()  # tonnes that go to the next auctions in turn
     bid_multiple_t: int = 1  # bids are multiples of it
     bid_max_bp: int = 0  # of the offer, for one account's bids together; 0 = no bound
 
@@ -53,9 +53,9 @@ class CloseRow(msgspec.Struct, frozen=True):
     """A day: its date YYYYMMDD, close, and what the book traded."""
 
     date: int
-    close: str
-    volume_t: int
-    turnover: str
+    close: str  # currency units a tonne
+    volume_t: int  # tonnes of the book
+    turnover: str  # currency units
 
 
 class CloseList(msgspec.Struct, frozen=True):

@@ -28,9 +28,9 @@ class LimitRow(msgspec.Struct, frozen=True):
     """A limit of the rules, and what the plan leaves of it, tonnes."""
 
     rule: str
-    name: str
-    limit: int
-    left: int
+    name: str  # of the cap, in words
+    limit: int  # tonnes it allows
+    left: int  # tonnes it has left
 
 
 class SurrenderPlanReply(msgspec.Struct, frozen=True):
@@ -45,11 +45,11 @@ class SurrenderPlanReply(msgspec.Struct, frozen=True):
     obligation: int
     surrendered: int
     owed: int
-    cost: str
-    missing: int
-    surrender: list[PlannedRow]
-    left: list[LeftRow]
-    limits: list[LimitRow]
+    cost: str  # of all that it takes, at last prices
+    missing: int  # tonnes that the account lacks
+    surrender: list[PlannedRow]  # what it takes
+    left: list[LeftRow]  # what it leaves, and why
+    limits: list[LimitRow]  # what each cap has left
     source: str
 
 
@@ -73,8 +73,8 @@ class OffsetHeadroomReply(msgspec.Struct, frozen=True):
     market: str
     account: int
     symbol: str
-    years: list[YearRow]
-    held: int
-    buying: int
-    room: int
+    years: list[YearRow]  # caps of each open year
+    held: int  # tonnes the account has
+    buying: int  # tonnes in its open orders
+    room: int  # tonnes it may still use
     is_enforced: bool  # a buy beyond it is refused

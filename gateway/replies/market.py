@@ -11,19 +11,19 @@ class InstrumentRow(msgspec.Struct, frozen=True):
     """One instrument, with the parameters in force."""
 
     symbol: str
-    id: int
+    id: int  # its number in its market
     market: str
     currency: str
     minor_digits: int
-    product: str
+    product: str  # EUA, CEA, CCER, ...
     scheme: str
-    kind: str
-    vintage: int
-    name: str
+    kind: str  # allowance or offset
+    vintage: int  # year of the units; 0 = of none
+    name: str  # what it is, in words
     phase: str
     reference_price: str
     last_price: str
-    day_volume: int
+    day_volume: int  # tonnes traded today
     parameters: dict[str, int | str]  # amounts as decimal strings
 
 
@@ -61,7 +61,7 @@ class LevelRow(msgspec.Struct, frozen=True):
 
     price: str
     quantity: int
-    orders: int
+    orders: int  # how many
 
 
 class OrderRow(msgspec.Struct, frozen=True):
@@ -80,14 +80,14 @@ class BookReply(msgspec.Struct, frozen=True):
     """
 
     symbol: str
-    sequence: int
+    sequence: int  # event number of the last change
     checksum: int
     phase: str
     bids: list[LevelRow]
     asks: list[LevelRow]
-    number: int
-    bid_orders: list[OrderRow] = []
-    ask_orders: list[OrderRow] = []
+    number: int  # record of market data
+    bid_orders: list[OrderRow] = []  # single orders of who buys
+    ask_orders: list[OrderRow] = []  # single orders of who sells
     is_complete: bool = True
 
 
@@ -108,9 +108,9 @@ class TradeList(msgspec.Struct, frozen=True):
     """
 
     symbol: str
-    trades: list[TradeRow]
+    trades: list[TradeRow]  # newest first; of those after one, oldest first
     is_complete: bool = True
-    next: int = -1
+    next: int = -1  # asks on, as `after`
 
 
 class BarRow(msgspec.Struct, frozen=True):

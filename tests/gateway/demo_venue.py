@@ -17,7 +17,6 @@ from gateway.cli.demo import TEMPLATE
 from gateway.demo_keys import DESK, Holder, key_path
 from gateway.demonstration import Demonstration
 
-BLOCKS = "block_open = 1, block_quantity_min = 100, "
 LISTED = "policy = 2, "
 
 
@@ -49,12 +48,10 @@ class DemoVenue:
 
 @asynccontextmanager
 async def demo_venue(folder: Path) -> AsyncIterator[DemoVenue]:
-    """Blocks in EUA, and takers who choose in CEA-2024, beside what the demonstration has."""
-    text = TEMPLATE.read_text("utf-8")
-    for symbol, more in (("EUA", BLOCKS), ("CEA-2024", LISTED)):
-        before, mark, after = text.partition(f'symbol = "{symbol}"')
-        assert mark
-        text = before + mark + after.replace("parameters = { ", f"parameters = {{ {more}", 1)
+    """Takers who choose in CEA-2024, beside what the demonstration has."""
+    before, mark, after = TEMPLATE.read_text("utf-8").partition('symbol = "CEA-2024"')
+    assert mark
+    text = before + mark + after.replace("parameters = { ", f"parameters = {{ {LISTED}", 1)
     template = folder / "template.toml"
     template.write_text(text, "utf-8")
     settings = Settings(

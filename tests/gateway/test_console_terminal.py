@@ -316,29 +316,6 @@ async def test_a_bid_form_waits_for_the_accounts_and_stays_as_it_is(
         await operator.run_auction(AuctionCancel(ref=0, symbol="EUA", auction_id=row.auction_id))
 
 
-async def test_a_level_that_goes_takes_its_bar_along(open_page: Open) -> None:
-    page = await open_page()
-    widths = await page.evaluate(
-        """import("/console/book.js").then(({ Ladder }) => {
-             const [asks, bids] = ["asks", "bids"].map((id) => document.getElementById(id));
-             asks.replaceChildren();
-             bids.replaceChildren();
-             const ladder = new Ladder(asks, bids, 2, () => {});
-             const bars = () => [...bids.querySelectorAll(".bar")]
-               .map((bar) => bar.getBoundingClientRect().width > 0);
-             const drawn = (levels) => {
-               ladder.draw({ asks: [], bids: levels }, String, String);
-               return bars();
-             };
-             drawn([[7100, 5, 1], [7000, 5, 1]]);
-             return new Promise((done) => {
-               setTimeout(() => done([bars(), drawn([[7100, 5, 1]])]), 400);
-             });
-           })"""
-    )
-    assert widths == [[True, True], [True, False]]
-
-
 async def confirm(page: Page, typed: str) -> None:
     dialog = page.get_by_role("dialog")
     button = dialog.locator("button.danger")
@@ -358,6 +335,9 @@ async def test_a_year_is_planned_with_reasons_and_surrendered_after_typing(open_
     await expect(body.locator(".big")).to_have_text("10,000 tstill to surrender")
     await expect(body).to_contain_text("cap of cn-2025-2026-ccer: nothing is left of 500 t")
     await expect(body).to_contain_text("0 t used of 500 t")
+    await page.keyboard.press("l")
+    await expect(body).to_contain_text("cn-2025-2026-ccer 的上限:500 吨已用完")
+    await page.keyboard.press("l")
     await body.get_by_text("Serial blocks (2)").click()
     await expect(body.get_by_role("region", name="Serial blocks")).to_contain_text("CCER")
     await page.get_by_role("button", name="Surrender 10,000 t").click()

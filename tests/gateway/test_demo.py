@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from sqlite3 import OperationalError
 
 import pytest
 from typer.testing import CliRunner
@@ -131,6 +132,17 @@ def test_demo_runs_stops_cleanly_and_goes_on(tmp_path: Path) -> None:
         assert asyncio.run(positions(data)) == before
         second.end(signal.SIGTERM)
     assert asyncio.run(failed_checks(data)) == []
+
+
+def test_books_that_are_locked_too_long_are_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run(*_: object) -> None:
+        raise ExceptionGroup("", [ExceptionGroup("", [OperationalError("database is locked")])])
+
+    monkeypatch.setattr("gateway.cli.demo._run", run)
+    result = CliRunner().invoke(build(), ["demo", "--data", str(tmp_path)])
+    assert (result.exit_code, result.output) == (1, "demo: database is locked\n")
 
 
 def refused(data: Path, *more: str) -> str:

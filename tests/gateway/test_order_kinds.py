@@ -287,7 +287,7 @@ UNUSABLE: tuple[tuple[str, dict[str, Any], int], ...] = (
     ("/orders", {"order_type": "STOP", "price": "70.00"}, 205),
     ("/orders", {"order_type": "PICK"}, 503),
     ("/quotes", {"bid_price": "70.00"}, 208),
-    ("/quotes", {"bid_quantity": 3}, 503),
+    ("/quotes", {"bid_quantity": 3}, 507),
     ("/picks", {"listing_id": 0, "quantity": 1, "side": "BUY", "price": "70"}, 503),
     ("/mass-cancels", {"symbol": "EUA", "market": "CN"}, 503),
     ("/mass-cancels", {"market": "XX"}, 503),
