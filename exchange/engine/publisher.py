@@ -306,7 +306,8 @@ class Publisher:
                 retry_s = min(2 * retry_s, ENGINE_RETRY_S_MAX)
                 continue
             retry_s = RETRY_S
-            self._tell_if_late(asked_ns - parts[0].computed_ns, asked_ns)
+            if parts[0].computed_ns > self._claimed_ns:  # else another one was late
+                self._tell_if_late(asked_ns - parts[0].computed_ns, asked_ns)
             first = replica.events_offset
             if offsets != list(range(first, first + len(offsets))):
                 return  # another engine spoke in between: read what stands there
