@@ -48,12 +48,11 @@ VERSION_TABLE = "alembic_version"  # every process looks whether the tables are 
 
 
 class Acl(NamedTuple):
-    """One right of one user at Kafka."""
+    """One right of one user at Kafka: all of them are of topics."""
 
     user: str
-    operation: str  # Read, Write, Describe, Create, IdempotentWrite
-    resource: str  # topic, cluster
-    name: str
+    operation: str  # Read, Write, Describe, Create, Alter, DescribeConfigs
+    topic: str
     is_prefix: bool = False
 
 
@@ -66,13 +65,12 @@ def processes() -> tuple[str, ...]:
 def acls(participants: tuple[int, ...] = ()) -> list[Acl]:
     """The rights of every process, and of each participant with topics of its own. O(rights).
 
-    Every process may ask which topics there are, for it looks before it makes any; and may have a
-    producer's number, for the log's client always asks for one. Neither reads or writes a record.
+    Every process may ask which topics there are, for it looks before it makes any. The number that
+    a producer needs comes with the right to write to any topic: who only reads gets none.
     """
     found = []
     for who in processes():
         user = PREFIX + who
-        found.append(Acl(user, "IdempotentWrite", "cluster", "kafka-cluster"))
         for topic in topics.TOPICS:
             is_prefix = topic in OF_PARTICIPANTS
             name = f"{topic.name}." if is_prefix else topic.name
@@ -80,12 +78,12 @@ def acls(participants: tuple[int, ...] = ()) -> list[Acl]:
             rights += ["Read"] if who in topic.readers or _is_audit(who, topic) else []
             rights += ["Write"] if who in topic.writers else []
             rights += ["Create", "Alter", "DescribeConfigs"] if who == OWNER else []
-            found += [Acl(user, right, "topic", name, is_prefix) for right in rights]
+            found += [Acl(user, right, name, is_prefix) for right in rights]
     for number in participants:
         user = f"{PREFIX}{BROKER}-{number}"
         for topic in OF_PARTICIPANTS:
             right = "Write" if BROKER in topic.writers else "Read"
-            found.append(Acl(user, right, "topic", f"{topic.name}.{number}"))
+            found.append(Acl(user, right, f"{topic.name}.{number}"))
     return found
 
 
@@ -98,10 +96,10 @@ def kafka_acls(bootstrap: str, participants: tuple[int, ...] = ()) -> Iterator[s
     yield "set -eu  # ADMIN.properties: how the administrator logs in"
     for acl in acls(participants):
         pattern = " --resource-pattern-type prefixed" if acl.is_prefix else ""
-        what = "--cluster" if acl.resource == "cluster" else f"--topic {acl.name}"
         yield (
             f"kafka-acls.sh --bootstrap-server {bootstrap} --command-config ADMIN.properties --add "
-            f"--allow-principal User:{acl.user} --operation {acl.operation} {what}{pattern}"
+            f"--allow-principal User:{acl.user} --operation {acl.operation} --topic {acl.topic}"
+            f"{pattern}"
         )
 
 
@@ -126,15 +124,14 @@ def kafka_users(cluster: str, participants: tuple[int, ...] = ()) -> Iterator[st
             "    type: simple",
             "    acls:",
         )
-        at: dict[tuple[str, str, bool], list[str]] = {}
+        at: dict[tuple[str, bool], list[str]] = {}
         for acl in own:
-            at.setdefault((acl.resource, acl.name, acl.is_prefix), []).append(acl.operation)
-        for (resource, name, is_prefix), operations in at.items():
+            at.setdefault((acl.topic, acl.is_prefix), []).append(acl.operation)
+        for (name, is_prefix), operations in at.items():
             yield "      - resource:"
-            yield f"          type: {resource}"
-            if resource == "topic":
-                yield f"          name: {name}"
-                yield f"          patternType: {'prefix' if is_prefix else 'literal'}"
+            yield "          type: topic"
+            yield f"          name: {name}"
+            yield f"          patternType: {'prefix' if is_prefix else 'literal'}"
             yield f"        operations: [{', '.join(operations)}]"
 
 
@@ -187,7 +184,7 @@ def table() -> Iterator[str]:
     for who in processes():
         user, own = PREFIX + who, given.get(who, {})
         columns = [
-            ", ".join(f"`{a.name}`" for a in rights if (a.user, a.operation) == (user, operation))
+            ", ".join(f"`{a.topic}`" for a in rights if (a.user, a.operation) == (user, operation))
             for operation in ("Read", "Write")
         ]
         writes = ", ".join(f"`{name}`" for name, r in own.items() if len(r) > 1)

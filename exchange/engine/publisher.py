@@ -44,6 +44,7 @@ from exchange.settings import (
 PROBE_TICKS = 2  # a standby asks after so many silent ticks
 FOLLOW_WAIT_S_MAX = 0.05
 RETRY_S = 0.05
+LATE_TOLD_NS = 10_000_000_000  # a leader that speaks late says so no oftener
 
 log = structlog.get_logger(__name__)
 
@@ -86,6 +87,7 @@ class Publisher:
         self._batch = 0
         self._reader: Reader | None = None
         self._retry_s = RETRY_S
+        self._late_ns = -LATE_TOLD_NS  # when that was told last
 
     async def run(self) -> None:
         """Until told to stop and the outbox is empty or another engine's; raises what must stop."""
@@ -208,20 +210,24 @@ class Publisher:
             silent_since = max(self._heard_ns, self._asked_ns or 0)
             if self._asked_ns is None or now - silent_since > PROBE_TICKS * self._tick_ns:
                 await self._tick()
-        elif now - max(self._heard_ns, self._claimed_ns, oldest) > self._silence_ns:
+        elif (silent_ns := now - max(self._heard_ns, self._claimed_ns, oldest)) > self._silence_ns:
             try:
                 end = await self._log.end(self._events)
             except LogUnavailableError:
                 return  # the log is silent, not the leader
             if end == replica.events_offset:
-                await self._claim()
+                await self._claim(silent_ns)
 
-    async def _claim(self) -> None:
+    async def _claim(self, silent_ns: int = 0) -> None:
         replica = self._replica
         epoch = replica.engine.epoch + 1
         self._claimed_ns = self._clock.monotonic_ns()
         self._say.info(
-            "engine claims the market", epoch=epoch, offset=replica.next_offset, run=replica.run_id
+            "engine claims the market",
+            epoch=epoch,
+            offset=replica.next_offset,
+            run=replica.run_id,
+            silent_ms=silent_ns // 1_000_000,
         )
         offset = await self._command(
             command(Command.EPOCH_START, quantity=epoch, order_id=replica.run_id)
@@ -278,6 +284,7 @@ class Publisher:
                     await self._tick_if_due()
                 continue
             values = [with_epoch(part.value, replica.engine.epoch) for part in parts]
+            asked_ns = self._clock.monotonic_ns()
             reached("engine.append.before")
             try:
                 offsets = await self._log.append(self._events, values)
@@ -299,6 +306,8 @@ class Publisher:
                 retry_s = min(2 * retry_s, ENGINE_RETRY_S_MAX)
                 continue
             retry_s = RETRY_S
+            if parts[0].computed_ns > self._claimed_ns:  # else another one was late
+                self._tell_if_late(asked_ns - parts[0].computed_ns, asked_ns)
             first = replica.events_offset
             if offsets != list(range(first, first + len(offsets))):
                 return  # another engine spoke in between: read what stands there
@@ -306,6 +315,23 @@ class Publisher:
                 self._note(replica.confirmed(replica.outbox.pop(), offset))
             self.room.set()
             await self._tick_if_due()
+
+    def _tell_if_late(self, waited_ns: int, asked_ns: int) -> None:
+        """Says which part was slow where a standby soon would have thought that nobody leads. O(1).
+
+        `waited_ns` from the computing to the asking: our own; the rest: the log's.
+        """
+        now = self._clock.monotonic_ns()
+        took_ns = now - asked_ns
+        if waited_ns + took_ns < self._silence_ns // 2 or now - self._late_ns < LATE_TOLD_NS:
+            return
+        self._late_ns = now
+        self._say.warning(
+            "engine speaks late",
+            offset=self._replica.next_offset,
+            waited_ms=waited_ns // 1_000_000,
+            append_ms=took_ns // 1_000_000,
+        )
 
     def _note(self, is_mark_confirmed: bool) -> None:
         if is_mark_confirmed:

@@ -14,12 +14,12 @@ from exchange.settings import Settings
 EMBEDDED_FILE = "log.sqlite"
 
 
-def open_log(settings: Settings, clock: Clock | None = None) -> Log:
+def open_log(settings: Settings, clock: Clock | None = None, *, writes: bool = True) -> Log:
     """The log that `settings.log` names, not started yet; ValueError says which names there are.
 
     `embedded` is the file `log.sqlite` under `settings.data`; `kafka:HOST:PORT[,HOST:PORT]` is a
     cluster, spoken to as `kafka_protocol` says. `clock` gives the append times of the embedded log
-    (Kafka's brokers have their own).
+    (Kafka's brokers have their own). Who only reads says so, and needs no more rights at Kafka.
     """
     if settings.log == "embedded":
         from exchange.log.embedded import EmbeddedLog
@@ -35,6 +35,7 @@ def open_log(settings: Settings, clock: Clock | None = None) -> Log:
             access=load_access(settings),
             replication=settings.kafka_replication,
             min_insync=settings.kafka_min_insync,
+            writes=writes,
         )
     raise ValueError(
         f"log {settings.log!r}: write `embedded` or `kafka:HOST:PORT[,HOST:PORT]` (EXCHANGE_LOG)"

@@ -38,7 +38,10 @@ Result = TypeVar("Result")
 
 
 class KafkaLog:
-    """`Log` over the cluster at `bootstrap` (`HOST:PORT[,HOST:PORT]`)."""
+    """`Log` over the cluster at `bootstrap` (`HOST:PORT[,HOST:PORT]`).
+
+    Without `writes` it has no producer, for which a right is needed, and appends nothing.
+    """
 
     def __init__(
         self,
@@ -48,8 +51,10 @@ class KafkaLog:
         replication: int = 1,
         min_insync: int = 1,
         producer_age_s_max: float = PRODUCER_AGE_S_MAX,
+        writes: bool = True,
     ) -> None:
         self._bootstrap = bootstrap
+        self._writes = writes
         self._access = access
         self._replication = replication
         self._topic_configs = {
@@ -75,12 +80,16 @@ class KafkaLog:
 
     async def start(self) -> None:
         """Connects; LogUnavailableError names the address, and why we are not let in."""
+        self._is_open = True
         try:
-            await self._producer.start()
+            if self._writes:
+                await self._producer.start()
+            else:
+                self._known = await self._ask(self._describe)
         except LogUnavailableError as error:
+            self._is_open = False
             fault = await self._access.fault(self._bootstrap)
             raise LogUnavailableError(f"Kafka at {fault}" if fault else str(error)) from error
-        self._is_open = True
 
     async def close(self) -> None:
         """Waits for what is in flight and disconnects; idempotent."""
@@ -115,6 +124,8 @@ class KafkaLog:
     async def append(self, partition: Partition, values: Sequence[bytes]) -> list[int]:
         """Appends durably, in the given order, and returns the offset of each value."""
         check_values(partition, values)
+        if not self._writes:
+            raise LogError(f"Kafka at {self._bootstrap}: opened for reading alone")
         if not values:
             return []
         return await self._producer.append(partition, values)

@@ -55,7 +55,7 @@ def checkpoints(
         return [*services(parts.log, parts.venue, parts.markets, parts.settings, parts.clock)]
 
     async def work() -> None:
-        async with open_venue(market, None) as opened:
+        async with open_venue(market, None, writes=True) as opened:
             for service in services(
                 opened.log, opened.venue, opened.markets, opened.settings, SystemClock()
             ):

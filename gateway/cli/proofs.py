@@ -427,8 +427,13 @@ def _prove(
 
 
 @asynccontextmanager
-async def open_venue(codes: list[str] | None, data: Path | None) -> AsyncIterator[Opened]:
-    """A venue's log and books for reading: OSError, ValueError, KeyError, LogError."""
+async def open_venue(
+    codes: list[str] | None, data: Path | None, *, writes: bool = False
+) -> AsyncIterator[Opened]:
+    """A venue's log and books, for reading unless it `writes` to the log.
+
+    OSError, ValueError, KeyError, LogError.
+    """
     settings = Settings.from_environment()
     if data is not None:
         settings = msgspec.structs.replace(settings, data=data)
@@ -441,7 +446,7 @@ async def open_venue(codes: list[str] | None, data: Path | None) -> AsyncIterato
         raise ValueError(f"{settings.data}: {lack}; --data names that of a venue")
     venue = load_venue(settings.venue)
     markets = [venue.market_of(code) for code in codes] if codes else list(venue.market)
-    log = open_log(settings, SystemClock())
+    log = open_log(settings, SystemClock(), writes=writes)
     database = open_database(settings.database, settings.data)
     await log.start()
     try:

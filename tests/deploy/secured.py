@@ -19,16 +19,16 @@ from cryptography.hazmat.primitives.serialization import (
 
 from deploy.access import PREFIX, acls, processes
 from deploy.local.kafka import KafkaServer, build_class_archive
+from exchange import topics
 from exchange.log import open_log
 from exchange.log.kafka import KafkaLog
 from exchange.settings import Settings
 
 OPERATIONS = {
     "Read": 3, "Write": 4, "Create": 5, "Alter": 7, "Describe": 8, "DescribeConfigs": 10,
-    "IdempotentWrite": 12,
 }  # fmt: skip
-RESOURCES = {"topic": 2, "cluster": 4}
-LITERAL, PREFIXED, ALLOW = 3, 4, 3
+TOPIC, LITERAL, PREFIXED, ALLOW = 2, 3, 4, 3
+WRITERS = {who for topic in topics.TOPICS for who in topic.writers}
 PARTICIPANT = 9  # none of the demonstration
 
 
@@ -54,8 +54,10 @@ class Secured(NamedTuple):
         }
         return Settings(**(given | changed))  # type: ignore[arg-type]
 
-    def log(self, user: str, **changed: object) -> KafkaLog:
-        found = open_log(self.settings(user, **changed))
+    def log(self, user: str, *, writes: bool | None = None, **changed: object) -> KafkaLog:
+        """As its process opens it: with a producer if it writes anything."""
+        does = user in WRITERS or user not in processes()
+        found = open_log(self.settings(user, **changed), writes=does if writes is None else writes)
         assert isinstance(found, KafkaLog)
         return found
 
@@ -66,7 +68,7 @@ class Secured(NamedTuple):
         try:
             for acl in acls((PARTICIPANT,)):
                 request = CreateAclsRequest(
-                    RESOURCES[acl.resource], acl.name, PREFIXED if acl.is_prefix else LITERAL,
+                    TOPIC, acl.topic, PREFIXED if acl.is_prefix else LITERAL,
                     f"User:{acl.user}", "*", OPERATIONS[acl.operation], ALLOW,
                 )  # fmt: skip
                 node = admin._client.get_random_node()

@@ -40,7 +40,7 @@ from gateway.demo_keys import prepare
 from gateway.members import Members
 from gateway.opening import OpeningGate
 from gateway.service import GatewayService
-from tests.deploy.secured import PARTICIPANT, Secured, issue, secured_kafka
+from tests.deploy.secured import PARTICIPANT, WRITERS, Secured, issue, secured_kafka
 from tests.fixtures_postgres import postgres
 
 __all__ = ["postgres"]
@@ -49,6 +49,7 @@ ROOT = Path(__file__).parents[2]
 DATABASE = "access_venue"
 UNUSED = 2  # a partition that no market of the demonstration has
 BROKERS = f"broker-{PARTICIPANT}"
+READERS = sorted(set(access.processes()) - WRITERS)
 
 
 @pytest.fixture(autouse=True)
@@ -112,7 +113,10 @@ async def test_the_map_is_what_the_brokers_allow(secured: Secured) -> None:
 
 def refused(error: LogError) -> bool:
     """Whether the brokers refused; who may not even describe a topic hears that there is none."""
-    words = ("do not let us read", "TopicAuthorizationFailed", "was never created")
+    words = (
+        "do not let us read", "TopicAuthorizationFailed", "was never created",
+        "opened for reading alone",
+    )  # fmt: skip
     return any(word in str(error) for word in words)
 
 
@@ -144,6 +148,16 @@ async def writing(log: KafkaLog, partition: Partition) -> bool:
             raise
         return False
     return True
+
+
+@pytest.mark.parametrize("who", READERS)
+async def test_who_only_reads_is_given_no_producer(secured: Secured, who: str) -> None:
+    assert "ClusterAuthorizationFailed" in await refusal(secured.log(who, writes=True))
+    reads = secured.log(who)
+    await reads.start()
+    with pytest.raises(LogError, match="opened for reading alone"):
+        await reads.append(topics.orders(UNUSED), [b"x"])
+    await reads.close()
 
 
 async def test_nobody_but_operations_makes_topics(secured: Secured) -> None:

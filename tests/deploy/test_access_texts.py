@@ -27,9 +27,7 @@ def of_script(lines: Iterable[str]) -> list[Acl]:
     for name in ("bootstrap-server", "command-config", "allow-principal", "operation"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--add", action="store_true", required=True)
-    resource = parser.add_mutually_exclusive_group(required=True)
-    resource.add_argument("--topic")
-    resource.add_argument("--cluster", action="store_true")
+    parser.add_argument("--topic", required=True)
     parser.add_argument("--resource-pattern-type", choices=["prefixed"])
     found = []
     for line in lines:
@@ -40,8 +38,7 @@ def of_script(lines: Iterable[str]) -> list[Acl]:
         kind, user = given.allow_principal.split(":")
         assert kind == "User"
         is_prefix = given.resource_pattern_type == "prefixed"
-        where = ("cluster", "kafka-cluster") if given.cluster else ("topic", given.topic)
-        found.append(Acl(user, given.operation, *where, is_prefix))
+        found.append(Acl(user, given.operation, given.topic, is_prefix))
     return found
 
 
@@ -55,14 +52,11 @@ def of_users(text: str) -> list[Acl]:
         assert document["spec"]["authorization"]["type"] == "simple"
         for rule in document["spec"]["authorization"]["acls"]:
             resource = dict(rule["resource"])
-            where, name = resource.pop("type"), resource.pop("name", "kafka-cluster")
-            pattern = resource.pop("patternType", None)
-            assert (where, pattern) in (
-                ("cluster", None), ("topic", "literal"), ("topic", "prefix")
-            )  # fmt: skip
+            name, pattern = resource.pop("name"), resource.pop("patternType")
+            assert (resource.pop("type"), pattern) in (("topic", "literal"), ("topic", "prefix"))
             assert (resource, rule.keys()) == ({}, {"resource", "operations"})
             found += [
-                Acl(document["metadata"]["name"], operation, where, name, pattern == "prefix")
+                Acl(document["metadata"]["name"], operation, name, pattern == "prefix")
                 for operation in rule["operations"]
             ]
     return found
@@ -86,11 +80,11 @@ def test_the_users_have_the_rights_of_the_map(capsys: pytest.CaptureFixture[str]
 
 def test_only_what_belongs_to_all_participants_is_a_prefix() -> None:
     found = access.acls(PARTICIPANTS)
-    assert {acl.name for acl in found if acl.is_prefix} == {
+    assert {acl.topic for acl in found if acl.is_prefix} == {
         f"{topic.name}." for topic in access.OF_PARTICIPANTS
     }
     brokers = [acl for acl in found if acl.user.startswith(f"{access.PREFIX}{access.BROKER}-")]
-    assert {(acl.user, acl.operation, acl.name, acl.is_prefix) for acl in brokers} == {
+    assert {(acl.user, acl.operation, acl.topic, acl.is_prefix) for acl in brokers} == {
         (f"exchange-broker-{number}", right, f"{topic}.{number}", False)
         for number in PARTICIPANTS
         for right, topic in (("Write", "intake"), ("Read", "reports"))

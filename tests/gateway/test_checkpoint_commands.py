@@ -44,7 +44,7 @@ async def test_everybody_may_keep_the_checkpoints(venue: DemoVenue, tmp_path: Pa
     kept.write_text(row.note)
     data = str(venue.data)
     done = await venue.run("verify", "--data", data, "--against", str(kept))
-    assert (done.exit_code, "no public.key beside it" in done.output) == (2, True)
+    assert (done.exit_code, "no public.key in it or in a folder" in done.output) == (2, True)
     given = ("--against", str(kept), "--public-key", str(public))
     done = await venue.run("verify", "--data", data, *given)
     assert done.exit_code == 0, done.output

@@ -14,7 +14,7 @@ from playwright.async_api import Page, Request, async_playwright, expect
 
 from deploy.local.chromium import find_chromium
 from gateway.operators import FILE, Operator, make_operator, save_operators
-from gateway.routes.logins import COOKIE
+from gateway.routes.logins import COOKIE, DEVICE_COOKIE
 from tests.gateway.conftest import House, demo_venue
 
 PASSWORD = "correct horse battery"
@@ -93,8 +93,11 @@ async def test_an_operator_logs_in_halts_an_instrument_and_logs_out(terminal: Te
     await expect(page.locator("#login-code")).to_have_value("")
     await terminal.type(PASSWORD, terminal.code())
     await expect(page.locator("#who")).to_have_text("ada · operator")
-    (cookie,) = await page.context.cookies()
-    assert (cookie["name"], cookie["httpOnly"], cookie["sameSite"]) == (COOKIE, True, "Strict")
+    cookies = await page.context.cookies()
+    assert {(cookie["name"], cookie["path"]) for cookie in cookies} == {
+        (COOKIE, "/"), (DEVICE_COOKIE, "/login")
+    }  # fmt: skip
+    assert {(cookie["httpOnly"], cookie["sameSite"]) for cookie in cookies} == {(True, "Strict")}
     assert await page.evaluate("document.cookie") == ""  # no script can read it
 
     await page.click("a[href='#operations']")

@@ -28,10 +28,10 @@ FINDS: dict[str, tuple[int, str]] = {
     "cancelled-with-leaves": (2, "P2"),
     "reused-ref-is-status": (5, "P9"),
     "one-person-loosens": (2, "P12"),
-    "position-outside": (2, "PX"),
+    "position-outside": (4, "PX"),
     "half-delivery": (4, "P4"),
-    "publish-gives-up": (1, "PX"),
-    "deposits-forgotten": (16, "P11"),
+    "publish-gives-up": (5, "PX"),
+    "deposits-forgotten": (74, "P11"),
     "cap-on-reported": (2, "P6"),
     "late-is-in-time": (2, "P6"),
     "gone-is-skipped": (2, "PX"),
@@ -49,8 +49,8 @@ FINDS: dict[str, tuple[int, str]] = {
     "refusal-swallowed": (15, "P9"),
     "ticks-when-idle": (8, "P11"),
     "call-not-drawn": (24, "P13"),
-    "collar-for-buys": (8, "P13"),
-    "call-price-highest": (2, "P13"),
+    "collar-for-buys": (24, "P13"),
+    "call-price-highest": (1, "P13"),
 }
 """Bug -> a seed that finds it, and the promise that it breaks then."""
 

@@ -67,6 +67,29 @@ async def test_a_leader_ticks_under_load_too(memory_log, running, until, make_fl
     await running.stop(service)
 
 
+async def test_a_leader_that_speaks_late_says_which_part_was_slow(
+    memory_log, running, until, make_flow, monkeypatch, capsys
+):
+    """A standby soon takes over then: why is known to the leader alone."""
+    service = running.start()
+    await until(lambda: service.is_leading)
+    append, flow = memory_log.append, make_flow(4)
+
+    async def slow(partition: Any, values: Any) -> Any:
+        if partition == EVENTS:
+            await asyncio.sleep(0.25)
+        return await append(partition, values)
+
+    monkeypatch.setattr(memory_log, "append", slow)
+    for _ in range(3):
+        (last,) = await append(ORDERS, [flow.random_frame()])
+        await until(partial(answers, memory_log, last))
+    await running.stop(service)
+    told = [line for line in said(capsys).splitlines() if "engine speaks late" in line]
+    assert len(told) == 1  # not at each record
+    assert int(told[0].partition("append_ms=")[2].split()[0]) >= 250
+
+
 async def test_every_record_of_orders_has_one_answer(
     memory_log, running, until, accepted, undisturbed, make_flow
 ):
