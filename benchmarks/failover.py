@@ -52,10 +52,10 @@ from exchange.messages.frames import Command, EventFollower, build_commands, sou
 from exchange.positions import project
 from exchange.reference.venue import Market
 from exchange.settings import READ_RECORDS_MAX, Settings
+from gateway.access.identity import sign
 from gateway.client import Client, VenueError
-from gateway.demo_keys import YANGTZE
-from gateway.identity import sign
-from gateway.members import Members
+from gateway.demo.demo_keys import YANGTZE
+from gateway.demo.members import Members
 
 CODE, ACCOUNTS, INSTRUMENT, SYMBOL = "EU", (101, 102), 1, "EUA"
 MEMBER_ACCOUNT, RESTING = 103, 25

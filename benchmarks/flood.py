@@ -56,12 +56,12 @@ from exchange.messages.frames import Command, build_commands, command
 from exchange.messages.orders import NewOrderSingle, OrderCancelRequest
 from exchange.messages.reasons import EdgeReason, Reason
 from exchange.settings import Settings
+from gateway.access.identity import sign
 from gateway.client import SigningKey
-from gateway.demo_keys import HUADONG, NORTHERN, load_prepared, prepare
+from gateway.demo.demo_keys import HUADONG, NORTHERN, load_prepared, prepare
 from gateway.fix.acceptor import signed_logon
 from gateway.fix.codec import Framer, decode, utc_text
 from gateway.fix.codec import encode as fix
-from gateway.identity import sign
 
 DOORS = ("REST", "socket", "FIX")
 TARGETS = tuple(

@@ -51,9 +51,9 @@ from exchange.messages.orders import (
     OrderCancelReplaceRequest,
     OrderCancelRequest,
 )
+from gateway.access.identity import sign
 from gateway.client import Client, SigningKey, VenueError, load_key
 from gateway.client.feed import socket_url
-from gateway.identity import sign
 
 RATE_MAX, SECONDS_MAX = 200_000, 3_600
 REQUESTS_MAX = 20_000_000  # of a run: their times are kept

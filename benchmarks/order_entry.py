@@ -67,9 +67,9 @@ from exchange.messages.frames import (
 )  # fmt: skip
 from exchange.messages.orders import NewOrderSingle
 from exchange.settings import Settings
+from gateway.access.identity import sign
 from gateway.client import SigningKey
-from gateway.demo_keys import NORTHERN, load_prepared, prepare
-from gateway.identity import sign
+from gateway.demo.demo_keys import NORTHERN, load_prepared, prepare
 
 ROOT = Path(__file__).parents[1]
 EXCHANGE = Path(sys.executable).with_name("exchange")

@@ -53,8 +53,8 @@ from exchange.messages.frames import (
 )
 from exchange.reference.venue import Market
 from exchange.settings import READ_RECORDS_MAX, Settings
+from gateway.entry.submitter import Submitter, Ticket
 from gateway.refusal import Refused
-from gateway.submitter import Submitter, Ticket
 from matching import Engine, EngineProtocol
 from matching.reference import Engine as ReferenceEngine
 

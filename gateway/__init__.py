@@ -1,7 +1,10 @@
 """Brokers come in, and hear back: reads `intake.*`, `events`, `registry`, `marketdata`, `alerts`;
 writes `orders` and `reports.*`.
 
-`service.py` starts it all. A request goes `app.py` (REST), `sessions.py` (WebSocket) or `intake.py`
-(Kafka) -> `identity.py`, `roles.py`, `throttle.py` -> `order_entry.py` -> `submitter.py` ->
-`orders`. What the engine says comes back through `venue_view.py`; the public feed is `feed.py`.
+Folders in the order of a request: `access` (who it is, and what they may), the doors `rest` (with
+`routes` and `replies`), `websocket`, `fix` and `entry.intake`, `entry` (what was asked becomes
+commands on `orders`), `views` (what a gateway knows of the topics it follows). Beside them
+`control` (what operators and the clock do), `console` (the page), `client` and `cli` (the members'
+side), `demo` and `faults` (a venue in one process). `service.py` starts it all, `context.py` is
+what every request can reach, `refusal.py` how it is refused.
 """

@@ -11,20 +11,20 @@ from exchange.database.connection import Database
 from exchange.messages.reasons import AccessReason
 from exchange.reference.venue import Key, Venue
 from exchange.settings import ORDER_TRADE_PER_SECOND, Settings
-from gateway.addresses import Origins, counted
-from gateway.alerts import Alerts
-from gateway.checkpoints import Checkpoints
-from gateway.feed import Feed
-from gateway.identity import Identities, Signed, signed_text
-from gateway.logins import Logins
-from gateway.opening import OpeningGate
-from gateway.operations import Operations
-from gateway.order_entry import OrderEntry
-from gateway.order_ratio import Excess, excesses
+from gateway.access.addresses import Origins, counted
+from gateway.access.identity import Identities, Signed, signed_text
+from gateway.access.logins import Logins
+from gateway.access.roles import sees_all_accounts
+from gateway.access.throttle import Allowance, Throttle
+from gateway.control.opening import OpeningGate
+from gateway.control.operations import Operations
+from gateway.entry.order_entry import OrderEntry
 from gateway.refusal import Refused
-from gateway.roles import sees_all_accounts
-from gateway.throttle import Allowance, Throttle
-from gateway.venue_view import MarketView
+from gateway.views.alerts import Alerts
+from gateway.views.checkpoints import Checkpoints
+from gateway.views.order_ratio import Excess, excesses
+from gateway.views.venue_view import MarketView
+from gateway.websocket.feed import Feed
 
 
 @dataclass(slots=True)

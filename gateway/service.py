@@ -18,34 +18,34 @@ from exchange.database.connection import Database
 from exchange.log.protocol import Log
 from exchange.reference.venue import Venue
 from exchange.settings import Settings
-from gateway import operators
-from gateway.addresses import Origins
-from gateway.alerts import Alerts
-from gateway.app import App
-from gateway.checkpoints import Checkpoints
-from gateway.connection_limits import ConnectionLimits
+from gateway.access import operators
+from gateway.access.addresses import Origins
+from gateway.access.connection_limits import ConnectionLimits
+from gateway.access.identity import Identities
+from gateway.access.key_watch import KeyWatch
+from gateway.access.logins import Logins
+from gateway.access.operators import load_operators
+from gateway.access.throttle import Throttle
+from gateway.access.tls import Certificate
 from gateway.context import Context
-from gateway.disconnects import Disconnects
-from gateway.feed import Feed
+from gateway.control.opening import OpeningGate
+from gateway.control.operations import Operations
+from gateway.control.timetable import Timetables
+from gateway.entry.intake import Intake
+from gateway.entry.order_entry import Desk, OrderEntry
+from gateway.entry.submitter import Submitter
 from gateway.fix.acceptor import FixAcceptor
-from gateway.http_direct import DirectProtocol
-from gateway.identity import Identities
-from gateway.intake import Intake
-from gateway.key_watch import KeyWatch
-from gateway.logins import Logins
-from gateway.opening import OpeningGate
-from gateway.operations import Operations
-from gateway.operators import load_operators
-from gateway.order_entry import Desk, OrderEntry
-from gateway.sessions import DropCopy, OrderSession, ReportHub
-from gateway.socket_server import open_sockets
-from gateway.sockets import Connections
-from gateway.submitter import Submitter
-from gateway.subscriber import Subscriber
-from gateway.throttle import Throttle
-from gateway.timetable import Timetables
-from gateway.tls import Certificate
-from gateway.venue_view import MarketView
+from gateway.rest.app import App
+from gateway.rest.http_direct import DirectProtocol
+from gateway.views.alerts import Alerts
+from gateway.views.checkpoints import Checkpoints
+from gateway.views.venue_view import MarketView
+from gateway.websocket.disconnects import Disconnects
+from gateway.websocket.feed import Feed
+from gateway.websocket.sessions import DropCopy, OrderSession, ReportHub
+from gateway.websocket.socket_server import open_sockets
+from gateway.websocket.sockets import Connections
+from gateway.websocket.subscriber import Subscriber
 
 READY_POLL_S = 0.02
 DRAIN_S = 2  # how long open HTTP requests may take when the venue stops

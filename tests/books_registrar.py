@@ -19,7 +19,7 @@ from exchange.registry.instructions import Registrar
 from exchange.registry.rows import RegistryPosition
 from exchange.registry.years import Figures
 from exchange.rulebook import Rulebook, load_rulebook
-from gateway.holdings import Holdings as View
+from gateway.views.holdings import Holdings as View
 from tests.books_venue import VENUE
 
 EUA = 1

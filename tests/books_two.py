@@ -26,7 +26,7 @@ from exchange.registry.blocks import Position
 from exchange.registry.saga import AllowanceState, ReturnState, UndoState
 from exchange.rulebook import load_rulebook
 from exchange.settlement import SettlementService
-from gateway.holdings import Holdings as View
+from gateway.views.holdings import Holdings as View
 from tests.books_desk import act_of, decode, owed
 from tests.books_venue import ACT_NS, CCER, CEA_2024, VENUE, YANGTZE, YEAR, EnginePump, issue
 from tests.books_venue import opening as opening_of_cn

@@ -37,10 +37,10 @@ from exchange.messages.frames import (
 )
 from exchange.messages.market_data import BookDelta, MarketDataRecord, TradeTick
 from exchange.reference.venue import Instrument, Market, Venue
-from gateway.feed import Feed
-from gateway.sockets import Connections
-from gateway.subscriber import Subscriber
-from gateway.venue_view import MarketView
+from gateway.views.venue_view import MarketView
+from gateway.websocket.feed import Feed
+from gateway.websocket.sockets import Connections
+from gateway.websocket.subscriber import Subscriber
 from matching import Engine
 
 MARKET = Market("EU", 0, "EUR")

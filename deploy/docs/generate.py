@@ -29,7 +29,7 @@ from exchange.messages import (
     registry,
     settlement,
 )
-from gateway import roles
+from gateway.access import roles
 from matching import layout
 
 HERE = Path(__file__).parent

@@ -32,8 +32,8 @@ from exchange.clock import SystemClock
 from exchange.reference.venue import Venue, load_venue
 from exchange.simulation.scene import SceneError
 from gateway.client import VenueError
-from gateway.demo_keys import CHECKPOINT_KEY, DESK, KEYS_FOLDER, VENUE_FILE, key_path, prepare
-from gateway.members import Members
+from gateway.demo.demo_keys import CHECKPOINT_KEY, DESK, KEYS_FOLDER, VENUE_FILE, key_path, prepare
+from gateway.demo.members import Members
 
 TEMPLATE = REPO / "deploy" / "venue" / "demo.toml"
 DATABASE = "exchange"

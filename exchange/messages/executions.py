@@ -153,7 +153,7 @@ DisconnectScope = Literal["NONE", "SESSION", "PARTICIPANT"]
 
 
 class Logon(msgspec.Struct, frozen=True, tag=True, tag_field="type", forbid_unknown_fields=True):
-    """First message on the order-entry socket; signed as `gateway.identity` says."""
+    """First message on the order-entry socket; signed as `gateway.access.identity` says."""
 
     key: str
     timestamp_ns: int

@@ -2,8 +2,8 @@
 
 These are the JSON bodies of REST, of the order-entry socket (where `type` names them) and of a
 broker's intake topic. Unknown fields are refused. Prices and amounts are decimal strings, so that
-no binary fraction is ever involved; quantities are whole tonnes. `gateway.order_entry` checks them
-and makes the 64-byte commands of `orders`.
+no binary fraction is ever involved; quantities are whole tonnes. `gateway.entry.order_entry` checks
+them and makes the 64-byte commands of `orders`.
 """
 
 from __future__ import annotations

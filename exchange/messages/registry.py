@@ -61,7 +61,7 @@ class UnitsIssued(msgspec.Struct, frozen=True, array_like=True, tag=1, tag_field
 class UnitsMoved(msgspec.Struct, frozen=True, array_like=True, tag=2, tag_field="k"):
     """Units changed account, position or both; `cause` is a trade, transfer or instruction id."""
 
-    cause: str  # TRADE, DEPOSIT, RELEASE, TRANSFER, ... (gateway.holdings.MOVES)
+    cause: str  # TRADE, DEPOSIT, RELEASE, TRANSFER, ... (gateway.views.holdings.MOVES)
     cause_id: int
     from_account: int
     to_account: int

@@ -32,7 +32,7 @@ from exchange.rulebook.year import rules_of_year
 
 _DIGITS_MAX = 18
 HELD, FORCED, HELPED, GIVEN_BACK = "HOLD_FOR", "FORCED_SURRENDER", "SURRENDER_FOR", "RELEASE_HELD"
-"""Causes of the moves; where from and where to, `gateway.holdings.MOVES` says."""
+"""Causes of the moves; where from and where to, `gateway.views.holdings.MOVES` says."""
 
 
 class Payer(NamedTuple):

@@ -1,8 +1,9 @@
 """A class that lives through a compliance year: who emits what, what happens when, the scores.
 
 Pure and seeded: the same seed makes the same class and the same news, the same figures the same
-scores. `gateway.training` plays it on a venue. Quantities are tonnes, money minor units of CNY,
-shares basis points. The year is that of China's national market for emissions of 2024, by its days.
+scores. `gateway.demo.training` plays it on a venue. Quantities are tonnes, money minor units of
+CNY, shares basis points. The year is that of China's national market for emissions of 2024, by its
+days.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ from gateway.cli.calendars import print_auction, print_calendar, print_result, p
 from gateway.cli.options import Account, KeyFile, Quantity, Symbol, whole, with_client
 from gateway.cli.programmes import programme_calendar
 from gateway.client import Client, VenueError
-from gateway.decimals import to_minor
+from gateway.entry.decimals import to_minor
 from gateway.refusal import Refused
 from gateway.replies.auctions import AuctionRow
 

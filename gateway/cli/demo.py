@@ -26,7 +26,7 @@ from gateway.cli.training import DATA as TRAINING_DATA
 from gateway.cli.training import hold_class
 from gateway.client import VenueError
 from gateway.client.keys import DEFAULT_URL
-from gateway.demo_keys import (
+from gateway.demo.demo_keys import (
     DESK,
     OPERATIONS,
     OPERATOR,
@@ -35,8 +35,8 @@ from gateway.demo_keys import (
     VENUE_FILE,
     key_path,
 )
-from gateway.demonstration import Demonstration
-from gateway.members import Found
+from gateway.demo.demonstration import Demonstration
+from gateway.demo.members import Found
 
 DATA = Path(".local/demo")
 PORT_MAX = 65_535

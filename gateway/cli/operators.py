@@ -31,11 +31,17 @@ from exchange.rulebook import Rulebook, load_rulebook
 from exchange.rulebook.allocation import holding_limit as rule_of_holding
 from exchange.rulebook.allocation import position_limits, position_market
 from exchange.settings import PASSWORD_CHARACTERS_MAX
+from gateway.access.operators import (
+    FILE,
+    load_operators,
+    make_operator,
+    otpauth_uri,
+    save_operators,
+)
 from gateway.cli.options import KeyFile, make_table, utc, whole, with_client
 from gateway.cli.output import Json, show
 from gateway.client import Client
-from gateway.demo_keys import VENUE_FILE
-from gateway.operators import FILE, load_operators, make_operator, otpauth_uri, save_operators
+from gateway.demo.demo_keys import VENUE_FILE
 from gateway.replies.control import ActList, ProposalList
 from gateway.replies.limits import RatioList
 from gateway.replies.market import InstrumentRow

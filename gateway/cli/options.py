@@ -34,7 +34,7 @@ from gateway.client import (
 )
 from gateway.client.keys import DEFAULT_URL
 from gateway.client.rest import Rest
-from gateway.decimals import INT64_MAX, whole_number
+from gateway.entry.decimals import INT64_MAX, whole_number
 
 KEY_VARIABLE = "EXCHANGE_KEY_FILE"
 RANGES_SHOWN = 6

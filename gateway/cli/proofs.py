@@ -43,7 +43,7 @@ from exchange.simulation.report import print_checks
 from exchange.surveillance import Monitor, limits_file, load_limits
 from exchange.surveillance.records import compare
 from gateway.cli.services import run_until_signalled
-from gateway.persons_audit import PersonsAudit
+from gateway.control.persons_audit import PersonsAudit
 
 USAGE_ERROR = 2
 LOOK_S = 30.0  # a busy venue is seldom between two records; then the look is tried again

@@ -68,7 +68,7 @@ def gateway() -> None:
     """Serve REST, sockets, the page and intake: members' way in and back."""
 
     async def compose(parts: Parts, stack: AsyncExitStack) -> list[Service]:
-        from gateway.opening import OpeningGate
+        from gateway.control.opening import OpeningGate
         from gateway.service import GatewayService
 
         books = await _database(parts.settings, stack)

@@ -32,7 +32,7 @@ from gateway.cli.options import (
 )
 from gateway.cli.output import Json, make_table, show, show_report
 from gateway.client import Client, OrderNotFoundError, VenueError
-from gateway.decimals import whole_number
+from gateway.entry.decimals import whole_number
 
 SECOND_NS = 1_000_000_000
 MARKET = "market"

@@ -17,10 +17,10 @@ from exchange.settings import Settings
 from exchange.simulation.training import Score, ranking
 from gateway.cli.options import USAGE
 from gateway.cli.output import Json, make_table, show
-from gateway.demo_keys import key_path
-from gateway.demonstration import Demonstration
-from gateway.simulated import money
-from gateway.training import Exercise, TurnedClock, holder_of, load, prepared, within
+from gateway.demo.demo_keys import key_path
+from gateway.demo.demonstration import Demonstration
+from gateway.demo.simulated import money
+from gateway.demo.training import Exercise, TurnedClock, holder_of, load, prepared, within
 
 DATA = Path(".local/training")
 SCORES_FILE = "scores.csv"

@@ -37,9 +37,9 @@ from exchange.settings import AUCTIONS_KEPT_MAX, TRADES_KEPT
 from gateway.client.errors import NetworkError, RefusedError, VenueError, error_of
 from gateway.client.rest import Rest
 from gateway.client.session import CONNECT_TIMEOUT_S, FRAME_BYTES_MAX, RECONNECT_S_MAX
-from gateway.fan_out import EncodingName
-from gateway.feed import CHANNELS_UNASKED, ChannelName
 from gateway.replies.market import InstrumentList
+from gateway.websocket.fan_out import EncodingName
+from gateway.websocket.feed import CHANNELS_UNASKED, ChannelName
 
 QUEUE_MAX = 100_000  # messages not yet applied; more = start again from a snapshot
 

@@ -14,6 +14,7 @@ from exchange.clock import Clock, SystemClock
 from exchange.messages.executions import Problem
 from exchange.messages.reasons import EdgeReason
 from exchange.settings import WAIT_MS_MAX
+from gateway.access.identity import sign
 from gateway.client.errors import (
     AuthenticationError,
     NetworkError,
@@ -23,7 +24,6 @@ from gateway.client.errors import (
     error_of,
 )
 from gateway.client.keys import SigningKey
-from gateway.identity import sign
 from gateway.replies.market import TimeReply
 
 TIMEOUT_S = 2 * WAIT_MS_MAX / 1_000

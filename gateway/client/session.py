@@ -22,9 +22,9 @@ from exchange.messages.executions import (
 )
 from exchange.messages.orders import OrderRequest
 from exchange.settings import GATEWAY_QUEUE_MAX, REPORTS_MAX
+from gateway.access.identity import sign
 from gateway.client.errors import NetworkError, RefusedError, VenueError, error_of
 from gateway.client.keys import SigningKey
-from gateway.identity import sign
 
 FRAME_BYTES_MAX = 16 << 20
 RECONNECT_S_MAX = 2.0

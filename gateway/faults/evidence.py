@@ -11,7 +11,7 @@ from exchange.messages.reasons import EdgeReason
 from exchange.simulation.faults.auditor import Seen, refused_in
 from exchange.simulation.faults.oracle import History, purses_of
 from exchange.simulation.faults.promises import require
-from gateway.decimals import to_minor
+from gateway.entry.decimals import to_minor
 from gateway.faults import decisions, results
 from gateway.faults.clerks import Clerk
 from gateway.faults.members import Member

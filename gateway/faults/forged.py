@@ -1,7 +1,7 @@
 """P9 on intake topics: what is not the sender's own is refused for its reason and does nothing.
 
-Each record of a topic is judged anew, by the text that `gateway.identity` publishes and the log's
-time, and held against what came back on the report topic and what stands on `orders`.
+Each record of a topic is judged anew, by the text that `gateway.access.identity` publishes and the
+log's time, and held against what came back on the report topic and what stands on `orders`.
 """
 
 from __future__ import annotations

@@ -19,13 +19,13 @@ from exchange.log.simulated import SimulatedLog
 from exchange.messages.executions import ExecutionReport, Reject
 from exchange.messages.intake import SignedRequest
 from exchange.reference.venue import Key
+from gateway.access.identity import sign
 from gateway.client.keys import SigningKey
 from gateway.faults.flow import money
 from gateway.faults.forged import FORGED
 from gateway.faults.house import House
 from gateway.faults.members import Member
 from gateway.faults.wire import pause_s
-from gateway.identity import sign
 
 FORGED_SHARE = 0.2  # of its turns
 OLD_NS = 3 * 3_600 * 10**9  # later than any clock here is wrong

@@ -25,11 +25,11 @@ from exchange.messages.executions import (
 from exchange.messages.reasons import EdgeReason
 from exchange.reference.venue import Key
 from exchange.simulation.faults.loop import SimulatedClock
+from gateway.access.identity import sign
 from gateway.client.keys import SigningKey
 from gateway.faults.flow import Flow, Wish
 from gateway.faults.house import House, Node
 from gateway.faults.wire import Wire, pause_s
-from gateway.identity import sign
 
 WINDOW = 6  # requests under way at once
 RESEND_S = 3.0  # without an answer it asks again

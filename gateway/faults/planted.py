@@ -41,15 +41,15 @@ from exchange.simulation.faults.engines import (
     replaced,
     without_refs,
 )
-from gateway import sessions
-from gateway.executions import Execution
+from gateway.access.keyring import KeyRing
+from gateway.control.operations import Operations
+from gateway.entry.intake import ParticipantIntake
+from gateway.entry.submitter import Submitter
 from gateway.faults import house
-from gateway.intake import ParticipantIntake
-from gateway.keyring import KeyRing
-from gateway.operations import Operations
 from gateway.refusal import Refused
-from gateway.sessions import OrderSession, ReportHub
-from gateway.submitter import Submitter
+from gateway.views.executions import Execution
+from gateway.websocket import sessions
+from gateway.websocket.sessions import OrderSession, ReportHub
 
 Plant = Callable[[], contextlib.AbstractContextManager[None]]
 

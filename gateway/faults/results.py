@@ -12,7 +12,7 @@ from exchange.messages.reasons import reason_text
 from exchange.simulation.faults.auctions import OPEN, Bid, Result
 from exchange.simulation.faults.auditor import Seen
 from exchange.simulation.faults.promises import require
-from gateway.decimals import to_minor
+from gateway.entry.decimals import to_minor
 from gateway.faults.clerks import Clerk
 from gateway.replies.auctions import AuctionList, AuctionRow
 

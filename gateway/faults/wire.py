@@ -17,8 +17,8 @@ from picows import WSMsgType
 
 from exchange.simulation.faults.loop import SimulatedLoop
 from gateway.service import GatewayService
-from gateway.sessions import OrderSession
-from gateway.sockets import Connection
+from gateway.websocket.sessions import OrderSession
+from gateway.websocket.sockets import Connection
 
 DELAY_S_MAX = 0.003
 NOTICE_S_MAX = 0.5  # until a side learns that the wire is cut

@@ -23,18 +23,18 @@ from exchange.settings import (
     FIX_QUEUE_BYTES_MAX,
     LOGON_TIMEOUT_S,
 )
-from gateway.connection_limits import ConnectionLimits, Counted
+from gateway.access.connection_limits import ConnectionLimits, Counted
+from gateway.access.identity import Signed
+from gateway.access.roles import allow
 from gateway.context import Context
-from gateway.disconnects import Disconnects
 from gateway.fix import session
 from gateway.fix.codec import SOH, Framer, GarbledError, Message, decode, encode, plain, utc_ns
 from gateway.fix.dictionary import CHECKS
 from gateway.fix.member import MemberSession
 from gateway.fix.store import FixStore, StoreError
-from gateway.identity import Signed
 from gateway.refusal import Refused
-from gateway.roles import allow
-from gateway.sessions import ReportHub
+from gateway.websocket.disconnects import Disconnects
+from gateway.websocket.sessions import ReportHub
 
 CANCELLING = ("S", "P")  # CancelOrdersOnDisconnect
 TICK_S = 0.25

@@ -21,10 +21,11 @@ from exchange.messages.orders import OrderRequest
 from exchange.messages.reasons import EdgeReason, Reason
 from exchange.reference.venue import Key
 from exchange.settings import FIX_IN_FLIGHT_MAX, REPORTS_MAX
+from gateway.access.roles import allow
 from gateway.context import Context
-from gateway.decimals import whole_number
-from gateway.disconnects import Disconnects
-from gateway.executions import Execution
+from gateway.entry.decimals import whole_number
+from gateway.entry.order_entry import CANCELS, Prepared
+from gateway.entry.submitter import MS, Ticket
 from gateway.fix import reports as words
 from gateway.fix import session
 from gateway.fix.codec import Message, body_text, frame, utc_ns
@@ -33,11 +34,10 @@ from gateway.fix.reports import Asked
 from gateway.fix.requests import TRANSLATORS
 from gateway.fix.session import Sent, State, Step
 from gateway.fix.store import FixStore, Numbers, StoreError
-from gateway.order_entry import CANCELS, Prepared
 from gateway.refusal import Refused
-from gateway.roles import allow
-from gateway.sessions import ReportHub
-from gateway.submitter import MS, Ticket
+from gateway.views.executions import Execution
+from gateway.websocket.disconnects import Disconnects
+from gateway.websocket.sessions import ReportHub
 
 SCOPES: dict[str, DisconnectScope] = {"": "NONE", "N": "NONE", "S": "SESSION", "P": "PARTICIPANT"}
 

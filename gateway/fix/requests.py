@@ -20,7 +20,7 @@ from exchange.messages.orders import (
 )
 from exchange.messages.reasons import EdgeReason
 from exchange.settings import RECEIVE_WINDOW_MS
-from gateway.decimals import whole_number
+from gateway.entry.decimals import whole_number
 from gateway.fix.codec import Message
 from gateway.fix.dictionary import FIELDS
 from gateway.refusal import Refused

@@ -1,8 +1,8 @@
 """Every route of the REST interface, as rows of one table.
 
 A row says method, path, what the body and the query are, what comes back, and which handler makes
-it; `gateway.roles` says who may. `gateway.app` serves the table and `gateway.openapi` describes it,
-so that neither can know a route which the other does not.
+it; `gateway.access.roles` says who may. `gateway.rest.app` serves the table and
+`gateway.rest.openapi` describes it, so that neither can know a route which the other does not.
 """
 
 from __future__ import annotations

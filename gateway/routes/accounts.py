@@ -18,7 +18,7 @@ from gateway.replies.accounts import (
     UnitsRow,
 )
 from gateway.routes.table import Call, Reply, Route
-from gateway.venue_view import MarketView
+from gateway.views.venue_view import MarketView
 
 
 class MarketQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

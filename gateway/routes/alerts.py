@@ -11,12 +11,12 @@ from exchange.messages.executions import OperationReport
 from exchange.messages.operations import HandleAlert
 from exchange.messages.reasons import AccessReason, EdgeReason
 from exchange.settings import ALERTS_KEPT_MAX, PAGE_MAX
-from gateway.acts import Handling
 from gateway.refusal import Refused
 from gateway.replies.alerts import AlertList, AlertRow
 from gateway.routes.accounts import views
 from gateway.routes.operations import post_operation
 from gateway.routes.table import Call, Reply, Route, Wait, page_limit
+from gateway.views.acts import Handling
 
 
 class AlertsQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

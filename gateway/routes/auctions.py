@@ -12,7 +12,7 @@ from exchange.messages.operations import AuctionCancel, AuctionClear, AuctionOpe
 from exchange.messages.orders import AuctionBid
 from exchange.messages.reasons import reason_text
 from exchange.settings import PAGE_MAX
-from gateway.auction_entry import prepare_auction
+from gateway.entry.auction_entry import prepare_auction
 from gateway.replies.auctions import AuctionList, AuctionRow, CloseList, CloseRow
 from gateway.routes.operations import operate
 from gateway.routes.table import Call, Reply, Route, Wait, page_limit, wait_s

@@ -19,7 +19,7 @@ from exchange.messages.reasons import EdgeReason
 from exchange.messages.registry import Range
 from exchange.registry import issuance_audit, queries
 from exchange.settings import PAGE_MAX
-from gateway.decimals import INT64_MAX
+from gateway.entry.decimals import INT64_MAX
 from gateway.refusal import Refused
 from gateway.replies.books import (
     DuplicateList,

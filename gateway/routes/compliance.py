@@ -29,8 +29,6 @@ from exchange.rulebook.shapes import ComplianceRules
 from exchange.rulebook.vintages import is_among
 from exchange.rulebook.year import cap_years
 from exchange.settings import YEAR_MAX
-from gateway.headroom import bases_in, group_of, offset_room, rulebook
-from gateway.holdings import FROZEN, PENDING, PLEDGED, REGISTRY, TRADING, HoldingKey, Made
 from gateway.refusal import Refused
 from gateway.replies.compliance import (
     LeftRow,
@@ -41,7 +39,9 @@ from gateway.replies.compliance import (
     YearRow,
 )
 from gateway.routes.table import Call, Reply, Route
-from gateway.venue_view import MarketView
+from gateway.views.headroom import bases_in, group_of, offset_room, rulebook
+from gateway.views.holdings import FROZEN, PENDING, PLEDGED, REGISTRY, TRADING, HoldingKey, Made
+from gateway.views.venue_view import MarketView
 
 HELD = {
     REGISTRY: "",

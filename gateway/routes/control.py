@@ -18,7 +18,7 @@ from exchange.messages.operations import (
     SetLimit,
 )
 from exchange.messages.reasons import AccessReason
-from gateway.order_entry import Prepared
+from gateway.entry.order_entry import Prepared
 from gateway.refusal import Refused
 from gateway.replies.control import ActLine, ActList, ProposalList, ProposalRow
 from gateway.routes.operations import (

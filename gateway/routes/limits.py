@@ -11,9 +11,9 @@ from exchange import settings as limits
 from exchange.decimals import from_minor
 from exchange.messages.frames import AccountParameter, Parameter
 from exchange.reference.venue import Instrument
+from gateway.access.roles import sees_all_accounts
 from gateway.context import Context
-from gateway.limits import INSTRUMENT_LIMITS
-from gateway.order_ratio import Counts, excesses, limit_of, ratio_of
+from gateway.control.limits import INSTRUMENT_LIMITS
 from gateway.replies.limits import (
     AccountLimits,
     InstrumentLimits,
@@ -22,10 +22,10 @@ from gateway.replies.limits import (
     RatioList,
     RatioRow,
 )
-from gateway.roles import sees_all_accounts
 from gateway.routes.accounts import views
 from gateway.routes.table import Call, Reply, Route
-from gateway.venue_view import MarketView
+from gateway.views.order_ratio import Counts, excesses, limit_of, ratio_of
+from gateway.views.venue_view import MarketView
 
 SHOWN: dict[str, Parameter] = {
     "TICK_SIZE": Parameter.TICK_SIZE,

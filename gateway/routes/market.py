@@ -20,10 +20,7 @@ from exchange.messages.market_data import (
 from exchange.messages.reasons import EdgeReason
 from exchange.reference.venue import Instrument
 from exchange.settings import TRADES_KEPT
-from gateway.composites import composites
 from gateway.context import Context
-from gateway.feed import FeedInstrument
-from gateway.headroom import rulebook
 from gateway.refusal import Refused
 from gateway.replies.market import (
     BarList,
@@ -46,6 +43,9 @@ from gateway.replies.market import (
 )
 from gateway.routes.accounts import MarketQuery
 from gateway.routes.table import Call, Reply, Route, page_limit
+from gateway.views.composites import composites
+from gateway.views.headroom import rulebook
+from gateway.websocket.feed import FeedInstrument
 
 _WIDTHS = {"1m": MINUTE_NS, "1h": HOUR_NS, "1d": DAY_NS}
 _PRICES = (

@@ -9,13 +9,13 @@ from exchange.messages.executions import OperationReport
 from exchange.messages.frames import Event, Phase
 from exchange.messages.operations import CashDeposit, DayRoll, PhaseChange, ReferencePrice
 from exchange.messages.reasons import EdgeReason, reason_text
-from gateway.acts import ActRow
-from gateway.order_entry import Prepared
+from gateway.control.two_persons import is_judged
+from gateway.entry.order_entry import Prepared
 from gateway.refusal import Refused
 from gateway.replies.operations import CheckRow, OpeningReply
 from gateway.routes.table import Call, Reply, Route, Wait, wait_s
 from gateway.routes.trading import log_position, original, outcome
-from gateway.two_persons import is_judged
+from gateway.views.acts import ActRow
 
 KNOWN_S_MAX = 2.0  # until a gateway must know what stands on the log
 TRIES_MAX = 8  # others may decide at the same moment; then all but one judge once more

@@ -11,10 +11,10 @@ from exchange.messages.executions import InstructionReport
 from exchange.messages.instructions import Instruction
 from exchange.messages.reasons import EdgeReason
 from exchange.settings import WAIT_MS
-from gateway.decimals import whole_number
+from gateway.access.roles import sees_instruction
+from gateway.entry.decimals import whole_number
 from gateway.refusal import Refused
 from gateway.replies.registry import ProjectList, ProjectRow, ReversalList, ReversalRow
-from gateway.roles import sees_instruction
 from gateway.routes.accounts import MarketQuery, views
 from gateway.routes.table import Call, Reply, Route, Wait, wait_s
 from gateway.routes.trading import log_position, original, outcome

@@ -12,10 +12,10 @@ from exchange.messages.reasons import EdgeReason
 from exchange.settings import PAGE_MAX, SETTLEMENT_PROPOSAL_DAYS_MAX
 from exchange.settlement import queries
 from exchange.settlement.cycle import TradeState
-from gateway.decimals import INT64_MAX
+from gateway.access.roles import sees_all_accounts
+from gateway.entry.decimals import INT64_MAX
 from gateway.refusal import Refused
 from gateway.replies.settlements import CancelProposalRow, SettlementList, SettlementRow
-from gateway.roles import sees_all_accounts
 from gateway.routes.books import ask_books
 from gateway.routes.table import Call, Reply, Route, page_limit
 

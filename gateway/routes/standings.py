@@ -6,7 +6,7 @@ from exchange.settings import PAGE_MAX
 from gateway.replies.standings import AccountList, AccountRow, TransferList, TransferRow, TrustedRow
 from gateway.routes.accounts import MarketQuery, views
 from gateway.routes.table import Call, Reply, Route
-from gateway.standings import AccountStanding
+from gateway.views.standings import AccountStanding
 
 
 async def get_accounts(call: Call) -> Reply:

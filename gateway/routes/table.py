@@ -12,7 +12,7 @@ import msgspec
 from exchange.messages.reasons import EdgeReason
 from exchange.reference.venue import Key
 from exchange.settings import PAGE_MAX, WAIT_MS, WAIT_MS_MAX
-from gateway.addresses import Origin
+from gateway.access.addresses import Origin
 from gateway.context import Context
 from gateway.refusal import Refused
 
@@ -108,7 +108,7 @@ class Route(NamedTuple):
 
     @property
     def action(self) -> str:
-        """The row's name in `gateway.roles.ROLES`."""
+        """The row's name in `gateway.access.roles.ROLES`."""
         return f"{self.method} {self.path}"
 
 

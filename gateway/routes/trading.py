@@ -22,12 +22,11 @@ from exchange.messages.orders import (
 from exchange.messages.reasons import EdgeReason
 from exchange.settings import PAGE_MAX, WAIT_MS
 from gateway.context import Context
-from gateway.decimals import whole_number
-from gateway.order_entry import ORDER_MAKERS, Desk, Prepared
+from gateway.entry.decimals import whole_number
+from gateway.entry.order_entry import ORDER_MAKERS, Desk, Prepared
+from gateway.entry.submitter import Ticket, awaited
 from gateway.refusal import Refused
 from gateway.replies.trading import BlockList, ExecutionList, OrderList
-from gateway.reports import OrderState
-from gateway.requests import Heard
 from gateway.routes.table import (
     Answer,
     Budget,
@@ -41,8 +40,9 @@ from gateway.routes.table import (
     page_limit,
     wait_s,
 )
-from gateway.submitter import Ticket, awaited
-from gateway.venue_view import MarketView, Outcome
+from gateway.views.reports import OrderState
+from gateway.views.requests import Heard
+from gateway.views.venue_view import MarketView, Outcome
 
 
 class CancelQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -26,13 +26,13 @@ from exchange.rulebook.year import (
     rules_of_year,
 )
 from exchange.settings import YEAR_MAX
+from gateway.access.roles import VERIFIERS
 from gateway.context import Context
-from gateway.headroom import group_of, period_in, rulebook
 from gateway.refusal import Refused
 from gateway.replies.years import AssessmentRow, ComplianceYearReply, StepRow
-from gateway.roles import VERIFIERS
 from gateway.routes.books import ask_books
 from gateway.routes.table import Call, Reply, Route
+from gateway.views.headroom import group_of, period_in, rulebook
 
 
 class YearQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

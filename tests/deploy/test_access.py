@@ -36,9 +36,9 @@ from exchange.service import Service, run_together
 from exchange.settings import Settings
 from exchange.settlement import SettlementService
 from exchange.surveillance import SurveillanceService, load_limits
-from gateway.demo_keys import prepare
-from gateway.members import Members
-from gateway.opening import OpeningGate
+from gateway.control.opening import OpeningGate
+from gateway.demo.demo_keys import prepare
+from gateway.demo.members import Members
 from gateway.service import GatewayService
 from tests.deploy.secured import PARTICIPANT, WRITERS, Secured, issue, secured_kafka
 from tests.fixtures_postgres import postgres

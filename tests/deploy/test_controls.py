@@ -10,7 +10,7 @@ import pytest
 
 from exchange.messages.operations import LimitWord
 from exchange.messages.reasons import REASONS
-from gateway.roles import ROLES
+from gateway.access.roles import ROLES
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = (ROOT / "deploy/docs/controls.md").read_text("utf-8")

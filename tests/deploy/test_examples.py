@@ -16,7 +16,7 @@ from exchange.marketdata.checksum import checksum
 from exchange.messages.instructions import ReportEmissions, VerifyEmissions
 from exchange.messages.market_data import BookLevel
 from gateway.client import CCXT_NAMES, VenueError, load_key
-from gateway.demo_keys import HUADONG, NORTHERN, VERIFIER, YANGTZE
+from gateway.demo.demo_keys import HUADONG, NORTHERN, VERIFIER, YANGTZE
 from tests.gateway.demo_venue import DemoVenue, demo_venue
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

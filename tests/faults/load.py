@@ -14,7 +14,7 @@ from exchange.messages.orders import NewOrderSingle, OrderCancelRequest, OrderRe
 from gateway.client import Client, VenueError
 from gateway.client.client import NOTHING_DONE
 from gateway.client.session import Waiting
-from gateway.simulated import money
+from gateway.demo.simulated import money
 
 OUTSTANDING_MAX = 200
 ANSWER_S = 60.0

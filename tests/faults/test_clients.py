@@ -15,10 +15,11 @@ from exchange.messages.executions import ExecutionReport
 from exchange.messages.operations import Halt
 from exchange.messages.orders import NewOrderSingle
 from exchange.messages.reasons import EdgeReason
-from gateway import disconnects, socket_server, venue_view
 from gateway.client import BookFeed, Client, RateLimitError, VenueBusyError
 from gateway.client.feed import socket_url
 from gateway.service import GatewayService
+from gateway.views import venue_view
+from gateway.websocket import disconnects, socket_server
 from tests.faults.proxy import TO_CLIENT, Network
 from tests.gateway.conftest import House, house, northern  # noqa: F401 - fixtures
 from tests.gateway.test_gateway_sockets import connected, logon, order, say

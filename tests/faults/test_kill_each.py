@@ -35,8 +35,8 @@ from exchange.settings import Settings
 from exchange.settlement.queries import position_of
 from exchange.simulation.proof import prove
 from gateway.client import Client
-from gateway.demo_keys import HUADONG, NORTHERN, YANGTZE
-from gateway.members import Members
+from gateway.demo.demo_keys import HUADONG, NORTHERN, YANGTZE
+from gateway.demo.members import Members
 from tests.faults.length import LONG
 from tests.faults.load import Member, Registrant
 

@@ -35,8 +35,8 @@ from exchange.messages.orders import NewOrderSingle
 from exchange.settings import APPEND_TIMEOUT_S
 from gateway.client import Client, VenueError
 from gateway.client.session import Waiting
-from gateway.demo_keys import DESK, HUADONG, NORTHERN, OPERATIONS
-from gateway.members import Members
+from gateway.demo.demo_keys import DESK, HUADONG, NORTHERN, OPERATIONS
+from gateway.demo.members import Members
 from tests.faults.load import Member
 from tests.faults.proxy import TO_CLIENT
 from tests.faults.test_kill_each import SYMBOLS, check, rest, values

@@ -15,7 +15,7 @@ from collections import Counter
 from pathlib import Path
 
 from gateway.client import load_key
-from gateway.demo_keys import AUTHORITY, DESK, OPERATIONS, VERIFIER, key_path
+from gateway.demo.demo_keys import AUTHORITY, DESK, OPERATIONS, VERIFIER, key_path
 from tests.fuzz.openapi import Prober
 from tests.fuzz.targets import TARGETS
 from tests.gateway.demo_venue import demo_venue

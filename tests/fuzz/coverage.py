@@ -15,7 +15,7 @@ from pathlib import Path
 import atheris
 
 READERS = (  # what the targets run through; to instrument all that they import takes minutes
-    "gateway.fix.codec", "gateway.fix.session", "gateway.fix.requests", "gateway.fields",
+    "gateway.fix.codec", "gateway.fix.session", "gateway.fix.requests", "gateway.entry.fields",
     "exchange.messages.orders", "exchange.engine.snapshots", "matching.reference",
     "matching.snapshot",
 )  # fmt: skip

@@ -30,9 +30,9 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from gateway.access.identity import sign
 from gateway.client import SigningKey
-from gateway.identity import sign
-from gateway.openapi import describe
+from gateway.rest.openapi import describe
 
 CHECKS = [
     not_a_server_error, status_code_conformance, content_type_conformance,

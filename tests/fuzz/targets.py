@@ -26,15 +26,15 @@ from exchange.messages.executions import Logon
 from exchange.messages.frames import ChainBrokenError, EventFollower, sound_commands
 from exchange.messages.orders import OrderRequest
 from exchange.reference.venue import Market
-from gateway.fields import decode, unpack
+from gateway.entry.fields import decode, unpack
+from gateway.entry.order_commands import PACKERS
 from gateway.fix import session
 from gateway.fix.codec import Framer, GarbledError, encode, utc_text
 from gateway.fix.codec import decode as read_fix
 from gateway.fix.requests import TRANSLATORS
-from gateway.order_commands import PACKERS
 from gateway.refusal import Refused
 from gateway.routes import ROUTES
-from gateway.subscriber import Subscribe
+from gateway.websocket.subscriber import Subscribe
 from matching import reference, snapshot
 from matching.layout import HEADER, HEADER_SIZE
 from tests.matching.bad_input import MARKET

@@ -23,9 +23,11 @@ from exchange.messages.instructions import ReportEmissions, VerifyEmissions
 from exchange.reference.venue import REGISTRY_SESSION, Key, Role, Venue, load_venue
 from exchange.service import Service
 from exchange.settings import Settings
-from gateway import feed, following, intake, venue_view
 from gateway.client import Client, SigningKey, generate_key
+from gateway.entry import intake
 from gateway.service import GatewayService
+from gateway.views import following, venue_view
+from gateway.websocket import feed
 
 ROOT = Path(__file__).parents[2]
 KEYS: tuple[tuple[str, int, Role], ...] = (

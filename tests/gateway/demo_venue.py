@@ -14,8 +14,8 @@ from exchange.clock import SystemClock
 from exchange.settings import Settings
 from gateway.cli import build
 from gateway.cli.demo import TEMPLATE
-from gateway.demo_keys import DESK, Holder, key_path
-from gateway.demonstration import Demonstration
+from gateway.demo.demo_keys import DESK, Holder, key_path
+from gateway.demo.demonstration import Demonstration
 
 LISTED = "policy = 2, "
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.asgi import GoneError, Paths, Request, Response, TooLargeError
+from gateway.rest.asgi import GoneError, Paths, Request, Response, TooLargeError
 
 
 def request(

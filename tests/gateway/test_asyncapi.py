@@ -14,9 +14,9 @@ from exchange import topics
 from exchange.messages.executions import SessionMessage
 from exchange.messages.market_data import FeedMessage, TradeTick
 from exchange.messages.orders import OrderRequest
-from gateway.asyncapi import describe
-from gateway.fan_out import Label
-from gateway.feed import CHANNEL, ChannelName
+from gateway.websocket.asyncapi import describe
+from gateway.websocket.fan_out import Label
+from gateway.websocket.feed import CHANNEL, ChannelName
 from tests.golden import vocabulary
 
 WRITTEN = Path(__file__).parents[2] / "deploy/docs/asyncapi.json"
@@ -29,7 +29,7 @@ def described() -> dict[str, Any]:
 
 def test_the_written_description_is_current(described) -> None:
     assert json.loads(WRITTEN.read_text("utf-8")) == json.loads(json.dumps(described)), (
-        "run `python -m gateway.asyncapi > deploy/docs/asyncapi.json`"
+        "run `python -m gateway.websocket.asyncapi > deploy/docs/asyncapi.json`"
     )
 
 

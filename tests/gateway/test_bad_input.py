@@ -16,8 +16,8 @@ from exchange.messages.executions import Problem
 from exchange.messages.frames import Command, command
 from exchange.messages.reasons import EdgeReason
 from exchange.settings import BODY_BYTES_MAX
+from gateway.access.identity import sign
 from gateway.client import SigningKey
-from gateway.identity import sign
 
 ORDER: dict[str, Any] = {
     "ref": 10, "symbol": "EUA", "account": 101, "side": "BUY", "quantity": 5, "price": "71.00",
@@ -376,7 +376,7 @@ async def test_who_is_throttled_is_told_so_later_and_nobody_else_waits(house, pa
 
 
 async def test_a_body_that_never_arrives_is_refused(house, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.app.BODY_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("gateway.rest.app.BODY_TIMEOUT_S", 0.1)
     reader, writer = await asyncio.open_connection("127.0.0.1", house.gateway.http_port)
     writer.write(b"POST /orders HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{")
     answer = await asyncio.wait_for(reader.read(4_096), 5)

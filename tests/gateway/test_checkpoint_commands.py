@@ -16,7 +16,7 @@ from deploy.examples.check_proof import check, main
 from exchange.audit.signed_note import parse_verifier
 from gateway.cli import build
 from gateway.client import VenueError
-from gateway.demo_keys import DESK
+from gateway.demo.demo_keys import DESK
 from tests.gateway.demo_venue import DemoVenue, demo_venue
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -10,9 +10,9 @@ import pytest
 
 from exchange.messages.orders import OrderRequest
 from exchange.messages.reasons import EdgeReason
-from gateway.choices import told
-from gateway.fields import decode, unpack
+from gateway.entry.fields import decode, unpack
 from gateway.refusal import Refused
+from gateway.rest.choices import told
 from tests.gateway.conftest import House
 
 ORDER = {

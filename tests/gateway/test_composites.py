@@ -7,8 +7,8 @@ from exchange.messages.frames import Command
 from exchange.reference.venue import Instrument
 from exchange.rulebook import load_rulebook
 from gateway.client import Client
-from gateway.composites import Composite, composites
 from gateway.replies.market import CompositeList
+from gateway.views.composites import Composite, composites
 from matching.layout import Phase
 from tests.matching.frames import command
 

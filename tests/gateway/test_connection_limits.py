@@ -10,11 +10,13 @@ import msgspec
 import pytest
 
 from exchange.messages.reasons import AccessReason, EdgeReason
-from gateway import connection_limits, http_guard, socket_server
-from gateway.addresses import Origins
-from gateway.connection_limits import ConnectionLimits
+from gateway.access import connection_limits
+from gateway.access.addresses import Origins
+from gateway.access.connection_limits import ConnectionLimits
 from gateway.fix import acceptor
 from gateway.refusal import Refused
+from gateway.rest import http_guard
+from gateway.websocket import socket_server
 from tests.gateway.conftest import House, demo_venue
 
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]

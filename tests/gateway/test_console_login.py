@@ -13,7 +13,7 @@ from argon2 import PasswordHasher
 from playwright.async_api import Page, Request, async_playwright, expect
 
 from deploy.local.chromium import find_chromium
-from gateway.operators import FILE, Operator, make_operator, save_operators
+from gateway.access.operators import FILE, Operator, make_operator, save_operators
 from gateway.routes.logins import COOKIE, DEVICE_COOKIE
 from tests.gateway.conftest import House, demo_venue
 

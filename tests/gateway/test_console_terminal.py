@@ -31,7 +31,7 @@ from exchange.registry.service import RegistryService
 from exchange.rulebook import load_rulebook
 from exchange.settlement.service import SettlementService
 from gateway.client import generate_key, save_key
-from gateway.openapi import describe
+from gateway.rest.openapi import describe
 from tests.gateway.conftest import House, demo_venue
 from tests.gateway.test_gateway_years import Calendar
 

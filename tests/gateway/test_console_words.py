@@ -8,7 +8,7 @@ from typing import Any
 
 from exchange.messages.reasons import REASONS
 from gateway.console.files import FILES, FOLDER
-from gateway.openapi import describe
+from gateway.rest.openapi import describe
 from matching.layout import Phase
 
 ROW = re.compile(r'^  "?([\w-]+)"?: \[(.*?)\],$', re.MULTILINE | re.DOTALL)

@@ -24,8 +24,8 @@ from exchange.simulation.proof import prove
 from gateway.cli import build
 from gateway.cli.demo import program_name
 from gateway.client import Client, load_key
-from gateway.demo_keys import DESK, HOLDERS, key_path
-from gateway.demonstration import LOCK_FILE
+from gateway.demo.demo_keys import DESK, HOLDERS, key_path
+from gateway.demo.demonstration import LOCK_FILE
 
 PORTS = ["--port", "0", "--websocket-port", "0", "--fix-port", "0", "--metrics-port", "0"]
 PROGRAM = "from gateway.cli import main; main()"

@@ -6,8 +6,8 @@ import asyncio
 import re
 from pathlib import Path
 
-from gateway.demo_keys import DESK, HUADONG, NORTHERN, OPERATIONS
-from gateway.demo_offers import BLOCK_T, OFFERED_T, Offers
+from gateway.demo.demo_keys import DESK, HUADONG, NORTHERN, OPERATIONS
+from gateway.demo.demo_offers import BLOCK_T, OFFERED_T, Offers
 from tests.gateway.demo_venue import demo_venue
 
 OPEN_S = 4.0

@@ -10,10 +10,10 @@ import pytest
 from exchange.messages.executions import Gap
 from exchange.messages.frames import GENESIS, EventFollower, EventPart, seal_events
 from exchange.reference.venue import Venue, load_venue
-from gateway.executions import json_array
-from gateway.reports import Reports
-from gateway.requests import Requests
-from gateway.sockets import encode
+from gateway.views.executions import json_array
+from gateway.views.reports import Reports
+from gateway.views.requests import Requests
+from gateway.websocket.sockets import encode
 from matching import Engine
 from matching.layout import Command
 from tests.matching import flows

@@ -27,10 +27,10 @@ from exchange.messages.market_data import (
 )
 from gateway.client import BookFeed, Client
 from gateway.client.errors import VenueError
-from gateway.fan_out import BINARY, TEXT, FanOut, Group, Label, framed
 from gateway.replies.market import BarList, BookReply, RecordList, TradeList
-from gateway.sockets import Connections
-from gateway.subscriber import Subscriber
+from gateway.websocket.fan_out import BINARY, TEXT, FanOut, Group, Label, framed
+from gateway.websocket.sockets import Connections
+from gateway.websocket.subscriber import Subscriber
 
 ALL = ("top", "book", "orders", "trades", "phases", "indicative", "bars", "day", "auctions")
 
@@ -231,7 +231,7 @@ async def test_a_gap_is_filled_by_number_without_a_new_snapshot(house, northern:
 
 
 async def test_pages_of_records_begin_anywhere(house, northern: Client, monkeypatch: Any) -> None:
-    monkeypatch.setattr("gateway.feed.FEED_INDEX_STEP", 4)
+    monkeypatch.setattr("gateway.websocket.feed.FEED_INDEX_STEP", 4)
     ports = {"http_port": house.gateway.http_port, "websocket_port": house.gateway.websocket_port}
     for _ in range(9):
         await northern.new_order("EUA", 101, "BUY", 1, "70.00")
@@ -449,7 +449,7 @@ async def test_a_reader_who_misses_what_is_queued_is_cut_with_the_reason() -> No
 
 
 async def test_too_many_states_cut_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.subscriber.FEED_STATES_MAX", 8)
+    monkeypatch.setattr("gateway.websocket.subscriber.FEED_STATES_MAX", 8)
     stage = Stage()
     stage.queue(b"a" * 120)
     for number in range(8):

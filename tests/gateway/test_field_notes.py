@@ -10,8 +10,9 @@ import httpx
 import msgspec
 import pytest
 
-from gateway import app, asyncapi, field_notes, openapi
-from gateway.field_notes import annotate
+from gateway.rest import app, field_notes, openapi
+from gateway.rest.field_notes import annotate
+from gateway.websocket import asyncapi
 from tests.gateway.conftest import House
 
 

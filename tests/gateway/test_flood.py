@@ -14,8 +14,8 @@ from exchange.messages.orders import NewOrderSingle, OrderCancelRequest
 from exchange.messages.reasons import EdgeReason, Reason
 from exchange.settings import GATEWAY_QUEUE_MAX
 from gateway.client import Client
+from gateway.entry.submitter import Submitter, Ticket
 from gateway.fix.codec import utc_text
-from gateway.submitter import Submitter, Ticket
 from tests.gateway.conftest import House, demo_venue
 from tests.gateway.fix.client import Broker
 from tests.gateway.test_bad_input import Raw

@@ -20,8 +20,8 @@ from exchange.log.embedded import EmbeddedLog
 from exchange.log.kafka import KafkaLog
 from exchange.log.protocol import Log, Partition
 from exchange.messages.frames import Command, build_commands, command
+from gateway.access.identity import sign
 from gateway.client import SigningKey
-from gateway.identity import sign
 from tests.fixtures_kafka import own_kafka  # noqa: F401 - a fixture
 from tests.gateway.conftest import House, demo_venue
 

@@ -26,10 +26,10 @@ from exchange.messages.frames import (
 from exchange.positions import OpenOrder
 from exchange.reference.venue import Venue
 from exchange.settings import ORDER_LABELS_MAX
-from gateway import reports, venue_view
-from gateway.executions import Execution
-from gateway.reports import OrderState
-from gateway.venue_view import PART_BYTES, MarketView
+from gateway.views import reports, venue_view
+from gateway.views.executions import Execution
+from gateway.views.reports import OrderState
+from gateway.views.venue_view import PART_BYTES, MarketView
 from matching import Engine
 from tests.gateway.conftest import demo_venue
 

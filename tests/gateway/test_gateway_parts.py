@@ -29,7 +29,10 @@ from exchange.messages.reasons import (
 )
 from exchange.reference.venue import Market
 from exchange.settings import GATEWAY_CANCEL_RESERVE, GATEWAY_QUEUE_MAX, REPLAY_CACHE_MAX
-from gateway import identity
+from gateway.access import identity
+from gateway.access.identity import Identities, sign, signed_text
+from gateway.access.roles import PUBLIC, ROLES
+from gateway.access.throttle import Throttle
 from gateway.client import (
     InsufficientFundsError,
     OperationFailedError,
@@ -40,15 +43,12 @@ from gateway.client import (
     save_key,
 )
 from gateway.client.errors import error_class
-from gateway.decimals import to_minor
-from gateway.holdings import SerialSet
-from gateway.identity import Identities, sign, signed_text
-from gateway.openapi import describe
+from gateway.entry.decimals import to_minor
+from gateway.entry.submitter import Submitter, Ticket
 from gateway.refusal import Refused
-from gateway.roles import PUBLIC, ROLES
+from gateway.rest.openapi import describe
 from gateway.routes import ROUTES
-from gateway.submitter import Submitter, Ticket
-from gateway.throttle import Throttle
+from gateway.views.holdings import SerialSet
 from tests.gateway.conftest import ROOT, demo_venue
 
 SECOND = 10**9
@@ -110,7 +110,7 @@ def test_every_route_has_a_row_of_roles_and_every_row_a_route() -> None:
 def test_the_description_checked_in_is_the_one_made() -> None:
     written = json.loads((ROOT / "deploy/docs/openapi.json").read_text("utf-8"))
     assert written == json.loads(json.dumps(describe())), (
-        "run `python -m gateway.openapi > deploy/docs/openapi.json`"
+        "run `python -m gateway.rest.openapi > deploy/docs/openapi.json`"
     )
     ids = [op["operationId"] for path in written["paths"].values() for op in path.values()]
     assert len(ids) == len(set(ids)) == len(ROUTES)

@@ -15,12 +15,12 @@ from exchange.marketdata.checksum import checksum
 from exchange.messages.market_data import BookLevel
 from exchange.messages.orders import NewOrderSingle
 from exchange.messages.reasons import EdgeReason
-from gateway import sockets
+from gateway.access.identity import sign
 from gateway.client import BadRequestError, BookFeed, Client, NetworkError, VenueError
-from gateway.identity import sign
 from gateway.refusal import Refused
-from gateway.sessions import OrderSession
-from gateway.subscriber import Subscriber
+from gateway.websocket import sockets
+from gateway.websocket.sessions import OrderSession
+from gateway.websocket.subscriber import Subscriber
 
 
 class Wire(WSListener):

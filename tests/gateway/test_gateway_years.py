@@ -38,8 +38,8 @@ from gateway.client import (
     VenueError,
     save_key,
 )
-from gateway.headroom import bases_of
 from gateway.replies.years import ComplianceYearReply
+from gateway.views.headroom import bases_of
 from tests.gateway.conftest import House, owe
 from tests.gateway.test_gateway_registry import whole_house
 

@@ -22,9 +22,9 @@ from exchange.messages.registry import (
     YearFigures,
 )
 from exchange.reference.venue import Instrument
-from gateway.headroom import offset_room
-from gateway.holdings import Holdings, Made
 from gateway.routes.compliance import _credit
+from gateway.views.headroom import offset_room
+from gateway.views.holdings import Holdings, Made
 from tests.books_years import BY_SYMBOL, INSTRUMENTS
 
 MINE, OTHER = 203, 204

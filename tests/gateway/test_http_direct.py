@@ -7,8 +7,8 @@ import asyncio
 import msgspec
 import pytest
 
-from gateway import http_direct
-from gateway.http_direct import DirectProtocol
+from gateway.rest import http_direct
+from gateway.rest.http_direct import DirectProtocol
 from tests.gateway.test_bad_input import ORDER, Raw
 
 

@@ -17,14 +17,14 @@ from exchange.messages.executions import Logon
 from exchange.messages.intake import SignedRequest
 from exchange.messages.orders import OrderRequest
 from exchange.settings import BODY_BYTES_MAX, HEADER_BYTES_MAX, HEADERS_MAX, JSON_DEPTH_MAX
-from gateway import http_guard
-from gateway.addresses import Origins
-from gateway.connection_limits import ConnectionLimits
-from gateway.fields import decode
-from gateway.http_guard import GuardedProtocol
+from gateway.access.addresses import Origins
+from gateway.access.connection_limits import ConnectionLimits
+from gateway.entry.fields import decode
 from gateway.refusal import Refused
+from gateway.rest import http_guard
+from gateway.rest.http_guard import GuardedProtocol
 from gateway.routes import ROUTES
-from gateway.subscriber import Subscribe
+from gateway.websocket.subscriber import Subscribe
 
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 HEAD = b"GET / HTTP/1.1\r\nHost: x\r\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from exchange.messages.registry import OffsetReversalChanged, RegistryRecord, YearFigures
-from gateway.instructions import Instructions
+from gateway.views.instructions import Instructions
 from tests.books_venue import CCER, VENUE, YANGTZE
 
 

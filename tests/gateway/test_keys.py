@@ -18,15 +18,15 @@ from hypothesis import strategies as st
 
 from exchange.messages.reasons import AccessReason, EdgeReason
 from exchange.reference.venue import SCOPES, Key, Venue, check_venue, load_venue
-from gateway.addresses import Origins, counted
+from gateway.access.addresses import Origins, counted
+from gateway.access.identity import Identities, Signed, sign, signed_text
+from gateway.access.key_watch import KeyWatch
+from gateway.access.keyring import KeyRing, load_secret
+from gateway.access.roles import allow
+from gateway.access.throttle import Throttle
 from gateway.client import AuthenticationError, Client, SigningKey, VenueError
-from gateway.identity import Identities, Signed, sign, signed_text
-from gateway.key_watch import KeyWatch
-from gateway.keyring import KeyRing, load_secret
 from gateway.refusal import Refused
-from gateway.roles import allow
-from gateway.sockets import Connections
-from gateway.throttle import Throttle
+from gateway.websocket.sockets import Connections
 from tests.gateway.conftest import ROOT, House, demo_venue
 from tests.gateway.test_gateway_sockets import connected, logon, say
 

@@ -7,7 +7,7 @@ from typing import Any, get_args
 import pytest
 
 from exchange.messages.operations import LimitWord
-from gateway.limits import ZERO_IS_NONE, is_looser, is_outside_bands
+from gateway.control.limits import ZERO_IS_NONE, is_looser, is_outside_bands
 
 LOOSER: tuple[tuple[LimitWord, int, int, bool], ...] = (
     ("BAND_BP", 500, 499, False), ("BAND_BP", 500, 500, False), ("BAND_BP", 500, 501, True),

@@ -26,11 +26,11 @@ from exchange.settings import (
     LOGIN_S_MAX,
     LOGINS_OF_ONE_MAX,
 )
-from gateway import logins as module
+from gateway.access import logins as module
+from gateway.access.login_locks import Failures, Locks, is_known, locked, new_device, slowed
+from gateway.access.logins import Logins
+from gateway.access.operators import FILE, Operator, load_operators, make_operator, save_operators
 from gateway.cli import build
-from gateway.login_locks import Failures, Locks, is_known, locked, new_device, slowed
-from gateway.logins import Logins
-from gateway.operators import FILE, Operator, load_operators, make_operator, save_operators
 from gateway.refusal import Refused
 from gateway.routes.logins import COOKIE
 from tests.gateway.conftest import ROOT, House, demo_venue

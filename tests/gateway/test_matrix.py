@@ -16,13 +16,15 @@ import pytest_asyncio
 from exchange.messages import instructions
 from exchange.messages.reasons import AccessReason, EdgeReason, Reason
 from exchange.reference.venue import SCOPES, Key, Role
-from gateway import intake, roles, sessions
+from gateway.access import roles
+from gateway.access.identity import sign
+from gateway.access.roles import MATRIX, PUBLIC, ROLES, allow
 from gateway.client import SigningKey
-from gateway.identity import sign
-from gateway.order_entry import INSTRUCTION
+from gateway.entry import intake
+from gateway.entry.order_entry import INSTRUCTION
 from gateway.refusal import Refused
-from gateway.roles import MATRIX, PUBLIC, ROLES, allow
 from gateway.routes import ROUTES, Route
+from gateway.websocket import sessions
 from tests.gateway.conftest import House, demo_venue
 from tests.golden.vocabulary import make
 
@@ -59,7 +61,9 @@ def test_every_route_message_and_instruction_has_a_row_with_a_scope() -> None:
     for action, row in MATRIX.items():
         assert row.roles, action
         if row.roles != PUBLIC:
-            assert row.scopes, f"{action} has no scope: add a rule to gateway.roles.SCOPE_RULES"
+            assert row.scopes, (
+                f"{action} has no scope: add a rule to gateway.access.roles.SCOPE_RULES"
+            )
     assert {kind for kind in INSTRUCTIONS if kind not in INSTRUCTION} == {instructions.ReleaseUnits}
 
 

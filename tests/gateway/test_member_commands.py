@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 from exchange.messages.reasons import reason_text
-from gateway.demo_keys import HUADONG, NORTHERN, VERIFIER
+from gateway.demo.demo_keys import HUADONG, NORTHERN, VERIFIER
 from tests.gateway.demo_venue import DemoVenue, demo_venue
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

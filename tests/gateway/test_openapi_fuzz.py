@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.client import load_key
-from gateway.demo_keys import AUTHORITY, DESK, OPERATIONS, VERIFIER, key_path
+from gateway.demo.demo_keys import AUTHORITY, DESK, OPERATIONS, VERIFIER, key_path
 from tests.fuzz.openapi import Prober
 from tests.gateway.demo_venue import demo_venue
 

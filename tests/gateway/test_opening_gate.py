@@ -20,12 +20,12 @@ from exchange.database import Database, open_database
 from exchange.messages.operations import Approve, OpeningOverride
 from exchange.messages.reasons import AccessReason, DayReason, EdgeReason
 from exchange.settings import Settings
-from gateway import demonstration
 from gateway.cli import build
 from gateway.cli.demo import TEMPLATE
 from gateway.client import Client, VenueError
-from gateway.demo_keys import DESK, OPERATIONS, SUPERVISION, VENUE_FILE, key_path
-from gateway.demonstration import Demonstration
+from gateway.demo import demonstration
+from gateway.demo.demo_keys import DESK, OPERATIONS, SUPERVISION, VENUE_FILE, key_path
+from gateway.demo.demonstration import Demonstration
 from tests.behind_the_back import behind_the_back
 
 TOMORROW = dt.datetime.now(dt.UTC).date() + dt.timedelta(days=1)
@@ -215,7 +215,7 @@ async def test_books_that_cannot_be_read_keep_the_day_shut(
     async def away(*_: Any) -> None:
         raise OSError("connection refused")
 
-    monkeypatch.setattr("gateway.opening.last_verdict", away)
+    monkeypatch.setattr("gateway.control.opening.last_verdict", away)
     operator = await venue.client(OPERATIONS)
     with pytest.raises(VenueError) as refused:
         await operator.set_phase("EU", "CONTINUOUS")

@@ -33,8 +33,8 @@ from exchange.messages.reasons import AccessReason, EdgeReason, Reason
 from exchange.reference.venue import DECISION_SESSION, Key
 from exchange.settings import PROPOSAL_S_MAX
 from gateway.client import Client, RefNotTakenError, VenueError, generate_key
-from gateway.operations import HALT_LEAP
-from gateway.persons_audit import PersonsAudit
+from gateway.control.operations import HALT_LEAP
+from gateway.control.persons_audit import PersonsAudit
 from gateway.replies.control import ActList, ProposalList
 from gateway.replies.limits import LimitsReply
 from tests.gateway.conftest import House, demo_venue

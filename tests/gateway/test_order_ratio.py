@@ -22,9 +22,9 @@ from exchange.messages.reasons import AccessReason, EdgeReason
 from exchange.reference.venue import Instrument
 from exchange.settings import ORDER_TRADE_MESSAGES_MIN
 from gateway.client import VenueError
-from gateway.limits import is_looser
-from gateway.order_ratio import Excess, OrderRatios, RatioLimits, excesses
+from gateway.control.limits import is_looser
 from gateway.replies.limits import RatioList
+from gateway.views.order_ratio import Excess, OrderRatios, RatioLimits, excesses
 from matching import Engine
 from matching.layout import EVENT
 from tests.gateway.conftest import House
@@ -147,7 +147,7 @@ def test_zero_is_the_loosest(word: Any) -> None:
 async def test_a_member_above_its_limit_is_slowed_until_trades_bring_it_down(
     house: House, first: Desk, second: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.order_ratio.ORDER_TRADE_MESSAGES_MIN", 4)
+    monkeypatch.setattr("gateway.views.order_ratio.ORDER_TRADE_MESSAGES_MIN", 4)
     view = house.gateway.context.views["EU"]
     for wrong in ({"account": 103}, {"symbol": "EUA", "participant": 4}, {}):
         told = await first.refused(SetLimit, parameter="ORDER_TRADE_RATIO", value=3, **wrong)

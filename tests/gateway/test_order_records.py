@@ -10,8 +10,8 @@ import pytest
 
 from exchange.log.protocol import Record
 from exchange.messages.frames import Command, build_commands, command
-from gateway import order_records
-from gateway.order_records import FRAME_BYTES, OrderRecords
+from gateway.views import order_records
+from gateway.views.order_records import FRAME_BYTES, OrderRecords
 
 
 def frame(number: int, kind: int = Command.NEW_ORDER) -> bytes:

@@ -15,10 +15,10 @@ from picows import WSFrame, WSMsgType, WSTransport, ws_connect
 from exchange import settings
 from exchange.messages.executions import ExecutionReport
 from exchange.messages.reasons import EdgeReason
-from gateway import disconnects
 from gateway.client import Client
 from gateway.context import Context
 from gateway.refusal import Refused
+from gateway.websocket import disconnects
 from tests.gateway.conftest import House
 from tests.gateway.test_gateway_sockets import Wire, connected, logon, order, say
 
@@ -219,7 +219,7 @@ async def test_a_log_that_is_away_is_asked_again_and_a_stop_of_the_venue_cancels
     await until_word(wire, exec_type="NEW")
     assert house.gateway is not None
     submitter = house.gateway.context.entry.desks["EU"].submitter
-    monkeypatch.setattr("gateway.submitter.GATEWAY_QUEUE_MAX", 0)
+    monkeypatch.setattr("gateway.entry.submitter.GATEWAY_QUEUE_MAX", 0)
     await lost(transport, wire)
     await asyncio.sleep(2 * GRACE_S)
     assert not submitter._queue

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from exchange.messages.orders import NewOrderSingle, OrderCancelRequest
 from exchange.reference.venue import Market
-from gateway.executions import pendings
-from gateway.order_commands import new_order
-from gateway.packing import plain_limit
+from gateway.entry.order_commands import new_order
+from gateway.entry.packing import plain_limit
 from gateway.refusal import Refused
+from gateway.views.executions import pendings
 
 PLAIN = NewOrderSingle(
     ref=7, symbol="EUA", account=101, side="BUY", quantity=5, price="71.25", client_order_id="a"

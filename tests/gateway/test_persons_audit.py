@@ -34,7 +34,7 @@ from exchange.messages.operations import (
     StageWord,
 )
 from exchange.reference.venue import DECISION_SESSION, TIMETABLE_SESSION
-from gateway.persons_audit import PersonsAudit
+from gateway.control.persons_audit import PersonsAudit
 from matching.reference import Engine
 from tests.gateway.conftest import demo_venue
 

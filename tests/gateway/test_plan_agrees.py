@@ -21,10 +21,10 @@ from exchange.messages.registry import (
 )
 from exchange.reference.venue import Instrument
 from exchange.rulebook.selection import rules_of_group
-from gateway.headroom import group_of, rulebook
-from gateway.holdings import Holdings
 from gateway.routes.compliance import PlanQuery, make_plan
-from gateway.standings import Standings
+from gateway.views.headroom import group_of, rulebook
+from gateway.views.holdings import Holdings
+from gateway.views.standings import Standings
 from tests.books_years import EMITTER, INSTRUMENTS, OTHER, Office, allocation
 
 SURRENDER = Instruction.SURRENDER

@@ -11,9 +11,9 @@ import pytest
 
 from exchange.messages.registry import AccountChanged, Range, UnitsIssued
 from exchange.reference.venue import Instrument
-from gateway.holdings import Holdings
 from gateway.routes.compliance import PlanQuery, _lots
-from gateway.standings import Standings
+from gateway.views.holdings import Holdings
+from gateway.views.standings import Standings
 from tests.books_years import BY_SYMBOL
 
 MINE = 203

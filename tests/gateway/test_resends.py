@@ -15,10 +15,10 @@ from exchange.log.protocol import AppendUncertainError
 from exchange.messages.frames import Command
 from exchange.messages.orders import NewOrderSingle
 from exchange.messages.reasons import EdgeReason
-from gateway import requests
+from gateway.access.identity import sign
 from gateway.client import InsufficientFundsError, RefForgottenError, RefNotTakenError
 from gateway.client.errors import error_class
-from gateway.identity import sign
+from gateway.views import requests
 
 ORDER: dict[str, Any] = {
     "ref": 1, "symbol": "EUA", "account": 101, "side": "SELL", "quantity": 1, "price": "71.25",

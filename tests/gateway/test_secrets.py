@@ -20,9 +20,10 @@ import structlog
 from typer.testing import CliRunner
 
 from exchange.logging import REDACTED, configure, redacted
+from gateway.access.operators import FILE
 from gateway.cli import build
 from gateway.client import load_key
-from gateway.demo_keys import (
+from gateway.demo.demo_keys import (
     HOLDERS,
     KEYS_FOLDER,
     OPERATIONS,
@@ -32,7 +33,6 @@ from gateway.demo_keys import (
     TOTP_FILE,
     key_path,
 )
-from gateway.operators import FILE
 
 PROGRAM = "from gateway.cli import main; main()"
 ASKED = ["--port", "0", "--websocket-port", "0", "--metrics-port", "0", "--no-brokers",
@@ -124,7 +124,7 @@ def test_no_secret_is_in_a_log_a_table_or_a_command_line(tmp_path: Path) -> None
 
 def run_limits(url: str, key: Path) -> dict[str, Any]:
     """GET /limits of a member's key."""
-    from gateway.identity import sign
+    from gateway.access.identity import sign
 
     owner = load_key(key)
     signed = sign(owner.private, owner.id, "GET", "/limits", b"", timestamp_ns=time.time_ns())

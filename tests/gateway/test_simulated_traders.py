@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from exchange.messages.executions import ExecutionReport
 from gateway.client import Client
-from gateway.simulated import SimulatedTrader
+from gateway.demo.simulated import SimulatedTrader
 
 
 class Resting:

@@ -31,16 +31,17 @@ from exchange.messages.reasons import DayReason
 from exchange.reference.timetable import Step
 from exchange.reference.venue import DECISION_SESSION, TIMETABLE_SESSION
 from exchange.settings import Settings
-from gateway import demonstration, timetable
-from gateway.acts import Acts
 from gateway.cli.demo import TEMPLATE
 from gateway.client import VenueError
-from gateway.demo_keys import OPERATIONS, VENUE_FILE
-from gateway.demonstration import Demonstration
-from gateway.planned import Planned
+from gateway.control import timetable
+from gateway.demo import demonstration
+from gateway.demo.demo_keys import OPERATIONS, VENUE_FILE
+from gateway.demo.demonstration import Demonstration
 from gateway.refusal import Refused
 from gateway.service import GatewayService
-from gateway.venue_view import MarketView
+from gateway.views.acts import Acts
+from gateway.views.planned import Planned
+from gateway.views.venue_view import MarketView
 from tests.gateway.conftest import House, demo_venue
 from tests.gateway.test_opening_gate import PLANTED, change
 

@@ -15,8 +15,8 @@ import trustme
 from picows import ws_connect
 
 from exchange.settings import Settings
+from gateway.access.tls import Certificate
 from gateway.client import BookFeed, Client
-from gateway.tls import Certificate
 from tests.gateway.conftest import House, demo_venue
 from tests.gateway.fix.client import Broker
 from tests.gateway.test_gateway_sockets import Wire

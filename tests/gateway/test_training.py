@@ -13,13 +13,13 @@ from typer.testing import CliRunner
 from exchange.messages.instructions import ReleaseUnits, SurrenderUnits
 from exchange.settings import Settings
 from exchange.simulation.training import ALLOWANCE, YEAR, Act, Step, make_class, ranking
-from gateway import demonstration
 from gateway.cli import build
 from gateway.cli.demo import TEMPLATE
 from gateway.client import client
-from gateway.demo_keys import NORTHERN, key_path
-from gateway.demonstration import Demonstration
-from gateway.training import (
+from gateway.demo import demonstration
+from gateway.demo.demo_keys import NORTHERN, key_path
+from gateway.demo.demonstration import Demonstration
+from gateway.demo.training import (
     REFERENCES,
     Exercise,
     TurnedClock,

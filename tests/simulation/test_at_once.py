@@ -37,7 +37,7 @@ from gateway.faults.house import House, Node
 from gateway.routes.control import post_control
 from gateway.routes.operations import post_operation
 from gateway.routes.table import Call, Wait
-from gateway.venue_view import MarketView
+from gateway.views.venue_view import MarketView
 
 SEEDS = range(10)
 ALONE_MAX = 100_000  # minor units

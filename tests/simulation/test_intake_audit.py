@@ -18,9 +18,9 @@ from exchange.messages.intake import SignedRequest
 from exchange.messages.reasons import AccessReason, EdgeReason, reason_text
 from exchange.reference.venue import Key
 from exchange.simulation.faults.promises import BrokenPromiseError
+from gateway.access.identity import sign
 from gateway.client.keys import SigningKey
 from gateway.faults.forged import FORGED, Topic, check
-from gateway.identity import sign
 
 FIRM, SESSION = 12, 2_012
 NOW_NS = int(dt.datetime(2025, 12, 1, tzinfo=dt.UTC).timestamp()) * 10**9

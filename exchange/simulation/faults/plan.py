@@ -56,9 +56,9 @@ TINY = {
     "exchange.registry.store.REGISTRY_READ_BLOCKS": (1, 2),
     "exchange.registry.service.COUNT_MAX": (1, 2),
     "exchange.derived.DERIVED_SLICE_RECORDS_MAX": (1, 2),
-    "gateway.submitter.GATEWAY_BATCH_MAX": (256, 257),
-    "gateway.sessions.SESSION_BATCH_MAX": (8, 9),
-    "gateway.sessions.PAGE_MAX": (2, 3),
+    "gateway.entry.submitter.GATEWAY_BATCH_MAX": (256, 257),
+    "gateway.websocket.sessions.SESSION_BATCH_MAX": (8, 9),
+    "gateway.websocket.sessions.PAGE_MAX": (2, 3),
 }
 """Limits that a run may set so low that they are always hit, with the values to draw from."""
 

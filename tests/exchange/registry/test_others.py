@@ -18,8 +18,8 @@ from exchange.messages.registry import (
 from exchange.messages.settlement import AccountOpened
 from exchange.registry.blocks import Position
 from exchange.registry.rows import Cause, Place
-from gateway.holdings import HoldingKey
-from gateway.holdings import Holdings as Shown
+from gateway.views.holdings import HoldingKey
+from gateway.views.holdings import Holdings as Shown
 from tests.books_years import BY_SYMBOL, EMITTER, OTHER, Office, allocation
 
 ALLOCATE, SURRENDER = Instruction.ALLOCATE, Instruction.SURRENDER

@@ -22,7 +22,7 @@ from exchange.reference.venue import Instrument, Market, Venue
 from exchange.registry.saga import AllowanceState
 from exchange.registry.years import Figures
 from exchange.rulebook.selection import lives_elsewhere
-from gateway.holdings import Holdings as View
+from gateway.views.holdings import Holdings as View
 from tests.books_registrar import RULEBOOK, Books
 from tests.books_years import at
 from tests.exchange.registry.test_two_registries_apart import Net

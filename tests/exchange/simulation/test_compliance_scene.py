@@ -17,9 +17,9 @@ from exchange.simulation.proof import prove
 from exchange.simulation.scene import OBLIGATION_T, OFFSET_CAP_T, Scene
 from gateway.cli.demo import TEMPLATE
 from gateway.client import RegistryRefusedError
-from gateway.demo_keys import AUTHORITY, VENUE_FILE, YANGTZE
-from gateway.demonstration import Demonstration
-from gateway.members import EMITTER_ACCOUNT
+from gateway.demo.demo_keys import AUTHORITY, VENUE_FILE, YANGTZE
+from gateway.demo.demonstration import Demonstration
+from gateway.demo.members import EMITTER_ACCOUNT
 
 
 class ClockAt:

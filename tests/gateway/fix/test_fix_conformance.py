@@ -8,12 +8,12 @@ import pytest
 
 from exchange.clock import SystemClock
 from exchange.settings import FIX_GARBLED_MAX, FIX_MESSAGE_BYTES_MAX
-from gateway import disconnects
 from gateway.fix import reports, session
 from gateway.fix.codec import encode, utc_text
 from gateway.fix.member import MemberSession
 from gateway.fix.session import SECOND
 from gateway.fix.store import FixStore, Numbers, StoreError
+from gateway.websocket import disconnects
 from tests.gateway.fix.client import VENUE, b64, order
 from tests.gateway.fix.conftest import FixHouse
 

@@ -21,13 +21,13 @@ from exchange.messages.orders import (
 )
 from exchange.messages.reasons import REASONS, EdgeReason, Reason
 from exchange.reference.venue import Market, load_venue
+from gateway.entry.order_commands import ORDER_TYPE, PACKERS, SELF_TRADE, TIME_IN_FORCE
 from gateway.fix import reports, requests
 from gateway.fix.codec import Message, decode, encode
 from gateway.fix.days import TradeDays
 from gateway.fix.dictionary import BY_NAME, FIELDS, HEADER, MESSAGES, TRAILER
 from gateway.fix.refusals import BUSINESS_REJECT, CANCEL_REJECT, ORDER_REJECT, codes
 from gateway.fix.reports import Asked, Said
-from gateway.order_commands import ORDER_TYPE, PACKERS, SELF_TRADE, TIME_IN_FORCE
 from gateway.refusal import Refused
 
 NOW = 1_795_889_259_123_000_000

@@ -1,0 +1,1 @@
+"""Who comes in: addresses, connections, keys, logins, roles, and how much each may ask."""

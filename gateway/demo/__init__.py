@@ -1,0 +1,1 @@
+"""The demonstration venue, its members, and a class held on it."""

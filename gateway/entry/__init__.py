@@ -1,0 +1,1 @@
+"""What was asked becomes commands on `orders`, whichever door it came through."""

@@ -1,0 +1,91 @@
+"""Requests of operators about primary auctions become commands: openings and ends.
+
+As in `gateway.entry.order_entry`: form and names are checked here, and that the format knows such
+an auction; everything that depends on the market is judged by the engine.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+from exchange.messages import operations
+from exchange.messages.frames import Command, pack_command
+from exchange.messages.reasons import EdgeReason, SupplyReason
+from exchange.reference.venue import Instrument, Key
+from exchange.rulebook import AuctionFormats, RulebookError, load_auction_formats, terms
+from gateway.entry.decimals import INT64_MAX, to_minor
+from gateway.entry.fields import label, order_number, tonnes
+from gateway.entry.order_entry import Desk, OrderEntry, Prepared
+from gateway.refusal import Refused
+
+
+def prepare_auction(entry: OrderEntry, key: Key, request: operations.AuctionOperation) -> Prepared:
+    """The command of an operator; Refused where the format knows no such auction. O(1)."""
+    instrument = entry.instrument(request.symbol)
+    desk = entry.desks[instrument.market]
+    ref = entry.checked_ref(request.ref)
+    if isinstance(request, operations.AuctionOpen):
+        command = _opening(entry, key, request, instrument, desk)
+    elif isinstance(request, operations.AuctionClear):
+        if not -INT64_MAX <= request.seed <= INT64_MAX:
+            raise Refused(EdgeReason.INVALID_FIELD, "seed: it does not fit 64 bits")
+        command = pack_command(
+            Command.AUCTION_CLEAR,
+            instrument_id=instrument.id,
+            session_id=key.session,
+            ref=ref,
+            order_id=order_number("auction_id", request.auction_id),
+            quantity=request.seed,
+            price=_reserve(request.reserve, desk),
+        )
+    else:
+        command = pack_command(
+            Command.AUCTION_CANCEL,
+            instrument_id=instrument.id,
+            session_id=key.session,
+            ref=ref,
+            order_id=order_number("auction_id", request.auction_id),
+        )
+    return Prepared(desk, key.session, request.ref, [command])
+
+
+def _opening(
+    entry: OrderEntry, key: Key, request: operations.AuctionOpen, instrument: Instrument, desk: Desk
+) -> bytes:
+    account = entry.account(desk.market, request.account)
+    if not request.label:
+        raise Refused(EdgeReason.INVALID_FIELD, "label: the calendar's name of the auction")
+    offered = tonnes(request.quantity)
+    try:
+        opening = terms(
+            formats().format_of(request.format),
+            offered,
+            reserve=_reserve(request.price, desk),
+            pricing=request.pricing,
+        )
+    except RulebookError as error:
+        raise Refused(SupplyReason.AUCTION_NOT_OF_FORMAT, str(error)) from None
+    return pack_command(
+        Command.AUCTION_OPEN,
+        instrument_id=instrument.id,
+        account_id=account.id,
+        session_id=key.session,
+        ref=request.ref,
+        client_order_id=label(request.label),
+        **opening._asdict(),
+    )
+
+
+@cache
+def formats() -> AuctionFormats:
+    """The formats of the package, read once. O(formats) the first time."""
+    return load_auction_formats()
+
+
+def _reserve(text: str, desk: Desk) -> int:
+    if not text:
+        return 0
+    reserve = to_minor(text, desk.market.minor_digits, "reserve")
+    if reserve <= 0:
+        raise Refused(EdgeReason.INVALID_FIELD, f"reserve: {text} is not above zero")
+    return reserve

@@ -1,0 +1,1 @@
+"""What a gateway knows: projections of the topics that it follows."""

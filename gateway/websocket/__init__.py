@@ -1,0 +1,1 @@
+"""WebSocket: order sessions, the public feed, and the description of both."""
