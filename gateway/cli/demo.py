@@ -81,7 +81,7 @@ def demo(
     """
     if training and data == DATA:
         data = TRAINING_DATA
-    out = Console(highlight=False, soft_wrap=True)
+    out = Console(highlight=False, soft_wrap=True, markup=False)
     settings = Settings(
         data=data,
         venue=data / VENUE_FILE,

@@ -73,7 +73,7 @@ def settlements(
             if as_json:
                 show_json(item)
                 continue
-            Console(highlight=False).print(
+            Console(highlight=False, markup=False).print(
                 f"proposal {item.proposal_id}: cancel trade {item.trade_id}, by "
                 f"{item.proposed_by}, until {_moment(item.expires_ns)}: {item.reason}"
             )

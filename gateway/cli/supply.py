@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from exchange.rulebook import RulebookError, load_rulebook
+from exchange.rulebook.allocation import capped_by
 from exchange.rulebook.auction_calendar import AuctionCalendar, plan_calendar
 from exchange.rulebook.auction_data import SupplyData, load_programme, load_supply_data
 from exchange.rulebook.selection import scheme_named
@@ -117,3 +118,13 @@ def _print_supply(out: Console, found: YearSupply) -> None:
         kind = "release" if move.whole.release_t else "intake"
         amount = move.whole.release_t or move.whole.intake_t
         out.print(f"{kind} {amount:,} t from {move.first} to {move.last}")
+    if found.cap_t:
+        out.print(_of_cap(found), markup=False)
+
+
+def _of_cap(found: YearSupply) -> str:
+    """Where the cap is from, and what its rules do not know."""
+    rulebook = load_rulebook()
+    rules, _ = capped_by(scheme_named(rulebook, found.scheme), found.year)
+    unknown = f"; not known: {', '.join(rules.unknown)}" if rules.unknown else ""
+    return f"cap by {rules.id}{unknown}; source: {rulebook.citation(rules)}"

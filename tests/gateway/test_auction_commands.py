@@ -118,6 +118,9 @@ def test_supply_says_what_the_reserve_takes_and_gives() -> None:
         "--tnac", "2026=400000000",
     )  # fmt: skip
     assert "to be auctioned\t600000000\n" in out
+    code, out, _ = run("supply", "eu-ets", "2026", "--tnac", "2024=9", "--tnac", "2025=9")
+    assert "cap by eu-ets-phase-4b; not known: scope_change_t of 2026 and 2027" in out
+    assert out.rstrip().endswith("[confidence medium]")
 
 
 @pytest.mark.parametrize(
