@@ -8,8 +8,8 @@ import pytest
 
 from exchange.audit import verify
 from exchange.simulation.faults.auditor import Audit
-from gateway.faults.run import run_seed
 from gateway.control.persons_audit import PersonsAudit
+from gateway.faults.run import run_seed
 
 MESSAGE_RATE = 100
 
