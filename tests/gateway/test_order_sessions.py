@@ -103,7 +103,7 @@ async def test_a_request_that_cannot_be_read_is_named_and_its_neighbours_are_ent
     transport.send(kind, pack([order(1), *bad, order(4)]))
     rejects = [await until_word(wire, type="Reject") for _ in bad]
     assert [(r.get("ref", 0), r["reason"]) for r in rejects] == [
-        (2, 503), (3, 504), (0, 503), (0, 503),
+        (2, 503), (3, 504), (0, 507), (0, 503),
     ]  # fmt: skip
     assert rejects[0]["client_order_id"] == "mine"
     assert [(await until_word(wire, exec_type="PENDING"))["ref"] for _ in "14"] == [1, 4]
