@@ -26,6 +26,7 @@ from exchange.simulation.trading import OperationsClient, TradingClient
 OBLIGATION_T = 1_234_567
 OFFSET_CAP_T = 61_728  # 5 percent of it, rounded down
 ORDER_MAX_T = 99_999
+ORDINARY_T = 1_000  # up to this an offer is taken whole, of a larger one two thirds
 ROUNDS_MAX = 200  # orders the emitter sends at most to get its units
 
 
@@ -149,7 +150,10 @@ async def _release(cast: Cast, lot: Lot) -> None:
 
 
 async def _buy(cast: Cast, lot: Lot) -> int:
-    """The emitter takes what the seller offers (and whatever else is as good) until it has all."""
+    """The emitter takes of what the seller offers (and whatever else is as good) until it has all.
+
+    Not the whole of a large offer: orders of one size that meet again and again look agreed upon.
+    """
     got = 0
     for _ in range(ROUNDS_MAX):
         if got == lot.quantity:
@@ -160,11 +164,12 @@ async def _buy(cast: Cast, lot: Lot) -> int:
         )
         if offer.status == "REJECTED":
             raise SceneError(f"offer of {quantity} t {lot.symbol}: {offer.reason} {offer.text}")
+        wanted = quantity if quantity <= ORDINARY_T else quantity * 2 // 3
         taken = await cast.emitter.new_order(
-            lot.symbol, cast.emitter_account, "BUY", quantity, lot.price, "IOC"
+            lot.symbol, cast.emitter_account, "BUY", wanted, lot.price, "IOC"
         )
         if taken.status == "REJECTED":
-            raise SceneError(f"bid for {quantity} t {lot.symbol}: {taken.reason} {taken.text}")
+            raise SceneError(f"bid for {wanted} t {lot.symbol}: {taken.reason} {taken.text}")
         got += taken.filled
         if offer.is_open:
             await cast.seller.cancel_order(lot.symbol, cast.seller_account, offer.order_id)

@@ -142,7 +142,8 @@ async def opened(
 ) -> Venue:
     venue, keys = demo_venue()
     eua, *others = venue.instrument
-    eua = msgspec.structs.replace(eua, parameters=eua.parameters | (parameters or {}))
+    ours = parameters or {"block_open": 0}  # as before the first of their hours
+    eua = msgspec.structs.replace(eua, parameters=eua.parameters | ours)
     venue = msgspec.structs.replace(venue, instrument=(eua, *others))
     first, *rest = venue.market
     first = msgspec.structs.replace(first, timetable=steps, roll_at="18:00")

@@ -20,6 +20,7 @@ from exchange.messages.frames import (
 from exchange.messages.instructions import Instruction
 from exchange.messages.orders import SideWord, TimeInForceWord
 from exchange.simulation.brokers import Pair, Product
+from exchange.simulation.scene import Cast, Lot, _buy
 from exchange.simulation.trading import OpenOrder, Outcome
 from exchange.surveillance.limits import load_limits
 
@@ -66,6 +67,19 @@ class OnStage:
 
     async def instruct(self, instruction: Instruction) -> InstructionReport:
         raise AssertionError("brokers instruct nobody")
+
+
+async def test_nor_of_the_emitter_who_buys_much_in_the_scene() -> None:
+    stage = Stage(load_limits())
+    client = OnStage(stage)
+    pair = Pair(Product("EUA", MAKER, TAKER, REFERENCE, 0), client, client, 1)
+    for _ in range(200):
+        await pair.step()
+    stage.deposit(MAKER, 1_000_000)
+    lot = Lot("EUA", 700_001, stage.last_price)
+    cast = Cast("EU", client, VISITOR, client, MAKER, client, None, 2025, 0, lot, (lot,), "")  # type: ignore[arg-type]
+    assert await _buy(cast, lot) == lot.quantity
+    assert [alert.text for alert in stage.alerts] == []
 
 
 @pytest.mark.parametrize("seed", [0, 1])
