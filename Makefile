@@ -98,7 +98,7 @@ lock: $(BOOTSTRAP)/bin/uv ## resolve the dependencies of pyproject.toml anew int
 clean: ## remove what was built; the data of a venue (.local) stays
 	rm -rf $(VENV) build dist *.egg-info gateway/console/vendor gateway/console/node_modules
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	find matching \( -name '*.so' -o -name '*.c' \) -delete
+	find matching exchange gateway \( -name '*.so' -o -name '*.c' \) -delete
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- what the targets stand on ---------------------------------------------------------------------

@@ -64,6 +64,12 @@ def test_top_level_is_the_one_agreed() -> None:
     assert found >= TOP_LEVEL, f"missing: {sorted(TOP_LEVEL - found)}"
 
 
+def test_what_is_built_is_not_kept() -> None:
+    made = (".so", ".c", ".o", ".pyc", ".whl", ".egg")
+    found = [name for name in tracked() if name.endswith(made)]
+    assert found == ["benchmarks/harness/host.c"]  # written by hand
+
+
 def test_files_fit_a_sitting() -> None:
     problems = []
     for path in sources(*PACKAGES, "tests", suffixes=tuple(FILE_LINES_MAX)):
