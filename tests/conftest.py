@@ -6,6 +6,7 @@ import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -79,9 +80,18 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         reporter.write_line(f"{skipped} skipped: a missing piece is a failure here", red=True)
 
 
+_configure = structlog.configure
+
+
+def _configure_for_now(**words: Any) -> None:
+    # A logger of a module that keeps what it found at its first word is deaf to all later tests.
+    _configure(**words | {"cache_logger_on_first_use": False})
+
+
 @pytest.fixture(autouse=True)
-def _logs_as_before() -> Iterator[None]:
+def _logs_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A test that configures logging, as a command does, leaves nothing of it to the next."""
+    monkeypatch.setattr(structlog, "configure", _configure_for_now)
     yield
     structlog.reset_defaults()
     structlog.contextvars.clear_contextvars()

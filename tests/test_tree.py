@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -43,9 +44,14 @@ def sources(*roots: str, suffixes: tuple[str, ...] = (".py",)) -> Iterator[Path]
                 yield item
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"))
+
+
 def trees(*roots: str) -> Iterator[tuple[str, ast.Module]]:
     for path in sources(*roots):
-        yield str(path.relative_to(ROOT)), ast.parse(path.read_text("utf-8"))
+        yield str(path.relative_to(ROOT)), parsed(path)
 
 
 def tracked() -> list[str]:

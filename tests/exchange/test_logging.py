@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 
-from exchange.logging import REPEAT_S, REPEATS_REMEMBERED_MAX, Seldom
+import structlog
+from structlog.testing import capture_logs
+
+from exchange.logging import REPEAT_S, REPEATS_REMEMBERED_MAX, Seldom, configure
 
 
 def record(text: str, at_s: float, name: str = "aiokafka") -> logging.LogRecord:
@@ -27,3 +30,14 @@ def test_texts_without_end_take_no_memory_without_end() -> None:
     for number in range(3 * REPEATS_REMEMBERED_MAX):
         assert seldom.filter(record(f"text {number}", 0.0))
     assert len(seldom._next) <= REPEATS_REMEMBERED_MAX
+
+
+def test_a_module_hears_of_it_when_logging_is_configured_anew() -> None:
+    """Else a test that reads lines depends on those which ran before it in its process."""
+    log = structlog.get_logger(__name__)
+    configure("error")
+    log.info("not said")
+    structlog.reset_defaults()
+    with capture_logs() as entries:
+        log.info("heard")
+    assert [entry["event"] for entry in entries] == ["heard"]
