@@ -38,6 +38,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.figures import Figures, Target, wide
+from exchange.decimals import from_minor
 from exchange.messages.executions import (
     Closing,
     ExecutionReport,
@@ -54,6 +55,7 @@ from exchange.messages.orders import (
 from gateway.access.identity import sign
 from gateway.client import Client, SigningKey, VenueError, load_key
 from gateway.client.feed import socket_url
+from gateway.entry.decimals import to_minor
 
 RATE_MAX, SECONDS_MAX = 200_000, 3_600
 REQUESTS_MAX = 20_000_000  # of a run: their times are kept
@@ -101,14 +103,7 @@ class Market(NamedTuple):
 
     def text(self, minor: int) -> str:
         """A price as the venue writes it."""
-        whole, rest = divmod(max(minor, self.tick) // self.tick * self.tick, 10**self.digits)
-        return f"{whole}.{rest:0{self.digits}}"
-
-
-def minor_of(text: str, digits: int) -> int:
-    """Minor units of a decimal string."""
-    whole, _, rest = text.partition(".")
-    return int(whole + rest.ljust(digits, "0"))
+        return from_minor(max(minor, self.tick) // self.tick * self.tick, self.digits)
 
 
 async def market_of(client: Client, symbol: str) -> Market:
@@ -122,8 +117,8 @@ async def market_of(client: Client, symbol: str) -> Market:
     best = [side[0].price if side else last for side in (book.bids, book.asks)]
     if not all(best):
         raise LoadError(f"{symbol} has no price yet: open the market and trade once")
-    tick = minor_of(str(row.parameters["tick_size"]), digits)
-    bid, ask = (minor_of(price, digits) for price in best)
+    tick = to_minor(str(row.parameters["tick_size"]), digits)
+    bid, ask = (to_minor(price, digits) for price in best)
     return Market(symbol, row.market, digits, tick, int(row.parameters["lot_size"]), bid, ask)
 
 

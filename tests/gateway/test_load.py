@@ -53,3 +53,8 @@ async def test_what_cannot_begin_says_why(house: House) -> None:
     stranger = house.keys["northern"]._replace(id="stranger")
     with pytest.raises(load.LoadError, match="stranger: "):
         await load.run(PLAN, [(stranger, 101)], house.url)
+
+
+def test_prices_are_written_as_the_currency_is() -> None:
+    assert load.Market("X", "XX", 2, 5, 1, 7_000, 7_005).text(7_007) == "70.05"
+    assert load.Market("X", "XX", 0, 1, 1, 70, 75).text(75) == "75"
