@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 import tomllib
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
@@ -42,8 +43,12 @@ def shipped(name: str) -> str:
     return files("exchange.rulebook").joinpath(name).read_text("utf-8")
 
 
+@lru_cache(maxsize=4)
 def parse_rulebook(text: str, name: str) -> Rulebook:
-    """`load_rulebook` for text that is at hand; `name` stands in error messages."""
+    """`load_rulebook` for text that is at hand; `name` stands in error messages.
+
+    Kept for the same text: whoever runs several registries or asks several questions reads it once.
+    """
     raw = parse_toml(text, name)
     rulebook = convert(raw, Rulebook, name)
     if rulebook.meta.schema_version != SCHEMA_VERSION:

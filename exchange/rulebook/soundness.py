@@ -97,14 +97,13 @@ def _negative(value: Any, tables: tuple[str, ...], key: str) -> list[str]:
     if key in _SIGNED:
         return []
     if isinstance(value, msgspec.Struct):
+        inside = (*tables, _label(key, value)) if key else tables
         return [
             hit
-            for field in msgspec.structs.fields(value)
-            for hit in _negative(
-                getattr(value, field.name),
-                (*tables, _label(key, value)) if key else tables,
-                field.encode_name,
+            for name, written in zip(
+                value.__struct_fields__, value.__struct_encode_fields__, strict=True
             )
+            for hit in _negative(getattr(value, name), inside, written)
         ]
     if isinstance(value, tuple):
         return [hit for item in value for hit in _negative(item, tables, key)]

@@ -48,11 +48,13 @@ def strange_values(rulebook: Rulebook) -> Iterator[str]:
 
 def _shares(value: Any, where: str, key: str = "") -> Iterator[str]:
     if isinstance(value, msgspec.Struct):
-        name = getattr(value, "id", "") or getattr(value, "kind", "")
-        inside = f"{where}, {key} {name}".rstrip() if key else where
-        for field in msgspec.structs.fields(value):
-            if field.name not in _BEYOND:
-                yield from _shares(getattr(value, field.name), inside, field.encode_name)
+        label = getattr(value, "id", "") or getattr(value, "kind", "")
+        inside = f"{where}, {key} {label}".rstrip() if key else where
+        for name, written in zip(
+            value.__struct_fields__, value.__struct_encode_fields__, strict=True
+        ):
+            if name not in _BEYOND:
+                yield from _shares(getattr(value, name), inside, written)
     elif isinstance(value, tuple):
         for item in value:
             yield from _shares(item, where, key)
