@@ -144,6 +144,7 @@ class RegistryReason(IntEnum):
     BORROWING_ABOVE_LIMIT = 687
     OTHER_SIDE_DECIDES = 688
     SALE_ABOVE_CAP = 689
+    BLOCK_NOT_NAMED = 690
 
 
 class DayReason(IntEnum):
