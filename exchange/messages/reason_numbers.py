@@ -145,6 +145,7 @@ class RegistryReason(IntEnum):
     OTHER_SIDE_DECIDES = 688
     SALE_ABOVE_CAP = 689
     BLOCK_NOT_NAMED = 690
+    TYPE_TOLD_ANEW = 691
 
 
 class DayReason(IntEnum):

@@ -553,6 +553,8 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
     (RegistryReason.BLOCK_NOT_NAMED, 422, False,
      "The account has several blocks, and each ends by itself. Name the one that ends (block_id, "
      "GET /accounts)."),
+    (RegistryReason.TYPE_TOLD_ANEW, 409, False,
+     "The type of the account was told anew after this was proposed. Propose it again."),
     *DAY_ROWS,
     *ACCESS_ROWS,
 )  # fmt: skip

@@ -243,9 +243,17 @@ class Accounts:
         return of_office(item), block.instruction_id
 
     def _type_wanted(self, item: InstructionPassed) -> tuple[AccountType, str]:
-        """The type that SET_ACCOUNT_TYPE names and its EUTL code; RefusalError where it is none."""
+        """The type that SET_ACCOUNT_TYPE names and its EUTL code; RefusalError where it is none.
+
+        Nor is it told by what was proposed before the type was told last.
+        """
         wanted = _notes(item)[1].partition("\n")[0]
         require_account(self._holdings, item.account_id)
+        if self._standings.of(item.account_id).type_id > item.instruction_id:
+            raise RefusalError(
+                RegistryReason.TYPE_TOLD_ANEW,
+                f"the type of account {item.account_id} was told anew after this was proposed",
+            )
         found = [
             kind
             for kind in self._types.values()

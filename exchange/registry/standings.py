@@ -199,12 +199,13 @@ class Standing:
 
     __slots__ = (
         "blocks", "bound_to", "confirmed", "eutl_code", "kind", "needs_two", "proposed",
-        "representatives", "since_ns", "trusted",
+        "representatives", "since_ns", "trusted", "type_id",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.kind = ""  # a code of the rulebook's account_type; "" = never told
         self.eutl_code = ""
+        self.type_id = 0  # the instruction that told its type last
         self.since_ns = 0  # when its type was told first; 0 = never
         self.confirmed = 0  # the last year for which its data were confirmed
         self.needs_two = False
@@ -219,7 +220,7 @@ class Standing:
         match act.kind:
             case Instruction.SET_ACCOUNT_TYPE:
                 self.kind, self.eutl_code = act.text, act.eutl_code
-                self.needs_two = bool(act.other)
+                self.needs_two, self.type_id = bool(act.other), act.instruction_id
                 self.since_ns = self.since_ns or act.time_ns
             case Instruction.CONFIRM_ACCOUNT:
                 self.confirmed = max(self.confirmed, act.other)

@@ -22,6 +22,7 @@ from exchange.messages.registry import (
     YearFigures,
 )
 from exchange.registry.blocks import untiled
+from exchange.registry.standings import Standing
 from exchange.rulebook.soundness import problems_of
 from exchange.settings import TRANSFER_APPROVAL_DAYS_MAX
 from tests.books_registrar import RULEBOOK, Books, at
@@ -256,6 +257,23 @@ def test_two_persons_end_the_need_of_two(books: Books) -> None:
     assert (changed.kind, changed.needs_two) == ("SET_ACCOUNT_TYPE", False)
     (done,) = surrender(books, 40)
     assert isinstance(done, UnitsSurrendered)
+
+
+def test_what_was_proposed_before_the_type_was_told_anew_is_over(books: Books) -> None:
+    """It would be done last and yet stand before it in the books: a restart would undo it."""
+    waiting = waits(retype(books, 0, OFFICE))
+    retype(books, AS_BEFORE, OFFICE, "100-12")
+    approval = (Instruction.APPROVE_TRANSFER, OPERATOR, 0, waiting.instruction_id)
+    assert books.refused(*approval, "lead\noperator") == RegistryReason.TYPE_TOLD_ANEW
+    standing = books.holdings.standings.of(OPERATOR)
+    assert (standing.eutl_code, standing.needs_two) == ("100-12", True)
+    approve(books, 0, waits(retype(books, 0, OFFICE)).instruction_id, "lead\noperator")
+    again = Standing()
+    for act in sorted(books.holdings.changes.acts):  # as after a restart
+        if act.account == OPERATOR:
+            again.apply(act)
+    assert (again.eutl_code, again.needs_two) == (standing.eutl_code, standing.needs_two)
+    assert not again.needs_two
 
 
 def frozen(books: Books) -> dict[str, int]:
