@@ -43,6 +43,7 @@ from exchange.positions import Positions
 from exchange.reference.signers import is_one_person, signer
 from exchange.reference.venue import (
     DECISION_SESSION,
+    TIMETABLE,
     TIMETABLE_SESSION,
     Instrument,
     Market,
@@ -114,8 +115,8 @@ class PersonsAudit:
         act = row.act
         if act.stage in ("APPROVED", "DECLINED"):
             self._decision(row)
-        elif act.stage == "DONE" and row.session == TIMETABLE_SESSION:
-            if not isinstance(act.body, PhaseChange | DayRoll):
+        elif act.stage == "DONE" and _is_planned(row):
+            if not _is_step(act.body):
                 self._find(row, "the timetable has no such step")
         elif act.stage == "DONE":
             self.done += 1
@@ -218,7 +219,7 @@ class PersonsAudit:
         """What loosens stands in a command of an act that may."""
         owner = self._owner(row.command_index)
         what = next(self._loosened(row, owner), "")
-        is_for_two = owner is not None and owner.act.stage == "APPROVED"
+        is_for_two = owner is not None and (owner.act.stage == "APPROVED" or _opens_blocks(owner))
         if what and not is_for_two and not self.difference:
             number = self._record[0]
             who = f"{owner.act.stage} by {owner.act.who}" if owner is not None else "with no words"
@@ -256,6 +257,20 @@ class PersonsAudit:
                 f"orders record {row.position >> INDEX_BITS}: {act.stage} "
                 f"{type(act.body).__name__} by {signer(act.key, act.who)}: {what}"
             )
+
+
+def _is_planned(row: ActRow) -> bool:
+    """Whether a step of the timetable: two decided on it who signed the venue file. O(1)."""
+    return row.act.key == TIMETABLE and row.session in (TIMETABLE_SESSION, DECISION_SESSION)
+
+
+def _is_step(body: Recorded) -> bool:
+    is_blocks = isinstance(body, SetLimit) and body.parameter == "BLOCK_OPEN"
+    return is_blocks or isinstance(body, PhaseChange | DayRoll)
+
+
+def _opens_blocks(row: ActRow) -> bool:
+    return _is_planned(row) and isinstance(row.act.body, SetLimit) and _is_step(row.act.body)
 
 
 class _Acts(Acts):

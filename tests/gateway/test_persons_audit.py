@@ -33,7 +33,7 @@ from exchange.messages.operations import (
     SetLimit,
     StageWord,
 )
-from exchange.reference.venue import DECISION_SESSION, TIMETABLE_SESSION
+from exchange.reference.venue import DECISION_SESSION, TIMETABLE, TIMETABLE_SESSION
 from gateway.control.persons_audit import PersonsAudit
 from matching.reference import Engine
 from tests.gateway.conftest import demo_venue
@@ -242,7 +242,36 @@ def test_what_loosens_with_no_words_is_found(
     )
 
 
-def test_the_timetable_lifts_nothing() -> None:
+@pytest.mark.parametrize("session", [TIMETABLE_SESSION, DECISION_SESSION])
+def test_the_timetable_lifts_nothing(session: int) -> None:
+    """Nor sets a limit but the hours of blocks; of both sessions, now and in older logs."""
+    for body, kind, fields in (
+        (lift(), Command.PARTICIPANT_PARAMETER, LIFT),
+        (limit(50), Command.INSTRUMENT_PARAMETER, WIDE | {"quantity": 50}),
+    ):
+        tape = Tape()
+        tape.act("DONE", body, kind, key=TIMETABLE, session=session, **fields)
+        assert "the timetable has no such step" in tape.audit.difference
+
+
+@pytest.mark.parametrize(
+    ("key", "session", "told"),
+    [
+        (TIMETABLE, TIMETABLE_SESSION, ""),
+        (TIMETABLE, DECISION_SESSION, ""),
+        (TIMETABLE, 1_001, "it took two persons, and one did it"),
+        ("ada", DECISION_SESSION, "it took two persons, and one did it"),
+    ],
+)
+def test_who_opens_blocks_alone_is_the_timetable(key: str, session: int, told: str) -> None:
     tape = Tape()
-    tape.act("DONE", lift(), Command.PARTICIPANT_PARAMETER, session=TIMETABLE_SESSION, **LIFT)
-    assert "the timetable has no such step" in tape.audit.difference
+    for value in (0, 1):
+        who = key if value else TIMETABLE
+        body = SetLimit(
+            1, market="EU", symbol="EUA", parameter="BLOCK_OPEN", value=value, reason="a test"
+        )
+        fields = {"instrument_id": EUA, "order_type": Parameter.BLOCK_OPEN, "quantity": value}
+        at = session if value else DECISION_SESSION
+        tape.act("DONE", body, Command.INSTRUMENT_PARAMETER, key=who, session=at, **fields)
+    assert told in tape.audit.difference
+    assert bool(told) == bool(tape.audit.difference)
