@@ -52,7 +52,7 @@ from gateway.control.limits import (
     limit_parameter,
 )
 from gateway.control.trading_dates import trading_date
-from gateway.control.two_persons import is_judged, needs_two
+from gateway.control.two_persons import alone_max, is_judged, needs_two
 from gateway.entry.decimals import INT64_MAX, to_minor
 from gateway.entry.fields import limit_price
 from gateway.entry.order_entry import Desk, OrderEntry, Prepared
@@ -348,7 +348,8 @@ def _recorded(
     request: Recorded,
     commands: list[bytes],
 ) -> Prepared:
-    act = Act(stage, key.id, key.who, request.reason, request)
+    most = alone_max(desk.market, request)
+    act = Act(stage, key.id, key.who, request.reason, request, alone_max=most)
     return _urgent(desk, number, _noted(commands, act))
 
 

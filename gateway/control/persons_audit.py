@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from exchange.messages.frames import (
@@ -27,6 +28,7 @@ from exchange.messages.frames import (
     read_commands,
 )
 from exchange.messages.operations import (
+    Act,
     CashDeposit,
     DayRoll,
     Halt,
@@ -71,6 +73,7 @@ class PersonsAudit:
         self.difference = ""
         self.done = 0
         self.approved = 0
+        self.by_file = 0  # moves of cash whose words do not say how much was for one then
         self.positions = Positions()  # those of who walks the log
         self.controls = Controls()
         self.acts = _Acts(self)
@@ -85,7 +88,9 @@ class PersonsAudit:
     @property
     def figures(self) -> str:
         """What was looked at."""
-        return f"{self.done} acts of one person, {self.approved} approved by a second one"
+        said = f"{self.done} acts of one person, {self.approved} approved by a second one"
+        of_today = f", {self.by_file} of cash judged by the venue file of today"
+        return said + of_today * bool(self.by_file)
 
     def record(self, offset: int, append_ns: int, frame: bytes) -> None:
         """The next record of `orders`, before the events that it causes. O(commands)."""
@@ -120,7 +125,7 @@ class PersonsAudit:
                 self._find(row, "the timetable has no such step")
         elif act.stage == "DONE":
             self.done += 1
-            if self._needs_two(act.who, act.body, row.time_ns):
+            if self._needs_two(act, row.time_ns):
                 self._find(row, "it took two persons, and one did it")
 
     def _decision(self, row: ActRow) -> None:
@@ -139,13 +144,20 @@ class PersonsAudit:
             if is_one_person(signer(act.key, act.who), signer(proposed.key, proposed.who)):
                 self._find(row, f"{act.who} proposed it, too")
 
-    def _needs_two(self, who: str, body: Recorded, now_ns: int) -> bool:
+    def _needs_two(self, act: Act, now_ns: int) -> bool:
+        body, market = act.body, self._market
+        if act.alone_max is not None:
+            market = replace(
+                market, withdrawal_alone_max=act.alone_max, deposit_alone_max=act.alone_max
+            )
+        elif isinstance(body, CashDeposit):
+            self.by_file += 1
         is_moved = isinstance(body, PhaseChange) and body.phase not in ("CLOSED", "HALT")
         if is_moved and self.acts.market_halt:
             return True
         named = self._named(body)
         try:
-            return needs_two(self, self._market, named, who, body, now_ns, self._message_rate)
+            return needs_two(self, market, named, act.who, body, now_ns, self._message_rate)
         except Refused:
             return True  # no gateway takes such words
 

@@ -59,9 +59,10 @@ def limit(value: int) -> SetLimit:
 class Tape:
     """A log of one market as it is written, and who goes along with it."""
 
-    def __init__(self) -> None:
+    def __init__(self, **changes: Any) -> None:
         venue, _ = demo_venue()
-        self.audit = PersonsAudit(venue, venue.market_of("EU"), 100)
+        market = msgspec.structs.replace(venue.market_of("EU"), **changes)
+        self.audit = PersonsAudit(venue, market, 100)
         self.engine = Engine()
         self.follower = EventFollower()
         self.chain = GENESIS
@@ -103,10 +104,11 @@ class Tape:
         who: str = "",
         session: int = DECISION_SESSION,
         proposal: int = 0,
+        alone_max: int | None = None,
         **fields: Any,
     ) -> int:
         ref = self.refs[session] = self.refs.get(session, 0) + 1
-        act = Act(stage, key, who or key, "a test", body, proposal)
+        act = Act(stage, key, who or key, "a test", body, proposal, alone_max)
         words = notes(msgspec.json.encode(act).decode())
         return self.raw(kind, *words, session_id=session, ref=ref, **fields)
 
@@ -240,6 +242,34 @@ def test_what_loosens_with_no_words_is_found(
     assert tape.audit.difference == (
         f"orders record {number} {told}, with no words: no two persons decided it"
     )
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize(
+    ("amounts", "then", "today", "is_found"),
+    [
+        ((500,), 500, 100, False),  # the file is narrower today
+        ((501,), 500, 9_000, True),  # and here wider: one would have changed it afterwards
+        ((300, 201), 500, 9_000, True),
+        ((500,), 0, 9_000, True),
+        ((100,), None, 100, False),  # an older record says nothing: the file of today
+        ((101,), None, 100, True),
+    ],
+)
+def test_cash_is_judged_by_the_limit_of_the_act(
+    sign: int, amounts: tuple[int, ...], then: int | None, today: int, is_found: bool
+) -> None:
+    tape = Tape(withdrawal_alone_max=today, deposit_alone_max=today)
+    tape.raw(Command.CASH_DEPOSIT, account_id=ACCOUNT, quantity=10_000)
+    kind = Command.CASH_DEPOSIT if sign > 0 else Command.CASH_WITHDRAW
+    for amount in amounts:
+        assert not tape.audit.difference
+        words = f"{sign * amount / 100:.2f}"
+        body = CashDeposit(1, market="EU", account=ACCOUNT, amount=words, reason="a test")
+        cash = {"account_id": ACCOUNT, "quantity": amount, "alone_max": then}
+        tape.act("DONE", body, kind, **cash)
+    assert ("it took two persons, and one did it" in tape.audit.difference) is is_found
+    assert ("1 of cash judged by the venue file of today" in tape.audit.figures) is (then is None)
 
 
 @pytest.mark.parametrize("session", [TIMETABLE_SESSION, DECISION_SESSION])
