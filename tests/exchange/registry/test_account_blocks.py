@@ -120,3 +120,32 @@ def test_what_ended_every_block_in_older_books_still_does() -> None:
     for number, kind in ((1, BLOCK), (2, BLOCK), (3, UNBLOCK), (4, BLOCK)):
         standing.apply(Act(number, kind, OPERATOR, 0, "court", f"file {number}", "", 0, 0))
     assert list(standing.blocks) == [4]
+
+
+def test_an_end_that_waited_in_older_books_means_what_stood_then(books: Books) -> None:
+    """It says no block: of one it is that one, of two it is neither, and never one that came."""
+    waiting = books.holdings.standings.transfers
+
+    def older(proposal: int) -> int:
+        waiting[proposal] = waiting[proposal]._replace(argument=0)
+        return proposal
+
+    one = block(books, "court\nfile 7")
+    first, second, third = (older(propose_end(books, one)) for _ in range(3))
+    two = block(books, "tax\nfile 9")
+    approve(books, first)
+    assert references(books) == ["file 9"]
+    approval = (APPROVE, OPERATOR, 0, second, "judge\nauthority")
+    assert books.refused(*approval) == RegistryReason.ACCOUNT_BLOCKED
+    both = older(propose_end(books, two))
+    approve(books, propose_end(books, two))
+    assert books.refused(*approval) == RegistryReason.ACCOUNT_NOT_BLOCKED
+    assert books.refused(APPROVE, OPERATOR, 0, both, "judge\nauthority") == (
+        RegistryReason.ACCOUNT_NOT_BLOCKED
+    )
+    named = block(books, "court\nfile 11")
+    block(books, "tax\nfile 12")
+    last = older(propose_end(books, named))
+    refusal = books.refused(APPROVE, OPERATOR, 0, last, "judge\nauthority")
+    assert refusal == RegistryReason.BLOCK_NOT_NAMED
+    assert third in waiting
