@@ -9,8 +9,11 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-BASE_WORDS = "YEAR or previous year, then output or verified emissions, then , per unit or nothing"
-_BASE = re.compile(r"(\d{4}|previous year) (output|verified emissions)(?:, per unit)?")
+_WHEN, _WHAT, _HOW = ("YEAR", "previous year"), ("output", "verified emissions"), ", per unit"
+BASE_WORDS = ", ".join(f"'{when} {what}'" for when in _WHEN for what in _WHAT) + (
+    f", with or without '{_HOW}'"
+)
+_BASE = re.compile(rf"(\d{{4}}|{_WHEN[1]}) ({'|'.join(_WHAT)})(?:{_HOW})?")
 
 
 class ProvisionalBase(NamedTuple):
@@ -30,4 +33,4 @@ def provisional_base(text: str) -> ProvisionalBase | None:
     if match is None:
         return None
     named = int(match[1]) if match[1].isdecimal() else None
-    return ProvisionalBase(named, match[2] == "verified emissions")
+    return ProvisionalBase(named, match[2] == _WHAT[1])

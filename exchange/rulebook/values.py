@@ -124,7 +124,7 @@ def _provisional(rules: ComplianceRules, where: str) -> Iterator[str]:
         return
     base = provisional_base(rules.provisional_base)
     if base is None:
-        yield f"{where}: provisional_base: {rules.provisional_base} is not {BASE_WORDS}"
+        yield f"{where}: provisional_base: {rules.provisional_base} is none of {BASE_WORDS}"
     elif rules.emission_years and (base.named_year or 0) > max(rules.emission_years):
         yield (
             f"{where}: provisional_base: {base.named_year} is after the emission years, which end "

@@ -355,7 +355,7 @@ def test_a_cap_is_rounded_down(value: int) -> None:
         (
             BASE_2021,
             BASE_2021.replace("ifi", "fi"),
-            "base: 2021 verfied emissions is not YEAR or p",
+            "base: 2021 verfied emissions is none of 'YEAR ou",
         ),
         (
             BASE_2021,
