@@ -324,7 +324,7 @@ class Instruction(IntEnum):
     APPOINT_REPRESENTATIVE = 31  # notes: who, the representative's key
     DISMISS_REPRESENTATIVE = 32
     BLOCK_ACCOUNT = 33  # by the authority; notes: who, reference
-    UNBLOCK_ACCOUNT = 34
+    UNBLOCK_ACCOUNT = 34  # price = the instruction that set the block; 0 = the only one
     PROPOSE_TRUST = 35  # price = the account to be put on account's trusted list; notes: who
     APPROVE_TRUST = 36  # by a second representative
     REMOVE_TRUST = 37

@@ -41,7 +41,7 @@ EXAMPLES: tuple[str, ...] = (
     "exchange account dismiss EUA desk --account 103",
     "exchange account bind CCER 203 CN --account 901",
     'exchange account block EUA --account 103 --reference "file 7"',
-    'exchange account unblock EUA --account 103 --reference "file 8"',
+    'exchange account unblock EUA --account 103 --reference "file 8" --block 4711',
     "exchange account confirm EUA 2026 --account 103",
     "exchange projects",
     "exchange issue CEA-2025 1000 2025 --account 201",

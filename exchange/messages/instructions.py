@@ -239,15 +239,19 @@ class DismissRepresentative(AccountBody, frozen=True, kw_only=True):
 
 
 class BlockAccount(AccountBody, frozen=True, kw_only=True):
-    """Nothing leaves the account or comes to it by instruction (authority)."""
+    """Nothing leaves the account or comes to it by instruction (authority), until it has ended.
+
+    Each block is a measure of its own: the account is free when the last has ended.
+    """
 
     reference: str
 
 
 class UnblockAccount(AccountBody, frozen=True, kw_only=True):
-    """Ends a block (authority), when a second person of the same office has approved."""
+    """Ends a block (authority), when a second person of an office has approved; others stand."""
 
     reference: str
+    block_id: int = 0  # the instruction that set it; 0: the only one there is
 
 
 class ConfirmAccount(AccountBody, frozen=True, kw_only=True):

@@ -199,3 +199,5 @@ class Act(msgspec.Struct, frozen=True, tag=True, tag_field="type"):
     reason: str
     body: Recorded  # what was asked; of a decision, what it decides
     proposal_id: int = 0  # of a decision
+    # of cash: minor units that one person could move alone then, by the venue file of who judged
+    alone_max: int | None = None

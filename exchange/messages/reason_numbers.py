@@ -144,6 +144,8 @@ class RegistryReason(IntEnum):
     BORROWING_ABOVE_LIMIT = 687
     OTHER_SIDE_DECIDES = 688
     SALE_ABOVE_CAP = 689
+    BLOCK_NOT_NAMED = 690
+    TYPE_TOLD_ANEW = 691
 
 
 class DayReason(IntEnum):

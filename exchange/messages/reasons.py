@@ -365,7 +365,8 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
     (RegistryReason.SAME_PERSON, 403, False,
      "Who proposed it cannot approve it, with whichever key. Have another person approve it: of "
      "the authority for a reversal, a representative for a transfer, surrender or trusted account,"
-     " of the same office for an issuance, an allocation and the end of a freeze or block."),
+     " of the same office for an issuance or allocation, an operator or the authority for the end "
+     "of a freeze or block."),
     (RegistryReason.PROPOSAL_EXPIRED, 409, False,
      "The proposal is too old to be approved. Propose the reversal again."),
     (RegistryReason.PROJECT_UNKNOWN, 404, False,
@@ -464,13 +465,14 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
      "the trusted list first, and wait until it counts."),
     (RegistryReason.ACCOUNT_BLOCKED, 409, True,
      "The authority has blocked the account: nothing leaves it or comes to it by instruction; "
-     "what it owes can be surrendered. Ask the authority named in the reference."),
+     "what it owes can be surrendered. Ask whoever set the blocks, by the references that the text "
+     "names; the account is free when the last has ended."),
     (RegistryReason.ACCOUNT_NOT_CONFIRMED, 409, True,
      "Nobody confirmed by the registry's day that the data of the account are right, so nothing "
      "leaves it or comes to it by instruction; what it owes can be surrendered. Have a "
      "representative confirm them (ConfirmAccount) for the year that is named."),
     (RegistryReason.ACCOUNT_NOT_BLOCKED, 409, False,
-     "The account is not blocked. There is no block to end."),
+     "No such block of the account stands (GET /accounts). There is nothing to end."),
     (RegistryReason.TOO_FEW_REPRESENTATIVES, 409, True,
      "The account has fewer representatives than its type needs, so nothing leaves it. Have the "
      "authority appoint another one."),
@@ -542,12 +544,17 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
     (RegistryReason.OTHER_SIDE_DECIDES, 403, False,
      "What waits for a second person is approved or cancelled by the side that proposed it: a "
      "transfer or surrender by the account's representatives, an issuance by operators, an "
-     "allocation by the authority, the end of a freeze or block by the office that asked for it "
-     "(GET /transfers). Have another person of that side do it."),
+     "allocation by the authority, the end of a freeze or block by operators or the authority (GET "
+     "/transfers). Have another person of that side do it."),
     (RegistryReason.SALE_ABOVE_CAP, 422, False,
      "The scheme lets an entity sell a share of its free allocation only, and this would put more "
      "up for sale or hand it to another owner. Deposit or transfer at most the headroom that the "
      "text names; what you release from trading, or buy, makes room."),
+    (RegistryReason.BLOCK_NOT_NAMED, 422, False,
+     "The account has several blocks, and each ends by itself. Name the one that ends (block_id, "
+     "GET /accounts)."),
+    (RegistryReason.TYPE_TOLD_ANEW, 409, False,
+     "The type of the account was told anew after this was proposed. Propose it again."),
     *DAY_ROWS,
     *ACCESS_ROWS,
 )  # fmt: skip

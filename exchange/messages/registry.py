@@ -316,7 +316,8 @@ class AccountChanged(msgspec.Struct, frozen=True, array_like=True, tag=20, tag_f
     instruction_id: int
     kind: str  # of the instruction
     account_id: int
-    other_account: int  # trusted or bound; 0: none; CONFIRM_ACCOUNT: the year
+    other_account: int  # trusted or bound; 0: none; CONFIRM_ACCOUNT: the year; UNBLOCK_ACCOUNT:
+    # the block that ends, 0 of older ones: every one
     given_by: str  # the key
     text: str  # the type, the representative's key, the reference or the other registry's market
     eutl_code: str  # of a type
@@ -342,9 +343,10 @@ class TransferWaits(msgspec.Struct, frozen=True, array_like=True, tag=21, tag_fi
     cancel_until_ns: int
     approval_id: int  # the instruction that approved it; 0: none
     ranges: tuple[Range, ...]  # which came into the pending position by this; () on approval
-    # or SURRENDER, ISSUE, ALLOCATE, SET_ACCOUNT_TYPE: what it then does is told after it
+    # or SURRENDER, ISSUE, ALLOCATE, SET_ACCOUNT_TYPE, UNFREEZE, UNBLOCK_ACCOUNT: what it then
+    # does is told after it
     kind: str = "TRANSFER"
-    argument: int = 0  # the year, of these
+    argument: int = 0  # the year, of these; UNBLOCK_ACCOUNT: the block that ends
 
 
 class TransferEnded(msgspec.Struct, frozen=True, array_like=True, tag=22, tag_field="k"):

@@ -202,7 +202,10 @@ MESSAGE_SESSION = 100
 """Session of a registry's messages to others: this plus the partition of its own market."""
 
 TIMETABLE_SESSION = 998
-"""Session of the timetable's steps on `orders`; its `ref` counts those of the market."""
+"""Session of the timetable on `orders`: behind each step a tick, whose `ref` counts them."""
+
+TIMETABLE = "timetable"
+"""The key in the words of its steps; nobody's key has this id."""
 
 DECISION_SESSION = 999
 """Session of what operators decide by what stands, on `orders`: approvals, and what one may alone.
@@ -289,6 +292,11 @@ def check_venue(venue: Venue) -> list[str]:
         f"key {k.id}: session {k.session} is outside 1000..4294967295"
         for k in venue.key
         if not 1_000 <= k.session < 2**32
+    ]
+    problems += [
+        f"key {TIMETABLE}: the steps of timetables stand under this id: give the key another"
+        for k in venue.key
+        if k.id == TIMETABLE
     ]
     problems += [problem for k in venue.key for problem in key_problems(k)]
     return problems

@@ -4,11 +4,12 @@ What a type may do is the rulebook's (`account_type`); that an account has it is
 instruction. An account of which nothing was told may do what its participant may: the rules of the
 registry's hours hold for it, those of a type do not.
 
-A blocked account neither gives nor receives by instruction; nor does one whose type needs more
-representatives than it has, or, where the registry asks for it each year, one whose data nobody
-confirmed by the day. Two things go on: what is owed can be surrendered, and what was
-bought and sold on the venue is delivered, for a trade cannot be undone by one side's registry. To
-end trading as well, market operations suspend the account in the engine.
+A blocked account neither gives nor receives by instruction. Each block is a measure of its own,
+with its key and reference, and ends alone; the account is free when the last has ended. Nor does an
+account whose type needs more representatives than it has, or, where the registry asks for it each
+year, one whose data nobody confirmed by the day. Two things go on: what is owed can be surrendered,
+and what was bought and sold on the venue is delivered, for a trade cannot be undone by one side's
+registry. To end trading as well, market operations suspend the account in the engine.
 
 Sources: Union Registry as the Swedish Energy Agency explains it (at least two representatives, the
 second one approves, own accounts are trusted, data are confirmed each year); types and codes of the
@@ -42,6 +43,8 @@ from exchange.registry.standings import Act, Standing
 from exchange.rulebook import Rulebook
 from exchange.rulebook.catalogue import AccountType
 from exchange.settings import (
+    BLOCKS_MAX,
+    BLOCKS_NAMED_MAX,
     REPRESENTATIVES_MAX,
     TRUST_APPROVAL_DAYS_MAX,
     TRUSTED_ACCOUNTS_MAX,
@@ -148,9 +151,11 @@ class Accounts:
     def require_unblocked(self, account: int, time_ns: int) -> None:
         """RefusalError when an account is blocked, not confirmed, or lacks representatives."""
         standing, known = self._standings.of(account), self.type_of(account)
-        if standing.block:
+        if standing.blocks:
             raise RefusalError(
-                RegistryReason.ACCOUNT_BLOCKED, f"account {account} is blocked: {standing.block}"
+                RegistryReason.ACCOUNT_BLOCKED,
+                f"account {account} is blocked: "
+                + _first([block.text for block in standing.blocks.values()]),
             )
         least = (known.min_representatives or 0) if known is not None else 0
         if len(standing.representatives) < least:
@@ -232,15 +237,23 @@ class Accounts:
         self._type_wanted(item)
         return of_office(item)
 
-    def unblocked_by(self, item: InstructionPassed) -> Signature:
-        """Who gave UNBLOCK_ACCOUNT; RefusalError unless it can be done. O(1)."""
-        self._require_blocked(item)
-        return of_office(item)
+    def unblocked_by(self, item: InstructionPassed) -> tuple[Signature, int]:
+        """Who gave UNBLOCK_ACCOUNT, and the block; RefusalError unless it can be. O(blocks)."""
+        block = self._block_meant(item)
+        return of_office(item), block.instruction_id
 
     def _type_wanted(self, item: InstructionPassed) -> tuple[AccountType, str]:
-        """The type that SET_ACCOUNT_TYPE names and its EUTL code; RefusalError where it is none."""
+        """The type that SET_ACCOUNT_TYPE names and its EUTL code; RefusalError where it is none.
+
+        Nor is it told by what was proposed before the type was told last.
+        """
         wanted = _notes(item)[1].partition("\n")[0]
         require_account(self._holdings, item.account_id)
+        if self._standings.of(item.account_id).type_id > item.instruction_id:
+            raise RefusalError(
+                RegistryReason.TYPE_TOLD_ANEW,
+                f"the type of account {item.account_id} was told anew after this was proposed",
+            )
         found = [
             kind
             for kind in self._types.values()
@@ -319,31 +332,51 @@ class Accounts:
     ) -> list[RegistryItem]:
         _, reference = _notes(item)
         require_account(self._holdings, item.account_id)
+        standing = self._standings.of(item.account_id)
+        if len(standing.blocks) >= BLOCKS_MAX:
+            raise RefusalError(
+                RegistryReason.REGISTRY_LIST_FULL,
+                f"account {item.account_id} has {len(standing.blocks)} blocks",
+            )
         return self._act(item, cause, reference)
 
     def _unblock(
         self, item: InstructionPassed, instrument: Instrument, cause: Cause
     ) -> list[RegistryItem]:
-        return self._act(item, cause, self._require_blocked(item))
+        block = self._block_meant(item)
+        reference = _notes(item)[1].partition("\n")[0]
+        return self._act(item, cause, reference, other=block.instruction_id)
 
-    def _require_blocked(self, item: InstructionPassed) -> str:
-        """The reference for the end of a block; RefusalError where nothing, or another, is ended.
+    def _block_meant(self, item: InstructionPassed) -> Act:
+        """The block that UNBLOCK_ACCOUNT ends: `argument`, or where it says 0 the only one.
 
-        Who decides ends the block that there was, and none that came while it waited.
+        RefusalError where it does not stand. Who says none means the one that there was, and none
+        that came while the end waited.
         """
-        _, text = _notes(item)
-        standing = self._standings.of(item.account_id)
-        if not standing.block:
+        _notes(item)
+        account, blocks = item.account_id, self._standings.of(item.account_id).blocks
+        listed = _first([f"{number} ({block.text})" for number, block in blocks.items()])
+        if not blocks or (item.argument and item.argument not in blocks):
+            meant = f"block {item.argument} of account {account} does not stand"
             raise RefusalError(
-                RegistryReason.ACCOUNT_NOT_BLOCKED, f"account {item.account_id} is not blocked"
+                RegistryReason.ACCOUNT_NOT_BLOCKED,
+                f"{meant}; it has {listed}" if blocks else f"account {account} is not blocked",
             )
-        if standing.block_id > item.instruction_id:
+        if item.argument:
+            return blocks[item.argument]
+        then = [block for number, block in blocks.items() if number < item.instruction_id]
+        if not then:
             raise RefusalError(
                 RegistryReason.ACCOUNT_BLOCKED,
-                f"account {item.account_id} was blocked anew, {standing.block}, after its end was "
-                "proposed: propose it again",
+                f"account {account} was blocked anew, {listed}, after its end was proposed: "
+                "propose it again",
             )
-        return text.partition("\n")[0]
+        if len(then) > 1:
+            raise RefusalError(
+                RegistryReason.BLOCK_NOT_NAMED,
+                f"account {account} has {len(then)} blocks, {listed}: say which one ends",
+            )
+        return then[0]
 
     def _propose_trust(
         self, item: InstructionPassed, instrument: Instrument, cause: Cause
@@ -487,6 +520,12 @@ class Accounts:
                 is_type and other == 1,
             )
         ]
+
+
+def _first(words: list[str]) -> str:
+    """The first few of a list, and how many more there are. O(1)."""
+    more = len(words) - BLOCKS_NAMED_MAX
+    return "; ".join(words[:BLOCKS_NAMED_MAX] + [f"and {more} more"] * (more > 0))
 
 
 def _key(item: InstructionPassed) -> str:

@@ -8,7 +8,6 @@ that it was not given, and one that must surrender as many more has none left ov
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -33,6 +32,7 @@ from exchange.rulebook.allocation import (
     share,
     shortage_top_up,
 )
+from exchange.rulebook.provisional import provisional_base
 from exchange.rulebook.selection import scheme_named
 from exchange.rulebook.shapes import ComplianceRules
 from exchange.rulebook.vintages import vintage_years
@@ -42,7 +42,6 @@ from exchange.settings import UNITS_ISSUED_MAX
 WORDS = ("stage", "method", "sector", "base", "balance", "intensity", "held_by")
 STAGES = {"provisional": PROVISIONAL, "final": FINAL}
 METHODS = ("grandfathering", "benchmarking", "equal_to_emissions", "intensity")
-_YEAR_NAMED = re.compile(r"^(\d{4}) verified emissions")
 
 
 Waits = Callable[[InstructionPassed, Instrument, Cause, Signature], list[RegistryItem]]
@@ -253,11 +252,11 @@ class Allocations:
     def _base(self, case: _Case, rules: ComplianceRules) -> int:
         """The base that the rules name: the registry's own figure where it has one, else given."""
         account, scheme, year = case.account
-        named = _YEAR_NAMED.match(rules.provisional_base)
+        rested_on = provisional_base(rules.provisional_base)
         known = None
-        if named or rules.provisional_base.startswith("previous year verified"):
-            of_year = int(named[1]) if named else year - 1
-            known = self._holdings.years.get((account, scheme, of_year), Figures()).verified
+        if rested_on is not None and rested_on.is_verified:
+            of_year = (account, scheme, rested_on.year_of(year))
+            known = self._holdings.years.get(of_year, Figures()).verified
         stated = case.told.number("base")
         base = known or stated
         if not base or (known and stated and stated != known):

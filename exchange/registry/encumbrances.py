@@ -1,7 +1,7 @@
 """Units that their owner cannot dispose of: frozen by the authority, or pledged to a lender.
 
 They stay the owner's, in a position of their own, and come out of it only the way they went in:
-frozen units by two persons of the authority, pledged ones by the lender alone, who gives them back
+frozen units by two persons of the offices, pledged ones by the lender alone, who gives them back
 to the owner or, when the owner defaults, takes them. Each act is a row of `encumbrance` for good.
 The notes of the instruction are lines: the key that gave it, a reference (the court's, the loan's),
 and of what two persons decide the office for which the key acts.
@@ -179,7 +179,7 @@ def notes_of(item: InstructionPassed) -> tuple[str, str]:
 
 
 def of_office(item: InstructionPassed) -> Signature:
-    """Who gave what a second person of the same office decides. RefusalError: no office. O(1).
+    """Who gave what a second person of an office decides. RefusalError: no office. O(1).
 
     The notes are the key, a reference or name, and the office.
     """

@@ -120,7 +120,7 @@ class Others:
         """A firm may surrender for an entity that is frozen: its account, or units of it."""
         on = self._rulebook.local_date(instrument.scheme, cause.time_ns)
         rules = rules_of_year(self._rulebook, instrument.scheme, item.argument, on)
-        is_frozen = bool(self._accounts.standing(entity).block) or bool(
+        is_frozen = bool(self._accounts.standing(entity).blocks) or bool(
             self._holdings.held(entity, Position.FROZEN, instrument.id)
         )
         why = not_for_another(rules, is_frozen=is_frozen)

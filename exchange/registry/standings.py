@@ -26,7 +26,7 @@ class Act(NamedTuple):
     kind: int  # frames.Instruction
     account: int
     other: int  # the trusted or bound account; SET_ACCOUNT_TYPE: 1 = transfers need two persons;
-    # CONFIRM_ACCOUNT: the year
+    # CONFIRM_ACCOUNT: the year; UNBLOCK_ACCOUNT: the block, 0 (before there were several) = all
     given_by: str  # the key
     text: str  # the type, the representative's key, the reference, the other registry's market
     eutl_code: str
@@ -65,7 +65,7 @@ class WaitingTransfer(NamedTuple):
     time_ns: int  # of the proposal
     ended_ns: int
     kind: int = Instruction.TRANSFER
-    argument: int = 0  # of the instruction: the year; 0 of a transfer
+    argument: int = 0  # of the instruction: the year, the block that ends; 0 of a transfer
     notes: str = ""  # what the instruction says beside who gave it
     office: str = ""  # for which it was given, and another of which approves; "" = the account
 
@@ -198,21 +198,21 @@ class Standing:
     """What one account is, as of now."""
 
     __slots__ = (
-        "block", "block_id", "bound_to", "confirmed", "eutl_code", "kind", "needs_two", "proposed",
-        "representatives", "since_ns", "trusted",
+        "blocks", "bound_to", "confirmed", "eutl_code", "kind", "needs_two", "proposed",
+        "representatives", "since_ns", "trusted", "type_id",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.kind = ""  # a code of the rulebook's account_type; "" = never told
         self.eutl_code = ""
+        self.type_id = 0  # the instruction that told its type last
         self.since_ns = 0  # when its type was told first; 0 = never
         self.confirmed = 0  # the last year for which its data were confirmed
         self.needs_two = False
         self.representatives: set[str] = set()  # their keys
         self.trusted: dict[int, int] = {}  # account: from when it counts, ns UTC
         self.proposed: dict[int, Act] = {}  # account: who proposed to trust it
-        self.block = ""  # reference of the block; "" = not blocked
-        self.block_id = 0  # the instruction that blocked it last
+        self.blocks: dict[int, Act] = {}  # those that stand, oldest first, by instruction
         self.bound_to: tuple[str, int] | None = None  # market and account in the other registry
 
     def apply(self, act: Act) -> None:
@@ -220,7 +220,7 @@ class Standing:
         match act.kind:
             case Instruction.SET_ACCOUNT_TYPE:
                 self.kind, self.eutl_code = act.text, act.eutl_code
-                self.needs_two = bool(act.other)
+                self.needs_two, self.type_id = bool(act.other), act.instruction_id
                 self.since_ns = self.since_ns or act.time_ns
             case Instruction.CONFIRM_ACCOUNT:
                 self.confirmed = max(self.confirmed, act.other)
@@ -229,9 +229,11 @@ class Standing:
             case Instruction.DISMISS_REPRESENTATIVE:
                 self.representatives.discard(act.text)
             case Instruction.BLOCK_ACCOUNT:
-                self.block, self.block_id = act.text, act.instruction_id
+                self.blocks[act.instruction_id] = act
+            case Instruction.UNBLOCK_ACCOUNT if act.other:
+                del self.blocks[act.other]
             case Instruction.UNBLOCK_ACCOUNT:
-                self.block = ""
+                self.blocks.clear()
             case Instruction.PROPOSE_TRUST:
                 self.proposed[act.other] = act
             case Instruction.APPROVE_TRUST:

@@ -14,7 +14,8 @@ registry's rule names it (`two_persons_for`) and the account asks for two. It is
 proposed and again, by the rules of that moment, when it is approved; from then on it is done and
 counts. Units of a surrender lie in the pending position meanwhile; what is not issued yet, or lies
 in another registry, cannot be held. What ends a protection waits always: one person may freeze and
-block, and two give free.
+block, and two give free, of one office or of both: an authority with one official asks the
+registry's operators, who carry out what it orders anyway.
 
 Sources: Union Registry as the Swedish Energy Agency explains it; Art. 20 of Delegated Regulation
 (EU) 2019/1122: one representative initiates, another approves.
@@ -24,6 +25,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
+
+import msgspec
 
 from exchange.messages.frames import Instruction
 from exchange.messages.reasons import RegistryReason
@@ -54,6 +57,10 @@ _TRANSACTIONS = {
     Instruction.SURRENDER: "surrender",
 }
 """What the rulebook's `transaction_type` calls the acts that may need two persons."""
+ENDS_OF_PROTECTION = frozenset(
+    {Instruction.UNFREEZE, Instruction.UNBLOCK_ACCOUNT, Instruction.SET_ACCOUNT_TYPE}
+)
+"""What an office proposes and another person approves, of the same office or of the other."""
 
 Act = Callable[[InstructionPassed, Instrument, Cause], list[RegistryItem]]
 
@@ -157,8 +164,10 @@ class Transfers:
     def unblock(
         self, item: InstructionPassed, instrument: Instrument, cause: Cause
     ) -> list[RegistryItem]:
-        """UNBLOCK_ACCOUNT: when a second person has approved. O(1)."""
-        return self._propose(item, instrument, cause, self._accounts.unblocked_by(item))
+        """UNBLOCK_ACCOUNT: when a second person has approved, of the block that stands now."""
+        by, block = self._accounts.unblocked_by(item)
+        meant = msgspec.structs.replace(item, argument=block)
+        return self._propose(meant, instrument, cause, by)
 
     def _propose(
         self,
@@ -299,10 +308,14 @@ class Transfers:
             )
 
     def _require_side(self, item: InstructionPassed, transfer: WaitingTransfer) -> None:
-        """RefusalError unless who decides is of the side that proposed: account or office."""
+        """RefusalError unless who decides is of the side that proposed: account or office.
+
+        The end of a protection is for any office: one with a single person could end nothing else.
+        """
         key, word = notes_of(item)
         office = word if word in OFFICES else ""
-        if office != transfer.office:
+        is_for_any = transfer.kind in ENDS_OF_PROTECTION and bool(office)
+        if office != transfer.office and not is_for_any:
             raise RefusalError(
                 RegistryReason.OTHER_SIDE_DECIDES,
                 f"{key} acts for {office or 'the account'}; {_named(transfer)} was proposed for "

@@ -314,7 +314,7 @@ class ComplianceRules(Table, frozen=True, kw_only=True):
     industry_free_share_2020_bp: int | None = None
     new_entrant_reserve_bp: int | None = None
     provisional_allocation_bp: int | None = None
-    provisional_base: str = ""
+    provisional_base: str = ""  # as `exchange.rulebook.provisional` reads it
     provisional_note: str = ""
     new_sectors_allocation: Literal["", "equal_to_verified_emissions"] = ""
     at_risk_held_by: str = ""  # type of account for allowances of entities at risk
@@ -471,6 +471,7 @@ class Scheme(Table, frozen=True, kw_only=True):
     timezone: str
     currency: str
     allowance_units: tuple[str, ...]
+    sectors: tuple[str, ...] = ()  # every one that its rules and calendar name
     entry_threshold_t: int | None = None
     exit_rule: str = ""
     rules: tuple[ComplianceRules, ...] = ()

@@ -13,7 +13,9 @@ import msgspec
 
 from exchange.messages.instructions import GroupWord
 from exchange.rulebook.book import Rulebook
+from exchange.rulebook.provisional import BASE_WORDS, provisional_base
 from exchange.rulebook.shapes import (
+    CalendarStep,
     CarryOver,
     ComplianceRules,
     CompositePrice,
@@ -40,10 +42,7 @@ def strange_values(rulebook: Rulebook) -> Iterator[str]:
             yield from _weights(scheme.composite_price, f"{where}, composite_price")
         if scheme.carry_over is not None:
             yield from _carry_over(rulebook, scheme, scheme.carry_over, f"{where}, carry_over")
-        known = {sector for rules in scheme.rules for sector in rules.sectors}
-        for step in scheme.calendar:
-            for sector in set(step.sectors) - known if known else ():
-                yield f"{where}, calendar {step.step}: sectors: no rules cover {sector}"
+        yield from _sectors(scheme, where)
 
 
 def _shares(value: Any, where: str, key: str = "") -> Iterator[str]:
@@ -64,6 +63,7 @@ def _shares(value: Any, where: str, key: str = "") -> Iterator[str]:
 
 def _rules(rulebook: Rulebook, scheme: Scheme, rules: ComplianceRules, where: str) -> Iterator[str]:
     groups = get_args(GroupWord)
+    yield from _provisional(rules, where)
     if rules.penalty is not None:
         yield from _range(rules.penalty, f"{where}, penalty")
     if rules.applies_to and rules.applies_to not in groups:
@@ -83,6 +83,55 @@ def _rules(rulebook: Rulebook, scheme: Scheme, rules: ComplianceRules, where: st
         for generation in rule.programme_generations:
             if generation not in known:
                 yield f"{here}: programme_generations: no unit is of generation {generation}"
+
+
+def _sectors(scheme: Scheme, where: str) -> Iterator[str]:
+    """Names that the scheme does not declare, and steps of years whose rules do not cover them."""
+    covered = {sector for rules in scheme.rules for sector in rules.sectors}
+    if covered and not scheme.sectors:
+        yield f"{where}: sectors is missing: its rules name {', '.join(sorted(covered))}"
+        return
+    declared = ", ".join(scheme.sectors) or "none"
+    tables = [(f"{where}, rules {rules.id}", rules.sectors) for rules in scheme.rules]
+    tables += [(_step(where, step), step.sectors) for step in scheme.calendar]
+    for here, sectors in tables:
+        for sector in sectors:
+            if sector not in scheme.sectors:
+                yield f"{here}: sectors: {sector} is no sector of the scheme, which has {declared}"
+    for sector in scheme.sectors:
+        if sector not in covered:
+            yield f"{where}: sectors: no rules cover {sector}"
+    for step in scheme.calendar:
+        for year in step.emission_years:
+            of_year = [rules for rules in scheme.rules if year in rules.emission_years]
+            known = sorted({sector for rules in of_year for sector in rules.sectors})
+            for sector in step.sectors if known else ():
+                if sector in scheme.sectors and sector not in known:
+                    yield (
+                        f"{_step(where, step)}: sectors: no rules of {year} cover {sector}, only "
+                        f"{', '.join(known)}"
+                    )
+
+
+def _step(where: str, step: CalendarStep) -> str:
+    years = ", ".join(map(str, step.emission_years))
+    return f"{where}, calendar {step.step} of {years}"
+
+
+def _provisional(rules: ComplianceRules, where: str) -> Iterator[str]:
+    """A share needs a base, and the registry reads its words."""
+    if (rules.provisional_allocation_bp is None) == bool(rules.provisional_base):
+        yield f"{where}: provisional_allocation_bp and provisional_base belong together"
+    if not rules.provisional_base:
+        return
+    base = provisional_base(rules.provisional_base)
+    if base is None:
+        yield f"{where}: provisional_base: {rules.provisional_base} is none of {BASE_WORDS}"
+    elif rules.emission_years and (base.named_year or 0) > max(rules.emission_years):
+        yield (
+            f"{where}: provisional_base: {base.named_year} is after the emission years, which end "
+            f"with {max(rules.emission_years)}"
+        )
 
 
 def _range(penalty: PenaltyRule, where: str) -> Iterator[str]:

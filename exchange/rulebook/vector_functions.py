@@ -38,7 +38,15 @@ from exchange.rulebook.selection import (
     surrender_deadline,
 )
 from exchange.rulebook.shapes import ComplianceRules, IntensityCoefficient, PenaltyRule
-from exchange.rulebook.year import STEPS, bases, cap_years, due, period_base, rules_of_year
+from exchange.rulebook.year import (
+    STEPS,
+    bases,
+    cap_years,
+    due,
+    period_base,
+    rules_of_year,
+    sectors_of,
+)
 
 Found = Mapping[str, Any]
 _INTENSITY = IntensityCoefficient(slope_bp=1_500, band_bp=2_000, max_bp=300, min_bp=-300)
@@ -74,6 +82,9 @@ def _year_step(
     if step not in STEPS:
         raise RulebookError(f"step {step}: known are {', '.join(STEPS)}")
     rules = rules_of_year(rulebook, scheme, emission_year, on)
+    known = sectors_of(rulebook, scheme, rules, emission_year)
+    if sector and sector not in known:
+        raise RulebookError(f"sector {sector}: known are {', '.join(known) or 'none'}")
     return {"due": due(rulebook, scheme, rules, emission_year, step, sector).day or ""}
 
 

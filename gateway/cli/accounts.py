@@ -175,10 +175,25 @@ def block(symbol: Symbol, account: Account, reference: Reference, key_file: KeyF
 
 
 def unblock(
-    symbol: Symbol, account: Account, reference: Reference, key_file: KeyFile = None
+    symbol: Symbol,
+    account: Account,
+    reference: Reference,
+    block_id: Annotated[
+        int, typer.Option("--block", help="Its instruction id, where there are several.")
+    ] = 0,
+    key_file: KeyFile = None,
 ) -> None:
-    """End a block (authority): when another person has approved (`exchange approve-transfer`)."""
-    instruct(key_file, UnblockAccount(ref=0, symbol=symbol, account=account, reference=reference))
+    """End a block (authority): when another person has approved (`exchange approve-transfer`).
+
+    Each block ends by itself; `exchange accounts` lists them with their ids. The account is free
+    when the last has ended.
+    """
+    instruct(
+        key_file,
+        UnblockAccount(
+            ref=0, symbol=symbol, account=account, reference=reference, block_id=block_id
+        ),
+    )
 
 
 def confirm(
@@ -240,7 +255,7 @@ def accounts(
     async def work(client: Client) -> None:
         found = (await client.accounts(market)).accounts
         table = make_table(
-            "Accounts", "market", "account", "type", "EUTL", "two persons", "block",
+            "Accounts", "market", "account", "type", "EUTL", "two persons", "blocks",
             "representatives", "trusts", "bound to", "confirmed",
         )  # fmt: skip
         for row in found:
@@ -250,7 +265,7 @@ def accounts(
                 row.account_type,
                 row.eutl_code,
                 "yes" if row.needs_two else "",
-                row.block,
+                ", ".join(f"{item.block_id} {item.reference}" for item in row.blocks),
                 ", ".join(row.representatives),
                 ", ".join(
                     f"{item.account} from {utc(item.effective_ns)}"

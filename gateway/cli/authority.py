@@ -154,7 +154,8 @@ def unfreeze(
 ) -> None:
     """Give frozen units back to the account's registry position, or what is held to its entity.
 
-    One person freezes; another of the same office approves the end (`exchange approve-transfer`).
+    One person freezes; another, an operator or of the authority, approves the end (`exchange
+    approve-transfer`).
     What is held for an entity goes to it at once, when its years are met.
     """
     instruct(

@@ -52,7 +52,7 @@ from gateway.control.limits import (
     limit_parameter,
 )
 from gateway.control.trading_dates import trading_date
-from gateway.control.two_persons import is_judged, needs_two
+from gateway.control.two_persons import alone_max, is_judged, needs_two
 from gateway.entry.decimals import INT64_MAX, to_minor
 from gateway.entry.fields import limit_price
 from gateway.entry.order_entry import Desk, OrderEntry, Prepared
@@ -153,12 +153,16 @@ class Operations:
     def planned(self, key: Key, request: Recorded) -> Prepared:
         """The commands of a step of the timetable; those who sign the venue file approved it. O(1).
 
-        Refused names what cannot be used.
+        It is numbered as decisions are: what was decided without it, or it without knowing of, is
+        judged anew. Refused names what cannot be used.
         """
         desk = self._desk(request)
         _check_words(request.reason, is_needed=True)
-        number = Numbered(key.session, self._entry.checked_ref(request.ref))
-        return _recorded(desk, number, key, "DONE", request, self._commands(desk, number, request))
+        own = Numbered(key.session, self._entry.checked_ref(request.ref))
+        number = self._next(desk)
+        made = _recorded(desk, number, key, "DONE", request, self._commands(desk, number, request))
+        made.commands.append(_tick(own))
+        return made._replace(session=own.session, ref=own.ref)
 
     def decide(self, key: Key, request: Decision) -> Prepared:
         """The commands that carry a proposal out, or end it. O(1).
@@ -243,7 +247,7 @@ class Operations:
             Command.PHASE_CHANGE, number, order_type=phase,
             instrument_id=named.id if named else 0, quantity=seed,
         )  # fmt: skip
-        if named or isinstance(request, PhaseChange):
+        if phase != Phase.HALT or number.session == DECISION_SESSION:
             return [change]
         # it waits for nothing: so what was decided without it, and comes behind it, is not done
         last = self._next(desk)
@@ -344,7 +348,8 @@ def _recorded(
     request: Recorded,
     commands: list[bytes],
 ) -> Prepared:
-    act = Act(stage, key.id, key.who, request.reason, request)
+    most = alone_max(desk.market, request)
+    act = Act(stage, key.id, key.who, request.reason, request, alone_max=most)
     return _urgent(desk, number, _noted(commands, act))
 
 

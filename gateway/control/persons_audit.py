@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from exchange.messages.frames import (
@@ -27,6 +28,7 @@ from exchange.messages.frames import (
     read_commands,
 )
 from exchange.messages.operations import (
+    Act,
     CashDeposit,
     DayRoll,
     Halt,
@@ -43,6 +45,7 @@ from exchange.positions import Positions
 from exchange.reference.signers import is_one_person, signer
 from exchange.reference.venue import (
     DECISION_SESSION,
+    TIMETABLE,
     TIMETABLE_SESSION,
     Instrument,
     Market,
@@ -70,6 +73,7 @@ class PersonsAudit:
         self.difference = ""
         self.done = 0
         self.approved = 0
+        self.by_file = 0  # moves of cash whose words do not say how much was for one then
         self.positions = Positions()  # those of who walks the log
         self.controls = Controls()
         self.acts = _Acts(self)
@@ -84,7 +88,9 @@ class PersonsAudit:
     @property
     def figures(self) -> str:
         """What was looked at."""
-        return f"{self.done} acts of one person, {self.approved} approved by a second one"
+        said = f"{self.done} acts of one person, {self.approved} approved by a second one"
+        of_today = f", {self.by_file} of cash judged by the venue file of today"
+        return said + of_today * bool(self.by_file)
 
     def record(self, offset: int, append_ns: int, frame: bytes) -> None:
         """The next record of `orders`, before the events that it causes. O(commands)."""
@@ -114,12 +120,12 @@ class PersonsAudit:
         act = row.act
         if act.stage in ("APPROVED", "DECLINED"):
             self._decision(row)
-        elif act.stage == "DONE" and row.session == TIMETABLE_SESSION:
-            if not isinstance(act.body, PhaseChange | DayRoll):
+        elif act.stage == "DONE" and _is_planned(row):
+            if not _is_step(act.body):
                 self._find(row, "the timetable has no such step")
         elif act.stage == "DONE":
             self.done += 1
-            if self._needs_two(act.who, act.body, row.time_ns):
+            if self._needs_two(act, row.time_ns):
                 self._find(row, "it took two persons, and one did it")
 
     def _decision(self, row: ActRow) -> None:
@@ -138,13 +144,20 @@ class PersonsAudit:
             if is_one_person(signer(act.key, act.who), signer(proposed.key, proposed.who)):
                 self._find(row, f"{act.who} proposed it, too")
 
-    def _needs_two(self, who: str, body: Recorded, now_ns: int) -> bool:
+    def _needs_two(self, act: Act, now_ns: int) -> bool:
+        body, market = act.body, self._market
+        if act.alone_max is not None:
+            market = replace(
+                market, withdrawal_alone_max=act.alone_max, deposit_alone_max=act.alone_max
+            )
+        elif isinstance(body, CashDeposit):
+            self.by_file += 1
         is_moved = isinstance(body, PhaseChange) and body.phase not in ("CLOSED", "HALT")
         if is_moved and self.acts.market_halt:
             return True
         named = self._named(body)
         try:
-            return needs_two(self, self._market, named, who, body, now_ns, self._message_rate)
+            return needs_two(self, market, named, act.who, body, now_ns, self._message_rate)
         except Refused:
             return True  # no gateway takes such words
 
@@ -218,7 +231,7 @@ class PersonsAudit:
         """What loosens stands in a command of an act that may."""
         owner = self._owner(row.command_index)
         what = next(self._loosened(row, owner), "")
-        is_for_two = owner is not None and owner.act.stage == "APPROVED"
+        is_for_two = owner is not None and (owner.act.stage == "APPROVED" or _opens_blocks(owner))
         if what and not is_for_two and not self.difference:
             number = self._record[0]
             who = f"{owner.act.stage} by {owner.act.who}" if owner is not None else "with no words"
@@ -256,6 +269,20 @@ class PersonsAudit:
                 f"orders record {row.position >> INDEX_BITS}: {act.stage} "
                 f"{type(act.body).__name__} by {signer(act.key, act.who)}: {what}"
             )
+
+
+def _is_planned(row: ActRow) -> bool:
+    """Whether a step of the timetable: two decided on it who signed the venue file. O(1)."""
+    return row.act.key == TIMETABLE and row.session in (TIMETABLE_SESSION, DECISION_SESSION)
+
+
+def _is_step(body: Recorded) -> bool:
+    is_blocks = isinstance(body, SetLimit) and body.parameter == "BLOCK_OPEN"
+    return is_blocks or isinstance(body, PhaseChange | DayRoll)
+
+
+def _opens_blocks(row: ActRow) -> bool:
+    return _is_planned(row) and isinstance(row.act.body, SetLimit) and _is_step(row.act.body)
 
 
 class _Acts(Acts):

@@ -1,8 +1,9 @@
 """The timetable's steps become commands when they are due: the clock as one more operator.
 
 Every gateway does this, and one step is taken once: the command says in its words which step it is,
-and its `ref` counts the steps on the market's log. Of two gateways that have read the same log both
-take the next number, and the engine hears the first; who has read further knows that it was taken.
+and is numbered as people's decisions are. Of two gateways that have read the same log both take the
+next number, and the engine hears the first; who has read further knows that it was taken. A step
+that did not know of a halt, or of a limit just set, loses its number to it, and is judged anew.
 What a person did after a step was due stands until the next one; what a person halted stays.
 """
 
@@ -19,7 +20,7 @@ from exchange.messages.frames import INDEX_BITS, PHASE_TRANSITIONS, Parameter, P
 from exchange.messages.operations import DayRoll, PhaseChange, SetLimit
 from exchange.positions import InstrumentState
 from exchange.reference.timetable import CALLS, Due, Standing, Step, due_date, standing
-from exchange.reference.venue import TIMETABLE_SESSION, Instrument, Key, Market, Venue
+from exchange.reference.venue import TIMETABLE, TIMETABLE_SESSION, Instrument, Key, Market, Venue
 from gateway.control.opening import OpeningGate
 from gateway.control.operations import Operations
 from gateway.entry.order_entry import OrderEntry
@@ -34,7 +35,8 @@ READ_S = 0.002
 ROLL_AGAIN_S = 10
 AHEAD_S_MAX = 5.0  # of the log, beside two ticks of the engine
 SECOND_NS = 1_000_000_000
-NAME = "timetable"
+TRIES_MAX = 8  # to take a step before which others decide: then it is looked at again later
+NAME = TIMETABLE
 KEY = Key(NAME, 0, "operator", TIMETABLE_SESSION)
 """Whose name stands on the log; nobody can sign with it."""
 
@@ -117,17 +119,22 @@ class MarketTimetable:
         if self._is_ahead():
             return
         is_shut = False
-        for roll in self._roll():
-            await self._take(roll)
+        for _ in range(TRIES_MAX):
+            if not any([await self._take(roll) for roll in self._roll()]):
+                break
+            self._rolled = (0, 0)
         for item, steps in self._steps:
             for request in self._wanted(item, steps):
                 if isinstance(request, PhaseChange) and self._opens(item):
                     is_shut = is_shut or not await self._may_open(item, request)
                     if is_shut:
                         continue
-                # meanwhile somebody may have halted it, or another gateway taken the step
-                if _named(request) in map(_named, self._wanted(item, steps)):
-                    await self._take(request)
+                for _ in range(TRIES_MAX):
+                    # meanwhile somebody may have halted it, or another gateway taken the step
+                    if _named(request) not in map(_named, self._wanted(item, steps)):
+                        break
+                    if not await self._take(request):
+                        break
 
     def _is_ahead(self) -> bool:
         """Whether the log has not come to the time of this clock: a day roll is for good."""
@@ -197,6 +204,9 @@ class MarketTimetable:
         if self._is_date_right() or any(state.phase != Phase.CLOSED for state in known):
             return
         date, now_ns = self._date(), self._clock.monotonic_ns()
+        asked, position = self._view.acts.planned.rolled
+        if asked == date and self._view.follower.input_offset <= position >> INDEX_BITS:
+            return  # the engine has not answered who asked
         rolled, since_ns = self._rolled
         if rolled == date and now_ns - since_ns < ROLL_AGAIN_S * SECOND_NS:
             return  # the engine has refused it, and will for a while
@@ -254,7 +264,8 @@ class MarketTimetable:
     def _ref(self) -> int:
         return self._view.acts.last_ref.get(TIMETABLE_SESSION, 0) + 1
 
-    async def _take(self, request: Request) -> None:
+    async def _take(self, request: Request) -> bool:
+        """Whether it has to be looked at again: another decided before it, and nothing was done."""
         symbol = request.symbol if not isinstance(request, DayRoll) else ""
         request = msgspec.structs.replace(request, ref=self._ref)  # they come one by one
         try:
@@ -264,11 +275,14 @@ class MarketTimetable:
             position = await written
         except Refused as refused:
             self._hold(symbol, request, refused)
-            return
+            return False
         self._sent = position >> INDEX_BITS
         self._told.pop(symbol, None)
-        self._say.info("step_taken", symbol=symbol, step=request.reason, position=position)
         await self._read_up_to(request.ref)
+        if (NAME, request.ref) in self._view.acts.lost:
+            return True
+        self._say.info("step_taken", symbol=symbol, step=request.reason, position=position)
+        return False
 
     async def _read_up_to(self, ref: int) -> None:
         """Until this gateway has read its own step, or another's of the same number."""

@@ -60,6 +60,17 @@ def needs_two(
     return False
 
 
+def alone_max(market: Market, request: Recorded) -> int | None:
+    """Minor units that one person may move alone in a request's direction; None: it moves none.
+
+    Refused where its amount cannot be read. O(1).
+    """
+    if not isinstance(request, CashDeposit):
+        return None
+    is_out = to_minor(request.amount, market.minor_digits, "amount") < 0
+    return market.withdrawal_alone_max if is_out else market.deposit_alone_max
+
+
 def _is_much(standing: Standing, market: Market, who: str, amount: int, now_ns: int) -> bool:
     """Whether a person would move more alone than one may, with the last day's. O(hours)."""
     is_out = amount < 0

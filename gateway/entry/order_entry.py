@@ -376,6 +376,8 @@ class OrderEntry:
             return self.account(market, request.trusted_account).id
         if isinstance(request, instructions.SetAccountType):
             return instructions.AS_BEFORE if request.needs_two is None else int(request.needs_two)
+        if isinstance(request, instructions.UnblockAccount):
+            return instruction_id("block_id", request.block_id)
         if isinstance(request, instructions.BindAccount):
             return self._bound(request)
         if isinstance(request, instructions.UnfreezeUnits):

@@ -13,6 +13,15 @@ class TrustedRow(msgspec.Struct, frozen=True):
     proposed_by: str = ""  # who cannot approve it: the key, and its person in brackets
 
 
+class BlockRow(msgspec.Struct, frozen=True):
+    """A block of an account that stands."""
+
+    block_id: int  # the instruction that set it: what its end names
+    reference: str
+    set_by: str  # the key
+    time_ns: int
+
+
 class AccountRow(msgspec.Struct, frozen=True):
     """An account of the registry."""
 
@@ -22,12 +31,13 @@ class AccountRow(msgspec.Struct, frozen=True):
     account_type: str  # a code of the rulebook; "" = never told
     eutl_code: str
     needs_two: bool  # a second person approves transfers, and what the registry names
-    block: str  # reference of the block; "" = not blocked
+    block: str  # references of its blocks, "; " between them; "" = not blocked
     bound_market: str  # of the account in the other registry
     bound_account: int  # 0 = none
     representatives: list[str]  # ids of their keys
     trusted: list[TrustedRow]
     confirmed: int = 0  # the last year for which its data were confirmed; 0 = never
+    blocks: list[BlockRow] = []  # those that stand, oldest first
 
 
 class AccountList(msgspec.Struct, frozen=True):
@@ -50,8 +60,9 @@ class TransferRow(msgspec.Struct, frozen=True):
     approved_by: str
     due_ns: int  # carried out then, or (PROPOSED) forgotten then
     cancel_until_ns: int
-    kind: str = "TRANSFER"  # or SURRENDER, ISSUE, ALLOCATE
-    year: int = 0  # of these: compliance year, vintage or monitoring year
+    kind: str = "TRANSFER"  # or another act of two: SURRENDER, ISSUE, UNFREEZE, ...
+    year: int = 0  # of a surrender, issuance, allocation: of compliance, the vintage, of monitoring
+    block_id: int = 0  # UNBLOCK_ACCOUNT: the block that would end
 
 
 class TransferList(msgspec.Struct, frozen=True):

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from exchange.settings import PAGE_MAX
-from gateway.replies.standings import AccountList, AccountRow, TransferList, TransferRow, TrustedRow
+from gateway.replies.standings import (
+    AccountList,
+    AccountRow,
+    BlockRow,
+    TransferList,
+    TransferRow,
+    TrustedRow,
+)
 from gateway.routes.accounts import MarketQuery, views
 from gateway.routes.table import Call, Reply, Route
 from gateway.views.standings import AccountStanding
+
+OF_A_YEAR = ("SURRENDER", "ISSUE", "ALLOCATE")
+"""Acts that wait whose argument is a year."""
 
 
 async def get_accounts(call: Call) -> Reply:
@@ -38,12 +48,16 @@ def _row(market: str, account: int, name: str, standing: AccountStanding) -> Acc
         standing.account_type,
         standing.eutl_code,
         standing.needs_two,
-        standing.block,
+        "; ".join(item.text for item in standing.blocks.values()),
         standing.bound_market,
         standing.bound_account,
         sorted(standing.representatives),
         listed,
         standing.confirmed,
+        [
+            BlockRow(number, item.text, item.given_by, item.effective_ns)
+            for number, item in standing.blocks.items()
+        ],
     )
 
 
@@ -68,7 +82,8 @@ async def get_transfers(call: Call) -> Reply:
                 item.due_ns,
                 item.cancel_until_ns,
                 item.kind,
-                item.argument,
+                item.argument if item.kind in OF_A_YEAR else 0,
+                item.argument if item.kind == "UNBLOCK_ACCOUNT" else 0,
             )
             for item in view.standings.transfers.values()
             if item.account_id in visible or item.to_account in visible

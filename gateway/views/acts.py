@@ -174,7 +174,7 @@ class Acts:
             self._handle(act.body, row)
         elif act.stage != "DECLINED":
             self._carry_out(act.body, row.position)
-            self.planned.note(act, row.session, row.position, row.time_ns)
+            self.planned.note(act, row.position, row.time_ns)
 
     def _handle(self, body: HandleAlert, row: ActRow) -> None:
         self.handlings.pop(body.number, None)

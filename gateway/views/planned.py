@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from exchange.messages.operations import Act, Halt, PhaseChange, Resume, SetLimit
-from exchange.reference.venue import TIMETABLE_SESSION
+from exchange.messages.operations import Act, DayRoll, Halt, PhaseChange, Resume, SetLimit
+from exchange.reference.venue import TIMETABLE
 
 Kind = Literal["phase", "blocks"]
 
@@ -30,6 +30,7 @@ class Planned:
 
     def __init__(self) -> None:
         self.overrun: dict[str, str] = {}  # symbol -> step that came right behind a halt
+        self.rolled = (0, -1)  # the last day roll that was asked for, and where
         self._taken: dict[tuple[str, Kind], str] = {}  # the label of the last step
         self._moves: dict[tuple[str, Kind], Move] = {}  # symbol "": of the whole market
 
@@ -45,9 +46,12 @@ class Planned:
         own = self._moves.get((symbol, kind), NEVER)
         return max(own, self._moves.get(("", kind), NEVER))
 
-    def note(self, act: Act, session: int, position: int, time_ns: int) -> None:
+    def note(self, act: Act, position: int, time_ns: int) -> None:
         """Takes an act that was carried out. O(1)."""
         body = act.body
+        if isinstance(body, DayRoll):
+            self.rolled = (body.trading_date, position)
+            return
         if isinstance(body, PhaseChange | Halt | Resume):
             kind: Kind = "phase"
         elif isinstance(body, SetLimit) and body.parameter == "BLOCK_OPEN":
@@ -55,7 +59,7 @@ class Planned:
         else:
             return
         is_halt = isinstance(body, Halt) or (isinstance(body, PhaseChange) and body.phase == "HALT")
-        if session != TIMETABLE_SESSION:
+        if act.key != TIMETABLE:
             self._moves[body.symbol, kind] = Move(position, time_ns, is_halt)
             self.overrun.pop(body.symbol, None)
             if not body.symbol:

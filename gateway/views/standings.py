@@ -6,10 +6,10 @@ from exchange.messages.registry import AccountChanged, RegistryItem, TransferEnd
 
 
 class AccountStanding:
-    """Type, representatives, trusted list, block and binding of one account."""
+    """Type, representatives, trusted list, blocks and binding of one account."""
 
     __slots__ = (
-        "account_type", "block", "bound_account", "bound_market", "confirmed", "eutl_code",
+        "account_type", "blocks", "bound_account", "bound_market", "confirmed", "eutl_code",
         "needs_two", "proposed", "representatives", "trusted",
     )  # fmt: skip
 
@@ -18,7 +18,7 @@ class AccountStanding:
         self.eutl_code = ""
         self.confirmed = 0  # the last year for which its data were confirmed
         self.needs_two = False
-        self.block = ""
+        self.blocks: dict[int, AccountChanged] = {}  # those that stand, by instruction
         self.bound_market, self.bound_account = "", 0
         self.representatives: set[str] = set()
         self.trusted: dict[int, int] = {}  # account: from when, ns UTC
@@ -35,9 +35,11 @@ class AccountStanding:
             case "DISMISS_REPRESENTATIVE":
                 self.representatives.discard(item.text)
             case "BLOCK_ACCOUNT":
-                self.block = item.text
-            case "UNBLOCK_ACCOUNT":
-                self.block = ""
+                self.blocks[item.instruction_id] = item
+            case "UNBLOCK_ACCOUNT" if item.other_account:
+                self.blocks.pop(item.other_account, None)
+            case "UNBLOCK_ACCOUNT":  # of before each block ended by itself
+                self.blocks.clear()
             case "CONFIRM_ACCOUNT":
                 self.confirmed = max(self.confirmed, item.other_account)
             case "PROPOSE_TRUST":

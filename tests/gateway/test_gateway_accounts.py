@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 from typer.testing import CliRunner
 
@@ -26,6 +27,7 @@ from exchange.messages.instructions import (
     TransferUnits,
     UnblockAccount,
 )
+from exchange.messages.reasons import RegistryReason
 from gateway.cli import build
 from gateway.client import (
     BadRequestError,
@@ -142,7 +144,7 @@ async def test_blocks_and_what_the_edge_refuses(whole: House) -> None:
             SetAccountType(**EUA, account_type="100-12"),
             AppointRepresentative(**EUA, representative="yangtze"),
             BlockAccount(**EUA, reference="x"),
-            UnblockAccount(**EUA, reference="x"),
+            UnblockAccount(**EUA, reference="x", block_id=1),
             BindAccount(**EUA, bound_account=0, bound_market="CN"),
         ):
             with pytest.raises(PermissionDeniedError):
@@ -157,6 +159,24 @@ async def test_blocks_and_what_the_edge_refuses(whole: House) -> None:
             await operator.instruct(BindAccount(**EUA, bound_account=203, bound_market="XX"))
         assert await whole.ends() == before
         await operator.instruct(BlockAccount(**EUA, reference="file 7"))
+        (row,) = (await yangtze.accounts("EU")).accounts
+        assert row.block == "file 7"
+        await operator.instruct(BlockAccount(**EUA, reference="file 9"))
+        (row,) = (await yangtze.accounts("EU")).accounts
+        assert [block.reference for block in row.blocks] == row.block.split("; ")
+        assert [(block.set_by, block.time_ns > 0) for block in row.blocks] == [
+            ("operator", True)
+        ] * 2
+        end = UnblockAccount(**EUA, reference="x")
+        assert await reason_of(operator, end) == RegistryReason.BLOCK_NOT_NAMED
+        last = msgspec.structs.replace(end, block_id=row.blocks[1].block_id)
+        await operator.instruct(last)
+        (waiting,) = (await operator.transfers("EU")).transfers
+        assert (waiting.block_id, waiting.year) == (last.block_id, 0)
+        async with whole.client("controller") as controller:
+            await controller.instruct(
+                ApproveTransfer(**EUA, quantity=0, transfer_id=waiting.transfer_id)
+            )
         (row,) = (await yangtze.accounts("EU")).accounts
         assert row.block == "file 7"
         move = TransferUnits(**EUA, quantity=1, to_account=101)
@@ -200,19 +220,29 @@ async def test_a_surrender_over_two_registries(tmp_path: Path) -> None:
         assert refused.value.reason == 610  # the reason of the other registry
 
 
+def terminal(house: House, folder: Path) -> Callable[..., Awaitable[str]]:
+    """Runs a command with the key of a name; what it printed."""
+    files = {}
+    for name in ("operator", "controller", "yangtze", "deputy"):
+        files[name] = str(folder / f"{name}.key")
+        save_key(Path(files[name]), house.keys[name]._replace(url=house.url))
+
+    async def run(name: str, *arguments: str, code: int = 0) -> str:
+        given = [*arguments, "--key-file", files[name]]
+        done = await asyncio.to_thread(CliRunner(env={"COLUMNS": "240"}).invoke, build(), given)
+        assert done.exit_code == code, (arguments, done.output, done.exception)
+        return done.output
+
+    return run
+
+
+def instruction_in(said: str) -> str:
+    return said.split("instruction ")[1].split(",")[0].strip()
+
+
 async def test_the_command_line(tmp_path: Path) -> None:
     async with whole_house(tmp_path, SystemClock()) as house:
-        files = {}
-        for name in ("operator", "controller", "yangtze", "deputy"):
-            files[name] = str(tmp_path / f"{name}.key")
-            save_key(Path(files[name]), house.keys[name]._replace(url=house.url))
-
-        async def run(name: str, *arguments: str, code: int = 0) -> str:
-            given = [*arguments, "--key-file", files[name]]
-            done = await asyncio.to_thread(CliRunner(env={"COLUMNS": "240"}).invoke, build(), given)
-            assert done.exit_code == code, (arguments, done.output, done.exception)
-            return done.output
-
+        run = terminal(house, tmp_path)
         mine = ("--account", "103")
         assert "DONE: SET_ACCOUNT_TYPE" in await run(
             "operator", "account", "type", "EUA", "100-12", "--needs-two", *mine
@@ -229,7 +259,7 @@ async def test_the_command_line(tmp_path: Path) -> None:
         )
         said = await run("operator", "issue", "EUA", "500", "2025", *mine)
         assert "PENDING: ISSUE 500 t EUA" in said
-        number = said.split("instruction ")[1].split(",")[0]
+        number = instruction_in(said)
         listed = await run("yangtze", "transfers")
         assert all(word in listed for word in (number, "ISSUE", "2025", "PROPOSED", "operator"))
         approval = ("approve-transfer", "EUA", "500", number, *mine)
@@ -249,18 +279,22 @@ async def test_the_command_line(tmp_path: Path) -> None:
         await run("yangtze", "trust", "remove", "EUA", "102", *mine)
         said = await run("yangtze", "transfer", "EUA", "20", "101", *mine)
         assert all(words in said for words in ("PENDING: TRANSFER 20 t EUA", "waits until"))
-        number = said.split("instruction ")[1].split(",")[0]
+        number = instruction_in(said)
         listed = await run("yangtze", "transfers")
         assert number in listed
         assert "PROPOSED" in listed
         await run("deputy", "approve-transfer", "EUA", "20", number, *mine)
         assert "WAITING" in await run("yangtze", "transfers")
-        await run("operator", "account", "block", "EUA", *mine, "--reference", "file 7")
+        said = await run("operator", "account", "block", "EUA", *mine, "--reference", "file 7")
         assert "ACCOUNT_BLOCKED (654)" in await run(
             "yangtze", "transfer", "EUA", "20", "101", *mine, code=1
         )
-        said = await run("operator", "account", "unblock", "EUA", *mine, "--reference", "file 8")
-        waits = ("approve-transfer", "EUA", "0", said.split("instruction ")[1].split(",")[0], *mine)
+        block, end = instruction_in(said), ("unblock", "EUA", *mine, "--reference", "x", "--block")
+        assert f"{block} file 7" in await run("operator", "accounts", "--market", "EU")
+        wrong = await run("operator", "account", *end, number, code=1)
+        assert "ACCOUNT_NOT_BLOCKED" in wrong
+        said = await run("operator", "account", *end, block)
+        waits = ("approve-transfer", "EUA", "0", instruction_in(said), *mine)
         assert "SAME_PERSON" in await run("operator", *waits, code=1)
         await run("controller", *waits)
         assert "file 7" not in await run("operator", "accounts", "--market", "EU")

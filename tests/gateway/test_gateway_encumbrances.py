@@ -87,17 +87,16 @@ async def test_units_are_frozen_pledged_released_and_enforced(whole: House) -> N
         )
         assert await positions(huadong) == {(102, "REGISTRY", 0): 400}
         thaw = UnfreezeUnits(**UNITS, account=101, quantity=300, reference="(2026) 18")
-        waiting = await operator.instruct(thaw)
+        waiting = await authority.instruct(thaw)  # of which there is one key
         assert (waiting.kind, waiting.status, waiting.due_ns > 0) == ("UNFREEZE", "PENDING", True)
         approval = ApproveTransfer(
             **UNITS, account=101, quantity=300, transfer_id=waiting.instruction_id
         )
-        assert await reason_of(operator, approval) == RegistryReason.SAME_PERSON
-        assert await reason_of(authority, approval) == RegistryReason.OTHER_SIDE_DECIDES
+        assert await reason_of(authority, approval) == RegistryReason.SAME_PERSON
+        assert await reason_of(northern, approval) == RegistryReason.OTHER_SIDE_DECIDES
         frozen_ones = {(101, "REGISTRY", 0): 300, (101, "FROZEN", 0): 300}
         assert await positions(northern) == frozen_ones
-        async with whole.client("controller") as controller:
-            await controller.instruct(approval)
+        await operator.instruct(approval)
         assert await positions(northern) == {(101, "REGISTRY", 0): 600}
 
 

@@ -246,6 +246,7 @@ def test_a_stranger_learns_nothing_of_a_key() -> None:
      ({"addresses": ("10.0.0.0/8",) * 65}, "at most 64"),
      ({"expires": dt.datetime(2026, 1, 1)}, "no offset"),  # noqa: DTZ001 - what is refused
      ({"not_before": NOW, "expires": NOW}, "expires before"), ({"session": 999}, "outside 1000"),
+     ({"id": "timetable"}, "give the key another"),
      ({"id": "ops (a)"}, "no bracket"), ({"person": "Li (a)"}, ""),
      ({}, "")],
 )  # fmt: skip

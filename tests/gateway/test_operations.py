@@ -450,6 +450,8 @@ async def test_what_one_moves_alone_is_a_sum(house: House, first: Desk, second: 
     )  # fmt: skip
     assert (done.status, same.status, same.request_id) == ("DONE", "DONE", done.request_id)
     await house.until(lambda: view.positions.cash(203).available == before - most)
+    said = [row.act.alone_max for row in view.acts.rows if isinstance(row.act.body, CashDeposit)]
+    assert said[-1] == most  # the limit by which it was judged stands with it
     assert (await second.do(CashDeposit, **whose, amount="-0.01")).status == "PROPOSED"
     assert (await second.do(CashDeposit, **whose, amount="0.01")).status == "DONE"  # the other way
     assert (await first.do(CashDeposit, **whose, amount="-0.01")).status == "DONE"  # another person

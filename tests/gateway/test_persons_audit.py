@@ -33,7 +33,7 @@ from exchange.messages.operations import (
     SetLimit,
     StageWord,
 )
-from exchange.reference.venue import DECISION_SESSION, TIMETABLE_SESSION
+from exchange.reference.venue import DECISION_SESSION, TIMETABLE, TIMETABLE_SESSION
 from gateway.control.persons_audit import PersonsAudit
 from matching.reference import Engine
 from tests.gateway.conftest import demo_venue
@@ -59,9 +59,10 @@ def limit(value: int) -> SetLimit:
 class Tape:
     """A log of one market as it is written, and who goes along with it."""
 
-    def __init__(self) -> None:
+    def __init__(self, **changes: Any) -> None:
         venue, _ = demo_venue()
-        self.audit = PersonsAudit(venue, venue.market_of("EU"), 100)
+        market = msgspec.structs.replace(venue.market_of("EU"), **changes)
+        self.audit = PersonsAudit(venue, market, 100)
         self.engine = Engine()
         self.follower = EventFollower()
         self.chain = GENESIS
@@ -103,10 +104,11 @@ class Tape:
         who: str = "",
         session: int = DECISION_SESSION,
         proposal: int = 0,
+        alone_max: int | None = None,
         **fields: Any,
     ) -> int:
         ref = self.refs[session] = self.refs.get(session, 0) + 1
-        act = Act(stage, key, who or key, "a test", body, proposal)
+        act = Act(stage, key, who or key, "a test", body, proposal, alone_max)
         words = notes(msgspec.json.encode(act).decode())
         return self.raw(kind, *words, session_id=session, ref=ref, **fields)
 
@@ -242,7 +244,64 @@ def test_what_loosens_with_no_words_is_found(
     )
 
 
-def test_the_timetable_lifts_nothing() -> None:
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize(
+    ("amounts", "then", "today", "is_found"),
+    [
+        ((500,), 500, 100, False),  # the file is narrower today
+        ((501,), 500, 9_000, True),  # and here wider: one would have changed it afterwards
+        ((300, 201), 500, 9_000, True),
+        ((500,), 0, 9_000, True),
+        ((100,), None, 100, False),  # an older record says nothing: the file of today
+        ((101,), None, 100, True),
+    ],
+)
+def test_cash_is_judged_by_the_limit_of_the_act(
+    sign: int, amounts: tuple[int, ...], then: int | None, today: int, is_found: bool
+) -> None:
+    tape = Tape(withdrawal_alone_max=today, deposit_alone_max=today)
+    tape.raw(Command.CASH_DEPOSIT, account_id=ACCOUNT, quantity=10_000)
+    kind = Command.CASH_DEPOSIT if sign > 0 else Command.CASH_WITHDRAW
+    for amount in amounts:
+        assert not tape.audit.difference
+        words = f"{sign * amount / 100:.2f}"
+        body = CashDeposit(1, market="EU", account=ACCOUNT, amount=words, reason="a test")
+        cash = {"account_id": ACCOUNT, "quantity": amount, "alone_max": then}
+        tape.act("DONE", body, kind, **cash)
+    assert ("it took two persons, and one did it" in tape.audit.difference) is is_found
+    assert ("1 of cash judged by the venue file of today" in tape.audit.figures) is (then is None)
+
+
+@pytest.mark.parametrize("session", [TIMETABLE_SESSION, DECISION_SESSION])
+def test_the_timetable_lifts_nothing(session: int) -> None:
+    """Nor sets a limit but the hours of blocks; of both sessions, now and in older logs."""
+    for body, kind, fields in (
+        (lift(), Command.PARTICIPANT_PARAMETER, LIFT),
+        (limit(50), Command.INSTRUMENT_PARAMETER, WIDE | {"quantity": 50}),
+    ):
+        tape = Tape()
+        tape.act("DONE", body, kind, key=TIMETABLE, session=session, **fields)
+        assert "the timetable has no such step" in tape.audit.difference
+
+
+@pytest.mark.parametrize(
+    ("key", "session", "told"),
+    [
+        (TIMETABLE, TIMETABLE_SESSION, ""),
+        (TIMETABLE, DECISION_SESSION, ""),
+        (TIMETABLE, 1_001, "it took two persons, and one did it"),
+        ("ada", DECISION_SESSION, "it took two persons, and one did it"),
+    ],
+)
+def test_who_opens_blocks_alone_is_the_timetable(key: str, session: int, told: str) -> None:
     tape = Tape()
-    tape.act("DONE", lift(), Command.PARTICIPANT_PARAMETER, session=TIMETABLE_SESSION, **LIFT)
-    assert "the timetable has no such step" in tape.audit.difference
+    for value in (0, 1):
+        who = key if value else TIMETABLE
+        body = SetLimit(
+            1, market="EU", symbol="EUA", parameter="BLOCK_OPEN", value=value, reason="a test"
+        )
+        fields = {"instrument_id": EUA, "order_type": Parameter.BLOCK_OPEN, "quantity": value}
+        at = session if value else DECISION_SESSION
+        tape.act("DONE", body, Command.INSTRUMENT_PARAMETER, key=who, session=at, **fields)
+    assert told in tape.audit.difference
+    assert bool(told) == bool(tape.audit.difference)

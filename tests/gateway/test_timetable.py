@@ -29,7 +29,7 @@ from exchange.messages.frames import (
 from exchange.messages.operations import Act, Halt, PhaseChange, Resume, SetLimit
 from exchange.messages.reasons import DayReason
 from exchange.reference.timetable import Step
-from exchange.reference.venue import DECISION_SESSION, TIMETABLE_SESSION
+from exchange.reference.venue import DECISION_SESSION, TIMETABLE, TIMETABLE_SESSION
 from exchange.settings import Settings
 from gateway.cli.demo import TEMPLATE
 from gateway.client import VenueError
@@ -105,9 +105,10 @@ class Venue:
 
     def steps(self) -> list[str]:
         """What the timetable did, in its words."""
-        rows = [row for row in self.view.acts.rows if row.session == TIMETABLE_SESSION]
-        assert [row.ref for row in rows] == list(range(1, len(rows) + 1))
-        assert {(row.act.key, row.act.stage) for row in rows} <= {("timetable", "DONE")}
+        rows = [row for row in self.view.acts.rows if row.act.key == TIMETABLE]
+        numbers = [row.act.body.ref for row in rows]
+        assert numbers == sorted(set(numbers))
+        assert {(row.session, row.act.stage) for row in rows} <= {(DECISION_SESSION, "DONE")}
         return [row.act.reason for row in rows]
 
     async def at(self, local: str, phase: str) -> None:
@@ -278,7 +279,7 @@ def test_however_far_each_has_read_a_step_is_taken_once(
         read_on(number, count)
         acts = gateways[number]
         if not acts.planned.is_taken(symbol, "phase", label):
-            log.append(step_frame(acts.last_ref.get(TIMETABLE_SESSION, 0) + 1, symbol, label))
+            log.append(step_frame(acts.next_decision, symbol, label))
     for number, acts in enumerate(gateways):
         read_on(number, len(log))
         assert acts.rows == gateways[0].rows
@@ -290,8 +291,8 @@ def test_however_far_each_has_read_a_step_is_taken_once(
 
 def step_frame(ref: int, symbol: str, label: str) -> bytes:
     body = PhaseChange(ref, market="EU", symbol=symbol, phase="CONTINUOUS", reason=label)
-    act = msgspec.json.encode(Act("DONE", "timetable", "timetable", label, body))
-    numbered = {"session_id": TIMETABLE_SESSION, "ref": ref}
+    act = msgspec.json.encode(Act("DONE", TIMETABLE, TIMETABLE, label, body))
+    numbered = {"session_id": DECISION_SESSION, "ref": ref}
     step = pack_command(Command.PHASE_CHANGE, order_type=1, instrument_id=1, **numbered)
     return build_commands([step, *notes(act.decode())], writer=1, batch=0, time_ns=0)
 
@@ -485,22 +486,22 @@ async def test_a_new_bootstrap_leaves_blocks_as_the_timetable_set_them(tmp_path:
 def test_people_and_the_timetable_are_told_apart() -> None:
     planned, place = Planned(), 0
 
-    def did(session: int, body: Any, reason: str = "") -> None:
+    def did(key: str, body: Any, reason: str = "") -> None:
         nonlocal place
         place += 1
-        planned.note(Act("DONE", "k", "k", reason, body), session, place, place)
+        planned.note(Act("DONE", key, key, reason, body), place, place)
 
-    did(TIMETABLE_SESSION, PhaseChange(1, market="EU", symbol="A", phase="CONTINUOUS"), "x")
+    did(TIMETABLE, PhaseChange(1, market="EU", symbol="A", phase="CONTINUOUS"), "x")
     assert planned.is_taken("A", "phase", "x")
     assert planned.is_taken("A", "phase", "w")  # an earlier one
     assert not planned.is_taken("A", "phase", "y")
     assert not planned.is_taken("A", "blocks", "x")
     assert not planned.moved("A", "phase").is_halt
-    did(1_001, PhaseChange(1, market="EU", phase="HALT"))  # all of the market
+    did("k", PhaseChange(1, market="EU", phase="HALT"))  # all of the market
     assert planned.moved("A", "phase") == (2, 2, True)
-    did(TIMETABLE_SESSION, PhaseChange(1, market="EU", symbol="A", phase="CLOSED"), "y")
+    did(TIMETABLE, PhaseChange(1, market="EU", symbol="A", phase="CLOSED"), "y")
     assert planned.overrun == {"A": "y"}
-    did(DECISION_SESSION, Resume(1, market="EU", reason="calm"))
+    did("k", Resume(1, market="EU", reason="calm"))
     assert planned.overrun == {}
     assert planned.moved("A", "phase").is_halt is False
     assert Acts().planned.moved("A", "blocks").time_ns == -1

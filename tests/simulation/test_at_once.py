@@ -16,22 +16,33 @@ from typing import Any
 import msgspec
 import pytest
 
+from exchange import topics
 from exchange.clock import ids_drawn_from
 from exchange.engine.bootstrap import bootstrap
 from exchange.log.simulated import SimulatedLog
 from exchange.messages.executions import OperationReport
-from exchange.messages.frames import Parameter, Phase
+from exchange.messages.frames import (
+    Command,
+    Event,
+    EventFollower,
+    EventRow,
+    Parameter,
+    Phase,
+    event_rows,
+)
 from exchange.messages.operations import (
     CashDeposit,
     Control,
+    DayRoll,
     Halt,
     PhaseChange,
     Recorded,
     Resume,
     SetLimit,
 )
+from exchange.reference.timetable import Step
 from exchange.simulation.faults.loop import SimulatedLoop
-from exchange.simulation.faults.plan import key_names, plan_of, venue_of
+from exchange.simulation.faults.plan import BEGINS, key_names, plan_of, venue_of
 from gateway.faults import run
 from gateway.faults.house import House, Node
 from gateway.routes.control import post_control
@@ -40,6 +51,7 @@ from gateway.routes.table import Call, Wait
 from gateway.views.venue_view import MarketView
 
 SEEDS = range(10)
+CLOCK_SEEDS = range(20)
 ALONE_MAX = 100_000  # minor units
 VIRTUAL_S = 30.0
 APART_S_MAX = 0.0002
@@ -123,7 +135,10 @@ async def until(house: House, holds: Callable[[], bool]) -> None:
     house.check()
 
 
-def play(seed: int, act: Callable[[Scene], Awaitable[None]]) -> None:
+def play(
+    seed: int, act: Callable[[Scene], Awaitable[None]], steps: tuple[Step, ...] = (), roll: str = ""
+) -> None:
+    """Plays a scene; `steps` and `roll` are the timetable of its market."""
     plan = plan_of(seed)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(run._folder()))
@@ -136,6 +151,8 @@ def play(seed: int, act: Callable[[Scene], Awaitable[None]]) -> None:
         markets = tuple(
             msgspec.structs.replace(item, withdrawal_alone_max=ALONE_MAX) for item in venue.market
         )
+        own = msgspec.structs.replace(markets[0], timetable=steps, roll_at=roll)
+        markets = (own, *markets[1:])
         keys = tuple(msgspec.structs.replace(key, person="Ada") for key in venue.key)
         venue = msgspec.structs.replace(venue, market=markets, key=keys)
         house = House(loop, plan, venue, folder, run._template())
@@ -191,3 +208,84 @@ def test_two_at_the_same_instant_loosen_no_more_than_one(
 ) -> None:
     for seed in SEEDS:
         play(seed, act)
+
+
+# -- a person, and the clock at both gateways ------------------------------------------------------
+
+AT = "02:00:20"  # in Berlin: 20 seconds after a run begins
+DUE_NS = int(BEGINS.timestamp() + 20) * 10**9
+STEPS = (
+    Step("02:00:10", "OPENING_CALL"),
+    Step(AT, "CONTINUOUS", blocks=True),
+    Step("17:00", "CLOSED", blocks=False),
+)
+
+
+async def as_it_strikes(scene: Scene, *tasks: Callable[[], Any]) -> set[str]:
+    """What people are told who ask within a moment of AT."""
+    clock = scene.house.log_clock
+    await asyncio.sleep((DUE_NS - clock.now_ns()) / 1e9 - APART_S_MAX / 2)
+    reports = await asyncio.gather(*(task() for task in tasks))
+    await asyncio.sleep(2)  # the timetables look twice a second
+    await scene.known()
+    return {report.status for report in reports}
+
+
+async def said(scene: Scene, kind: Event) -> list[EventRow]:
+    """The events of a kind, of the whole log."""
+    log, partition, found = SimulatedLog(scene.house.disk), topics.events(0), []
+    await log.start()
+    follower, end = EventFollower(), await log.end(partition)
+    reader = await log.open_reader(partition, 0)
+    while reader.position < end:
+        for record in await reader.read():
+            part = follower.accept(record.offset, record.value)
+            found += list(event_rows(part.events)) if part is not None else []
+    return [row for row in found if row.kind == kind]
+
+
+async def a_halt_as_a_step_comes(scene: Scene) -> None:
+    """Of the market or of the instrument: once halted, nothing opens it."""
+    symbol = scene.rng.choice(["", scene.item.symbol])
+    who = scene.rng.choice([0, 1])
+    await as_it_strikes(scene, lambda: scene.task(who, "operator", Halt, symbol=symbol))
+    rows = await said(scene, Event.PHASE_CHANGED)
+    phases = [row.order_type for row in rows if row.instrument_id == scene.item.id]
+    assert Phase.HALT in phases
+    assert phases[phases.index(Phase.HALT) :] == [Phase.HALT]
+
+
+async def blocks_shut_as_a_step_comes(scene: Scene) -> None:
+    """Who tightens when a step is due is not overrun by it."""
+    limit = {"symbol": scene.item.symbol, "parameter": "BLOCK_OPEN", "value": 0}
+    who = scene.rng.choice([0, 1])
+    await as_it_strikes(scene, lambda: scene.task(who, "operator", SetLimit, **limit))
+    (row,) = (row for row in scene.view.acts.rows if row.act.key == "operator")
+    known = scene.view.positions.instruments[scene.item.id]
+    assert known.parameters[Parameter.BLOCK_OPEN] == int(row.time_ns < DUE_NS)
+
+
+async def a_roll_by_all(scene: Scene) -> None:
+    """Two gateways' clocks and a person end the day: it ends once, and nothing is refused."""
+    who, date = scene.rng.choice([0, 1]), 20251202
+    roll = lambda: scene.task(who, "operator", DayRoll, trading_date=date)  # noqa: E731
+    await as_it_strikes(scene, roll)
+    rolled = [row.quantity for row in await said(scene, Event.DAY_STARTED)]
+    assert rolled == [20251201, date]
+    refused = await said(scene, Event.REJECTED)
+    assert [row for row in refused if row.order_type == Command.DAY_ROLL] == []
+
+
+@pytest.mark.parametrize(
+    ("act", "steps", "roll"),
+    [
+        (a_halt_as_a_step_comes, STEPS, ""),
+        (blocks_shut_as_a_step_comes, STEPS, ""),
+        (a_roll_by_all, (Step("00:30", "CONTINUOUS"), Step("01:00", "CLOSED")), AT),
+    ],
+)
+def test_a_person_and_the_clock_at_the_same_instant(
+    act: Callable[[Scene], Awaitable[None]], steps: tuple[Step, ...], roll: str
+) -> None:
+    for seed in CLOCK_SEEDS:
+        play(seed, act, steps, roll)

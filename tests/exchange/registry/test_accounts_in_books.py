@@ -241,6 +241,28 @@ async def test_a_crash_between_effect_and_commit(
     assert rebuilt == await table_hash(desk.books, CN)
 
 
+async def test_a_restart_and_a_rebuild_know_which_block_ended(
+    desk: Desk, market_log: Any, make_books: MakeBooks
+) -> None:
+    """One is set while the end of another waits: the log's order is not that of the numbers."""
+    block = (Instruction.BLOCK_ACCOUNT, HUADONG, CCER, 0, 0)
+    for file in ("file 7", "file 8"):
+        (said,) = await desk.act(*act_of(*block, f"office\n{file}"))
+    end = (Instruction.UNBLOCK_ACCOUNT, HUADONG, CCER, 0, said.instruction_id)
+    (waiting,) = await desk.act(*act_of(*end, "office\nended\noperator"))
+    await desk.act(*act_of(*block, "office\nfile 9"))
+    told = (HUADONG, CCER, 0, waiting.instruction_id, "judge\nauthority")
+    *_, ended = await desk.act(*act_of(Instruction.APPROVE_TRANSFER, *told))
+    assert ended.other_account == said.instruction_id
+    again = RegistryService(market_log, MARKET, VENUE, desk.books, rulebook=WITH_HOURS)
+    await again.load()
+    ours = desk.registry.holdings.standings.of(HUADONG).blocks
+    assert [act.text for act in ours.values()] == ["file 7", "file 9"]
+    assert again.holdings.standings.of(HUADONG).blocks == ours
+    rebuilt = await rebuild(market_log, MARKET, VENUE, await make_books(), rulebook=WITH_HOURS)
+    assert rebuilt == await table_hash(desk.books, CN)
+
+
 async def test_acts_stay_as_they_are(desk: Desk) -> None:
     for frame in story():
         await desk.act(*frame)

@@ -22,6 +22,7 @@ from exchange.messages.registry import (
     YearFigures,
 )
 from exchange.registry.blocks import untiled
+from exchange.registry.standings import Standing
 from exchange.rulebook.soundness import problems_of
 from exchange.settings import TRANSFER_APPROVAL_DAYS_MAX
 from tests.books_registrar import RULEBOOK, Books, at
@@ -258,6 +259,23 @@ def test_two_persons_end_the_need_of_two(books: Books) -> None:
     assert isinstance(done, UnitsSurrendered)
 
 
+def test_what_was_proposed_before_the_type_was_told_anew_is_over(books: Books) -> None:
+    """It would be done last and yet stand before it in the books: a restart would undo it."""
+    waiting = waits(retype(books, 0, OFFICE))
+    retype(books, AS_BEFORE, OFFICE, "100-12")
+    approval = (Instruction.APPROVE_TRANSFER, OPERATOR, 0, waiting.instruction_id)
+    assert books.refused(*approval, "lead\noperator") == RegistryReason.TYPE_TOLD_ANEW
+    standing = books.holdings.standings.of(OPERATOR)
+    assert (standing.eutl_code, standing.needs_two) == ("100-12", True)
+    approve(books, 0, waits(retype(books, 0, OFFICE)).instruction_id, "lead\noperator")
+    again = Standing()
+    for act in sorted(books.holdings.changes.acts):  # as after a restart
+        if act.account == OPERATOR:
+            again.apply(act)
+    assert (again.eutl_code, again.needs_two) == (standing.eutl_code, standing.needs_two)
+    assert not again.needs_two
+
+
 def frozen(books: Books) -> dict[str, int]:
     books.tell(Instruction.FREEZE, OPERATOR, 100, notes="judge\nfile 7")
     return books.tonnes(OPERATOR)
@@ -274,7 +292,6 @@ def test_a_freeze_begun_by_one_is_ended_by_two(books: Books) -> None:
     assert (waiting.kind, waiting.quantity, books.tonnes(OPERATOR)) == ("UNFREEZE", 60, before)
     approval = (Instruction.APPROVE_TRANSFER, OPERATOR, 60, waiting.instruction_id)
     assert books.refused(*approval, "clerk (jo)\nauthority") == RegistryReason.SAME_PERSON
-    assert books.refused(*approval, "clerk\noperator") == RegistryReason.OTHER_SIDE_DECIDES
     assert books.refused(*approval, "ann\n") == RegistryReason.OTHER_SIDE_DECIDES
     *_, thawed = approve(books, 60, waiting.instruction_id, "clerk\nauthority")
     assert isinstance(thawed, EncumbranceChanged)
@@ -294,16 +311,46 @@ def test_a_block_set_by_one_is_ended_by_two(books: Books) -> None:
     books.tell(*block, "desk\nfile 7")
     waiting = waits(books.tell(*unblock))
     standing = books.registrar.holdings.standings.of(OPERATOR)
-    assert (waiting.kind, standing.block) == ("UNBLOCK_ACCOUNT", "file 7")
+    assert (waiting.kind, len(standing.blocks)) == ("UNBLOCK_ACCOUNT", 1)
     approval = (Instruction.APPROVE_TRANSFER, OPERATOR, 0, waiting.instruction_id)
     assert books.refused(*approval, "desk\noperator") == RegistryReason.SAME_PERSON
     books.tell(*block, "judge\nfile 9")  # what came since is not ended with it
-    assert books.refused(*approval, "lead\noperator") == RegistryReason.ACCOUNT_BLOCKED
-    anew = waits(books.tell(*unblock))
-    *_, changed = approve(books, 0, anew.instruction_id, "lead\noperator")
+    *_, changed = approve(books, 0, waiting.instruction_id, "lead\noperator")
     assert isinstance(changed, AccountChanged)
-    assert (changed.kind, changed.text, standing.block) == ("UNBLOCK_ACCOUNT", "closed", "")
-    assert books.refused(*approval, "lead\noperator") == RegistryReason.ACCOUNT_NOT_BLOCKED
+    assert (changed.kind, changed.text) == ("UNBLOCK_ACCOUNT", "closed")
+    assert [act.text for act in standing.blocks.values()] == ["file 9"]
+    assert books.refused(*approval, "lead\noperator") == RegistryReason.UNKNOWN_TRANSFER
+
+
+@pytest.mark.parametrize(("own", "other"), [("authority", "operator"), ("operator", "authority")])
+def test_an_office_of_one_ends_with_the_other_what_it_began(
+    books: Books, own: str, other: str
+) -> None:
+    """Never alone, with whichever keys and in whichever office, and never with the owner."""
+    frozen(books)
+    books.tell(Instruction.BLOCK_ACCOUNT, OPERATOR, notes="judge (jo)\nfile 7")
+    acts = {
+        Instruction.UNFREEZE: 100, Instruction.UNBLOCK_ACCOUNT: 0, Instruction.SET_ACCOUNT_TYPE: 0
+    }  # fmt: skip
+    for kind, quantity in acts.items():
+        text = "100-7" if kind == Instruction.SET_ACCOUNT_TYPE else "file 8"
+        waiting = waits(books.tell(kind, OPERATOR, quantity, 0, f"judge (jo)\n{text}\n{own}"))
+        approval = (Instruction.APPROVE_TRANSFER, OPERATOR, quantity, waiting.instruction_id)
+        for alone in (f"judge (jo)\n{other}", f"second (jo)\n{other}", f"second (jo)\n{own}"):
+            assert books.refused(*approval, alone) == RegistryReason.SAME_PERSON
+        assert books.refused(*approval, "ann\n") == RegistryReason.OTHER_SIDE_DECIDES
+        approve(books, quantity, waiting.instruction_id, f"clerk (cy)\n{other}")
+    standing = books.holdings.standings.of(OPERATOR)
+    assert (books.tonnes(OPERATOR), standing.blocks) == ({"REGISTRY": 1_000}, {})
+    assert not standing.needs_two
+    agree(books)
+
+
+def test_what_is_begun_anew_takes_the_office_that_proposed(books: Books) -> None:
+    """An issuance ends no protection: an authority's approval is not an operator's."""
+    waiting = waits(books.tell(Instruction.ISSUE, OPERATOR, 10, 0, "operator clerk"))
+    approval = (Instruction.APPROVE_TRANSFER, OPERATOR, 10, waiting.instruction_id)
+    assert books.refused(*approval, "judge\nauthority") == RegistryReason.OTHER_SIDE_DECIDES
 
 
 def test_a_type_told_anew_keeps_what_is_not_said(books: Books) -> None:

@@ -26,6 +26,9 @@ BOOK = load_rulebook()
 FINE = "fine_min_minor = 2000000"
 CAP, BASE = "cap_bp = 500\n", 'cap_base = "surrender_obligation"'
 TEXT = (Path(__file__).parents[3] / "exchange/rulebook/rulebook.toml").read_text("utf-8")
+BASE_2021 = 'provisional_base = "2021 verified emissions"'
+ALL_SECTORS = 'sectors = ["power", "steel", "cement", "aluminium"]'
+STEL = "rules cn-2024: sectors: stel is no sector of the scheme, which has power, steel"
 RULES = 'id = "cn-2019-2020-ccer"'
 FROM = 'id = "cn-2019-2020"\neffective_from = 2021-01-01'
 ARREARS, MSR = 'arrears_vintages = ["CEA19-20', "2019-01-01\neffective_to = 2023-12-31"
@@ -335,7 +338,36 @@ def test_a_cap_is_rounded_down(value: int) -> None:
             "batches: applied_until rises",
         ),
         ('step = "verified_report"', 'step = "report"', "step: Invalid enum value 'report'"),
-        ('sectors = ["power"]\ndue', 'sectors = ["coal"]\ndue', "sectors: no rules cover coal"),
+        (
+            'sectors = ["power"]\ndue',
+            'sectors = ["coal"]\ndue',
+            "calendar verified_report of 2024: sectors: coal is no sector of the scheme, which has "
+            "power, steel, cement, aluminium",
+        ),
+        (
+            'emission_years = [2024]\nsectors = ["steel", "cement", "aluminium"]',
+            'emission_years = [2023]\nsectors = ["steel", "cement", "aluminium"]',
+            "calendar verified_report of 2023: sectors: no rules of 2023 cover steel, only power",
+        ),
+        (ALL_SECTORS + "\nusable", ALL_SECTORS.replace("steel", "stel") + "\nusable", STEL),
+        (ALL_SECTORS + "\nentry", "entry", "scheme cn-national: sectors is missing: its rules nam"),
+        (ALL_SECTORS, ALL_SECTORS.replace("]", ', "glass"]'), "sectors: no rules cover glass"),
+        (
+            BASE_2021,
+            BASE_2021.replace("ifi", "fi"),
+            "base: 2021 verfied emissions is none of 'YEAR ou",
+        ),
+        (
+            BASE_2021,
+            'provisional_base = "emissions"',
+            "rules cn-2021-2022: provisional_base: emiss",
+        ),
+        (
+            BASE_2021,
+            BASE_2021.replace("2021", "2203"),
+            "provisional_base: 2203 is after the emissio",
+        ),
+        (BASE_2021, "", "provisional_allocation_bp and provisional_base belong together"),
         ("schema_version = 1", "schema_version = 7", "schema_version is 7, this program reads 1"),
     ],
 )

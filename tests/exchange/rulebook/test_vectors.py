@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
@@ -18,6 +19,7 @@ from exchange.simulation.sealed_bids import auction
 
 BOOK, VECTORS, _ = read_vectors()
 MORE = {"auction": auction}
+STEP = {"scheme": "cn-national", "emission_year": 2024, "step": "report", "on": dt.date(2025, 1, 1)}
 BAND = {"previous_close_minor": 6236, "limit_bp": 1000, "tick_minor": 1}
 
 
@@ -69,6 +71,7 @@ def problem(function: str, given: dict[str, Any], expected: dict[str, Any]) -> s
         ("price_band", {**BAND, "tick_minor": "1"}, {"low_minor": 1}, "unknown key low_minor"),
         ("msr_intake", {"regime": "no", "tnac_t": 1}, {"intake_t": 0}, "no supply_control no"),
         ("scheme_cap", {"scheme": "no", "year": 1}, {"cap_t": 0}, "knows no scheme no; known: eu"),
+        ("year_step", {**STEP, "sector": "stel"}, {"due": ""}, "stel: known are aluminium, cement"),
         ("auction", {"format": "no", "offered_t": 1, "bids": []}, {"cancelled": True}, "known: eu"),
     ],
 )
