@@ -166,6 +166,7 @@ class AuctionOpen(Body, frozen=True, kw_only=True):
     label: str  # of the calendar, at most 16 characters
     price: str = ""  # the public reserve, "" = none
     pricing: str = ""  # "" = the usual one of the format
+    closes_ns: int = 0  # until when bids are heard, ns UTC; 0 = until it is cleared
 
 
 class AuctionClear(Body, frozen=True, kw_only=True):
