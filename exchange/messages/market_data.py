@@ -193,7 +193,7 @@ class TradeCancelledTick(
     quantity: int
     time_ns: int
     price: int = 0  # as it was told; 0 = older than what is remembered, or no trade of the book
-    traded_ns: int = 0
+    traded_ns: int = 0  # when it was made, ns UTC; 0 = older than what is remembered
 
 
 class BarTick(msgspec.Struct, frozen=True, tag="bar", tag_field="type", gc=False):

@@ -46,7 +46,7 @@ class AuctionRow(msgspec.Struct, frozen=True):
 class AuctionList(msgspec.Struct, frozen=True):
     """Auctions by id; if not complete, ask on with `after`."""
 
-    auctions: list[AuctionRow]
+    auctions: list[AuctionRow]  # at most as many as were asked for
     is_complete: bool
 
 
@@ -63,4 +63,4 @@ class CloseList(msgspec.Struct, frozen=True):
     """Days of an instrument, oldest first."""
 
     symbol: str
-    closes: list[CloseRow]
+    closes: list[CloseRow]  # a row for each trading day
