@@ -32,7 +32,7 @@ from exchange.rulebook import load_rulebook
 from exchange.settlement.service import SettlementService
 from gateway.cli import build
 from gateway.cli.auction_desk import look, step
-from gateway.client import Client, PermissionDeniedError, VenueError, save_key
+from gateway.client import BookFeed, Client, PermissionDeniedError, VenueError, save_key
 from gateway.replies.auctions import AuctionList
 from tests.gateway.conftest import House, demo_venue
 
@@ -354,14 +354,21 @@ async def test_a_closing_time_holds_for_who_bids_and_who_clears(
 ) -> None:
     await provided(whole)
     closes_ns = log_clock.now_ns() + 10**12
-    async with whole.client("operator") as operator, whole.client("huadong") as huadong:
+    async with (
+        whole.client("operator") as operator,
+        whole.client("huadong") as huadong,
+        BookFeed(whole.url, ["EUA"], channels=("auctions",)) as feed,
+    ):
         for wrong in (-1, 2**63):
-            told = await refused(operator.run_auction(opening(closes_ns=wrong)))
-            assert told == EdgeReason.INVALID_FIELD
+            why = await refused(operator.run_auction(opening(closes_ns=wrong)))
+            assert why == EdgeReason.INVALID_FIELD
         assert await refused(operator.run_auction(opening(closes_ns=1))) == Reason.BIDDING_CLOSED
         await operator.run_auction(opening(closes_ns=closes_ns))
         (row,) = await huadong.auctions("EUA")
         assert (row.state, row.closes_ns) == ("OPEN", closes_ns)
+        await whole.until(lambda: "EUA" in feed.bidding)
+        told = feed.bidding["EUA"]
+        assert (told.auction_id, told.closes_ns) == (row.auction_id, closes_ns)
         bid = await huadong.bid(bid_of(row.auction_id))
         clearing = AuctionClear(**EUA, auction_id=row.auction_id, seed=1)
         assert await refused(operator.run_auction(clearing)) == Reason.BIDDING_NOT_CLOSED
@@ -374,6 +381,9 @@ async def test_a_closing_time_holds_for_who_bids_and_who_clears(
         (row,) = await huadong.auctions("EUA")
         assert (row.state, row.closes_ns) == ("CLEARED", closes_ns)
         assert row.ended_ns >= closes_ns
+        await whole.until(lambda: "EUA" in feed.auctions)
+        assert feed.auctions["EUA"][-1].auction_id == row.auction_id
+        assert feed.bidding == {}
 
 
 @pytest.mark.parametrize("log_clock", [EVE_NS], indirect=True)
