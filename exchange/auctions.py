@@ -70,6 +70,7 @@ class AuctionReport(msgspec.Struct, frozen=True):
     carried_t: tuple[int, ...] = ()
     bid_multiple_t: int = 1
     bid_max_bp: int = 0  # of the offer, for one account's bids together; 0 = no bound
+    closes_ns: int = 0  # until when bids are heard, 0 = until it is cleared
 
 
 class Told(Protocol):
@@ -152,6 +153,8 @@ class Auctions:
         for row in event_rows(events):
             if row.kind == Event.AUCTION_OPENED:
                 self._opened(row, part.time_ns)
+            elif row.kind == Event.BIDDING_CLOSES:
+                self._closing_told(row)
             elif row.kind in (Event.AUCTION_CLEARED, Event.AUCTION_CANCELLED):
                 self._closed(row, part.time_ns)
             elif row.kind == Event.AUCTION_CARRIED:
@@ -200,6 +203,10 @@ class Auctions:
             bid_max_bp=row.value >> 16 & 0xFFFF,
         )
         self._running[row.instrument_id] = _Running(report)
+
+    def _closing_told(self, row: EventRow) -> None:
+        running = self._running[row.instrument_id]
+        running.report = msgspec.structs.replace(running.report, closes_ns=row.value)
 
     def _bid_changed(self, row: EventRow) -> None:
         running = self._running.get(row.instrument_id)

@@ -27,7 +27,7 @@ UNKNOWN = "unknown"
 class Build(msgspec.Struct, frozen=True):
     """The truth about one installation."""
 
-    version: str
+    version: str  # of the distribution carbon-exchange, as PEP 440 has it
     commit: str  # as `git describe` names it; `-dirty` = with changes of its own
     lock: str  # SHA-256 of deploy/requirements.txt, hex
     compiled: bool  # False: the engine is the readable reference, not for production

@@ -16,4 +16,6 @@ cdef int auction_cancel(State* s, Instrument* i, const CommandRecord* c) except 
 cdef uint16_t replaced_bid_refusal(
     const State* s, const Instrument* i, const CommandRecord* c, const Order* o
 ) noexcept nogil
-cdef bint is_irrevocable(const Instrument* i, const Order* o) noexcept nogil
+cdef uint16_t fixed_refusal(
+    const State* s, const Instrument* i, const Order* o
+) noexcept nogil

@@ -55,15 +55,17 @@ cdef int auction_open(
     cdef int reason
     if c.side != BUY and c.side != SELL:
         return INVALID_SIDE
-    read_terms(c, position, &auction)
+    read_terms(s, c, position, &auction)
     if not is_sound(&auction, c.quantity):
         return INVALID_AUCTION_TERMS
-    body_of(c, OFFER, GTC, c.order_type, c.time_in_force, &body)
+    body_of(c, OFFER, GTC, c.order_type, c.time_in_force, <uint64_t>s.closes_ns, &body)
     if is_resent(s, c, &body):
         return 0
     reason = sent_refusal(s, account, c, &body)
     if not reason and i.auction.order_id:
         reason = AUCTION_ALREADY_OPEN
+    if not reason:
+        reason = closing_refusal(s, &auction)
     if not reason:
         reason = offer_refusal(i, c)
     if not reason:
@@ -79,6 +81,9 @@ cdef int auction_open(
     e = emit_answer(s, AUCTION_OPENED, c)
     e.order_id = position
     e.value = <int64_t>c.order_id
+    if auction.closes_ns:
+        e = say(s, BIDDING_CLOSES, &s.orders[own])
+        e.value = auction.closes_ns
     return 0
 
 cdef int auction_bid(
@@ -90,7 +95,7 @@ cdef int auction_bid(
     cdef bint is_open = i.auction.order_id != 0 and i.auction.order_id == c.order_id
     if c.side != BUY and c.side != SELL:
         return INVALID_SIDE
-    body_of(c, BID, GTC, 0, 0, &body)
+    body_of(c, BID, GTC, 0, 0, 0, &body)
     if is_resent(s, c, &body):
         return 0
     if is_open and c.side == offer_of(s, i).side:
@@ -98,6 +103,8 @@ cdef int auction_bid(
     reason = sent_refusal(s, account, c, &body)
     if not reason and not is_open:
         reason = AUCTION_NOT_OPEN
+    if not reason:
+        reason = closing_refusal(s, &i.auction)
     if not reason:
         reason = bid_refusal(s, i, account, c, 0)
     if not reason:
@@ -120,6 +127,8 @@ cdef int auction_clear(State* s, Instrument* i, const CommandRecord* c) except -
         return PRICE_NOT_POSITIVE
     if c.price > PRICE_LIMIT:
         return PRICE_ABOVE_MAX
+    if s.time_ns < i.auction.closes_ns:
+        return BIDDING_NOT_CLOSED
     offer = offer_of(s, i)
     find_outcome(s, i, offer, c.price, &found)
     if found.reason:
@@ -144,7 +153,9 @@ cdef int auction_cancel(State* s, Instrument* i, const CommandRecord* c) except 
 
 # -- checks --------------------------------------------------------------------------------------
 
-cdef void read_terms(const CommandRecord* c, uint64_t position, Auction* a) noexcept nogil:
+cdef void read_terms(
+    const State* s, const CommandRecord* c, uint64_t position, Auction* a
+) noexcept nogil:
     a.order_id = position
     a.pricing = c.order_type
     a.tie_break = c.time_in_force
@@ -154,13 +165,14 @@ cdef void read_terms(const CommandRecord* c, uint64_t position, Auction* a) noex
     a.bid_multiple = <int64_t>(c.order_id >> 32)
     if a.bid_multiple == 0:
         a.bid_multiple = 1
+    a.closes_ns = s.closes_ns
 
 cdef bint is_sound(const Auction* a, int64_t offered) noexcept nogil:
     if a.pricing != UNIFORM and a.pricing != PAY_AS_BID:
         return False
     if not BY_TIME <= a.tie_break <= PRO_RATA:
         return False
-    if a.flags & ~FLAGS or a.bid_max_bp > BP:
+    if a.flags & ~FLAGS or a.bid_max_bp > BP or a.closes_ns < 0:
         return False
     # Who must bid for the whole can neither be limited to a part of it nor be given one.
     if a.flags & WHOLE_LOT and (a.bid_max_bp or a.tie_break == PRO_RATA):
@@ -235,17 +247,25 @@ cdef uint16_t reserve_refusal(
 cdef uint16_t replaced_bid_refusal(
     const State* s, const Instrument* i, const CommandRecord* c, const Order* o
 ) noexcept nogil:
-    # With the old bid out of the way; an irrevocable one stays.
-    cdef uint16_t reason
-    if is_irrevocable(i, o):
-        return BID_IRREVOCABLE
-    reason = bid_refusal(s, i, o.account, c, o.leaves)
+    # With the old bid out of the way; one that is fixed stays.
+    cdef uint16_t reason = fixed_refusal(s, i, o)
+    if not reason:
+        reason = bid_refusal(s, i, o.account, c, o.leaves)
     if not reason:
         reason = label_refusal(s, c)
     return reason if reason else reserve_refusal(s, i, c.price)
 
-cdef bint is_irrevocable(const Instrument* i, const Order* o) noexcept nogil:
-    return o.queue == BIDS and (i.auction.flags & IRREVOCABLE) != 0
+cdef uint16_t fixed_refusal(
+    const State* s, const Instrument* i, const Order* o
+) noexcept nogil:
+    # Why a bid can be neither withdrawn nor changed now; nothing holds another order.
+    if o.queue != BIDS:
+        return NONE
+    return BID_IRREVOCABLE if i.auction.flags & IRREVOCABLE else closing_refusal(s, &i.auction)
+
+cdef uint16_t closing_refusal(const State* s, const Auction* a) noexcept nogil:
+    # From the closing time on.
+    return BIDDING_CLOSED if 0 < a.closes_ns <= s.time_ns else NONE
 
 cdef bint is_beyond(int64_t price, int64_t reserve, uint8_t offer_side) noexcept nogil:
     # Whether a bid is worse than what the offer asks at least; a reserve of 0 asks nothing.

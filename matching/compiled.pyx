@@ -17,7 +17,7 @@ from cpython.object cimport PyObject
 from matching.administration cimport administer
 from matching.ahead cimport is_far, look, look_alone, look_at, look_of, look_up
 from matching.auctions cimport (
-    auction_bid, auction_cancel, auction_clear, auction_open, is_irrevocable,
+    auction_bid, auction_cancel, auction_clear, auction_open, fixed_refusal,
 )
 from matching.calling cimport PyTypeObject, call_without_names
 from matching.checks cimport (
@@ -82,7 +82,7 @@ cdef inline int command(
             emit_answer(s, NOTED, c)
         return 0
     s.is_note_heard = False
-    if unlikely(c.kind == ORDER_TERMS):
+    if unlikely(c.kind == ORDER_TERMS or c.kind == AUCTION_TERMS):
         return 0
     reason = obey(s, c, sent_ns, position)
     return refuse(s, c, reason) if unlikely(reason != 0) else 0
@@ -370,6 +370,7 @@ cdef int cancel_dealt(
 ) except -1 nogil:
     # A block, which the other side may decline; a bid, if it may be taken back; an offer never.
     cdef const Order* o = &s.orders[place]
+    cdef uint16_t reason
     cdef Instrument* i = s.instruments[o.instrument_id]
     if o.queue == OFFERS:
         return UNKNOWN_ORDER
@@ -377,9 +378,8 @@ cdef int cancel_dealt(
         if o.queue == BLOCKS and s.terms[o.terms].counterparty == c.account_id:
             return end_resting(s, i, place, BLOCK_DECLINED)
         return UNKNOWN_ORDER
-    if is_irrevocable(i, o):
-        return BID_IRREVOCABLE
-    return end_resting(s, i, place, CANCELLED_BY_REQUEST)
+    reason = fixed_refusal(s, i, o)
+    return reason if reason else end_resting(s, i, place, CANCELLED_BY_REQUEST)
 
 # -- checks, in order of Reason ------------------------------------------------------------------
 
@@ -477,8 +477,12 @@ cdef inline int apply_seen(
     s.look = look_of(s, index)
     s.command_index = index
     s.order_terms = NULL
-    if index + 1 < count and unlikely(commands[index + 1].kind == ORDER_TERMS):
-        s.order_terms = &commands[index + 1]
+    s.closes_ns = 0
+    if index + 1 < count:
+        if unlikely(commands[index + 1].kind == ORDER_TERMS):
+            s.order_terms = &commands[index + 1]
+        elif unlikely(commands[index + 1].kind == AUCTION_TERMS):
+            s.closes_ns = commands[index + 1].quantity
     return command(s, &commands[index], sent_ns, position | index)
 
 cdef uint16_t frame_refusal(bytes frame) except? 0xFFFF:

@@ -33,7 +33,7 @@ cdef int pick_order(
     cdef int reason
     if c.side != BUY and c.side != SELL:
         return INVALID_SIDE
-    body_of(c, PICK, FOK, 0, 0, &body)
+    body_of(c, PICK, FOK, 0, 0, 0, &body)
     if is_resent(s, c, &body):
         return 0
     place = order_find(s, c.order_id)
@@ -124,7 +124,7 @@ cdef int block_propose(
     cdef int reason
     if c.side != BUY and c.side != SELL:
         return INVALID_SIDE
-    body_of(c, BLOCK, DAY, 0, 0, &body)
+    body_of(c, BLOCK, DAY, 0, 0, 0, &body)
     if is_resent(s, c, &body):
         return 0
     reason = sent_refusal(s, account, c, &body)
@@ -160,7 +160,7 @@ cdef int block_confirm(
     cdef int reason
     if c.side != BUY and c.side != SELL:
         return INVALID_SIDE
-    body_of(c, BLOCK, DAY, 0, 0, &body)
+    body_of(c, BLOCK, DAY, 0, 0, 0, &body)
     if is_resent(s, c, &body):
         return 0
     place = order_find(s, c.order_id)

@@ -8,7 +8,7 @@ from matching.state cimport Instrument, Order, State
 
 cdef void body_of(
     const CommandRecord* c, uint8_t order_type, uint8_t time_in_force, uint64_t second,
-    uint64_t third, ClientOrderIdRow* body,
+    uint64_t third, uint64_t fourth, ClientOrderIdRow* body,
 ) noexcept nogil
 cdef bint is_resent(
     State* s, const CommandRecord* c, const ClientOrderIdRow* body

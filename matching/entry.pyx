@@ -22,9 +22,9 @@ from matching.state cimport (
 
 cdef void body_of(
     const CommandRecord* c, uint8_t order_type, uint8_t time_in_force, uint64_t second,
-    uint64_t third, ClientOrderIdRow* body,
+    uint64_t third, uint64_t fourth, ClientOrderIdRow* body,
 ) noexcept nogil:
-    # What is remembered of the command, but the order id; `second` and `third` are its own words.
+    # What is remembered of the command, but the order id; the other words are its own.
     memset(body, 0, sizeof(ClientOrderIdRow))
     body.instrument_id = c.instrument_id
     body.side = c.side
@@ -32,7 +32,7 @@ cdef void body_of(
     body.time_in_force = time_in_force
     body.quantity = c.quantity
     body.price = c.price
-    body.terms = <uint32_t>mix(mix(mix(mix(mix(c.order_id) ^ second) ^ third)))
+    body.terms = <uint32_t>mix(mix(mix(mix(mix(c.order_id) ^ second) ^ third) ^ fourth))
 
 cdef bint is_resent(
     State* s, const CommandRecord* c, const ClientOrderIdRow* body

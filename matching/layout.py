@@ -375,6 +375,7 @@ class Command(IntEnum):
     AUCTION_BID = 31  # order_id = auction
     AUCTION_CLEAR = 32  # quantity = seed, price = secret reserve or 0
     AUCTION_CANCEL = 33
+    AUCTION_TERMS = 34  # of the AUCTION_OPEN before it: quantity = until when bids are heard, ns
     INSTRUCTION = 40  # passed on to the registry in the order of the log
     NOTE = 41  # 40 bytes of text for the INSTRUCTION before it
     SETTLE_TRADE = 42  # order_type = SettlementStep, order_id = seller, price = cash; see RULES.md
@@ -416,6 +417,7 @@ class Event(IntEnum):
     AUCTION_CLEARED = 31  # price, quantity = sold, value = tonnes bid
     AUCTION_CANCELLED = 32  # quantity = offered, value = tonnes bid, reason
     AUCTION_CARRIED = 33  # quantity goes to the value-th auction from here
+    BIDDING_CLOSES = 34  # of the AUCTION_OPENED before it: value = until when, ns UTC
     INSTRUCTED = 40  # an INSTRUCTION, as it came; value = ref, order_id = its log position
     NOTED = 41  # a NOTE, as it came
     TRADE_SETTLED = 42  # a SETTLE_TRADE, as it came; value = ref
@@ -468,6 +470,7 @@ class Reason(IntEnum):
     AUCTION_ALREADY_OPEN = 226
     BID_IRREVOCABLE = 227
     UNKNOWN_COUNTERPARTY = 228
+    BIDDING_CLOSED = 229
     QUANTITY_NOT_POSITIVE = 230
     QUANTITY_ABOVE_MAX = 231
     QUANTITY_NOT_LOT = 232
@@ -514,6 +517,7 @@ class Reason(IntEnum):
     UNKNOWN_INSTRUCTION = 313
     INVALID_AUCTION_TERMS = 314
     UNITS_LOCKED = 315
+    BIDDING_NOT_CLOSED = 316
     # 4xx why an accepted order ended
     CANCELLED_BY_REQUEST = 401
     IMMEDIATE_OR_CANCEL_REMAINDER = 402

@@ -60,6 +60,7 @@ cdef packed struct AuctionRow:
     uint16_t bid_max_bp
     int64_t bid_multiple
     uint64_t order_id
+    int64_t closes_ns
 
 cdef packed struct OrderRow:
     uint64_t order_id

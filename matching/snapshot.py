@@ -35,7 +35,7 @@ from matching.parameters import ACCOUNT_PARAMETER_RANGE, PARAMETER_RANGE
 from matching.protocol import Limits
 
 SNAPSHOT_MAGIC = 0x31535843  # "CXS1"
-SNAPSHOT_VERSION = 4
+SNAPSHOT_VERSION = 5
 HASH_SIZE = 32
 NS_PER_SECOND = 1_000_000_000
 
@@ -170,6 +170,7 @@ AUCTION_ROW = np.dtype(
         ("bid_max_bp", "<u2"),  # of the offer, the bids of one account together; 0 = no limit
         ("bid_multiple", "<i8"),
         ("order_id", "<u8"),  # of the offer, which stands among the orders
+        ("closes_ns", "<i8"),  # from when on bids are not heard, 0 = until it is cleared
     ]
 )
 
@@ -533,6 +534,7 @@ def _check_auctions(s: Snapshot, need: Any) -> None:
     need(_within(rows, "bid_max_bp", 0, BP), "auctions: limit of the bids out of range")
     has_multiples = _within(rows, "bid_multiple", 1, 2**32 - 1)
     need(has_multiples, "auctions: multiple out of range")
+    need(bool((rows["closes_ns"] >= 0).all()), "auctions: closes_ns is negative")
     offers = s.orders[s.orders["queue"] == Queue.OFFERS]
     are_same = np.array_equal(offers["instrument_id"], rows["instrument_id"])
     are_same = are_same and np.array_equal(offers["order_id"], rows["order_id"])

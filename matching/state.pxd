@@ -142,6 +142,7 @@ cdef struct CallPrice:  # at which price a call ends, or would end now
 cdef struct Auction:  # of sealed bids; its offer is an order
     uint64_t order_id  # 0 = none is open
     int64_t bid_multiple
+    int64_t closes_ns  # from when on bids are not heard, 0 = until it is cleared
     uint16_t bid_max_bp
     uint8_t pricing
     uint8_t tie_break
@@ -293,6 +294,7 @@ cdef struct State:
     bint is_note_heard
     bint is_refused  # the last numbered command of the record was not done
     const CommandRecord* order_terms  # right after the command at hand, NULL = none
+    int64_t closes_ns  # of the AUCTION_TERMS right after it, 0 = none
     Look looks[LOOKS_KEPT]
     Look* look  # of the command at hand
     bint is_far  # whether all that a look can find is looked for

@@ -31,6 +31,7 @@ from exchange.audit.verdicts import Verdict, keep
 from exchange.clock import Clock, SystemClock
 from exchange.database import Database
 from exchange.database import schema as tables
+from exchange.database.connection import REFUSALS, is_locked
 from exchange.log.protocol import Log, LogUnavailableError, Reader, Record
 from exchange.messages.frames import ChainBrokenError, EventFollower
 from exchange.messages.registry import RegistryRecord, issued_by
@@ -161,6 +162,10 @@ class ReconciliationService:
                         await self._keep_what_is_new()
                 except LogUnavailableError as error:
                     self._say.warning("log not available", error=str(error))
+                except REFUSALS as error:
+                    if not is_locked(error):
+                        raise
+                    self._say.warning("books are locked, will look again", error=str(error))
                 await _wait(stop, self._every_s)
         except ChainBrokenError:
             metrics.STATE_HASH_MISMATCH.labels(self.name).inc()

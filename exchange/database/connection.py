@@ -7,14 +7,16 @@ holds its own position in the log, and the log, which syncs every record, is rea
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, event, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -33,6 +35,10 @@ _WAL_RETRY_MS = 5
 UPGRADE_LOCK = 0x43584442  # advisory lock: one process migrates, the others wait
 
 
+REFUSALS = (sqlite3.OperationalError, OperationalError)
+"""What SQLite says where it cannot be written, straight and through SQLAlchemy: see `is_locked`."""
+
+
 class DatabaseError(Exception):
     """The database cannot be used; the message names it and says what to do."""
 
@@ -44,6 +50,7 @@ class Database:
         self.engine = engine
         self.dsn = dsn  # PostgreSQL: address for asyncpg, "" for SQLite
         self.path = path  # SQLite: the file, None for PostgreSQL
+        self.turn = asyncio.Lock()  # SQLite: of the writers of this process, in their order
 
     @property
     def is_sqlite(self) -> bool:
@@ -52,8 +59,13 @@ class Database:
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction that may write; commits at the end, rolls back on an exception."""
-        async with self.engine.begin() as connection:
+        """A transaction that may write; commits at the end, rolls back on an exception.
+
+        SQLite has one writer at a time. Those of a process wait in line, for as long as it takes:
+        a transaction goes through the loop between two statements, and a busy loop makes it long.
+        """
+        turn = self.turn if self.is_sqlite else nullcontext()
+        async with turn, self.engine.begin() as connection:
             yield connection
 
     @asynccontextmanager
@@ -137,6 +149,14 @@ def _say(cursor: Any, pragma: str) -> None:
             if not left or "locked" not in str(error):
                 raise
             time.sleep(_WAL_RETRY_MS / 1000)
+
+
+def is_locked(error: BaseException) -> bool:
+    """Whether another process held SQLite's file for too long; nothing was done then. O(1)."""
+    cause = error.orig if isinstance(error, OperationalError) else error
+    if not isinstance(cause, sqlite3.OperationalError):
+        return False
+    return getattr(cause, "sqlite_errorname", "").startswith("SQLITE_BUSY")
 
 
 def begin_sqlite(connection: Connection) -> None:

@@ -42,6 +42,7 @@ from exchange.messages.market_data import (
     AuctionTick,
     BarState,
     BarTick,
+    BiddingTick,
     BookDelta,
     BookLevel,
     BookSnapshot,
@@ -470,6 +471,12 @@ class Depth:
     def _auction_opened(self, row: EventRow) -> None:
         self._auctions[row.order_id] = row.quantity
 
+    def _bidding_closes(self, row: EventRow) -> None:
+        offered = self._auctions[row.order_id]
+        self._ticks.append(BiddingTick(
+            row.instrument_id, row.order_id, row.side, offered, row.value, self.time_ns
+        ))  # fmt: skip
+
     def _auction_ended(self, row: EventRow) -> None:
         offered = self._auctions.pop(row.order_id)
         is_cleared = row.kind == Event.AUCTION_CLEARED
@@ -497,6 +504,7 @@ _HANDLERS: dict[int, Callable[[Depth, EventRow], None]] = {
     Event.DAY_CLOSED: Depth._day_closed,
     Event.PARAMETER_CHANGED: Depth._parameter_changed,
     Event.AUCTION_OPENED: Depth._auction_opened,
+    Event.BIDDING_CLOSES: Depth._bidding_closes,
     Event.AUCTION_CLEARED: Depth._auction_ended,
     Event.AUCTION_CANCELLED: Depth._auction_ended,
 }

@@ -32,8 +32,8 @@ class IssueUnits(UnitsBody, frozen=True, kw_only=True):
 
     year: int
     project: int = 0
-    period_from: dt.date | None = None
-    period_to: dt.date | None = None
+    period_from: dt.date | None = None  # of credits: first day of the reductions
+    period_to: dt.date | None = None  # of credits: last day of the reductions
 
 
 class DepositUnits(UnitsBody, frozen=True, kw_only=True):
@@ -65,7 +65,7 @@ class SurrenderUnits(UnitsBody, frozen=True, kw_only=True):
 class CancelUnits(UnitsBody, frozen=True, kw_only=True):
     """Voluntary cancellation, for good, with a beneficiary and a reason."""
 
-    beneficiary: str
+    beneficiary: str  # for whom they are cancelled, as the certificate names it
     reason: str
 
 
@@ -83,13 +83,13 @@ class UnfreezeUnits(UnitsBody, frozen=True, kw_only=True):
     """
 
     reference: str
-    held_for: int = 0
+    held_for: int = 0  # number of the entity's account for which they are held; 0 = of nobody
 
 
 class PledgeUnits(UnitsBody, frozen=True, kw_only=True):
     """The owner pledges units of its registry position to a lender."""
 
-    lender_account: int
+    lender_account: int  # number of the account of the lender in the same market
     reference: str = ""  # of the loan
 
 
@@ -129,7 +129,7 @@ class RegisterProject(UnitsBody, frozen=True, kw_only=True):
 
     quantity: int | str = 0  # tonnes a year that it is expected to reduce
     project: int
-    details: ProjectAsked
+    details: ProjectAsked  # what it is; words as the rulebook's rules have them
 
 
 class ExchangeCredits(UnitsBody, frozen=True, kw_only=True):
@@ -145,7 +145,7 @@ class SetEntitlement(UnitsBody, frozen=True, kw_only=True):
     none. `symbol` names an allowance of the scheme.
     """
 
-    group: GroupWord
+    group: GroupWord  # stationary, new_entrant, aircraft, or quebec
     quantity: int | str = 0
 
 
@@ -171,12 +171,12 @@ class AllocateUnits(UnitsBody, frozen=True, kw_only=True):
     """
 
     year: int
-    stage: StageWord
-    method: MethodWord
-    sector: str = ""
-    base: int = 0
-    balance: int = 0
-    intensity: int = 0
+    stage: StageWord  # provisional: before emissions are verified; final: after
+    method: MethodWord  # how the figure was found; the rulebook says which a scheme knows
+    sector: str = ""  # of the entity, as the rulebook names sectors; "" = as reported
+    base: int = 0  # on which a provisional one rests, where the registry has none; 0 = none
+    balance: int = 0  # of the sector, millionths of a tonne a unit of output; 0 = not by intensity
+    intensity: int = 0  # of the entity, millionths of a tonne a unit of output
     held_by: int = 0  # 0 = they go to the account
 
 
@@ -191,7 +191,7 @@ class AssessYear(Body, frozen=True, kw_only=True):
     account: int
     year: int
     price: str = ""
-    due: str = ""
+    due: str = ""  # last day for surrender, ISO date; "" = as the rulebook has it
     client_order_id: str = ""
 
 
@@ -221,9 +221,8 @@ class SetAccountType(AccountBody, frozen=True, kw_only=True):
     To end the need of two persons is an act that waits for a second one itself.
     """
 
-    account_type: str
-    # a second person approves transfers, and what the registry names; null: as before
-    needs_two: bool | None = None
+    account_type: str  # a code of the rulebook, or of the EUTL such as 100-7
+    needs_two: bool | None = None  # a second person approves what leaves it; null = as before
 
 
 class AppointRepresentative(AccountBody, frozen=True, kw_only=True):
@@ -235,7 +234,7 @@ class AppointRepresentative(AccountBody, frozen=True, kw_only=True):
 class DismissRepresentative(AccountBody, frozen=True, kw_only=True):
     """A key may no longer act for the account in the registry (authority)."""
 
-    representative: str
+    representative: str  # id of the key
 
 
 class BlockAccount(AccountBody, frozen=True, kw_only=True):
@@ -292,14 +291,14 @@ class ApproveTransfer(UnitsBody, frozen=True, kw_only=True):
 class CancelTransfer(AccountBody, frozen=True, kw_only=True):
     """Cancels a transfer, or another act that waits; by the side that may approve it."""
 
-    transfer_id: int
+    transfer_id: int  # instruction id of what waits, from GET /transfers
 
 
 class BindAccount(AccountBody, frozen=True, kw_only=True):
     """Binds an account to the one of the other registry with which credits are surrendered."""
 
     bound_account: int  # 0: ends the binding
-    bound_market: str
+    bound_market: str  # code of the market of the other registry
 
 
 class TradeBody(UnitsBody, frozen=True, kw_only=True):

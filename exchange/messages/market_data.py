@@ -193,7 +193,7 @@ class TradeCancelledTick(
     quantity: int
     time_ns: int
     price: int = 0  # as it was told; 0 = older than what is remembered, or no trade of the book
-    traded_ns: int = 0
+    traded_ns: int = 0  # when it was made, ns UTC; 0 = older than what is remembered
 
 
 class BarTick(msgspec.Struct, frozen=True, tag="bar", tag_field="type", gc=False):
@@ -253,6 +253,20 @@ class StatisticsTick(msgspec.Struct, frozen=True, tag="statistics", tag_field="t
     time_ns: int
 
 
+class BiddingTick(msgspec.Struct, frozen=True, tag="bidding", tag_field="type", gc=False):
+    """A sealed-bid auction with a closing time was opened: bids are heard until then.
+
+    `side` is the offer's; GET /auctions has all terms. Its end follows as `auction`.
+    """
+
+    instrument_id: int
+    auction_id: int
+    side: int
+    offered_quantity: int  # tonnes on offer
+    closes_ns: int  # from then on no bid is heard, ns UTC
+    time_ns: int
+
+
 class AuctionTick(msgspec.Struct, frozen=True, tag="auction", tag_field="type", gc=False):
     """A sealed-bid auction ended; while it ran nothing of its bids was said.
 
@@ -284,6 +298,7 @@ MarketDataItem = (
     | TopTick
     | StatisticsTick
     | AuctionTick
+    | BiddingTick
 )
 FeedMessage = BookSnapshot | OrdersSnapshot | MarketDataItem
 

@@ -42,7 +42,7 @@ class PhaseChange(Body, frozen=True, kw_only=True):
     market: str
     phase: PhaseWord
     symbol: str = ""
-    override: OpeningOverride | None = None
+    override: OpeningOverride | None = None  # to open on books that do not agree; null = none
     seed: int = 0  # draws the moment, within RANDOM_END_MS, at which a call ends; 0 = at once
     reason: str = ""
 
@@ -51,7 +51,7 @@ class DayRoll(Body, frozen=True, kw_only=True):
     """Ends the trading day of a market and starts `trading_date`, YYYYMMDD (operator)."""
 
     market: str
-    trading_date: int
+    trading_date: int  # YYYYMMDD, later than the present one
     reason: str = ""
 
 
@@ -121,8 +121,8 @@ class SetLimit(Body, frozen=True, kw_only=True):
     """
 
     market: str
-    parameter: LimitWord
-    value: int
+    parameter: LimitWord  # which limit; deploy/docs/security.md has what each counts
+    value: int  # in its unit: tonnes, minor units, basis points, ms, or how many a second
     reason: str
     symbol: str = ""
     account: int = 0
@@ -135,8 +135,8 @@ class HandleAlert(Body, frozen=True, kw_only=True):
     found, opened again (operator, authority)."""
 
     market: str
-    number: int
-    state: AlertStateWord
+    number: int  # of the alert in its market
+    state: AlertStateWord  # what becomes of it
     reason: str = ""  # needed unless it is taken
 
 
@@ -166,6 +166,7 @@ class AuctionOpen(Body, frozen=True, kw_only=True):
     label: str  # of the calendar, at most 16 characters
     price: str = ""  # the public reserve, "" = none
     pricing: str = ""  # "" = the usual one of the format
+    closes_ns: int = 0  # until when bids are heard, ns UTC; 0 = until it is cleared
 
 
 class AuctionClear(Body, frozen=True, kw_only=True):

@@ -132,6 +132,9 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
      "Bids of this auction can be neither withdrawn nor changed."),
     (Reason.UNKNOWN_COUNTERPARTY, 422, False,
      "The other side must be another account of the market, of another group."),
+    (Reason.BIDDING_CLOSED, 409, False,
+     "The auction's closing time has passed (closes_ns of GET /auctions): no bid is taken, changed "
+     "or withdrawn, and no auction opens with such a time."),
     (Reason.QUANTITY_NOT_POSITIVE, 422, False, "quantity must be at least 1 tonne."),
     (Reason.QUANTITY_ABOVE_MAX, 422, False,
      "quantity is above the instrument's quantity_max (GET /instruments). Send smaller orders."),
@@ -222,6 +225,9 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
     (Reason.UNITS_LOCKED, 409, True,
      "Units of the instrument are locked by the rule in force: change it when the day has rolled, "
      "or every trade of it is settled."),
+    (Reason.BIDDING_NOT_CLOSED, 409, True,
+     "Bids are taken until the auction's closing time (closes_ns of GET /auctions): clear it then, "
+     "or call it off."),
     (Reason.CANCELLED_BY_REQUEST, 200, False, "Cancelled as requested."),
     (Reason.IMMEDIATE_OR_CANCEL_REMAINDER, 200, False,
      "What an IOC order could not trade at once was cancelled."),

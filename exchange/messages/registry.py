@@ -14,17 +14,17 @@ import msgspec
 class ProjectDetails(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What a project of credits is; words as the rulebook's rules have them, "" = not stated."""
 
-    name: str
-    methodology: str = ""
+    name: str  # of the project
+    methodology: str = ""  # by which reductions are counted, as its programme names it
     project_type: str = ""  # wind, hydro_small, forestry, ...
     gas: str = ""  # CO2, CH4, N2O, ...
     region: str = ""  # CN-BJ, CN-GD:poor, ...
     host: str = ""  # "least_developed_country", or ""
     generation: str = ""  # of the programme
-    registered_on: dt.date | None = None
-    in_operation_from: dt.date | None = None
+    registered_on: dt.date | None = None  # day of its registration; null = not stated
+    in_operation_from: dt.date | None = None  # its first day; null = not stated
     covered_by: str = ""  # "scheme", "other_pilot": it is inside a covered entity
-    co2_ch4_share_bp: int | None = None
+    co2_ch4_share_bp: int | None = None  # of its reductions, basis points; null = not stated
     flags: tuple[str, ...] = ()  # pre_cdm, unregistered, wcd_checked, ...: what rules ask for
 
 

@@ -150,6 +150,7 @@ COMMAND_ROWS: dict[Command, str] = {
     "client_order_id",
     Command.AUCTION_CLEAR: "instrument_id order_id=auction_id quantity=seed price=reserve",
     Command.AUCTION_CANCEL: "instrument_id order_id=auction_id",
+    Command.AUCTION_TERMS: "quantity=closes_ns",
     Command.INSTRUCTION: _INSTRUCTION,
     Command.NOTE: "text",
     Command.SETTLE_TRADE: _SETTLEMENT,
@@ -192,6 +193,7 @@ EVENT_ROWS: dict[Event, str] = {
     Event.AUCTION_CANCELLED: "reason instrument_id order_id=auction_id quantity=offered "
     "value=tonnes_bid",
     Event.AUCTION_CARRIED: "instrument_id order_id=auction_id quantity value=auctions_from_here",
+    Event.BIDDING_CLOSES: "account_id instrument_id side order_id=auction_id value=closes_ns",
     Event.INSTRUCTED: f"{_INSTRUCTION} order_id value=ref",
     Event.NOTED: "text",
     Event.TRADE_SETTLED: f"{_SETTLEMENT} value=ref",

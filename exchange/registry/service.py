@@ -17,6 +17,7 @@ import structlog
 from exchange import metrics, topics
 from exchange.clock import Clock, SystemClock, random_id
 from exchange.database import Database
+from exchange.database.connection import REFUSALS, is_locked
 from exchange.fault_points import reached
 from exchange.log.protocol import AppendUncertainError, Log, LogUnavailableError, Record
 from exchange.messages.frames import (
@@ -137,6 +138,11 @@ class RegistryService:
                 self._logger.warning("another process keeps this registry", error=str(error))
             except LogUnavailableError as error:
                 self._logger.warning("log unavailable, will retry", error=str(error))
+                await pause(stop)
+            except REFUSALS as error:
+                if not is_locked(error):
+                    raise
+                self._logger.warning("books are locked, will retry", error=str(error))
                 await pause(stop)
             except (SequenceBrokenError, RegistryBrokenError) as error:
                 metrics.STATE_HASH_MISMATCH.labels("registry").inc()

@@ -103,7 +103,7 @@ class SettlementStore(Protocol):
 def open_store(database: Database, market: int) -> SettlementStore:
     """The store of a market in a database whose schema is up to date."""
     if database.path is not None:
-        return SqliteStore(str(database.path), market)
+        return SqliteStore(str(database.path), market, database.turn)
     return PostgresStore(database.dsn, market)
 
 
@@ -141,9 +141,13 @@ def _check_unmoved(market: int, found: tuple[int, ...], before: Position) -> Non
 
 
 class SqliteStore:
-    """SQLite: one connection in one thread; a batch is a BEGIN IMMEDIATE."""
+    """SQLite: one connection in one thread; a batch is a BEGIN IMMEDIATE.
 
-    def __init__(self, path: str, market: int) -> None:
+    What writes waits for its `turn` among the writers of the process: see `Database.writing`.
+    """
+
+    def __init__(self, path: str, market: int, turn: asyncio.Lock | None = None) -> None:
+        self._turn = turn or asyncio.Lock()
         self._path = path
         self._market = market
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"settlement-{market}")
@@ -152,7 +156,8 @@ class SqliteStore:
 
     async def load(self) -> Position:
         """See SettlementStore."""
-        return await self._call(self._load)
+        async with self._turn:  # the first time it writes a row
+            return await self._call(self._load)
 
     async def open_trades(self, position: Position) -> Loaded:
         """See SettlementStore."""
@@ -165,7 +170,8 @@ class SqliteStore:
 
     async def write(self, batch: Batch) -> None:
         """See SettlementStore."""
-        await self._call(self._write, batch)
+        async with self._turn:
+            await self._call(self._write, batch)
 
     async def outbox(self, number: int, count: int) -> list[NumberedValue]:
         """See SettlementStore."""

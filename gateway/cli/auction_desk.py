@@ -280,14 +280,19 @@ def open_auction(
         desk = await look(client, programme, gross)
         item = desk.item(label)
         _in_time(any_time, item.opens_ns, item.closes_ns, f"bids for {label} are heard from")
-        await _open(client, desk, item, price, pricing)
+        await _open(client, desk, item, price, pricing, any_time)
         print_auction(Console(highlight=False, soft_wrap=True), item)
 
     with_client(key_file, work)
 
 
 async def _open(
-    client: Client, desk: Desk, item: ScheduledAuction, price: str = "", pricing: str = ""
+    client: Client,
+    desk: Desk,
+    item: ScheduledAuction,
+    price: str = "",
+    pricing: str = "",
+    any_time: bool = False,
 ) -> None:
     if item.state != "SCHEDULED":
         raise RulebookError(f"auction {item.id} has ended before: {item.state}")
@@ -301,6 +306,7 @@ async def _open(
             label=item.id,
             price=await public_reserve(client, desk, item, price),
             pricing=pricing,
+            closes_ns=0 if any_time else item.closes_ns,
         )
     )
 

@@ -83,6 +83,10 @@ def _time(moment_ns: int) -> str:
     return f"{dt.datetime.fromtimestamp(moment_ns // SECOND_NS, dt.UTC):%H:%M}"
 
 
+def _moment(moment_ns: int) -> str:
+    return f"{dt.datetime.fromtimestamp(moment_ns // SECOND_NS, dt.UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
 def print_result(out: Console, row: AuctionRow) -> None:
     """Prints an auction's result in the fields in which results are published."""
     rows = [
@@ -91,6 +95,7 @@ def print_result(out: Console, row: AuctionRow) -> None:
         ("public reserve", row.public_reserve),
         ("bids in multiples of t", f"{row.bid_multiple_t:,}"),
         ("of the offer at most bp", str(row.bid_max_bp or "")),
+        ("bids until", _moment(row.closes_ns) if row.closes_ns else ""),
     ]
     if row.ended_ns:
         rows += [

@@ -215,7 +215,7 @@ def _print_addresses(out: Console, venue: Demonstration, settings: Settings) -> 
   {program} order buy EUA 10 @71.25 --account 103
   {program} positions
 
-  An auction of EUA is open most of the time; its label says until when. Northern proposes a block
+  An auction of EUA is open most of the time; the page says until when. Northern proposes a block
   to account 103 again and again. Both are on the page too:
 
   {program} auctions bid EUA 500 @75.00 --account 103

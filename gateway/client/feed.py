@@ -19,6 +19,7 @@ from exchange.messages.executions import Closing, Reject
 from exchange.messages.market_data import (
     AuctionTick,
     BarTick,
+    BiddingTick,
     BookDelta,
     BookSnapshot,
     DayCorrectedTick,
@@ -125,6 +126,7 @@ class BookFeed:
         self.statistics: dict[str, StatisticsTick] = {}
         self.bars: dict[tuple[str, int], BarTick] = {}  # the newest, by symbol and width in ns
         self.auctions: dict[str, deque[AuctionTick]] = {}
+        self.bidding: dict[str, BiddingTick] = {}  # auctions that were opened since, until they end
         self.numbers: dict[str, int] = {}
         self.phases: dict[str, int] = {}
         self.trades: dict[str, deque[TradeTick]] = {}
@@ -260,6 +262,8 @@ class BookFeed:
             self._bar(symbol, message)
         elif isinstance(message, TradeTick | TradeCancelledTick):
             self._traded(symbol, message)
+        elif isinstance(message, BiddingTick | AuctionTick):
+            self._auctioned(symbol, message)
         else:
             self._day(symbol, message)
 
@@ -276,18 +280,21 @@ class BookFeed:
             left = [trade for trade in trades if trade.trade_id != message.trade_id]
             self.trades[symbol] = deque(left, maxlen=TRADES_KEPT)
 
-    def _day(
-        self, symbol: str, message: DayTick | DayCorrectedTick | StatisticsTick | AuctionTick
-    ) -> None:
+    def _auctioned(self, symbol: str, message: BiddingTick | AuctionTick) -> None:
+        if isinstance(message, BiddingTick):
+            self.bidding[symbol] = message
+            return
+        self.bidding.pop(symbol, None)
+        results = self.auctions.setdefault(symbol, deque(maxlen=AUCTIONS_KEPT_MAX))
+        results.append(message)
+
+    def _day(self, symbol: str, message: DayTick | DayCorrectedTick | StatisticsTick) -> None:
         if isinstance(message, DayTick):
             self.days[symbol] = message
         elif isinstance(message, DayCorrectedTick):
             self._correct_day(symbol, message)
-        elif isinstance(message, StatisticsTick):
-            self.statistics[symbol] = message
         else:
-            results = self.auctions.setdefault(symbol, deque(maxlen=AUCTIONS_KEPT_MAX))
-            results.append(message)
+            self.statistics[symbol] = message
 
     def _correct_day(self, symbol: str, message: DayCorrectedTick) -> None:
         day = self.days.get(symbol)

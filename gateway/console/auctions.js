@@ -128,6 +128,7 @@ function detailed(row) {
       ...(row.bid_max_bp ? [[word("bid_max"), `${row.bid_max_bp / 100} %`]] : []),
       [word("reserve"), row.public_reserve ? money(row.public_reserve) : word("none")],
       [word("opened"), momentOf(row.opened_ns)],
+      [word("closes"), row.closes_ns ? momentOf(row.closes_ns) : word("closes_when_cleared")],
       ...(isEnded ? [[word("ended"), momentOf(row.ended_ns)]] : []),
     ]),
     !isEnded && h("p", { class: "muted" }, word("auction_sealed")));

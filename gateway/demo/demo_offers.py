@@ -1,8 +1,8 @@
 """What the demonstration offers to take part in: an auction of EUA at most times, and blocks.
 
 Northern offers, Huadong bids for more than all of it; whoever bids above Huadong's lowest has some.
-The label of an auction says when it closes: no field of the venue does, for it is closed by a word
-of the operator. Of the blocks one is made between the two brokers and one proposed to the visitor.
+Bids are heard until the auction's closing time (`closes_ns`), then the operator clears it. Of the
+blocks one is made between the two brokers and one proposed to the visitor.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ FORMAT = "eu-primary"
 OFFERED_T = 5_000
 BIDS = ((10_020, 2_000), (10_000, 2_000), (9_980, 1_500), (9_950, 1_500))  # bp of the last, tonnes
 BLOCK_T = 1_000
+NS = 1_000_000_000
 OPEN_S = 600.0
 PAUSE_S = 120.0
 AGAIN_S = 5.0  # after a refusal, such as of a market that is closed
@@ -51,22 +52,25 @@ class Offers:
         """Opens, waits and closes until `stop`; a refusal or a lost venue is tried again."""
         while not stop.is_set():
             try:
-                await self._close()  # what an earlier run left open
+                await self._close(stop)  # what an earlier run left open
+                if stop.is_set():
+                    return
                 await self._propose()
                 await self._open(open_s)
                 await _wait(stop, open_s)
                 if not stop.is_set():
-                    await self._close()
+                    await self._close(stop)
                     await _wait(stop, pause_s)
             except (VenueError, ConnectionError) as error:
                 log.info("no auction now", error=str(error))
                 await _wait(stop, AGAIN_S)
 
     async def _open(self, open_s: float) -> None:
-        closes = dt.datetime.fromtimestamp(self._clock.now_ns() / 1e9 + open_s, dt.UTC)
+        now_ns = self._clock.now_ns()
+        opened = dt.datetime.fromtimestamp(now_ns // NS, dt.UTC)
         await self._operations.run_auction(AuctionOpen(
             ref=0, symbol=SYMBOL, account=OFFERING, quantity=OFFERED_T, format=FORMAT,
-            label=f"closes {closes:%H:%M} UTC",
+            label=f"demo {opened:%H:%M:%S}", closes_ns=now_ns + int(open_s * NS),
         ))  # fmt: skip
         auction_id = (await self._operations.auctions(SYMBOL))[-1].auction_id
         last = await self._last_price()
@@ -76,9 +80,12 @@ class Offers:
                 price=money(last * share_bp // 10_000),
             ))  # fmt: skip
 
-    async def _close(self) -> None:
+    async def _close(self, stop: asyncio.Event) -> None:
         for row in await self._operations.auctions(SYMBOL):
             if row.state == "OPEN":
+                await _wait(stop, (row.closes_ns - self._clock.now_ns()) / NS)
+                if stop.is_set():
+                    return
                 seed = self._rng.randint(1, 2**31)
                 await self._operations.run_auction(
                     AuctionClear(ref=0, symbol=SYMBOL, auction_id=row.auction_id, seed=seed)
@@ -107,6 +114,8 @@ class Offers:
 
 
 async def _wait(stop: asyncio.Event, seconds: float) -> None:
+    if seconds <= 0:
+        return
     try:
         await asyncio.wait_for(stop.wait(), seconds)
     except TimeoutError:

@@ -25,8 +25,9 @@ def prepare_auction(entry: OrderEntry, key: Key, request: operations.AuctionOper
     desk = entry.desks[instrument.market]
     ref = entry.checked_ref(request.ref)
     if isinstance(request, operations.AuctionOpen):
-        command = _opening(entry, key, request, instrument, desk)
-    elif isinstance(request, operations.AuctionClear):
+        opening = _opening(entry, key, request, instrument, desk)
+        return Prepared(desk, key.session, request.ref, opening)
+    if isinstance(request, operations.AuctionClear):
         if not -INT64_MAX <= request.seed <= INT64_MAX:
             raise Refused(EdgeReason.INVALID_FIELD, "seed: it does not fit 64 bits")
         command = pack_command(
@@ -51,7 +52,7 @@ def prepare_auction(entry: OrderEntry, key: Key, request: operations.AuctionOper
 
 def _opening(
     entry: OrderEntry, key: Key, request: operations.AuctionOpen, instrument: Instrument, desk: Desk
-) -> bytes:
+) -> list[bytes]:
     account = entry.account(desk.market, request.account)
     if not request.label:
         raise Refused(EdgeReason.INVALID_FIELD, "label: the calendar's name of the auction")
@@ -65,7 +66,9 @@ def _opening(
         )
     except RulebookError as error:
         raise Refused(SupplyReason.AUCTION_NOT_OF_FORMAT, str(error)) from None
-    return pack_command(
+    if not 0 <= request.closes_ns <= INT64_MAX:
+        raise Refused(EdgeReason.INVALID_FIELD, "closes_ns: 0 or a moment in ns UTC")
+    opened = pack_command(
         Command.AUCTION_OPEN,
         instrument_id=instrument.id,
         account_id=account.id,
@@ -74,6 +77,9 @@ def _opening(
         client_order_id=label(request.label),
         **opening._asdict(),
     )
+    if not request.closes_ns:
+        return [opened]
+    return [opened, pack_command(Command.AUCTION_TERMS, quantity=request.closes_ns)]
 
 
 @cache

@@ -24,6 +24,9 @@ CASH = "2000000.00"
 UNITS = 12_000
 STEP = 5  # minor units between prices, few enough of them that bids meet
 PAUSE_S_MAX = 0.8
+SECOND_NS = 1_000_000_000
+OPEN_NS = SECOND_NS  # how long bids are heard
+TIMED_EVERY = 3  # of how many auctions one has a closing time
 
 
 class Shape(NamedTuple):
@@ -58,6 +61,7 @@ class Auctioneer:
         self._bidders = {c.key.participant: c for n, c in clerks.items() if n.startswith("bids")}
         self._rng = random.Random(f"{house.plan.seed}/auctioneer")
         self._count = 0
+        self._closes_ns = 0  # of the auction at hand, 0 = none
 
     async def endow(self) -> None:
         """Cash and units for the accounts that offer and bid."""
@@ -108,6 +112,10 @@ class Auctioneer:
             bidders = bidders[:1]
         await asyncio.gather(*(self._bids(c, shape, item, seller, auction) for c in bidders))
         await self._look(item)
+        if self._closes_ns:
+            left_ns = self._closes_ns - self._house.log_clock.now_ns()
+            await asyncio.sleep(max(0, left_ns) / SECOND_NS)
+            await self._bids(bidders[-1], shape, item, seller, auction)  # too late
         await self._end(shape, item, auction, reserve)
         if self._rng.random() < 0.3:
             await self._bids(bidders[-1], shape, item, seller, auction)
@@ -117,11 +125,14 @@ class Auctioneer:
         """The id of the auction, 0 if it was refused."""
         self._count += 1
         number, pricing = self._count, self._rng.choice(shape.pricings)
+        is_timed = number % TIMED_EVERY == 0
+        self._closes_ns = self._house.log_clock.now_ns() + OPEN_NS if is_timed else 0
         price = self._reserve(shape, item) if reserve in ("public", "both") else ""
         report = await self._operator.operate(
             lambda ref: ops.AuctionOpen(
                 ref, symbol=item.symbol, account=seller.id, quantity=shape.offered,
                 format=shape.format, label=f"auction-{number}", price=price, pricing=pricing,
+                closes_ns=self._closes_ns,
             )
         )  # fmt: skip
         return report.request_id if report.status == "DONE" else 0

@@ -82,6 +82,7 @@ def _terms(result: Result) -> dict[str, object]:
         "offered_t": result.offered,
         "public_reserve": result.reserve,
         "opened_ns": result.opened_ns,
+        "closes_ns": result.closes_ns,
     }
 
 

@@ -37,7 +37,7 @@ class AccountPosition(msgspec.Struct, frozen=True):
 class PositionList(msgspec.Struct, frozen=True):
     """Positions of the accounts that the key sees."""
 
-    positions: list[AccountPosition]
+    positions: list[AccountPosition]  # one for each account
 
 
 class HoldingRow(msgspec.Struct, frozen=True):
@@ -67,7 +67,7 @@ class HoldingList(msgspec.Struct, frozen=True):
     """Holdings and obligations of the accounts that the key sees."""
 
     holdings: list[HoldingRow]
-    obligations: list[ObligationRow]
+    obligations: list[ObligationRow]  # what the accounts owe, a row for each scheme and year
 
 
 class SessionReply(msgspec.Struct, frozen=True):

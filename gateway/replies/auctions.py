@@ -40,12 +40,13 @@ class AuctionRow(msgspec.Struct, frozen=True):
     carried_t: tuple[int, ...] = ()  # tonnes that go to the next auctions in turn
     bid_multiple_t: int = 1  # bids are multiples of it
     bid_max_bp: int = 0  # of the offer, for one account's bids together; 0 = no bound
+    closes_ns: int = 0  # until when bids are heard, ns UTC; 0 = until it is cleared
 
 
 class AuctionList(msgspec.Struct, frozen=True):
     """Auctions by id; if not complete, ask on with `after`."""
 
-    auctions: list[AuctionRow]
+    auctions: list[AuctionRow]  # at most as many as were asked for
     is_complete: bool
 
 
@@ -62,4 +63,4 @@ class CloseList(msgspec.Struct, frozen=True):
     """Days of an instrument, oldest first."""
 
     symbol: str
-    closes: list[CloseRow]
+    closes: list[CloseRow]  # a row for each trading day

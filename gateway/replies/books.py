@@ -10,15 +10,15 @@ from exchange.messages.executions import UnitRange
 class SerialEvent(msgspec.Struct, frozen=True):
     """Something that happened to the block which held the serial number then."""
 
-    sequence: int
-    settlement_number: int
+    sequence: int  # number of what happened, rising in its market
+    settlement_number: int  # number of the record of `settlements` that caused it
     time_ns: int
     kind: str  # as ISSUED, SPLIT, MOVED, SURRENDERED, CANCELLED: `registry.blocks.HistoryKind`
-    block: UnitRange
-    from_account: int
+    block: UnitRange  # the serial numbers that moved together
+    from_account: int  # number of the account that had them; 0 = none
     from_position: str  # NONE, REGISTRY, TRADING, FROZEN, PLEDGED, PENDING
     to_account: int
-    to_position: str
+    to_position: str  # as from_position
     cause: str  # TRADE, RELEASE or the kind of an instruction
     cause_id: int  # its number: of the trade, the transfer or the instruction
 
@@ -27,17 +27,17 @@ class SerialHistory(msgspec.Struct, frozen=True):
     """A page of a serial number's history, oldest first."""
 
     programme: str
-    serial: int
-    events: list[SerialEvent]
+    serial: int  # the serial number asked for
+    events: list[SerialEvent]  # at most as many as were asked for
 
 
 class TonnesRow(msgspec.Struct, frozen=True):
     """Units of one instrument in one position, tonnes, and since when they were so many."""
 
     symbol: str
-    position: str
+    position: str  # REGISTRY, TRADING, FROZEN, PLEDGED or PENDING
     quantity: int
-    since_ns: int
+    since_ns: int  # when they became so many, ns UTC
 
 
 class HoldingsAt(msgspec.Struct, frozen=True):
@@ -53,28 +53,28 @@ class IssuanceRow(msgspec.Struct, frozen=True):
     """One issuance."""
 
     market: str
-    instruction_id: int
-    range: UnitRange
+    instruction_id: int  # of the instruction that issued them
+    range: UnitRange  # the serial numbers issued
 
 
 class DuplicateRow(msgspec.Struct, frozen=True):
     """Two issuances that overlap."""
 
-    issuance: IssuanceRow
-    other: IssuanceRow
+    issuance: IssuanceRow  # one of the two
+    other: IssuanceRow  # the other one
 
 
 class PeriodRow(msgspec.Struct, frozen=True):
     """Two issuances of one project whose reductions share days; days as YYYYMMDD."""
 
-    issuance: IssuanceRow
+    issuance: IssuanceRow  # one of the two
     project: int
-    period_from: int
-    period_to: int
-    other: IssuanceRow
-    other_project: int
-    other_from: int
-    other_to: int
+    period_from: int  # first day of its reductions, YYYYMMDD
+    period_to: int  # last day of its reductions, YYYYMMDD
+    other: IssuanceRow  # the other one
+    other_project: int  # number of its project
+    other_from: int  # first day of its reductions, YYYYMMDD
+    other_to: int  # last day of its reductions, YYYYMMDD
 
 
 class RegistrationRow(msgspec.Struct, frozen=True):
@@ -83,20 +83,20 @@ class RegistrationRow(msgspec.Struct, frozen=True):
     market: str
     programme: str
     project: int
-    name: str
-    region: str
+    name: str  # of the project, as registered
+    region: str  # where it lies, such as CN-GD
 
 
 class TwiceRow(msgspec.Struct, frozen=True):
     """One project, by name and region, in two registries."""
 
-    project: RegistrationRow
-    other: RegistrationRow
+    project: RegistrationRow  # as the one registry has it
+    other: RegistrationRow  # as the other one has it
 
 
 class DuplicateList(msgspec.Struct, frozen=True):
     """Issuances that overlap, by serials or by reductions, and projects in two registries."""
 
-    duplicates: list[DuplicateRow]
-    periods: list[PeriodRow] = []
-    projects: list[TwiceRow] = []
+    duplicates: list[DuplicateRow]  # issuances whose serial numbers overlap
+    periods: list[PeriodRow] = []  # issuances whose days of reductions overlap
+    projects: list[TwiceRow] = []  # projects that stand in two registries

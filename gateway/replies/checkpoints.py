@@ -17,4 +17,4 @@ class CheckpointRow(msgspec.Struct, frozen=True):
 class CheckpointList(msgspec.Struct, frozen=True):
     """Checkpoints, newest first in each market."""
 
-    checkpoints: list[CheckpointRow]
+    checkpoints: list[CheckpointRow]  # at most as many as were asked for

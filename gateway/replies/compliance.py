@@ -57,11 +57,11 @@ class YearRow(msgspec.Struct, frozen=True):
     """What the base of an emission year leaves of the offset, tonnes."""
 
     year: int
-    base: int
-    base_name: str
-    cap: int
-    used: int
-    left: int
+    base: int  # tonnes of which the cap is a share
+    base_name: str  # what the base is, as the rule names it
+    cap: int  # tonnes of offsets that may be surrendered for the year
+    used: int  # tonnes of them that were
+    left: int  # tonnes of them that still may be
     rule: str
     source: str
     elsewhere: int | None = None  # left of credits from elsewhere, if the offset has no others

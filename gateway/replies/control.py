@@ -16,14 +16,14 @@ class ProposalRow(msgspec.Struct, frozen=True):
     key: str
     who: str
     reason: str
-    body: Recorded
+    body: Recorded  # what is proposed, as it was sent
 
 
 class ProposalList(msgspec.Struct, frozen=True):
     """Open proposals, oldest first."""
 
     market: str
-    proposals: list[ProposalRow]
+    proposals: list[ProposalRow]  # those whose time has not passed
 
 
 class ActLine(msgspec.Struct, frozen=True):
@@ -37,7 +37,7 @@ class ActLine(msgspec.Struct, frozen=True):
     key: str
     who: str
     reason: str
-    body: Recorded
+    body: Recorded  # what was asked, as it was sent; of a decision what it decides
     proposal_id: int
 
 
@@ -45,5 +45,5 @@ class ActList(msgspec.Struct, frozen=True):
     """Acts in the order of the log; those before `first_position` are no longer kept here."""
 
     market: str
-    first_position: int
-    acts: list[ActLine]
+    first_position: int  # of the oldest act that is kept, on the log; 0 = none is kept
+    acts: list[ActLine]  # at most as many as were asked for

@@ -30,9 +30,9 @@ class InstrumentRow(msgspec.Struct, frozen=True):
 class InstrumentList(msgspec.Struct, frozen=True):
     """Everything traded here, and the port of the sockets."""
 
-    venue: str
-    websocket_port: int
-    instruments: list[InstrumentRow]
+    venue: str  # its name
+    websocket_port: int  # of the sockets for orders and market data, TCP
+    instruments: list[InstrumentRow]  # everything that is traded here
 
 
 class PhaseRow(msgspec.Struct, frozen=True):
@@ -45,15 +45,15 @@ class PhaseRow(msgspec.Struct, frozen=True):
 class PhaseList(msgspec.Struct, frozen=True):
     """Phases, and the trading date of each market (YYYYMMDD, 0 before the first day)."""
 
-    phases: list[PhaseRow]
-    trading_dates: dict[str, int]
+    phases: list[PhaseRow]  # of each instrument
+    trading_dates: dict[str, int]  # by code of the market, YYYYMMDD
 
 
 class TimeReply(msgspec.Struct, frozen=True):
     """The gateway's clock and the engines' times, ns UTC."""
 
     time_ns: int
-    engine_time_ns: dict[str, int]
+    engine_time_ns: dict[str, int]  # by code of the market, ns UTC
 
 
 class LevelRow(msgspec.Struct, frozen=True):
@@ -129,9 +129,9 @@ class BarList(msgspec.Struct, frozen=True):
 
     symbol: str
     minor_digits: int
-    bars: list[BarRow]
+    bars: list[BarRow]  # at most as many as were asked for
     is_complete: bool = True
-    next_ns: int = -1
+    next_ns: int = -1  # start of the first bar that is left out, ns UTC; -1 = none is
 
 
 class CompositeRow(msgspec.Struct, frozen=True):
@@ -146,29 +146,29 @@ class CompositeList(msgspec.Struct, frozen=True):
     """The last days of each scheme, oldest first; by the weights of the rulebook."""
 
     market: str
-    composites: list[CompositeRow]
+    composites: list[CompositeRow]  # a row for each scheme and day
 
 
 class RecordRow(msgspec.Struct, frozen=True):
     """One record of `marketdata`: its number, the place on `orders` of its cause, its items."""
 
-    number: int
-    input_offset: int
-    items: tuple[MarketDataItem, ...]
+    number: int  # 0, 1, 2, ... of the market
+    input_offset: int  # of the record of `orders` that caused it
+    items: tuple[MarketDataItem, ...]  # messages of the feed, in their order
 
 
 class RecordList(msgspec.Struct, frozen=True):
     """Records by number, none missing; if not complete, ask on with `after` = `next`."""
 
     market: str
-    records: list[RecordRow]
+    records: list[RecordRow]  # at most as many as were asked for
     is_complete: bool
-    next: int
+    next: int  # number of the last one given
 
 
 class HealthReply(msgspec.Struct, frozen=True):
     """Whether the process lives and has caught up, and the markets that it no longer serves."""
 
-    status: str
-    not_ready: list[str] = []
+    status: str  # ready, ready in part (a market stopped), or catching up
+    not_ready: list[str] = []  # what has not caught up with the log
     stopped: dict[str, str] = {}  # market -> the record that cannot be trusted

@@ -24,7 +24,7 @@ class ReversalRow(msgspec.Struct, frozen=True):
 class ReversalList(msgspec.Struct, frozen=True):
     """Proposals that wait for somebody else's approval."""
 
-    reversals: list[ReversalRow]
+    reversals: list[ReversalRow]  # oldest first
 
 
 class ProjectRow(msgspec.Struct, frozen=True):
@@ -34,10 +34,10 @@ class ProjectRow(msgspec.Struct, frozen=True):
     programme: str
     project: int  # its number: what an issuance names
     owner_account: int
-    details: ProjectDetails
+    details: ProjectDetails  # what it is, as it was registered
 
 
 class ProjectList(msgspec.Struct, frozen=True):
     """Projects of the programmes, by number."""
 
-    projects: list[ProjectRow]
+    projects: list[ProjectRow]  # at most as many as were asked for

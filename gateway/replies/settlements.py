@@ -13,11 +13,11 @@ class SettlementRow(msgspec.Struct, frozen=True):
     quantity: int
     price: str
     buyer_account: int  # 0: not of this key's accounts
-    seller_account: int
+    seller_account: int  # 0: not of this key's accounts
     time_ns: int
-    state: str
-    due_ns: int
-    since_ns: int
+    state: str  # SETTLED, DUE, FAILED, ...: deploy/docs/settlement.md
+    due_ns: int  # cut-off of its settlement, ns UTC
+    since_ns: int  # when it came into this state, ns UTC
 
 
 class CancelProposalRow(msgspec.Struct, frozen=True):
@@ -25,7 +25,7 @@ class CancelProposalRow(msgspec.Struct, frozen=True):
 
     proposal_id: int
     trade_id: int
-    proposed_by: str
+    proposed_by: str  # who proposed it, and so may not approve it
     reason: str
     expires_ns: int
 
@@ -34,5 +34,5 @@ class SettlementList(msgspec.Struct, frozen=True):
     """A page of trades, the newest first; proposals only for who may approve them."""
 
     market: str
-    trades: list[SettlementRow]
-    proposals: list[CancelProposalRow]
+    trades: list[SettlementRow]  # at most as many as were asked for
+    proposals: list[CancelProposalRow]  # of cancellations that wait for a second person

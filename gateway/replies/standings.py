@@ -27,15 +27,15 @@ class AccountRow(msgspec.Struct, frozen=True):
 
     market: str
     account: int
-    name: str
+    name: str  # of the account
     account_type: str  # a code of the rulebook; "" = never told
-    eutl_code: str
+    eutl_code: str  # code of its type in the EUTL, such as 100-7; "" = it has none
     needs_two: bool  # a second person approves transfers, and what the registry names
     block: str  # references of its blocks, "; " between them; "" = not blocked
     bound_market: str  # of the account in the other registry
     bound_account: int  # 0 = none
     representatives: list[str]  # ids of their keys
-    trusted: list[TrustedRow]
+    trusted: list[TrustedRow]  # accounts on its trusted list, or proposed for it
     confirmed: int = 0  # the last year for which its data were confirmed; 0 = never
     blocks: list[BlockRow] = []  # those that stand, oldest first
 
@@ -56,10 +56,10 @@ class TransferRow(msgspec.Struct, frozen=True):
     symbol: str
     quantity: int
     state: str  # PROPOSED: another person has to approve it; WAITING: for its time
-    given_by: str
-    approved_by: str
+    given_by: str  # who gave it
+    approved_by: str  # who approved it; "" = nobody yet
     due_ns: int  # carried out then, or (PROPOSED) forgotten then
-    cancel_until_ns: int
+    cancel_until_ns: int  # until then it can be cancelled, ns UTC
     kind: str = "TRANSFER"  # or another act of two: SURRENDER, ISSUE, UNFREEZE, ...
     year: int = 0  # of a surrender, issuance, allocation: of compliance, the vintage, of monitoring
     block_id: int = 0  # UNBLOCK_ACCOUNT: the block that would end
@@ -68,4 +68,4 @@ class TransferRow(msgspec.Struct, frozen=True):
 class TransferList(msgspec.Struct, frozen=True):
     """What waits from or to the accounts that the key sees, oldest first."""
 
-    transfers: list[TransferRow]
+    transfers: list[TransferRow]  # what waits for a second person or its time

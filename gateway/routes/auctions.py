@@ -108,6 +108,7 @@ def _row(report: AuctionReport, symbol: str, digits: int) -> AuctionRow:
         report.carried_t,
         report.bid_multiple_t,
         report.bid_max_bp,
+        report.closes_ns,
     )
 
 

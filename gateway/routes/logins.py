@@ -17,9 +17,9 @@ DEVICE_COOKIE = "exchange_device"
 class LoginBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Name, password, and the present code of the authenticator."""
 
-    name: str
-    password: str
-    code: str
+    name: str  # of the login
+    password: str  # of the login
+    code: str  # the present one of the authenticator
 
 
 async def post_login(call: Call) -> Reply:

@@ -16,6 +16,7 @@ from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memcpy
 
 from matching.layout cimport (
+    AUCTION_TERMS,
     BLOCK_PROPOSE,
     CANCEL_ORDER,
     CASH_DEPOSIT,
@@ -103,7 +104,7 @@ class Requests:
             if rows[index].session_id < first_session:
                 continue
             end = index + 1
-            while end < count and rows[end].kind in (NOTE, ORDER_TERMS):
+            while end < count and rows[end].kind in (NOTE, ORDER_TERMS, AUCTION_TERMS):
                 end += 1  # an instruction's text belongs to it, and an order's terms
             if rows[index].session_id != of_session:
                 of_session = rows[index].session_id

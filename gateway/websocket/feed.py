@@ -25,6 +25,7 @@ from exchange.messages.market_data import (
     AuctionTick,
     BarState,
     BarTick,
+    BiddingTick,
     BookDelta,
     BookSnapshot,
     DayCorrectedTick,
@@ -74,6 +75,7 @@ CHANNEL: dict[type, ChannelName] = {
     DayCorrectedTick: "day",
     StatisticsTick: "day",
     AuctionTick: "auctions",
+    BiddingTick: "auctions",
 }
 STATES: frozenset[ChannelName] = frozenset({"top", "indicative", "bars", "day"})
 """Channels whose newest message replaces those before it, for one who lags."""

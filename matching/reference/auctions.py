@@ -25,7 +25,7 @@ from matching.layout import (
     TradeMethod,
 )
 from matching.reference.allocation import Bid, Outcome, clear, spread
-from matching.reference.bids import bid_refusal, offer_of, reserve_refusal
+from matching.reference.bids import bid_refusal, closing_refusal, offer_of, reserve_refusal
 from matching.reference.book import Order
 from matching.reference.entry import (
     admit,
@@ -50,15 +50,17 @@ def auction_open(state: State, c: CommandRecord, position: int) -> Reason:
     instrument: Instrument = state.instruments[c.instrument_id]
     if c.side not in (Side.BUY, Side.SELL):
         return Reason.INVALID_SIDE
-    auction = _terms_of(c, position)
+    auction = _terms_of(c, position, state.closes_ns)
     if not _is_sound(auction, c.quantity):
         return Reason.INVALID_AUCTION_TERMS
-    body = body_of(c, OrderType.OFFER, TimeInForce.GTC, c.order_type, c.time_in_force)
+    terms = (c.order_type, c.time_in_force, auction.closes_ns)
+    body = body_of(c, OrderType.OFFER, TimeInForce.GTC, *terms)
     if is_resent(state, c, body):
         return Reason.NONE
     reason = sent_refusal(state, c, body)
     if not reason and instrument.auction:
         reason = Reason.AUCTION_ALREADY_OPEN
+    reason = reason or closing_refusal(auction, state.time_ns)
     reason = reason or _offer_refusal(instrument, c) or room_refusal(state, c)
     if reason:
         return reason
@@ -68,8 +70,10 @@ def auction_open(state: State, c: CommandRecord, position: int) -> Reason:
         return reason
     rest(state, instrument, order)
     instrument.auction = auction
-    terms = c.order_id - 2**64 if c.order_id >= 2**63 else c.order_id
-    state.emit_answer(Event.AUCTION_OPENED, c, order_id=position, value=terms)
+    packed = c.order_id - 2**64 if c.order_id >= 2**63 else c.order_id
+    state.emit_answer(Event.AUCTION_OPENED, c, order_id=position, value=packed)
+    if auction.closes_ns:
+        _say(state, Event.BIDDING_CLOSES, order, value=auction.closes_ns)
     return Reason.NONE
 
 
@@ -90,6 +94,7 @@ def auction_bid(state: State, c: CommandRecord, position: int) -> Reason:
     reason = sent_refusal(state, c, body)
     if not reason and auction is None:
         reason = Reason.AUCTION_NOT_OPEN
+    reason = reason or closing_refusal(auction, state.time_ns)
     reason = reason or bid_refusal(instrument, c.account_id, c.quantity, c.price)
     reason = reason or room_refusal(state, c) or reserve_refusal(instrument, c.price)
     if reason:
@@ -111,6 +116,8 @@ def auction_clear(state: State, c: CommandRecord) -> Reason:
         return Reason.PRICE_NOT_POSITIVE
     if c.price > PRICE_LIMIT:
         return Reason.PRICE_ABOVE_MAX
+    if state.time_ns < auction.closes_ns:
+        return Reason.BIDDING_NOT_CLOSED
     offer = offer_of(instrument)
     bids = [Bid(bid.order_id, bid.price, bid.leaves) for bid in _bids(instrument)]
     outcome = clear(
@@ -152,7 +159,7 @@ def auction_cancel(state: State, c: CommandRecord) -> Reason:
 # -- checks ----------------------------------------------------------------------------------------
 
 
-def _terms_of(c: CommandRecord, position: int) -> Auction:
+def _terms_of(c: CommandRecord, position: int, closes_ns: int) -> Auction:
     packed = c.order_id
     return Auction(
         position,
@@ -162,6 +169,7 @@ def _terms_of(c: CommandRecord, position: int) -> Auction:
         carry=packed >> 8 & 0xFF,
         bid_max_bp=packed >> 16 & 0xFFFF,
         bid_multiple=packed >> 32 or 1,
+        closes_ns=closes_ns,
     )
 
 
@@ -173,6 +181,7 @@ def _is_sound(a: Auction, offered: int) -> bool:
     return (
         is_known
         and a.bid_max_bp <= BP
+        and a.closes_ns >= 0
         and not (is_whole and is_divided)
         and offered % a.bid_multiple == 0
     )

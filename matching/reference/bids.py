@@ -31,6 +31,22 @@ def is_irrevocable(instrument: Instrument, order: Order) -> bool:
     return bool(auction.flags & AuctionFlag.IRREVOCABLE)
 
 
+def closing_refusal(auction: Auction | None, time_ns: int) -> Reason:
+    """BIDDING_CLOSED from the auction's closing time on, or none. O(1)."""
+    if auction is None or not 0 < auction.closes_ns <= time_ns:
+        return Reason.NONE
+    return Reason.BIDDING_CLOSED
+
+
+def fixed_refusal(instrument: Instrument, order: Order, time_ns: int) -> Reason:
+    """Why a bid can be neither withdrawn nor changed now; nothing holds another order. O(1)."""
+    if is_irrevocable(instrument, order):
+        return Reason.BID_IRREVOCABLE
+    if order.queue != Queue.BIDS:
+        return Reason.NONE
+    return closing_refusal(instrument.auction, time_ns)
+
+
 def bid_refusal(
     instrument: Instrument,
     account_id: int,
@@ -55,12 +71,12 @@ def bid_refusal(
 
 
 def replaced_bid_refusal(
-    instrument: Instrument, replaced: Order, quantity: int, price: int
+    instrument: Instrument, replaced: Order, quantity: int, price: int, time_ns: int
 ) -> Reason:
-    """As `bid_refusal`, with the old bid out of the way; an irrevocable one stays. O(bids)."""
-    if is_irrevocable(instrument, replaced):
-        return Reason.BID_IRREVOCABLE
-    return bid_refusal(instrument, replaced.account_id, quantity, price, replaced)
+    """As `bid_refusal`, with the old bid out of the way; one that is fixed stays. O(bids)."""
+    return fixed_refusal(instrument, replaced, time_ns) or bid_refusal(
+        instrument, replaced.account_id, quantity, price, replaced
+    )
 
 
 def reserve_refusal(instrument: Instrument, price: int) -> Reason:

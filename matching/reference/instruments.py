@@ -38,6 +38,7 @@ class Auction:
     carry: int
     bid_max_bp: int
     bid_multiple: int
+    closes_ns: int = 0  # from when on bids are not heard, 0 = until it is cleared
 
 
 _STEPS = (

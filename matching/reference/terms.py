@@ -53,6 +53,13 @@ def terms_in(record: CommandRecord | None) -> Terms | None:
     return Terms(record.ref, record.quantity, record.price, record.order_id)
 
 
+def closing_in(record: CommandRecord | None) -> int:
+    """The closing time of the auction before it, ns UTC; 0 if the record carries none. O(1)."""
+    if record is None or record.kind != Command.AUCTION_TERMS:
+        return 0
+    return record.quantity
+
+
 def instructions_refusal(order_type: int, time_in_force: int, instructions: int) -> Reason:
     """INVALID_INSTRUCTIONS, or none. O(1)."""
     post_only = instructions & POST_ONLY

@@ -20,7 +20,7 @@ from matching.layout import (
     Side,
     TimeInForce,
 )
-from matching.reference.bids import is_irrevocable, replaced_bid_refusal, reserve_refusal
+from matching.reference.bids import fixed_refusal, replaced_bid_refusal, reserve_refusal
 from matching.reference.book import Order
 from matching.reference.calls import phase_refusal
 from matching.reference.instruments import Instrument
@@ -128,10 +128,10 @@ def cancel_order(state: State, c: CommandRecord) -> Reason:
             return Reason.UNKNOWN_ORDER
         end_resting(state, order, Reason.BLOCK_DECLINED)
         return Reason.NONE
-    if is_irrevocable(state.instruments[order.instrument_id], order):
-        return Reason.BID_IRREVOCABLE
-    end_resting(state, order, Reason.CANCELLED_BY_REQUEST)
-    return Reason.NONE
+    reason = fixed_refusal(state.instruments[order.instrument_id], order, state.time_ns)
+    if not reason:
+        end_resting(state, order, Reason.CANCELLED_BY_REQUEST)
+    return reason
 
 
 def replace_order(state: State, c: CommandRecord) -> Reason:
@@ -304,7 +304,7 @@ def _replace_refusal(
     """As of a new order; what only its own command may change, none."""
     if order.queue == Queue.BIDS:
         return (
-            replaced_bid_refusal(instrument, order, c.quantity, c.price)
+            replaced_bid_refusal(instrument, order, c.quantity, c.price, state.time_ns)
             or label_refusal(state, c)
             or reserve_refusal(instrument, c.price)
         )

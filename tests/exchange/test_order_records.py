@@ -37,7 +37,7 @@ VENUE = Venue(
     (Key("desk", 20, "participant", 4_294_967_295, ""),),
 )
 PAGE = Path(__file__).parents[2] / "deploy/docs/records.md"
-ROWS_HASH = "fa09897c5b2156fb01dbc513254af0f8"
+ROWS_HASH = "4db8162ee0190658eed14eaa7f89f031"
 """Of all rows; it changes only when a column or the recorded flow does, on purpose."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 
 from exchange.clock import SystemClock
 from exchange.database.connection import open_database, upgrade
+from exchange.log.embedded import EmbeddedLog
 from exchange.messages.executions import ExecutionReport
 from exchange.messages.instructions import (
     AppointRepresentative,
@@ -30,13 +32,14 @@ from exchange.rulebook import load_rulebook
 from exchange.settlement.service import SettlementService
 from gateway.cli import build
 from gateway.cli.auction_desk import look, step
-from gateway.client import Client, PermissionDeniedError, VenueError, save_key
+from gateway.client import BookFeed, Client, PermissionDeniedError, VenueError, save_key
 from gateway.replies.auctions import AuctionList
 from tests.gateway.conftest import House, demo_venue
 
 HOLDING, DELIVERY, BUYER = 104, 101, 102
 ALWAYS_OPEN = msgspec.structs.replace(load_rulebook(), registry_rule=())
 WEEKS = ("2026-12-02", "2026-12-09", "2026-12-16")
+EVE_NS = int(dt.datetime(2026, 12, 1, tzinfo=dt.UTC).timestamp()) * 10**9
 FIRST, SECOND, THIRD = (f"eex-pl-{day.replace('-', '')}" for day in WEEKS)
 PROGRAMME = f"""
 series = "eex-pl"
@@ -56,13 +59,35 @@ volumes = [{{ until = 2026-12-31, volume_t = 1500 }}]
 EUA = {"ref": 0, "symbol": "EUA"}
 
 
+class LogClock(SystemClock):
+    """The log's clock, which a test may put forward."""
+
+    ahead_ns = 0
+
+    def now_ns(self) -> int:
+        return super().now_ns() + self.ahead_ns
+
+    def go_to(self, moment_ns: int) -> None:
+        self.ahead_ns = moment_ns - super().now_ns()
+
+
 @pytest.fixture
-async def whole(tmp_path: Path) -> AsyncIterator[House]:
+def log_clock(request: pytest.FixtureRequest) -> LogClock:
+    """That of the machine, or one that begins at the parameter."""
+    clock = LogClock()
+    if begin_ns := getattr(request, "param", 0):
+        clock.go_to(begin_ns)
+    return clock
+
+
+@pytest.fixture
+async def whole(tmp_path: Path, log_clock: LogClock) -> AsyncIterator[House]:
     """Northern holds 6,000 EUA in its auction holding account; Huadong has cash; all is closed."""
     venue, keys = demo_venue()
     holding = Account(HOLDING, 2, "EU", "Northern Carbon Brokers, auction holding")
     venue = msgspec.structs.replace(venue, account=(*venue.account, holding))
-    house = House(tmp_path, venue, keys, SystemClock())
+    log = EmbeddedLog(tmp_path / "log.sqlite", log_clock)
+    house = House(tmp_path, venue, keys, SystemClock(), log)
     database = open_database(tmp_path / "books.sqlite")
     await upgrade(database)
     house.books = database
@@ -91,6 +116,7 @@ def opening(**changes: object) -> AuctionOpen:
 
 def bid_of(auction_id: int, **changes: object) -> AuctionBid:
     given = {"account": BUYER, "auction_id": auction_id, "quantity": 500, "price": "71.25"}
+    given["valid_ms"] = 0  # the log has a clock of its own
     return AuctionBid(**EUA, **(given | changes))  # type: ignore[arg-type]
 
 
@@ -323,13 +349,54 @@ async def test_a_year_of_auctions_from_the_command_line(whole: House, tmp_path: 
     assert "6,000 t in all; to the next year 3,500 t" in said
 
 
-async def test_the_scheduler_opens_and_closes_when_it_is_time(whole: House, tmp_path: Path) -> None:
+async def test_a_closing_time_holds_for_who_bids_and_who_clears(
+    whole: House, log_clock: LogClock
+) -> None:
+    await provided(whole)
+    closes_ns = log_clock.now_ns() + 10**12
+    async with (
+        whole.client("operator") as operator,
+        whole.client("huadong") as huadong,
+        BookFeed(whole.url, ["EUA"], channels=("auctions",)) as feed,
+    ):
+        for wrong in (-1, 2**63):
+            why = await refused(operator.run_auction(opening(closes_ns=wrong)))
+            assert why == EdgeReason.INVALID_FIELD
+        assert await refused(operator.run_auction(opening(closes_ns=1))) == Reason.BIDDING_CLOSED
+        await operator.run_auction(opening(closes_ns=closes_ns))
+        (row,) = await huadong.auctions("EUA")
+        assert (row.state, row.closes_ns) == ("OPEN", closes_ns)
+        await whole.until(lambda: "EUA" in feed.bidding)
+        told = feed.bidding["EUA"]
+        assert (told.auction_id, told.closes_ns) == (row.auction_id, closes_ns)
+        bid = await huadong.bid(bid_of(row.auction_id))
+        clearing = AuctionClear(**EUA, auction_id=row.auction_id, seed=1)
+        assert await refused(operator.run_auction(clearing)) == Reason.BIDDING_NOT_CLOSED
+        log_clock.go_to(closes_ns)
+        late = huadong.bid(bid_of(row.auction_id, price="90.00"))
+        assert await refused(late) == Reason.BIDDING_CLOSED
+        withdrawn = huadong.cancel_order("EUA", BUYER, bid.order_id)
+        assert await refused(withdrawn) == Reason.BIDDING_CLOSED
+        await operator.run_auction(clearing)
+        (row,) = await huadong.auctions("EUA")
+        assert (row.state, row.closes_ns) == ("CLEARED", closes_ns)
+        assert row.ended_ns >= closes_ns
+        await whole.until(lambda: "EUA" in feed.auctions)
+        assert feed.auctions["EUA"][-1].auction_id == row.auction_id
+        assert feed.bidding == {}
+
+
+@pytest.mark.parametrize("log_clock", [EVE_NS], indirect=True)
+async def test_the_scheduler_opens_and_closes_when_it_is_time(
+    whole: House, tmp_path: Path, log_clock: LogClock
+) -> None:
     path, secret = tmp_path / "programme.toml", tmp_path / "reserve"
     path.write_text(PROGRAMME, "utf-8")
     await provided(whole)
     async with whole.client("operator") as operator, whole.client("huadong") as huadong:
 
         async def turn(now_ns: int) -> float | None:
+            log_clock.go_to(now_ns)
             return await step(operator, await look(operator, path), now_ns, "", secret)
 
         first, second, third = (await look(operator, path)).calendar.auctions
@@ -338,6 +405,8 @@ async def test_the_scheduler_opens_and_closes_when_it_is_time(whole: House, tmp_
         assert await turn(first.opens_ns) == 0.0
         assert await turn(first.opens_ns) == 2 * 3_600.0
         auction = await only(huadong)
+        (row,) = await huadong.auctions("EUA")
+        assert row.closes_ns == first.closes_ns
         await huadong.bid(bid_of(auction, quantity=2_000))
         secret.write_text("71.26\n", "utf-8")
         assert await turn(first.closes_ns) == 0.0  # below the secret reserve

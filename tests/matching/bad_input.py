@@ -35,7 +35,8 @@ Fields = dict[str, Any]
 class Fault(NamedTuple):
     """How to break one rule: by fields, by what happens before, by tables that are full.
 
-    The field `terms` holds those of the ORDER_TERMS right after the command.
+    The field `terms` holds those of the ORDER_TERMS right after the command, `closes_ns` the
+    closing time of the AUCTION_TERMS there.
     """
 
     fields: Fields = {}
@@ -433,7 +434,7 @@ CASES: dict[str, Case] = {
 }
 """Each kind of command that is answered; what an engine learns comes here too."""
 
-UNANSWERED = {Command.NOTE, Command.ORDER_TERMS}
+UNANSWERED = {Command.NOTE, Command.ORDER_TERMS, Command.AUCTION_TERMS}
 """Parts of the command before them; without it they give nothing."""
 
 REPLACED = {"quantity": 20, "price": 7_000}

@@ -38,6 +38,7 @@ from tests.matching.frames import command
 LISTED, BLOCKS, AUCTIONS, PLAIN = 11, 12, 13, 14  # instruments
 SELLER, BUYER = 21, 22
 CASH, UNITS = 10**14, 10**9
+NOW_NS = 2 * 10**9  # engine time when a probe comes
 TERMS = AuctionFlag.IN_BAND | 6_000 << 16 | 10 << 32
 DEALT: Fields = {"quantity": 500, "price": 7_000, "client_order_id": b"new"}
 OFFER: Fields = DEALT | {
@@ -238,6 +239,7 @@ DEALS: dict[str, Case] = {
             **KNOWN,
             **senders(SELLER, PLAIN),
             Reason.AUCTION_ALREADY_OPEN: Fault({"instrument_id": AUCTIONS, "side": Side.SELL}),
+            Reason.BIDDING_CLOSED: Fault({"closes_ns": NOW_NS}),
             **NOT_POSITIVE,
             **ABOVE_LIMIT,
             **PRICE,
@@ -276,6 +278,13 @@ DEALS: dict[str, Case] = {
             Reason.AUCTION_NOT_OPEN: Fault({"order_id": ORDER["listing"]}),
             Reason.PRICE_NOT_POSITIVE: Fault({"price": -1}),
             Reason.PRICE_ABOVE_MAX: Fault({"price": 10**9 + 1}),
+            Reason.BIDDING_NOT_CLOSED: Fault(
+                {"instrument_id": PLAIN, "order_id": 0},
+                (
+                    command(Command.AUCTION_OPEN, **OFFER | {"instrument_id": PLAIN}),
+                    command(Command.AUCTION_TERMS, quantity=NOW_NS + 1),
+                ),
+            ),
         },
         BEFORE,
     ),
@@ -305,6 +314,7 @@ UNSOUND_TERMS: dict[str, Fields] = {
     "the whole to a limit": WHOLE | {"time_in_force": FIRST, "order_id": 4 | 1 << 16 | 1 << 32},
     "no multiple": OFFER | {"quantity": 505},
     "a multiple beyond": OFFER | {"order_id": (2**32 - 1) << 32},
+    "closing time": OFFER | {"closes_ns": -1},
 }
 """They are looked at with the form, so before what the log says: an auction is open there."""
 

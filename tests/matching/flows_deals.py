@@ -161,6 +161,9 @@ def _offer(flow: Flow) -> bytes:
         "order_id": packed,
     }
     flow.multiples[flow.offset << 16 | flow.index] = multiple
+    if r.random() < 0.3:  # mostly some frames from now
+        wait_ns = r.choice((30_000_000, 60_000_000, 60_000_000, 1, 0, -flow.now, -flow.now - 1))
+        flow.behind = [command(Command.AUCTION_TERMS, quantity=flow.now + wait_ns)]
     return command(Command.AUCTION_OPEN, **_fields(flow, fields))
 
 

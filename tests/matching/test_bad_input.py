@@ -90,10 +90,13 @@ def untouched(data: bytes) -> bytes:
 
 def probe(engine: EngineProtocol, fields: Fields) -> list[EventRow]:
     """What one command, with its terms, is answered, sent a second before it arrives."""
-    terms = fields.get("terms")
-    records = [command(**{name: value for name, value in fields.items() if name != "terms"})]
+    fields = dict(fields)
+    terms, closes_ns = fields.pop("terms", None), fields.pop("closes_ns", None)
+    records = [command(**fields)]
     if terms is not None:
         records.append(command(Command.ORDER_TERMS, **terms))
+    if closes_ns is not None:
+        records.append(command(Command.AUCTION_TERMS, quantity=closes_ns))
     sent = frame(records, time_ns=SECOND)
     return events(engine.apply(engine.next_offset, 2 * SECOND, sent))
 

@@ -51,6 +51,7 @@ OF_DEALS: dict[str, Mutant] = {
         lambda instrument, account_id, *terms: _bid_refusal(instrument, 0, *terms),
     ),
     "bids are taken back": (bids, "is_irrevocable", lambda instrument, order: False),
+    "bids after the end": (bids, "closing_refusal", lambda auction, time_ns: Reason.NONE),
     "no public reserve": (auctions, "reserve_refusal", lambda instrument, price: Reason.NONE),
     "blocks with oneself": (blocks, "_counterparty_refusal", _anyone),
     "blocks of every size": (

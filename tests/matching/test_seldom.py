@@ -50,23 +50,77 @@ def setting(parameter: Parameter, value: int) -> bytes:
     return command(Command.INSTRUMENT_PARAMETER, **fields)
 
 
+AUCTION = {
+    "account_id": 1,
+    "instrument_id": 1,
+    "side": Side.SELL,
+    "order_type": Pricing.UNIFORM,
+    "time_in_force": TieBreak.BY_TIME,
+    "quantity": 1_000,
+    "client_order_id": b"auction",
+}
+LATER_NS = 2**62
+
+
 def test_an_auction_opened_again_under_its_label() -> None:
-    terms = {
-        "account_id": 1,
-        "instrument_id": 1,
-        "side": Side.SELL,
-        "order_type": Pricing.UNIFORM,
-        "time_in_force": TieBreak.BY_TIME,
-        "quantity": 1_000,
-        "client_order_id": b"auction",
-    }
     accepted, *_, again, changed = heard(
-        command(Command.AUCTION_OPEN, **terms),
-        command(Command.AUCTION_OPEN, **terms),
-        command(Command.AUCTION_OPEN, **terms | {"time_in_force": TieBreak.PRO_RATA}),
+        command(Command.AUCTION_OPEN, **AUCTION),
+        command(Command.AUCTION_OPEN, **AUCTION),
+        command(Command.AUCTION_OPEN, **AUCTION | {"time_in_force": TieBreak.PRO_RATA}),
     )
     assert (again.kind, again.order_id) == (Event.DUPLICATE, accepted.order_id)
     assert changed.reason == Reason.CLIENT_ORDER_ID_REUSED_TERMS
+
+
+def test_a_closing_time_is_a_part_of_what_was_opened() -> None:
+    opening = command(Command.AUCTION_OPEN, **AUCTION)
+    accepted, opened, closes, again, sooner, without = heard(
+        opening, command(Command.AUCTION_TERMS, quantity=LATER_NS),
+        opening, command(Command.AUCTION_TERMS, quantity=LATER_NS),
+        opening, command(Command.AUCTION_TERMS, quantity=LATER_NS - 1),
+        opening,
+    )  # fmt: skip
+    assert [accepted.kind, opened.kind] == [Event.ACCEPTED, Event.AUCTION_OPENED]
+    assert (closes.kind, closes.value, closes.order_id) == (
+        Event.BIDDING_CLOSES,
+        LATER_NS,
+        accepted.order_id,
+    )
+    assert (again.kind, again.order_id) == (Event.DUPLICATE, accepted.order_id)
+    assert {sooner.reason, without.reason} == {Reason.CLIENT_ORDER_ID_REUSED_TERMS}
+
+
+def test_terms_of_an_auction_elsewhere_give_nothing() -> None:
+    terms = command(Command.AUCTION_TERMS, quantity=1)
+    rows = heard(
+        terms, command(Command.NEW_ORDER, **ORDER, price=1_000), terms,
+        command(Command.AUCTION_OPEN, **AUCTION), command(Command.CLOCK_TICK), terms,
+    )  # fmt: skip
+    assert [row.kind for row in rows] == [Event.ACCEPTED, Event.ACCEPTED, Event.AUCTION_OPENED]
+
+
+def test_a_bid_is_heard_until_the_last_nanosecond() -> None:
+    """Also by an engine that was restored in between."""
+    twin, flow = Twin(), Flow(1)
+    for record in flow.opening():
+        twin.apply(record)
+    closes_ns = flow.now + 10**9
+    opening = command(Command.AUCTION_OPEN, **AUCTION)
+    offset, now, data = flow.record(
+        frame([opening, command(Command.AUCTION_TERMS, quantity=closes_ns)])
+    )
+    accepted, *_ = events(twin.apply((offset, now, data)))
+    bid = {"account_id": 2, "instrument_id": 1, "side": Side.BUY, "quantity": 500, "price": 7_000}
+    named = {"instrument_id": 1, "order_id": accepted.order_id}
+    said = frame([
+        command(Command.AUCTION_BID, **bid | named), command(Command.AUCTION_CLEAR, **named)
+    ])  # fmt: skip
+    in_time, early = events(twin.apply((offset + 1, closes_ns - 1, said)))
+    assert (in_time.kind, early.reason) == (Event.ACCEPTED, Reason.BIDDING_NOT_CLOSED)
+    twin.swap()
+    late, cleared, *_ = events(twin.apply((offset + 2, closes_ns, said)))
+    assert (late.reason, cleared.kind) == (Reason.BIDDING_CLOSED, Event.AUCTION_CLEARED)
+    twin.check()
 
 
 @pytest.mark.parametrize(("best", "limit"), [(999, 1_002), (1_005, 1_010), (1_010, 1_015)])

@@ -105,6 +105,27 @@ def test_an_end_in_other_words_is_found(sold: Market, kind: Event, fields: dict[
 
 
 @pytest.mark.parametrize(
+    ("closes_ms", "said"),
+    [(100, ""), (1, "came after the bids closed"), (2_000, "before its bids closed")],
+)
+def test_a_closing_time_that_did_not_hold_is_found(closes_ms: int, said: str) -> None:
+    market = Market()
+    opened = market.say(
+        Command.AUCTION_OPEN, account_id=SELLER, side=Side.SELL, quantity=15, closes_ms=100,
+        order_type=Pricing.UNIFORM, time_in_force=TieBreak.BY_TIME,
+    )[0].order_id  # fmt: skip
+    bid = {"account_id": 2, "side": Side.BUY, "quantity": 9, "price": 100, "order_id": opened}
+    assert market.say(Command.AUCTION_BID, after_ms=20, **bid)[0].kind == Event.ACCEPTED
+    market.say(Command.AUCTION_CLEAR, after_ms=200)
+    altered = market.altered(Event.BIDDING_CLOSES, value=closes_ms * 10**6)
+    if not said:
+        assert Auctions(altered).results[opened].state == CLEARED
+        return
+    with pytest.raises(BrokenPromiseError, match=said):
+        Auctions(altered)
+
+
+@pytest.mark.parametrize(
     ("kind", "fields"),
     [
         (Event.ACCEPTED, {"value": 16}),

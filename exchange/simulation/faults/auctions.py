@@ -74,6 +74,7 @@ class Result(NamedTuple):
     bids: tuple[Bid, ...] = ()  # best first
     awards: tuple[Award, ...] = ()
     carried: tuple[int, ...] = ()
+    closes_ns: int = 0  # until when bids are heard, 0 = until it is cleared
     is_tied: bool = False  # several bids at the price where the offer ran out
 
     @property
@@ -135,10 +136,21 @@ class Auctions:
             if row.kind == Event.AUCTION_OPENED:
                 running = self._running[row.instrument_id] = _Running(row, time_ns)
                 self.results[row.order_id] = running.result
+            elif row.kind == Event.BIDDING_CLOSES:
+                running = self._running[row.instrument_id]
+                running.result = running.result._replace(closes_ns=row.value)
+                self.results[row.order_id] = running.result
             elif row.kind == Event.ACCEPTED and row.order_type == OrderType.BID:
+                self._in_time(heard.position, row, time_ns)
                 self._bid(heard.position, heard.position, row)
             elif row.kind in (Event.REPLACED, Event.CANCELLED):
-                self._changed(heard.position, row)
+                self._changed(heard.position, row, time_ns)
+
+    def _in_time(self, position: int, row: EventRow, time_ns: int) -> None:
+        running = self._running.get(row.instrument_id)
+        closes_ns = running.result.closes_ns if running is not None else 0
+        is_late = 0 < closes_ns <= time_ns
+        require(not is_late, "P13", f"{position} came after the bids closed: {row}")
 
     def _bid(self, position: int, arrived: int, row: EventRow) -> None:
         running = self._running.get(row.instrument_id)
@@ -157,11 +169,12 @@ class Auctions:
         )
         require(is_sound, "P13", f"bid {position} is taken against the terms: {row}")
 
-    def _changed(self, position: int, row: EventRow) -> None:
+    def _changed(self, position: int, row: EventRow, time_ns: int) -> None:
         running = self._running.get(row.instrument_id)
         before = running.bids.pop(row.order_id, None) if running is not None else None
         if running is None or before is None:
             return
+        self._in_time(position, row, time_ns)
         is_fixed = running.flags & AuctionFlag.IRREVOCABLE
         require(not is_fixed, "P13", f"an irrevocable bid was changed at {position}: {row}")
         if row.kind == Event.REPLACED:
@@ -183,6 +196,7 @@ class Auctions:
         if heard.kind == Command.AUCTION_CANCEL:
             result = _called_off(running, Reason.AUCTION_CALLED_OFF)
         else:
+            require(own.closes_ns <= time_ns, "P13", f"{what}: before its bids closed")
             result = _cleared(running, int(command["price"]), int(command["quantity"]))
         self.results[own.auction_id] = result._replace(ended_ns=time_ns)
         found = [_said(row) for row in rows if row.kind in _TOLD]

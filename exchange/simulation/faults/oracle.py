@@ -32,7 +32,7 @@ from matching.snapshot import decode
 
 ENGINES_OWN = (Command.CLOCK_TICK, Command.EPOCH_START)
 LOOK_EVERY = 40  # inputs between two looks at the books
-_PARTS = (Command.NOTE, Command.ORDER_TERMS)
+_PARTS = (Command.NOTE, Command.ORDER_TERMS, Command.AUCTION_TERMS)
 _VALID_MS = slice(6, 8)  # of a command: what its receive window has left
 _BOOK = 1  # a `matching.layout.Queue`
 

@@ -21,7 +21,7 @@ from exchange.messages.frames import (
     settlement_terms,
 )
 from exchange.messages.shapes import WORDS
-from exchange.simulation.scenarios.words import Names, ScenarioError, decimal
+from exchange.simulation.scenarios.words import MS, START_NS, Names, ScenarioError, decimal
 from matching.layout import Pricing, Queue, TieBreak, TradeMethod
 from matching.snapshot import Snapshot
 
@@ -163,6 +163,8 @@ def _call_details(names: Names, e: EventRow, what: str) -> str:
             return f"{order} offered {e.quantity} bid {e.value} {Reason(e.reason).name}"
         case Event.AUCTION_CARRIED:
             return f"{order} {e.quantity} to {e.value}"
+        case Event.BIDDING_CLOSES:
+            return f"{order} {(e.value - START_NS) // MS}"
         case _:
             return what
 

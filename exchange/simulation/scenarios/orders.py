@@ -5,7 +5,7 @@ from __future__ import annotations
 from exchange.messages.frames import Command, OrderType, Side, TimeInForce
 from exchange.messages.shapes import WORDS
 from exchange.simulation.scenarios.making import Maker, Said, options
-from exchange.simulation.scenarios.words import Mode, label_bytes, minor_units
+from exchange.simulation.scenarios.words import MS, START_NS, Mode, label_bytes, minor_units
 from matching.layout import Pricing, TieBreak
 
 PRICES = frozenset({"stop"})
@@ -13,7 +13,7 @@ TERMS = {"stop": "ref", "display": "quantity", "minimum": "price", "until": "ord
 SELL_SIDE = 1 << 15  # in the id of a quote's second order
 INSTRUCTIONS, FLAGS = WORDS["instructions"], WORDS["flags"]
 ORDER_OPTIONS = frozenset({*TERMS, "type", "bits"})
-AUCTION_OPTIONS = frozenset({"reserve", "carry", "bid_max", "multiple"})
+AUCTION_OPTIONS = frozenset({"reserve", "carry", "bid_max", "multiple", "closes"})
 MASS_OPTIONS = frozenset({"account", "instrument", "side", "participant", "session"})
 
 
@@ -254,7 +254,10 @@ class Orders(Maker):
             **self.only(instrument),
         )
         self._name(label)
-        return [made]
+        if "closes" not in found:
+            return [made]
+        closes_ns = START_NS + int(found["closes"]) * MS
+        return [made, self.make(Command.AUCTION_TERMS, Mode(0, 0, 0, 0), quantity=closes_ns)]
 
     def _clear(self, mode: Mode, auction: str, *words: str) -> list[bytes]:
         found, instrument = options(words, frozenset({"seed", "reserve"}))

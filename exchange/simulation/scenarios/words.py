@@ -11,6 +11,9 @@ from exchange.messages.frames import Parameter
 from exchange.settings import SCENARIO_LINES_MAX
 from matching.layout import CloseRule, FeeSides, Policy, Resale
 
+MS = 1_000_000
+START_NS = 1_700_000_000_000 * MS  # when a scenario begins
+
 VALUES: dict[Parameter, dict[str, int]] = {
     Parameter.CLOSE_RULE: {"LAST": CloseRule.LAST_TRADE, **CloseRule.__members__},
     Parameter.RESALE_NEXT_DAY: dict(Resale.__members__),

@@ -10,6 +10,8 @@ from exchange.messages.frames import COUNT_MAX, INDEX_BITS, Event, build_command
 from exchange.simulation.scenarios.commands import Speaker
 from exchange.simulation.scenarios.heard import QUESTIONS, render, says
 from exchange.simulation.scenarios.words import (
+    MS,
+    START_NS,
     LanguageError,
     Line,
     Names,
@@ -20,8 +22,6 @@ from exchange.simulation.scenarios.words import (
 from matching.protocol import Limits
 from matching.snapshot import decode
 
-MS = 1_000_000
-START_NS = 1_700_000_000_000 * MS
 SPOKEN = ("new", "cancel", "replace", "cancel_label")  # must say what is heard
 
 

@@ -8,6 +8,7 @@ from exchange.messages.market_data import (
     AuctionTick,
     BarState,
     BarTick,
+    BiddingTick,
     MarketDataItem,
     StatisticsTick,
     TopTick,
@@ -118,6 +119,24 @@ def test_statistics_of_the_day_and_its_close() -> None:
     market.send(*quiet)
     still = [*roll[:1], command(Command.DAY_ROLL, quantity=20260104)]
     assert statistics(market.send(*still)) == [(0, 0, 0, 0, 0, 0, 0, 0, 603, 603, 0)]
+
+
+def test_until_when_bids_are_heard_is_said_when_it_is_known() -> None:
+    market = Market()
+    name = market.offset << 16
+    said = market.send(
+        command(
+            Command.AUCTION_OPEN, account_id=1, instrument_id=1, side=Side.SELL, quantity=50,
+            order_type=1, time_in_force=1,
+        ),
+        command(Command.AUCTION_TERMS, quantity=2**62),
+    )  # fmt: skip
+    (tick,) = said
+    assert isinstance(tick, BiddingTick)
+    assert (tick.auction_id, tick.side, tick.offered_quantity) == (name, Side.SELL, 50)
+    assert (tick.instrument_id, tick.closes_ns) == (1, 2**62)
+    (ended,) = market.send(command(Command.AUCTION_CANCEL, instrument_id=1, order_id=name))
+    assert isinstance(ended, AuctionTick)
 
 
 def test_of_an_auction_its_result_alone_is_said() -> None:

@@ -145,6 +145,7 @@ PACKED = [
         {"price": 9, "order_type": 1,
          "client_order_id": (2**40).to_bytes(8, "little") + (10).to_bytes(8, "little")},
     ),
+    ({"kind": "AUCTION_TERMS", "closes_ns": 2**62}, {"quantity": 2**62}),
     (
         {"kind": "AUCTION_OPEN", "flags": ["CANCEL_IF_SHORT", "IN_BAND"], "carry": 4,
          "bid_max_bp": 2_000, "bid_multiple": 500, "tie_break": "AT_RANDOM"},

@@ -10,7 +10,7 @@ from exchange.messages.frames import Command, Event, EventRow
 from exchange.messages.lines import record_fields
 from exchange.simulation.scenarios.commands import Speaker
 from exchange.simulation.scenarios.heard import QUESTIONS, render
-from exchange.simulation.scenarios.words import Names, mode_of
+from exchange.simulation.scenarios.words import START_NS, Names, mode_of
 from matching.layout import Queue
 
 POSITION = 9 << 16
@@ -62,6 +62,11 @@ LINES: dict[str, list[dict[str, Any]]] = {
         {"kind": "REPLACE_ORDER", "account_id": 101, "order_id": 55, "quantity": 10,
          "price": 7100, "client_order_id": "x"},
         TERMS,
+    ],
+    "offer alice x sell 10 UNIFORM PRO_RATA closes 5000": [
+        {"kind": "AUCTION_OPEN", **ALICE, "side": "SELL", "quantity": 10, **AUCTION,
+         "client_order_id": "x"},
+        {"kind": "AUCTION_TERMS", "closes_ns": START_NS + 5 * 10**9},
     ],
     "mass_cancel": [
         {"kind": "MASS_CANCEL", "account_id": 0, "instrument_id": 0, "side": 0,
@@ -203,6 +208,7 @@ HEARD: list[tuple[EventRow, str]] = [
         row(Event.AUCTION_OPENED, quantity=5, price=7000, order_type=1, time_in_force=3),
         "AUCTION_OPENED a1 5 @70.00 UNIFORM PRO_RATA",
     ),
+    (row(Event.BIDDING_CLOSES, value=START_NS + 5 * 10**9), "BIDDING_CLOSES a1 5000"),
     (
         row(Event.AUCTION_CLEARED, quantity=5, price=7000, value=9),
         "AUCTION_CLEARED a1 sold 5 @70.00 bid 9",
