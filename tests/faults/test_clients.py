@@ -22,8 +22,8 @@ from gateway.views import venue_view
 from gateway.websocket import disconnects, socket_server
 from tests.faults.proxy import TO_CLIENT, Network
 from tests.gateway.conftest import House, house, northern  # noqa: F401 - fixtures
-from tests.gateway.test_gateway_sockets import connected, logon, order, say
-from tests.gateway.test_order_sessions import logged_on, until_word
+from tests.gateway.websocket.test_gateway_sockets import connected, logon, order, say
+from tests.gateway.websocket.test_order_sessions import logged_on, until_word
 
 PING_S = 1.0
 GRACE_S = 0.2

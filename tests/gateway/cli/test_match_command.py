@@ -1,0 +1,170 @@
+"""`exchange match` as one types it: formats, engines, exit codes, and the page that shows it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from deploy.docs.json_lines import BLOCK, remade
+from exchange import topics
+from exchange.clock import SystemClock
+from exchange.log.embedded import EmbeddedLog
+from exchange.messages.frames import seal_events
+from exchange.messages.lines import event_lines
+from gateway.cli import build
+from matching import reference
+from tests.matching.flows import Flow, broken_frames, everything
+
+ROOT = Path(__file__).parents[3]
+PAGE = ROOT / "deploy/docs/match.md"
+SCENARIOS = sorted((ROOT / "tests/scenarios").glob("*.txt"))
+TICK = '{"kind": "CLOCK_TICK"}\n'
+STATE = re.compile(r"^state (\w{64}) ", re.M)
+
+
+def run(*words: str, said: str | bytes = "") -> Result:
+    return CliRunner().invoke(build(), ["match", *words], input=said)
+
+
+@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
+def test_every_scenario_comes_true_on_both_engines(path: Path) -> None:
+    done = run(str(path), "--format", "scenario", "--engine", "both", "--check-every", "1")
+    assert done.exit_code == 0, done.stderr
+    state = STATE.findall(done.stderr)
+    commands = run(str(path), "--commands")
+    again = run("-", "--engine", "reference", said=commands.stdout)
+    assert (again.stdout, STATE.findall(again.stderr)) == (done.stdout, state)
+    only_hash = run("--hash", said=commands.stdout)
+    assert [only_hash.stdout.strip()] == state
+    twice = run("--commands", said=commands.stdout)
+    assert twice.stdout == commands.stdout
+
+
+async def record(path: Path, market: int) -> list[bytes]:
+    """A log as a venue leaves it; the lines of its `events`."""
+    orders, events = topics.orders(market), topics.events(market)
+    log = EmbeddedLog(path, SystemClock())
+    await log.start()
+    await log.create([*topics.of_market(0), *topics.of_market(1)])
+    flow = Flow(5)
+    frames = [*flow.opening(), *flow.frames(50, everything), *broken_frames(flow, 20)]
+    await log.append(orders, [data for _, _, data in frames])
+    engine, chain, lines = reference.Engine(), bytes(32), []
+    for taken in await (await log.open_reader(orders, 0)).read():
+        first = engine.next_event
+        said = engine.apply(*taken)
+        parts, chain = seal_events(
+            said,
+            input_offset=taken.offset,
+            first_event=first,
+            epoch=engine.epoch,
+            time_ns=engine.time_ns,
+            chain=chain,
+        )
+        await log.append(events, parts)
+        lines += event_lines(taken.offset, first, said)
+    await log.close()
+    return lines
+
+
+@pytest.mark.parametrize("is_folder", [True, False])
+def test_a_recorded_log_gives_its_own_events(tmp_path: Path, is_folder: bool) -> None:
+    path = tmp_path / "log.sqlite"
+    recorded = asyncio.run(record(path, 1))
+    assert len(recorded) > 100
+    shutil.copy(ROOT / "deploy/venue/demo.toml", tmp_path / "venue.toml")
+    file = str(tmp_path if is_folder else path)
+    done = run(file, "--market", "CN", "--engine", "both")
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.encode() == b"".join(recorded)
+    dumped = run(file, "--market", "CN", "--commands")
+    again = run(said=dumped.stdout)
+    assert (again.stdout, again.stderr) == (done.stdout, done.stderr.replace(
+        "reference and compiled, the same", "compiled"))  # fmt: skip
+    empty = run(file, "--market", "EU")
+    assert (empty.stdout, empty.exit_code) == ("", 0)
+    for words, told in (([], "has the markets EU, CN: choose by --market"), (["--market", "US"],
+        "no market US, only EU, CN")):  # fmt: skip
+        refused = run(file, *words)
+        assert refused.exit_code == 2
+        assert told in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said", "code", "told"),
+    [
+        (["-"], '{"kind": "TICK"}', 2, '-: line 1: kind: "TICK" is not allowed; one of NEW_ORDER'),
+        (["-"], TICK + "[]", 2, "-: line 2: [] is no object"),
+        (["-"], "instrument EUA -> REJECTED", 1, "line 1: instrument EUA -> REJECTED\n  heard: IN"),
+        (["-"], "amend alice", 2, "line 1: 'amend alice'"),
+        (["--format", "scenario"], TICK, 2, "line 1: "),
+        (["--format", "json"], "tick", 2, "line 1: no JSON"),
+        (["--format", "log"], "", 2, "a log is a file or a folder"),
+        (["--market", "EU"], TICK, 2, "only a log has markets"),
+        (["--hash", "--commands"], TICK, 2, "one of them"),
+        (["--engine", "best"], TICK, 2, "'best'"),
+        (["no-such-file"], "", 2, "no-such-file"),
+        (["."], "", 2, "log.sqlite is missing"),
+        (["no-such-file", "--format", "log"], "", 2, "no-such-file is missing"),
+    ],
+)
+def test_what_is_wrong_is_told(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    said: str,
+    code: int,
+    told: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = run(*words, said=said)
+    assert done.exit_code == code
+    assert told in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_came_before_a_fault_is_printed() -> None:
+    opened = '{"kind": "ACCOUNT_OPEN", "account_id": 5}\n'
+    done = run(said=opened + opened + "{")
+    kinds = [json.loads(line)["kind"] for line in done.stdout.splitlines()]
+    assert (kinds, done.exit_code) == (["ACCOUNT_OPENED", "REJECTED"], 2)
+    assert done.stderr.startswith("exchange: -: line 3: ")
+
+
+def test_the_summary_counts() -> None:
+    done = run(str(ROOT / "tests/scenarios/price_time_priority.txt"))
+    figures = re.match(r"(\d+) records, (\d+) commands, (\d+) events, (\d+) trades: ", done.stderr)
+    assert figures
+    kinds = [json.loads(line)["kind"] for line in done.stdout.splitlines()]
+    assert int(figures[3]) == len(kinds) > int(figures[4]) == kinds.count("FILL") // 2 > 0
+
+
+def test_the_page_shows_what_it_says() -> None:
+    """The page is remade by its own commands; here, that they mean what stands around them."""
+    page = PAGE.read_text("utf-8")
+    printed = [body for form, _, body in BLOCK.findall(page) if form == "console"]
+    assert [body.count("(reference and compiled, the same)") for body in printed[:2]] == [1, 0]
+    events, wrong, only_hash, scenario, false, commands = printed
+    assert events.count('"kind":"FILL"') == 2
+    assert 'line 2: side: "BYE" is not allowed; one of BUY, SELL' in wrong
+    (state,) = STATE.findall(events)
+    assert only_hash.splitlines()[1] == state
+    assert "1 trades" in scenario
+    assert "heard: REJECTED INSUFFICIENT_UNITS" in false
+    again = run(said="".join(line + "\n" for line in commands.splitlines() if line[0] == "{"))
+    assert STATE.findall(again.stderr) == STATE.findall(scenario) == STATE.findall(commands)
+
+
+def test_a_page_that_lies_is_found() -> None:
+    page = PAGE.read_text("utf-8")
+    assert remade(page) == page
+    assert remade(page.replace("INSUFFICIENT_UNITS", "INSUFFICIENT_CASH")) == page
+    with pytest.raises(ValueError, match="no `\\$ exchange`"):
+        remade("```console\n$ rm x\n```\n")
