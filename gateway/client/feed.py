@@ -126,7 +126,7 @@ class BookFeed:
         self.statistics: dict[str, StatisticsTick] = {}
         self.bars: dict[tuple[str, int], BarTick] = {}  # the newest, by symbol and width in ns
         self.auctions: dict[str, deque[AuctionTick]] = {}
-        self.bidding: dict[str, BiddingTick] = {}  # auctions that were opened since, until they end
+        self.bidding: dict[tuple[str, int], BiddingTick] = {}  # open now, by symbol and auction_id
         self.numbers: dict[str, int] = {}
         self.phases: dict[str, int] = {}
         self.trades: dict[str, deque[TradeTick]] = {}
@@ -237,6 +237,7 @@ class BookFeed:
         """What is said of the subscription, also once it stands."""
         if kind == "subscribed":
             self.refusal = None
+            self.bidding.clear()  # those that are still open are told first
             self._connected.set()
         elif kind == "Reject":
             said = _reject.decode(data)
@@ -282,9 +283,9 @@ class BookFeed:
 
     def _auctioned(self, symbol: str, message: BiddingTick | AuctionTick) -> None:
         if isinstance(message, BiddingTick):
-            self.bidding[symbol] = message
+            self.bidding[symbol, message.auction_id] = message
             return
-        self.bidding.pop(symbol, None)
+        self.bidding.pop((symbol, message.auction_id), None)
         results = self.auctions.setdefault(symbol, deque(maxlen=AUCTIONS_KEPT_MAX))
         results.append(message)
 

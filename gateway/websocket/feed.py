@@ -98,6 +98,7 @@ class FeedInstrument:
         self.trades: deque[TradeTick] = deque(maxlen=TRADES_KEPT)
         self.bars = {width: Bars(BARS_KEPT, width) for width in WIDTHS_NS}
         self.bar_ticks: dict[int, BarTick] = {}  # the newest of each width
+        self.bidding: dict[int, BiddingTick] = {}  # auctions that are open, by id
         self.groups: dict[ChannelName, set[Group]] = {}
 
     def members(self, channel: ChannelName) -> set[Member]:
@@ -188,6 +189,8 @@ class Feed:
             yield books.indicatives[item.id]
         if "bars" in channels:
             yield from kept.bar_ticks.values()
+        if "auctions" in channels:
+            yield from kept.bidding.values()
         if "day" in channels and item.id in books.statistics:
             yield books.statistics[item.id]
 
@@ -295,6 +298,10 @@ class Feed:
             self._bar_told(kept, item)
             if item.state == BarState.CORRECTED and item.width_ns == MINUTE_NS:
                 self._hand_on(kept, "trades", item, number)
+        elif isinstance(item, BiddingTick):
+            kept.bidding[item.auction_id] = item
+        elif isinstance(item, AuctionTick):
+            kept.bidding.pop(item.auction_id, None)
         self._hand_on(kept, CHANNEL[type(item)], item, number)
 
     def _trade_in_bars(self, kept: FeedInstrument, trade: TradeTick, number: int) -> None:

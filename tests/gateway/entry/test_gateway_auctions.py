@@ -366,9 +366,11 @@ async def test_a_closing_time_holds_for_who_bids_and_who_clears(
         await operator.run_auction(opening(closes_ns=closes_ns))
         (row,) = await huadong.auctions("EUA")
         assert (row.state, row.closes_ns) == ("OPEN", closes_ns)
-        await whole.until(lambda: "EUA" in feed.bidding)
-        told = feed.bidding["EUA"]
-        assert (told.auction_id, told.closes_ns) == (row.auction_id, closes_ns)
+        await whole.until(lambda: bool(feed.bidding))
+        told = feed.bidding["EUA", row.auction_id]
+        assert told.closes_ns == closes_ns
+        async with BookFeed(whole.url, ["EUA"], channels=("auctions",)) as later:
+            await whole.until(lambda: later.bidding == feed.bidding)
         bid = await huadong.bid(bid_of(row.auction_id))
         clearing = AuctionClear(**EUA, auction_id=row.auction_id, seed=1)
         assert await refused(operator.run_auction(clearing)) == Reason.BIDDING_NOT_CLOSED
@@ -384,6 +386,9 @@ async def test_a_closing_time_holds_for_who_bids_and_who_clears(
         await whole.until(lambda: "EUA" in feed.auctions)
         assert feed.auctions["EUA"][-1].auction_id == row.auction_id
         assert feed.bidding == {}
+        async with BookFeed(whole.url, ["*"], channels=("auctions", "book")) as after:
+            await whole.until(lambda: "EUA" in after.books)
+            assert after.bidding == {}
 
 
 @pytest.mark.parametrize("log_clock", [EVE_NS], indirect=True)
