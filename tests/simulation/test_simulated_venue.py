@@ -19,7 +19,7 @@ from gateway.faults.campaign import SHAPES, run_seeds, seeds_in
 
 ROOT = Path(__file__).parents[2]
 KNOWN = seeds_in(Path(__file__).with_name("seeds.txt"))
-MORE = 60
+MORE = 40
 OFTEN = (
     "commands", "trades", "trade_of_vintage_2024", "trade_of_vintage_2025", "resent",
     "cap_hit_exactly", "cap_missed_by_one_tonne", "surrender_in_time", "surrender_late",

@@ -35,7 +35,8 @@ from gateway.demo.demo_keys import (
 )
 
 PROGRAM = "from gateway.cli import main; main()"
-ASKED = ["--port", "0", "--websocket-port", "0", "--metrics-port", "0", "--no-brokers",
+ASKED = ["--port", "0", "--websocket-port", "0", "--fix-port", "0",
+         "--metrics-port", "0", "--no-brokers",
          "--log-level", "debug"]  # fmt: skip
 CANARY = "canary-wrong-password"
 READY = "Ctrl-C stops it"
