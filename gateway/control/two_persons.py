@@ -67,15 +67,17 @@ def alone_max(market: Market, request: Recorded) -> int | None:
     """
     if not isinstance(request, CashDeposit):
         return None
-    is_out = to_minor(request.amount, market.minor_digits, "amount") < 0
-    return market.withdrawal_alone_max if is_out else market.deposit_alone_max
+    return _most(market, to_minor(request.amount, market.minor_digits, "amount"))
+
+
+def _most(market: Market, amount: int) -> int:
+    return market.withdrawal_alone_max if amount < 0 else market.deposit_alone_max
 
 
 def _is_much(standing: Standing, market: Market, who: str, amount: int, now_ns: int) -> bool:
     """Whether a person would move more alone than one may, with the last day's. O(hours)."""
-    is_out = amount < 0
-    most = market.withdrawal_alone_max if is_out else market.deposit_alone_max
-    return standing.acts.alone.total(who, is_out, now_ns) + abs(amount) > most
+    before = standing.acts.alone.total(who, amount < 0, now_ns)
+    return before + abs(amount) > _most(market, amount)
 
 
 def _moves_band(
