@@ -198,6 +198,12 @@ def test_the_key_and_nobody_else_says_which_algorithm(tmp_path: Path) -> None:
         assert refusal(identities, signed) == EdgeReason.REPLAYED_REQUEST
 
 
+@pytest.mark.parametrize("length", [0, 31, 33])
+def test_a_public_key_has_its_length(length: int) -> None:
+    with pytest.raises(ValueError, match=f"has {length} bytes"):
+        KeyRing([ed_key(public_key=base64.b64encode(bytes(length)).decode())])
+
+
 def test_a_secret_stands_in_a_file_of_its_owner_and_in_no_message(tmp_path: Path) -> None:
     key = hmac_key(tmp_path)
     path = Path(key.secret_file)
