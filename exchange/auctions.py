@@ -136,6 +136,7 @@ class Auctions:
         self._ended: OrderedDict[int, AuctionReport] = OrderedDict()
         self._closes: dict[int, deque[DayClose]] = {}
         self._date = 0
+        self.changes = 0  # of what `reports` tells: whoever has seen it need not look again
 
     def apply(self, part: EventPart) -> None:
         """One accepted part of `events`. O(events), and bids log bids where an auction ends."""
@@ -203,9 +204,11 @@ class Auctions:
             bid_max_bp=row.value >> 16 & 0xFFFF,
         )
         self._running[row.instrument_id] = _Running(report)
+        self.changes += 1
 
     def _closing_told(self, row: EventRow) -> None:
         running = self._running[row.instrument_id]
+        self.changes += 1
         running.report = msgspec.structs.replace(running.report, closes_ns=row.value)
 
     def _bid_changed(self, row: EventRow) -> None:
@@ -263,6 +266,7 @@ class Auctions:
         self._keep(running.report)
 
     def _keep(self, report: AuctionReport) -> None:
+        self.changes += 1
         self._ended[report.auction_id] = report
         if len(self._ended) > self._kept_max:
             self._ended.popitem(last=False)

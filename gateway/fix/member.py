@@ -32,6 +32,7 @@ from gateway.fix.codec import Message, body_text, frame, utc_ns
 from gateway.fix.days import TradeDays
 from gateway.fix.reports import Asked
 from gateway.fix.requests import TRANSLATORS
+from gateway.fix.securities import SecurityWatch
 from gateway.fix.session import Sent, State, Step
 from gateway.fix.store import FixStore, Numbers, StoreError
 from gateway.refusal import Refused
@@ -95,6 +96,7 @@ class MemberSession:
         self._is_dirty = False
         self._phases: dict[str, str] | None = None  # symbol -> phase told, while subscribed
         self._phases_id = ""
+        self._securities = SecurityWatch(context, self.say)
         self._is_drop_copy = False
         self._is_retired = False
         self._logger = structlog.get_logger().bind(service="gateway", fix=key.id)
@@ -137,6 +139,7 @@ class MemberSession:
         """The connection is gone; idempotent. Requests on their way go on."""
         self._wire = None
         self._phases = None
+        self._securities.end()
         self._hub.leave(self.key.participant, self._receive)
         self._disconnects.lost(self, self.key, self._scope)
         self.flush()
@@ -148,10 +151,11 @@ class MemberSession:
         self._flush_soon()
 
     def tick(self) -> None:
-        """Time has passed: heartbeats, time-outs, phases that changed."""
+        """Time has passed: heartbeats, time-outs, phases and auctions that changed."""
         self._do(session.ticked(self.state, self._context.clock.now_ns()))
-        if self._wire is not None and self._phases is not None:
+        if self._wire is not None:
             self._tell_phases()
+            self._securities.tick()
 
     def leave(self, text: str, reason: int = 0) -> None:
         """Logs out, for example because the gateway stops."""
@@ -213,6 +217,9 @@ class MemberSession:
             elif message.msg_type == "g":
                 self._context.take(self.key, "orders")
                 self._subscribe_phases(message)
+            elif message.msg_type == "e":
+                self._context.take(self.key, "orders")
+                self._securities.ask(message)
             else:
                 self.say(words.unsupported(message))
         except Refused as refused:
@@ -464,4 +471,4 @@ class MemberSession:
 
 
 def _label(msg_type: str) -> str:
-    return msg_type if msg_type in TRANSLATORS or msg_type in ("H", "g") else "other"
+    return msg_type if msg_type in TRANSLATORS or msg_type in ("H", "g", "e") else "other"

@@ -135,10 +135,8 @@ class ServedRow:
             return _refused(refused.about(request.sent), request.reply_headers)
         return _answer(reply, request.reply_headers)
 
-    def start(
-        self, starter: Starter, request: Request, data: bytes, answer: Callable[[Response], None]
-    ) -> None:
-        """The same of a row with a starter, without a coroutine."""
+    def start(self, starter: Starter, request: Request, answer: Callable[[Response], None]) -> None:
+        """The same of a row with a starter and a body that is there, without a coroutine."""
 
         def done(reply: Reply | Exception) -> None:
             try:
@@ -153,7 +151,7 @@ class ServedRow:
         self._received.inc()
         request.reply_headers = NOT_KEPT
         try:
-            starter(self._call(request, data), done)
+            starter(self._call(request, request.data or b""), done)
         except Exception as error:
             done(error)
 
@@ -258,7 +256,7 @@ def _query(model: type[msgspec.Struct], query_string: bytes) -> msgspec.Struct:
         raise invalid(error, model, "query: ") from None
 
 
-def _answer(reply: Reply, headers: Mapping[str, str]) -> Response:
+def _answer(reply: Reply, headers: dict[str, str]) -> Response:
     value = reply.value
     if reply.status == 422 and isinstance(
         value, ExecutionReport | InstructionReport | OperationReport
@@ -280,7 +278,7 @@ def _answer(reply: Reply, headers: Mapping[str, str]) -> Response:
     return Response(_encode(value), reply.status, JSON, headers, reply.cookies)
 
 
-def _refused(refused: Refused, headers: Mapping[str, str]) -> Response:
+def _refused(refused: Refused, headers: dict[str, str]) -> Response:
     metrics.GATEWAY_REJECTIONS.labels("rest", refused.row.name).inc()
     if refused.retry_after_ms:
         headers = {**headers, "Retry-After": str(-(-refused.retry_after_ms // 1_000))}

@@ -11,9 +11,13 @@ from typing import Any, NamedTuple
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from gateway.rest.plain_http import write_plain
+
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+Plain = tuple[str, str, str, bytes, dict[str, str], bytes]
+"""Method, target, path, query, headers and body."""
 
 
 class GoneError(Exception):
@@ -33,30 +37,39 @@ class Request:
 
     __slots__ = (
         "_receive", "data", "has_repeats", "headers", "method", "path", "path_id", "query",
-        "reply_headers", "scope", "sent",
+        "reply_headers", "scope", "sent", "target",
     )  # fmt: skip
 
     def __init__(self, scope: Mapping[str, Any], receive: Receive) -> None:
         self.scope = scope
         self.data: bytes | None = None  # the body, where somebody has read it
         self.sent: Any = None  # what the body says
-        self.reply_headers: Mapping[str, str] = {}  # of the answer, whatever it will be
+        self.reply_headers: dict[str, str] = {}  # of the answer, whatever it will be
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.query: bytes = scope["query_string"]
         self.path_id = ""  # the part of the path that a template has in braces
         self._receive = receive
+        target: str = scope["raw_path"].decode("latin-1")
+        self.target = f"{target}?{self.query.decode('latin-1')}" if self.query else target
+        """Path and query as they were sent: what a signature covers."""
         sent: list[tuple[bytes, bytes]] = scope["headers"]
         self.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in sent}
         self.has_repeats = len(self.headers) != len(sent)
         if self.has_repeats:
             self.headers = _joined(sent)
 
-    @property
-    def target(self) -> str:
-        """Path and query as they were sent: what a signature covers."""
-        path: str = self.scope["raw_path"].decode("latin-1")
-        return f"{path}?{self.query.decode('latin-1')}" if self.query else path
+    @classmethod
+    def read(cls, scope: Mapping[str, Any], parts: Plain) -> Request:
+        """A request whose parts were read already. `scope` says what all of a connection share."""
+        made = cls.__new__(cls)
+        made.scope = scope
+        made.method, made.target, made.path, made.query, made.headers, made.data = parts
+        made.sent = None
+        made.reply_headers = {}
+        made.path_id = ""
+        made.has_repeats = False
+        return made
 
     def cookie(self, name: str) -> str:
         """A cookie's value, "" where there is none. O(bytes of the header)."""
@@ -100,7 +113,7 @@ class Response(NamedTuple):
     content: bytes
     status: int
     media_type: str
-    headers: Mapping[str, str] = {}
+    headers: dict[str, str] = {}
     cookies: tuple[str, ...] = ()
 
     def _headers(self) -> Iterator[tuple[str, str]]:
@@ -108,8 +121,15 @@ class Response(NamedTuple):
         for cookie in self.cookies:
             yield "set-cookie", cookie
 
-    def over_http(self, defaults: Iterable[tuple[bytes, bytes]], *, keeps_open: bool) -> bytes:
+    def over_http(self, defaults: list[tuple[bytes, bytes]], *, keeps_open: bool) -> bytes:
         """The answer in HTTP/1.1; ValueError if a value could end its line. O(bytes)."""
+        content, status, media_type, headers, cookies = self
+        if not cookies:
+            plain = write_plain(
+                STATUS_LINE[status], defaults, media_type, headers, content, keeps_open
+            )
+            if plain is not None:
+                return plain
         lines = [f"content-type: {self.media_type}\r\ncontent-length: {len(self.content)}\r\n"]
         for name, value in self._headers():
             if not value.isprintable():

@@ -3,7 +3,8 @@
 Uvicorn builds a scope, a cycle with an event and a task for each request, and hands the answer over
 in two messages. A request that is HTTP/1.1, stays open, says no more than the length of its body,
 has a route, and comes when nothing else is under way on its connection needs none of that. Every
-other goes uvicorn's way; so does one whose body is not there BODY_GRACE_S after its headers.
+other goes uvicorn's way; so does one whose body is not there BODY_GRACE_S after its headers. Of the
+plain ones those that came whole are read where they lie (`plain_http`), without a parser.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ import asyncio
 from functools import partial
 from typing import Any, cast
 
-from exchange.settings import BODY_BYTES_MAX
+from exchange.settings import BODY_BYTES_MAX, HEADER_BYTES_MAX, HEADERS_MAX
 from gateway.access.connection_limits import ConnectionLimits
 from gateway.rest.app import App, ServedRow
 from gateway.rest.asgi import Message, Request, Response, Serve
 from gateway.rest.http_guard import GuardedProtocol
+from gateway.rest.plain_http import read_plain
 
 BODY_GRACE_S = 0.05
 LENGTH_DIGITS_MAX = len(str(BODY_BYTES_MAX))
@@ -55,7 +57,14 @@ class DirectProtocol(GuardedProtocol):
         super().__init__(limits, *arguments, **named)
         self._application = cast(App, self.config.app)
         self._exchange: _Exchange | None = None  # whose body is not there yet
+        self._is_parsing = False  # the parser has a part of a request
+        self._shared: dict[str, Any] = {}  # what a request's scope has of its connection
         self._grace: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Keeps what all its requests have in common."""
+        super().connection_made(transport)
+        self._shared = {"client": self.client, "scheme": self.scheme}
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is waited for any more."""
@@ -64,10 +73,35 @@ class DirectProtocol(GuardedProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """A body that is not whole has BODY_GRACE_S to come."""
+        """A request that came whole is served; a body that is not has BODY_GRACE_S to come."""
+        cycle = self.cycle
+        is_free = cycle is None or cycle.response_complete
+        if is_free and not self._is_parsing and self._serve_whole(data):
+            return
         super().data_received(data)
         if self._exchange is not None and self._grace is None:
             self._grace = self.loop.call_later(BODY_GRACE_S, self._hand_over)
+
+    def _serve_whole(self, data: bytes) -> bool:
+        """Serves the one plain request that `data` is; False: it is none, and nothing is done."""
+        parts = read_plain(data, BODY_BYTES_MAX, HEADERS_MAX, HEADER_BYTES_MAX)
+        if parts is None or self._is_over or self.flow.write_paused:
+            return False
+        request = Request.read(self._shared, parts)
+        serve = self._application.find(request)
+        if serve is None:
+            return False
+        self._stop_timer()
+        self._is_heading, self._idle_since = False, None
+        exchange = _Exchange(request, serve)
+        self.cycle = cast(Any, exchange)
+        self._start(exchange)
+        return True
+
+    def on_message_begin(self) -> None:
+        """The parser begins a request."""
+        self._is_parsing = True
+        super().on_message_begin()
 
     def headed(self) -> None:
         """Finds out which way the request goes."""
@@ -87,18 +121,22 @@ class DirectProtocol(GuardedProtocol):
 
     def on_message_complete(self) -> None:
         """The request is whole."""
+        self._is_parsing = False
         exchange = self._exchange
         if exchange is None:
             super().on_message_complete()
             return
         self._exchange = None
         self._end_grace()
+        exchange.request.data = exchange.body
+        self._start(exchange)
+
+    def _start(self, exchange: _Exchange) -> None:
+        """Lets the application answer a request that is whole."""
         serve = exchange.serve
         if isinstance(serve, ServedRow) and serve.starter is not None:
-            answer = partial(self._send, exchange)
-            serve.start(serve.starter, exchange.request, exchange.body, answer)
+            serve.start(serve.starter, exchange.request, partial(self._send, exchange))
             return
-        exchange.request.data = exchange.body
         task = self.loop.create_task(self._answer(exchange))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)

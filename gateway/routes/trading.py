@@ -132,12 +132,12 @@ class _Waiting:
     def _watch(self, ticket: Ticket) -> None:
         view, self._position = self._desk.view, ticket.position
         view.arrived(ticket.position, ticket.arrived_ns, "rest")
+        if not self._timeout_s:
+            self._answer(self._reply(view.known(ticket.position)))
+            return
         future = view.watch(ticket.position)
         if future.done():
             self._answer(self._reply(future.result()))
-        elif not self._timeout_s:
-            future.cancel()
-            self._answer(self._reply(None))
         else:
             self._timer = future.get_loop().call_later(self._timeout_s, future.cancel)
             future.add_done_callback(self._heard)

@@ -104,6 +104,39 @@ ED_ANSWER = (
 )
 HMAC_ANSWER = "6884288d65488c7a378abc3669feb0a27b572c759871b90430fffe00f779730b"
 
+FIELD, GROUP = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493
+OF_ORDER_8 = "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"
+
+
+@pytest.mark.parametrize(
+    "point",
+    [(1).to_bytes(32, "little"), (FIELD + 1).to_bytes(32, "little"), bytes(32),
+     (FIELD - 1).to_bytes(32, "little"), bytes.fromhex(OF_ORDER_8)],
+)  # fmt: skip
+def test_a_key_of_small_order_signs_nothing(point: bytes) -> None:
+    key = ed_key(public_key=base64.b64encode(point).decode())
+    identities = Identities(venue_with(key), Clock())
+    for first in (point, (1).to_bytes(32, "little")):
+        forged = base64.b64encode(first + bytes(32)).decode()  # holds for one text of eight
+        for at in range(32):
+            said = refusal(identities, Signed("ed", NOW_NS, 0, forged), what=("GET", f"/?{at}"))
+            assert said == EdgeReason.BAD_SIGNATURE
+
+
+def test_a_signature_has_one_form() -> None:
+    identities = Identities(venue_with(ed_key()), Clock())
+    signed = sign(private(), "ed", "GET", "/", b"", timestamp_ns=NOW_NS)
+    raw = base64.b64decode(signed.signature)
+    scalar = int.from_bytes(raw[32:], "little")
+    for other in (scalar + GROUP, scalar + 8 * GROUP, scalar | 1 << 255):
+        again = raw[:32] + other.to_bytes(32, "little")
+        same = signed._replace(signature=base64.b64encode(again).decode())
+        assert refusal(identities, same) == EdgeReason.BAD_SIGNATURE
+    for length in (0, 32, 63, 65, 96):
+        cut = signed._replace(signature=base64.b64encode((raw + raw)[:length]).decode())
+        assert refusal(identities, cut) == EdgeReason.BAD_SIGNATURE
+    assert identities.verify("GET", "/", signed, b"").id == "ed"
+
 
 @pytest.mark.parametrize("algorithm", ["ed25519", "hmac-sha256"])
 @given(data=st.data())
@@ -163,6 +196,12 @@ def test_the_key_and_nobody_else_says_which_algorithm(tmp_path: Path) -> None:
         signed = sign(owner, key, "GET", "/", b"", timestamp_ns=NOW_NS)
         assert identities.verify("GET", "/", signed, b"").id == key
         assert refusal(identities, signed) == EdgeReason.REPLAYED_REQUEST
+
+
+@pytest.mark.parametrize("length", [0, 31, 33])
+def test_a_public_key_has_its_length(length: int) -> None:
+    with pytest.raises(ValueError, match=f"has {length} bytes"):
+        KeyRing([ed_key(public_key=base64.b64encode(bytes(length)).decode())])
 
 
 def test_a_secret_stands_in_a_file_of_its_owner_and_in_no_message(tmp_path: Path) -> None:

@@ -266,7 +266,7 @@ def test_refusals_of_other_doors_are_not_told() -> None:
     assert reports.told(changed(exec_type="REJECTED", order_status="REJECTED"), None) is None
 
 
-@pytest.mark.parametrize("kind", ["D", "F", "G", "q", "S", "AE", "H", "g"])
+@pytest.mark.parametrize("kind", ["D", "F", "G", "q", "S", "AE", "H", "g", "e"])
 @pytest.mark.parametrize("reason", [EdgeReason.THROTTLED, EdgeReason.STATUS_UNKNOWN])
 def test_every_refusal_at_the_edge_can_be_read(kind: str, reason: EdgeReason) -> None:
     request = message(kind, t117="q", t530="1", t571="b", t856="0", t572="5")

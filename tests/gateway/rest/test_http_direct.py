@@ -162,3 +162,20 @@ async def test_who_leaves_before_the_answer_leaves_the_order(raw: Raw, line: Lin
     await asyncio.sleep(0.02)
     writer.transport.abort()
     assert (await raw.send("POST", "/orders", ORDER | {"ref": 3})).status_code == 201
+
+
+async def test_whole_requests_and_parts_take_turns(raw: Raw, line: Line, direct) -> None:
+    for ref in range(1, 9, 2):
+        line.writer.write(whole(raw, ref))
+        assert (await line.answer())[0] in (201, 202)
+        part, rest = (sent := whole(raw, ref + 1))[: 30 * ref], sent[30 * ref :]
+        line.writer.write(part)
+        await asyncio.sleep(0.01)
+        line.writer.write(rest)
+        assert (await line.answer())[0] in (201, 202)
+    assert len(direct) == 8
+    line.writer.write(whole(raw, 9)[:10])  # what follows belongs to it, and is no request
+    await asyncio.sleep(0.01)
+    line.writer.write(whole(raw, 10))
+    assert (await line.answer())[0] == 400
+    assert await line.end() == b""
