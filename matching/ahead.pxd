@@ -22,28 +22,48 @@ from matching.state cimport (
 )
 from matching.tables cimport index_await, index_guess, label_tag, order_tag
 
+# Before the commands of a frame `look_first`, and before each of them `look`: each step for one
+# further on than the step after it, so that what it asked for has come. All kinds go the same way:
+# to fetch what will not be used is cheaper than to guess a branch wrong.
+
+cdef inline void look_first(
+    State* s, const CommandRecord* c, uint32_t count, uint64_t position
+) noexcept nogil:
+    # What would have been looked at before the commands in front, if there were any.
+    cdef uint32_t at
+    for at in range(min(count, <uint32_t>(2 * LOOKS))):
+        look_up(s, &c[at], position | at, look_of(s, at))
+    for at in range(min(count, <uint32_t>LOOKS)):
+        look_at(s, &c[at], look_of(s, at))
+
 cdef inline void look(
     State* s, const CommandRecord* c, uint32_t count, uint32_t index, uint64_t position
 ) noexcept nogil:
-    # Before the commands of the frame from `index` on, LOOKS of them. All kinds go the same way: to
-    # fetch what will not be used is cheaper than to guess a branch wrong.
-    cdef uint32_t at
-    if unlikely(s.is_far):
-        look_far(s, c, count, index, position)
-        return
-    for at in range(index + 2 * LOOKS if index else 0, min(count, index + 3 * LOOKS)):
+    cdef uint32_t at = index + 2 * LOOKS
+    if likely(at < count):
         look_up(s, &c[at], position | at, look_of(s, at))
-    for at in range(index + LOOKS if index else 0, min(count, index + 2 * LOOKS)):
+    at = index + LOOKS
+    if likely(at < count):
         look_at(s, &c[at], look_of(s, at))
+
+cdef inline void look_first_far(
+    State* s, const CommandRecord* c, uint32_t count, uint64_t position
+) noexcept nogil:
+    cdef uint32_t at
+    for at in range(min(count, 4 * APART)):
+        look_up_far(s, &c[at], position | at, look_of(s, at))
+    for at in range(min(count, 3 * APART)):
+        look_at_far(s, &c[at], look_of(s, at))
+    for at in range(min(count, 2 * APART)):
+        look_behind(s, &c[at], look_of(s, at))
+    for at in range(min(count, APART)):
+        look_beside(s, &c[at], look_of(s, at))
 
 cdef inline void look_far(
     State* s, const CommandRecord* c, uint32_t count, uint32_t index, uint64_t position
 ) noexcept nogil:
-    # Before each command: each step for one further on than the step after it, so that what it
-    # asked for has come.
+    # The same in more steps.
     cdef uint32_t at = index + 4 * APART
-    if unlikely(index == 0):
-        look_first(s, c, count, position)
     if likely(at < count):
         look_up_far(s, &c[at], position | at, look_of(s, at))
     at = index + 3 * APART
@@ -54,20 +74,6 @@ cdef inline void look_far(
         look_behind(s, &c[at], look_of(s, at))
     at = index + APART
     if likely(at < count):
-        look_beside(s, &c[at], look_of(s, at))
-
-cdef inline void look_first(
-    State* s, const CommandRecord* c, uint32_t count, uint64_t position
-) noexcept nogil:
-    # What would have been looked at before the commands in front, if there were any.
-    cdef uint32_t at
-    for at in range(min(count, 4 * APART)):
-        look_up_far(s, &c[at], position | at, look_of(s, at))
-    for at in range(min(count, 3 * APART)):
-        look_at_far(s, &c[at], look_of(s, at))
-    for at in range(min(count, 2 * APART)):
-        look_behind(s, &c[at], look_of(s, at))
-    for at in range(min(count, APART)):
         look_beside(s, &c[at], look_of(s, at))
 
 cdef inline Look* look_of(State* s, uint32_t index) noexcept nogil:
@@ -91,7 +97,8 @@ cdef inline void look_up(
     index_await(&s.labels.places, look.label_tag)
     prefetch(&s.sessions[seat_of(c.session_id)])
     prefetch(&s.accounts[seat_of(c.account_id)])
-    index_await(&s.order_places, order_tag(pick(c.kind == NEW_ORDER, position, c.order_id)))
+    look.order_tag = order_tag(pick(c.kind == NEW_ORDER, position, c.order_id))
+    index_await(&s.order_places, look.order_tag)
 
 cdef inline void look_up_far(
     State* s, const CommandRecord* c, uint64_t position, Look* look
@@ -106,7 +113,7 @@ cdef inline void look_up_far(
 
 cdef inline void look_at(State* s, const CommandRecord* c, Look* look) noexcept nogil:
     # What they will most likely answer, and the holding, if it is among the first of its account.
-    look.order = index_guess(&s.order_places, order_tag(c.order_id))
+    look.order = index_guess(&s.order_places, look.order_tag)
     await_resting(s, look.order)
     look.holding = shelf_find(&s.accounts[seat_of(c.account_id)].shelf, c.instrument_id)
     prefetch(&s.holdings[look.holding])

@@ -58,7 +58,7 @@ cdef int auction_open(
     read_terms(s, c, position, &auction)
     if not is_sound(&auction, c.quantity):
         return INVALID_AUCTION_TERMS
-    body_of(c, OFFER, GTC, c.order_type, c.time_in_force, <uint64_t>s.closes_ns, &body)
+    body_of(c, OFFER, GTC, c.order_type, c.time_in_force, <uint64_t>closes_ns(s), &body)
     if is_resent(s, c, &body):
         return 0
     reason = sent_refusal(s, account, c, &body)
@@ -165,7 +165,11 @@ cdef void read_terms(
     a.bid_multiple = <int64_t>(c.order_id >> 32)
     if a.bid_multiple == 0:
         a.bid_multiple = 1
-    a.closes_ns = s.closes_ns
+    a.closes_ns = closes_ns(s)
+
+cdef int64_t closes_ns(const State* s) noexcept nogil:
+    # Of the AUCTION_TERMS right behind the command at hand, 0 without.
+    return s.behind.quantity if s.behind.kind == AUCTION_TERMS else 0
 
 cdef bint is_sound(const Auction* a, int64_t offered) noexcept nogil:
     if a.pricing != UNIFORM and a.pricing != PAY_AS_BID:

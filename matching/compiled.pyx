@@ -15,7 +15,9 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.object cimport PyObject
 
 from matching.administration cimport administer
-from matching.ahead cimport is_far, look, look_alone, look_at, look_of, look_up
+from matching.ahead cimport (
+    is_far, look, look_alone, look_at, look_far, look_first, look_first_far, look_of, look_up,
+)
 from matching.auctions cimport (
     auction_bid, auction_cancel, auction_clear, auction_open, fixed_refusal,
 )
@@ -25,23 +27,25 @@ from matching.checks cimport (
 )
 from matching.deals cimport block_confirm, block_propose, pick_order
 from matching.events cimport (
-    INSTRUCTIONS_SHIFT, OF_AN_EVENT, duplicate, emit, emit_answer, emit_order, events_begin,
+    INSTRUCTIONS_SHIFT, OF_AN_EVENT, accepted, duplicate, emit, emit_answer, events_begin,
     events_lend, reject,
 )
-from matching.holds cimport balance_of, hold_of, move_hold
-from matching.image cimport check, load, save, state_close, state_open, state_reserve
+from matching.holds cimport cost_of, hold_more, pick_balance
+from matching.image cimport (
+    books_emptied, check, load, save, state_close, state_open, state_reserve,
+)
 from matching.labels cimport difference, label_refusal, remember, remembered
 from matching.ladder cimport end_resting
 from matching.layout cimport *
-from matching.limits cimport holding_refusal, sender_refusal
+from matching.limits cimport has_controls, holding_refusal, sender_refusal
 from matching.mass cimport mass_cancel
-from matching.memory cimport likely, unlikely
+from matching.memory cimport likely, pick, unlikely
 from matching.quotes cimport quote
 from matching.replaces cimport replace_order
 from matching.snapshot cimport ClientOrderIdRow
 from matching.state cimport (
-    LOOKS, NS_PER_MS, Asked, Instrument, Order, State, account_find, holding_find, holding_of,
-    order_free, order_named, order_new, session_add, session_find,
+    NS_PER_MS, Account, Asked, Instrument, Order, State, account_find, holding_find, holding_of,
+    order_named, order_new, session_add, session_find,
 )
 from matching.stops cimport heard
 from matching.terms cimport (
@@ -70,6 +74,7 @@ cdef enum:
     HASH_SIZE = 32
 
 cdef Asked PLAIN  # what most orders ask for: nothing
+cdef CommandRecord NOTHING  # behind the last command
 
 # -- who is heard --------------------------------------------------------------------------------
 
@@ -77,54 +82,69 @@ cdef inline int command(
     State* s, const CommandRecord* c, int64_t sent_ns, uint64_t position
 ) except -1 nogil:
     cdef int reason
-    if unlikely(c.kind == NOTE):
+    if likely(NEW_ORDER <= c.kind <= REPLACE_ORDER):
+        s.is_note_heard = False
+        reason = obey(s, c, sent_ns, position)
+        return refuse(s, c, reason) if unlikely(reason != 0) else 0
+    return rare_command(s, c, sent_ns, position)
+
+cdef int rare_command(
+    State* s, const CommandRecord* c, int64_t sent_ns, uint64_t position
+) except -1 nogil:
+    # Of any kind but the three that nearly all are of.
+    cdef int reason
+    if c.kind == NOTE:
         if s.is_note_heard:
             emit_answer(s, NOTED, c)
         return 0
     s.is_note_heard = False
-    if unlikely(c.kind == ORDER_TERMS or c.kind == AUCTION_TERMS):
+    if c.kind == ORDER_TERMS or c.kind == AUCTION_TERMS:
         return 0
-    reason = obey(s, c, sent_ns, position)
-    return refuse(s, c, reason) if unlikely(reason != 0) else 0
+    reason = obey_rare(s, c, sent_ns, position) if is_kind(c.kind) else UNKNOWN_COMMAND
+    return refuse(s, c, reason) if reason else 0
 
 cdef int refuse(State* s, const CommandRecord* c, int reason) except -1 nogil:
     if c.session_id:
         s.is_refused = True
     return reject(s, c, reason)
 
-cdef int obey(
+cdef inline int obey(
     State* s, const CommandRecord* c, int64_t sent_ns, uint64_t position
 ) except -1 nogil:
     # The reason why the command is refused, which has then changed nothing; so all commands do.
-    cdef uint32_t account = 0
+    cdef uint32_t account
     cdef Instrument* i
-    cdef bint is_common = NEW_ORDER <= c.kind <= REPLACE_ORDER
-    if unlikely(not is_common) and not is_kind(c.kind):
-        return UNKNOWN_COMMAND
-    if c.session_id and unlikely(not is_numbered(s, c)):
+    if unlikely(not is_turn(s, c)):
         return 0
-    if unlikely(s.is_refused) and c.session_id == 0 and c.ref:
-        return 0  # it belongs to one that was not done
-    if c.valid_ms and s.time_ns - c.valid_ms * <int64_t>NS_PER_MS > sent_ns:
+    if unlikely(is_late(s, c, sent_ns)):
         return EXPIRED
-    if likely(is_common) or needs_account(c):
-        account = account_find(s, c.account_id)
-        if unlikely(account == 0):
-            return UNKNOWN_ACCOUNT
+    account = account_find(s, c.account_id)
+    if unlikely(account == 0):
+        return UNKNOWN_ACCOUNT
     if c.kind == CANCEL_ORDER:
         return cancel_order(s, account, c)
-    if c.kind == REPLACE_ORDER:
+    if unlikely(c.kind == REPLACE_ORDER):
         return replace_order(s, account, c)
     i = s.instruments[c.instrument_id]
-    if i == NULL and needs_instrument(c):
+    if unlikely(i == NULL):
         return UNKNOWN_INSTRUMENT
-    if likely(is_common):
-        return new_order(s, i, account, c, position)
-    return obey_rare(s, i, account, c, position)
+    return new_order(s, i, account, c, position)
 
 cdef int obey_rare(
-    State* s, Instrument* i, uint32_t account, const CommandRecord* c, uint64_t position
+    State* s, const CommandRecord* c, int64_t sent_ns, uint64_t position
 ) except -1 nogil:
+    cdef uint32_t account = 0
+    cdef Instrument* i = s.instruments[c.instrument_id]
+    if not is_turn(s, c):
+        return 0
+    if is_late(s, c, sent_ns):
+        return EXPIRED
+    if needs_account(c):
+        account = account_find(s, c.account_id)
+        if account == 0:
+            return UNKNOWN_ACCOUNT
+    if i == NULL and needs_instrument(c):
+        return UNKNOWN_INSTRUMENT
     if c.kind == MASS_CANCEL:
         return mass_cancel(s, account, c)
     if c.kind == QUOTE:
@@ -162,6 +182,15 @@ cdef int change(
     for at in range(s.instruments_count):
         heard(s, s.instruments[s.instrument_ids[at]])
     return reason
+
+cdef inline bint is_turn(State* s, const CommandRecord* c) except -1 nogil:
+    # Whether the command is new in its session, and what it belongs to was done.
+    if likely(c.session_id != 0):
+        return is_numbered(s, c)
+    return not (unlikely(s.is_refused) and c.ref)
+
+cdef inline bint is_late(const State* s, const CommandRecord* c, int64_t sent_ns) noexcept nogil:
+    return c.valid_ms and s.time_ns - c.valid_ms * <int64_t>NS_PER_MS > sent_ns
 
 cdef bint is_kind(uint8_t kind) noexcept nogil:
     return (
@@ -214,7 +243,7 @@ cdef bint needs_instrument(const CommandRecord* c) noexcept nogil:
         or c.kind == SETTLE_TRADE
     )
 
-cdef int is_numbered(State* s, const CommandRecord* c) except -1 nogil:
+cdef inline int is_numbered(State* s, const CommandRecord* c) except -1 nogil:
     # Whether the command is new in its session; answered here if not.
     cdef ClientOrderIdRow* known = NULL
     cdef uint32_t place = session_find(s, c.session_id)
@@ -245,7 +274,7 @@ cdef inline int new_order(
     cdef int64_t price = c.price
     cdef Asked more
     cdef const Asked* asked = &PLAIN
-    cdef bint is_plain = is_plain_order(s, c)
+    cdef bint is_plain = is_plain_order(s, c), is_limited = has_controls(s, account)
     if unlikely(not is_plain):
         reason = form_refusal(c)
         if not reason and is_rare(s, c):
@@ -256,9 +285,10 @@ cdef inline int new_order(
     known = remembered(s, c)
     if unlikely(known != NULL):
         return answer_known(s, c, known, asked.digest)
-    reason = sender_refusal(s, account)
-    if reason:
-        return reason
+    if unlikely(is_limited):
+        reason = sender_refusal(s, account)
+        if reason:
+            return reason
     if likely(is_plain and is_plain_market(i)):
         reason = plain_refusal(i, c)
     else:
@@ -268,7 +298,7 @@ cdef inline int new_order(
         reason = ORDERS_FULL
     if not reason:
         reason = label_refusal(s, c)
-    if not reason:
+    if not reason and unlikely(is_limited or i.has_limits):
         reason = holding_refusal(s, i, account, c.side, c.quantity)
     if reason:
         return reason
@@ -279,33 +309,37 @@ cdef inline int accept(
     int64_t price, const Asked* asked,
 ) except -1 nogil:
     # Holds what the order needs, or refuses what the account lacks; then lets it trade.
-    cdef uint32_t place = order_new(s)
-    cdef Order* o = &s.orders[place]
-    cdef int64_t hold
-    o.order_id = position
-    o.price = <int32_t>price
-    o.leaves = o.size.quantity = c.quantity
-    o.size.uncharged = o.charged = 0
-    o.account = account
-    o.holding = s.look.holding
-    if unlikely(o.holding == 0 or s.holdings[o.holding].account != account):
-        o.holding = holding_find(s, account, c.instrument_id)
-    (<uint64_t*>&o.queue)[0] = (
+    cdef int64_t quantity = c.quantity, cost = cost_of(quantity, price, 0, i.fee_max)
+    cdef int64_t hold = <int64_t>pick(c.side & BUY, <uint64_t>cost, <uint64_t>quantity)
+    cdef uint32_t holding = s.look.holding, place
+    cdef Account* a = &s.accounts[account]
+    cdef Order* o
+    cdef uint64_t head = (
         (<const uint64_t*>c)[0] & OF_AN_EVENT | queue_for(i, c)
         | <uint64_t>asked.instructions << INSTRUCTIONS_SHIFT
     )
+    if unlikely(holding == 0 or s.holdings[holding].account != account):
+        holding = holding_find(s, account, c.instrument_id)
+    if unlikely(hold > pick_balance(c.side, a, &s.holdings[holding]).available):
+        return INSUFFICIENT_CASH if c.side == BUY else INSUFFICIENT_UNITS
+    if unlikely(holding == 0):
+        holding = holding_of(s, account, c.instrument_id)
+    hold_more(s, c.side, a, &s.holdings[holding], hold, quantity)
+    remember(s, c, position, head, asked.digest)
+    accepted(s, c, position, price, hold)
+    place = order_new(s)
+    o = &s.orders[place]
+    o.order_id = position
+    o.leaves = quantity
+    o.price = <int32_t>price
+    o.account = account
+    o.holding = holding
+    (<uint64_t*>&o.queue)[0] = head
+    o.size.quantity = quantity
+    o.size.uncharged = o.charged = 0
     o.terms = 0
     o.session_id = c.session_id
     s.links[place].client_order_id = c.client_order_id
-    hold = hold_of(o, i.fee_max)
-    if unlikely(hold > balance_of(s, o).available):
-        order_free(s, place)
-        return INSUFFICIENT_CASH if c.side == BUY else INSUFFICIENT_UNITS
-    if unlikely(o.holding == 0):
-        o.holding = holding_of(s, account, c.instrument_id)
-    move_hold(s, o, hold, c.quantity)
-    remember(s, c, o, asked.digest)
-    emit_order(s, ACCEPTED, o, NONE, hold, c.quantity)
     if unlikely(asked.has_terms):
         set_terms(s, o, asked)
         say_terms(s, o, asked)
@@ -320,14 +354,14 @@ cdef inline bint is_plain_order(const State* s, const CommandRecord* c) noexcept
         and c.time_in_force != AT_THE_OPENING
         and (c.side == BUY or c.side == SELL)
         and c.order_id == 0
-        and s.order_terms == NULL
+        and s.behind.kind != ORDER_TERMS
     )
 
 cdef bint is_rare(const State* s, const CommandRecord* c) noexcept nogil:
     # Whether it asks, or should ask, for more than its record says.
     return (
         c.order_id != 0
-        or s.order_terms != NULL
+        or s.behind.kind == ORDER_TERMS
         or c.time_in_force == GTD
         or c.order_type > LIMIT
     )
@@ -441,17 +475,16 @@ cdef int answer_known(
 cdef int apply_commands(
     State* s, const CommandRecord* commands, uint32_t count, int64_t sent_ns, uint64_t position
 ) except -1 nogil:
-    cdef uint32_t index = 0
+    cdef uint32_t index
     begin_commands(s)
-    if count == 1:
-        return apply_next(s, commands, 1, 0, sent_ns, position)
-    while index < count:
+    if count == 1 or s.is_far:
+        for index in range(count):
+            apply_next(s, commands, count, index, sent_ns, position)
+        return 0
+    look_first(s, commands, count, position)
+    for index in range(count):
         look(s, commands, count, index, position)
-        while True:
-            apply_seen(s, commands, count, index, sent_ns, position)
-            index += 1
-            if index == count or s.is_far or index % LOOKS == 0:
-                break
+        apply_seen(s, &commands[index], index, index + 1 == count, sent_ns, position | index)
     return 0
 
 cdef void begin_commands(State* s) noexcept nogil:
@@ -465,25 +498,27 @@ cdef int apply_next(
 ) except -1 nogil:
     if count == 1:
         look_alone(s, commands, position)
-    elif s.is_far or index % LOOKS == 0:
+    elif s.is_far:
+        if index == 0:
+            look_first_far(s, commands, count, position)
+        look_far(s, commands, count, index, position)
+    else:
+        if index == 0:
+            look_first(s, commands, count, position)
         look(s, commands, count, index, position)
-    return apply_seen(s, commands, count, index, sent_ns, position)
+    return apply_seen(
+        s, &commands[index], index, index + 1 == count, sent_ns, position | index
+    )
 
 cdef inline int apply_seen(
-    State* s, const CommandRecord* commands, uint32_t count, uint32_t index, int64_t sent_ns,
+    State* s, const CommandRecord* c, uint32_t index, bint is_last, int64_t sent_ns,
     uint64_t position,
 ) except -1 nogil:
     # One that was looked at.
     s.look = look_of(s, index)
     s.command_index = index
-    s.order_terms = NULL
-    s.closes_ns = 0
-    if index + 1 < count:
-        if unlikely(commands[index + 1].kind == ORDER_TERMS):
-            s.order_terms = &commands[index + 1]
-        elif unlikely(commands[index + 1].kind == AUCTION_TERMS):
-            s.closes_ns = commands[index + 1].quantity
-    return command(s, &commands[index], sent_ns, position | index)
+    s.behind = &NOTHING if unlikely(is_last) else c + 1
+    return command(s, c, sent_ns, position)
 
 cdef uint16_t frame_refusal(bytes frame) except? 0xFFFF:
     cdef const Header* header = <const Header*>PyBytes_AS_STRING(frame)
@@ -664,6 +699,8 @@ cdef class Engine:
         if self.is_broken:
             raise RuntimeError("the engine ran out of memory before: restore a snapshot")
         self.is_broken = True  # until the record is done: a half applied one must not go on
+        if unlikely(s.orders_count == 0 and s.order_pool.end > s.orders_kept + 1):
+            books_emptied(s)
         self.answer = None
         events_begin(s)
         s.time_ns = max(s.time_ns, append_ns)
@@ -731,7 +768,7 @@ cdef object apply_given(object engine, PyObject** given):
     look_at(s, &c, look_of(s, 0))
     self.begin_record(append_ns)
     begin_commands(s)
-    apply_seen(s, &c, 1, 0, append_ns, position)
+    apply_seen(s, &c, 0, True, append_ns, position)
     self.end_record()
     return answer_of(s)
 

@@ -62,7 +62,8 @@ cdef int pick_order(
         i.parameters[MAKER_FEE_BP], i.parameters[TAKER_FEE_BP], LISTED_TRADE,
     )
     remove_done(s, i, place)
-    return order_free(s, own)
+    order_free(s, own)
+    return 0
 
 cdef uint16_t pick_refusal(
     const Instrument* i, const CommandRecord* c, const Order* listing
@@ -198,7 +199,8 @@ cdef int block_confirm(
         i.parameters[BLOCK_FEE_BP], i.parameters[BLOCK_FEE_BP], BLOCK_TRADE,
     )
     remove_done(s, i, place)
-    return order_free(s, own)
+    order_free(s, own)
+    return 0
 
 cdef uint16_t hour_refusal(const Instrument* i) noexcept nogil:
     cdef uint16_t reason = phase_refusal(i.phase, FOK, True)

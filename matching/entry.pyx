@@ -17,7 +17,7 @@ from matching.limits cimport holding_refusal, sender_refusal
 from matching.snapshot cimport ClientOrderIdRow
 from matching.state cimport (
     Instrument, Order, State,
-    holding_find, holding_of, order_free, order_new,
+    holding_find, holding_of, head_of, order_free, order_new,
 )
 
 cdef void body_of(
@@ -91,7 +91,7 @@ cdef int admit(
         return reason
     o.holding = holding_of(s, o.account, o.instrument_id)
     move_hold(s, o, hold, o.leaves)
-    remember(s, c, o, digest)
+    remember(s, c, o.order_id, head_of(o), digest)
     emit_order(s, ACCEPTED, o, NONE, hold, o.size.quantity)
     return NONE
 

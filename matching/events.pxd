@@ -9,10 +9,10 @@ from libc.stdlib cimport realloc
 from libc.string cimport memcpy, memset
 
 from matching.layout cimport (
-    DUPLICATE, FILL, FILLED, NONE, REJECTED, CommandRecord, EventRecord, FillRecord,
+    ACCEPTED, DUPLICATE, FILL, FILLED, NONE, REJECTED, CommandRecord, EventRecord, FillRecord,
 )
 from matching.memory cimport raise_memory_error, unlikely
-from matching.state cimport Order, State
+from matching.state cimport Order, State, head_of
 
 cdef enum:  # the first eight bytes of an order and of an event, on a little-endian machine
     OF_AN_EVENT = 0xFFFF_FFFF_FF00  # side, order type, time in force, instrument
@@ -79,6 +79,22 @@ cdef inline int reject(State* s, const CommandRecord* c, uint16_t reason) except
     e.reason = reason
     return 0
 
+cdef inline int accepted(
+    State* s, const CommandRecord* c, uint64_t order_id, int64_t price, int64_t hold
+) except -1 nogil:
+    # Of a new order, in the words of its command. (All of them at once would be a wide load: it
+    # waits for narrow stores, which those of a single command are.)
+    cdef EventRecord* e = event_new(s)
+    (<uint64_t*>e)[0] = (<const uint64_t*>c)[0] & OF_AN_EVENT | ACCEPTED
+    e.account_id = c.account_id
+    e.command_index = s.command_index
+    e.value = hold
+    e.quantity = c.quantity
+    e.price = price
+    e.order_id = order_id
+    e.client_order_id = c.client_order_id
+    return 0
+
 cdef inline int duplicate(State* s, const CommandRecord* c, uint64_t order_id) except -1 nogil:
     cdef EventRecord* e = emit_answer(s, DUPLICATE, c)
     e.order_type = c.kind
@@ -90,7 +106,7 @@ cdef inline EventRecord* emit_order(
 ) except NULL nogil:
     cdef EventRecord* e = event_new(s)
     (<uint64_t*>e)[0] = (
-        (<const uint64_t*>&o.queue)[0] & OF_AN_EVENT | kind | <uint64_t>reason << REASON_SHIFT
+        head_of(o) & OF_AN_EVENT | kind | <uint64_t>reason << REASON_SHIFT
     )
     e.account_id = s.accounts[o.account].account_id
     e.command_index = s.command_index
@@ -98,11 +114,8 @@ cdef inline EventRecord* emit_order(
     e.quantity = quantity
     e.price = o.price
     e.order_id = o.order_id
-    e.client_order_id = s.links[place_of(s, o)].client_order_id
+    e.client_order_id = s.links[o - s.orders].client_order_id
     return e
-
-cdef inline uint32_t place_of(const State* s, const Order* o) noexcept nogil:
-    return <uint32_t>(o - s.orders)
 
 cdef inline int emit_fill(
     State* s, const Order* o, const Order* contra, uint8_t liquidity, uint8_t method,
@@ -110,7 +123,7 @@ cdef inline int emit_fill(
 ) except -1 nogil:
     cdef FillRecord* e = <FillRecord*>event_new(s)
     (<uint64_t*>e)[0] = (
-        (<const uint64_t*>&o.queue)[0] & OF_A_FILL | FILL | <uint64_t>liquidity << LIQUIDITY_SHIFT
+        head_of(o) & OF_A_FILL | FILL | <uint64_t>liquidity << LIQUIDITY_SHIFT
         | <uint64_t>(FILLED - (o.leaves != 0)) << STATUS_SHIFT | <uint64_t>method << REASON_SHIFT
     )
     e.account_id = s.accounts[o.account].account_id

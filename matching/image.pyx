@@ -23,8 +23,8 @@ from matching.layout cimport (
 )
 from matching.limits cimport check_positions, count_positions
 from matching.memory cimport (
-    pool_close, pool_grow, pool_open, pool_reserve, prefetch, raise_memory_error, seat_of,
-    seats_open,
+    pool_close, pool_empty, pool_grow, pool_open, pool_reserve, prefetch, raise_memory_error,
+    seat_of, seats_open,
 )
 from matching.quotes cimport SELL_BIT
 from matching.snapshot cimport (
@@ -39,7 +39,7 @@ from matching.state cimport (
 )
 from matching.tables cimport (
     ROOM_AT_FIRST,
-    index_await, index_close, index_empty, index_open, index_reserve,
+    index_await, index_close, index_empty, index_emptied, index_open, index_reserve,
     labels_close, labels_count, labels_open, labels_reindex, labels_reserve,
     order_tag,
 )
@@ -93,6 +93,16 @@ cdef int state_reserve(State* s, int64_t orders, int64_t client_order_ids) excep
     pool_reserve(&s.level_pool, orders // ORDERS_OF_LEVEL)
     pool_reserve(&s.node_pool, orders // ORDERS_OF_NODE)
     return labels_reserve(&s.labels, client_order_ids)
+
+cdef int books_emptied(State* s) except -1:
+    # No order is left anywhere, so no level and no node either: what was not reserved goes back.
+    pool_empty(&s.order_pool, s.orders_reserved)
+    pool_empty(&s.link_pool, s.orders_reserved)
+    pool_empty(&s.level_pool, s.orders_reserved // ORDERS_OF_LEVEL)
+    pool_empty(&s.node_pool, s.orders_reserved // ORDERS_OF_NODE)
+    index_emptied(&s.order_places, s.orders_reserved)
+    s.orders_free = s.levels_free = s.nodes_free = 0
+    return 0
 
 cdef int pools_open(State* s) except -1:
     pool_open(&s.order_pool, sizeof(Order), s.orders_max)

@@ -26,11 +26,11 @@ cdef inline ClientOrderIdRow* remembered(State* s, const CommandRecord* c) noexc
     return labels_find(&s.labels, c.account_id, &label, s.look.label_tag)
 
 cdef inline int remember(
-    State* s, const CommandRecord* c, const Order* o, uint32_t digest
+    State* s, const CommandRecord* c, uint64_t order_id, uint64_t head, uint32_t digest
 ) except -1 nogil:
+    # `head` is the first word of the order: queue, side, order type and so on.
     cdef ClientOrderId label = c.client_order_id
     cdef uint64_t* row  # eight words, in the order of ClientOrderIdRow
-    cdef uint64_t head = (<const uint64_t*>&o.queue)[0]  # queue, side, order type and so on
     if not (label.head or label.tail):
         return 0
     row = labels_add(&s.labels, s.look.label_tag)
@@ -38,7 +38,7 @@ cdef inline int remember(
     write_past(row + 1, label.tail)
     write_past(row + 2, c.account_id | head & OF_INSTRUMENT | (head & OF_SIDE_AND_TYPE) << 40)
     write_past(row + 3, head >> 24 & OF_TIME_IN_FORCE | <uint64_t>digest << 32)
-    write_past(row + 4, o.order_id)
+    write_past(row + 4, order_id)
     write_past(row + 5, <uint64_t>c.quantity)
     write_past(row + 6, <uint64_t>c.price)
     write_past(row + 7, 0)

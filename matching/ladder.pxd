@@ -215,7 +215,7 @@ cdef inline void level_append(State* s, uint32_t place, uint32_t at) noexcept no
     cdef uint32_t before = level.tail
     s.links[place].next = 0
     s.links[place].previous = before
-    pick_place(before != 0, &s.links[before].next, &level.head)[0] = place
+    pick_place(before, &s.links[before].next, &level.head)[0] = place
     level.tail = place
     level.quantity += s.orders[place].leaves
     s.orders[place].level = at
@@ -223,15 +223,18 @@ cdef inline void level_append(State* s, uint32_t place, uint32_t at) noexcept no
 cdef inline void level_unlink(State* s, uint32_t place) noexcept nogil:
     cdef Level* level = &s.levels[s.orders[place].level]
     cdef uint32_t before = s.links[place].previous, behind = s.links[place].next
-    pick_place(before != 0, &s.links[before].next, &level.head)[0] = behind
-    pick_place(behind != 0, &s.links[behind].previous, &level.tail)[0] = before
+    pick_place(before, &s.links[before].next, &level.head)[0] = behind
+    pick_place(behind, &s.links[behind].previous, &level.tail)[0] = before
     level.quantity -= s.orders[place].leaves
 
 cdef inline int book_rest(State* s, Instrument* i, uint32_t place) except -1 nogil:
     # Puts the order last where it belongs in its queue.
     cdef const Order* o = &s.orders[place]
-    cdef uint32_t at = ladder_level(s, line_of(i, o), order_key(s, i, o))
-    index_add(&s.order_places, order_tag(o.order_id), place)
+    return rest_at(s, line_of(i, o), order_key(s, i, o), place)
+
+cdef inline int rest_at(State* s, BookSide* side, uint32_t key, uint32_t place) except -1 nogil:
+    cdef uint32_t at = ladder_level(s, side, key)
+    index_add(&s.order_places, order_tag(s.orders[place].order_id), place)
     level_append(s, place, at)
     own_add(s, place)
     return 0
@@ -249,7 +252,8 @@ cdef inline void book_take(State* s, Instrument* i, uint32_t place) noexcept nog
 cdef inline int book_remove(State* s, Instrument* i, uint32_t place) except -1 nogil:
     # Takes the order out of its queue and the pool.
     book_take(s, i, place)
-    return order_free(s, place)
+    order_free(s, place)
+    return 0
 
 cdef inline int remove_filled(State* s, Instrument* i, uint32_t place) except -1 nogil:
     if unlikely(s.orders[place].terms != 0):
@@ -272,7 +276,8 @@ cdef inline int end_resting(
 ) except -1 nogil:
     book_take(s, i, place)
     end_order(s, i, &s.orders[place], reason)
-    return order_free(s, place)
+    order_free(s, place)
+    return 0
 
 cdef inline int end_line(
     State* s, Instrument* i, const BookSide* side, uint16_t reason

@@ -13,7 +13,7 @@ cdef int account_parameter(State* s, uint32_t account, const CommandRecord* c) e
 cdef int participant_parameter(State* s, const CommandRecord* c) except -1 nogil
 cdef uint16_t controls_refusal(State* s, uint32_t account) noexcept nogil
 cdef uint16_t growth_refusal(
-    const State* s, const Instrument* i, uint32_t account, int64_t more
+    const State* s, const Instrument* i, uint32_t account, uint8_t side, int64_t more
 ) noexcept nogil
 cdef void count_positions(State* s) noexcept nogil
 cdef list check_positions(const State* s)
@@ -30,9 +30,9 @@ cdef inline uint16_t holding_refusal(
     const State* s, const Instrument* i, uint32_t account, uint8_t side, int64_t more
 ) noexcept nogil:
     # Whether an order may grow by `more` tonnes; only buys that do may not.
-    if likely(not (i.has_limits or has_controls(s, account))):
+    if likely((i.has_limits | has_controls(s, account)) == 0):
         return NONE
-    return growth_refusal(s, i, account, more) if side == BUY else NONE
+    return growth_refusal(s, i, account, side, more)
 
 cdef inline int64_t collar_edge(const Instrument* i, uint8_t side, int64_t base) noexcept nogil:
     # The furthest limit within the collar around `base`, on the tick; without a collar of all.

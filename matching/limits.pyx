@@ -142,12 +142,12 @@ cdef void count_order(Controls* controls, int64_t second) noexcept nogil:
     controls.rate_count += 1
 
 cdef uint16_t growth_refusal(
-    const State* s, const Instrument* i, uint32_t account, int64_t more
+    const State* s, const Instrument* i, uint32_t account, uint8_t side, int64_t more
 ) noexcept nogil:
-    # Whether a buy may grow by `more` tonnes; what does not grow is never refused.
+    # Whether an order may grow by `more` tonnes; only a buy that does is ever refused.
     cdef const Holding* holding = &s.holdings[holding_find(s, account, i.instrument_id)]
     cdef int64_t holding_max = holding.holding_max
-    if more <= 0:
+    if side != BUY or more <= 0:
         return NONE
     if holding_max == 0:
         holding_max = i.parameters[HOLDING_MAX]

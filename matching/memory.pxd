@@ -27,9 +27,15 @@ cdef extern from *:
     #define CX_WHOLE(size) (((size) + CX_HUGE_PAGE - 1) & ~(CX_HUGE_PAGE - 1))
 
     static inline uint64_t cx_pick(int is_first, uint64_t first, uint64_t second) {
+    #ifdef __x86_64__  /* as it is written, or the compiler finds the branch again */
+        __asm__("test %1, %1\\n\\tcmovne %2, %0"
+                : "+r"(second) : "r"(is_first), "rm"(first) : "cc");
+        return second;
+    #else
         uint64_t mask = -(uint64_t)(is_first != 0);
-        __asm__("" : "+r"(mask));  /* or the compiler finds the branch again */
+        __asm__("" : "+r"(mask));
         return second ^ ((first ^ second) & mask);
+    #endif
     }
     static inline uint32_t *cx_pick_place(int is_first, uint32_t *first, uint32_t *second) {
         return (uint32_t *)(uintptr_t)cx_pick(is_first, (uintptr_t)first, (uintptr_t)second);

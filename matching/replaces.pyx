@@ -19,7 +19,7 @@ from matching.layout cimport *
 from matching.limits cimport holding_refusal, sender_refusal
 from matching.memory cimport likely, unlikely
 from matching.snapshot cimport ClientOrderIdRow
-from matching.state cimport Asked, Instrument, Order, State, order_named
+from matching.state cimport Asked, Instrument, Order, State, head_of, order_named
 from matching.stops cimport heard
 from matching.terms cimport (
     asked_refusal, is_same_place, price_behind, read_asked, say_terms, set_terms, show_less,
@@ -37,7 +37,7 @@ cdef int replace_order(State* s, uint32_t account, const CommandRecord* c) excep
     cdef uint16_t reason
     cdef bint is_kept
     cdef Asked asked = PLAIN
-    if unlikely(s.order_terms != NULL):
+    if unlikely(s.behind.kind == ORDER_TERMS):
         read_asked(s, 0, &asked)
     if known != NULL and is_same_replace(c, known, asked.digest):
         return duplicate(s, c, known.order_id)
@@ -87,7 +87,7 @@ cdef int replace_order(State* s, uint32_t account, const CommandRecord* c) excep
     move_hold(s, &changed, more, changed.leaves - s.orders[place].leaves)
     if c.client_order_id.head or c.client_order_id.tail:
         s.links[place].client_order_id = c.client_order_id
-    remember(s, c, &changed, asked.digest)
+    remember(s, c, changed.order_id, head_of(&changed), asked.digest)
     return put_changed(s, i, place, &changed, &asked, is_kept)
 
 cdef int put_changed(

@@ -16,11 +16,11 @@ from matching.layout cimport (
 )
 from matching.memory cimport (
     Pool,
-    likely, pick_place, pool_empty, pool_next, prefetch, seat_after, seat_of, seat_take, unlikely,
+    likely, pick_place, pool_next, prefetch, seat_after, seat_of, seat_take, unlikely,
 )
 from matching.tables cimport (
     Index, Labels, Probe,
-    index_add, index_emptied, index_first, index_next, order_tag, tag_of,
+    index_add, index_first, index_next, order_tag, tag_of,
 )
 
 cdef enum:
@@ -30,7 +30,7 @@ cdef enum:
     INSTRUMENTS = 65536
     LEAVES = 8
     BRANCHES = 6
-    LOOKS = 4  # commands that are looked at together, when nothing is far
+    LOOKS = 4  # commands from one step of looking ahead to the next
     ORDERS_AHEAD = 8  # places that are fetched before their turn
     APART = 2  # commands from one step of looking far to the next
     LOOKS_KEPT = 16  # enough for both
@@ -51,10 +51,16 @@ cdef extern from *:
         uint32_t places[4];
     } cx_shelf;
     static inline uint32_t cx_shelf_find(const cx_shelf *shelf, uint16_t instrument) {
+    #ifdef __SSE2__
+        const __m128i asked = _mm_shufflelo_epi16(_mm_cvtsi32_si128(instrument), 0);
+        const __m128i there = _mm_loadl_epi64((const __m128i *)&shelf->instruments);
+        uint64_t found = (uint64_t)_mm_cvtsi128_si64(_mm_cmpeq_epi16(asked, there));
+    #else
         const uint64_t ones = 0x0001000100010001u;
         uint64_t differs = shelf->instruments ^ (instrument * ones);
         uint64_t found = (differs - ones) & ~differs & (ones << 15);  /* the lowest is sure */
-        uint64_t at = __builtin_ctzll(found | (uint64_t)1 << 63) >> 4;
+    #endif
+        uint64_t at = (uint64_t)__builtin_ctzll(found | (uint64_t)1 << 63) >> 4;
         return shelf->places[at] & (uint32_t)-(int64_t)(found != 0);
     }
     static inline void cx_shelf_add(cx_shelf *shelf, uint16_t instrument, uint32_t place) {
@@ -224,11 +230,12 @@ cdef struct Session:
 
 cdef struct Look:  # what a command will need, or so it seems; 0 = not found
     uint32_t label_tag
+    uint32_t order_tag  # of the order it names, or of the one it would make
     uint32_t order
     uint32_t holding
     uint32_t level
     uint32_t best  # level of the other side
-    uint32_t unused[3]
+    uint32_t unused[2]
 
 cdef struct State:
     int64_t next_offset
@@ -293,12 +300,15 @@ cdef struct State:
     uint32_t command_index
     bint is_note_heard
     bint is_refused  # the last numbered command of the record was not done
-    const CommandRecord* order_terms  # right after the command at hand, NULL = none
-    int64_t closes_ns  # of the AUCTION_TERMS right after it, 0 = none
+    const CommandRecord* behind  # right after the command at hand; all zeros after the last
     Look looks[LOOKS_KEPT]
     Look* look  # of the command at hand
     bint is_far  # whether all that a look can find is looked for
     int64_t near  # orders, accounts and holdings, up to which it is not
+
+cdef inline uint64_t head_of(const Order* o) noexcept nogil:
+    # Its queue and what follows, as an event begins: a word.
+    return (<const uint64_t*>&o.queue)[0]
 
 # -- pools ---------------------------------------------------------------------------------------
 
@@ -314,15 +324,12 @@ cdef inline uint32_t order_new(State* s) except 0 nogil:
     s.orders_count += 1
     return place
 
-cdef inline int order_free(State* s, uint32_t place) except -1 nogil:
+cdef inline void order_free(State* s, uint32_t place) noexcept nogil:
     # Nothing may point to it any more.
     s.orders[place].order_id = 0
     s.links[place].next = s.orders_free
     s.orders_free = place
     s.orders_count -= 1
-    if unlikely(s.orders_count == 0 and s.order_pool.end > s.orders_kept + 1):
-        books_emptied(s)
-    return 0
 
 cdef inline uint32_t level_new(State* s) except 0 nogil:
     cdef uint32_t place = s.levels_free
@@ -359,16 +366,6 @@ cdef inline uint32_t terms_new(State* s) except 0 nogil:
 cdef inline void terms_free(State* s, uint32_t place) noexcept nogil:
     s.terms[place].counterparty = s.terms_free
     s.terms_free = place
-
-cdef inline int books_emptied(State* s) except -1 nogil:
-    # No order is left anywhere, so no level and no node either: what was not reserved goes back.
-    pool_empty(&s.order_pool, s.orders_reserved)
-    pool_empty(&s.link_pool, s.orders_reserved)
-    pool_empty(&s.level_pool, s.orders_reserved // ORDERS_OF_LEVEL)
-    pool_empty(&s.node_pool, s.orders_reserved // ORDERS_OF_NODE)
-    index_emptied(&s.order_places, s.orders_reserved)
-    s.orders_free = s.levels_free = s.nodes_free = 0
-    return 0
 
 # -- lookups -------------------------------------------------------------------------------------
 
@@ -519,14 +516,14 @@ cdef inline void own_add(State* s, uint32_t place) noexcept nogil:
     cdef uint32_t following = holding.orders
     link.own_previous = 0
     link.own_next = following
-    pick_place(following != 0, &s.links[following].own_previous, &s.nobody)[0] = place
+    pick_place(following, &s.links[following].own_previous, &s.nobody)[0] = place
     holding.orders = place
 
 cdef inline void own_remove(State* s, uint32_t place) noexcept nogil:
     cdef uint32_t before = s.links[place].own_previous, following = s.links[place].own_next
     cdef uint32_t* first = &s.holdings[s.orders[place].holding].orders
-    pick_place(before != 0, &s.links[before].own_next, first)[0] = following
-    pick_place(following != 0, &s.links[following].own_previous, &s.nobody)[0] = before
+    pick_place(before, &s.links[before].own_next, first)[0] = following
+    pick_place(following, &s.links[following].own_previous, &s.nobody)[0] = before
 
 cdef inline int64_t price_of(const State* s, uint32_t level) noexcept nogil:
     # Of the orders at the level, of which there is one at least.

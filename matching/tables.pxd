@@ -84,8 +84,8 @@ cdef inline uint32_t tag_of(uint64_t key) noexcept nogil:
 cdef inline uint32_t order_tag(uint64_t order_id) noexcept nogil:
     # Of an order's id, which is its place on the log: two neighbours there fall into one bucket,
     # so that a frame of new orders touches half as many. Never 0 either.
-    cdef uint32_t tag = tag_of(order_id >> 1)
-    return (tag ^ <uint32_t>order_id & 1) | 2
+    cdef uint64_t mixed = (order_id >> 1) * <uint64_t>0x9E3779B97F4A7C15
+    return (<uint32_t>(mixed >> 32) ^ <uint32_t>order_id) | 2
 
 cdef inline uint64_t index_room(uint64_t count) noexcept nogil:
     # Of an index that as many places do not make grow.

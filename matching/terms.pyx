@@ -24,12 +24,12 @@ cdef packed struct TermsTail:  # the last 16 bytes of a TERMS_SET
 cdef void read_asked(const State* s, uint64_t instructions, Asked* asked) noexcept nogil:
     memset(asked, 0, sizeof(Asked))
     asked.instructions = <uint8_t>instructions
-    if s.order_terms != NULL:
+    if s.behind.kind == ORDER_TERMS:
         asked.has_terms = True
-        asked.stop_price = s.order_terms.ref
-        asked.display = s.order_terms.quantity
-        asked.minimum = s.order_terms.price
-        asked.expire_date = s.order_terms.order_id
+        asked.stop_price = s.behind.ref
+        asked.display = s.behind.quantity
+        asked.minimum = s.behind.price
+        asked.expire_date = s.behind.order_id
     asked.digest = <uint32_t>mix(
         mix(
             mix(mix(mix(instructions) ^ asked.stop_price) ^ asked.display) ^ asked.minimum

@@ -11,16 +11,20 @@ from matching.ahead cimport await_next
 from matching.calls cimport interrupt, reach
 from matching.events cimport emit_fill
 from matching.holds cimport settle_buy, settle_sell
-from matching.ladder cimport book_rest, end_order, key_of, ladder_next, remove_filled
+from matching.ladder cimport (
+    KEY_MAX, book_rest, end_order, key_of, ladder_next, remove_filled, rest_at,
+)
 from matching.layout cimport (
     BOOK, BOOK_TRADE, BUY, CONTINUOUS, FILL_OR_KILL_UNFILLED, FOK,
     IMMEDIATE_OR_CANCEL_REMAINDER, IOC,
     MAKER, MAKER_FEE_BP, MINIMUM_QUANTITY_UNFILLED, SELL, STOPS, TAKER, TAKER_FEE_BP,
     VOLATILITY_BP,
 )
-from matching.memory cimport pick, unlikely
+from matching.memory cimport likely, pick, unlikely
 from matching.self_trade cimport are_one, is_fillable_by_others, mode_of, prevent
-from matching.state cimport BookSide, Instrument, Order, State, count_trade, order_free, terms_free
+from matching.state cimport (
+    BookSide, Instrument, Order, State, count_trade, line_of, order_free, terms_free,
+)
 from matching.terms cimport is_used_up, refill, show, take_visible
 
 cdef inline int enter_order(
@@ -37,14 +41,33 @@ cdef inline int enter_order(
 cdef inline int trade(State* s, Instrument* i, uint32_t own, int64_t minimum) except -1 nogil:
     # The order in the place of its own meets the other side, if it is the time for it, then rests
     # or ends; `minimum` is what must trade at once.
+    cdef const Order* taker = &s.orders[own]
+    cdef const BookSide* others = &i.sides[BUY + SELL - taker.side]
+    cdef uint32_t key = key_of(i, BUY + SELL - taker.side, taker.price)
+    cdef uint16_t reason
+    if unlikely(i.phase != CONTINUOUS or i.is_listed):
+        return rest(s, i, own, key)
+    if others.best and s.levels[others.best].key <= key:
+        return meet(s, i, own, key, minimum)
+    if likely(taker.time_in_force != IOC and taker.time_in_force != FOK and minimum == 0):
+        return rest(s, i, own, key)
+    reason = IMMEDIATE_OR_CANCEL_REMAINDER
+    if minimum:
+        reason = MINIMUM_QUANTITY_UNFILLED
+    if taker.time_in_force == FOK:
+        reason = FILL_OR_KILL_UNFILLED
+    return end_unseen(s, i, own, reason)
+
+cdef inline int meet(
+    State* s, Instrument* i, uint32_t own, uint32_t whole, int64_t minimum
+) except -1 nogil:
+    # There is somebody to meet: `whole` is the key of the order's price on their side.
     cdef Order* taker = &s.orders[own]
     cdef BookSide* others = &i.sides[BUY + SELL - taker.side]
-    cdef uint32_t whole = key_of(i, BUY + SELL - taker.side, taker.price), limit = whole
+    cdef uint32_t limit = whole
     cdef bint is_guarded = mode_of(taker) != 0, is_sweep = False, is_stopped
     cdef uint32_t place
     cdef uint64_t order_id
-    if unlikely(i.phase != CONTINUOUS or i.is_listed):
-        return rest(s, i, own)
     if unlikely(i.has_volatility):
         limit = reach(s, i, taker.side, whole)
     if taker.time_in_force == FOK and not is_fillable(s, others, limit, taker, taker.leaves):
@@ -57,7 +80,8 @@ cdef inline int trade(State* s, Instrument* i, uint32_t own, int64_t minimum) ex
         is_sweep = True
         if unlikely(is_guarded) and are_one(s, taker.account, s.orders[place].account):
             if prevent(s, i, place, taker):
-                return order_free(s, own)
+                order_free(s, own)
+                return 0
             continue
         fill(s, i, &s.orders[place], taker)
         if s.orders[place].leaves == 0:
@@ -67,13 +91,14 @@ cdef inline int trade(State* s, Instrument* i, uint32_t own, int64_t minimum) ex
     if taker.leaves == 0:
         if unlikely(taker.terms != 0):
             terms_free(s, taker.terms)
-        return order_free(s, own)
+        order_free(s, own)
+        return 0
     is_stopped = unlikely(limit != whole) and others.best and s.levels[others.best].key <= whole
     order_id = taker.order_id
     if taker.time_in_force == IOC:
         end_unseen(s, i, own, IMMEDIATE_OR_CANCEL_REMAINDER)
     else:
-        rest(s, i, own)
+        rest(s, i, own, whole)
     return interrupt(s, i, order_id) if is_stopped else 0
 
 cdef inline int end_unseen(
@@ -81,12 +106,14 @@ cdef inline int end_unseen(
 ) except -1 nogil:
     # Of an order that nobody found.
     end_order(s, i, &s.orders[own], reason)
-    return order_free(s, own)
+    order_free(s, own)
+    return 0
 
-cdef inline int rest(State* s, Instrument* i, uint32_t own) except -1 nogil:
+cdef inline int rest(State* s, Instrument* i, uint32_t own, uint32_t whole) except -1 nogil:
+    # `whole` is the key of its price on the other side.
     if unlikely(s.orders[own].terms != 0):
         show(s, &s.orders[own])
-    return book_rest(s, i, own)
+    return rest_at(s, line_of(i, &s.orders[own]), whole ^ <uint32_t>KEY_MAX, own)
 
 cdef inline bint is_fillable(
     const State* s, const BookSide* others, uint32_t limit, const Order* taker, int64_t wanted

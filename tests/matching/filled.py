@@ -22,7 +22,10 @@ def market() -> compiled.Engine:
 
 
 def fill_and_empty(engine: compiled.Engine, orders: int) -> int:
-    """So many bids at a hundred prices, then all cancelled; pages that the system had to give."""
+    """So many bids at a hundred prices, then all cancelled; pages that the system had to give.
+
+    A record follows, for what an empty book gives back goes with the next one.
+    """
     place = np.arange(orders)
     new = np.zeros(orders, COMMAND)
     new["account_id"] = new["instrument_id"] = new["quantity"] = 1
@@ -36,6 +39,9 @@ def fill_and_empty(engine: compiled.Engine, orders: int) -> int:
         for rows in (new, gone)
         for at in range(0, orders, BATCH)
     ]
+    after = np.zeros(1, COMMAND)
+    after["kind"] = Command.NOTE
+    frames.append(framed(after.tobytes()))
     before = getrusage(RUSAGE_THREAD).ru_minflt
     for offset, data in enumerate(frames, engine.next_offset):
         engine.apply(offset, 0, data)
