@@ -30,6 +30,8 @@ from exchange.settings import AUCTION_BIDS_MAX, AUCTIONS_KEPT_MAX, CLOSES_KEPT_M
 
 HUNDREDTHS = 100
 _DAYS = (Event.DAY_CLOSED, Event.DAY_STARTED)
+_IS_DAY = np.zeros(256, np.bool_)
+_IS_DAY[list(_DAYS)] = True
 _WATCHED = kinds_mask(Event.AUCTION_OPENED, *_DAYS)
 OPEN, CLEARED, CANCELLED = "OPEN", "CLEARED", "CANCELLED"
 
@@ -150,7 +152,7 @@ class Auctions:
         is_auction = bool(self._running) or bool(kinds & kinds_mask(Event.AUCTION_OPENED))
         events = part.events
         if not is_auction:
-            events = events[np.isin(events["kind"], _DAYS)]
+            events = events[_IS_DAY[events["kind"]]]
         for row in event_rows(events):
             if row.kind == Event.AUCTION_OPENED:
                 self._opened(row, part.time_ns)

@@ -377,7 +377,7 @@ def _columns(rows: Rows) -> Columns:
 
 def _within(rows: Rows | Columns, name: str, low: int, high: int) -> bool:
     values = np.ascontiguousarray(rows[name])
-    return not len(values) or bool(values.min() >= low and values.max() <= high)
+    return not len(values) or (low <= int(values.min()) and int(values.max()) <= high)
 
 
 def _unsound(s: Snapshot) -> list[str]:

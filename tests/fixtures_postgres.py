@@ -5,7 +5,9 @@
 `postgres` is one server shared by all folders of a session; `books` gives fresh, migrated databases
 of both kinds (the test runs on SQLite and on PostgreSQL). A missing server is an error, no skip.
 
-The migrations run once a session for each kind; every database is a copy of what they made.
+The migrations run once a session for each kind; every database is a copy of what they made. To
+copy one costs PostgreSQL more than most tests: one whose schema a test left alone is emptied and
+used again.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.postgres import PostgresServer
+from deploy.local.postgres import PostgresServer, query
 from exchange.database import Database, open_database, upgrade
 
 MIGRATED = "migrated"
@@ -26,10 +28,48 @@ MIGRATED = "migrated"
 UNSYNCED = {"fsync": "off", "full_page_writes": "off", "autovacuum": "off"}
 """What only a crash of the machine would show: no test has one, and each database is soon gone."""
 
+NOTES_DDL = """
+CREATE SCHEMA of_tests;
+CREATE SEQUENCE of_tests.ddl;
+CREATE FUNCTION of_tests.note() RETURNS event_trigger LANGUAGE plpgsql AS
+  $$ BEGIN PERFORM nextval('of_tests.ddl'); END $$;
+CREATE EVENT TRIGGER of_tests_note ON ddl_command_end EXECUTE FUNCTION of_tests.note();
+"""
+"""A copy counts what changes its schema, also what was rolled back: then it is not used again."""
+
+OTHERS = """
+SELECT pg_terminate_backend(pid, 5000)::text FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+"""
+"""Ends the sessions that a test left open, as a drop would: 'true' for each that is gone."""
+
+EMPTY = """
+DO $$
+DECLARE written text;
+BEGIN
+  SET LOCAL session_replication_role = replica; -- past the triggers of what is append-only
+  SELECT string_agg(oid::regclass::text, ', ') INTO written FROM pg_class
+  WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
+    AND relname <> 'alembic_version' AND pg_relation_size(oid) > 0;
+  IF written IS NOT NULL THEN
+    EXECUTE 'TRUNCATE ' || written || ' RESTART IDENTITY CASCADE';
+  END IF;
+END $$
+"""
+
+STATE = """
+SELECT (SELECT is_called FROM of_tests.ddl)
+  || ' ' || (SELECT string_agg(version_num, ' ') FROM alembic_version)
+  || ' ' || (SELECT count(*) FROM pg_statistic WHERE starelid >= 16384)
+"""
+"""Whether the schema was changed since it was copied, its version, and columns with statistics."""
+
 _shared: list[PostgresServer] = []
 _users = 0
 _numbers = itertools.count()
 _migrated: dict[str, bytes] = {}  # kind of database: the file that its copies begin with, if any
+_empty: list[str] = []  # PostgreSQL databases to be used again
+_state: list[str] = []  # what STATE says of a new one
 
 MakeBooks = Callable[[], Awaitable[Database]]
 
@@ -49,6 +89,8 @@ def postgres() -> Iterator[PostgresServer]:
     if not _users:
         _shared.pop().remove()
         _migrated.pop("postgresql", None)
+        _empty.clear()
+        _state.clear()
 
 
 async def new_sqlite(path: Path) -> Database:
@@ -63,14 +105,33 @@ async def new_sqlite(path: Path) -> Database:
     return open_database(path)
 
 
-async def new_postgresql(server: PostgresServer, name: str) -> Database:
-    """A new database of the server with the newest schema."""
+async def empty_postgresql(server: PostgresServer) -> str:
+    """The name of a database of the server with the newest schema and nothing in it."""
     if "postgresql" not in _migrated:
         database = open_database(server.create_database(MIGRATED))
         await upgrade(database)
         await database.close()
+        query(server.port, NOTES_DDL, MIGRATED)
+        written = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace "
+        written += "AND relkind = 'r' AND pg_relation_size(oid) > 0"
+        assert query(server.port, written, MIGRATED) == ["alembic_version"]
+        _state[:] = query(server.port, STATE, MIGRATED)
         _migrated["postgresql"] = b""
-    return open_database(server.create_database(name, template=MIGRATED))
+    if _empty:
+        return _empty.pop()
+    name = f"books_{next(_numbers)}"
+    server.create_database(name, template=MIGRATED)
+    return name
+
+
+def give_back(server: PostgresServer, name: str) -> None:
+    """Empties a database for the next test; drops it if that would not be enough."""
+    gone = query(server.port, OTHERS, name)
+    if set(gone) <= {"true"} and query(server.port, STATE, name) == _state:
+        query(server.port, EMPTY, name)
+        _empty.append(name)
+    else:
+        server.drop_database(name)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -80,13 +141,12 @@ async def make_books(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIte
     names: list[str] = []
 
     async def make() -> Database:
-        number = next(_numbers)
         if request.param == "sqlite":
-            database = await new_sqlite(tmp_path / f"books-{number}.sqlite")
+            database = await new_sqlite(tmp_path / f"books-{next(_numbers)}.sqlite")
         else:
-            names.append(f"books_{number}")
             server: PostgresServer = request.getfixturevalue("postgres")
-            database = await new_postgresql(server, names[-1])
+            names.append(await empty_postgresql(server))
+            database = open_database(server.dsn(names[-1]))
         opened.append(database)
         return database
 
@@ -94,7 +154,7 @@ async def make_books(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIte
     for database in opened:
         await database.close()
     for name in names:
-        request.getfixturevalue("postgres").drop_database(name)
+        give_back(request.getfixturevalue("postgres"), name)
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import types
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from exchange.clock import Clock
@@ -50,13 +51,33 @@ NO_FAULTS = Faults()
 class _Held:
     """One partition: its records from `begin` on, and how far readers see."""
 
-    __slots__ = ("begin", "changed", "records", "visible")
+    __slots__ = ("begin", "records", "visible", "waiting")
 
     def __init__(self) -> None:
         self.records: list[Record] = []
         self.visible = 0
         self.begin = 0  # records below were deleted; they stay in `records`
-        self.changed = asyncio.Event()
+        self.waiting: list[_Wait] = []
+
+
+class _Wait:
+    """A reader waits until its partition changes, or its time is over."""
+
+    __slots__ = ("future", "is_over")
+
+    def __init__(self, future: asyncio.Future[None]) -> None:
+        self.future = future
+        self.is_over = False
+
+    def end(self) -> None:
+        """Its time is over, whatever else has come at this moment."""
+        self.is_over = True
+        self.wake()
+
+    def wake(self) -> None:
+        """Lets the reader go on; idempotent."""
+        if not self.future.done():
+            self.future.set_result(None)
 
 
 class SimulatedDisk:
@@ -155,8 +176,15 @@ class SimulatedDisk:
 
 def wake(held: _Held) -> None:
     """Lets everybody who waits for a partition look again."""
-    held.changed.set()
-    held.changed = asyncio.Event()
+    waiting, held.waiting = held.waiting, []
+    for wait in waiting:
+        wait.wake()
+
+
+@types.coroutine
+def _turn() -> Iterator[None]:
+    """Lets others go first, as `asyncio.sleep(0)` does."""
+    yield
 
 
 class SimulatedLog:
@@ -218,7 +246,7 @@ class SimulatedLog:
             for _ in range(
                 disk.delay_turns() if disk.draws(faults.delayed, "append_delayed") else 1
             ):
-                await asyncio.sleep(0)
+                await _turn()
         finally:
             disk.show(partition, offsets[-1] + 1)
         if faults.latency_ms_max:
@@ -305,40 +333,58 @@ class SimulatedReader:
             records = self._take(min(max(records_max, 1), READ_RECORDS_MAX))
             left_s = deadline - loop.time()
             if records or left_s <= 0:
-                await asyncio.sleep(0)
+                await _turn()
                 return records
-            changed = self._held.changed
-            try:
-                async with asyncio.timeout(left_s):
-                    await changed.wait()
-            except TimeoutError:
+            if not await self._changes(loop, left_s):
                 return []
 
+    async def _changes(self, loop: asyncio.AbstractEventLoop, within_s: float) -> bool:
+        """Waits until something is new, if that is soon enough. O(readers that wait) if not."""
+        wait = _Wait(loop.create_future())
+        timer = loop.call_at(loop.time() + within_s, wait.end)
+        waiting = self._held.waiting
+        waiting.append(wait)
+        try:
+            await wait.future
+        except asyncio.CancelledError:
+            wait.is_over = True
+            raise
+        finally:
+            timer.cancel()
+            if wait.is_over and self._held.waiting is waiting:
+                waiting.remove(wait)
+        return not wait.is_over
+
     def _take(self, records_max: int) -> list[Record]:
-        held, where = self._held, f"{self._partition.topic}/{self._partition.number}"
-        if self._position < held.begin:
+        held, position = self._held, self._position
+        if position < held.begin:
             raise LogError(
-                f"{where}: the log begins at {held.begin} now, records {self._position} to "
+                f"{self._where()}: the log begins at {held.begin} now, records {position} to "
                 f"{held.begin - 1} are gone"
             )
-        if self._position > held.visible and self._has_read:
-            raise LogError(
-                f"{where}: the log ends at {held.visible}, but record {self._position - 1} was "
-                "read: acknowledged records are lost"
-            )
-        end = min(held.visible, self._position + records_max)
-        records = held.records[self._position : max(end, self._position)]
-        if len(records) > 1 and self._disk.draws(self._disk.faults.short, "read_short"):
-            records = records[:1]
-        size = 0
-        for count, record in enumerate(records):
-            size += len(record.value)
-            if count and size > READ_BYTES_MAX:
-                records = records[:count]
-                break
-        self._position += len(records)
-        self._has_read |= bool(records)
+        if position >= held.visible:
+            if position > held.visible and self._has_read:
+                raise LogError(
+                    f"{self._where()}: the log ends at {held.visible}, but record {position - 1} "
+                    "was read: acknowledged records are lost"
+                )
+            return []
+        records = held.records[position : min(held.visible, position + records_max)]
+        if len(records) > 1:
+            if self._disk.draws(self._disk.faults.short, "read_short"):
+                records = records[:1]
+            size = 0
+            for count, record in enumerate(records):
+                size += len(record.value)
+                if count and size > READ_BYTES_MAX:
+                    records = records[:count]
+                    break
+        self._position = position + len(records)
+        self._has_read = True
         return records
+
+    def _where(self) -> str:
+        return f"{self._partition.topic}/{self._partition.number}"
 
     async def close(self) -> None:
         """Reading is refused from now on; idempotent."""

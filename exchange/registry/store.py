@@ -6,12 +6,25 @@ A batch is one SQL transaction: what changed, the position in `settlements`, the
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Table, bindparam, delete, func, insert, select, text, update
+from sqlalchemy import (
+    Insert,
+    Select,
+    Table,
+    Update,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from exchange.database import Database
@@ -123,10 +136,9 @@ class RegistryStore:
         self, connection: AsyncConnection, table: Table, **equal: Any
     ) -> list[tuple[Any, ...]]:
         """Rows of a table without their market."""
-        query = select(table).where(table.c.market == self._market)
-        for name, value in equal.items():
-            query = query.where(table.c[name] == value)
-        return [tuple(row)[1:] for row in (await connection.execute(query)).all()]
+        query = _selecting(table, tuple(equal))
+        rows = await connection.execute(query, {"market": self._market} | equal)
+        return [tuple(row)[1:] for row in rows.all()]
 
     async def _load_places(
         self, connection: AsyncConnection, holdings: Holdings, until: int
@@ -150,9 +162,7 @@ class RegistryStore:
         if not places:
             return
         async with self._database.reading() as connection:
-            table = tables.registry_position
-            position = select(table.c.settlement_number, table.c.number)
-            found = await connection.execute(position.where(table.c.market == self._market))
+            found = await connection.execute(_MARK, {"of_market": self._market})
             self._require_unmoved(tuple(found.one()), before)
             for place in places:
                 most = REGISTRY_READ_BLOCKS if wanted[place] is not None else _ROWS_AT_ONCE
@@ -358,37 +368,27 @@ class RegistryStore:
 
     async def _add(self, connection: AsyncConnection, table: Table, rows: list[Any]) -> None:
         if rows:
-            names = [column.name for column in table.columns]
+            statement, names = _inserting(table)
             await connection.execute(
-                insert(table),
-                [dict(zip(names, (self._market, *row), strict=True)) for row in rows],
+                statement, [dict(zip(names, (self._market, *row), strict=True)) for row in rows]
             )
 
     async def _write_blocks(self, connection: AsyncConnection, changes: Changes) -> None:
         # Split blocks go first: the database refuses an overlap even inside a transaction.
-        table = tables.block
         if changes.gone:
             await connection.execute(
-                delete(table).where(
-                    table.c.market == self._market, table.c.block_id == bindparam("gone")
-                ),
-                [{"gone": block_id} for block_id in changes.gone],
+                _GONE, [{"of_market": self._market, "gone": gone} for gone in changes.gone]
             )
         if changes.moved:
-            statement = (
-                update(table)
-                .where(table.c.market == self._market, table.c.block_id == bindparam("block"))
-                .values({name: bindparam(f"new_{name}") for name in _MOVING})
-            )
             await connection.execute(
-                statement,
+                _MOVED,
                 [
-                    {"block": block.block_id}
+                    {"of_market": self._market, "block": block.block_id}
                     | {f"new_{name}": int(getattr(block, name)) for name in _MOVING}
                     for block in changes.moved.values()
                 ],
             )
-        await self._add(connection, table, [_plain(block) for block in changes.new.values()])
+        await self._add(connection, tables.block, [_plain(block) for block in changes.new.values()])
         await self._add(connection, tables.block_history, changes.history)
         await self._add(connection, tables.holding, changes.holdings)
 
@@ -440,12 +440,9 @@ class RegistryStore:
         await self._add(connection, tables.foreign_project, changes.foreign)
         await self._put_rows(connection, tables.net_sale, changes.net_sales)
         if changes.confirmed:
-            table = tables.deposit
             await connection.execute(
-                update(table)
-                .where(table.c.market == self._market, table.c.ref == bindparam("number"))
-                .values(confirmed=1),
-                [{"number": ref} for ref in changes.confirmed],
+                _CONFIRMED,
+                [{"of_market": self._market, "of_ref": ref} for ref in changes.confirmed],
             )
 
     async def _put_rows(
@@ -466,10 +463,11 @@ class RegistryStore:
         key: dict[str, Any],
         values: dict[str, Any],
     ) -> None:
-        where = [table.c[name] == value for name, value in key.items()]
-        done = await connection.execute(update(table).where(*where).values(values))
+        statement = _changing(table, tuple(key), tuple(values))
+        of_key = {f"of_{name}": value for name, value in key.items()}
+        done = await connection.execute(statement, of_key | values)
         if done.rowcount == 0:
-            await connection.execute(insert(table), key | values)
+            await connection.execute(_inserting(table)[0], key | values)
 
     async def outbox(self, number: int, count: int) -> list[NumberedValue]:
         """Up to `count` values not yet known to be published, from `number` on, in order."""
@@ -492,6 +490,7 @@ _MOVE = (
     .where(_of_market)
     .values({name: bindparam(name) for name in RegistryPosition._fields})
 )
+_MARK = select(_position.c.settlement_number, _position.c.number).where(_of_market)
 _PUBLISHED = text("DELETE FROM registry_outbox WHERE market = :market AND number < :next")
 _SENT = text("DELETE FROM registry_message WHERE market = :market AND ref <= :last")
 _BY_PLACE = text(
@@ -513,6 +512,43 @@ _SURRENDERS_OPEN = (AllowanceState.ASKED, AllowanceState.BOOKED, AllowanceState.
 _REVERSALS_OPEN = (UndoState.ASKED, UndoState.UNDONE, UndoState.KEEPING)
 _same_block = tables.block.c.block_id == tables.block_history.c.block_id
 _MOVING = ("account", "position", "state", "acquired", "lender")
+_blocks = tables.block.c.market == bindparam("of_market")
+_GONE = delete(tables.block).where(_blocks, tables.block.c.block_id == bindparam("gone"))
+_MOVED = (
+    update(tables.block)
+    .where(_blocks, tables.block.c.block_id == bindparam("block"))
+    .values({name: bindparam(f"new_{name}") for name in _MOVING})
+)
+_CONFIRMED = (
+    update(tables.deposit)
+    .where(
+        tables.deposit.c.market == bindparam("of_market"),
+        tables.deposit.c.ref == bindparam("of_ref"),
+    )
+    .values(confirmed=1)
+)
+
+
+# Statements are made once: making one takes longer than SQLite takes to run it.
+
+
+@functools.cache
+def _inserting(table: Table) -> tuple[Insert, tuple[str, ...]]:
+    return insert(table), tuple(column.name for column in table.columns)
+
+
+@functools.cache
+def _selecting(table: Table, columns: tuple[str, ...]) -> Select[Any]:
+    """The rows of a market of which columns have the values of the parameters of their names."""
+    query = select(table).where(table.c.market == bindparam("market"))
+    return query.where(*(table.c[name] == bindparam(name) for name in columns))
+
+
+@functools.cache
+def _changing(table: Table, key: tuple[str, ...], values: tuple[str, ...]) -> Update:
+    """The row of a key, each column of it given as `of_` and its name, gets new values."""
+    where = [table.c[name] == bindparam(f"of_{name}") for name in key]
+    return update(table).where(*where).values({name: bindparam(name) for name in values})
 
 
 def _has_over(before: int, after: int, added: Sequence[tuple[Any, ...]]) -> bool:

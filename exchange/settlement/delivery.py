@@ -187,6 +187,10 @@ def _open_group(events: NDArray[Any]) -> int:
 
 # As plain numbers: numpy asks an enumeration's member seven times what it is.
 _FILL, _MAKER, _TAKER, _BUY = map(int, (Event.FILL, Liquidity.MAKER, Liquidity.TAKER, Side.BUY))
+_REJECTED, _PARAMETER = int(Event.REJECTED), int(Event.PARAMETER_CHANGED)
+_ACCOUNT, _PARTICIPANT = int(Event.ACCOUNT_CHANGED), int(Event.PARTICIPANT_CHANGED)
+_SETTLE, _RESALE = int(Command.SETTLE_TRADE), int(Parameter.RESALE_NEXT_DAY)
+_SUSPENDED = int(AccountParameter.SUSPENDED)
 _WHOLE = np.dtype(f"V{RECORD_SIZE}")  # a record as bytes: picked as such, not field by field
 
 
@@ -278,10 +282,10 @@ def _are_others(events: NDArray[Any]) -> NDArray[np.bool_]:
     found: NDArray[np.bool_] = _IS_OTHER[kinds]
     if not found.any():
         return found
-    found &= (kinds != Event.REJECTED) | (word == Command.SETTLE_TRADE)
-    found &= (kinds != Event.PARAMETER_CHANGED) | (word == Parameter.RESALE_NEXT_DAY)
-    is_control = (kinds == Event.ACCOUNT_CHANGED) | (kinds == Event.PARTICIPANT_CHANGED)
-    found &= ~is_control | (word == AccountParameter.SUSPENDED)
+    found &= (kinds != _REJECTED) | (word == _SETTLE)
+    found &= (kinds != _PARAMETER) | (word == _RESALE)
+    is_control = (kinds == _ACCOUNT) | (kinds == _PARTICIPANT)
+    found &= ~is_control | (word == _SUSPENDED)
     return found
 
 

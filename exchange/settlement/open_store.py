@@ -6,6 +6,7 @@ connections, in the transaction of the batch.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -32,11 +33,21 @@ Mark = Callable[[int], str]  # how a database writes its n-th parameter, from 1
 Statement = tuple[str, list[tuple[Any, ...]]]
 
 
+def question_mark(_at: int) -> str:
+    """How SQLite writes a parameter. O(1)."""
+    return "?"
+
+
+def dollar_mark(at: int) -> str:
+    """How PostgreSQL writes a parameter. O(1)."""
+    return f"${at}"
+
+
 def statements(market: int, changes: Changes, mark: Mark) -> list[Statement]:
-    """What writes the changes: statements with the rows for each. O(changes)."""
+    """What writes the changes: statements with the rows for each, where any. O(changes)."""
     trades = [(trade_id, *item[1:]) for trade_id, item in sorted(changes.trades.items())]
     accounts, participants = changes.suspensions
-    return [
+    found: list[Statement] = [
         (_upsert("settlement_account", ("account",), Member._fields, market, mark),
          [(account, *member) for account, member in sorted(accounts.items())]),
         (_upsert("settlement_participant", ("participant",), ("is_suspended",), market, mark),
@@ -50,6 +61,7 @@ def statements(market: int, changes: Changes, mark: Mark) -> list[Statement]:
         (_insert("trade_cancel_approval", Approval._fields, market, mark),
          _rows(changes.approvals)),
     ]  # fmt: skip
+    return [(statement, rows) for statement, rows in found if rows]
 
 
 def open_query(market: int) -> str:
@@ -144,7 +156,8 @@ def _rows(items: Sequence[Act | Proposal | Approval]) -> list[tuple[Any, ...]]:
     return [tuple(item) for item in items]
 
 
-def _insert(table: str, columns: Sequence[str], market: int, mark: Mark) -> str:
+@functools.cache
+def _insert(table: str, columns: tuple[str, ...], market: int, mark: Mark) -> str:
     marks = ", ".join(mark(at) for at in range(1, len(columns) + 1))
     return (
         f"INSERT INTO {table} (market, {', '.join(columns)}) "  # noqa: S608
@@ -152,7 +165,10 @@ def _insert(table: str, columns: Sequence[str], market: int, mark: Mark) -> str:
     )
 
 
-def _upsert(table: str, keys: Sequence[str], values: Sequence[str], market: int, mark: Mark) -> str:
+@functools.cache
+def _upsert(
+    table: str, keys: tuple[str, ...], values: tuple[str, ...], market: int, mark: Mark
+) -> str:
     changed = ", ".join(f"{name} = excluded.{name}" for name in values)
     inserted = _insert(table, (*keys, *values), market, mark)
     return f"{inserted} ON CONFLICT (market, {', '.join(keys)}) DO UPDATE SET {changed}"

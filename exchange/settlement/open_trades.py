@@ -230,7 +230,7 @@ class OpenTrades:
     ) -> NDArray[np.bool_]:  # fmt: skip
         """Which trades of a part are settled later, given what changed in it. O(trades)."""
         held = [key for key, value in self._resale.items() if value == Resale.SETTLED]
-        mask = np.isin(instruments, held)
+        mask = np.isin(instruments, held) if held else np.zeros(len(instruments), np.bool_)
         for number, row in rows:
             if isinstance(row, EventRow) and row.kind == Event.PARAMETER_CHANGED:
                 since = (instruments == row.instrument_id) & (trade_ids > number)

@@ -7,6 +7,7 @@ COPY, and sqlite3 in a thread of its own. `open_store` picks.
 from __future__ import annotations
 
 import asyncio
+import functools
 import sqlite3
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
@@ -25,10 +26,12 @@ from exchange.settings import SETTLEMENT_SQLITE_CACHE_KIB
 from exchange.settlement.delivery import TRADE_LEGS
 from exchange.settlement.open_store import (
     accounts_query,
+    dollar_mark,
     loaded_from,
     open_query,
     participants_query,
     proposals_query,
+    question_mark,
     ref_query,
     resale_query,
     statements,
@@ -255,8 +258,9 @@ class SqliteStore:
         ).fetchone()
         _check_unmoved(market, found, batch.before)
         _insert_columns(connection, "trade", _TRADE_COLUMNS, market, batch.trades)
-        connection.executemany(_insert("transfer", _TRANSFER_COLUMNS, market), batch.transfers)
-        for statement, rows in statements(market, batch.open_trades, lambda _: "?"):
+        if batch.transfers:
+            connection.executemany(_insert("transfer", _TRANSFER_COLUMNS, market), batch.transfers)
+        for statement, rows in statements(market, batch.open_trades, question_mark):
             connection.executemany(statement, rows)
         trade_ids = batch.trades[0]
         if len(trade_ids):
@@ -264,9 +268,11 @@ class SqliteStore:
             connection.execute(
                 _POSTINGS_OF_HELD if batch.open_trades.trades else _POSTINGS_OF_TRADES, between
             )
-        connection.executemany(_insert("posting", _POSTING_COLUMNS, market), batch.others)
+        if batch.others:
+            connection.executemany(_insert("posting", _POSTING_COLUMNS, market), batch.others)
         new = [(market, *key[:2]) for key in batch.changes if key[:2] not in self._known]
-        connection.executemany("INSERT OR IGNORE INTO balance VALUES (?, ?, ?, 0)", new)
+        if new:
+            connection.executemany("INSERT OR IGNORE INTO balance VALUES (?, ?, ?, 0)", new)
         for at in range(0, len(batch.changes), _ROWS_A_STATEMENT):
             changes = batch.changes[at : at + _ROWS_A_STATEMENT]
             connection.execute(
@@ -280,13 +286,11 @@ class SqliteStore:
             f"INSERT INTO settlement_outbox VALUES ({market}, ?, ?)",  # noqa: S608
             batch.outbox,
         )
-        assignments = ", ".join(f"{name} = ?" for name in Position._fields)
-        connection.execute(
-            f"UPDATE settlement_position SET {assignments} WHERE market = ?",  # noqa: S608
-            (*batch.after, market),
-        )
+        connection.execute(_MOVE, (*batch.after, market))
 
 
+_ASSIGNMENTS = ", ".join(f"{name} = ?" for name in Position._fields)
+_MOVE = f"UPDATE settlement_position SET {_ASSIGNMENTS} WHERE market = ?"  # noqa: S608
 _POSTINGS_OF_TRADES = f"""
 INSERT INTO posting (market, event_number, leg, account, asset, amount)
 SELECT market, trade_id, leg, account, asset, amount FROM (
@@ -323,6 +327,7 @@ _POSTINGS_OF_HELD = _POSTINGS_OF_TRADES.replace(
 """The same when some of the trades are settled later."""
 
 
+@functools.lru_cache(maxsize=64)
 def _insert(table: str, columns: tuple[str, ...], market: int, rows: int = 1) -> str:
     marks = ", ".join([f"({market}, {', '.join('?' * (len(columns) - 1))})"] * rows)
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {marks}"  # noqa: S608
@@ -336,12 +341,15 @@ def _insert_columns(
     rows: tuple[Column, ...],
 ) -> None:
     """Inserts columns, many rows a statement. O(rows)."""
+    if not len(rows[0]):
+        return
     values = np.stack(rows, axis=1)
     for at in range(0, len(values), _ROWS_A_STATEMENT):
         some = values[at : at + _ROWS_A_STATEMENT]
         connection.execute(_insert(table, columns, market, len(some)), some.ravel().tolist())
 
 
+@functools.lru_cache(maxsize=64)
 def _add_to_balances(market: int, rows: int) -> str:
     """The statement that changes so many balances by (account, asset, amount)."""
     return (
@@ -456,9 +464,8 @@ class PostgresStore:
                 await connection.copy_records_to_table(
                     table, columns=columns, records=[(market, *row) for row in rows]
                 )
-        for statement, changed in statements(market, batch.open_trades, lambda at: f"${at}"):
-            if changed:
-                await connection.executemany(statement, changed)
+        for statement, changed in statements(market, batch.open_trades, dollar_mark):
+            await connection.executemany(statement, changed)
         await self._add_to_balances(connection, batch.changes)
         await connection.execute(
             "DELETE FROM settlement_outbox WHERE market = $1 AND number < $2",

@@ -10,7 +10,7 @@ from exchange.messages.instructions import ReleaseUnits
 from exchange.messages.reasons import EdgeReason
 from exchange.simulation.faults.auditor import Seen, refused_in
 from exchange.simulation.faults.oracle import History, purses_of
-from exchange.simulation.faults.promises import require
+from exchange.simulation.faults.promises import BrokenPromiseError, require
 from gateway.entry.decimals import to_minor
 from gateway.faults import decisions, results
 from gateway.faults.clerks import Clerk
@@ -103,18 +103,18 @@ def _reports(seen: Seen, member: Member, words: list[Word], shapes: Counter[str]
 def _same(what: str, word: Word, report: ExecutionReport, digits: int) -> None:
     """Kind, reason and every figure are those that the event gives."""
     promise = "P9" if word.exec_type == "REJECTED" else "P2"
-    require(
-        report.exec_type == word.exec_type,
-        promise,
-        f"{what}: told {report.exec_type} for {word.exec_type} of {word.row}",
-    )
+    if report.exec_type != word.exec_type:
+        told = f"told {report.exec_type} for {word.exec_type} of {word.row}"
+        raise BrokenPromiseError(promise, f"{what}: {told}")
     for name, expected in word.fields.items():
         found = getattr(report, name)
         if name in _MONEY:
             found = to_minor(found, digits, name) if found else 0
         elif name == "average_price":
             found = to_minor(found, digits + AVERAGE_DIGITS, name) if found else 0
-        require(found == expected, promise, f"{what}: {name} {found} for {expected} of {word.row}")
+        if found != expected:
+            told = f"{name} {found} for {expected} of {word.row}"
+            raise BrokenPromiseError(promise, f"{what}: {told}")
 
 
 def _bid_told(seen: Seen, clerk: Clerk, report: ExecutionReport, word: Word | None) -> None:

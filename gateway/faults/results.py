@@ -122,9 +122,14 @@ def _given(result: Result) -> dict[str, object]:
 
 
 def _median(bids: Iterable[Bid]) -> int:
-    """The lowest price that half of the tonnes bid reach, 0 without a bid. O(tonnes)."""
-    tonnes = sorted(price for bid in bids for price in [bid.price] * bid.quantity)
-    return tonnes[(len(tonnes) + 1) // 2 - 1] if tonnes else 0
+    """The lowest price that half of the tonnes bid reach, 0 without a bid. O(bids log bids)."""
+    rising = sorted((bid.price, bid.quantity) for bid in bids)
+    left = (sum(quantity for _, quantity in rising) + 1) // 2
+    for price, quantity in rising:
+        left -= quantity
+        if left <= 0:
+            return price
+    return 0
 
 
 def _half_up(numerator: int, denominator: int) -> int:

@@ -339,8 +339,9 @@ class _Run:
     def _result(self, broken: BrokenPromiseError | None) -> Result:
         house, digest = self.house, hashlib.sha256()
         for partition in house.disk.partitions():
+            place = str(partition)
             for record in house.disk.records(partition):
-                digest.update(f"{partition} {record.offset} {record.append_ns} ".encode())
+                digest.update(f"{place} {record.offset} {record.append_ns} ".encode())
                 digest.update(record.value)
         counts = house.shapes + house.disk.happened
         digest.update(repr(sorted(counts.items())).encode())

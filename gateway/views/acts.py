@@ -44,6 +44,8 @@ from gateway.views.planned import Planned
 
 SECOND_NS = 1_000_000_000
 _NOTED = kinds_mask(Command.NOTE)
+# As plain numbers: numpy asks an enumeration's member seven times what it is.
+_NOTE, _INSTRUCTION = int(Command.NOTE), int(Command.INSTRUCTION)
 State = Literal["OPEN", "APPROVED", "DECLINED"]
 
 _decode = msgspec.json.Decoder(Act).decode
@@ -138,7 +140,7 @@ class Acts:
                     self._lose(_act_behind(commands, index))
                 continue
             self.last_ref[session] = ref
-            if kinds[index] != Command.INSTRUCTION:
+            if kinds[index] != _INSTRUCTION:
                 act = _act_behind(commands, index)
                 if act is not None:
                     self._take(ActRow(order_id_of(offset, index), time_ns, act, session, ref))
@@ -204,7 +206,8 @@ class Acts:
 def _act_behind(commands: NDArray[Any], index: int) -> Act | None:
     """The act whose words stand behind a command; None where there are none. O(notes)."""
     end = index + 1
-    while end < len(commands) and commands["kind"][end] == Command.NOTE:
+    kinds = commands["kind"]
+    while end < len(kinds) and kinds[end] == _NOTE:
         end += 1
     data = b"".join(
         record.tobytes()[RECORD_SIZE - NOTE_BYTES :] for record in commands[index + 1 : end]

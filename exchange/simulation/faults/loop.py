@@ -13,6 +13,7 @@ import contextvars
 import heapq
 import random
 import sqlite3
+from asyncio import format_helpers
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -65,6 +66,59 @@ class _Future(asyncio.Future[Any]):
         return self.number
 
 
+class _Handle(asyncio.Handle):
+    """A callback that waits; `asyncio`'s without what only its debug mode needs."""
+
+    _callback: Any
+    _args: Any
+    _cancelled: bool
+    __slots__ = ()
+
+    def __init__(
+        self, callback: Any, args: Any, loop: Any, context: contextvars.Context | None
+    ) -> None:
+        self._context = contextvars.copy_context() if context is None else context
+        self._loop = loop
+        self._callback = callback
+        self._args = args
+        self._cancelled = False
+        self._repr = self._source_traceback = None
+
+    def cancel(self) -> None:
+        """Calls it off; idempotent."""
+        self._cancelled = True
+        self._callback = self._args = None
+
+
+class _Timer(asyncio.TimerHandle):
+    """A callback and its moment; the heap holds it with its moment, so that numbers compare."""
+
+    _callback: Any
+    _args: Any
+    _cancelled: bool
+    __slots__ = ()
+
+    def __init__(
+        self, when: float, callback: Any, args: Any, loop: Any, context: contextvars.Context | None
+    ) -> None:
+        self._context = contextvars.copy_context() if context is None else context
+        self._loop = loop
+        self._callback = callback
+        self._args = args
+        self._cancelled = False
+        self._repr = self._source_traceback = None
+        self._when = when
+        self._scheduled = True
+
+    def cancel(self) -> None:
+        """Calls it off; idempotent."""
+        if not self._cancelled:
+            if self._scheduled:
+                self._loop._timer_cancelled_count += 1
+            self._cancelled = True
+            self._callback = self._args = None
+
+
 class _Selector:
     """What `BaseEventLoop` closes and never asks."""
 
@@ -82,6 +136,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self.callbacks = 0
         self.until: Callable[[], bool] | None = None
         self._rng = rng
+        self._getrandbits = rng.getrandbits
         self._time = _START_S
         self._number = 0
         self._spun_at = (0, _START_S)
@@ -100,13 +155,52 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def create_future(self) -> asyncio.Future[Any]:
         """A future with a number."""
         future = _Future(loop=self)
-        future.number = self.next_number()
+        self._number = future.number = self._number + 1
         return future
 
     def next_number(self) -> int:
         """Numbers of tasks and futures, in the order in which they are made. O(1)."""
         self._number += 1
         return self._number
+
+    def call_soon(  # type: ignore[override]
+        self,
+        callback: Callable[..., object],
+        *args: Any,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.Handle:
+        """Calls it at this moment, in an order drawn from the seed."""
+        inside: Any = self
+        if inside._closed:
+            inside._check_closed()
+        handle = _Handle(callback, args, self, context)
+        inside._ready.append(handle)
+        return handle
+
+    def call_at(  # type: ignore[override]
+        self,
+        when: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """Calls it at a moment of virtual time."""
+        inside: Any = self
+        if inside._closed:
+            inside._check_closed()
+        timer = _Timer(when, callback, args, self, context)
+        heapq.heappush(inside._scheduled, (when, timer))
+        return timer
+
+    def call_later(  # type: ignore[override]
+        self,
+        delay: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """Calls it after some virtual seconds."""
+        return self.call_at(self._time + delay, callback, *args, context=context)
 
     def run_in_executor(  # type: ignore[override]
         self, executor: Any, func: Callable[..., Any], *args: Any
@@ -171,53 +265,75 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def _run_once(self) -> None:
         inside: Any = self
         timers, ready = inside._scheduled, inside._ready
-        self._forget_cancelled(timers)
+        if timers:
+            if timers[0][1]._cancelled or len(timers) > _TIMERS_MIN:
+                self._forget_cancelled(timers)
+            if timers:
+                if not ready and not inside._stopping:
+                    self._time = max(self._time, timers[0][0])
+                while timers and timers[0][0] <= self._time:
+                    timer = heapq.heappop(timers)[1]
+                    timer._scheduled = False
+                    ready.append(timer)
         if not ready and not inside._stopping:
-            if not timers:
-                raise StandstillError("every task waits for what cannot come")
-            self._time = max(self._time, timers[0]._when)
-        while timers and timers[0]._when <= self._time:
-            timer = heapq.heappop(timers)
-            timer._scheduled = False
-            ready.append(timer)
+            raise StandstillError("every task waits for what cannot come")
         handles = list(ready)
         ready.clear()
         if len(handles) > 1:
-            self._rng.shuffle(handles)
+            self._shuffle(handles)
         for handle in handles:
             if handle._cancelled:
                 continue
-            process = handle._context.get(PROCESS)
+            context = handle._context
+            process = context.get(PROCESS)
             if process is not None and process.is_paused:
                 process.withheld.append(handle)
                 continue
             self._time += CALLBACK_S
             self.callbacks += 1
-            handle._run()
-        self._check_spin()
-
-    def _forget_cancelled(self, timers: list[Any]) -> None:
-        inside: Any = self
-        if len(timers) > _TIMERS_MIN and inside._timer_cancelled_count * 2 > len(timers):
-            left = []
-            for timer in timers:
-                if timer._cancelled:
-                    timer._scheduled = False
-                else:
-                    left.append(timer)
-            heapq.heapify(left)
-            timers[:] = left
-            inside._timer_cancelled_count = 0
-        while timers and timers[0]._cancelled:
-            inside._timer_cancelled_count -= 1
-            heapq.heappop(timers)._scheduled = False
-
-    def _check_spin(self) -> None:
+            try:
+                context.run(handle._callback, *handle._args)
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as error:
+                self._failed(handle, error)
         count, since = self._spun_at
         if self._time - since > 1:
             self._spun_at = self.callbacks, self._time
         elif self.callbacks - count > CALLBACKS_MAX:
             raise StandstillError(f"{CALLBACKS_MAX} callbacks within a second")
+
+    def _shuffle(self, handles: list[Any]) -> None:
+        """As `random.shuffle` does, without a call for each place. O(handles)."""
+        draw = self._getrandbits
+        for last in range(len(handles) - 1, 0, -1):
+            bits = (last + 1).bit_length()
+            place = draw(bits)
+            while place > last:
+                place = draw(bits)
+            handles[last], handles[place] = handles[place], handles[last]
+
+    def _failed(self, handle: Any, error: BaseException) -> None:
+        """Tells what a callback raised, in the words of `asyncio`."""
+        source = format_helpers._format_callback_source(handle._callback, handle._args)
+        message = f"Exception in callback {source}"
+        self.call_exception_handler({"message": message, "exception": error, "handle": handle})
+
+    def _forget_cancelled(self, timers: list[tuple[float, Any]]) -> None:
+        inside: Any = self
+        if len(timers) > _TIMERS_MIN and inside._timer_cancelled_count * 2 > len(timers):
+            left = []
+            for entry in timers:
+                if entry[1]._cancelled:
+                    entry[1]._scheduled = False
+                else:
+                    left.append(entry)
+            heapq.heapify(left)
+            timers[:] = left
+            inside._timer_cancelled_count = 0
+        while timers and timers[0][1]._cancelled:
+            inside._timer_cancelled_count -= 1
+            heapq.heappop(timers)[1]._scheduled = False
 
     def _process_events(self, event_list: Any) -> None:
         """There are none."""
@@ -258,9 +374,9 @@ class SimulatedClock(Clock):
 
     def now_ns(self) -> int:
         """Wall clock, ns UTC."""
-        elapsed = int(self._world.loop.elapsed_s * 1e9)
-        return self._world.epoch_ns + elapsed + self.offset_ns
+        world = self._world
+        return world.epoch_ns + int((world.loop._time - _START_S) * 1e9) + self.offset_ns
 
     def monotonic_ns(self) -> int:
         """Virtual time; it never goes back."""
-        return int(self._world.loop.time() * 1e9)
+        return int(self._world.loop._time * 1e9)
