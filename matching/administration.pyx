@@ -15,7 +15,8 @@ from matching.holds cimport move_position
 from matching.ladder cimport end_resting, ladder_next
 from matching.layout cimport *
 from matching.limits cimport account_parameter, participant_parameter
-from matching.memory cimport lines_of, raise_memory_error
+from matching.growth cimport raise_memory_error
+from matching.memory cimport lines_of
 from matching.state cimport (
     PARAMETERS, SIDES, Account, BookSide, Holding, Instrument, Order, State,
     account_add, account_find, half_up, holding_find, holding_of, holding_total, is_outside_band,

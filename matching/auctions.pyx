@@ -19,7 +19,7 @@ from matching.events cimport emit, emit_answer
 from matching.labels cimport label_refusal
 from matching.ladder cimport book_rest, book_remove, end_line, end_resting, ladder_next
 from matching.layout cimport *
-from matching.memory cimport raise_memory_error
+from matching.growth cimport raise_memory_error
 from matching.snapshot cimport ClientOrderIdRow
 from matching.state cimport (
     Auction, BookSide, Instrument, Order, State,

@@ -17,7 +17,8 @@ from matching.ladder cimport (
     order_key, remove_filled,
 )
 from matching.layout cimport *
-from matching.memory cimport raise_memory_error, unlikely
+from matching.growth cimport raise_memory_error
+from matching.memory cimport unlikely
 from matching.state cimport (
     NS_PER_MS,
     SIDES, BookSide, CallPrice, Instrument, Order, State,

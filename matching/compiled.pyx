@@ -51,7 +51,7 @@ from matching.stops cimport heard
 from matching.terms cimport (
     asked_refusal, instructions_refusal, price_behind, read_asked, say_terms, set_terms,
 )
-from matching.trade cimport enter_order
+from matching.trade cimport cross, enter_order
 
 from isal.isal_zlib import crc32
 
@@ -269,82 +269,129 @@ cdef inline int is_numbered(State* s, const CommandRecord* c) except -1 nogil:
 cdef inline int new_order(
     State* s, Instrument* i, uint32_t account, const CommandRecord* c, uint64_t position
 ) except -1 nogil:
+    # Nearly all are plain orders of free accounts in plain markets: a way of their own, on which
+    # nothing is asked that such orders are never refused for.
     cdef uint16_t reason
     cdef ClientOrderIdRow* known
-    cdef int64_t price = c.price
-    cdef Asked more
-    cdef const Asked* asked = &PLAIN
-    cdef bint is_plain = is_plain_order(s, c), is_limited = has_controls(s, account)
-    if unlikely(not is_plain):
-        reason = form_refusal(c)
-        if not reason and is_rare(s, c):
-            asked = &more
-            reason = rare_refusal(s, c, &more)
-        if reason:
-            return reason
+    if unlikely(not (is_plain_order(s, c) and is_plain_market(i)) or has_controls(s, account)):
+        return other_order(s, i, account, c, position)
     known = remembered(s, c)
     if unlikely(known != NULL):
-        return answer_known(s, c, known, asked.digest)
-    if unlikely(is_limited):
-        reason = sender_refusal(s, account)
-        if reason:
-            return reason
-    if likely(is_plain and is_plain_market(i)):
-        reason = plain_refusal(i, c)
-    else:
-        price = limit_of(s, i, c, asked)
-        reason = refusal(s, i, c, c.side, c.order_type, c.time_in_force, price, 0, asked)
-    if not reason and s.orders_count >= s.orders_max:
-        reason = ORDERS_FULL
+        return answer_known(s, c, known, 0)
+    reason = plain_refusal(i, c)
     if not reason:
-        reason = label_refusal(s, c)
-    if not reason and unlikely(is_limited or i.has_limits):
+        reason = room_refusal(s, c)
+    if unlikely(reason != 0):
+        return reason
+    return accept_plain(s, i, account, c, position)
+
+cdef int other_order(
+    State* s, Instrument* i, uint32_t account, const CommandRecord* c, uint64_t position
+) except -1 nogil:
+    cdef uint16_t reason = form_refusal(c)
+    cdef ClientOrderIdRow* known
+    cdef int64_t price
+    cdef Asked more
+    cdef const Asked* asked = &PLAIN
+    if not reason and is_rare(s, c):
+        asked = &more
+        reason = rare_refusal(s, c, &more)
+    if reason:
+        return reason
+    known = remembered(s, c)
+    if known != NULL:
+        return answer_known(s, c, known, asked.digest)
+    reason = sender_refusal(s, account)
+    if reason:
+        return reason
+    price = limit_of(s, i, c, asked)
+    reason = refusal(s, i, c, c.side, c.order_type, c.time_in_force, price, 0, asked)
+    if not reason:
+        reason = room_refusal(s, c)
+    if not reason:
         reason = holding_refusal(s, i, account, c.side, c.quantity)
     if reason:
         return reason
     return accept(s, i, account, c, position, price, asked)
 
-cdef inline int accept(
-    State* s, Instrument* i, uint32_t account, const CommandRecord* c, uint64_t position,
-    int64_t price, const Asked* asked,
+cdef inline uint16_t room_refusal(const State* s, const CommandRecord* c) noexcept nogil:
+    return ORDERS_FULL if unlikely(s.orders_count >= s.orders_max) else label_refusal(s, c)
+
+cdef inline int accept_plain(
+    State* s, Instrument* i, uint32_t account, const CommandRecord* c, uint64_t position
 ) except -1 nogil:
-    # Holds what the order needs, or refuses what the account lacks; then lets it trade.
-    cdef int64_t quantity = c.quantity, cost = cost_of(quantity, price, 0, i.fee_max)
-    cdef int64_t hold = <int64_t>pick(c.side & BUY, <uint64_t>cost, <uint64_t>quantity)
-    cdef uint32_t holding = s.look.holding, place
+    # As `accept`, of an order that asks for nothing more.
+    cdef int64_t cost = cost_of(c.quantity, c.price, 0, i.fee_max)
+    cdef int64_t hold = <int64_t>pick(c.side & BUY, <uint64_t>cost, <uint64_t>c.quantity)
+    cdef uint32_t holding = holding_asked(s, account, c), place
+    cdef uint64_t head = (<const uint64_t*>c)[0] & OF_AN_EVENT | BOOK
     cdef Account* a = &s.accounts[account]
-    cdef Order* o
-    cdef uint64_t head = (
-        (<const uint64_t*>c)[0] & OF_AN_EVENT | queue_for(i, c)
-        | <uint64_t>asked.instructions << INSTRUCTIONS_SHIFT
-    )
-    if unlikely(holding == 0 or s.holdings[holding].account != account):
-        holding = holding_find(s, account, c.instrument_id)
     if unlikely(hold > pick_balance(c.side, a, &s.holdings[holding]).available):
         return INSUFFICIENT_CASH if c.side == BUY else INSUFFICIENT_UNITS
     if unlikely(holding == 0):
         holding = holding_of(s, account, c.instrument_id)
-    hold_more(s, c.side, a, &s.holdings[holding], hold, quantity)
+    hold_more(s, c.side, a, &s.holdings[holding], hold, c.quantity)
+    remember(s, c, position, head, 0)
+    accepted(s, c, position, c.price, hold)
+    place = order_new(s)
+    write_order(s, place, c, account, holding, position, c.price, head)
+    cross(s, i, place, 0)
+    return heard(s, i)
+
+cdef int accept(
+    State* s, Instrument* i, uint32_t account, const CommandRecord* c, uint64_t position,
+    int64_t price, const Asked* asked,
+) except -1 nogil:
+    # Holds what the order needs, or refuses what the account lacks; then lets it trade.
+    cdef int64_t cost = cost_of(c.quantity, price, 0, i.fee_max)
+    cdef int64_t hold = cost if c.side == BUY else c.quantity
+    cdef uint32_t holding = holding_asked(s, account, c), place
+    cdef uint64_t head = (
+        (<const uint64_t*>c)[0] & OF_AN_EVENT | queue_for(i, c)
+        | <uint64_t>asked.instructions << INSTRUCTIONS_SHIFT
+    )
+    cdef Account* a = &s.accounts[account]
+    if hold > pick_balance(c.side, a, &s.holdings[holding]).available:
+        return INSUFFICIENT_CASH if c.side == BUY else INSUFFICIENT_UNITS
+    if holding == 0:
+        holding = holding_of(s, account, c.instrument_id)
+    hold_more(s, c.side, a, &s.holdings[holding], hold, c.quantity)
     remember(s, c, position, head, asked.digest)
     accepted(s, c, position, price, hold)
     place = order_new(s)
-    o = &s.orders[place]
-    o.order_id = position
-    o.leaves = quantity
+    write_order(s, place, c, account, holding, position, price, head)
+    if asked.has_terms:
+        set_terms(s, &s.orders[place], asked)
+        say_terms(s, &s.orders[place], asked)
+    enter_order(s, i, place, asked.minimum)
+    return heard(s, i)
+
+cdef inline uint32_t holding_asked(
+    const State* s, uint32_t account, const CommandRecord* c
+) noexcept nogil:
+    # The holding of the command at hand, 0 if there is none.
+    cdef uint32_t holding = s.look.holding
+    if likely(holding != 0 and s.holdings[holding].account == account):
+        return holding
+    return holding_find(s, account, c.instrument_id)
+
+cdef inline void write_order(
+    State* s, uint32_t place, const CommandRecord* c, uint32_t account, uint32_t holding,
+    uint64_t order_id, int64_t price, uint64_t head,
+) noexcept nogil:
+    # The whole order, as it comes.
+    cdef Order* o = &s.orders[place]
+    o.order_id = order_id
+    o.leaves = c.quantity
     o.price = <int32_t>price
     o.account = account
     o.holding = holding
     (<uint64_t*>&o.queue)[0] = head
-    o.size.quantity = quantity
+    o.size.quantity = c.quantity
     o.size.uncharged = o.charged = 0
     o.terms = 0
     o.session_id = c.session_id
     s.links[place].client_order_id = c.client_order_id
-    if unlikely(asked.has_terms):
-        set_terms(s, o, asked)
-        say_terms(s, o, asked)
-    enter_order(s, i, place, asked.minimum)
-    return heard(s, i)
 
 cdef inline bint is_plain_order(const State* s, const CommandRecord* c) noexcept nogil:
     # Nearly all: a limit order of sound form which asks for nothing more.

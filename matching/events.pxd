@@ -5,13 +5,13 @@ A record of the state's own memory, or of whoever lent some: `apply` lends the b
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport realloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
+from matching.growth cimport events_grow
 from matching.layout cimport (
     ACCEPTED, DUPLICATE, FILL, FILLED, NONE, REJECTED, CommandRecord, EventRecord, FillRecord,
 )
-from matching.memory cimport raise_memory_error, unlikely
+from matching.memory cimport unlikely
 from matching.state cimport Order, State, head_of
 
 cdef enum:  # the first eight bytes of an order and of an event, on a little-endian machine
@@ -32,18 +32,6 @@ cdef inline EventRecord* event_new(State* s) except NULL nogil:
     e = &s.events[s.events_count]
     s.events_count += 1
     return e
-
-cdef inline int events_grow(State* s) except -1 nogil:
-    # Room for twice as many; from where they were lent they move to the state's own memory.
-    cdef int64_t room = max(2 * s.events_capacity, s.own_capacity)
-    cdef void* moved = realloc(s.own_events, room * sizeof(EventRecord))
-    if moved == NULL:
-        return raise_memory_error()
-    if s.events != s.own_events:
-        memcpy(moved, s.events, s.events_count * sizeof(EventRecord))
-    s.events = s.own_events = <EventRecord*>moved
-    s.events_capacity = s.own_capacity = room
-    return 0
 
 cdef inline void events_lend(State* s, EventRecord* events, int64_t capacity) noexcept nogil:
     # What is said next goes there, as long as there is room.

@@ -14,6 +14,7 @@ from cpython.bytes cimport PyBytes_AS_STRING
 from matching.administration cimport derive, instrument_add
 from matching.controls cimport Controls
 from matching.events cimport events_begin
+from matching.growth cimport pool_grow, raise_memory_error
 from matching.holds cimport hold_of
 from matching.ladder cimport book_rest, ladder_next, order_key
 from matching.layout cimport (
@@ -23,8 +24,7 @@ from matching.layout cimport (
 )
 from matching.limits cimport check_positions, count_positions
 from matching.memory cimport (
-    pool_close, pool_empty, pool_grow, pool_open, pool_reserve, prefetch, raise_memory_error,
-    seat_of, seats_open,
+    pool_close, pool_empty, pool_open, pool_reserve, prefetch, seat_of, seats_open,
 )
 from matching.quotes cimport SELL_BIT
 from matching.snapshot cimport (

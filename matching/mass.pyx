@@ -12,7 +12,7 @@ from libc.stdlib cimport free, malloc, qsort, realloc
 from matching.events cimport emit_answer
 from matching.ladder cimport end_resting, ladder_next
 from matching.layout cimport *
-from matching.memory cimport raise_memory_error
+from matching.growth cimport raise_memory_error
 from matching.state cimport Instrument, Order, State, account_after
 
 cdef enum:

@@ -8,6 +8,8 @@ them: a book in small pages spends its time looking up pages.
 
 from libc.stdint cimport uint32_t, uint64_t
 
+from matching.growth cimport pool_grow, raise_memory_error
+
 cdef extern from *:
     """
     #include <stddef.h>
@@ -76,8 +78,8 @@ cdef extern from *:
             *page = *page;
     }
     static inline void cx_prefetch(const void *at) {
-        /* Into the second cache: the first waits for some twenty lines and drops the next. */
-        __builtin_prefetch(at, 0, 2);
+        /* Into the first cache: each command asks for few lines at a time. */
+        __builtin_prefetch(at, 0, 3);
         __asm__ volatile("");  /* else gcc drops calls of what does nothing but this */
     }
     static inline void cx_write_past(uint64_t *at, uint64_t word) {
@@ -116,10 +118,6 @@ cdef enum:
     PLACES_AT_FIRST = 1024
     PLACES_MAX = 0x7FFF_FFFF
     SEATS = 0x2_0000  # places kept for numbers, of pools which have seats
-
-cdef inline int raise_memory_error() except -1 nogil:
-    with gil:
-        raise MemoryError("the engine is out of memory")
 
 # -- pools ---------------------------------------------------------------------------------------
 
@@ -167,19 +165,6 @@ cdef inline uint32_t seat_after(const Pool* p, uint32_t place) noexcept nogil:
 
 cdef inline void pool_close(Pool* p) noexcept nogil:
     release(p.base, p.places * p.row)
-
-cdef inline int pool_grow(Pool* p, uint64_t places) except -1 nogil:
-    # Until `places` can be written, and twice as many as before. Those that were never written
-    # hold zeros. After a huge page only whole ones are taken, or the last would be in small ones.
-    cdef size_t size = min(max(places, 2 * <uint64_t>p.ready), <uint64_t>p.places) * p.row
-    if places > p.places:
-        return raise_memory_error()
-    if size > HUGE_PAGE:
-        size = (size + HUGE_PAGE - 1) // HUGE_PAGE * HUGE_PAGE
-    if take(p.base, size, HUGE_PAGE):
-        return raise_memory_error()
-    p.ready = <uint32_t>min(size // p.row, <uint64_t>p.places)
-    return 0
 
 cdef inline int pool_reserve(Pool* p, uint64_t places) except -1 nogil:
     # Takes the memory of as many places now, so that none is taken when they are handed out.

@@ -10,11 +10,12 @@ No table has an order that anyone can see.
 
 from libc.stdint cimport uint32_t, uint64_t, uintptr_t
 
+from matching.growth cimport index_widen, raise_memory_error
 from matching.layout cimport ClientOrderId
 from matching.memory cimport (
     HUGE_PAGE,
     Pool, likely, pool_close, pool_next, pool_open, pool_reserve, prefetch,
-    raise_memory_error, release, reserve, take, touch, unlikely,
+    release, reserve, take, touch, unlikely,
 )
 from matching.snapshot cimport ClientOrderIdRow
 
@@ -157,22 +158,6 @@ cdef inline void index_place(Index* x, uint32_t tag, uint32_t place) noexcept no
     bucket.tags[at] = tag
     bucket.places[at] = place
     x.count += 1
-
-cdef inline int index_widen(Index* x, uint64_t room) except -1 nogil:
-    # Buckets stand in order of their tags, so both tables are passed from one end to the other.
-    cdef Index wider
-    cdef const Bucket* bucket
-    cdef uint64_t at
-    cdef int nth
-    index_open(&wider, room)
-    for at in range(x.size):
-        bucket = &x.buckets[at]
-        for nth in range(PLACES_OF_BUCKET):
-            if bucket.tags[nth]:
-                index_place(&wider, bucket.tags[nth], bucket.places[nth])
-    index_close(x)
-    x[0] = wider
-    return 0
 
 cdef inline int index_reserve(Index* x, uint64_t count) except -1 nogil:
     # Room for as many, and the memory for it now.

@@ -41,12 +41,17 @@ cdef inline int enter_order(
 cdef inline int trade(State* s, Instrument* i, uint32_t own, int64_t minimum) except -1 nogil:
     # The order in the place of its own meets the other side, if it is the time for it, then rests
     # or ends; `minimum` is what must trade at once.
+    cdef const Order* o = &s.orders[own]
+    if unlikely(i.phase != CONTINUOUS or i.is_listed):
+        return rest(s, i, own, key_of(i, BUY + SELL - o.side, o.price))
+    return cross(s, i, own, minimum)
+
+cdef inline int cross(State* s, Instrument* i, uint32_t own, int64_t minimum) except -1 nogil:
+    # It is the time for it.
     cdef const Order* taker = &s.orders[own]
     cdef const BookSide* others = &i.sides[BUY + SELL - taker.side]
     cdef uint32_t key = key_of(i, BUY + SELL - taker.side, taker.price)
     cdef uint16_t reason
-    if unlikely(i.phase != CONTINUOUS or i.is_listed):
-        return rest(s, i, own, key)
     if others.best and s.levels[others.best].key <= key:
         return meet(s, i, own, key, minimum)
     if likely(taker.time_in_force != IOC and taker.time_in_force != FOK and minimum == 0):
