@@ -16,7 +16,8 @@ REST                    signed POST /orders over CONNECTIONS connections, each w
 order to report         open loop at RATE orders a second: from the planned time of sending to NEW
 
 Checked: each order is on `orders` once, the engine accepted each, and each was reported. A key has
-one numbering: where two connections of REST overtake each other, the lower number is passed over.
+one numbering: where two connections of REST overtake each other, the lower number is passed over,
+which may be one in 200.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ EXCHANGE = Path(sys.executable).with_name("exchange")
 ACCOUNT, PARTITION = 101, 0
 WINDOW = 4_096
 ARRAY = 100
-CONNECTIONS = 32
+CONNECTIONS = 128
 RATE, RATE_S = 10_000, 5
 READY_S, ANSWER_S = 60.0, 120.0
 GATEWAY_CORE, OTHER_CORE = 0, 1
@@ -426,7 +427,7 @@ async def check(log: Log, orders: int) -> dict[str, Any]:
                 passed += int((part.events["kind"] == Event.DUPLICATE).sum())
     await outputs.close()
     is_whole = sorted(refs) == list(range(1, orders + 1)) and accepted + passed == orders
-    if not is_whole or passed > orders // 1_000:
+    if not is_whole or passed > orders // 200:
         raise ValueError(f"{orders} sent, {len(refs)} on the log, {accepted} accepted")
     return {
         "orders": orders, "accepted": accepted, "passed_over": passed,

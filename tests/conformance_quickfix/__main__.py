@@ -25,6 +25,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 HERE = Path(__file__).resolve().parents[2]
 DICTIONARY = HERE / "deploy/docs/FIX44-carbon.xml"
+PROGRAMME = HERE / "deploy/venue/demo-auctions.toml"
+AUCTION = "eex-de-20260109"
 SOH = "\x01"
 WAIT_S = 20.0
 ORDERS = 500
@@ -98,7 +100,7 @@ class Desk(fix.Application):
         message.getHeader().setField(fix.MsgType(msg_type))
         for tag, value in values:
             message.setField(tag, str(value))
-        if msg_type != "H":
+        if msg_type not in ("H", "e"):
             message.setField(fix.TransactTime())
         assert fix.Session.sendToTarget(message, self.session)
 
@@ -157,6 +159,12 @@ class Venue:
                    "--account", "101", "--key-file", str(key)]  # fmt: skip
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=60)
 
+    def auction(self, act: str) -> None:
+        """What the operator does with the first auction of the demonstration's programme."""
+        command = [self._command[0], "auctions", act, AUCTION, "--programme", PROGRAMME,
+                   "--key-file", self.data / "keys/operations.key", "--any-time"]  # fmt: skip
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=60)
+
     def key(self) -> Ed25519PrivateKey:
         text = (self.data / "keys/desk.key").read_text()
         found = re.search(r"[A-Za-z0-9+/]{43}=", text)
@@ -195,6 +203,7 @@ def steps(venue: Venue, folder: Path) -> None:
         assert desk.logons.get(timeout=WAIT_S) == "on"
         done("QuickFIX logs on with an Ed25519 signature")
         trade(desk, venue)
+        auction(desk, venue)
         many(desk)
         resend(desk)
         restart(desk, venue)
@@ -223,6 +232,24 @@ def trade(desk: Desk, venue: Venue) -> None:
     reject = desk.take("late")
     assert (reject[35], reject[102]) == ("9", "1"), reject
     done("order, replace, fill, cancel, and a cancel that comes too late")
+
+
+def auction(desk: Desk, venue: Venue) -> None:
+    """The messages of an auction have fields of the venue's own; QuickFIX checks each."""
+    desk.send("e", (324, "s"), (55, "EUA"), (263, 1))
+    status = desk.take()
+    assert [status[tag] for tag in (35, 324, 336, 625)] == ["f", "s", "EU", "CONTINUOUS"], status
+    venue.auction("open")
+    terms = desk.take()
+    assert [terms[tag] for tag in (35, 20009, 20010)] == ["f", "OPEN", AUCTION], terms
+    desk.order("bid", 1, 500, "71.25", t20008=terms[20008])
+    assert desk.take("bid", "0")[39] == "0"
+    venue.auction("close")
+    ended = [desk.came.get(timeout=WAIT_S) for _ in range(2)]
+    told = {fields[35]: fields for fields in ended}
+    assert [told["f"][tag] for tag in (20008, 20009)] == [terms[20008], "CANCELLED"], told
+    assert (told["8"][11], told["8"][150]) == ("bid", "4"), told
+    done("an auction: asked for, told of, bid in, and cancelled, for the bids do not cover it")
 
 
 def many(desk: Desk) -> None:
