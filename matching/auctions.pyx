@@ -12,11 +12,9 @@ from libc.stdlib cimport free, malloc, qsort
 from libc.string cimport memset
 
 from matching.draws cimport draw
-from matching.entry cimport (
-    admit, body_of, deal, is_resent, order_of, room_refusal, sent_refusal,
-)
+from matching.entry cimport admit, body_of, deal, is_resent, order_of, sent_refusal
 from matching.events cimport emit, emit_answer
-from matching.labels cimport label_refusal
+from matching.labels cimport label_refusal, room_refusal
 from matching.ladder cimport book_rest, book_remove, end_line, end_resting, ladder_next
 from matching.layout cimport *
 from matching.growth cimport raise_memory_error

@@ -34,7 +34,7 @@ from matching.holds cimport cost_of, hold_more, pick_balance
 from matching.image cimport (
     books_emptied, check, load, save, state_close, state_open, state_reserve,
 )
-from matching.labels cimport difference, label_refusal, remember, remembered
+from matching.labels cimport difference, remember, remembered, room_refusal
 from matching.ladder cimport end_resting
 from matching.layout cimport *
 from matching.limits cimport has_controls, holding_refusal, sender_refusal
@@ -313,9 +313,6 @@ cdef int other_order(
     if reason:
         return reason
     return accept(s, i, account, c, position, price, asked)
-
-cdef inline uint16_t room_refusal(const State* s, const CommandRecord* c) noexcept nogil:
-    return ORDERS_FULL if unlikely(s.orders_count >= s.orders_max) else label_refusal(s, c)
 
 cdef inline int accept_plain(
     State* s, Instrument* i, uint32_t account, const CommandRecord* c, uint64_t position

@@ -8,9 +8,8 @@ The same as `matching.reference.listed` and `.blocks`, command for command.
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 
 from matching.calls cimport phase_refusal
-from matching.entry cimport (
-    admit, body_of, deal, is_resent, order_of, room_refusal, sent_refusal,
-)
+from matching.entry cimport admit, body_of, deal, is_resent, order_of, sent_refusal
+from matching.labels cimport room_refusal
 from matching.ladder cimport book_rest, book_remove, ladder_next
 from matching.layout cimport *
 from matching.self_trade cimport are_one

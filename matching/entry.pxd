@@ -16,7 +16,6 @@ cdef bint is_resent(
 cdef uint16_t sent_refusal(
     State* s, uint32_t account, const CommandRecord* c, const ClientOrderIdRow* body
 ) noexcept nogil
-cdef uint16_t room_refusal(const State* s, const CommandRecord* c) noexcept nogil
 cdef uint32_t order_of(
     State* s, const CommandRecord* c, uint32_t account, uint64_t position,
     const ClientOrderIdRow* body, uint8_t queue,

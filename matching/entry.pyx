@@ -11,7 +11,7 @@ from libc.string cimport memset
 from matching.draws cimport mix
 from matching.events cimport duplicate, emit_fill, emit_order
 from matching.holds cimport hold_of, move_hold, settle
-from matching.labels cimport difference, label_refusal, remember, remembered
+from matching.labels cimport difference, remember, remembered
 from matching.layout cimport *
 from matching.limits cimport holding_refusal, sender_refusal
 from matching.snapshot cimport ClientOrderIdRow
@@ -50,9 +50,6 @@ cdef uint16_t sent_refusal(
     # A label that is known with another body; an account that may not send now.
     cdef const ClientOrderIdRow* known = remembered(s, c)
     return sender_refusal(s, account) if known == NULL else difference(known, body)
-
-cdef uint16_t room_refusal(const State* s, const CommandRecord* c) noexcept nogil:
-    return ORDERS_FULL if s.orders_count >= s.orders_max else label_refusal(s, c)
 
 cdef uint32_t order_of(
     State* s, const CommandRecord* c, uint32_t account, uint64_t position,

@@ -7,11 +7,11 @@ from matching.layout cimport (
     CLIENT_ORDER_IDS_FULL, CLIENT_ORDER_ID_REUSED_INSTRUMENT, CLIENT_ORDER_ID_REUSED_ORDER_TYPE,
     CLIENT_ORDER_ID_REUSED_PRICE, CLIENT_ORDER_ID_REUSED_QUANTITY, CLIENT_ORDER_ID_REUSED_SIDE,
     CLIENT_ORDER_ID_REUSED_TERMS, CLIENT_ORDER_ID_REUSED_TIME_IN_FORCE, NONE,
-    ClientOrderId, CommandRecord,
+    ORDERS_FULL, ClientOrderId, CommandRecord,
 )
 from matching.snapshot cimport ClientOrderIdRow
 from matching.state cimport Order, State
-from matching.memory cimport write_past
+from matching.memory cimport unlikely, write_past
 from matching.tables cimport labels_add, labels_count, labels_find
 
 cdef enum:  # wider than int, and so unsigned in C
@@ -48,6 +48,10 @@ cdef inline uint16_t label_refusal(const State* s, const CommandRecord* c) noexc
     if <int64_t>labels_count(&s.labels) < s.client_order_ids_max:
         return NONE
     return CLIENT_ORDER_IDS_FULL if c.client_order_id.head or c.client_order_id.tail else NONE
+
+cdef inline uint16_t room_refusal(const State* s, const CommandRecord* c) noexcept nogil:
+    # Why no order can be kept besides those that are, nor what it is called.
+    return ORDERS_FULL if unlikely(s.orders_count >= s.orders_max) else label_refusal(s, c)
 
 cdef inline uint16_t difference(
     const ClientOrderIdRow* known, const ClientOrderIdRow* asked
