@@ -24,6 +24,7 @@ from exchange.messages.frames import (
     TradeMethod,
     event_rows,
     kinds_mask,
+    seed_of,
 )
 from exchange.rulebook.auction_calendar import AuctionCalendar, AuctionResult, with_result
 from exchange.settings import AUCTION_BIDS_MAX, AUCTIONS_KEPT_MAX, CLOSES_KEPT_MAX
@@ -71,8 +72,9 @@ class AuctionReport(msgspec.Struct, frozen=True):
     revenue: int = 0
     carried_t: tuple[int, ...] = ()
     bid_multiple_t: int = 1
-    bid_max_bp: int = 0  # of the offer, for one account's bids together; 0 = no bound
+    bid_max_bp: int = 0  # of the offer, for one participant's bids together; 0 = no bound
     closes_ns: int = 0  # until when bids are heard, 0 = until it is cleared
+    seed: int = 0  # of the draw among bids of one price
 
 
 class Told(Protocol):
@@ -239,6 +241,7 @@ class Auctions:
             state=CLEARED if is_cleared else CANCELLED,
             reason=row.reason,
             ended_ns=time_ns,
+            seed=seed_of(row) if is_cleared else 0,
             price=row.price,
             sold_t=row.quantity if is_cleared else 0,
             bid_t=row.value,

@@ -313,11 +313,14 @@ cdef int64_t closing_price(const Instrument* i) noexcept nogil:
 cdef int end_outside_band(
     State* s, Instrument* i, uint8_t last, int64_t next_date
 ) except -1 nogil:
-    # In the queues from BOOK to `last`; at the end of a day also what does not live on to the
-    # next date, 0 = the day goes on.
+    # In the queues from BOOK to `last`, and bids that have to be in the band; at the end of a day
+    # also what does not live on to the next date, 0 = the day goes on.
     cdef int side
     for side in range(BUY, 2 * last + 1):
         end_in_line(s, i, &i.sides[side], next_date)
+    if i.auction.order_id and i.auction.flags & IN_BAND:
+        for side in range(2 * (BIDS - 1) + BUY, 2 * BIDS + 1):
+            end_in_line(s, i, &i.sides[side], 0)
     return 0
 
 cdef int end_in_line(

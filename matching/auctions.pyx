@@ -21,7 +21,7 @@ from matching.growth cimport raise_memory_error
 from matching.snapshot cimport ClientOrderIdRow
 from matching.state cimport (
     Auction, BookSide, Instrument, Order, State,
-    holding_find, is_outside_band, order_find, price_of,
+    account_after, holding_find, is_outside_band, order_find, price_of,
 )
 from matching.ticks cimport tick_at
 
@@ -135,6 +135,7 @@ cdef int auction_clear(State* s, Instrument* i, const CommandRecord* c) except -
     e.price = found.price
     e.quantity = found.sold
     e.value = tonnes_bid(s, i, offer)
+    e.client_order_id.head = <uint64_t>c.quantity  # the seed
     sell(s, i, offer, &found, <uint64_t>c.quantity)
     sold = offer[0]
     end_line(s, i, bids_against(i, &sold), BID_UNSUCCESSFUL)
@@ -216,7 +217,7 @@ cdef uint16_t bid_refusal(
     if i.auction.flags & WHOLE_LOT and c.quantity != offer.size.quantity:
         return QUANTITY_DIFFERS
     if i.auction.bid_max_bp and (
-        bids_of(s, i, account) - replaced + c.quantity
+        bids_of_owner(s, i, account) - replaced + c.quantity
         > offer.size.quantity * i.auction.bid_max_bp // BP
     ):
         return BID_ABOVE_MAX
@@ -229,6 +230,21 @@ cdef uint16_t bid_refusal(
     if i.auction.flags & IN_BAND and is_outside_band(i, c.price):
         return PRICE_ABOVE_BAND if c.price > i.band_high else PRICE_BELOW_BAND
     return value_refusal(c)
+
+cdef int64_t bids_of_owner(
+    const State* s, const Instrument* i, uint32_t account
+) noexcept nogil:
+    # Tonnes of the live bids of all accounts of its participant, 0 = of its own. O(accounts).
+    cdef uint64_t participant = s.owners[account].participant
+    cdef int64_t found = 0
+    if participant == 0:
+        return bids_of(s, i, account)
+    account = account_after(s, 0)
+    while account:
+        if s.owners[account].participant == participant:
+            found += bids_of(s, i, account)
+        account = account_after(s, account)
+    return found
 
 cdef int64_t bids_of(const State* s, const Instrument* i, uint32_t account) noexcept nogil:
     # Tonnes of the account's live bids.

@@ -32,7 +32,7 @@ cdef inline uint16_t refusal(
     reason = quantity_refusal(i, c.quantity, executed)
     if reason:
         return reason
-    if unlikely(asked.has_terms):
+    if unlikely(asked.has_terms or asked.display_kept != 0):
         reason = quantities_refusal(i, c.quantity, c.quantity - executed, asked)
         if reason:
             return reason

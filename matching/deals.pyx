@@ -188,6 +188,9 @@ cdef int block_confirm(
         return reason
     if c.price != proposal.price:
         return PRICE_DIFFERS
+    reason = block_refusal(i, c)
+    if reason:
+        return reason
     own = order_of(s, c, account, position, &body, BLOCKS)
     reason = admit(s, i, own, c, body.terms)
     if reason:

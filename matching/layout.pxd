@@ -18,6 +18,7 @@ cdef enum:
 
 cdef enum:  # wider than int, and so unsigned in C: cast before comparing
     QUANTITY_LIMIT = 10_000_000_000
+    SLICES_MAX = 100
     VALUE_LIMIT = 9_000_000_000_000_000
     TOTAL_LIMIT = 0x4000_0000_0000_0000
 
@@ -125,6 +126,10 @@ cdef enum:  # TieBreak
     BY_TIME = 1
     AT_RANDOM = 2
     PRO_RATA = 3
+
+cdef enum:  # MassCancelScope
+    ONLY_NON_PERSISTENT = 1
+    BIDS_TOO = 2
 
 cdef enum:  # AuctionFlag
     CANCEL_IF_SHORT = 1

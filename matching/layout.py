@@ -41,6 +41,7 @@ NOTE_SIZE = 40  # bytes of text carried by one NOTE record (the fields from `qua
 
 PRICE_LIMIT = 10**9  # minor units a tonne
 QUANTITY_LIMIT = 10**10  # tonnes in one command
+SLICES_MAX = 100  # of an iceberg: each that is met makes three events
 VALUE_LIMIT = 9 * 10**15  # minor units: price x quantity of one order
 FEE_BP_LIMIT = 1_000  # so that VALUE_LIMIT x fee fits 63 bits
 TONNE_FEE_LIMIT = 9_000  # with FEE_BP_LIMIT never above the proceeds, at the lowest price
@@ -240,6 +241,13 @@ class TieBreak(IntEnum):
     PRO_RATA = 3  # shares rounded down to the multiple, the rest at random
 
 
+class MassCancelScope(IntEnum):
+    """Which orders a MASS_CANCEL is about; 0 = those of the book, waiting ones and blocks."""
+
+    ONLY_NON_PERSISTENT = 1  # of these
+    BIDS_TOO = 2  # and sealed bids, also those that nobody else may withdraw
+
+
 class AuctionFlag(IntEnum):
     """Bits of an auction's terms."""
 
@@ -414,7 +422,7 @@ class Event(IntEnum):
     INDICATIVE = 28  # price, quantity = volume, value = surplus, above zero on the buy side
     UNCROSSED = 29  # the same of a call that ended
     AUCTION_OPENED = 30  # the AUCTION_OPEN's terms; order_id = auction
-    AUCTION_CLEARED = 31  # price, quantity = sold, value = tonnes bid
+    AUCTION_CLEARED = 31  # price, quantity = sold, value = tonnes bid; seed in the last 16 bytes
     AUCTION_CANCELLED = 32  # quantity = offered, value = tonnes bid, reason
     AUCTION_CARRIED = 33  # quantity goes to the value-th auction from here
     BIDDING_CLOSES = 34  # of the AUCTION_OPENED before it: value = until when, ns UTC
@@ -556,6 +564,8 @@ HEADER = np.dtype(
     ]
 )
 
+_TERMS = [("quantity", "<i8"), ("price", "<i8"), ("order_id", "<u8"), ("client_order_id", "S16")]
+
 COMMAND = np.dtype(
     [
         ("kind", "u1"),
@@ -567,10 +577,7 @@ COMMAND = np.dtype(
         ("account_id", "<u4"),
         ("session_id", "<u4"),  # 0 = the venue itself, not numbered
         ("ref", "<i8"),  # rising in a session; of session 0, if not 0: see "what belongs together"
-        ("quantity", "<i8"),
-        ("price", "<i8"),
-        ("order_id", "<u8"),
-        ("client_order_id", "S16"),
+        *_TERMS,
     ]
 )
 
@@ -585,10 +592,7 @@ EVENT = np.dtype(
         ("account_id", "<u4"),
         ("command_index", "<u4"),
         ("value", "<i8"),
-        ("quantity", "<i8"),
-        ("price", "<i8"),
-        ("order_id", "<u8"),
-        ("client_order_id", "S16"),
+        *_TERMS,
     ]
 )
 

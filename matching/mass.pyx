@@ -10,9 +10,9 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, qsort, realloc
 
 from matching.events cimport emit_answer
+from matching.growth cimport raise_memory_error
 from matching.ladder cimport end_resting, ladder_next
 from matching.layout cimport *
-from matching.growth cimport raise_memory_error
 from matching.state cimport Instrument, Order, State, account_after
 
 cdef enum:
@@ -34,7 +34,7 @@ cdef int mass_cancel(State* s, uint32_t account, const CommandRecord* c) except 
     cdef Order* o
     if c.side > SELL:
         return INVALID_SIDE
-    if c.time_in_force > 1:
+    if c.time_in_force > BIDS_TOO:
         return INVALID_TIME_IN_FORCE
     found.count = 0
     found.room = ROOM_AT_FIRST
@@ -78,7 +78,7 @@ cdef int find_of_instrument(
 ) except -1 nogil:
     cdef int side
     cdef uint32_t at, place
-    for side in range(BUY, 2 * BLOCKS + 1):
+    for side in range(BUY, 2 * BIDS + 1):
         at = i.sides[side].best
         while at:
             place = s.levels[at].head
@@ -93,11 +93,13 @@ cdef int note_if_fits(
 ) except -1 nogil:
     cdef const Order* o = &s.orders[place]
     cdef void* moved
-    if o.queue > BLOCKS or (c.side and c.side != o.side):
+    if o.queue > (BIDS if c.time_in_force == BIDS_TOO else BLOCKS):
+        return 0
+    if c.side and c.side != o.side:
         return 0
     if c.quantity and c.quantity != <int64_t>o.session_id:
         return 0
-    if c.time_in_force and not o.instructions & NON_PERSISTENT:
+    if c.time_in_force == ONLY_NON_PERSISTENT and not o.instructions & NON_PERSISTENT:
         return 0
     if found.count == found.room:
         moved = realloc(found.rows, 2 * found.room * sizeof(Found))

@@ -52,6 +52,7 @@ cdef int replace_order(State* s, uint32_t account, const CommandRecord* c) excep
         return MARKET_ORDER_HAS_PRICE
     if likely(not asked.has_terms):
         asked.stop_price = s.terms[changed.terms].stop_price
+        asked.display_kept = s.terms[changed.terms].display
     else:
         reason = asked_refusal(s, changed.order_type, changed.time_in_force, &asked)
         if reason:

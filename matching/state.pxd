@@ -115,6 +115,7 @@ cdef struct Terms:  # what only rare orders have
 cdef struct Asked:  # what a command asks for beside the fields of its record; zeros for most
     int64_t stop_price
     int64_t display
+    int64_t display_kept  # of an order that is replaced without an ORDER_TERMS
     int64_t minimum
     uint64_t expire_date
     uint32_t digest  # of all of it, for the memory of labels

@@ -81,9 +81,12 @@ cdef uint16_t quantities_refusal(
     const Instrument* i, int64_t quantity, int64_t leaves, const Asked* asked
 ) noexcept nogil:
     # `quantity` and `leaves` are sound.
+    cdef int64_t display = asked.display if asked.has_terms else asked.display_kept
     if asked.display and (
         not 1 <= asked.display <= quantity or asked.display % i.parameters[LOT_SIZE]
     ):
+        return DISPLAY_QUANTITY_OUT_OF_RANGE
+    if display and quantity > SLICES_MAX * display:
         return DISPLAY_QUANTITY_OUT_OF_RANGE
     if asked.minimum and not 1 <= asked.minimum <= leaves:
         return MINIMUM_QUANTITY_OUT_OF_RANGE

@@ -47,6 +47,7 @@ from matching.layout import (
     FrameKind,
     Instruction,
     Liquidity,
+    MassCancelScope,
     OrderStatus,
     OrderType,
     Parameter,
@@ -91,6 +92,7 @@ __all__ = [
     "FeeSides",
     "Instruction",
     "Liquidity",
+    "MassCancelScope",
     "OrderStatus",
     "OrderType",
     "Parameter",
@@ -206,6 +208,11 @@ def fill_tail(row: EventRow) -> tuple[int, int]:
     """The contra order id and the fee (minor units) of a FILL."""
     contra, fee = _FILL_TAIL.unpack(row.client_order_id)
     return contra, fee
+
+
+def seed_of(row: EventRow) -> int:
+    """The seed of an AUCTION_CLEARED."""
+    return int.from_bytes(row.client_order_id[:8], "little", signed=True)
 
 
 def settlement_tail(cash_to_buyer: int, trade_id: int) -> bytes:

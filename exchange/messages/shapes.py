@@ -25,6 +25,7 @@ from matching.layout import (
     ExecInst,
     Instruction,
     Liquidity,
+    MassCancelScope,
     OrderStatus,
     OrderType,
     Parameter,
@@ -54,6 +55,7 @@ WORDS: dict[str, Words] = {
     "method": Names(TradeMethod),
     "order_status": Names(OrderStatus),
     "settlement_step": Names(SettlementStep),
+    "mass_cancel_scope": Names(MassCancelScope),
     "pricing": Names(Pricing),
     "tie_break": Names(TieBreak),
     "command": Names(Command),
@@ -91,6 +93,7 @@ EVENT_LAYOUTS: dict[Event, Layout] = {
     ),
     Event.QUOTED: _cut(EVENT, "client_order_id", *_OTHER_SIDE),
     Event.AUCTION_OPENED: _cut(EVENT, "value", *_AUCTION),
+    Event.AUCTION_CLEARED: _cut(EVENT, "client_order_id", ("seed", "<i8"), ("unused", "<i8")),
     Event.TRADE_SETTLED: _cut(EVENT, "client_order_id", *_CASH_AND_TRADE),
     Event.NOTED: np.dtype([*EVENT.descr[:9], _TEXT]),
 }
@@ -116,7 +119,7 @@ _AUCTION_TERMS = (
 _CALL = "instrument_id price quantity=volume value=surplus"
 _MASS_CANCEL = (
     "account_id instrument_id side order_id=participant_id quantity=of_session_id "
-    "time_in_force=only_non_persistent"
+    "time_in_force=mass_cancel_scope?"
 )
 
 COMMAND_ROWS: dict[Command, str] = {
@@ -189,7 +192,8 @@ EVENT_ROWS: dict[Event, str] = {
     Event.INDICATIVE: _CALL,
     Event.UNCROSSED: _CALL,
     Event.AUCTION_OPENED: f"{_AUCTION_TERMS} order_id=auction_id",
-    Event.AUCTION_CLEARED: "instrument_id order_id=auction_id price quantity=sold value=tonnes_bid",
+    Event.AUCTION_CLEARED: "instrument_id order_id=auction_id price quantity=sold value=tonnes_bid "
+    "seed",
     Event.AUCTION_CANCELLED: "reason instrument_id order_id=auction_id quantity=offered "
     "value=tonnes_bid",
     Event.AUCTION_CARRIED: "instrument_id order_id=auction_id quantity value=auctions_from_here",

@@ -101,6 +101,7 @@ def print_result(out: Console, row: AuctionRow) -> None:
         rows += [
             ("price", row.price),
             ("sold t", f"{row.sold_t:,}"),
+            ("seed of the draw", str(row.seed or "")),
             ("bid t", f"{row.bid_t:,}"),
             ("cover ratio", row.cover_ratio),
             ("lowest bid", row.min_bid),

@@ -20,6 +20,7 @@ from exchange.clock import Clock
 from exchange.messages.frames import (
     AccountParameter,
     Command,
+    MassCancelScope,
     Phase,
     notes,
     pack_command,
@@ -279,11 +280,17 @@ class Operations:
             first = _command(
                 Command.PARTICIPANT_PARAMETER, number, order_id=request.participant, **value
             )
-            rest = _command(Command.MASS_CANCEL, FOLLOWS, order_id=request.participant)
+            rest = _command(
+                Command.MASS_CANCEL, FOLLOWS, order_id=request.participant,
+                time_in_force=MassCancelScope.BIDS_TOO,
+            )  # fmt: skip
         elif target == "account":
             account = self._entry.account(desk.market, request.account).id
             first = _command(Command.ACCOUNT_PARAMETER, number, account_id=account, **value)
-            rest = _command(Command.MASS_CANCEL, FOLLOWS, account_id=account)
+            rest = _command(
+                Command.MASS_CANCEL, FOLLOWS, account_id=account,
+                time_in_force=MassCancelScope.BIDS_TOO,
+            )  # fmt: skip
         else:
             first = _tick(number)
             rest = _command(Command.MASS_CANCEL, FOLLOWS, quantity=request.session)

@@ -109,6 +109,7 @@ def _row(report: AuctionReport, symbol: str, digits: int) -> AuctionRow:
         report.bid_multiple_t,
         report.bid_max_bp,
         report.closes_ns,
+        report.seed,
     )
 
 

@@ -37,7 +37,7 @@ from matching.reference.entry import (
 )
 from matching.reference.instruments import Auction, Instrument
 from matching.reference.orders import end_all, end_resting, fill, rest, take_out
-from matching.reference.records import CommandRecord
+from matching.reference.records import CommandRecord, seed_tail
 from matching.reference.state import State
 
 _FLAGS = sum(AuctionFlag)
@@ -95,7 +95,7 @@ def auction_bid(state: State, c: CommandRecord, position: int) -> Reason:
     if not reason and auction is None:
         reason = Reason.AUCTION_NOT_OPEN
     reason = reason or closing_refusal(auction, state.time_ns)
-    reason = reason or bid_refusal(instrument, c.account_id, c.quantity, c.price)
+    reason = reason or bid_refusal(state, instrument, c.account_id, c.quantity, c.price)
     reason = reason or room_refusal(state, c) or reserve_refusal(instrument, c.price)
     if reason:
         return reason
@@ -134,6 +134,7 @@ def auction_clear(state: State, c: CommandRecord) -> Reason:
         price=outcome.price,
         quantity=outcome.sold,
         value=asked,
+        client_order_id=seed_tail(c.quantity),
     )
     _trade(state, instrument, offer, outcome)
     unsold = offer.leaves

@@ -15,6 +15,7 @@ from matching.layout import (
 from matching.reference.allocation import is_beyond
 from matching.reference.book import Order
 from matching.reference.instruments import Auction, Instrument
+from matching.reference.state import State
 
 
 def offer_of(instrument: Instrument) -> Order:
@@ -48,6 +49,7 @@ def fixed_refusal(instrument: Instrument, order: Order, time_ns: int) -> Reason:
 
 
 def bid_refusal(
+    state: State,
     instrument: Instrument,
     account_id: int,
     quantity: int,
@@ -64,18 +66,29 @@ def bid_refusal(
         return reason
     if auction.bid_max_bp:
         bids = instrument.queues[Queue.BIDS, Side.BUY + Side.SELL - offer.side]
-        others = sum(b.leaves for b in bids if b.account_id == account_id and b is not replaced)
+        own = _owner(state, account_id)
+        others = sum(
+            bid.leaves
+            for bid in bids
+            if _owner(state, bid.account_id) == own and bid is not replaced
+        )
         if others + quantity > offer.quantity * auction.bid_max_bp // BP:
             return Reason.BID_ABOVE_MAX
     return _price_refusal(instrument, auction, quantity, price)
 
 
+def _owner(state: State, account_id: int) -> tuple[int, int]:
+    """Whose bids count together: a participant's, or an account's that is nobody else's."""
+    participant = state.accounts[account_id].participant
+    return (participant, 0) if participant else (0, account_id)
+
+
 def replaced_bid_refusal(
-    instrument: Instrument, replaced: Order, quantity: int, price: int, time_ns: int
+    state: State, instrument: Instrument, replaced: Order, quantity: int, price: int
 ) -> Reason:
     """As `bid_refusal`, with the old bid out of the way; one that is fixed stays. O(bids)."""
-    return fixed_refusal(instrument, replaced, time_ns) or bid_refusal(
-        instrument, replaced.account_id, quantity, price, replaced
+    return fixed_refusal(instrument, replaced, state.time_ns) or bid_refusal(
+        state, instrument, replaced.account_id, quantity, price, replaced
     )
 
 

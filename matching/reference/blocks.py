@@ -81,6 +81,8 @@ def block_confirm(state: State, c: CommandRecord, position: int) -> Reason:
     reason = reason or room_refusal(state, c)
     if not reason and c.price != proposal.price:
         reason = Reason.PRICE_DIFFERS
+    reason = reason or _quantity_refusal(instrument, c.quantity)
+    reason = reason or _price_refusal(instrument, c.quantity, c.price)
     if reason:
         return reason
     order = new_order_of(c, position, body, Queue.BLOCKS)

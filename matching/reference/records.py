@@ -20,6 +20,7 @@ from matching.layout import (
 _HEADER = Struct("<IHBBIIqqqII32s")
 _RECORD = Struct("<BBBBHHIIqqqQ16s")
 _TERMS_TAIL = Struct("<Qq")
+_SEED_TAIL = Struct("<q8x")
 _FILL_TAIL = Struct("<Qq")
 
 NO_LABEL = bytes(16)
@@ -109,6 +110,11 @@ def event_record(
 def fill_tail(contra_order_id: int, fee: int) -> bytes:
     """The last 16 bytes of a FILL. O(1)."""
     return _FILL_TAIL.pack(contra_order_id, fee)
+
+
+def seed_tail(seed: int) -> bytes:
+    """The last 16 bytes of an AUCTION_CLEARED. O(1)."""
+    return _SEED_TAIL.pack(seed)
 
 
 def terms_tail(expire_date: int, instructions: int) -> bytes:

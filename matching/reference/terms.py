@@ -8,6 +8,7 @@ from matching.draws import digest
 from matching.layout import (
     INSTRUCTION_BITS,
     SELF_TRADE_SHIFT,
+    SLICES_MAX,
     Command,
     ExecInst,
     OrderType,
@@ -105,6 +106,8 @@ def quantities_refusal(instrument: Instrument, order: Order, terms: Terms) -> Re
     """Display and minimum beyond what the order has, or none. O(1)."""
     shown, lot = terms.display_quantity, instrument[Parameter.LOT_SIZE]
     if shown and (not 1 <= shown <= order.quantity or shown % lot):
+        return Reason.DISPLAY_QUANTITY_OUT_OF_RANGE
+    if order.display_quantity and order.quantity > SLICES_MAX * order.display_quantity:
         return Reason.DISPLAY_QUANTITY_OUT_OF_RANGE
     if terms.minimum_quantity and not 1 <= terms.minimum_quantity <= order.leaves:
         return Reason.MINIMUM_QUANTITY_OUT_OF_RANGE

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from matching.layout import (
     PRICE_LIMIT,
+    AuctionFlag,
     Event,
     ExecInst,
     OrderType,
@@ -191,6 +192,17 @@ def end_outside_band(state: State, instrument: Instrument) -> None:
         for order in list(line) if queue in _BANDED else ():
             if instrument.outside_band(order.price):
                 end_resting(state, order, Reason.BAND_MOVED)
+    _end_bids_outside_band(state, instrument)
+
+
+def _end_bids_outside_band(state: State, instrument: Instrument) -> None:
+    auction = instrument.auction
+    if auction is None or not auction.flags & AuctionFlag.IN_BAND:
+        return
+    for side in Side:
+        for bid in list(instrument.queues[Queue.BIDS, side]):
+            if instrument.outside_band(bid.price):
+                end_resting(state, bid, Reason.BAND_MOVED)
 
 
 def end_of_day(state: State, instrument: Instrument, next_date: int) -> None:
@@ -200,6 +212,7 @@ def end_of_day(state: State, instrument: Instrument, next_date: int) -> None:
             reason = _end_of_day_reason(instrument, order, next_date)
             if reason:
                 end_resting(state, order, reason)
+    _end_bids_outside_band(state, instrument)
 
 
 def _end_of_day_reason(instrument: Instrument, order: Order, next_date: int) -> Reason:
@@ -304,7 +317,7 @@ def _replace_refusal(
     """As of a new order; what only its own command may change, none."""
     if order.queue == Queue.BIDS:
         return (
-            replaced_bid_refusal(instrument, order, c.quantity, c.price, state.time_ns)
+            replaced_bid_refusal(state, instrument, order, c.quantity, c.price)
             or label_refusal(state, c)
             or reserve_refusal(instrument, c.price)
         )

@@ -290,7 +290,7 @@ CASES: dict[str, Case] = {
             **ACCOUNT,
             **INSTRUMENT,
             Reason.INVALID_SIDE: Fault({"side": 3}),
-            Reason.INVALID_TIME_IN_FORCE: Fault({"time_in_force": 2}),
+            Reason.INVALID_TIME_IN_FORCE: Fault({"time_in_force": 3}),
         },
     ),
     "quote": _case(Command.QUOTE, QUOTE, QUOTE_FAULTS),

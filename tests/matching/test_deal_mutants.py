@@ -29,7 +29,6 @@ def _any_share(rest: int, level: list[Bid], multiple: int, seed: int) -> dict[in
     return _pro_rata(rest, level, 1, seed)
 
 
-_bid_refusal = bids.bid_refusal
 _pro_rata, _clear, _spread = allocation._pro_rata, allocation.clear, allocation.spread
 
 OF_DEALS: dict[str, Mutant] = {
@@ -46,9 +45,9 @@ OF_DEALS: dict[str, Mutant] = {
         lambda unsold, parts, multiple: _spread(unsold, parts, multiple)[::-1],
     ),
     "bids without a limit": (
-        auctions,
-        "bid_refusal",
-        lambda instrument, account_id, *terms: _bid_refusal(instrument, 0, *terms),
+        bids,
+        "_owner",
+        lambda state, account_id: object(),
     ),
     "bids are taken back": (bids, "is_irrevocable", lambda instrument, order: False),
     "bids after the end": (bids, "closing_refusal", lambda auction, time_ns: Reason.NONE),

@@ -16,7 +16,7 @@ STOP or a STOP_LIMIT, terms make an ORDER_TERMS record after it:
     new alice a3 sell 10 70.00 GTD stop 70.50 until 20261231
     replace alice a3 a4 8 70.00 stop 70.25 until 20261231
     quote alice q1 buy 5 70.00 sell 5 71.00     its orders are q1.buy and q1.sell
-    mass_cancel account alice side buy          also: instrument, session, NON_PERSISTENT
+    mass_cancel account alice side buy          also: instrument, session, NON_PERSISTENT, BIDS_TOO
     pick bob b2 buy 5 71.25 a2                  a2 is the listing
     propose alice p1 sell 500 70.00 bob         then: confirm bob b3 buy 500 70.00 p1
     offer gov s1 sell 1000 UNIFORM AT_RANDOM    also: reserve, carry, bid_max, multiple, flags,

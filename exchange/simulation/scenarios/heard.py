@@ -18,6 +18,7 @@ from exchange.messages.frames import (
     SettlementStep,
     Side,
     fill_tail,
+    seed_of,
     settlement_terms,
 )
 from exchange.messages.shapes import WORDS
@@ -158,7 +159,8 @@ def _call_details(names: Names, e: EventRow, what: str) -> str:
             terms = f"{Pricing(e.order_type).name} {TieBreak(e.time_in_force).name}"
             return f"{order} {e.quantity} @{decimal(e.price)} {terms}"
         case Event.AUCTION_CLEARED:
-            return f"{order} sold {e.quantity} @{decimal(e.price)} bid {e.value}"
+            told = f"sold {e.quantity} @{decimal(e.price)} bid {e.value}"
+            return f"{order} {told} seed {seed_of(e)}"
         case Event.AUCTION_CANCELLED:
             return f"{order} offered {e.quantity} bid {e.value} {Reason(e.reason).name}"
         case Event.AUCTION_CARRIED:

@@ -6,7 +6,7 @@ from exchange.messages.frames import Command, OrderType, Side, TimeInForce
 from exchange.messages.shapes import WORDS
 from exchange.simulation.scenarios.making import Maker, Said, options
 from exchange.simulation.scenarios.words import MS, START_NS, Mode, label_bytes, minor_units
-from matching.layout import Pricing, TieBreak
+from matching.layout import MassCancelScope, Pricing, TieBreak
 
 PRICES = frozenset({"stop"})
 TERMS = {"stop": "ref", "display": "quantity", "minimum": "price", "until": "order_id"}
@@ -14,6 +14,11 @@ SELL_SIDE = 1 << 15  # in the id of a quote's second order
 INSTRUCTIONS, FLAGS = WORDS["instructions"], WORDS["flags"]
 ORDER_OPTIONS = frozenset({*TERMS, "type", "bits"})
 AUCTION_OPTIONS = frozenset({"reserve", "carry", "bid_max", "multiple", "closes"})
+MASS_SCOPES = {
+    "": 0,
+    "NON_PERSISTENT": MassCancelScope.ONLY_NON_PERSISTENT,
+    "BIDS_TOO": MassCancelScope.BIDS_TOO,
+}
 MASS_OPTIONS = frozenset({"account", "instrument", "side", "participant", "session"})
 
 
@@ -132,9 +137,10 @@ class Orders(Maker):
 
     def _mass_cancel(self, mode: Mode, *words: str) -> list[bytes]:
         found, rest = options(words, MASS_OPTIONS)
-        if rest not in ([], ["NON_PERSISTENT"]):
+        scope = MASS_SCOPES.get(" ".join(rest))
+        if scope is None:
             raise TypeError(f"a mass cancel has no {' '.join(rest)}")
-        fields = {"time_in_force": len(rest)}
+        fields = {"time_in_force": int(scope)}
         if "account" in found:
             fields |= self.named(found["account"])
         if "instrument" in found:

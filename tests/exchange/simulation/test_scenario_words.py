@@ -70,11 +70,11 @@ LINES: dict[str, list[dict[str, Any]]] = {
     ],
     "mass_cancel": [
         {"kind": "MASS_CANCEL", "account_id": 0, "instrument_id": 0, "side": 0,
-         "participant_id": 0, "of_session_id": 0, "only_non_persistent": 0}
+         "participant_id": 0, "of_session_id": 0}
     ],
     "mass_cancel account bob instrument CER side sell participant 7 session 5 NON_PERSISTENT": [
         {"kind": "MASS_CANCEL", "account_id": 102, "instrument_id": 2, "side": "SELL",
-         "participant_id": 7, "of_session_id": 5, "only_non_persistent": 1}
+         "participant_id": 7, "of_session_id": 5, "mass_cancel_scope": "ONLY_NON_PERSISTENT"}
     ],
     "quote alice q1 buy 5 70.00 sell 6 71.00 CER NON_PERSISTENT": [
         {"kind": "QUOTE", "account_id": 101, "instrument_id": 2, "buy_quantity": 5,
@@ -210,8 +210,8 @@ HEARD: list[tuple[EventRow, str]] = [
     ),
     (row(Event.BIDDING_CLOSES, value=START_NS + 5 * 10**9), "BIDDING_CLOSES a1 5000"),
     (
-        row(Event.AUCTION_CLEARED, quantity=5, price=7000, value=9),
-        "AUCTION_CLEARED a1 sold 5 @70.00 bid 9",
+        row(Event.AUCTION_CLEARED, quantity=5, price=7000, value=9, tail=(7, 0)),
+        "AUCTION_CLEARED a1 sold 5 @70.00 bid 9 seed 7",
     ),
     (
         row(Event.AUCTION_CANCELLED, quantity=5, value=3, reason=416),
