@@ -37,7 +37,7 @@ VENUE = Venue(
     (Key("desk", 20, "participant", 4_294_967_295, ""),),
 )
 PAGE = Path(__file__).parents[2] / "deploy/docs/records.md"
-ROWS_HASH = "4db8162ee0190658eed14eaa7f89f031"
+ROWS_HASH = "3312c9f174c427a037f17904608e50ee"
 """Of all rows; it changes only when a column or the recorded flow does, on purpose."""
 
 
