@@ -47,7 +47,7 @@ async def test_a_report_of_another_keys_request_answers_nothing(stream: OrderStr
     assert not waiting.answered.done()
     stream.received(encode([report("NEW", 2, PLACE, ref=0)]))
     assert waiting.answered.result().exec_type == "NEW"
-    assert [one.sequence for one in stream.reports] == [1, 2], "it is told to listeners all the same"
+    assert [one.sequence for one in stream.reports] == [1, 2], "it is told all the same"
 
 
 @pytest.mark.parametrize("exec_type", ["REJECTED", "ORDER_STATUS", "NEW"])
