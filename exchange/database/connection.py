@@ -12,10 +12,11 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, nullcontext
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, column, event, inspect, select, table, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -32,6 +33,7 @@ PRAGMAS = (
     "PRAGMA recursive_triggers = ON",  # so that REPLACE cannot pass the append-only triggers by
 )
 _WAL_RETRY_MS = 5
+_VERSIONS = table("alembic_version", column("version_num"))
 UPGRADE_LOCK = 0x43584442  # advisory lock: one process migrates, the others wait
 
 
@@ -172,6 +174,13 @@ async def upgrade(database: Database, revision: str = "head") -> None:
 
     Raises DatabaseError when the database cannot be reached or was made by a newer version.
     """
+    try:
+        async with database.reading() as connection:
+            if revision == "head" and await connection.run_sync(_is_newest):
+                return
+    except OSError as error:
+        raise DatabaseError(f"database {database.dsn or database.path}: {error}") from error
+
     from alembic.util import CommandError  # here: it takes as long as all the rest of a command
 
     try:
@@ -187,6 +196,19 @@ async def upgrade(database: Database, revision: str = "head") -> None:
         raise DatabaseError(
             f"database {database.dsn or database.path}: {error}; was it made by a newer version?"
         ) from error
+
+
+def _is_newest(connection: Connection) -> bool:
+    """Whether there is nothing to do, which is so whenever a process starts again."""
+    if not inspect(connection).has_table(_VERSIONS.name):
+        return False
+    return connection.scalars(select(_VERSIONS.c.version_num)).all() == [newest_revision()]
+
+
+def newest_revision() -> str:
+    """The last of the migrations, by the names of their files: `v0019_...`. O(migrations)."""
+    versions = resources.files("exchange.database.migrations").joinpath("versions")
+    return max(file.name[1:5] for file in versions.iterdir() if file.name.startswith("v"))
 
 
 def _run_migrations(connection: Connection, revision: str) -> None:

@@ -271,7 +271,8 @@ class OrderStream:
             self._by_request[request] = report
         if len(self._by_request) > REPORTS_MAX:
             self._by_request.popitem(last=False)
-        ref = report.ref or self._refs.get(request, 0)
+        # not by the report's own ref: that of another key of the participant may be the same
+        ref = self._refs.get(request, 0)
         if is_about_it and ref in self._waiting and report.liquidity != "MAKER":
             answers[ref] = report
         for listener in self.listeners:

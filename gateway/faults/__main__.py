@@ -1,4 +1,4 @@
-"""`python -m gateway.faults SEED`: the digest of one seed, to compare two runs of it."""
+"""`python -m gateway.faults SEED ...`: the digest of each, one after the other, to compare runs."""
 
 from __future__ import annotations
 
@@ -7,5 +7,6 @@ import sys
 from gateway.faults.run import run_seed
 
 if __name__ == "__main__":
-    result = run_seed(int(sys.argv[1]))
-    sys.stdout.write(f"{result.seed} {result.callbacks} {result.digest}\n")
+    for seed in sys.argv[1:]:
+        result = run_seed(int(seed))
+        sys.stdout.write(f"{result.seed} {result.callbacks} {result.digest}\n")

@@ -258,8 +258,7 @@ class Member:
                 return
 
     def _is_answer(self, report: ExecutionReport, sent: Sent) -> bool:
-        if report.ref == sent.ref and report.exec_type in ("REJECTED", "ORDER_STATUS", "QUOTED"):
-            return True
+        """By its place on the log or its label: another key of the firm counts refs of its own."""
         if report.request_id in sent.positions:
             return True
         label = sent.request.get("client_order_id", "")

@@ -92,15 +92,18 @@ class ReportHub:
         self._participant: defaultdict[str, dict[int, int]] = defaultdict(dict)
         for account in venue.account:
             self._participant[account.market][account.id] = account.participant
-        self._receivers: defaultdict[int, set[Receiver]] = defaultdict(set)
+        self._receivers: defaultdict[int, dict[Receiver, None]] = defaultdict(dict)
 
     def join(self, participant: int, receiver: Receiver) -> None:
-        """From now on `receiver(market, reports)` is called, in order of sequence."""
-        self._receivers[participant].add(receiver)
+        """From now on `receiver(market, reports)` is called, in order of sequence.
+
+        Those of one participant are called in the order in which they joined.
+        """
+        self._receivers[participant][receiver] = None
 
     def leave(self, participant: int, receiver: Receiver) -> None:
         """Ends it; idempotent."""
-        self._receivers[participant].discard(receiver)
+        self._receivers[participant].pop(receiver, None)
 
     def publish(self, view: MarketView, executions: list[Execution]) -> None:
         """Called by the views for each part of `events`. O(reports)."""

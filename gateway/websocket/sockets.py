@@ -23,7 +23,7 @@ class Connections:
     """How many connections there are; bounded by SESSIONS_MAX over both kinds."""
 
     def __init__(self) -> None:
-        self.open: set[Connection] = set()
+        self.open: dict[Connection, None] = {}  # as they came; a set of them would have any order
 
     def close_all(self) -> None:
         """Says good-bye to everyone: the venue stops."""
@@ -64,7 +64,7 @@ class Connection(WSListener):
         if len(self._connections.open) >= SESSIONS_MAX:
             self.cut(Refused(EdgeReason.TOO_MANY_CONNECTIONS))
             return
-        self._connections.open.add(self)
+        self._connections.open[self] = None
         metrics.GATEWAY_SESSIONS.labels(self.interface, "connected").inc()
         loop = asyncio.get_running_loop()
         self._timeout = loop.call_later(LOGON_TIMEOUT_S, self._introduce_late)
@@ -74,7 +74,7 @@ class Connection(WSListener):
         self._transport = None
         self.introduced()
         if self in self._connections.open:
-            self._connections.open.discard(self)
+            del self._connections.open[self]
             metrics.GATEWAY_SESSIONS.labels(self.interface, "connected").dec()
             self.closed()
 

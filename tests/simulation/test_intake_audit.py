@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from exchange import topics
 from exchange.log.protocol import Partition, Record
-from exchange.messages.executions import Reject
+from exchange.messages.executions import ExecutionReport, Reject
 from exchange.messages.intake import SignedRequest
 from exchange.messages.reasons import AccessReason, EdgeReason, reason_text
 from exchange.reference.venue import Key
@@ -21,6 +21,7 @@ from exchange.simulation.faults.promises import BrokenPromiseError
 from gateway.access.identity import sign
 from gateway.client.keys import SigningKey
 from gateway.faults.forged import FORGED, Topic, check
+from gateway.faults.members import Member, Sent
 
 FIRM, SESSION = 12, 2_012
 NOW_NS = int(dt.datetime(2025, 12, 1, tzinfo=dt.UTC).timestamp()) * 10**9
@@ -124,3 +125,13 @@ def test_a_good_one_is_done_or_its_sender_told() -> None:
     judged(topic([record()]), done=(), answer=reject(EdgeReason.VENUE_BUSY))
     with pytest.raises(BrokenPromiseError, match="neither done nor refused"):
         judged(topic([record()]), done=())
+
+
+def test_a_member_takes_no_answer_to_another_key_of_its_firm_for_its_own() -> None:
+    """Each key counts its own refs; whose a report is says the place that PENDING named."""
+    member: Any = None
+    sent = Sent("CN", 8, {"type": "OrderCancelRequest", "order_id": 5})
+    answer = ExecutionReport("CN", 212, "REJECTED", "REJECTED", 9, 77, ref=8)
+    assert not Member._is_answer(member, answer, sent)
+    sent.positions.add(77)
+    assert Member._is_answer(member, answer, sent)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -45,6 +46,49 @@ def test_what_is_ready_together_runs_in_the_seeds_order() -> None:
     assert order_under(1) == order_under(1)
     assert order_under(1) != order_under(2)
     assert sorted(order_under(2)) == list(range(20))
+
+
+@pytest.mark.parametrize("is_timer", [False, True])
+def test_what_was_called_off_changes_no_order(is_timer: bool) -> None:
+    """However many lie about, and wherever: the heap gives cancelled timers up when it likes."""
+
+    def order_beside(called_off: Callable[[int], int]) -> list[tuple[int, float]]:
+        made, said = SimulatedLoop(random.Random(7)), []
+        at = made.time() + 1
+
+        def put(callback: Callable[..., object], *args: Any) -> asyncio.Handle:
+            if is_timer:
+                return made.call_at(at, callback, *args)
+            return made.call_soon(callback, *args)
+
+        for number in range(20):
+            for _ in range(called_off(number)):
+                put(said.append, (-1, 0.0)).cancel()
+            put(lambda n=number: said.append((n, made.elapsed_s)))
+        made.call_at(at + 1, made.stop)
+        made.run_forever()
+        said.append((made.callbacks, made.elapsed_s))
+        made.close()
+        return said
+
+    alone = order_beside(lambda _: 0)
+    assert len(alone) == 21
+    assert order_beside(lambda number: number == 7) == alone
+    assert order_beside(lambda number: number % 3) == alone
+    assert order_beside(lambda number: 6 * (number > 2)) == alone
+
+
+def test_timers_of_one_moment_are_drawn_from_as_they_were_made(loop: SimulatedLoop) -> None:
+    heard: list[list[Any]] = []
+    shuffle = loop._shuffle
+    loop._shuffle = lambda handles: (heard.append([h._args[0] for h in handles]), shuffle(handles))
+    at = loop.time() + 1
+    for number in range(20):
+        loop.call_at(at - 0.5 + number / 100, int, -1).cancel()
+        loop.call_at(at, int, number)
+    loop.call_at(at + 1, loop.stop)
+    loop.run_forever()
+    assert heard == [list(range(20))]
 
 
 def test_a_paused_process_goes_on_where_it_stood(loop: SimulatedLoop) -> None:

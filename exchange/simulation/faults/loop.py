@@ -1,9 +1,10 @@
 """An event loop without a machine: virtual time, a seeded order, processes that stop and die.
 
 Time moves only when nothing is left to do, so a day costs what its callbacks cost. Whatever is
-ready at one moment runs in an order drawn from the seed. A callback belongs to the process in whose
-context it was made: that of a paused process waits, that of a dead one has no effect, because log,
-books and links refuse it. Work for threads is done inline, at a later moment, also drawn.
+ready at one moment runs in an order drawn from the seed; what was called off is no part of it, nor
+of what is drawn. A callback belongs to the process in whose context it was made: that of a paused
+process waits, that of a dead one has no effect, because log, books and links refuse it. Work for
+threads is done inline, at a later moment, also drawn.
 """
 
 from __future__ import annotations
@@ -91,7 +92,11 @@ class _Handle(asyncio.Handle):
 
 
 class _Timer(asyncio.TimerHandle):
-    """A callback and its moment; the heap holds it with its moment, so that numbers compare."""
+    """A callback and its moment; the heap holds it with its moment and its number.
+
+    So numbers compare, and what is due at one moment comes in the order in which it was made,
+    whatever else the heap holds or has held.
+    """
 
     _callback: Any
     _args: Any
@@ -138,7 +143,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self._rng = rng
         self._getrandbits = rng.getrandbits
         self._time = _START_S
-        self._number = 0
+        self._number = self._timers = 0
         self._spun_at = (0, _START_S)
         self._selector = _Selector()
         self.set_task_factory(_make_task)
@@ -189,7 +194,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         if inside._closed:
             inside._check_closed()
         timer = _Timer(when, callback, args, self, context)
-        heapq.heappush(inside._scheduled, (when, timer))
+        self._timers = number = self._timers + 1
+        heapq.heappush(inside._scheduled, (when, number, timer))
         return timer
 
     def call_later(  # type: ignore[override]
@@ -265,24 +271,26 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def _run_once(self) -> None:
         inside: Any = self
         timers, ready = inside._scheduled, inside._ready
-        if timers:
-            if timers[0][1]._cancelled or len(timers) > _TIMERS_MIN:
-                self._forget_cancelled(timers)
-            if timers:
-                if not ready and not inside._stopping:
-                    self._time = max(self._time, timers[0][0])
-                while timers and timers[0][0] <= self._time:
-                    timer = heapq.heappop(timers)[1]
-                    timer._scheduled = False
-                    ready.append(timer)
-        if not ready and not inside._stopping:
-            raise StandstillError("every task waits for what cannot come")
-        handles = list(ready)
+        if timers and (timers[0][2]._cancelled or len(timers) > _TIMERS_MIN):
+            self._forget_cancelled(timers)
+        handles = [handle for handle in ready if not handle._cancelled]
         ready.clear()
+        if timers:
+            if not handles and not inside._stopping:
+                self._time = max(self._time, timers[0][0])
+            while timers and timers[0][0] <= self._time:
+                timer = heapq.heappop(timers)[2]
+                timer._scheduled = False
+                if timer._cancelled:
+                    inside._timer_cancelled_count -= 1
+                else:
+                    handles.append(timer)
+        if not handles and not inside._stopping:
+            raise StandstillError("every task waits for what cannot come")
         if len(handles) > 1:
             self._shuffle(handles)
         for handle in handles:
-            if handle._cancelled:
+            if handle._cancelled:  # by one that ran before it
                 continue
             context = handle._context
             process = context.get(PROCESS)
@@ -319,21 +327,21 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         message = f"Exception in callback {source}"
         self.call_exception_handler({"message": message, "exception": error, "handle": handle})
 
-    def _forget_cancelled(self, timers: list[tuple[float, Any]]) -> None:
+    def _forget_cancelled(self, timers: list[tuple[float, int, Any]]) -> None:
         inside: Any = self
         if len(timers) > _TIMERS_MIN and inside._timer_cancelled_count * 2 > len(timers):
             left = []
             for entry in timers:
-                if entry[1]._cancelled:
-                    entry[1]._scheduled = False
+                if entry[2]._cancelled:
+                    entry[2]._scheduled = False
                 else:
                     left.append(entry)
             heapq.heapify(left)
             timers[:] = left
             inside._timer_cancelled_count = 0
-        while timers and timers[0][1]._cancelled:
+        while timers and timers[0][2]._cancelled:
             inside._timer_cancelled_count -= 1
-            heapq.heappop(timers)[1]._scheduled = False
+            heapq.heappop(timers)[2]._scheduled = False
 
     def _process_events(self, event_list: Any) -> None:
         """There are none."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic.script import ScriptDirectory
 from sqlalchemy import Table, insert, select, text
 from sqlalchemy.exc import DBAPIError
 
@@ -16,11 +17,14 @@ from exchange.database import (
     METADATA,
     Database,
     DatabaseError,
+    migrations,
     open_database,
     table_hash,
     upgrade,
 )
+from exchange.database import connection as opening
 from exchange.database import schema as tables
+from exchange.database.connection import newest_revision
 from exchange.registry.blocks import Position, node_of
 from tests.fixtures_postgres import MakeBooks
 
@@ -136,6 +140,19 @@ async def test_many_may_upgrade_at_once(postgres: PostgresServer, tmp_path: Path
             await upgrade(database)  # and again: nothing to do
             await database.close()
     postgres.drop_database("upgrade_at_once")
+
+
+async def test_the_newest_schema_is_known_without_the_tool_of_migrations(
+    books: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = ScriptDirectory(str(Path(migrations.__file__).parent))
+    assert script.get_heads() == [newest_revision()]
+
+    def migrate(*_: object) -> None:
+        raise AssertionError("migrations run on the newest schema")
+
+    monkeypatch.setattr(opening, "_run_migrations", migrate)
+    await upgrade(books)
 
 
 async def test_a_newer_schema_is_refused(books: Database) -> None:

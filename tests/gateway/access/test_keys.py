@@ -427,7 +427,7 @@ async def test_an_expired_key_is_cut_while_it_is_connected(tmp_path: Path) -> No
             if over is not None:
                 said.append(over)
 
-    connections.open.add(Connected())  # type: ignore[arg-type]
+    connections.open[Connected()] = None  # type: ignore[index]
     missing = tmp_path / "missing"
     watch = KeyWatch(
         venue_with(key), missing, missing, ring, None, connections, clock
