@@ -289,6 +289,29 @@ def test_readme_draws_every_topic() -> None:
     assert not missing, f"the figure lacks the topics {missing}"
 
 
+def test_every_rule_names_its_scenarios() -> None:
+    """In `matching/RULES.md`: no section without one, no scenario without a rule, no dead link."""
+    rules = ROOT / "matching/RULES.md"
+    text = rules.read_text("utf-8")
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", text)
+    dead = [link for link in links if "://" not in link and not (rules.parent / link).is_file()]
+    assert not dead, f"links that lead nowhere: {dead}"
+    sections = re.split(r"^## ", text, flags=re.M)[1:]
+    shown = re.compile(r"\*\*Scenarios to begin with\*\*: \[.*\]\(.*\)\.")
+    bare = [
+        section.splitlines()[0]
+        for section in sections
+        if not shown.fullmatch(section.strip().splitlines()[-1])
+    ]
+    assert sections
+    assert not bare, f"sections that end without their scenarios: {bare}"
+    named = {(rules.parent / link).resolve() for link in links}
+    scenarios = set((ROOT / "tests/scenarios").iterdir())
+    missing = sorted(path.name for path in scenarios - named)
+    assert scenarios
+    assert not missing, f"no rule names {missing}"
+
+
 def test_every_metric_is_moved_by_somebody() -> None:
     tree = ast.parse((ROOT / "exchange/metrics.py").read_text("utf-8"))
     metrics = [

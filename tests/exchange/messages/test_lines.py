@@ -81,6 +81,18 @@ def test_every_kind_has_a_row() -> None:
     assert set(EVENT_ROWS) == set(Event)
 
 
+def test_an_account_parameter_of_one_instrument_names_it() -> None:
+    """INSTRUMENT_HOLDING_MAX needs it, the others name none: shown only where it is not 0."""
+    for shape in (command_shape(Command.ACCOUNT_PARAMETER), event_shape(Event.ACCOUNT_CHANGED)):
+        own = {part.name: part.is_shown for part in shape.parts if part.is_own}
+        assert own == {
+            "account_id": True,
+            "instrument_id": False,
+            "account_parameter": True,
+            "quantity": True,
+        }
+
+
 def test_the_shape_of_an_unknown_kind_is_the_layout() -> None:
     for shape, layout in ((command_shape(99), COMMAND), (event_shape(99), EVENT)):
         assert ("kind", *(part.name for part in shape.parts)) == layout.names
