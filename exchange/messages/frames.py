@@ -127,6 +127,8 @@ GENESIS = bytes(32)
 
 NOTE_BYTES = 40
 
+LABEL_BYTES = COMMAND["client_order_id"].itemsize
+TIME_MAX = 2**63 - 1  # ns UTC, in the year 2262
 _PACKED_COMMAND = struct.Struct("<BBBBHHIIqqqQ16s")
 _VALID_MS = slice(6, 8)  # of a packed command
 _MS = 1_000_000
@@ -249,23 +251,50 @@ def pack_command(
 ) -> bytes:
     """What `command` gives, some ten times faster: for the gateway's hot path.
 
-    Raises struct.error when a value does not fit its field.
+    Raises ValueError, which names field, value and range, when a value does not fit.
     """
-    return _PACKED_COMMAND.pack(
-        kind,
-        side,
-        order_type,
-        time_in_force,
-        instrument_id,
-        valid_ms,
-        account_id,
-        session_id,
-        ref,
-        quantity,
-        price,
-        order_id,
-        client_order_id,
-    )
+    if len(client_order_id) > LABEL_BYTES:  # `pack` would cut it
+        raise _too_long(client_order_id)
+    try:
+        return _PACKED_COMMAND.pack(
+            kind,
+            side,
+            order_type,
+            time_in_force,
+            instrument_id,
+            valid_ms,
+            account_id,
+            session_id,
+            ref,
+            quantity,
+            price,
+            order_id,
+            client_order_id,
+        )
+    except struct.error:
+        values = (
+            *(kind, side, order_type, time_in_force, instrument_id, valid_ms, account_id),
+            *(session_id, ref, quantity, price, order_id),
+        )
+        raise _unfit(values) from None
+
+
+def _too_long(label: bytes) -> ValueError:
+    shown = label.decode(errors="replace")
+    return ValueError(f"client_order_id: {shown!r} has {len(label)} bytes, at most {LABEL_BYTES}")
+
+
+def _unfit(values: tuple[int, ...]) -> ValueError:
+    for name, value in zip(COMMAND.names or (), values, strict=False):
+        bounds = np.iinfo(COMMAND[name])
+        if not bounds.min <= value <= bounds.max:
+            return out_of_range(name, value, int(bounds.min), int(bounds.max))
+    return ValueError("a command's fields are whole numbers")
+
+
+def out_of_range(name: str, value: int, low: int, high: int) -> ValueError:
+    """What is wrong with a number that does not fit, in the words of JSON Lines."""
+    return ValueError(f"{name}: {value} is not allowed; a whole number, {low} to {high}")
 
 
 def aged_command(record: bytes, age_ns: int) -> bytes:
@@ -297,9 +326,11 @@ def note_text(event: np.void | NDArray[Any]) -> bytes:
 
 
 def build_commands(records: Sequence[bytes], *, writer: int, batch: int, time_ns: int) -> bytes:
-    """A frame of 1..COUNT_MAX commands; ValueError outside that. O(records)."""
+    """A frame of 1..COUNT_MAX commands; ValueError outside that and TIME_MAX. O(records)."""
     if not 1 <= len(records) <= COUNT_MAX:
         raise ValueError(f"a frame holds 1 to {COUNT_MAX} commands, not {len(records)}")
+    if not -TIME_MAX - 1 <= time_ns <= TIME_MAX:
+        raise out_of_range("time_ns", time_ns, -TIME_MAX - 1, TIME_MAX)
     body = b"".join(records)
     front = MAGIC, VERSION, FrameKind.COMMANDS, 1, len(records), 0
     return _HEADER.pack(*front, time_ns, writer, batch, 0, crc32(body), b"") + body

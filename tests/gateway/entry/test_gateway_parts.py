@@ -149,6 +149,20 @@ def test_a_packed_command_is_the_command(value: int, small: int, label: bytes) -
     assert pack_command(Command.NEW_ORDER, **fields) == command(Command.NEW_ORDER, **fields)
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("client_order_id", b"a" * 17, "has 17 bytes, at most 16"),
+        ("valid_ms", 65_536, "valid_ms: 65536 is not allowed; a whole number, 0 to 65535"),
+        ("quantity", 2**63, "quantity: 9223372036854775808 is not allowed"),
+        ("order_id", -1, "order_id: -1 is not allowed; a whole number, 0 to 18446744073709551615"),
+    ],
+)
+def test_what_does_not_fit_a_command_is_not_cut(field: str, value: Any, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        pack_command(Command.NEW_ORDER, **{field: value})
+
+
 @given(st.data())
 def test_serial_sets_hold_what_was_added_less_what_was_removed(data: Any) -> None:
     held, model = SerialSet(), set[int]()
