@@ -28,6 +28,7 @@ from exchange.messages.frames import (
     COUNT_MAX,
     HEADER_SIZE,
     RECORD_SIZE,
+    TIME_MAX,
     Command,
     Event,
     build_commands,
@@ -37,11 +38,10 @@ from exchange.messages.shapes import Part, Shape, command_shape, event_shape
 from exchange.messages.words import Names, WordError, Words
 from exchange.settings import RECORD_BYTES_MAX
 from matching.layout import HEADER
-from matching.protocol import Limits
+from matching.protocol import Limits as Limits  # for who may read the vocabulary only
 
 SHOWN_MAX = 60  # characters of a wrong value that a message repeats
 KIND_MAX = 255
-TIME_MAX = 2**63 - 1
 TIMES = ("append_ns", "time_ns")
 
 Kinds = type[Command] | type[Event]
@@ -245,8 +245,18 @@ def _limits(said: Fields) -> Limits:
     for name, bound in bounds.items():
         if name not in Limits._fields:
             raise _unknown(name, "limits", Limits._fields)
-        _number(f"limits.{name}", bound, 0, getattr(Limits(), name))
+        _bound(name, bound)
     return Limits(**bounds)
+
+
+def check_limits(limits: Limits) -> None:
+    """LineError names the bound that is below 0 or above what an engine may have."""
+    for name, bound in limits._asdict().items():
+        _bound(name, bound)
+
+
+def _bound(name: str, bound: Any) -> None:
+    _number(f"limits.{name}", bound, 0, getattr(Limits(), name))
 
 
 def _raw(said: Fields, times: Fields) -> bytes:

@@ -8,8 +8,12 @@ bad input. The events printed before are those of the lines before.
 
 from __future__ import annotations
 
+import json
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, BinaryIO, Literal
 
@@ -18,8 +22,8 @@ import typer
 from exchange.audit import engine_named
 from exchange.log import EMBEDDED_FILE
 from exchange.log.protocol import LogError
-from exchange.messages.frames import Event
-from exchange.messages.lines import LineError
+from exchange.messages.frames import TIME_MAX, Event
+from exchange.messages.lines import Limits, LineError, check_limits
 from exchange.reference.venue import load_venue
 from exchange.settings import Settings
 from exchange.simulation.match import (
@@ -36,16 +40,42 @@ from exchange.simulation.match import (
     silent,
 )
 from exchange.simulation.scenarios import LanguageError, ScenarioError
+from exchange.simulation.scenarios.words import MS, START_NS
 
 USAGE_ERROR = 2
 STANDARD_INPUT = "-"
 SQLITE_MAGIC = b"SQLite format 3\0"
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 VENUE_FILE = "venue.toml"
 ENGINES = {
     "compiled": ("compiled",),
     "reference": ("reference",),
     "both": ("reference", "compiled"),
 }
+
+
+class OutputError(Exception):
+    """Standard output takes nothing more."""
+
+
+class _Bounded(Match):
+    """Engines within what JSON Lines may ask for, whatever the input."""
+
+    def begin(self, limits: Limits) -> Match:
+        """As `Match.begin`, once; ValueError beyond the largest limits there are."""
+        if self.limits != Limits():
+            raise LineError("limits: only once, before the first record")
+        check_limits(limits)
+        return super().begin(limits)
+
+    def apply(self, offset: int, append_ns: int, frame: bytes) -> bytes:
+        """As `Match.apply`; ValueError when the time is none that a log can have."""
+        if append_ns > TIME_MAX:
+            raise LineError(
+                f"record {offset}: `late` takes the time to {append_ns} ns since 1970, at most "
+                f"{TIME_MAX}: {(TIME_MAX - START_NS) // MS} ms after the scenario's begin"
+            )
+        return super().apply(offset, append_ns, frame)
 
 
 def register(app: typer.Typer) -> None:
@@ -88,26 +118,47 @@ def match(
     write = _writer(out, is_pipe=file == STANDARD_INPUT)
     hear = silent if only_hash else (command_printer(write) if commands else event_printer(write))
     types = {name: engine_named(name) for name in ENGINES[engine]}
-    engines = Match(types, hear, check_every)
+    engines = _Bounded(types, hear, check_every)
     try:
         _feed(engines, file, form, market)
         figures = engines.end()
+        with _to_output():
+            if only_hash:
+                out.write(figures.state_hash.hex().encode() + b"\n")
+            out.flush()
     except BrokenPipeError:  # whoever reads the events has enough
         raise
+    except OutputError as error:
+        raise _ended(out, str(error), USAGE_ERROR) from None
     except OSError as error:
         raise _ended(out, f"{file}: {error.strerror or error}", USAGE_ERROR) from None
     except (LanguageError, LineError, LogError, ValueError) as error:
         raise _ended(out, f"{file}: {error}", USAGE_ERROR) from None
     except (MatchError, ScenarioError) as error:
         raise _ended(out, f"{file}: {error}", 1) from None
-    if only_hash:
-        out.write(figures.state_hash.hex().encode() + b"\n")
-    out.flush()
     _tell(figures, engine)
 
 
+@contextmanager
+def _to_output() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(f"standard output: {error.strerror or error}") from None
+
+
 def _ended(out: BinaryIO, text: str, code: int) -> typer.Exit:
-    out.flush()
+    try:
+        with _to_output():
+            out.flush()
+    except OutputError as error:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, out.fileno())  # what is still in buffers goes there
+        os.close(nowhere)
+        if text != str(error):
+            typer.echo(f"exchange: {error}", err=True)
     typer.echo(f"exchange: {text}", err=True)
     return typer.Exit(code)
 
@@ -128,9 +179,10 @@ def _writer(out: BinaryIO, is_pipe: bool) -> Callable[[bytes], None]:
     """Writes what one record gave; at once when the input is a pipe, so that one can converse."""
 
     def write(lines: bytes) -> None:
-        out.write(lines)
-        if is_pipe:
-            out.flush()
+        with _to_output():
+            out.write(lines)
+            if is_pipe:
+                out.flush()
 
     return write
 
@@ -156,14 +208,41 @@ def _feed(engines: Match, file: str, form: str, market: str) -> None:
 
 
 def _feed_text(engines: Match, stream: BinaryIO, form: str) -> None:
-    lines = bounded_lines(stream)
+    lines = _without_mark(bounded_lines(stream))
     is_json = form == "json"
     if form == "auto":
-        is_json, lines = looks_like_json(lines)
+        first, lines = _first_line(lines)
+        is_json, _ = looks_like_json(iter([first] if first else []))
+        is_json = is_json or _is_json_value(first)
     if is_json:
         feed_lines(engines, lines)
     else:
         feed_scenario(engines, lines)
+
+
+def _without_mark(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """The lines; what some editors write before the first, to say UTF-8, is no part of it."""
+    for number, line in enumerate(lines):
+        yield line.removeprefix(BYTE_ORDER_MARK) if number == 0 else line
+
+
+def _first_line(lines: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
+    """The first line that is not empty, b"" when none is, and all the lines."""
+    seen: list[bytes] = []
+    for line in lines:
+        seen.append(line)
+        if line.strip():
+            return line, chain(seen, lines)
+    return b"", iter(seen)
+
+
+def _is_json_value(line: bytes) -> bool:
+    """Whether it is a value of JSON such as `5`: no command of ours, but no scenario either."""
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _is_log(path: Path) -> bool:
@@ -176,7 +255,18 @@ def _is_log(path: Path) -> bool:
 def _partition(folder: Path, market: str) -> int:
     """The market's partition, by the venue file beside the log or by EXCHANGE_VENUE."""
     beside = folder / VENUE_FILE
-    venue = load_venue(beside if beside.exists() else Settings.from_environment().venue)
+    path = beside if beside.exists() else Settings.from_environment().venue
+    try:
+        venue = load_venue(path)
+    except OSError as error:
+        why = error.strerror or str(error)
+        if path == beside:
+            raise ValueError(f"the venue file beside the log, {path}: {why}") from None
+        raise ValueError(
+            f"the log's markets stand in a venue file: {beside} is missing, and the one of "
+            f"EXCHANGE_VENUE, {path}, gives: {why}; put the venue's file beside "
+            "the log, or set EXCHANGE_VENUE to its path"
+        ) from None
     codes = [known.code for known in venue.market]
     if not market and len(codes) > 1:
         raise ValueError(f"the log has the markets {', '.join(codes)}: choose by --market")

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -168,3 +172,95 @@ def test_a_page_that_lies_is_found() -> None:
     assert remade(page.replace("INSUFFICIENT_UNITS", "INSUFFICIENT_CASH")) == page
     with pytest.raises(ValueError, match="no `\\$ exchange`"):
         remade("```console\n$ rm x\n```\n")
+
+
+LONG = "instrument EUA\naccount a EUA 9\nphase CONTINUOUS\nnew a abcdefghijklmnop1 sell 1 70.00 DAY"
+MANY = '{"limits": {"orders_max": 4194305}}'
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("late 99999999999999999999 tick\n", "`late` takes the time to 10000000"),
+        ("late 9223372036854 tick\n", "at most 9223372036854775807: 7523372036854 ms after"),
+        ("late 7523372036853 tick\ntick\n", "time_ns: 9223372036855000000 is not allowed; a wh"),
+        (LONG, "line 4: 'new a abcdefghijklmnop1 sell 1 70.00 DAY': client_order_id: 'abcdefghij"),
+        (LONG.replace("p1", "é"), "client_order_id: 'abcdefghijklmnoé' has 17 bytes, at most 16"),
+        ("within 65536 tick", "valid_ms: 65536 is not allowed; a whole number, 0 to 65535"),
+        ("limits orders_max 4194305", "limits.orders_max: 4194305 is not allowed; a whole number"),
+        ("limits orders_max 5\nlimits orders_max 6", "line 2: 'limits orders_max 6': limits: only"),
+        (MANY, "limits.orders_max: 4194305 is not allowed; a whole number, 0 to 4194304"),
+        ("5", "line 1: 5 is no object: a command, a frame, a hex or limits"),
+        ("\n null\n", "line 2: null is no object"),
+    ],
+)
+def test_a_number_out_of_its_range_is_told(said: str, told: str) -> None:
+    done = run(said=said)
+    assert done.exit_code == 2
+    assert told in done.stderr
+    assert "\n" not in done.stderr.strip()
+
+
+@pytest.mark.parametrize("said", [TICK, "tick\n"])
+def test_a_byte_order_mark_is_no_part_of_the_input(said: str) -> None:
+    done = run(said=b"\xef\xbb\xbf" + said.encode())
+    assert (done.exit_code, STATE.findall(done.stderr)) == (0, STATE.findall(run(said=said).stderr))
+
+
+def test_a_label_of_sixteen_bytes_is_heard() -> None:
+    done = run(said=LONG.replace("p1", "p") + " -> ACCEPTED abcdefghijklmnop\n")
+    assert done.exit_code == 0, done.stderr
+
+
+def test_a_log_without_its_venue_says_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "log.sqlite"
+    asyncio.run(record(log, 1))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    monkeypatch.delenv("EXCHANGE_VENUE", raising=False)
+    done = run(str(log), "--market", "CN")
+    assert done.exit_code == 2
+    for told in (
+        f"{tmp_path / 'venue.toml'} is missing",
+        "deploy/venue/demo.toml",
+        "EXCHANGE_VENU",
+    ):
+        assert told in done.stderr
+    monkeypatch.setenv("EXCHANGE_VENUE", str(ROOT / "deploy/venue/demo.toml"))
+    assert run(str(log), "--market", "CN").exit_code == 0
+
+
+OPEN = '{"kind": "ACCOUNT_OPEN", "account_id": 5}\n'
+
+
+@pytest.mark.parametrize(
+    ("words", "said", "told"),
+    [
+        ([], OPEN, []),
+        (["--hash"], OPEN, []),
+        (["--commands"], OPEN * 1_000, []),
+        ([], OPEN + "{", ["exchange: x.txt: line 2: no JSON"]),
+    ],
+)
+def test_an_output_that_is_full_is_named(
+    tmp_path: Path, words: list[str], said: str, told: list[str]
+) -> None:
+    (tmp_path / "x.txt").write_text(said)
+    command = [Path(sys.executable).parent / "exchange", "match", "x.txt", *words]
+    with Path("/dev/full").open("wb") as full:
+        buffered = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
+        done = subprocess.run(
+            command,
+            cwd=tmp_path,
+            env=buffered,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    first, *others = done.stderr.splitlines()
+    name = f"exchange: standard output: {os.strerror(errno.ENOSPC)}"
+    assert (first, done.returncode) == (name, 2), done.stderr
+    assert [line[: len(told[0])] for line in others] == told
