@@ -53,7 +53,7 @@ OPENED = "instrument EUA\naccount alice EUA 10\nphase CONTINUOUS\n"
         ("note -> nothing", "a word is missing"),
         ("+", "no command"),
         ("within -> nothing", "a word is missing"),
-        ("deposit alice 99999999999999999999.00", "out of its range"),
+        ("deposit alice 99999999999999999999.00", "quantity: 9+00 is not allowed; a whole number"),
         ("deposit alice x.00", "no number"),
         ("limits orders_max 1", "must come first"),
     ],
