@@ -7,7 +7,15 @@ from typing import Any
 
 import pytest
 
-from exchange.messages.frames import AuctionFlag, Command, Event, Pricing, Side, TieBreak
+from exchange.messages.frames import (
+    AuctionFlag,
+    Command,
+    Event,
+    MassCancelScope,
+    Pricing,
+    Side,
+    TieBreak,
+)
 from exchange.simulation.faults import holds
 from exchange.simulation.faults.auctions import CLEARED, Auctions, Result
 from exchange.simulation.faults.promises import BrokenPromiseError
@@ -102,6 +110,27 @@ def test_an_end_in_other_words_is_found(sold: Market, kind: Event, fields: dict[
     with pytest.raises(BrokenPromiseError) as broken:
         Auctions(sold.altered(kind, **fields))
     assert broken.value.promise == "P13"
+
+
+def test_bids_that_another_member_s_kill_ended_are_found() -> None:
+    market = Market()
+    opened = market.say(
+        Command.AUCTION_OPEN, account_id=SELLER, side=Side.SELL, quantity=15,
+        order_type=Pricing.UNIFORM, time_in_force=TieBreak.BY_TIME,
+        order_id=AuctionFlag.IRREVOCABLE,
+    )[0].order_id  # fmt: skip
+    mine, other = (
+        market.say(
+            Command.AUCTION_BID, account_id=account, side=Side.BUY, order_id=opened,
+            quantity=5, price=100,
+        )[0]
+        for account in (2, 3)
+    )  # fmt: skip
+    scope = MassCancelScope.BIDS_TOO
+    market.say(Command.MASS_CANCEL, account_id=mine.account_id, time_in_force=scope)
+    assert set(Auctions(market.history()).results) == {opened}
+    with pytest.raises(BrokenPromiseError, match="ends others' bids, or not all"):
+        Auctions(market.altered(Event.CANCELLED, order_id=other.order_id))
 
 
 @pytest.mark.parametrize(

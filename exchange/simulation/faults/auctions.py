@@ -20,6 +20,7 @@ from exchange.messages.frames import (
     Event,
     EventRow,
     Liquidity,
+    MassCancelScope,
     OrderType,
     Pricing,
     Reason,
@@ -118,6 +119,7 @@ class Auctions:
     def __init__(self, history: History) -> None:
         self.results: dict[int, Result] = {}
         self._running: dict[int, _Running] = {}  # by instrument
+        self._owners: dict[int, int] = {}  # participant by account
         self._times = {part.input_offset: part.time_ns for part in history.parts}
         for heard in history.heard.values():
             self._note(heard)
@@ -132,8 +134,13 @@ class Auctions:
             self._end(heard, rows, time_ns)
             return
         require(not set(kinds) & {*_ENDS}, "P13", f"{heard.position} ends an auction: {rows}")
+        if heard.kind == Command.MASS_CANCEL:
+            self._ended_in_mass(heard, rows)
+            return
         for row in rows:
-            if row.kind == Event.AUCTION_OPENED:
+            if row.kind == Event.ACCOUNT_OPENED:
+                self._owners[row.account_id] = row.order_id
+            elif row.kind == Event.AUCTION_OPENED:
                 running = self._running[row.instrument_id] = _Running(row, time_ns)
                 self.results[row.order_id] = running.result
             elif row.kind == Event.BIDDING_CLOSES:
@@ -145,6 +152,23 @@ class Auctions:
                 self._bid(heard.position, heard.position, row)
             elif row.kind in (Event.REPLACED, Event.CANCELLED):
                 self._changed(heard.position, row, time_ns)
+
+    def _ended_in_mass(self, heard: Heard, rows: list[EventRow]) -> None:
+        """A kill ends all bids of whom it names, whatever their terms; no other cancel does."""
+        command = np.frombuffer(heard.body[: COMMAND.itemsize], COMMAND)[0]
+        is_kill = int(command["time_in_force"]) == MassCancelScope.BIDS_TOO
+        ended = {row.order_id for row in rows if row.kind == Event.CANCELLED}
+        account, owner = int(command["account_id"]), int(command["order_id"])
+        for running in self._running.values():
+            for bid in list(running.bids.values()):
+                is_named = account in (0, bid.account) and owner in (0, self._owner(bid.account))
+                is_right = (bid.order_id in ended) == (is_kill and is_named)
+                require(is_right, "P13", f"{heard.position} ends others' bids, or not all: {bid}")
+                if bid.order_id in ended:
+                    del running.bids[bid.order_id]
+
+    def _owner(self, account: int) -> int:
+        return self._owners.get(account, 0)
 
     def _in_time(self, position: int, row: EventRow, time_ns: int) -> None:
         running = self._running.get(row.instrument_id)
@@ -159,7 +183,12 @@ class Auctions:
         own = running.result
         bid = Bid(row.order_id, row.account_id, row.price, row.quantity, arrived)
         running.bids[bid.order_id] = bid
-        asked = sum(b.quantity for b in running.bids.values() if b.account == bid.account)
+        owner = self._owner(bid.account)
+        asked = sum(
+            b.quantity
+            for b in running.bids.values()
+            if b.account == bid.account or (owner and self._owner(b.account) == owner)
+        )
         most = own.offered * running.bid_max_bp // BP if running.bid_max_bp else asked
         is_sound = (
             row.side != own.side

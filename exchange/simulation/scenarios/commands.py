@@ -6,6 +6,7 @@ from exchange.messages.frames import (
     AccountParameter,
     Command,
     Instruction,
+    Parameter,
     Phase,
     SettlementStep,
     notes,
@@ -19,7 +20,9 @@ from exchange.simulation.scenarios.words import (
     Mode,
     Names,
     minor_units,
+    pairs,
     parameter_of,
+    whole,
 )
 
 FIRST_ACCOUNT = 101
@@ -71,7 +74,7 @@ class Administration(Maker):
         if name not in self.names.instruments:
             self.names.instruments[name] = len(self.names.instruments) + 1
         made = [self.make(Command.INSTRUMENT_OPEN, mode, **self.of(name))]
-        for word, value in zip(settings[::2], settings[1::2], strict=True):
+        for word, value in pairs(settings):
             made += self._parameter(mode, name, word, value)
         return made
 
@@ -80,22 +83,22 @@ class Administration(Maker):
         named = VALUES.get(parameter, {})
         quantity = named.get(value)
         if quantity is None:
-            quantity = minor_units(value) if parameter in MONEY else int(value)
+            quantity = _quantity(parameter, value)
         fields = {"order_type": parameter, "quantity": quantity} | self.of(name)
         return [self.make(Command.INSTRUMENT_PARAMETER, mode, **fields)]
 
     def _control(
         self, mode: Mode, who: str, word: str, value: str, *instrument: str
     ) -> list[bytes]:
-        fields = {"order_type": AccountParameter[word.upper()], "quantity": int(value)}
+        fields = {"order_type": AccountParameter[word.upper()], "quantity": whole(value)}
         named = self.named(who, *instrument)
         return [self.make(Command.ACCOUNT_PARAMETER, mode, **fields, **named)]
 
     def _account(self, mode: Mode, who: str, *means: str) -> list[bytes]:
         if who not in self.names.accounts:
             self.names.accounts[who] = len(self.names.accounts) + FIRST_ACCOUNT
-        said = list(zip(means[::2], means[1::2], strict=True))
-        owner = sum(int(value) for what, value in said if what == "participant")
+        said = pairs(means)
+        owner = sum(whole(value) for what, value in said if what == "participant")
         made = [self.make(Command.ACCOUNT_OPEN, mode, order_id=owner, **self.named(who))]
         for what, amount in said:
             if what == "participant":
@@ -117,21 +120,21 @@ class Administration(Maker):
         self, cash: Command, units: Command, mode: Mode, who: str, amount: str, *instrument: str
     ) -> list[bytes]:
         if instrument:
-            fields = {"quantity": int(amount)} | self.named(who, *instrument)
+            fields = {"quantity": whole(amount)} | self.named(who, *instrument)
             return [self.make(units, mode, **fields)]
         return [self.make(cash, mode, quantity=minor_units(amount), **self.named(who))]
 
     def _phase(self, mode: Mode, phase: str, *words: str) -> list[bytes]:
         found, instrument = options(words, frozenset({"seed"}))
-        fields = {"order_type": Phase[phase], "quantity": int(found.get("seed", 0))}
+        fields = {"order_type": Phase[phase], "quantity": whole(found.get("seed", "0"))}
         named = self.of(*instrument) if instrument else {}
         return [self.make(Command.PHASE_CHANGE, mode, **fields, **named)]
 
     def _control_participant(
         self, mode: Mode, participant: str, word: str, value: str
     ) -> list[bytes]:
-        fields = {"order_type": AccountParameter[word.upper()], "quantity": int(value)}
-        fields["order_id"] = int(participant)
+        fields = {"order_type": AccountParameter[word.upper()], "quantity": whole(value)}
+        fields["order_id"] = whole(participant)
         return [self.make(Command.PARTICIPANT_PARAMETER, mode, **fields)]
 
     def _reference(self, mode: Mode, name: str, price: str) -> list[bytes]:
@@ -139,13 +142,13 @@ class Administration(Maker):
         return [self.make(Command.REFERENCE_PRICE, mode, **fields)]
 
     def _roll(self, mode: Mode, date: str) -> list[bytes]:
-        return [self.make(Command.DAY_ROLL, mode, quantity=int(date))]
+        return [self.make(Command.DAY_ROLL, mode, quantity=whole(date))]
 
     def _tick(self, mode: Mode) -> list[bytes]:
         return [self.make(Command.CLOCK_TICK, mode)]
 
     def _epoch(self, mode: Mode, epoch: str, node: str) -> list[bytes]:
-        return [self.make(Command.EPOCH_START, mode, quantity=int(epoch), order_id=int(node))]
+        return [self.make(Command.EPOCH_START, mode, quantity=whole(epoch), order_id=whole(node))]
 
     def _settle(
         self, mode: Mode, step: str, buyer: str, seller: str, name: str, quantity: str,
@@ -153,18 +156,27 @@ class Administration(Maker):
     ) -> list[bytes]:  # fmt: skip
         fields = {
             "order_type": SettlementStep[step],
-            "quantity": int(quantity),
+            "quantity": whole(quantity),
             "price": minor_units(from_seller),
             "order_id": self.names.accounts[seller],
-            "client_order_id": settlement_tail(minor_units(to_buyer), int(trade_id)),
+            "client_order_id": settlement_tail(minor_units(to_buyer), whole(trade_id)),
         }
         return [self.make(Command.SETTLE_TRADE, mode, **fields, **self.named(buyer, name))]
 
     def _instruct(
         self, mode: Mode, kind: str, who: str, name: str, quantity: str, price: str
     ) -> list[bytes]:
-        fields = {"order_type": Instruction[kind], "quantity": int(quantity), "price": int(price)}
+        amounts = {"quantity": whole(quantity), "price": whole(price)}
+        fields = {"order_type": Instruction[kind]} | amounts
         return [self.make(Command.INSTRUCTION, mode, **fields, **self.named(who, name))]
 
     def _note(self, mode: Mode, first: str, *rest: str) -> list[bytes]:
         return notes(" ".join((first, *rest)))  # a part of its INSTRUCTION: no number, no window
+
+
+def _quantity(parameter: Parameter, value: str) -> int:
+    if parameter in MONEY:
+        return minor_units(value)
+    if parameter in VALUES and not value.isdecimal():
+        raise ValueError(f"{value!r} is none of {', '.join(VALUES[parameter])}")
+    return whole(value)

@@ -5,7 +5,14 @@ from __future__ import annotations
 from exchange.messages.frames import Command, OrderType, Side, TimeInForce
 from exchange.messages.shapes import WORDS
 from exchange.simulation.scenarios.making import Maker, Said, options
-from exchange.simulation.scenarios.words import MS, START_NS, Mode, label_bytes, minor_units
+from exchange.simulation.scenarios.words import (
+    MS,
+    START_NS,
+    Mode,
+    label_bytes,
+    minor_units,
+    whole,
+)
 from matching.layout import MassCancelScope, Pricing, TieBreak
 
 PRICES = frozenset({"stop"})
@@ -67,7 +74,7 @@ class Orders(Maker):
             side=Side[side.upper()],
             order_type=OrderType[found["type"]] if "type" in found else usual,
             time_in_force=TimeInForce[tif],
-            quantity=int(quantity),
+            quantity=whole(quantity),
             price=0 if is_market else minor_units(price),
             order_id=instructions,
             client_order_id=label_bytes(label),
@@ -95,7 +102,7 @@ class Orders(Maker):
         if not found.keys() & TERMS.keys():
             return []
         fields = {
-            TERMS[word]: minor_units(value) if word in PRICES else int(value)
+            TERMS[word]: minor_units(value) if word in PRICES else whole(value)
             for word, value in found.items()
             if word in TERMS
         }
@@ -127,7 +134,7 @@ class Orders(Maker):
             Command.REPLACE_ORDER,
             mode,
             order_id=order_id,
-            quantity=int(quantity),
+            quantity=whole(quantity),
             price=0 if price == "market" else minor_units(price),
             client_order_id=label_bytes(new_label),
             **self.named(who),
@@ -147,8 +154,8 @@ class Orders(Maker):
             fields |= self.of(found["instrument"])
         if "side" in found:
             fields["side"] = Side[found["side"].upper()]
-        fields["order_id"] = int(found.get("participant", 0))
-        fields["quantity"] = int(found.get("session", 0))
+        fields["order_id"] = whole(found.get("participant", "0"))
+        fields["quantity"] = whole(found.get("session", "0"))
         return [self.make(Command.MASS_CANCEL, mode, **fields)]
 
     def _quote(self, mode: Mode, who: str, name: str, *words: str) -> list[bytes]:
@@ -157,7 +164,7 @@ class Orders(Maker):
         rest = list(words)
         while rest and rest[0] in sides:
             side, quantity, price, *rest = rest
-            sides[side] = (int(quantity), minor_units(price))
+            sides[side] = (whole(quantity), minor_units(price))
         instructions, instrument = self._instructions({}, rest)
         (quantity_bought, bid), (quantity_sold, ask) = sides["buy"], sides["sell"]
         tail = quantity_sold.to_bytes(8, "little", signed=True)
@@ -190,7 +197,7 @@ class Orders(Maker):
             kind,
             mode,
             side=Side[side.upper()],
-            quantity=int(quantity),
+            quantity=whole(quantity),
             price=minor_units(price),
             order_id=order_id,
             client_order_id=label_bytes(label),
@@ -243,16 +250,17 @@ class Orders(Maker):
         found, rest = options(words, AUCTION_OPTIONS)
         instrument = [word for word in rest if word in self.names.instruments]
         flags = FLAGS.number([word for word in rest if word not in self.names.instruments]) or 0
-        packed = flags.to_bytes(1, "little") + int(found.get("carry", 0)).to_bytes(1, "little")
-        packed += int(found.get("bid_max", 0)).to_bytes(2, "little")
-        packed += int(found.get("multiple", 0)).to_bytes(4, "little")
+        packed = flags.to_bytes(1, "little")
+        packed += whole(found.get("carry", "0"), 0, 255).to_bytes(1, "little")
+        packed += whole(found.get("bid_max", "0"), 0, 65_535).to_bytes(2, "little")
+        packed += whole(found.get("multiple", "0"), 0, 2**32 - 1).to_bytes(4, "little")
         made = self.make(
             Command.AUCTION_OPEN,
             mode,
             side=Side[side.upper()],
             order_type=Pricing[pricing],
             time_in_force=TieBreak[tie_break],
-            quantity=int(quantity),
+            quantity=whole(quantity),
             price=minor_units(found.get("reserve", "0")),
             order_id=int.from_bytes(packed, "little"),
             client_order_id=label_bytes(label),
@@ -262,12 +270,12 @@ class Orders(Maker):
         self._name(label)
         if "closes" not in found:
             return [made]
-        closes_ns = START_NS + int(found["closes"]) * MS
+        closes_ns = START_NS + whole(found["closes"]) * MS
         return [made, self.make(Command.AUCTION_TERMS, Mode(0, 0, 0, 0), quantity=closes_ns)]
 
     def _clear(self, mode: Mode, auction: str, *words: str) -> list[bytes]:
         found, instrument = options(words, frozenset({"seed", "reserve"}))
-        fields = {"quantity": int(found.get("seed", 0)), "order_id": self.names.orders[auction]}
+        fields = {"quantity": whole(found.get("seed", "0")), "order_id": self.names.orders[auction]}
         fields["price"] = minor_units(found.get("reserve", "0"))
         return [self.make(Command.AUCTION_CLEAR, mode, **fields, **self.only(instrument))]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import NamedTuple
@@ -13,6 +13,7 @@ from matching.layout import CloseRule, FeeSides, Policy, Resale
 
 MS = 1_000_000
 START_NS = 1_700_000_000_000 * MS  # when a scenario begins
+LATE_MS_MAX = 10**9  # eleven days, for one record
 
 VALUES: dict[Parameter, dict[str, int]] = {
     Parameter.CLOSE_RULE: {"LAST": CloseRule.LAST_TRADE, **CloseRule.__members__},
@@ -116,14 +117,34 @@ def mode_of(words: list[str]) -> tuple[Mode, list[str]]:
     session_id = ref = valid_ms = late_ms = 0
     while True:
         if words[0].startswith("@"):
-            session_id, ref = map(int, words[0][1:].split("."))
-            words = words[1:]
+            session, dot, number = words[0][1:].partition(".")
+            if not dot:
+                raise ValueError(f"{words[0]!r}: a session and a number, as in @5.1")
+            session_id, ref, words = whole(session), whole(number), words[1:]
         elif words[0] == "within":
-            valid_ms, words = int(words[1]), words[2:]
+            valid_ms, words = whole(words[1]), words[2:]
         elif words[0] == "late":
-            late_ms, words = int(words[1]), words[2:]
+            late_ms, words = whole(words[1], 0, LATE_MS_MAX), words[2:]
         else:
             return Mode(session_id, ref, valid_ms, late_ms), words
+
+
+def whole(word: str, low: int = -(2**63), high: int = 2**64 - 1) -> int:
+    """A whole number within bounds, both included; ValueError in words."""
+    try:
+        number = int(word)
+    except ValueError:
+        raise ValueError(f"{word!r} is no whole number") from None
+    if not low <= number <= high:
+        raise ValueError(f"{word} is out of its range, {low} to {high}")
+    return number
+
+
+def pairs(words: Sequence[str]) -> list[tuple[str, str]]:
+    """Names, each with the word behind it; ValueError where the last has none."""
+    if len(words) % 2:
+        raise ValueError(f"{words[-1]!r} has no value: names and values take turns")
+    return list(zip(words[::2], words[1::2], strict=True))
 
 
 def parameter_of(word: str) -> Parameter:
@@ -138,7 +159,12 @@ def label_bytes(word: str) -> bytes:
 
 def minor_units(word: str) -> int:
     """71.25 is 7125."""
-    scaled = Decimal(word) * 100
+    try:
+        scaled = Decimal(word) * 100
+    except ArithmeticError:
+        raise LanguageError(f"{word!r} is no number") from None
+    if not scaled.is_finite():
+        raise LanguageError(f"{word} is no amount")
     if scaled != int(scaled):
         raise LanguageError(f"{word} is finer than a minor unit")
     return int(scaled)

@@ -17,7 +17,9 @@ from exchange.simulation.scenarios.words import (
     Names,
     ScenarioError,
     mode_of,
+    pairs,
     parse,
+    whole,
 )
 from matching.protocol import Limits
 from matching.snapshot import decode
@@ -95,8 +97,10 @@ class World:
         if self.engine.next_offset:
             raise LanguageError(f"line {line.number}: limits must come first")
         try:
-            pairs = zip(line.words[1::2], line.words[2::2], strict=True)
-            bounds = {name: int(bound) for name, bound in pairs}
+            bounds = {name: whole(bound) for name, bound in pairs(line.words[1:])}
+            unknown = [name for name in bounds if name not in Limits._fields]
+            if unknown:
+                raise ValueError(f"no limit is {unknown[0]}: {', '.join(Limits._fields)}")
             self.engine = self._engine_type(Limits()._replace(**bounds))
         except (TypeError, ValueError, OverflowError) as error:
             raise LanguageError(_wrong(line, error)) from error
