@@ -18,6 +18,7 @@ from matching.labels cimport label_refusal, room_refusal
 from matching.ladder cimport book_rest, book_remove, end_line, end_resting, ladder_next
 from matching.layout cimport *
 from matching.growth cimport raise_memory_error
+from matching.self_trade cimport are_one
 from matching.snapshot cimport ClientOrderIdRow
 from matching.state cimport (
     Auction, BookSide, Instrument, Order, State,
@@ -217,7 +218,7 @@ cdef uint16_t bid_refusal(
     if i.auction.flags & WHOLE_LOT and c.quantity != offer.size.quantity:
         return QUANTITY_DIFFERS
     if i.auction.bid_max_bp and (
-        bids_of_owner(s, i, account) - replaced + c.quantity
+        bids_of_group(s, i, account) - replaced + c.quantity
         > offer.size.quantity * i.auction.bid_max_bp // BP
     ):
         return BID_ABOVE_MAX
@@ -231,19 +232,18 @@ cdef uint16_t bid_refusal(
         return PRICE_ABOVE_BAND if c.price > i.band_high else PRICE_BELOW_BAND
     return value_refusal(c)
 
-cdef int64_t bids_of_owner(
+cdef int64_t bids_of_group(
     const State* s, const Instrument* i, uint32_t account
 ) noexcept nogil:
-    # Tonnes of the live bids of all accounts of its participant, 0 = of its own. O(accounts).
-    cdef uint64_t participant = s.owners[account].participant
+    # Tonnes of the live bids of all accounts that are one with it. O(accounts).
     cdef int64_t found = 0
-    if participant == 0:
+    cdef uint32_t other = account_after(s, 0)
+    if s.owners[account].stp_group == 0:
         return bids_of(s, i, account)
-    account = account_after(s, 0)
-    while account:
-        if s.owners[account].participant == participant:
-            found += bids_of(s, i, account)
-        account = account_after(s, account)
+    while other:
+        if are_one(s, account, other):
+            found += bids_of(s, i, other)
+        other = account_after(s, other)
     return found
 
 cdef int64_t bids_of(const State* s, const Instrument* i, uint32_t account) noexcept nogil:

@@ -15,6 +15,7 @@ from matching.layout import (
 from matching.reference.allocation import is_beyond
 from matching.reference.book import Order
 from matching.reference.instruments import Auction, Instrument
+from matching.reference.self_trade import are_one
 from matching.reference.state import State
 
 
@@ -66,21 +67,14 @@ def bid_refusal(
         return reason
     if auction.bid_max_bp:
         bids = instrument.queues[Queue.BIDS, Side.BUY + Side.SELL - offer.side]
-        own = _owner(state, account_id)
         others = sum(
             bid.leaves
             for bid in bids
-            if _owner(state, bid.account_id) == own and bid is not replaced
+            if are_one(state, bid.account_id, account_id) and bid is not replaced
         )
         if others + quantity > offer.quantity * auction.bid_max_bp // BP:
             return Reason.BID_ABOVE_MAX
     return _price_refusal(instrument, auction, quantity, price)
-
-
-def _owner(state: State, account_id: int) -> tuple[int, int]:
-    """Whose bids count together: a participant's, or an account's that is nobody else's."""
-    participant = state.accounts[account_id].participant
-    return (participant, 0) if participant else (0, account_id)
 
 
 def replaced_bid_refusal(

@@ -46,8 +46,8 @@ OF_DEALS: dict[str, Mutant] = {
     ),
     "bids without a limit": (
         bids,
-        "_owner",
-        lambda state, account_id: object(),
+        "are_one",
+        lambda state, one, other: False,
     ),
     "bids are taken back": (bids, "is_irrevocable", lambda instrument, order: False),
     "bids after the end": (bids, "closing_refusal", lambda auction, time_ns: Reason.NONE),

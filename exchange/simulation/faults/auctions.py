@@ -15,6 +15,7 @@ import numpy as np
 from exchange.messages.frames import (
     COMMAND,
     INDEX_BITS,
+    AccountParameter,
     AuctionFlag,
     Command,
     Event,
@@ -120,6 +121,7 @@ class Auctions:
         self.results: dict[int, Result] = {}
         self._running: dict[int, _Running] = {}  # by instrument
         self._owners: dict[int, int] = {}  # participant by account
+        self._groups: dict[int, int] = {}  # of accounts that count as one, by account
         self._times = {part.input_offset: part.time_ns for part in history.parts}
         for heard in history.heard.values():
             self._note(heard)
@@ -140,6 +142,9 @@ class Auctions:
         for row in rows:
             if row.kind == Event.ACCOUNT_OPENED:
                 self._owners[row.account_id] = row.order_id
+            elif row.kind == Event.ACCOUNT_CHANGED:
+                if row.order_type == AccountParameter.STP_GROUP:
+                    self._groups[row.account_id] = row.quantity
             elif row.kind == Event.AUCTION_OPENED:
                 running = self._running[row.instrument_id] = _Running(row, time_ns)
                 self.results[row.order_id] = running.result
@@ -161,14 +166,12 @@ class Auctions:
         account, owner = int(command["account_id"]), int(command["order_id"])
         for running in self._running.values():
             for bid in list(running.bids.values()):
-                is_named = account in (0, bid.account) and owner in (0, self._owner(bid.account))
+                is_owned = owner in (0, self._owners.get(bid.account))
+                is_named = is_owned and account in (0, bid.account)
                 is_right = (bid.order_id in ended) == (is_kill and is_named)
                 require(is_right, "P13", f"{heard.position} ends others' bids, or not all: {bid}")
                 if bid.order_id in ended:
                     del running.bids[bid.order_id]
-
-    def _owner(self, account: int) -> int:
-        return self._owners.get(account, 0)
 
     def _in_time(self, position: int, row: EventRow, time_ns: int) -> None:
         running = self._running.get(row.instrument_id)
@@ -183,11 +186,11 @@ class Auctions:
         own = running.result
         bid = Bid(row.order_id, row.account_id, row.price, row.quantity, arrived)
         running.bids[bid.order_id] = bid
-        owner = self._owner(bid.account)
+        group = self._groups.get(bid.account, 0)
         asked = sum(
             b.quantity
             for b in running.bids.values()
-            if b.account == bid.account or (owner and self._owner(b.account) == owner)
+            if b.account == bid.account or (group and self._groups.get(b.account) == group)
         )
         most = own.offered * running.bid_max_bp // BP if running.bid_max_bp else asked
         is_sound = (
