@@ -72,7 +72,7 @@ class AuctionReport(msgspec.Struct, frozen=True):
     revenue: int = 0
     carried_t: tuple[int, ...] = ()
     bid_multiple_t: int = 1
-    bid_max_bp: int = 0  # of the offer, for the bids of accounts of one group together; 0 = no bound
+    bid_max_bp: int = 0  # of the offer, for bids of accounts of one group together; 0 = no bound
     closes_ns: int = 0  # until when bids are heard, 0 = until it is cleared
     seed: int = 0  # of the draw among bids of one price
 

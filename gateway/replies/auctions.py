@@ -39,7 +39,7 @@ class AuctionRow(msgspec.Struct, frozen=True):
     revenue: str  # price times tonnes sold, currency units
     carried_t: tuple[int, ...] = ()  # tonnes that go to the next auctions in turn
     bid_multiple_t: int = 1  # bids are multiples of it
-    bid_max_bp: int = 0  # of the offer, for the bids of accounts of one group together; 0 = no bound
+    bid_max_bp: int = 0  # of the offer, for bids of accounts of one group together; 0 = no bound
     closes_ns: int = 0  # until when bids are heard, ns UTC; 0 = until it is cleared
     seed: int = 0  # of the draw among bids of one price, told when it is cleared
 
