@@ -13,11 +13,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+from exchange import topics
 from exchange.audit.checkpoints import CHECKED, record_leaf, records
 from exchange.audit.merkle import Tree, starts
 from exchange.audit.reconciliation import Check
 from exchange.audit.signed_note import NoteError, OtherKeyError, Verifier
-from exchange.audit.vault import Vault, read_note
+from exchange.audit.vault import NOTES, Vault, read_note
 from exchange.log.protocol import Log, LogError, LogUnavailableError, Partition
 from exchange.messages.checkpoints import Checkpoint, TreeHead, parse_checkpoint
 from exchange.reference.venue import Market, Venue
@@ -41,6 +42,7 @@ class Notes(NamedTuple):
     market: str
     paths: list[Path]
     problems: list[str]
+    verifier: Verifier
 
 
 def open_notes(
@@ -64,17 +66,21 @@ def open_notes(
             found = parse_checkpoint(verifier.open(read_note(item)))
         except (NoteError, ValueError) as error:
             other = "; another venue's checkpoint" if isinstance(error, OtherKeyError) else ""
-            notes = by_market.setdefault("", Notes("", [], []))
+            notes = by_market.setdefault("", Notes("", [], [], verifier))
             notes.problems.append(f"{item.name}: {error}{other}")
             continue
-        notes = by_market.setdefault(found.market, Notes(found.market, [], []))
+        notes = by_market.setdefault(found.market, Notes(found.market, [], [], verifier))
+        notes.problems.extend(_misplaced(item, found))
         if found.venue != venue.name or found.market not in codes:
             notes.problems.append(
                 f"{item.name} is another venue's checkpoint: market {found.market} of "
                 f"{found.venue!r}, not of {venue.name!r}"
             )
             continue
-        notes.problems.extend(_chain(last.get(found.market), found))
+        before = last.get(found.market)
+        notes.problems.extend(_chain(before, found))
+        if before is not None and _is_in_vault(item) and _is_in_vault(notes.paths[-1]):
+            notes.problems.extend(_gap(before.number, found.number))
         last[found.market] = found
         notes.paths.append(item)
     return list(by_market.values())
@@ -92,6 +98,26 @@ def _by_number(paths: Sequence[Path]) -> list[Path]:
             return 0
 
     return sorted(paths, key=number)
+
+
+def _is_in_vault(path: Path) -> bool:
+    return path.parent.parent.name == NOTES
+
+
+def _misplaced(path: Path, found: Checkpoint) -> Iterator[str]:
+    """A vault keeps a note under its market and its number; others lie where somebody put them."""
+    if not _is_in_vault(path):
+        return
+    if path.parents[2].name != found.market or path.stem != f"{found.number:010}":
+        yield (
+            f"{'/'.join(path.parts[-4:])} holds checkpoint {found.number} of {found.market}: it "
+            "was put there"
+        )
+
+
+def _gap(before: int, after: int) -> Iterator[str]:
+    if after - before > 1:
+        yield f"checkpoints {before + 1} to {after - 1} are not in the folder: taken from it"
 
 
 def _chain(before: Checkpoint | None, after: Checkpoint) -> Iterator[str]:
@@ -114,31 +140,74 @@ async def compare(
 ) -> list[Check]:
     """Every topic against the notes, one check each. O(log x topics of the notes), memory bounded.
 
-    Raises LogUnavailableError; what is missing in the log is a finding.
+    Beside the notes stand those that the log's own topic has: what both have must be the same, and
+    a newer one counts. Raises LogUnavailableError; what is missing in the log is a finding.
     """
+    problems, later = [*notes.problems], None
+    if notes.paths:
+        beside, later = await _beside(log, market, notes)
+        problems += beside
     checks = [
         Check(
             f"{market.code} checkpoints are signed and chained",
-            len(notes.problems),
-            "; ".join([f"{len(notes.paths)} read", *notes.problems[:10]]),
+            len(problems),
+            "; ".join([f"{len(notes.paths)} read", *problems[:10]]),
         )
     ]
     if not notes.paths:
         return checks
-    newest = _checkpoint(notes.paths[-1])
+    known: list[Path | Checkpoint] = [*notes.paths, *([later] if later else [])]
+    newest = _checkpoint(known[-1])
     made = f"{datetime.fromtimestamp(newest.time_ns // 10**9, UTC):%Y-%m-%dT%H:%M:%SZ}"
     for topic in CHECKED:
         head = _head(newest, topic.name)
         walk = _Walk(log, Partition(topic.name, market.partition), vaults)
-        wrong = await walk.run(notes.paths, head.size, progress)
+        wrong = await walk.run(known, head.size, progress)
         figures = f"{head.size} records, root {head.root.hex()[:16]}, {newest.number} of {made}"
         name = f"{market.code} {topic.name} is what checkpoint {newest.number} signed"
         checks.append(Check(name, int(bool(wrong)), f"{figures}; {wrong}" if wrong else figures))
     return checks
 
 
-def _checkpoint(path: Path) -> Checkpoint:
-    return parse_checkpoint(read_note(path).rpartition("\n\n")[0] + "\n")
+async def _beside(log: Log, market: Market, notes: Notes) -> tuple[list[str], Checkpoint | None]:
+    """What the log's topic of checkpoints says otherwise; its newest, if later. O(notes)."""
+    partition = topics.checkpoints(market.partition)
+    kept = {found.number: found for found in map(_checkpoint, notes.paths)}
+    problems: list[str] = []
+    newest: Checkpoint | None = None
+    told: set[int] = set()
+    try:
+        async for record in records(log, partition, 0, await log.end(partition)):
+            try:
+                found = parse_checkpoint(notes.verifier.open(record.value.decode()))
+            except OtherKeyError:  # of the key before
+                continue
+            except (NoteError, ValueError) as error:
+                problems.append(f"record {record.offset} of the topic checkpoints: {error}")
+                continue
+            told.add(found.number)
+            if kept.get(found.number, found) != found:
+                problems.append(f"the log's checkpoint {found.number} is not the one kept")
+            problems.extend(_chain(newest, found))
+            newest = found
+    except LogUnavailableError:
+        raise
+    except LogError as error:
+        problems.append(f"the topic checkpoints: {error}")
+    last = max(kept)  # may be on its way to the topic
+    lacking = [number for number in sorted(kept) if number not in told and number < last]
+    if lacking:
+        problems.append(
+            f"the log's topic lacks {len(lacking)} checkpoints that are kept, the first "
+            f"{lacking[0]}: taken from it"
+        )
+    return problems, newest if newest is not None and newest.number > last else None
+
+
+def _checkpoint(known: Path | Checkpoint) -> Checkpoint:
+    if isinstance(known, Checkpoint):
+        return known
+    return parse_checkpoint(read_note(known).rpartition("\n\n")[0] + "\n")
 
 
 def _head(checkpoint: Checkpoint, topic: str) -> TreeHead:
@@ -155,7 +224,9 @@ class _Walk:
         self._topic = partition.topic
         self._vaults = vaults
 
-    async def run(self, paths: Sequence[Path], size: int, progress: Progress | None) -> str:
+    async def run(
+        self, paths: Sequence[Path | Checkpoint], size: int, progress: Progress | None
+    ) -> str:
         """What is wrong, "" when nothing is."""
         held = await self._log.end(self._partition)
         tree, good = Tree(), 0
@@ -180,7 +251,7 @@ class _Walk:
             return await self._name(paths, good, mark, held)
         return ""
 
-    def _marks(self, paths: Sequence[Path]) -> Iterator[Mark]:
+    def _marks(self, paths: Sequence[Path | Checkpoint]) -> Iterator[Mark]:
         """What is known of the tree, by size: at each note, and inside it at each subtree's end."""
         at = 0
         for path in paths:
@@ -204,7 +275,9 @@ class _Walk:
         number = mark.number if mark is not None else 0
         return f"record {at} is missing: dropped, though checkpoint {number} covers it"
 
-    async def _name(self, paths: Sequence[Path], good: int, mark: Mark, held: int) -> str:
+    async def _name(
+        self, paths: Sequence[Path | Checkpoint], good: int, mark: Mark, held: int
+    ) -> str:
         newest = _checkpoint(paths[-1])
         head = _head(newest, self._topic)
         for vault in self._vaults:

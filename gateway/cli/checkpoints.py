@@ -150,7 +150,21 @@ async def held_against(opened: Opened, path: Path, public_key: Path | None) -> l
                 checks += await against.compare(
                     opened.log, codes[notes.market], notes, vaults, advance
                 )
-    return checks
+    return checks + _without(opened, path, {notes.market for notes in found})
+
+
+def _without(opened: Opened, path: Path, told: set[str]) -> list[Check]:
+    """The markets without a note: all that a venue's folder lacks; of one note or of a market's
+    folder, none of those that were asked for.
+    """
+    asked = {item.code for item in opened.markets}
+    is_of_one = not path.is_dir() or path.name in {item.code for item in opened.venue.market}
+    if is_of_one and asked & told:
+        return []
+    return [
+        Check(f"{code} has a checkpoint", 1, f"none below {path}: nothing of {code} was compared")
+        for code in sorted(asked - told)
+    ]
 
 
 def _near(path: Path, settings: Settings) -> list[Path]:

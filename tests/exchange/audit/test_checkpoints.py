@@ -143,6 +143,12 @@ def change(rows: Rows) -> None:
     rows.write()
 
 
+def before_all_time(rows: Rows) -> None:
+    _, value = rows.rows[17]
+    rows.rows[17] = (-5, value)
+    rows.write()
+
+
 def retime(rows: Rows) -> None:
     time_ns, value = rows.rows[17]
     rows.rows[17] = (time_ns + 1, value)
@@ -183,6 +189,7 @@ BETWEEN = "one of the records 0 to 63 is altered, dropped, inserted or swapped"
 WAYS: list[tuple[Callable[[Rows], None], str, str]] = [
     (change, "record 17 is altered", BETWEEN),
     (retime, "record 17 is altered", BETWEEN),
+    (before_all_time, "record 17 is altered", BETWEEN),
     (drop, "record 17 is missing: 1 dropped", BETWEEN),
     (drop_and_leave_a_gap, "record 17 is missing: dropped", "record 17 is missing: dropped"),
     (insert, "record 17 was inserted: 1 not of this log", BETWEEN),
@@ -232,12 +239,57 @@ async def test_truncation_is_seen_only_by_a_checkpoint_that_was_kept(
     kept = shutil.copy(Vault(world.vault, "EU").note_path(3), tmp_path / "kept.note")
     for topic in CHECKED:
         truncate(Rows(world.log, topic.name))
-    for number in (2, 3):  # who owns log and vault cuts both
+    for number in (2, 3):
         Vault(world.vault, "EU").note_path(number).unlink()
+    told = await findings(world)  # the log's own topic still has what was signed
+    assert len(told) == len(CHECKED)
+    assert all("cut at the end" in text for text in told)
+    topic = Rows(world.log, topics.checkpoints(0).topic)
+    del topic.rows[1:]  # who owns log, topic and vault cuts all three
+    topic.write()
     assert await findings(world) == []
     told = await findings(world, Path(kept), hashes=False)
     assert len(told) == len(CHECKED)
     assert all(f"checkpoint 3 covers {SIZE} records: cut" in text for text in told)
+
+
+async def test_a_folder_that_lacks_a_note_or_has_one_elsewhere(world: World) -> None:
+    vault = Vault(world.vault, "EU")
+    note = vault.note_path(2).read_text()
+    vault.note_path(2).unlink()
+    (told,) = await findings(world)
+    assert "checkpoints 2 to 2 are not in the folder: taken from it" in told
+    vault.note_path(2).write_text(vault.note(3))
+    (told,) = await findings(world)
+    assert "notes/000000/0000000002.note holds checkpoint 3 of EU: it was put there" in told
+    vault.note_path(2).write_text(note)
+    elsewhere = Vault(world.vault, "CN").note_path(2)
+    elsewhere.parent.mkdir(parents=True)
+    elsewhere.write_text(note)
+    (told,) = await findings(world)
+    assert "CN/notes/000000/0000000002.note holds checkpoint 2 of EU: it was put there" in told
+
+
+async def test_a_topic_of_checkpoints_that_says_otherwise(world: World, tmp_path: Path) -> None:
+    shutil.copy(world.log, tmp_path / "sound.sqlite")
+    topic = Rows(world.log, topics.checkpoints(0).topic)
+    time_ns, note = topic.rows[1]
+    topic.rows[1] = (time_ns, note.replace(b"cause request", b"cause day"))
+    topic.write()
+    (told,) = await findings(world)
+    assert "record 1 of the topic checkpoints: the signature of test" in told
+    other = note.decode().rpartition("\n\n")[0].replace("cause request", "cause day") + "\n"
+    topic = Rows(world.log, topics.checkpoints(0).topic)
+    topic.rows[1] = (time_ns, world.signer.sign(other).encode())
+    topic.write()
+    (told,) = await findings(world)
+    assert "the log's checkpoint 2 is not the one kept" in told
+    shutil.copy(tmp_path / "sound.sqlite", world.log)
+    topic = Rows(world.log, topics.checkpoints(0).topic)
+    del topic.rows[1:]
+    topic.write()
+    (told,) = await findings(world)
+    assert "lacks 1 checkpoints that are kept, the first 2: taken from it" in told
 
 
 async def test_a_forged_note_and_one_of_another_venue(world: World, tmp_path: Path) -> None:
@@ -262,7 +314,8 @@ async def test_another_venues_log_under_the_same_name(world: World, tmp_path: Pa
     elsewhere = tmp_path / "elsewhere.sqlite"
     async with opened(elsewhere) as log:
         await fill(log, SIZE, "other")
-    told = await findings(world._replace(log=elsewhere))
+    chained, *told = await findings(world._replace(log=elsewhere))
+    assert "lacks 2 checkpoints that are kept, the first 1" in chained
     assert len(told) == len(CHECKED)
     assert all("or another venue's log" in text for text in told)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -48,11 +49,20 @@ async def test_everybody_may_keep_the_checkpoints(venue: DemoVenue, tmp_path: Pa
     given = ("--against", str(kept), "--public-key", str(public))
     done = await venue.run("verify", "--data", data, *given)
     assert done.exit_code == 0, done.output
-    assert "EU orders is what checkpoint 1 signed" in done.output
+    assert "EU orders is what checkpoint" in done.output
     assert "CN" not in done.output
+    done = await venue.run("verify", "--market", "CN", "--data", data, *given)
+    assert (done.exit_code, "CN has a checkpoint" in done.output) == (1, True)
     done = await venue.run("verify", "--data", data, "--against", str(public.parent))
     assert done.exit_code == 0, done.output
     assert "CN events is what checkpoint" in done.output
+    without = shutil.copytree(public.parent, tmp_path / "without")
+    shutil.rmtree(without / "CN")
+    done = await venue.run("verify", "--data", data, "--against", str(without))
+    assert done.exit_code == 1, done.output
+    assert f"none below {without}: nothing of CN was compared" in done.output
+    done = await venue.run("verify", "--data", data, "--against", str(public.parent / "EU"))
+    assert done.exit_code == 0, done.output
     kept.write_text(row.note.replace("number 1\n", "number 2\n"))
     done = await venue.run("verify", "--data", data, *given)
     assert (done.exit_code, "forged or altered" in done.output) == (1, True)
