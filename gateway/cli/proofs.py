@@ -113,10 +113,10 @@ def verify(
 
     Snapshots that lie on the way are compared with the state there, byte by byte; each that is
     damaged or differs is named, and the history is proved on. Of the history the first difference
-    is named, and it ends there: the event, or with --books the row of ledger or registry. From the start
-    of the log each act of an operator is judged, too: what takes two persons was proposed by one
-    and approved by another, by the limits of the venue file. --against is another proof, that the
-    log is the one that was signed: run both.
+    is named, and it ends there: the event, or with --books the row of ledger or registry. From the
+    start of the log each act of an operator is judged, too: what takes two persons was proposed by
+    one and approved by another, by the limits of the venue file. --against is another proof, that
+    the log is the one that was signed: run both.
     """
     _check_ways(engine, from_snapshot, books=books, against=against, public_key=public_key)
     body = engine or "compiled"
@@ -459,7 +459,9 @@ async def open_venue(
         lack = f"no {EMBEDDED_FILE} there" if settings.data.is_dir() else "no such folder"
         raise ValueError(f"{settings.data}: {lack}; --data names that of a venue")
     venue = load_venue(settings.venue)
-    markets = [venue.market_of(code) for code in codes] if codes else list(venue.market)
+    markets = (
+        [venue.market_of(code) for code in dict.fromkeys(codes)] if codes else list(venue.market)
+    )
     log = open_log(settings, SystemClock(), writes=writes)
     database = open_database(settings.database, settings.data)
     await log.start()

@@ -151,6 +151,12 @@ def test_a_damaged_snapshot_is_named_and_the_history_is_proved(folder: Path) -> 
     assert "not answered yet" not in done.output
 
 
+def test_a_market_named_twice_is_one_market(folder: Path) -> None:
+    once, twice = run(folder, "records"), run(folder, "records", "--market", "EU")
+    assert len(once.output.splitlines()) > 2
+    assert twice.output == once.output
+
+
 def test_from_a_snapshot_events_are_proved_from_there_on(folder: Path) -> None:
     start = snapshot_at(folder)
     newest = ("verify", "--from-snapshot", "newest")
