@@ -19,7 +19,7 @@ import re
 import sys
 import uuid
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -276,11 +276,22 @@ def read_advisories(paths: Iterable[Path]) -> Snapshot:
         found += rows
     newest: dict[str, datetime] = {}
     for item in found:
-        modified = datetime.fromisoformat(item["modified"])
+        modified = _modified(item)
         for affected in item.get("affected", ()):
             ecosystem = affected.get("package", {}).get("ecosystem", "")
             newest[ecosystem] = max(modified, newest.get(ecosystem, modified))
     return Snapshot(newest, found)
+
+
+def _modified(row: Any) -> datetime:
+    """When a record was last changed; ValueError if it is none of OSV's."""
+    if not isinstance(row, dict) or not isinstance(row.get("id"), str):
+        raise ValueError(f"a record is no advisory in OSV's format: {str(row)[:60]!r}")
+    try:
+        moment = datetime.fromisoformat(row["modified"])
+    except (KeyError, TypeError, ValueError):
+        raise ValueError(f"{row['id']}: `modified` is no moment") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _texts(path: Path) -> Iterator[bytes]:
@@ -296,44 +307,69 @@ def findings(snapshot: Snapshot, pinned: Iterable[Pinned]) -> list[Finding]:
     versions: dict[tuple[str, str], list[str]] = {}  # two locks may name two
     for item in pinned:
         versions.setdefault((item.ecosystem, item.name), []).append(item.version)
-    found = []
+    found: list[Finding] = []
     for advisory in snapshot.advisories:
         if advisory.get("withdrawn"):
             continue
-        for affected in advisory.get("affected", ()):
-            package = affected.get("package", {})
-            ecosystem, name = package.get("ecosystem", ""), package.get("name", "")
-            if ecosystem == "PyPI":
-                name = canonicalize_name(name)
-            for version in versions.get((ecosystem, name), ()):
-                if version in affected.get("versions", ()) or _in_range(affected, version):
-                    words = advisory.get("summary") or advisory.get("details", "")[:100]
-                    found.append(Finding(name, version, advisory["id"], words))
+        try:
+            found += _findings_of(advisory, versions)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise ValueError(f"{advisory['id']}: cannot be read: {error}") from error
     return found
 
 
-def _in_range(affected: dict[str, Any], version: str) -> bool:
-    mine = Version(version)
+def _findings_of(
+    advisory: dict[str, Any], versions: dict[tuple[str, str], list[str]]
+) -> Iterator[Finding]:
+    for affected in advisory.get("affected", ()):
+        package = affected.get("package", {})
+        ecosystem, name = package.get("ecosystem", ""), package.get("name", "")
+        if ecosystem == "PyPI":
+            name = canonicalize_name(name)
+        for version in versions.get((ecosystem, name), ()):
+            if version in affected.get("versions", ()) or _in_range(affected, version, ecosystem):
+                words = advisory.get("summary") or advisory.get("details", "")[:100]
+                yield Finding(name, version, advisory["id"], words)
+
+
+def semver(text: str) -> tuple[Any, ...]:
+    """What orders versions of npm as SemVer 2.0.0 does; ValueError if it is none."""
+    found = re.fullmatch(r"v?(\d+)(?:\.(\d+))?(?:\.(\d+))?(?:-([0-9A-Za-z.-]+))?(?:\+.*)?", text)
+    if found is None:
+        raise ValueError(f"{text!r} is no version of npm")
+    *numbers, before = found.groups()
+    parts = [
+        (0, int(part), "") if part.isdecimal() else (1, 0, part)  # numbers before words
+        for part in (before or "").split(".")
+    ]  # of a release alone: one empty word
+    return (*(int(number or 0) for number in numbers), before is None, parts)
+
+
+def _in_range(affected: dict[str, Any], version: str, ecosystem: str) -> bool:
+    read: Callable[[str], Any] = semver if ecosystem == "npm" else Version
+    mine = read(version)
     for span in affected.get("ranges", ()):
         if span.get("type") not in ("ECOSYSTEM", "SEMVER"):
             continue
         is_in = False
-        for event in sorted(span["events"], key=_place):  # as OSV's own evaluation
+        for event in sorted(
+            span["events"], key=lambda event: _place(event, read)
+        ):  # as OSV's own evaluation
             if "introduced" in event:
-                is_in = is_in or event["introduced"] == "0" or mine >= Version(event["introduced"])
-            if "fixed" in event and mine >= Version(event["fixed"]):
+                is_in = is_in or event["introduced"] == "0" or mine >= read(event["introduced"])
+            if "fixed" in event and mine >= read(event["fixed"]):
                 is_in = False
-            if "last_affected" in event and mine > Version(event["last_affected"]):
+            if "last_affected" in event and mine > read(event["last_affected"]):
                 is_in = False
         if is_in:
             return True
     return False
 
 
-def _place(event: dict[str, str]) -> tuple[Version, bool]:
+def _place(event: dict[str, str], read: Callable[[str], Any]) -> tuple[Any, bool]:
     """Where an event stands in its range; what begins at a version goes after what ends there."""
     kind, version = next(iter(event.items()))
-    return Version(version if version != "*" else "0"), kind == "introduced"
+    return read(version if version != "*" else "0"), kind == "introduced"
 
 
 def check_advisories(paths: Iterable[Path], now: datetime, age_days_max: int = AGE_DAYS_MAX) -> int:
@@ -357,6 +393,9 @@ def check_advisories(paths: Iterable[Path], now: datetime, age_days_max: int = A
         print(
             f"{ecosystem}: {count} packages; newest advisory of {newest:%Y-%m-%d}, {age} days ago"
         )
+        if age < -1:  # clocks err by less
+            print("an advisory of the future: how old the snapshot is cannot be told")
+            is_proof = False
         if age > age_days_max:
             print(f"the snapshot is older than {age_days_max} days: it proves nothing about today")
             is_proof = False

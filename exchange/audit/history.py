@@ -53,7 +53,7 @@ class Verification(NamedTuple):
 
     begin: int  # the first record of `orders` recomputed
     inputs: int  # where that ended: with `begin` 0, how many
-    unanswered: int  # records of `orders` without an answer on `events` yet
+    unanswered: int  # records of `orders` without an answer on `events` yet; 0 if not looked at
     events: int
     repeats: int  # records of `events` that said again what was said
     epoch: int
@@ -61,6 +61,7 @@ class Verification(NamedTuple):
     state_hash: bytes
     snapshots: int  # that were passed and compared
     differences: tuple[str, ...]
+    is_whole: bool  # it went to the end: nothing in the history itself stopped it
 
     @property
     def is_sound(self) -> bool:
@@ -215,7 +216,8 @@ async def verify(
     From the first record, or from the state in the snapshot `begin`. Compares the chain after every
     part; from the first record also the projection of the events with the engine's state; and each
     file of `snapshots` (by the offset in it) with the state when that offset is reached. Stops at
-    the first record that differs: what follows it means nothing. An `observer` goes along from the
+    the first record that differs: what follows it means nothing. A snapshot that is damaged or
+    differs is one more difference, and the history is proved on. An `observer` goes along from the
     first record, not from a snapshot. Raises LogError, and ValueError when `begin` is not sound.
     """
     orders, events = topics.orders(partition), topics.events(partition)
@@ -253,6 +255,7 @@ class _Walk:
         self.differences: list[str] = []
         self._begin = begin.next_offset if begin else 0
         self._snapshots = snapshots
+        self._snapshots_wrong: list[str] = []
         self._compared = 0
         self._orders_end = orders_end
         self._expected: deque[bytes] = deque(maxlen=PARTS_MAX)
@@ -289,7 +292,11 @@ class _Walk:
             return False
         if part.part == 0:
             self._expected.extend(await self._recomputer.next_output())
-        return self._compare(part) and (not part.is_last or self._compare_snapshot())
+        if not self._compare(part):
+            return False
+        if part.is_last:
+            self._compare_snapshot()
+        return True
 
     def _compare(self, part: EventPart) -> bool:
         expected = self._expected.popleft() if self._expected else b""
@@ -306,42 +313,49 @@ class _Walk:
             self._positions.apply(part)
         return True
 
-    def _compare_snapshot(self) -> bool:
-        """Compares the snapshot taken here, if there is one, with the state."""
+    def _compare_snapshot(self) -> None:
+        """Compares the snapshot taken here, if there is one, with the whole state. O(state)."""
         engine = self._recomputer.engine
         path = self._snapshots.get(engine.next_offset)
         if path is None:
-            return True
+            return
         self._compared += 1
         try:
             found = load(path)
         except (OSError, ValueError) as error:
-            self.differences.append(f"snapshot {path.name}: {error}")
-            return False
-        ours = (self._recomputer.chain, engine.next_event, engine.state_hash().hex())
-        theirs = (found.chain, found.next_event, found.state[-len(engine.state_hash()) :].hex())
+            self._snapshots_wrong.append(f"snapshot {path.name}: {error}")
+            return
+        own = engine.state_hash()
+        ours = (engine.next_offset, engine.next_event, own.hex(), self._recomputer.chain)
+        said = found.state[-len(own) :].hex()
+        theirs = (found.next_offset, found.next_event, said, found.chain)
         if ours != theirs:
-            self.differences.append(
+            self._snapshots_wrong.append(
                 f"snapshot {path.name}: its state is {theirs[2][:16]} after event {theirs[1]}, "
                 f"but orders give {ours[2][:16]} after event {ours[1]}"
             )
-        return ours == theirs
+        elif found.state != engine.snapshot():
+            self._snapshots_wrong.append(
+                f"snapshot {path.name}: its state is not that of the hash at its end"
+            )
 
     def result(self) -> Verification:
         engine, answered = self._recomputer.engine, self._follower.input_offset
-        if self._positions is not None and not self.differences and self._follower.part == 0:
+        is_whole = not self.differences
+        if self._positions is not None and is_whole and self._follower.part == 0:
             self.differences += compare_positions(self._positions, engine.snapshot())
         return Verification(
             begin=self._begin,
             inputs=answered,
-            unanswered=max(self._orders_end - answered, 0),
+            unanswered=max(self._orders_end - answered, 0) if is_whole else 0,
             events=self._follower.next_event,
             repeats=self._repeats,
             epoch=engine.epoch,
             chain=self._follower.chain,
             state_hash=engine.state_hash(),
             snapshots=self._compared,
-            differences=tuple(self.differences),
+            differences=(*self.differences, *self._snapshots_wrong),
+            is_whole=is_whole,
         )
 
 

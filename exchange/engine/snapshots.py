@@ -50,7 +50,7 @@ class SnapshotStore:
         self._kept = kept
 
     def save(self, snapshot: EngineSnapshot, *, writer: int) -> Path:
-        """Writes the snapshot durably and removes the oldest above `kept`. Blocks. O(state).
+        """Writes the snapshot durably; removes the oldest others above `kept`. Blocks. O(state).
 
         `writer` tells two engines of one directory apart while they write. Raises OSError.
         """
@@ -73,7 +73,7 @@ class SnapshotStore:
             os.fsync(directory)
         finally:
             os.close(directory)
-        self._tidy()
+        self._tidy(path)
         reached("engine.snapshot.after")
         return path
 
@@ -90,9 +90,10 @@ class SnapshotStore:
                 log.warning("snapshot passed over", path=str(path), error=str(error))
         return None
 
-    def _tidy(self) -> None:
+    def _tidy(self, written: Path) -> None:
         for old in self.newest_first()[self._kept :]:
-            old.unlink(missing_ok=True)
+            if old != written:  # what has higher names may be unsound, or of another log
+                old.unlink(missing_ok=True)
         for draft in self.directory.glob(f"*{_DRAFT}"):
             with suppress(FileNotFoundError):  # another engine of this directory was faster
                 if time.time() - draft.stat().st_mtime > DRAFT_AGE_S_MAX:

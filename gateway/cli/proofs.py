@@ -111,11 +111,12 @@ def verify(
 ) -> None:
     """Compute every event anew from `orders` and compare it, and the hash chain, with `events`.
 
-    Snapshots that lie on the way are compared with the state there. The first difference is named:
-    the event, the snapshot, or with --books the row of the ledger or the registry. From the start
-    of the log each act of an operator is judged, too: what takes two persons was proposed by one
-    and approved by another, by the limits of the venue file. --against is another proof, that the
-    log is the one that was signed: run both.
+    Snapshots that lie on the way are compared with the state there, byte by byte; each that is
+    damaged or differs is named, and the history is proved on. Of the history the first difference
+    is named, and it ends there: the event, or with --books the row of ledger or registry. From the
+    start of the log each act of an operator is judged, too: what takes two persons was proposed by
+    one and approved by another, by the limits of the venue file. --against is another proof, that
+    the log is the one that was signed: run both.
     """
     _check_ways(engine, from_snapshot, books=books, against=against, public_key=public_key)
     body = engine or "compiled"
@@ -138,7 +139,7 @@ def verify(
                     engine=audit.engine_named(body),
                     progress=advance,
                     begin=begin,
-                    snapshots={int(path.stem): path for path in store.newest_first()},
+                    snapshots=_snapshots_by_offset(store),
                     observer=persons,
                 )
             told = "; ".join([_figures(found), *found.differences])
@@ -193,6 +194,17 @@ def _begin(store: SnapshotStore, wanted: str, markets: Sequence[Market]) -> Engi
     return newest
 
 
+def _snapshots_by_offset(store: SnapshotStore) -> dict[int, Path]:
+    """The files of the market's snapshots; one whose name is no offset is told and left out."""
+    named = {}
+    for path in store.newest_first():
+        if path.stem.isascii() and path.stem.isdecimal():
+            named[int(path.stem)] = path
+        else:
+            typer.echo(f"exchange: {path}: passed over, its name is no offset", err=True)
+    return named
+
+
 def _figures(found: audit.Verification) -> str:
     start = f" from record {found.begin}" if found.begin else ""
     figures = (
@@ -201,6 +213,8 @@ def _figures(found: audit.Verification) -> str:
     )
     if found.snapshots:
         figures += f"; {found.snapshots} snapshots compared"
+    if not found.is_whole:
+        figures += f"; looked no further than before record {found.inputs} of orders"
     if found.unanswered:
         figures += f"; {found.unanswered} records not answered yet"
     return figures
@@ -445,7 +459,9 @@ async def open_venue(
         lack = f"no {EMBEDDED_FILE} there" if settings.data.is_dir() else "no such folder"
         raise ValueError(f"{settings.data}: {lack}; --data names that of a venue")
     venue = load_venue(settings.venue)
-    markets = [venue.market_of(code) for code in codes] if codes else list(venue.market)
+    markets = (
+        [venue.market_of(code) for code in dict.fromkeys(codes)] if codes else list(venue.market)
+    )
     log = open_log(settings, SystemClock(), writes=writes)
     database = open_database(settings.database, settings.data)
     await log.start()

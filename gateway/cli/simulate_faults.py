@@ -18,6 +18,7 @@ from gateway.faults.run import Result
 
 SEEDS_MAX = 10_000_000
 WORKERS_MAX = 64
+KNOWN = Path("tests/simulation/seeds.txt")
 
 
 def register(app: typer.Typer) -> None:
@@ -27,14 +28,20 @@ def register(app: typer.Typer) -> None:
 
 def simulate_faults(
     seeds: Annotated[int, typer.Option(min=1, max=SEEDS_MAX, help="How many seeds.")] = 1,
-    first_seed: Annotated[int, typer.Option(min=0, help="The first of them.")] = 1,
+    first_seed: Annotated[
+        int | None,
+        typer.Option(min=0, help="The first of them, 1 if not said; alone: that seed only."),
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, max=WORKERS_MAX, help="Processes.")] = 1,
     plant: Annotated[
         str, typer.Option(help="Plant this bug; `all` prints how many seeds find each.")
     ] = "",
     known: Annotated[
-        Path, typer.Option(help="Seeds to run first: those that once broke a promise.")
-    ] = Path("tests/simulation/seeds.txt"),
+        Path | None,
+        typer.Option(
+            help="Seeds to run first: those that once broke a promise.", show_default=str(KNOWN)
+        ),
+    ] = None,
     shapes: Annotated[bool, typer.Option(help="Print how often each shape was made.")] = False,
 ) -> None:
     """Run the whole venue in one process under faults, and let an auditor check every promise.
@@ -44,14 +51,16 @@ def simulate_faults(
     promise was broken, or a campaign of 200 seeds never made one of the shapes that it must.
     """
     out = console()
-    wanted = list(range(first_seed, first_seed + seeds))
+    first = 1 if first_seed is None else first_seed
+    wanted = list(range(first, first + seeds))
     if plant == "all":
         _table(out, wanted, workers)
         return
     if plant and plant not in PLANTED:
         out.print(f"simulate-faults: --plant {plant}: known are {', '.join(PLANTED)}, all")
         raise typer.Exit(2)
-    regressions = [] if plant else seeds_in(known)
+    is_one_again = first_seed is not None and seeds == 1 and known is None
+    regressions = [] if plant or is_one_again else _known(out, known)
     campaign = _run(out, [*regressions, *wanted], plant, workers)
     if shapes:
         for name, count in sorted(campaign.shapes.items()):
@@ -63,6 +72,20 @@ def simulate_faults(
         out.print(f"never made: {', '.join(campaign.missing)}", highlight=False, soft_wrap=True)
         raise typer.Exit(1)
     out.print(_figures(campaign), highlight=False, soft_wrap=True)
+
+
+def _known(out: Console, named: Path | None) -> list[int]:
+    """The seeds to run first; ends the program where a file cannot be read."""
+    if named is None and not KNOWN.exists():
+        out.print(f"{KNOWN}: not found here, so no known seeds are run first", highlight=False)
+        return []
+    path = named or KNOWN
+    try:
+        return seeds_in(path)
+    except (OSError, ValueError) as error:
+        said = error.strerror if isinstance(error, OSError) else error
+        typer.echo(f"simulate-faults: --known {path}: {said}", err=True)
+        raise typer.Exit(2) from None
 
 
 def _run(

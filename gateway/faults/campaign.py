@@ -85,11 +85,16 @@ class Campaign(NamedTuple):
 
 
 def seeds_in(path: Path) -> list[int]:
-    """The seeds that a file names, one a line, `#` begins a remark; [] without a file."""
-    if not path.exists():
-        return []
+    """The seeds that a file names, one a line, `#` begins a remark.
+
+    OSError, and ValueError for what is no text or no seed.
+    """
     lines = (line.partition("#")[0].strip() for line in path.read_text("utf-8").splitlines())
-    return [int(line) for line in lines if line]
+    named = [line for line in lines if line]
+    for line in named:
+        if not (line.isascii() and line.isdecimal()):
+            raise ValueError(f"{line[:40]!r} is no seed")
+    return [int(line) for line in named]
 
 
 def run_seeds(

@@ -175,6 +175,41 @@ def of_npm(**changed: Any) -> dict[str, Any]:
     )
 
 
+def test_versions_of_npm_are_ordered_as_semver_orders_them() -> None:
+    said = "1.0.0-alpha 1.0.0-alpha.1 1.0.0-alpha.beta 1.0.0-beta.2 1.0.0-beta.11 1.0.0-rc.1 1.0.0"
+    rising = [*said.split(), "1.0.1-next.2", "1.0.1+build.5", "1.2", "1.10.0"]
+    falling = rising[::-1]
+    assert sorted(falling, key=supply.semver) == rising
+    for version, is_in in (("3.0.0-next.1", True), ("3.0.0-next.2", False), ("2.9.9", True)):
+        row = of_npm()
+        events = [{"introduced": "0"}, {"fixed": "3.0.0-next.2"}]
+        row["affected"][0]["ranges"][0]["events"] = events
+        pinned = [supply.Pinned("npm", "lightweight-charts", version)]
+        assert bool(supply.findings(supply.Snapshot({}, [row]), pinned)) is is_in
+
+
+@pytest.mark.parametrize("row", [
+    [], 5, {"id": "X"}, {"modified": "2026-11-20T00:00:00Z"}, of_npm(modified="soon"),
+    of_npm(affected=[{"package": {"ecosystem": "npm", "name": "fancy-canvas"},
+                      "ranges": [{"type": "SEMVER", "events": [{"fixed": "new"}]}]}]),
+])  # fmt: skip
+def test_a_record_that_is_no_advisory_is_bad_input_and_nothing_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], row: Any
+) -> None:
+    (tmp_path / "a.json").write_text(json.dumps(row))
+    assert supply.main(["advisories", "--database", str(tmp_path)]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_an_advisory_of_the_future_does_not_make_a_snapshot_fresh(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.json").write_text(json.dumps(advisory()))
+    (tmp_path / "b.json").write_text(json.dumps(of_npm(modified="2099-01-01T00:00:00Z")))
+    assert supply.check_advisories([tmp_path], datetime(2026, 11, 22, tzinfo=UTC)) == 1
+    assert "an advisory of the future" in capsys.readouterr().out
+
+
 def test_every_lock_is_looked_up() -> None:
     pinned = supply.everything_pinned()
     assert {item.ecosystem for item in pinned} == {"PyPI", "npm"}

@@ -312,3 +312,53 @@ async def test_verify_compares_the_snapshots_on_its_way(memory_log, make_flow, t
     (difference,) = (await audit.verify(memory_log, 0, snapshots=paths)).differences
     assert f"snapshot {paths[70].name}: " in difference
     assert "bytes where" in difference
+
+
+async def test_a_damaged_snapshot_does_not_end_the_proof_of_the_history(
+    memory_log, make_flow, tmp_path
+):
+    """It is a finding of its own: the history behind it is proved all the same."""
+    write(memory_log, make_flow(24).frames(120), events=115)
+    paths = {at: kept(memory_log, tmp_path, at)[1] for at in (40, 70, 100)}
+    whole = await audit.verify(memory_log, 0)
+    for at in (40, 70):
+        paths[at].write_bytes(b"damaged")
+    found = await audit.verify(memory_log, 0, snapshots=paths)
+    told = [difference.partition(": ")[0] for difference in found.differences]
+    assert told == [f"snapshot {paths[40].name}", f"snapshot {paths[70].name}"]
+    assert (found.is_whole, found.snapshots) == (True, 3)
+    assert found._replace(differences=(), snapshots=0) == whole
+    rows = memory_log.rows[EVENTS]
+    rows[90] = rows[90]._replace(value=rows[90].value[:-1] + b"?")
+    found = await audit.verify(memory_log, 0, snapshots=paths)
+    assert "events record 90" in found.differences[0]
+    assert len(found.differences) == 3
+    assert (found.is_whole, found.unanswered) == (False, 0), "it did not look there"
+
+
+@pytest.mark.parametrize("body", [Engine, reference.Engine])
+async def test_a_snapshot_is_compared_as_a_whole(memory_log, make_flow, tmp_path, body):
+    """With the right hash at the end of a wrong body no engine would begin from it."""
+    write(memory_log, make_flow(25).frames(120))
+    snapshot, path = kept(memory_log, tmp_path, 70)
+    state = bytearray(snapshot.state)
+    state[len(state) // 2] ^= 1
+    with pytest.raises(ValueError, match=r"."):
+        body.restore(bytes(state))
+    SnapshotStore(tmp_path, kept=3).save(snapshot._replace(state=bytes(state)), writer=1)
+    found = await audit.verify(memory_log, 0, engine=body, snapshots={70: path})
+    (difference,) = found.differences
+    assert difference == f"snapshot {path.name}: its state is not that of the hash at its end"
+
+
+def test_what_was_just_saved_stays_below_unsound_files(memory_log, make_flow, tmp_path):
+    """Files with higher names, torn or of another log, are no reason to have nothing."""
+    write(memory_log, make_flow(26).frames(60))
+    for at in (900, 901, 902):
+        (tmp_path / f"{at:020d}.snapshot").write_bytes(b"torn")
+    store = SnapshotStore(tmp_path, kept=3)
+    for at in (30, 40):
+        snapshot, path = kept(memory_log, tmp_path, at)
+        assert path.exists()
+        assert store.newest() == snapshot
+    assert len(store.newest_first()) == 4, "of those below, the newest"

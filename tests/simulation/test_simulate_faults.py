@@ -79,6 +79,40 @@ def test_a_broken_promise_is_exit_code_one_with_seed_promise_and_event(
     assert "kept every promise" not in done.output
 
 
+def test_one_seed_again_is_that_seed_alone(
+    runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command that a broken promise prints; without a first seed the known ones come first."""
+    known = tmp_path / "seeds.txt"
+    known.write_text("16\n", "utf-8")
+    monkeypatch.setattr("gateway.cli.simulate_faults.KNOWN", known)
+    words = ["simulate-faults", "--first-seed", "4711"]
+    assert CliRunner().invoke(build("simulate-faults"), words).exit_code == 0
+    assert runs.asked == [(4_711, "")]
+    assert CliRunner().invoke(build("simulate-faults"), words[:1]).exit_code == 0
+    assert runs.asked[1:] == [(16, ""), (1, "")]
+    known.unlink()
+    done = CliRunner().invoke(build("simulate-faults"), words[:1])
+    assert done.exit_code == 0
+    assert "not found here, so no known seeds are run first" in done.output.replace("\n", " ")
+
+
+@pytest.mark.parametrize("content", [b"abc\n", b"-5\n", b"\xff\xfe\x00", None, "folder"])
+def test_known_seeds_that_cannot_be_read_are_bad_input(
+    runs: Runs, tmp_path: Path, content: bytes | str | None
+) -> None:
+    path = tmp_path / "known"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content:
+        path.mkdir()
+    done = CliRunner().invoke(build("simulate-faults"), ["simulate-faults", "--known", str(path)])
+    assert done.exit_code == 2
+    assert done.output.startswith(f"simulate-faults: --known {path}: ")
+    assert len(done.output.splitlines()) == 1
+    assert runs.asked == []
+
+
 def test_a_seed_that_is_known_fails_the_command_too(runs: Runs, tmp_path: Path) -> None:
     runs.broken = BROKEN
     done = invoke(tmp_path, "--seeds", "1", known=(4_711,))

@@ -134,6 +134,29 @@ def test_a_changed_event_is_named(folder: Path, words: tuple[str, ...], is_late:
     assert f"events record {offset}" in done.output
 
 
+def test_a_damaged_snapshot_is_named_and_the_history_is_proved(folder: Path) -> None:
+    (path,) = (folder / "snapshots" / "EU").iterdir()
+    whole = run(folder, "verify").output
+    path.write_bytes(b"damaged")
+    (path.parent / "abc.snapshot").write_bytes(b"")
+    done = run(folder, "verify")
+    assert done.exit_code == 1, done.output
+    assert f"snapshot {path.name}: 7 bytes are no snapshot file" in done.output
+    assert f"{path.parent / 'abc.snapshot'}: passed over, its name is no offset" in done.output
+    assert whole.partition(" records of orders")[0].split()[-1] in done.output
+    assert "looked no further" not in done.output
+    flip_event(folder, is_late=False)
+    done = run(folder, "verify")
+    assert "looked no further than before record 0 of orders" in done.output
+    assert "not answered yet" not in done.output
+
+
+def test_a_market_named_twice_is_one_market(folder: Path) -> None:
+    once, twice = run(folder, "records"), run(folder, "records", "--market", "EU")
+    assert len(once.output.splitlines()) > 2
+    assert twice.output == once.output
+
+
 def test_from_a_snapshot_events_are_proved_from_there_on(folder: Path) -> None:
     start = snapshot_at(folder)
     newest = ("verify", "--from-snapshot", "newest")
