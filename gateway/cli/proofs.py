@@ -111,12 +111,11 @@ def verify(
 ) -> None:
     """Compute every event anew from `orders` and compare it, and the hash chain, with `events`.
 
-    Snapshots that lie on the way are compared with the state there, byte by byte; each that is
-    damaged or differs is named, and the history is proved on. Of the history the first difference
-    is named, and it ends there: the event, or with --books the row of ledger or registry. From the
-    start of the log each act of an operator is judged, too: what takes two persons was proposed by
-    one and approved by another, by the limits of the venue file. --against is another proof, that
-    the log is the one that was signed: run both.
+    Snapshots on the way are compared with the state there, byte by byte; each that is damaged or
+    differs is named. Of the history the first difference is named, and it ends there: the event, or
+    with --books the row of ledger or registry. From the start of the log each act of an operator is
+    judged, too: what takes two persons was proposed by one and approved by another, by the limits
+    of the venue file. --against is another proof, that the log is the one that was signed: run both.
     """
     _check_ways(engine, from_snapshot, books=books, against=against, public_key=public_key)
     body = engine or "compiled"

@@ -158,15 +158,15 @@ def label_bytes(word: str) -> bytes:
 
 
 def minor_units(word: str) -> int:
-    """71.25 is 7125."""
+    """71.25 is 7125; ValueError in words."""
     try:
         scaled = Decimal(word) * 100
     except ArithmeticError:
-        raise LanguageError(f"{word!r} is no number") from None
+        raise ValueError(f"{word!r} is no number") from None
     if not scaled.is_finite():
-        raise LanguageError(f"{word} is no amount")
+        raise ValueError(f"{word} is no amount")
     if scaled != int(scaled):
-        raise LanguageError(f"{word} is finer than a minor unit")
+        raise ValueError(f"{word} is finer than a minor unit")
     return int(scaled)
 
 

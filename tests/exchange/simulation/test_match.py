@@ -223,7 +223,7 @@ def test_a_false_scenario_is_no_faulty_one(text: bytes, is_language: int) -> Non
         (b"bow", "'bow': no command, account, instrument, order or term is 'bow' here"),
         (b"account", "'account': a word is missing, or one too many"),
         (b"cancel bob", "'cancel bob': a word is missing, or one too many"),
-        (b"account al cash x.00", "'account al cash x.00': a number is no number"),
+        (b"account al cash x.00", "'account al cash x.00': 'x.00' is no number"),
     ],
 )
 def test_a_wrong_line_is_told_in_words(line: bytes, words: str) -> None:
