@@ -115,7 +115,7 @@ def verify(
     differs is named. Of the history the first difference is named, and it ends there: the event, or
     with --books the row of ledger or registry. From the start of the log each act of an operator is
     judged, too: what takes two persons was proposed by one and approved by another, by the limits
-    of the venue file. --against is another proof, that the log is the one that was signed: run both.
+    of the venue file. --against proves something else: that the log is what was signed. Run both.
     """
     _check_ways(engine, from_snapshot, books=books, against=against, public_key=public_key)
     body = engine or "compiled"
