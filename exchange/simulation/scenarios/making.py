@@ -20,7 +20,7 @@ class Maker:
         self.position = 0
 
     def make(self, kind: Command, mode: Mode, **fields: Any) -> bytes:
-        """One record, with what stood before the command. struct.error when one does not fit."""
+        """One record, with what stood before the command. ValueError when one does not fit."""
         numbered = {"session_id": mode.session_id, "ref": mode.ref, "valid_ms": mode.valid_ms}
         return pack_command(kind, **(numbered | fields))
 
