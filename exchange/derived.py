@@ -22,10 +22,12 @@ from exchange.log.protocol import (
     LogError,
     LogUnavailableError,
     Partition,
+    Reader,
     Record,
 )
 from exchange.messages.frames import ChainBrokenError, EventFollower, EventPart
 from exchange.reference.venue import Market
+from exchange.service import Drain, draining
 from exchange.settings import DERIVED_RETRY_S, DERIVED_SLICE_RECORDS_MAX, READ_RECORDS_MAX
 
 WAIT_S = 0.2
@@ -91,23 +93,8 @@ class DerivedService(ABC, Generic[Made, Said]):
         reader = await self._log.open_reader(self._events, 0)
         self._say.info("starts", events_end=end)
         try:
-            while not stop.is_set():
-                self._is_ready = self._is_ready or reader.position >= end
-                await self._observe(reader.position)
-                try:
-                    records = await reader.read(READ_RECORDS_MAX, WAIT_S)
-                except LogUnavailableError as error:
-                    self._say.warning("events cannot be read", error=str(error))
-                    await _pause(stop)
-                    continue
-                if not self._is_ready:
-                    metrics.REPLAYED.labels(self.name).inc(len(records))
-                for at in range(0, len(records), DERIVED_SLICE_RECORDS_MAX):
-                    new = self._apply(records[at : at + DERIVED_SLICE_RECORDS_MAX])
-                    if not await self._publish(new, stop):
-                        return
-                    self.input_offset = self._follower.input_offset
-                    await asyncio.sleep(0)
+            async with draining(self._log, self._events, stop) as drain:
+                await self._follow(reader, end, drain)
         except ChainBrokenError as error:
             metrics.STATE_HASH_MISMATCH.labels(self.name).inc()
             self._say.error("stops: events are broken", error=str(error))
@@ -115,6 +102,27 @@ class DerivedService(ABC, Generic[Made, Said]):
         finally:
             await reader.close()
         self._say.info("stopped", input_offset=self._follower.input_offset)
+
+    async def _follow(self, reader: Reader, end: int, drain: Drain) -> None:
+        """Makes and says what `events` gives, until the drain is over; ready at `end`."""
+        while not drain.over.is_set():
+            self._is_ready = self._is_ready or reader.position >= end
+            await self._observe(reader.position)
+            try:
+                records = await reader.read(READ_RECORDS_MAX, WAIT_S)
+            except LogUnavailableError as error:
+                self._say.warning("events cannot be read", error=str(error))
+                await _pause(drain.over)
+                continue
+            if not self._is_ready:
+                metrics.REPLAYED.labels(self.name).inc(len(records))
+            for at in range(0, len(records), DERIVED_SLICE_RECORDS_MAX):
+                new = self._apply(records[at : at + DERIVED_SLICE_RECORDS_MAX])
+                if not await self._publish(new, drain.over):
+                    return
+                self.input_offset = self._follower.input_offset
+                await asyncio.sleep(0)
+            drain.reached(reader.position)
 
     def _apply(self, records: Sequence[Record]) -> list[Made]:
         new = []

@@ -145,6 +145,7 @@ REGISTRY_RANGES_MAX = 2_000  # ranges in one item of `registry`; more = several 
 OUTBOX_BYTES_MAX = 4 << 20  # published by one append
 RETRY_PAUSE_S = 1  # before the log is tried again
 READ_WAIT_MS = 200  # longest a reader waits before it looks whether to stop
+DRAIN_S_MAX = 5.0  # longest a service that was told to stop reads on, to where its topic ended
 DATABASE_BUSY_TIMEOUT_MS = 30_000  # SQLite: wait for another writer
 SNAPSHOT_EVERY_RECORDS = 65_536  # of `orders`,
 SNAPSHOT_EVERY_COMMANDS = 4_194_304  # or commands in them: what comes first begins a snapshot

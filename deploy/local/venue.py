@@ -40,7 +40,7 @@ DATABASE = "exchange"
 READY_S = 60.0
 POLL_S = 0.1
 BOOTSTRAP_S = 120
-SHARED = ("settlement", "registry", "marketdata", "surveillance")  # one process for all markets
+SHARED = ("surveillance", "marketdata", "registry", "settlement")  # one process for all markets
 
 Say = Callable[[str], None]
 
@@ -171,18 +171,20 @@ class LocalVenue:
         self._say(f"bootstrap: {', '.join(result.stdout.split(chr(10))).strip(', ')}")
 
     def _programs(self) -> list[Program]:
-        """Engines first, the gateway last, so that a stop begins at the gateway."""
+        """The data's order backwards, for a stop goes the other way: each process then still reads
+        to its end what those before it said, and the books stand level afterwards.
+        """
         commands = [
+            ("checkpoints", exchange("checkpoints"), 1),
+            ("reconcile", exchange("reconcile", "--watch"), 1),  # a day opens on its word
+            *((name, exchange(name), 1) for name in SHARED),
+        ]
+        commands += [
             (f"engine-{market.code}{mark}", exchange("engine", "--market", market.code), node)
             for market in self.venue.market
             for node, mark in ((1, ""), (2, "-2"))[: 1 + self._standby]
         ]
-        commands += [(name, exchange(name), 1) for name in SHARED]
-        commands += [
-            ("reconcile", exchange("reconcile", "--watch"), 1),  # a day opens on its word
-            ("checkpoints", exchange("checkpoints"), 1),
-            ("gateway", exchange("gateway"), 1),
-        ]
+        commands += [("gateway", exchange("gateway"), 1)]
         programs = []
         for number, (name, command, node) in enumerate(commands):
             port = self._metrics_port + number if self._metrics_port else self._free_port()

@@ -194,7 +194,8 @@ class ReconciliationService:
         except TimeoutError:
             raise TimeoutError(
                 f"{self._market.code}: settlement and registry did not stand at the same record "
-                f"within {patience_s:g} s: is the registry running?"
+                f"within {patience_s:g} s: is the registry running? Where each stands by itself, "
+                "`exchange rebuild` compares them with the log"
             ) from None
         finally:
             await reader.close()

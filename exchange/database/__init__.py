@@ -6,7 +6,7 @@ itself refuses (overlapping serials, changed history), `migrations` the way from
 """
 
 from exchange.database.connection import Database, DatabaseError, open_database, upgrade
-from exchange.database.hashing import first_difference, table_hash
+from exchange.database.hashing import first_difference, rows_hash, table_hash
 from exchange.database.schema import METADATA
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "DatabaseError",
     "first_difference",
     "open_database",
+    "rows_hash",
     "table_hash",
     "upgrade",
 ]

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import Select, Table, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from exchange.database.connection import Database
 from exchange.database.schema import REGISTRY_TABLES, SETTLEMENT_TABLES, balance
@@ -20,6 +21,14 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 async def table_hash(database: Database, market: int, tables: tuple[Table, ...] = BOOKS) -> bytes:
+    """`rows_hash` of the books as they stand now."""
+    async with database.reading() as connection:
+        return await rows_hash(connection, market, tables)
+
+
+async def rows_hash(
+    connection: AsyncConnection, market: int, tables: tuple[Table, ...] = BOOKS
+) -> bytes:
     """BLAKE2b-256 over all rows of `tables` that belong to a market, by primary key.
 
     Positions and outboxes are left out: they say how far a process came and what it published,
@@ -27,13 +36,12 @@ async def table_hash(database: Database, market: int, tables: tuple[Table, ...] 
     on how settlement cut its batches. O(rows), with a bounded number of rows in memory.
     """
     digest = hashlib.blake2b(digest_size=32)
-    async with database.reading() as connection:
-        for table in tables:
-            digest.update(_encode([str(table.name), [str(c.name) for c in table.columns]]))
-            result = await connection.stream(_rows_of(table, market))
-            async for rows in result.partitions(_ROWS_AT_ONCE):
-                for row in rows:
-                    digest.update(_encode(tuple(row)))
+    for table in tables:
+        digest.update(_encode([str(table.name), [str(c.name) for c in table.columns]]))
+        result = await connection.stream(_rows_of(table, market))
+        async for rows in result.partitions(_ROWS_AT_ONCE):
+            for row in rows:
+                digest.update(_encode(tuple(row)))
     return digest.digest()
 
 

@@ -50,6 +50,7 @@ from exchange.registry.two_reversals import messages_named
 from exchange.registry.wants import Wanted, wanted_by, wanted_when_due
 from exchange.registry.year_queries import dealings_of
 from exchange.rulebook import Rulebook, load_rulebook
+from exchange.service import Drain, draining
 from exchange.settings import (
     CARRY_OUT_EVERY_S,
     READ_RECORDS_MAX,
@@ -131,28 +132,20 @@ class RegistryService:
 
         Raises SequenceBrokenError, RegistryBrokenError, OutboxGapError or the database's error.
         """
-        while not stop.is_set():
-            try:
-                await self._load_and_follow(stop)
-            except RegistryMovedError as error:
-                self._logger.warning("another process keeps this registry", error=str(error))
-            except LogUnavailableError as error:
-                self._logger.warning("log unavailable, will retry", error=str(error))
-                await pause(stop)
-            except REFUSALS as error:
-                if not is_locked(error):
-                    raise
-                self._logger.warning("books are locked, will retry", error=str(error))
-                await pause(stop)
-            except (SequenceBrokenError, RegistryBrokenError) as error:
-                metrics.STATE_HASH_MISMATCH.labels("registry").inc()
-                self._logger.error(
-                    "registry stopped: its books and settlements differ",
-                    error=str(error),
-                    settlement_number=self._position.settlement_number,
-                    settlements_offset=self._position.topic_offset,
-                )
-                raise
+        settlements = topics.settlements(self._market.partition)
+        try:
+            async with draining(self._log, settlements, stop) as drain:
+                while not drain.over.is_set():
+                    await self._try_to_follow(drain)
+        except (SequenceBrokenError, RegistryBrokenError) as error:
+            metrics.STATE_HASH_MISMATCH.labels("registry").inc()
+            self._logger.error(
+                "registry stopped: its books and settlements differ",
+                error=str(error),
+                settlement_number=self._position.settlement_number,
+                settlements_offset=self._position.topic_offset,
+            )
+            raise
 
     async def take_up(self, stop: asyncio.Event) -> None:
         """Loads the books, and says what was written and perhaps not said."""
@@ -162,20 +155,36 @@ class RegistryService:
         await self._send_deposits(stop)
         await self._send_messages(stop)
 
-    async def _load_and_follow(self, stop: asyncio.Event) -> None:
-        await self.take_up(stop)
+    async def _try_to_follow(self, drain: Drain) -> None:
+        """Follows until something is away or in the way, which is told and waited for."""
+        try:
+            await self._load_and_follow(drain)
+        except RegistryMovedError as error:
+            self._logger.warning("another process keeps this registry", error=str(error))
+        except LogUnavailableError as error:
+            self._logger.warning("log unavailable, will retry", error=str(error))
+            await pause(drain.over)
+        except REFUSALS as error:
+            if not is_locked(error):
+                raise
+            self._logger.warning("books are locked, will retry", error=str(error))
+            await pause(drain.over)
+
+    async def _load_and_follow(self, drain: Drain) -> None:
+        await self.take_up(drain.over)
         settlements = topics.settlements(self._market.partition)
         target = await self._log.end(settlements)
         reader = await self._log.open_reader(settlements, self._position.topic_offset)
         self._logger.info("registering", settlements_offset=reader.position, end=target)
         try:
-            while not stop.is_set():
+            while not drain.over.is_set():
                 self._ready = self._ready or reader.position >= target
                 records = await reader.read(READ_RECORDS_MAX, READ_WAIT_MS / 1000)
                 if records:
-                    await self.register([(r.offset, r.value) for r in records], stop)
+                    await self.register([(r.offset, r.value) for r in records], drain.over)
                     await self._show_lag(records[-1])
                 await self.say_time()
+                drain.reached(reader.position)
         finally:
             await reader.close()
 

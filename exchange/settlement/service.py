@@ -31,6 +31,7 @@ from exchange.messages.frames import (
 from exchange.messages.settlement import InstructionPassed, SettlementRecord
 from exchange.outbox import NumberedTopic, NumberedValue, OutboxGapError, pause
 from exchange.reference.venue import Instrument, Market
+from exchange.service import Drain, draining
 from exchange.settings import (
     READ_RECORDS_MAX,
     READ_WAIT_MS,
@@ -147,19 +148,9 @@ class SettlementService:
         database's error.
         """
         try:
-            while not stop.is_set():
-                try:
-                    await self._load_and_follow(stop)
-                except PositionMovedError as error:
-                    self._logger.warning("another process settles this market", error=str(error))
-                except LogUnavailableError as error:
-                    self._logger.warning("log unavailable, will retry", error=str(error))
-                    await pause(stop)
-                except REFUSALS as error:
-                    if not is_locked(error):
-                        raise
-                    self._logger.warning("books are locked, will retry", error=str(error))
-                    await pause(stop)
+            async with draining(self._log, topics.events(self._market.partition), stop) as drain:
+                while not drain.over.is_set():
+                    await self._try_to_follow(drain)
         except (ChainBrokenError, DeliveryError, SettlementBrokenError) as error:
             metrics.STATE_HASH_MISMATCH.labels("settlement").inc()
             self._logger.error(
@@ -176,7 +167,23 @@ class SettlementService:
         """Releases the store; idempotent."""
         await self._store.close()
 
-    async def _load_and_follow(self, stop: asyncio.Event) -> None:
+    async def _try_to_follow(self, drain: Drain) -> None:
+        """Follows until something is away or in the way, which is told and waited for."""
+        try:
+            await self._load_and_follow(drain)
+        except PositionMovedError as error:
+            self._logger.warning("another process settles this market", error=str(error))
+        except LogUnavailableError as error:
+            self._logger.warning("log unavailable, will retry", error=str(error))
+            await pause(drain.over)
+        except REFUSALS as error:
+            if not is_locked(error):
+                raise
+            self._logger.warning("books are locked, will retry", error=str(error))
+            await pause(drain.over)
+
+    async def _load_and_follow(self, drain: Drain) -> None:
+        stop = drain.over
         await self.load()
         self._topic.published = self._position.published
         await self._topic.look()
@@ -199,6 +206,7 @@ class SettlementService:
                     await self._show_lag(records[-1])
                 else:
                     await self.finish(stop)
+                    drain.reached(reader.position)
             await self.finish(stop)
         finally:
             await self._give_up()

@@ -25,7 +25,7 @@ from exchange import audit
 from exchange.audit import Check
 from exchange.audit.watch import ReconciliationService
 from exchange.clock import SystemClock
-from exchange.database import Database, first_difference, table_hash, upgrade
+from exchange.database import Database, first_difference, upgrade
 from exchange.database.connection import DatabaseError, open_database
 from exchange.engine.snapshots import EngineSnapshot, SnapshotStore, load, snapshots_of
 from exchange.health import serve_health
@@ -34,11 +34,10 @@ from exchange.log.protocol import Log, LogError
 from exchange.logging import configure
 from exchange.marketdata.proof import remake
 from exchange.messages.frames import ChainBrokenError
+from exchange.rebuild import Place, place_of, stand_of
 from exchange.rebuild import rebuild as rebuild_books
 from exchange.reference.venue import Market, Venue, load_venue
-from exchange.registry.queries import position_of as registry_position
 from exchange.settings import AUDIT_DIFFERENCES_MAX, Settings
-from exchange.settlement.queries import position_of as settlement_position
 from exchange.simulation.report import print_checks
 from exchange.surveillance import Monitor, limits_file, load_limits
 from exchange.surveillance.records import compare
@@ -47,8 +46,6 @@ from gateway.control.persons_audit import PersonsAudit
 
 USAGE_ERROR = 2
 LOOK_S = 30.0  # a busy venue is seldom between two records; then the look is tried again
-HASH_TRIES = 100
-HASH_RETRY_S = 0.1
 VENUE_FILE = "venue.toml"
 NEWEST = "newest"
 
@@ -355,7 +352,7 @@ def rebuild_marketdata(market: _Markets = None, data: _Data = None) -> None:
 
 
 async def _rebuilt(opened: Opened, market: Market) -> Check:
-    until, in_use = await _hash_at_rest(opened.database, market)
+    until, in_use = await stand_of(opened.database, market.partition)
     with tempfile.TemporaryDirectory(prefix="exchange-rebuild-") as folder:
         fresh = open_database("sqlite", Path(folder))
         try:
@@ -364,7 +361,10 @@ async def _rebuilt(opened: Opened, market: Market) -> Check:
                     opened.log, market, opened.venue, fresh, until=until, progress=advance
                 )
             name = f"{market.code} books made anew from the log equal the books in use"
-            figures = f"{until} records of events, hash {anew.hex()[:16]}"
+            figures = (
+                f"{until.events} records of events and {until.settlements} of settlements, "
+                f"hash {anew.hex()[:16]}"
+            )
             if anew == in_use:
                 return Check(name, 0, figures)
             told = f"{figures}, but the books in use have {in_use.hex()[:16]}"
@@ -373,10 +373,10 @@ async def _rebuilt(opened: Opened, market: Market) -> Check:
             await fresh.close()
 
 
-async def _row_told(opened: Opened, market: Market, fresh: Database, until: int) -> str:
+async def _row_told(opened: Opened, market: Market, fresh: Database, until: Place) -> str:
     """The first row that differs, if the books still stand where they were made anew up to."""
     row = await first_difference(fresh, opened.database, market.partition)
-    if (await settlement_position(opened.database, market.partition)).topic_offset != until:
+    if await place_of(opened.database, market.partition) != until:
         return "they went on meanwhile: when trading stands still this names the row"
     return row or "they agreed when they were looked at again"
 
@@ -394,25 +394,6 @@ async def alerts_made_anew(opened: Opened, market: Market) -> Check:
     differences = found.differences[:AUDIT_DIFFERENCES_MAX]
     name = f"{market.code} alerts made anew from events equal those on the topic"
     return Check(name, len(found.differences), "; ".join([told, *differences]))
-
-
-async def _hash_at_rest(database: Database, market: Market) -> tuple[int, bytes]:
-    """Where `events` was read up to, and the hash of the books there.
-
-    Books change only with the numbers of settlement and registry, so the hash is one of a moment
-    when these stood still and level. ValueError when they never did.
-    """
-    for _ in range(HASH_TRIES):
-        settled = await settlement_position(database, market.partition)
-        registered = await registry_position(database, market.partition)
-        found = await table_hash(database, market.partition)
-        after = await settlement_position(database, market.partition)
-        later = await registry_position(database, market.partition)
-        is_level = registered.settlement_number == settled.number
-        if is_level and (settled.number, registered.number) == (after.number, later.number):
-            return settled.topic_offset, found
-        await asyncio.sleep(HASH_RETRY_S)
-    raise ValueError(f"the books of {market.code} never stood still: stop trading and try again")
 
 
 def _prove(

@@ -42,8 +42,10 @@ LOCK_FILE = "lock"
 def all_services(
     log: Log, database: Database, venue: Venue, settings: Settings, clock: Clock
 ) -> tuple[list[Service], GatewayService]:
-    """Every service of the venue in one process, the gateway last."""
-    services: list[Service] = []
+    """Every service of the venue in one process, in the data's order, the gateway first."""
+    gate = OpeningGate(database, clock)
+    gateway = GatewayService(log, venue, settings, clock, database, gate)
+    services: list[Service] = [gateway]
     for market in venue.market:
         services += [
             EngineService(log, market, settings, clock),
@@ -60,9 +62,7 @@ def all_services(
             ReconciliationService(log, market, database, RECONCILE_S, clock=clock),
         ]
     services += checkpoint_services(log, venue, settings, clock)
-    gate = OpeningGate(database, clock)
-    gateway = GatewayService(log, venue, settings, clock, database, gate)
-    return [*services, gateway], gateway
+    return services, gateway
 
 
 def checkpoint_services(

@@ -137,3 +137,18 @@ def test_every_image_can_be_given_by_digest() -> None:
     bases_of_image = re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)
     assert bases_of_image == ["${PYTHON_IMAGE}", "${PYTHON_IMAGE}"]
     assert f"ARG PYTHON_IMAGE={bases[0][len('${PYTHON_IMAGE:-') : -1]}" in DOCKERFILE
+
+
+def test_a_stop_goes_in_the_datas_order() -> None:
+    """Who is depended on stops later: each reads to its end what those before it said."""
+
+    def later(name: str) -> set[str]:
+        named = set(OURS[name]["depends_on"]) & set(OURS) - {"bootstrap"}
+        return named.union(*(later(other) for other in named))
+
+    readers = {"marketdata", "surveillance", "reconciliation", "checkpoints"}
+    assert later("registry") == readers
+    assert later("settlement") == readers | {"registry"}
+    for engine in (name for name, one in OURS.items() if one["command"][0] == "engine"):
+        assert later(engine) == readers | {"registry", "settlement"}
+    assert later("gateway") == set(OURS) - {"gateway", "bootstrap"}

@@ -22,17 +22,16 @@ from deploy.local.venue import LocalVenue, attend
 from exchange import topics
 from exchange.audit import Check
 from exchange.clock import SystemClock
-from exchange.database import Database, open_database, table_hash
+from exchange.database import Database, open_database
 from exchange.database.schema import deposit, registry_position, settlement_position
 from exchange.log import open_log
 from exchange.log.protocol import Log
 from exchange.marketdata.book import decode_record
 from exchange.messages.frames import Event, EventFollower, event_rows, order_id_of
 from exchange.positions import project
-from exchange.rebuild import rebuild
+from exchange.rebuild import rebuild, stand_of
 from exchange.reference.venue import Market
 from exchange.settings import Settings
-from exchange.settlement.queries import position_of
 from exchange.simulation.proof import prove
 from gateway.client import Client
 from gateway.demo.demo_keys import HUADONG, NORTHERN, YANGTZE
@@ -220,14 +219,14 @@ async def check(
 
 async def check_anew(venue: LocalVenue, log: Log, database: Database, market: Market) -> None:
     """The books in use are those which the log gives, row for row."""
-    until = (await position_of(database, market.partition)).topic_offset
+    until, in_use = await stand_of(database, market.partition)
     with TemporaryDirectory() as folder:
         books = open_database("sqlite", Path(folder))
         try:
             anew = await rebuild(log, market, venue.venue, books, until=until)
         finally:
             await books.close()
-    assert anew == await table_hash(database, market.partition)
+    assert anew == in_use
 
 
 async def read_outcomes(log: Log, partition: int) -> tuple[Counter[int], Counter[bytes]]:

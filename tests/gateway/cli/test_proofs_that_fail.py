@@ -17,7 +17,7 @@ from exchange import topics
 from exchange.clock import SystemClock
 from exchange.engine.service import EngineService
 from exchange.messages.instructions import DepositUnits, IssueUnits
-from exchange.registry.queries import position_of as registry_position
+from exchange.rebuild import Place, place_of
 from exchange.settlement.queries import position_of as settlement_position
 from gateway.cli import build
 from gateway.cli.demo import TEMPLATE
@@ -35,12 +35,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     async def record() -> None:
         async with whole_house(folder, SystemClock()) as house:
-            eua = {"ref": 0, "symbol": "EUA", "account": 101, "quantity": 600}
-            async with house.client("operator") as operator, house.client("northern") as northern:
-                await operator.instruct(IssueUnits(**eua, year=2025))
-                await northern.instruct(DepositUnits(**eua))
-                await operator.deposit_cash("EU", 102, "100000.00")
-                await operator.set_phase("EU", "CONTINUOUS")
+            await endow(house)
             await trade(house)
             await house.stop("engine-EU")
             market = house.venue.market_of("EU")
@@ -59,6 +54,15 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+async def endow(house: House) -> None:
+    eua = {"ref": 0, "symbol": "EUA", "account": 101, "quantity": 600}
+    async with house.client("operator") as operator, house.client("northern") as northern:
+        await operator.instruct(IssueUnits(**eua, year=2025))
+        await northern.instruct(DepositUnits(**eua))
+        await operator.deposit_cash("EU", 102, "100000.00")
+        await operator.set_phase("EU", "CONTINUOUS")
+
+
 async def trade(house: House) -> None:
     async with house.client("northern") as northern, house.client("huadong") as huadong:
         await northern.new_order("EUA", 101, "SELL", 100, "71.25")
@@ -69,9 +73,13 @@ async def trade(house: House) -> None:
 async def is_booked(house: House) -> bool:
     assert house.books is not None
     settled = await settlement_position(house.books, EU)
-    registered = await registry_position(house.books, EU)
-    is_read = settled.topic_offset == await house.log.end(EVENTS)
-    return is_read and registered.settlement_number == settled.number > 0
+    place = await place_of(house.books, EU)
+    return await is_settled(house) and place.settlements == settled.number > 0
+
+
+async def is_settled(house: House) -> bool:
+    assert house.books is not None
+    return (await place_of(house.books, EU)).events == await house.log.end(EVENTS)
 
 
 @pytest.fixture
@@ -132,6 +140,36 @@ def test_a_changed_event_is_named(folder: Path, words: tuple[str, ...], is_late:
     done = run(folder, *words)
     assert done.exit_code == 1, done.output
     assert f"events record {offset}" in done.output
+
+
+def test_a_registry_that_is_behind_is_compared_where_it_stands(tmp_path: Path) -> None:
+    """As after a kill: what settlement said is on the log, and the registry has not read it."""
+
+    async def record() -> Place:
+        async with whole_house(tmp_path, SystemClock()) as house:
+            await endow(house)
+            await trade(house)
+            await house.until(lambda: is_booked(house))
+            await house.stop("registry-EU")
+            await trade(house)
+            await house.until(lambda: is_settled(house))
+            assert house.books is not None
+            found = await place_of(house.books, EU)
+            assert found.settlements < (await settlement_position(house.books, EU)).number
+            return found
+
+    place = asyncio.run(record())
+    (tmp_path / "books.sqlite").rename(tmp_path / BOOKS)
+    (tmp_path / "venue.toml").write_text(TEMPLATE.read_text("utf-8"), "utf-8")
+    where = f"{place.events} records of events and {place.settlements} of settlements"
+    for words in (("rebuild",), ("verify", "--books")):
+        done = run(tmp_path, *words)
+        assert done.exit_code == 0, done.output
+        assert where in done.output
+    change_books(tmp_path, "UPDATE block SET vintage = 2024 WHERE market = 0 AND first_serial = 1")
+    done = run(tmp_path, "rebuild")
+    assert done.exit_code == 1, done.output
+    assert "vintage is 2024 where the log gives 2025" in done.output
 
 
 def test_a_damaged_snapshot_is_named_and_the_history_is_proved(folder: Path) -> None:

@@ -17,9 +17,12 @@ from sqlite3 import OperationalError
 import pytest
 from typer.testing import CliRunner
 
+from exchange import topics
 from exchange.database import open_database
 from exchange.log import open_log
+from exchange.rebuild import place_of
 from exchange.settings import Settings
+from exchange.settlement.queries import position_of as settlement_position
 from exchange.simulation.proof import prove
 from gateway.cli import build
 from gateway.cli.demo import program_name
@@ -76,6 +79,24 @@ async def positions(data: Path) -> object:
         return await client.positions()
 
 
+async def behind(data: Path) -> list[str]:
+    """What had not read its topic to the end when the venue stopped."""
+    settings, late = Settings(data=data), list[str]()
+    log, database = open_log(settings), open_database(settings.database, data)
+    await log.start()
+    try:
+        for market in (0, 1):
+            place = await place_of(database, market)
+            events = await log.end(topics.events(market))
+            settlements = (await settlement_position(database, market)).number
+            if place != (events, settlements):
+                late.append(f"{market}: {place}, not {events} and {settlements}")
+    finally:
+        await log.close()
+        await database.close()
+    return late
+
+
 async def failed_checks(data: Path) -> list[str]:
     settings = Settings(data=data)
     log, database = open_log(settings), open_database(settings.database, data)
@@ -121,6 +142,8 @@ def test_demo_runs_stops_cleanly_and_goes_on(tmp_path: Path) -> None:
         said = first.end(signal.SIGINT)
     ended = re.search(r"stopped cleanly at orders offset EU (\d+), CN (\d+)", said)
     assert ended, said
+    assert asyncio.run(behind(data)) == []
+    assert asyncio.run(failed_checks(data)) == []
     for holder in HOLDERS:
         assert key_path(data, holder).stat().st_mode & 0o777 == 0o600
     with demo(data, tmp_path / "second.txt", "--no-brokers") as second:
