@@ -12,20 +12,31 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "deploy" / "docs" / "faults.md"
 ROWS = [f"F{number}" for number in range(1, 31)]
-HOW = ("processes: ", "in one process: ")
+HOW = re.compile(r"processes: |in one process, for [^:|]{20,}: ")
+WHY_NOT = re.compile(r"not tested: ")
+LONG = "make faults"
 INSTRUMENTED = "tests/instrumented/"  # collected by a test that runs it under sanitizers
 NAMED = re.compile(r"`(tests/[\w/.]+?\.(?:py|txt))(?:::(\w+))?`")
 
 
 @cache
-def functions(path: Path) -> frozenset[str]:
+def functions(path: Path) -> dict[str, bool]:
+    """The functions of a module, and whether only the long table has them (`if LONG:`)."""
     tree = ast.parse(path.read_text("utf-8"))
+    found = dict.fromkeys(_named(tree), False)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and "LONG" in ast.unparse(node.test):
+            found |= dict.fromkeys(_named(node), True)
+    return found
+
+
+def _named(tree: ast.AST) -> list[str]:
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
-    return frozenset(node.name for node in ast.walk(tree) if isinstance(node, kinds))
+    return [node.name for node in ast.walk(tree) if isinstance(node, kinds)]
 
 
-def fault_of(path: str, test: str) -> str:
-    """Why that is no test which the suite runs; "" = it is one."""
+def fault_of(path: str, test: str, row: str) -> str:
+    """Why that is no test which the suite runs; "" = it is one, or the row says when it is run."""
     if not (ROOT / path).exists():
         return f"there is no {path}"
     if path.endswith(".txt"):
@@ -34,6 +45,8 @@ def fault_of(path: str, test: str) -> str:
         return f"the suite does not collect {path}"
     if not test.startswith("test_") or test not in functions(ROOT / path):
         return f"{path} has no {test or 'test of that name'}"
+    if functions(ROOT / path)[test] and LONG not in row:
+        return f"{path}::{test} is run by {LONG} alone"
     return ""
 
 
@@ -47,9 +60,11 @@ def problems(text: str) -> list[str]:
             found.append(f"{row[0]}: has {len(row)} filled columns, not 4")
             continue
         named = NAMED.findall(row[3])
-        if not row[3].startswith(HOW if named else "not tested: "):
+        if not (HOW if named else WHY_NOT).match(row[3]):
             found.append(f"{row[0]}: no test and no reason, or not how it runs")
-        found += [f"{row[0]}: {wrong}" for path, test in named if (wrong := fault_of(path, test))]
+        found += [
+            f"{row[0]}: {wrong}" for path, test in named if (wrong := fault_of(path, test, row[3]))
+        ]
     return found
 
 
@@ -64,7 +79,8 @@ def test_every_row_is_shown_by_tests_that_exist() -> None:
         (lambda text: text.replace("::test_kill_9_at", "::test_gone_at"), "has no test_gone_at"),
         (lambda text: text.replace("::test_kill_9_at", "::write_at"), "has no write_at"),
         (lambda text: text.replace("/test_clients.py", "/engines.py"), "does not collect"),
-        (lambda text: text.replace("in one process: ", ""), "how it runs"),
+        (lambda text: text.replace("in one process, for", "in one process:"), "how it runs"),
+        (lambda text: text.replace("(a minute: in `make faults`)", ""), "by make faults alone"),
         (lambda text: text.replace("scenarios/phases.txt", "scenarios/x.txt"), "there is no"),
         (lambda text: re.sub(r"(\| F4 \|.*?\|.*?\|).*", r"\1 later |", text), "no reason"),
         (lambda text: re.sub(r"(\| F4 \|.*?\|).*", r"\1 x |", text), "columns"),

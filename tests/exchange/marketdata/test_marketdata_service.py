@@ -90,6 +90,16 @@ async def test_it_says_every_change_once_through_restarts(memory_log, source, ma
     assert len(memory_log.rows[MARKETDATA]) == service.depth.next_number
 
 
+async def test_it_says_what_is_there_when_it_is_told_to_stop(memory_log, source, make_flow):
+    source.write(make_flow(1).frames(120))
+    service, stop = service_of(memory_log), asyncio.Event()
+    stop.set()
+    await service.run(stop)
+    assert is_said(memory_log, service, 120)
+    assert_whole(memory_log, service.depth)
+    assert service.depth.next_number > 0
+
+
 async def test_uncertain_appends_lose_and_double_nothing_for_readers(memory_log, source, make_flow):
     flow = make_flow(2)
     rolls = flow.random

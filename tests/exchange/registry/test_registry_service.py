@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from exchange.database import Database, table_hash
+from exchange.database.schema import REGISTRY_TABLES
 from exchange.messages.frames import Command, Instruction, command, notes
 from exchange.messages.reasons import RegistryReason
 from exchange.messages.registry import (
@@ -46,6 +47,7 @@ from tests.books_venue import (
     issue,
     release,
 )
+from tests.fixtures_postgres import MakeBooks
 
 
 async def test_from_issuance_to_a_surrendered_tonne(desk: Desk) -> None:
@@ -235,6 +237,20 @@ async def test_the_next_number_only(desk: Desk) -> None:
         await fresh.register(rows[1:])
     with pytest.raises(SequenceBrokenError, match="settlements record 3"):
         await fresh.register([(3, b"\xc1")])
+
+
+async def test_what_is_there_when_it_is_told_to_stop_is_registered(
+    desk: Desk, make_books: MakeBooks
+) -> None:
+    await desk.act(issue(NORTHERN, CCER, 10))
+    books, stop = await make_books(), asyncio.Event()
+    late = RegistryService(desk.log, MARKET, VENUE, books)
+    stop.set()
+    await late.run(stop)
+    assert late.position.settlement_number == desk.registry.position.settlement_number > 0
+    assert await table_hash(books, CN, REGISTRY_TABLES) == await table_hash(
+        desk.books, CN, REGISTRY_TABLES
+    )
 
 
 async def test_units_from_nowhere_stop_the_registry(market_log: Any, books: Database) -> None:

@@ -146,6 +146,17 @@ async def test_the_ledger_is_the_engine(books: Database, memory_log: Any, make_f
     assert (await position_of(books, 5)).next_event == 0
 
 
+async def test_what_is_there_when_it_is_told_to_stop_is_settled_and_said(
+    books: Database, memory_log: Any, make_flow: Any
+) -> None:
+    await fill(memory_log, make_flow(3), 150)
+    service, stop = SettlementService(memory_log, MARKET, books), asyncio.Event()
+    stop.set()
+    await service.run(stop)
+    assert service.position.topic_offset == len(memory_log.rows[EVENTS])
+    assert len(published(memory_log)) == service.position.number > 0
+
+
 async def test_records_are_dense_and_name_their_cause(
     books: Database, memory_log: Any, make_flow: Any
 ) -> None:
