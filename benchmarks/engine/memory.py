@@ -81,8 +81,10 @@ def grow(orders: int, levels: int) -> list[float]:
         standing.append(run(engine, workload.flow[part]))
         seen.append(resident())
     assert standing == [levels, total * batch - levels, -total * batch]
+    assert run(engine, workload.flow[-1:]) == 0  # with the next record an empty book gives back
+    seen.append(resident())
     assert engine.self_check() == []
-    empty, thin, full, emptied = seen
+    empty, thin, full, _, emptied = seen
     order = (full - thin) / (total * batch - levels)
     return [
         order,
