@@ -241,7 +241,10 @@ class House:
         """What an auction of these bids ends with."""
         opening = terms(FORMAT, row.offered)._asdict()
         opened = self._say(
-            [pack_command(Command.AUCTION_OPEN, account_id=EMITTER, instrument_id=1, **opening)]
+            [
+                pack_command(Command.AUCTION_OPEN, account_id=EMITTER, instrument_id=1, **opening),
+                pack_command(Command.AUCTION_TERMS, price=seed),
+            ]
         )
         records = [
             pack_command(
@@ -255,7 +258,7 @@ class House:
             )
             for place, bid in enumerate(made)
         ]
-        records.append(pack_command(Command.AUCTION_CLEAR, instrument_id=1, quantity=seed))
+        records.append(pack_command(Command.AUCTION_CLEAR, instrument_id=1))
         return self._say(records)
 
 

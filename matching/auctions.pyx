@@ -136,8 +136,10 @@ cdef int auction_clear(State* s, Instrument* i, const CommandRecord* c) except -
     e.price = found.price
     e.quantity = found.sold
     e.value = tonnes_bid(s, i, offer)
-    e.client_order_id.head = <uint64_t>c.quantity  # the seed
-    sell(s, i, offer, &found, <uint64_t>c.quantity)
+    e.client_order_id.tail = <uint64_t>i.auction.seed
+    i.auction.seed ^= c.quantity
+    e.client_order_id.head = <uint64_t>i.auction.seed
+    sell(s, i, offer, &found)
     sold = offer[0]
     end_line(s, i, bids_against(i, &sold), BID_UNSUCCESSFUL)
     if sold.leaves:
@@ -166,6 +168,7 @@ cdef void read_terms(
     if a.bid_multiple == 0:
         a.bid_multiple = 1
     a.closes_ns = closes_ns(s)
+    a.seed = s.behind.price if s.behind.kind == AUCTION_TERMS else 0
 
 cdef int64_t closes_ns(const State* s) noexcept nogil:
     # Of the AUCTION_TERMS right behind the command at hand, 0 without.
@@ -338,7 +341,7 @@ cdef void find_outcome(
         found.reason = AUCTION_BELOW_RESERVE
 
 cdef int sell(
-    State* s, Instrument* i, Order* offer, const Outcome* found, uint64_t seed
+    State* s, Instrument* i, Order* offer, const Outcome* found
 ) except -1 nogil:
     # Level by level until what is sold is given out.
     cdef const BookSide* side = bids_against(i, offer)
@@ -351,7 +354,7 @@ cdef int sell(
         elif i.auction.tie_break == BY_TIME:
             sell_level(s, i, offer, level, offer.leaves - unsold, found)
         else:
-            sell_drawn(s, i, offer, level, offer.leaves - unsold, found, seed)
+            sell_drawn(s, i, offer, level, offer.leaves - unsold, found)
     return 0
 
 cdef int sell_level(
@@ -399,8 +402,7 @@ cdef int compare_arrivals(const void* a, const void* b) noexcept nogil:
     return (left > right) - (left < right)
 
 cdef int sell_drawn(
-    State* s, Instrument* i, Order* offer, uint32_t level, int64_t rest, const Outcome* found,
-    uint64_t seed,
+    State* s, Instrument* i, Order* offer, uint32_t level, int64_t rest, const Outcome* found
 ) except -1 nogil:
     # At random, or pro rata with the last multiples at random.
     cdef uint32_t place = s.levels[level].head, count = 0, at
@@ -414,7 +416,7 @@ cdef int sell_drawn(
     place = s.levels[level].head
     for at in range(count):
         tied[at].order_id = s.orders[place].order_id
-        tied[at].chance = draw(seed, tied[at].order_id)
+        tied[at].chance = draw(<uint64_t>i.auction.seed, tied[at].order_id)
         tied[at].quantity = s.orders[place].leaves
         tied[at].place = place
         tied[at].arrival = at

@@ -334,6 +334,7 @@ cdef object save_auctions(State* s):
             row[count].bid_multiple = i.auction.bid_multiple
             row[count].order_id = i.auction.order_id
             row[count].closes_ns = i.auction.closes_ns
+            row[count].seed = i.auction.seed
             count += 1
     return rows[:count]
 
@@ -497,6 +498,7 @@ cdef int load_auctions(State* s, bytes rows) except -1:
         i.auction.bid_multiple = row[at].bid_multiple
         i.auction.order_id = row[at].order_id
         i.auction.closes_ns = row[at].closes_ns
+        i.auction.seed = row[at].seed
     return 0
 
 

@@ -237,7 +237,7 @@ class TieBreak(IntEnum):
     """Who wins first among bids at the price where the volume runs out."""
 
     BY_TIME = 1
-    AT_RANDOM = 2  # by the seed of AUCTION_CLEAR
+    AT_RANDOM = 2  # by the seeds of AUCTION_TERMS and AUCTION_CLEAR
     PRO_RATA = 3  # shares rounded down to the multiple, the rest at random
 
 
@@ -383,7 +383,7 @@ class Command(IntEnum):
     AUCTION_BID = 31  # order_id = auction
     AUCTION_CLEAR = 32  # quantity = seed, price = secret reserve or 0
     AUCTION_CANCEL = 33
-    AUCTION_TERMS = 34  # of the AUCTION_OPEN before it: quantity = until when bids are heard, ns
+    AUCTION_TERMS = 34  # of the AUCTION_OPEN before: quantity = bids until, ns; price = seed
     INSTRUCTION = 40  # passed on to the registry in the order of the log
     NOTE = 41  # 40 bytes of text for the INSTRUCTION before it
     SETTLE_TRADE = 42  # order_type = SettlementStep, order_id = seller, price = cash; see RULES.md
@@ -422,7 +422,7 @@ class Event(IntEnum):
     INDICATIVE = 28  # price, quantity = volume, value = surplus, above zero on the buy side
     UNCROSSED = 29  # the same of a call that ended
     AUCTION_OPENED = 30  # the AUCTION_OPEN's terms; order_id = auction
-    AUCTION_CLEARED = 31  # price, quantity = sold, value = tonnes bid; seed in the last 16 bytes
+    AUCTION_CLEARED = 31  # price, quantity = sold, value = tonnes bid; seeds in the last 16 bytes
     AUCTION_CANCELLED = 32  # quantity = offered, value = tonnes bid, reason
     AUCTION_CARRIED = 33  # quantity goes to the value-th auction from here
     BIDDING_CLOSES = 34  # of the AUCTION_OPENED before it: value = until when, ns UTC

@@ -61,6 +61,7 @@ cdef packed struct AuctionRow:
     int64_t bid_multiple
     uint64_t order_id
     int64_t closes_ns
+    int64_t seed
 
 cdef packed struct OrderRow:
     uint64_t order_id

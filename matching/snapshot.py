@@ -35,7 +35,7 @@ from matching.parameters import ACCOUNT_PARAMETER_RANGE, PARAMETER_RANGE
 from matching.protocol import Limits
 
 SNAPSHOT_MAGIC = 0x31535843  # "CXS1"
-SNAPSHOT_VERSION = 5
+SNAPSHOT_VERSION = 6
 HASH_SIZE = 32
 NS_PER_SECOND = 1_000_000_000
 
@@ -171,6 +171,7 @@ AUCTION_ROW = np.dtype(
         ("bid_multiple", "<i8"),
         ("order_id", "<u8"),  # of the offer, which stands among the orders
         ("closes_ns", "<i8"),  # from when on bids are not heard, 0 = until it is cleared
+        ("seed", "<i8"),  # of the draw between bids of one price
     ]
 )
 

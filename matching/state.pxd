@@ -150,6 +150,7 @@ cdef struct Auction:  # of sealed bids; its offer is an order
     uint64_t order_id  # 0 = none is open
     int64_t bid_multiple
     int64_t closes_ns  # from when on bids are not heard, 0 = until it is cleared
+    int64_t seed  # of the draw between bids of one price
     uint16_t bid_max_bp
     uint8_t pricing
     uint8_t tie_break

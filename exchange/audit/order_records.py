@@ -39,6 +39,7 @@ from exchange.messages.frames import (
     event_rows,
     fill_tail,
     order_id_of,
+    seed_of,
     sound_commands,
 )
 from exchange.messages.reasons import reason_text
@@ -137,6 +138,7 @@ class _Book:
     price: int = 0  # indicative
     volume: int = 0
     seed: int = 0  # of the end of the call
+    drawn: int = 0  # the seed of the auction that was cleared last
 
 
 @dataclass(slots=True)
@@ -291,6 +293,10 @@ class OrderRecords:
         book = self._book(row.instrument_id)
         book.price, book.volume = row.price, row.quantity
 
+    def _auction_ended(self, row: EventRow) -> None:
+        is_cleared = row.kind == Event.AUCTION_CLEARED
+        self._book(row.instrument_id).drawn = seed_of(row) if is_cleared else 0
+
     # -- pieces ---------------------------------------------------------------------------------
 
     def _book(self, instrument_id: int) -> _Book:
@@ -309,9 +315,10 @@ class OrderRecords:
 
     def _seed(self, row: EventRow) -> int:
         command = self._frame.command(row.command_index)
+        book = self._book(row.instrument_id)
         if command is not None and command["kind"] == Command.AUCTION_CLEAR:
-            return int(command["quantity"])
-        return self._book(row.instrument_id).seed
+            return book.drawn
+        return book.seed
 
     def _set_terms(self, order: _Order, index: int) -> None:
         terms = self._frame.command(index + 1)
@@ -409,6 +416,8 @@ _HANDLERS: dict[int, Callable[[OrderRecords, EventRow], OrderRecord | None]] = {
     Event.REFILLED: OrderRecords._refilled,
     Event.PHASE_CHANGED: OrderRecords._phase_changed,
     Event.INDICATIVE: OrderRecords._indicative,
+    Event.AUCTION_CLEARED: OrderRecords._auction_ended,
+    Event.AUCTION_CANCELLED: OrderRecords._auction_ended,
 }
 """What a row is made of; an indicative price ends with its phase."""
 

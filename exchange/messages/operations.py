@@ -174,7 +174,6 @@ class AuctionClear(Body, frozen=True, kw_only=True):
 
     symbol: str
     auction_id: int
-    seed: int  # draws between equal bids
     reserve: str = ""  # the secret one, "" = none
 
 

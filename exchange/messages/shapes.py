@@ -93,7 +93,7 @@ EVENT_LAYOUTS: dict[Event, Layout] = {
     ),
     Event.QUOTED: _cut(EVENT, "client_order_id", *_OTHER_SIDE),
     Event.AUCTION_OPENED: _cut(EVENT, "value", *_AUCTION),
-    Event.AUCTION_CLEARED: _cut(EVENT, "client_order_id", ("seed", "<i8"), ("unused", "<i8")),
+    Event.AUCTION_CLEARED: _cut(EVENT, "client_order_id", ("seed", "<i8"), ("opening_seed", "<i8")),
     Event.TRADE_SETTLED: _cut(EVENT, "client_order_id", *_CASH_AND_TRADE),
     Event.NOTED: np.dtype([*EVENT.descr[:9], _TEXT]),
 }
@@ -151,9 +151,9 @@ COMMAND_ROWS: dict[Command, str] = {
     Command.AUCTION_OPEN: f"{_AUCTION_TERMS} client_order_id",
     Command.AUCTION_BID: "account_id instrument_id side order_id=auction_id quantity price "
     "client_order_id",
-    Command.AUCTION_CLEAR: "instrument_id order_id=auction_id quantity=seed price=reserve",
+    Command.AUCTION_CLEAR: "instrument_id order_id=auction_id quantity=seed? price=reserve",
     Command.AUCTION_CANCEL: "instrument_id order_id=auction_id",
-    Command.AUCTION_TERMS: "quantity=closes_ns",
+    Command.AUCTION_TERMS: "quantity=closes_ns? price=seed?",
     Command.INSTRUCTION: _INSTRUCTION,
     Command.NOTE: "text",
     Command.SETTLE_TRADE: _SETTLEMENT,
@@ -193,7 +193,7 @@ EVENT_ROWS: dict[Event, str] = {
     Event.UNCROSSED: _CALL,
     Event.AUCTION_OPENED: f"{_AUCTION_TERMS} order_id=auction_id",
     Event.AUCTION_CLEARED: "instrument_id order_id=auction_id price quantity=sold value=tonnes_bid "
-    "seed",
+    "seed opening_seed",
     Event.AUCTION_CANCELLED: "reason instrument_id order_id=auction_id quantity=offered "
     "value=tonnes_bid",
     Event.AUCTION_CARRIED: "instrument_id order_id=auction_id quantity value=auctions_from_here",

@@ -49,7 +49,12 @@ def auction(
         shape, offered_t, reserve=reserve_minor, pricing=_PRICINGS.get(pricing, pricing)
     )
     venue = _Venue(len(bids))
-    opened = venue.say(Command.AUCTION_OPEN, account_id=EMITTER, **opening._asdict())
+    opened = venue.say(
+        Command.AUCTION_OPEN,
+        account_id=EMITTER,
+        **opening._asdict(),
+        terms=pack_command(Command.AUCTION_TERMS, price=seed),
+    )
     names = {}
     for place, bid in enumerate(sorted(bids, key=lambda bid: bid.get("seq", 0))):
         answer = venue.say(
@@ -63,7 +68,7 @@ def auction(
         if answer.kind != Event.ACCEPTED:
             raise RulebookError(f"bid {bid['id']} is refused, reason {answer.reason}")
         names[answer.order_id] = bid["id"]
-    heard = venue.say(Command.AUCTION_CLEAR, order_id=opened[0].order_id, quantity=seed)
+    heard = venue.say(Command.AUCTION_CLEAR, order_id=opened[0].order_id)
     won = [row for row in heard if row.kind == Event.FILL and row.order_type == Liquidity.TAKER]
     return {
         "cancelled": heard[0].kind == Event.AUCTION_CANCELLED,
@@ -83,8 +88,9 @@ class _Venue:
             self.say(Command.CASH_DEPOSIT, account_id=account_id, quantity=MEANS)
             self.say(Command.UNITS_DEPOSIT, account_id=account_id, quantity=STOCK)
 
-    def say(self, kind: Command, **fields: Any) -> list[EventRow]:
+    def say(self, kind: Command, *, terms: bytes = b"", **fields: Any) -> list[EventRow]:
         record = pack_command(kind, **({"instrument_id": INSTRUMENT} | fields))
+        records = [record, terms] if terms else [record]
         offset = self._engine.next_offset
-        frame = build_commands([record], writer=0, batch=0, time_ns=offset)
+        frame = build_commands(records, writer=0, batch=0, time_ns=offset)
         return list(event_rows(self._engine.apply(offset, offset, frame)))

@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 
 from exchange.auctions import OPEN, calendar_now, next_act
-from exchange.clock import SystemClock, random_id
+from exchange.clock import SystemClock
 from exchange.decimals import from_minor
 from exchange.messages.instructions import DepositUnits, TransferUnits
 from exchange.messages.operations import AuctionCancel, AuctionClear, AuctionOpen
@@ -336,11 +336,8 @@ def close_auction(
 async def _close(client: Client, desk: Desk, label: str, reserve: str) -> None:
     row = desk.opened(label)
     await client.run_auction(
-        AuctionClear(
-            ref=0, symbol=desk.plan.symbol, auction_id=row.auction_id, seed=random_id(),
-            reserve=reserve,
-        )
-    )  # fmt: skip
+        AuctionClear(ref=0, symbol=desk.plan.symbol, auction_id=row.auction_id, reserve=reserve)
+    )
 
 
 def call_off(label: Label, programme: File, key_file: KeyFile = None, gross: Gross = None) -> None:

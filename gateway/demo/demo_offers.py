@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-import random
 
 import structlog
 
@@ -37,14 +36,11 @@ log = structlog.get_logger(__name__)
 class Offers:
     """Auctions and blocks of EUA, one after the other, until they are stopped."""
 
-    def __init__(
-        self, operations: Client, offering: Client, bidding: Client, clock: Clock, seed: int
-    ) -> None:
+    def __init__(self, operations: Client, offering: Client, bidding: Client, clock: Clock) -> None:
         self._operations = operations
         self._offering = offering
         self._bidding = bidding
         self._clock = clock
-        self._rng = random.Random(f"{seed}/offers")
 
     async def run(
         self, stop: asyncio.Event, open_s: float = OPEN_S, pause_s: float = PAUSE_S
@@ -86,9 +82,8 @@ class Offers:
                 await _wait(stop, (row.closes_ns - self._clock.now_ns()) / NS)
                 if stop.is_set():
                     return
-                seed = self._rng.randint(1, 2**31)
                 await self._operations.run_auction(
-                    AuctionClear(ref=0, symbol=SYMBOL, auction_id=row.auction_id, seed=seed)
+                    AuctionClear(ref=0, symbol=SYMBOL, auction_id=row.auction_id)
                 )
 
     async def _propose(self) -> None:

@@ -218,7 +218,7 @@ class Members:
             await self.client(holder) for holder in (OPERATIONS, NORTHERN, HUADONG)
         ]
         pairs = await self.pairs(seed)
-        offers = Offers(operations, northern, huadong, self._clock, seed)
+        offers = Offers(operations, northern, huadong, self._clock)
         async with asyncio.TaskGroup() as group:
             group.create_task(run_brokers(pairs, stop, seed=seed))
             group.create_task(offers.run(stop))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-import random
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -258,9 +257,8 @@ class Exercise:
 
     async def _clear_auction(self) -> None:
         operations = await self._client(OPERATIONS)
-        seed = random.Random(f"{self._seed}/auction").randint(1, 2**31)
         await operations.run_auction(
-            AuctionClear(ref=0, symbol=ALLOWANCE, auction_id=self._auction_id, seed=seed)
+            AuctionClear(ref=0, symbol=ALLOWANCE, auction_id=self._auction_id)
         )
         row = (await operations.auctions(ALLOWANCE))[-1]
         self._say(f"  auction {row.state}: {row.sold_t:,} t at {row.price or 'no price'}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from functools import cache
 
+from exchange.clock import random_id
 from exchange.messages import operations
 from exchange.messages.frames import Command, pack_command
 from exchange.messages.reasons import EdgeReason, SupplyReason
@@ -28,15 +29,13 @@ def prepare_auction(entry: OrderEntry, key: Key, request: operations.AuctionOper
         opening = _opening(entry, key, request, instrument, desk)
         return Prepared(desk, key.session, request.ref, opening)
     if isinstance(request, operations.AuctionClear):
-        if not -INT64_MAX <= request.seed <= INT64_MAX:
-            raise Refused(EdgeReason.INVALID_FIELD, "seed: it does not fit 64 bits")
         command = pack_command(
             Command.AUCTION_CLEAR,
             instrument_id=instrument.id,
             session_id=key.session,
             ref=ref,
             order_id=order_number("auction_id", request.auction_id),
-            quantity=request.seed,
+            quantity=random_id(),
             price=_reserve(request.reserve, desk),
         )
     else:
@@ -77,9 +76,10 @@ def _opening(
         client_order_id=label(request.label),
         **opening._asdict(),
     )
-    if not request.closes_ns:
-        return [opened]
-    return [opened, pack_command(Command.AUCTION_TERMS, quantity=request.closes_ns)]
+    # One half of the seed is drawn before there is a bid, the other when all have come: nobody who
+    # knows one of them can fit bids to it, or it to bids.
+    drawn = pack_command(Command.AUCTION_TERMS, quantity=request.closes_ns, price=random_id())
+    return [opened, drawn]
 
 
 @cache

@@ -143,11 +143,10 @@ class Auctioneer:
                 lambda ref: ops.AuctionCancel(ref, symbol=item.symbol, auction_id=auction)
             )
             return
-        seed = self._rng.randrange(-(2**63) + 1, 2**63)
         secret = self._reserve(shape, item) if reserve in ("secret", "both") else ""
         await self._operator.operate(
             lambda ref: ops.AuctionClear(
-                ref, symbol=item.symbol, auction_id=auction, seed=seed, reserve=secret
+                ref, symbol=item.symbol, auction_id=auction, reserve=secret
             )
         )
 

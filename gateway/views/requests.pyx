@@ -16,6 +16,7 @@ from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memcpy
 
 from matching.layout cimport (
+    AUCTION_CLEAR,
     AUCTION_TERMS,
     BLOCK_PROPOSE,
     CANCEL_ORDER,
@@ -195,7 +196,12 @@ cdef int64_t _fingerprint(const CommandRecord* rows, Py_ssize_t count):
     if first.kind in (CASH_DEPOSIT, CASH_WITHDRAW, UNITS_RELEASE):
         first.order_id = 0
     cdef bytes body = PyBytes_FromStringAndSize(<const char*>rows, count * RECORD_SIZE)
-    memcpy(PyBytes_AS_STRING(body), &first, RECORD_SIZE)
+    cdef CommandRecord* own = <CommandRecord*>PyBytes_AS_STRING(body)
+    own[0] = first
+    if count > 1 and own[1].kind == AUCTION_TERMS:
+        own[1].price = 0  # a half of the seed
+    elif first.kind == AUCTION_CLEAR:
+        own[0].quantity = 0  # the other
     return hash(body)
 
 

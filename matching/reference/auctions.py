@@ -39,6 +39,7 @@ from matching.reference.instruments import Auction, Instrument
 from matching.reference.orders import end_all, end_resting, fill, rest, take_out
 from matching.reference.records import CommandRecord, seed_tail
 from matching.reference.state import State
+from matching.reference.terms import Bidding
 
 _FLAGS = sum(AuctionFlag)
 _PRICINGS = frozenset(Pricing)
@@ -50,7 +51,7 @@ def auction_open(state: State, c: CommandRecord, position: int) -> Reason:
     instrument: Instrument = state.instruments[c.instrument_id]
     if c.side not in (Side.BUY, Side.SELL):
         return Reason.INVALID_SIDE
-    auction = _terms_of(c, position, state.closes_ns)
+    auction = _terms_of(c, position, state.bidding)
     if not _is_sound(auction, c.quantity):
         return Reason.INVALID_AUCTION_TERMS
     terms = (c.order_type, c.time_in_force, auction.closes_ns)
@@ -120,9 +121,8 @@ def auction_clear(state: State, c: CommandRecord) -> Reason:
         return Reason.BIDDING_NOT_CLOSED
     offer = offer_of(instrument)
     bids = [Bid(bid.order_id, bid.price, bid.leaves) for bid in _bids(instrument)]
-    outcome = clear(
-        auction, offer.side, offer.leaves, bids, secret_reserve=c.price, seed=c.quantity
-    )
+    seed = auction.seed ^ c.quantity
+    outcome = clear(auction, offer.side, offer.leaves, bids, secret_reserve=c.price, seed=seed)
     asked = sum(bid.quantity for bid in bids)
     if outcome.reason:
         _call_off(state, instrument, asked, outcome.reason)
@@ -134,7 +134,7 @@ def auction_clear(state: State, c: CommandRecord) -> Reason:
         price=outcome.price,
         quantity=outcome.sold,
         value=asked,
-        client_order_id=seed_tail(c.quantity),
+        client_order_id=seed_tail(seed, auction.seed),
     )
     _trade(state, instrument, offer, outcome)
     unsold = offer.leaves
@@ -160,7 +160,7 @@ def auction_cancel(state: State, c: CommandRecord) -> Reason:
 # -- checks ----------------------------------------------------------------------------------------
 
 
-def _terms_of(c: CommandRecord, position: int, closes_ns: int) -> Auction:
+def _terms_of(c: CommandRecord, position: int, bidding: Bidding) -> Auction:
     packed = c.order_id
     return Auction(
         position,
@@ -170,7 +170,8 @@ def _terms_of(c: CommandRecord, position: int, closes_ns: int) -> Auction:
         carry=packed >> 8 & 0xFF,
         bid_max_bp=packed >> 16 & 0xFFFF,
         bid_multiple=packed >> 32 or 1,
-        closes_ns=closes_ns,
+        closes_ns=bidding.closes_ns,
+        seed=bidding.seed,
     )
 
 

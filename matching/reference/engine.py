@@ -23,7 +23,7 @@ from matching.reference.invariants import broken
 from matching.reference.records import NO_LABEL, CommandRecord, decode
 from matching.reference.state import State, from_snapshot, to_snapshot
 from matching.reference.stops import trigger_stops
-from matching.reference.terms import closing_in, terms_in
+from matching.reference.terms import bidding_in, terms_in
 from matching.snapshot import HASH_SIZE
 from matching.snapshot import decode as decode_snapshot
 from matching.snapshot import encode as encode_snapshot
@@ -161,7 +161,7 @@ class Engine:
             commands = decoded.commands
             for index, (command, after) in enumerate(zip_longest(commands, commands[1:])):
                 state.command_index = index
-                state.terms, state.closes_ns = terms_in(after), closing_in(after)
+                state.terms, state.bidding = terms_in(after), bidding_in(after)
                 self._command(command, decoded.time_ns, offset << INDEX_BITS | index)
         state.next_offset += 1
         state.next_event += len(state.events)

@@ -39,6 +39,7 @@ class Auction:
     bid_max_bp: int
     bid_multiple: int
     closes_ns: int = 0  # from when on bids are not heard, 0 = until it is cleared
+    seed: int = 0  # of the draw between bids of one price
 
 
 _STEPS = (

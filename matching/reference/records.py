@@ -20,7 +20,7 @@ from matching.layout import (
 _HEADER = Struct("<IHBBIIqqqII32s")
 _RECORD = Struct("<BBBBHHIIqqqQ16s")
 _TERMS_TAIL = Struct("<Qq")
-_SEED_TAIL = Struct("<q8x")
+_SEED_TAIL = Struct("<qq")
 _FILL_TAIL = Struct("<Qq")
 
 NO_LABEL = bytes(16)
@@ -112,9 +112,9 @@ def fill_tail(contra_order_id: int, fee: int) -> bytes:
     return _FILL_TAIL.pack(contra_order_id, fee)
 
 
-def seed_tail(seed: int) -> bytes:
+def seed_tail(seed: int, opening_seed: int) -> bytes:
     """The last 16 bytes of an AUCTION_CLEARED. O(1)."""
-    return _SEED_TAIL.pack(seed)
+    return _SEED_TAIL.pack(seed, opening_seed)
 
 
 def terms_tail(expire_date: int, instructions: int) -> bytes:

@@ -15,7 +15,7 @@ from matching.reference.accounts import Account, Controls, Holding
 from matching.reference.book import Order
 from matching.reference.instruments import Auction, Instrument
 from matching.reference.records import CommandRecord, event_record
-from matching.reference.terms import Terms
+from matching.reference.terms import Bidding, Terms
 from matching.snapshot import PARAMETER_FIELDS, SECTIONS, Snapshot
 
 
@@ -57,7 +57,7 @@ class State:
     client_order_ids: dict[Label, Body] = field(default_factory=dict)
     command_index: int = 0
     terms: Terms | None = None  # those right after the command at hand
-    closes_ns: int = 0  # of the AUCTION_TERMS right after it, 0 = none
+    bidding: Bidding = Bidding()  # of the AUCTION_TERMS right after it
     stirred: set[int] = field(default_factory=set)  # instruments where stops may be triggered
     events: list[bytes] = field(default_factory=list)
 
@@ -189,8 +189,8 @@ def from_snapshot(s: Snapshot) -> State:
         instrument.indicative = (price, volume, surplus)
         state.instruments[instrument.instrument_id] = instrument
     for instrument_id, *terms in s.auctions.tolist():
-        *rest, order_id, closes_ns = terms
-        state.instruments[instrument_id].auction = Auction(*(order_id, *rest, closes_ns))
+        *rest, order_id, closes_ns, seed = terms
+        state.instruments[instrument_id].auction = Auction(order_id, *rest, closes_ns, seed)
     rare = {order_id: terms for order_id, *terms in s.order_terms.tolist()}
     for row in s.orders.tolist():
         order = _order(row, rare.get(row[0], ()))
@@ -231,7 +231,7 @@ def _instrument_row(i: Instrument) -> tuple[Any, ...]:
 
 def _auction_row(instrument_id: int, a: Auction) -> tuple[Any, ...]:
     terms = (a.pricing, a.tie_break, a.flags, a.carry, a.bid_max_bp, a.bid_multiple)
-    return (instrument_id, *terms, a.order_id, a.closes_ns)
+    return (instrument_id, *terms, a.order_id, a.closes_ns, a.seed)
 
 
 def _order_terms(o: Order) -> tuple[int, ...]:

@@ -54,11 +54,18 @@ def terms_in(record: CommandRecord | None) -> Terms | None:
     return Terms(record.ref, record.quantity, record.price, record.order_id)
 
 
-def closing_in(record: CommandRecord | None) -> int:
-    """The closing time of the auction before it, ns UTC; 0 if the record carries none. O(1)."""
+class Bidding(NamedTuple):
+    """Terms of an auction which stand in the record after it."""
+
+    closes_ns: int = 0  # from when on bids are not heard, 0 = until it is cleared
+    seed: int = 0  # of the draw between bids of one price
+
+
+def bidding_in(record: CommandRecord | None) -> Bidding:
+    """The terms of the auction before it; the usual ones if the record carries none. O(1)."""
     if record is None or record.kind != Command.AUCTION_TERMS:
-        return 0
-    return record.quantity
+        return Bidding()
+    return Bidding(record.quantity, record.price)
 
 
 def instructions_refusal(order_type: int, time_in_force: int, instructions: int) -> Reason:

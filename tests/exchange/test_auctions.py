@@ -86,12 +86,7 @@ class Venue:
         )  # fmt: skip
 
     def clear(self, auction: int, reserve: int = 0) -> AuctionReport:
-        self.say(
-            command(
-                Command.AUCTION_CLEAR, instrument_id=EUA, order_id=auction, quantity=7,
-                price=reserve,
-            )
-        )  # fmt: skip
+        self.say(command(Command.AUCTION_CLEAR, instrument_id=EUA, order_id=auction, price=reserve))
         return next(item for item in self.auctions.reports() if item.auction_id == auction)
 
 

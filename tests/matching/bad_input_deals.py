@@ -271,7 +271,7 @@ DEALS: dict[str, Case] = {
     ),
     "clearing": Case(
         Command.AUCTION_CLEAR,
-        {"instrument_id": AUCTIONS, "order_id": ORDER["auction"], "quantity": 7, "price": 6_500},
+        {"instrument_id": AUCTIONS, "order_id": ORDER["auction"], "price": 6_500},
         {
             **SENDER,
             **INSTRUMENT,

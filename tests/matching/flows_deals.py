@@ -126,8 +126,10 @@ def auction(flow: Flow) -> bytes:
     named = {"instrument_id": found.instrument_id, "order_id": r.choice((0, found.order_id))}
     kind = r.random()
     if kind < 0.08:
-        seed, reserve = r.getrandbits(63), r.choice((0, 0, flow.price(), flow.price(), *WRONG))
-        return command(Command.AUCTION_CLEAR, quantity=seed, price=reserve, **named)
+        reserve = r.choice((0, 0, flow.price(), flow.price(), *WRONG))
+        return command(
+            Command.AUCTION_CLEAR, quantity=r.choice((0, r.getrandbits(63))), price=reserve, **named
+        )
     if kind < 0.09:
         return command(Command.AUCTION_CANCEL, **named | {"order_id": r.choice((0, 5))})
     multiple = flow.multiples.get(found.order_id, 1)
@@ -161,9 +163,12 @@ def _offer(flow: Flow) -> bytes:
         "order_id": packed,
     }
     flow.multiples[flow.offset << 16 | flow.index] = multiple
+    closes_ns, seed = 0, r.choice((0, r.getrandbits(63), r.getrandbits(63), -r.getrandbits(63)))
     if r.random() < 0.3:  # mostly some frames from now
         wait_ns = r.choice((30_000_000, 60_000_000, 60_000_000, 1, 0, -flow.now, -flow.now - 1))
-        flow.behind = [command(Command.AUCTION_TERMS, quantity=flow.now + wait_ns)]
+        closes_ns = flow.now + wait_ns
+    if closes_ns or seed:
+        flow.behind = [command(Command.AUCTION_TERMS, quantity=closes_ns, price=seed)]
     return command(Command.AUCTION_OPEN, **_fields(flow, fields))
 
 

@@ -85,8 +85,8 @@ def later() -> list[bytes]:
     number = next_offset() + 1 << INDEX_BITS
     bid = {"side": Side.BUY, "quantity": 300, "price": 7_000, "order_id": number}
     bidding = command(Command.AUCTION_BID, **bid, **item, **bidder)
-    clearing = command(Command.AUCTION_CLEAR, quantity=7, **item)
-    closing = command(Command.AUCTION_TERMS, quantity=at_ns + 3 * STEP_NS)
+    clearing = command(Command.AUCTION_CLEAR, **item)
+    closing = command(Command.AUCTION_TERMS, quantity=at_ns + 3 * STEP_NS, price=7)
     frames = [opening, [auction, closing, bidding, clearing], [bidding, clearing, auction, closing]]
     return [frame(commands) for commands in frames]
 

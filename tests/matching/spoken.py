@@ -49,8 +49,9 @@ STORIES = (
     ("parameter EUA resale_next_day 1", "new alice - sell 1 70.00 DAY EUA",
      "new carol - buy 1 70.00 IOC EUA", "phase CLOSED", "roll {date}", "phase CONTINUOUS"),
     ("offer alice a2 sell 10 UNIFORM BY_TIME CER CANCEL_IF_SHORT carry 4", "clear a2 CER"),
-    ("offer alice a1 sell 10 UNIFORM AT_RANDOM EUA CANCEL_IF_SHORT carry 4 multiple 5",
-     "bid bob b1 buy 5 70.00 a1 EUA", "bid carol b2 buy 5 70.00 a1 EUA", "clear a1 EUA seed 3"),
+    ("offer alice a1 sell 10 UNIFORM AT_RANDOM EUA CANCEL_IF_SHORT carry 4 multiple 5 seed 3",
+     "bid bob b1 buy 5 70.00 a1 EUA", "bid carol b2 buy 5 70.00 a1 EUA",
+     "clear a1 EUA seed 4"),
     ("phase CONTINUOUS", "parameter EUA quantity_max 10000", "parameter EUA band_bp 0",
      "control alice suspended 0", "control_participant 7 suspended 0", "control bob order_rate 0",
      "parameter EUA value_max 9000000000000", "control_participant 7 order_rate 0",
@@ -257,13 +258,15 @@ class Market(RuleBasedStateMachine):
         tie=st.sampled_from(tuple(TieBreak.__members__)), what=WHAT,
         flag=st.sampled_from(("", "", *AuctionFlag.__members__)),
         more=st.sampled_from(("", "reserve 70.00", "carry 4", "multiple 5", "bid_max 6000")),
+        seed=st.integers(-1, 3),
     )  # fmt: skip
     def offer(
         self, who: str, label: str, side: str, pricing: str, tie: str, what: str, flag: str,
-        more: str,
+        more: str, seed: int,
     ) -> None:  # fmt: skip
         self.owners.setdefault(label, who)
-        self.say(f"offer {who} {label} {side} 10 {pricing} {tie} {what} {flag} {more}")
+        said = f"{side} 10 {pricing} {tie} {what} {flag} {more} seed {seed}"
+        self.say(f"offer {who} {label} {said}")
 
     @precondition(has_orders)
     @rule(
@@ -279,15 +282,13 @@ class Market(RuleBasedStateMachine):
 
     @precondition(has_orders)
     @rule(
-        which=st.integers(0, 30), what=WHAT, seed=st.integers(-1, 3),
-        reserve=st.sampled_from(("0", "70.00")), is_cleared=st.booleans(),
+        which=st.integers(0, 30), what=WHAT, reserve=st.sampled_from(("0", "70.00")),
+        is_cleared=st.booleans(),
     )  # fmt: skip
-    def end_of_auction(
-        self, which: int, what: str, seed: int, reserve: str, is_cleared: bool
-    ) -> None:
+    def end_of_auction(self, which: int, what: str, reserve: str, is_cleared: bool) -> None:
         auction = self.known(which)
         if is_cleared:
-            self.say(f"clear {auction} {what} seed {seed} reserve {reserve}")
+            self.say(f"clear {auction} {what} reserve {reserve}")
         else:
             self.say(f"call_off {auction} {what}")
 

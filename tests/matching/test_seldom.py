@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import replace
 
 import pytest
@@ -88,6 +89,20 @@ def test_a_closing_time_is_a_part_of_what_was_opened() -> None:
     )
     assert (again.kind, again.order_id) == (Event.DUPLICATE, accepted.order_id)
     assert {sooner.reason, without.reason} == {Reason.CLIENT_ORDER_ID_REUSED_TERMS}
+
+
+def test_a_draw_has_the_seed_of_the_opening_sent_first_and_that_of_the_end() -> None:
+    """One that is drawn anew for the same request sent again changes nothing."""
+    opening = command(Command.AUCTION_OPEN, **AUCTION)
+    accepted, opened, again, cleared, *_ = heard(
+        opening, command(Command.AUCTION_TERMS, price=-7),
+        opening, command(Command.AUCTION_TERMS, price=8),
+        command(Command.AUCTION_CLEAR, instrument_id=1, quantity=9),
+    )  # fmt: skip
+    assert [accepted.kind, opened.kind] == [Event.ACCEPTED, Event.AUCTION_OPENED]
+    assert (again.kind, again.order_id) == (Event.DUPLICATE, accepted.order_id)
+    assert cleared.kind == Event.AUCTION_CLEARED
+    assert struct.unpack("<qq", cleared.client_order_id) == (-7 ^ 9, -7)
 
 
 def test_terms_of_an_auction_elsewhere_give_nothing() -> None:

@@ -49,16 +49,17 @@ class Market:
             self.say(Command.UNITS_DEPOSIT, account_id=account, quantity=MEANS)
 
     def say(
-        self, kind: Command, *, after_ms: int = 0, closes_ms: int = 0, **fields: Any
+        self, kind: Command, *, after_ms: int = 0, closes_ms: int = 0, seed: int = 0, **fields: Any
     ) -> list[EventRow]:
         """Applies one command, `after_ms` after the last; its events.
 
-        With `closes_ms` it is an AUCTION_OPEN with that closing time.
+        With `closes_ms` or `seed` it is an AUCTION_OPEN with that closing time and seed.
         """
         self.time_ns += after_ms * MS + 1
         records = [pack_command(kind, **({"instrument_id": ITEM} | fields))]
-        if closes_ms:
-            records.append(pack_command(Command.AUCTION_TERMS, quantity=closes_ms * MS))
+        if closes_ms or seed:
+            bidding = {"quantity": closes_ms * MS, "price": seed}
+            records.append(pack_command(Command.AUCTION_TERMS, **bidding))
         offset = self.engine.next_offset
         frame = build_commands(records, writer=0, batch=0, time_ns=self.time_ns)
         rows = list(event_rows(self.engine.apply(offset, self.time_ns, frame)))
@@ -67,7 +68,7 @@ class Market:
         position = offset << INDEX_BITS
         body = bytes(frame[-RECORD_SIZE * len(records) :])
         account, other = fields.get("account_id", 0), fields.get("order_id", 0)
-        self.heard[position] = Heard(position, kind, 0, 0, account, numbered, other, body)
+        self.heard[position] = Heard(position, kind, 0, 0, account, numbered, other, body, seed)
         self.parts.append(Part(offset, self.time_ns))
         return rows
 

@@ -33,6 +33,7 @@ def auction(rng: random.Random, market: Market) -> Result:
     opened = market.say(
         Command.AUCTION_OPEN, account_id=SELLER, side=side, quantity=10 * multiple, price=reserve,
         order_type=rng.choice(list(Pricing)), time_in_force=tie_break,
+        seed=rng.randrange(-(2**63), 2**63),
         order_id=flags | carry << 8 | bid_max_bp << 16 | multiple << 32,
     )[0].order_id  # fmt: skip
     bids = []
@@ -101,6 +102,7 @@ def test_a_uniform_auction_is_what_its_bids_give(sold: Market) -> None:
         (Event.AUCTION_CLEARED, {"price": 99}),
         (Event.AUCTION_CLEARED, {"quantity": 14}),
         (Event.AUCTION_CLEARED, {"value": 23}),
+        (Event.AUCTION_CLEARED, {"client_order_id": b"8" + bytes(15)}),
         (Event.FILL, {"price": 101}),
         (Event.FILL, {"quantity": 9}),
         (Event.CANCELLED, {"quantity": 5}),

@@ -27,6 +27,7 @@ from exchange.messages.frames import (
     Reason,
     Side,
     TieBreak,
+    seed_of,
 )
 from exchange.simulation.faults.oracle import Heard, History
 from exchange.simulation.faults.promises import require
@@ -86,9 +87,10 @@ class Result(NamedTuple):
 
 
 class _Running:
-    """An auction that is open, by its AUCTION_OPENED."""
+    """An auction that is open, by its AUCTION_OPENED and the seed that was sent with it."""
 
-    def __init__(self, row: EventRow, time_ns: int) -> None:
+    def __init__(self, row: EventRow, time_ns: int, seed: int) -> None:
+        self.seed = seed
         packed = row.value % 2**64
         self.flags, self.carry = packed & 0xFF, packed >> 8 & 0xFF
         self.bid_max_bp, self.multiple = packed >> 16 & 0xFFFF, packed >> 32 or 1
@@ -146,7 +148,8 @@ class Auctions:
                 if row.order_type == AccountParameter.STP_GROUP:
                     self._groups[row.account_id] = row.quantity
             elif row.kind == Event.AUCTION_OPENED:
-                running = self._running[row.instrument_id] = _Running(row, time_ns)
+                running = _Running(row, time_ns, heard.seed)
+                self._running[row.instrument_id] = running
                 self.results[row.order_id] = running.result
             elif row.kind == Event.BIDDING_CLOSES:
                 running = self._running[row.instrument_id]
@@ -229,8 +232,12 @@ class Auctions:
             result = _called_off(running, Reason.AUCTION_CALLED_OFF)
         else:
             require(own.closes_ns <= time_ns, "P13", f"{what}: before its bids closed")
-            result = _cleared(running, int(command["price"]), int(command["quantity"]))
+            running.seed ^= int(command["quantity"])
+            result = _cleared(running, int(command["price"]))
         self.results[own.auction_id] = result._replace(ended_ns=time_ns)
+        drawn_by = {seed_of(row) for row in rows if row.kind == Event.AUCTION_CLEARED}
+        is_known = drawn_by <= {running.seed}
+        require(is_known, "P13", f"{what}: drawn by {drawn_by}, not by {running.seed}")
         found = [_said(row) for row in rows if row.kind in _TOLD]
         expected = _events(running, result)
         for at in range(max(len(found), len(expected))):
@@ -245,8 +252,8 @@ def _called_off(running: _Running, reason: int) -> Result:
     return own._replace(state=CANCELLED, reason=reason, bids=running.queue(), carried=carried)
 
 
-def _cleared(running: _Running, secret: int, seed: int) -> Result:
-    """The result for the secret reserve and the seed of the clearing. O(bids log bids)."""
+def _cleared(running: _Running, secret: int) -> Result:
+    """The result for the secret reserve of the clearing. O(bids log bids)."""
     own, queue = running.result, running.queue()
     heard = queue
     if not running.flags & AuctionFlag.CANCEL_BELOW_RESERVE:
@@ -254,7 +261,7 @@ def _cleared(running: _Running, secret: int, seed: int) -> Result:
     is_short = sum(bid.quantity for bid in heard) < own.offered
     if is_short and running.flags & AuctionFlag.CANCEL_IF_SHORT:
         return _called_off(running, Reason.AUCTION_SHORT)
-    given, is_tied = _given(running, heard, seed)
+    given, is_tied = _given(running, heard)
     last = given[-1][0].price if given else 0
     if given and running.beyond(last, secret):
         return _called_off(running, Reason.AUCTION_BELOW_RESERVE)
@@ -267,9 +274,7 @@ def _cleared(running: _Running, secret: int, seed: int) -> Result:
     )  # fmt: skip
 
 
-def _given(
-    running: _Running, heard: Iterable[Bid], seed: int
-) -> tuple[list[tuple[Bid, int]], bool]:
+def _given(running: _Running, heard: Iterable[Bid]) -> tuple[list[tuple[Bid, int]], bool]:
     """Which bids get how many tonnes, in the order of the trades; whether equal ones competed."""
     levels: dict[int, list[Bid]] = {}
     for bid in heard:
@@ -279,15 +284,15 @@ def _given(
     for level in levels.values():
         asked = sum(bid.quantity for bid in level)
         if asked > left:
-            return given + _shared(running, level, left, seed), len(level) > 1 and left > 0
+            return given + _shared(running, level, left), len(level) > 1 and left > 0
         given += [(bid, bid.quantity) for bid in level]
         left -= asked
     return given, False
 
 
-def _shared(running: _Running, level: list[Bid], left: int, seed: int) -> list[tuple[Bid, int]]:
+def _shared(running: _Running, level: list[Bid], left: int) -> list[tuple[Bid, int]]:
     """The price at which the offer runs out: by time, by lot, or pro rata with the rest by lot."""
-    by_lot = sorted(level, key=lambda bid: (draw(seed, bid.order_id), bid.order_id))
+    by_lot = sorted(level, key=lambda bid: (draw(running.seed, bid.order_id), bid.order_id))
     shares = dict.fromkeys((bid.order_id for bid in level), 0)
     rule, each = running.result.tie_break, running.multiple
     if rule == TieBreak.PRO_RATA:

@@ -7,13 +7,11 @@ sessions of its own. What it finds is what the auditor and the members' evidence
 from __future__ import annotations
 
 from collections import Counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from exchange import topics
 from exchange.log.protocol import Log, Partition, Record
 from exchange.messages.frames import (
-    HEADER_SIZE,
-    RECORD_SIZE,
     ChainBrokenError,
     Command,
     Event,
@@ -33,7 +31,6 @@ from matching.snapshot import decode
 ENGINES_OWN = (Command.CLOCK_TICK, Command.EPOCH_START)
 LOOK_EVERY = 40  # inputs between two looks at the books
 _PARTS = (Command.NOTE, Command.ORDER_TERMS, Command.AUCTION_TERMS)
-_VALID_MS = slice(6, 8)  # of a command: what its receive window has left
 _BOOK = 1  # a `matching.layout.Queue`
 
 Levels = dict[tuple[int, int, int], tuple[int, int]]  # (instrument, side, price): tonnes, orders
@@ -50,6 +47,7 @@ class Heard(NamedTuple):
     rows: list[tuple[int, EventRow]]  # event number, event
     other: int = 0  # its `order_id`: an order, a participant, the other side of a block
     body: bytes = b""  # with its terms or words, without what each try makes anew
+    seed: int = 0  # of the draw, of an AUCTION_OPEN
 
     @property
     def refused(self) -> int:
@@ -202,10 +200,10 @@ def _sessions(
         for index, (kind, session, ref, account, other) in enumerate(rows):
             if kind in _PARTS:
                 continue
-            body = _body(record.value, index, kinds)
+            body, seed = _body(commands[index:], kinds[index:])
             position = order_id_of(record.offset, index)
             got = answers.get(position, [])
-            heard[position] = Heard(position, kind, session, ref, account, got, other, body)
+            heard[position] = Heard(position, kind, session, ref, account, got, other, body, seed)
             if not session:
                 continue
             if ref > last.get(session, 0):
@@ -221,11 +219,14 @@ def _sessions(
     return heard, first
 
 
-def _body(frame: bytes, index: int, kinds: list[int]) -> bytes:
-    """A command and what belongs to it, as it is the same each time that it is sent."""
-    end = index + 1
+def _body(commands: Any, kinds: list[int]) -> tuple[bytes, int]:
+    """A command and what belongs to it, as it is the same each time that it is sent; its seed."""
+    end = 1
     while end < len(kinds) and kinds[end] in _PARTS:
         end += 1
-    body = bytearray(frame[HEADER_SIZE + index * RECORD_SIZE : HEADER_SIZE + end * RECORD_SIZE])
-    body[_VALID_MS] = bytes(2)
-    return bytes(body)
+    rows, seed = commands[:end].copy(), 0
+    rows["valid_ms"][0] = 0  # what its receive window has left
+    if end > 1 and kinds[1] == Command.AUCTION_TERMS:
+        seed = int(rows["price"][1])
+        rows["price"][1] = 0
+    return rows.tobytes(), seed

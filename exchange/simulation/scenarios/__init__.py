@@ -20,8 +20,9 @@ STOP or a STOP_LIMIT, terms make an ORDER_TERMS record after it:
     pick bob b2 buy 5 71.25 a2                  a2 is the listing
     propose alice p1 sell 500 70.00 bob         then: confirm bob b3 buy 500 70.00 p1
     offer gov s1 sell 1000 UNIFORM AT_RANDOM    also: reserve, carry, bid_max, multiple, flags,
+                                                seed 7 (one half of what draws among equals),
                                                 closes 5000 (ms after the scenario's begin)
-    bid bob b4 buy 500 70.00 s1                 then: clear s1 seed 7 reserve 69.00, or call_off s1
+    bid bob b4 buy 500 70.00 s1                 then: clear s1 seed 9 reserve 69.00, or call_off s1
     phase CONTINUOUS EUA seed 7                 for a random end
     control alice stp_group 7                   also: control_participant 7 order_rate 5
     stops EUA -> buy a5 1 @70.00                the other queues are asked like the book

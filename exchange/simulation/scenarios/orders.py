@@ -20,7 +20,7 @@ TERMS = {"stop": "ref", "display": "quantity", "minimum": "price", "until": "ord
 SELL_SIDE = 1 << 15  # in the id of a quote's second order
 INSTRUCTIONS, FLAGS = WORDS["instructions"], WORDS["flags"]
 ORDER_OPTIONS = frozenset({*TERMS, "type", "bits"})
-AUCTION_OPTIONS = frozenset({"reserve", "carry", "bid_max", "multiple", "closes"})
+AUCTION_OPTIONS = frozenset({"reserve", "carry", "bid_max", "multiple", "closes", "seed"})
 MASS_SCOPES = {
     "": 0,
     "NON_PERSISTENT": MassCancelScope.ONLY_NON_PERSISTENT,
@@ -268,10 +268,11 @@ class Orders(Maker):
             **self.only(instrument),
         )
         self._name(label)
-        if "closes" not in found:
+        if not found.keys() & {"closes", "seed"}:
             return [made]
-        closes_ns = START_NS + whole(found["closes"]) * MS
-        return [made, self.make(Command.AUCTION_TERMS, Mode(0, 0, 0, 0), quantity=closes_ns)]
+        closes_ns = START_NS + whole(found["closes"]) * MS if "closes" in found else 0
+        bidding = {"quantity": closes_ns, "price": whole(found.get("seed", "0"))}
+        return [made, self.make(Command.AUCTION_TERMS, Mode(0, 0, 0, 0), **bidding)]
 
     def _clear(self, mode: Mode, auction: str, *words: str) -> list[bytes]:
         found, instrument = options(words, frozenset({"seed", "reserve"}))

@@ -129,7 +129,7 @@ def test_until_when_bids_are_heard_is_said_when_it_is_known() -> None:
             Command.AUCTION_OPEN, account_id=1, instrument_id=1, side=Side.SELL, quantity=50,
             order_type=1, time_in_force=1,
         ),
-        command(Command.AUCTION_TERMS, quantity=2**62),
+        command(Command.AUCTION_TERMS, quantity=2**62, price=7),
     )  # fmt: skip
     (tick,) = said
     assert isinstance(tick, BiddingTick)
@@ -151,7 +151,7 @@ def test_of_an_auction_its_result_alone_is_said() -> None:
         order_id=name,
     )  # fmt: skip
     assert market.send(bid) == opened == []
-    ended = market.send(command(Command.AUCTION_CLEAR, quantity=7, order_id=name, **auction))
+    ended = market.send(command(Command.AUCTION_CLEAR, order_id=name, **auction))
     (result,) = of(ended, AuctionTick)
     assert isinstance(result, AuctionTick)
     assert (result.auction_id, result.side, result.price) == (name, Side.SELL, 640)

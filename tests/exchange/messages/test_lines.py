@@ -158,6 +158,7 @@ PACKED = [
          "client_order_id": (2**40).to_bytes(8, "little") + (10).to_bytes(8, "little")},
     ),
     ({"kind": "AUCTION_TERMS", "closes_ns": 2**62}, {"quantity": 2**62}),
+    ({"kind": "AUCTION_TERMS", "seed": -7}, {"price": -7}),
     (
         {"kind": "AUCTION_OPEN", "flags": ["CANCEL_IF_SHORT", "IN_BAND"], "carry": 4,
          "bid_max_bp": 2_000, "bid_multiple": 500, "tie_break": "AT_RANDOM"},

@@ -139,7 +139,7 @@ def test_auction(venue: Venue, given: dict[str, Any], expected: dict[str, Any]) 
         )
         assert accepted[0].kind == Event.ACCEPTED
         names[accepted[0].order_id] = bid["id"]
-    heard = venue.say(Command.AUCTION_CLEAR, order_id=auction_id, quantity=1)
+    heard = venue.say(Command.AUCTION_CLEAR, order_id=auction_id)
     carried_on = [e for e in heard if e.kind == Event.AUCTION_CARRIED]
     won = [e for e in heard if e.kind == Event.FILL and e.order_type == Liquidity.TAKER]
     assert (heard[0].kind == Event.AUCTION_CANCELLED) == expected["cancelled"]
@@ -221,7 +221,7 @@ def test_every_format_opens_and_clears(venue: Venue, auction: Any) -> None:
                 order_id=opened[0].order_id,
             )
             assert bid[0].kind == Event.ACCEPTED
-        cleared = venue.say(Command.AUCTION_CLEAR, quantity=7)[0]
+        cleared = venue.say(Command.AUCTION_CLEAR)[0]
         assert (cleared.kind, cleared.quantity) == (Event.AUCTION_CLEARED, 200_000)
         assert cleared.price == (2_100 if is_whole else 2_000)
         assert venue.engine.self_check() == []

@@ -106,9 +106,7 @@ async def hold(desk: Desk, item: ScheduledAuction, bids: list[tuple[int, int, in
                 order_id=auction, quantity=quantity, price=price,
             )
         )  # fmt: skip
-    await desk.act(
-        command(Command.AUCTION_CLEAR, instrument_id=CEA_2024, order_id=auction, quantity=11)
-    )
+    await desk.act(command(Command.AUCTION_CLEAR, instrument_id=CEA_2024, order_id=auction))
 
 
 async def positions(desk: Desk, account: int) -> dict[str, int]:

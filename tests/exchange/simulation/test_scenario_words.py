@@ -68,6 +68,11 @@ LINES: dict[str, list[dict[str, Any]]] = {
          "client_order_id": "x"},
         {"kind": "AUCTION_TERMS", "closes_ns": START_NS + 5 * 10**9},
     ],
+    "offer alice x sell 10 UNIFORM PRO_RATA seed -7": [
+        {"kind": "AUCTION_OPEN", **ALICE, "side": "SELL", "quantity": 10, **AUCTION,
+         "client_order_id": "x"},
+        {"kind": "AUCTION_TERMS", "seed": -7},
+    ],
     "mass_cancel": [
         {"kind": "MASS_CANCEL", "account_id": 0, "instrument_id": 0, "side": 0,
          "participant_id": 0, "of_session_id": 0}

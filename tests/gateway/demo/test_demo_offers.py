@@ -19,7 +19,7 @@ async def test_a_visitor_bids_and_takes_a_block(tmp_path: Path) -> None:
         desk = await members.client(DESK)
         clients = [await members.client(holder) for holder in (OPERATIONS, NORTHERN, HUADONG)]
         stop = asyncio.Event()
-        offers = Offers(*clients, members._clock, 1)
+        offers = Offers(*clients, members._clock)
         running = asyncio.create_task(offers.run(stop, OPEN_S, 600))
         while not (rows := await desk.auctions("EUA")) or not (await desk.blocks()).proposals:
             assert not running.done(), running

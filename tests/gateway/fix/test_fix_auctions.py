@@ -36,7 +36,7 @@ async def test_a_bid_over_fix_is_changed_and_filled(house: FixHouse, northern: C
         assert (await broker.take("8")).get(150) == "8"
         broker.say("G", *house_change("more", "bid", new.get(37)))
         assert (await broker.take("8")).get(150) == "5"
-        await operator.run_auction(AuctionClear(**EUA, auction_id=auction, seed=7))
+        await operator.run_auction(AuctionClear(**EUA, auction_id=auction))
         fill = await broker.take("8")
         while fill.get(150) != "F":  # the bid that is too large for what is offered is cut
             fill = await broker.take("8")
@@ -125,7 +125,7 @@ async def test_the_result_of_an_auction_is_told_until_nobody_asks_for_more(
         await broker.take("8")
         broker.say("e", (324, "s1"), (55, "EUA"), (263, 1))
         assert (await broker.take("f")).get(20009) == "OPEN"
-        await operator.run_auction(AuctionClear(**EUA, auction_id=auction, seed=7))
+        await operator.run_auction(AuctionClear(**EUA, auction_id=auction))
         heard = [await broker.next(), await broker.next()]
         told = next(message for message in heard if message and message.msg_type == "f")
         assert [told.get(tag) for tag in (20009, 20021, 20022, 20023, 20024)] == [
