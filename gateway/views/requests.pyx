@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint32_t
-from libc.string cimport memcpy
 
 from matching.layout cimport (
     AUCTION_CLEAR,

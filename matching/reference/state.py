@@ -190,7 +190,7 @@ def from_snapshot(s: Snapshot) -> State:
         state.instruments[instrument.instrument_id] = instrument
     for instrument_id, *terms in s.auctions.tolist():
         *rest, order_id, closes_ns, seed = terms
-        state.instruments[instrument_id].auction = Auction(order_id, *rest, closes_ns, seed)
+        state.instruments[instrument_id].auction = Auction(*(order_id, *rest, closes_ns, seed))
     rare = {order_id: terms for order_id, *terms in s.order_terms.tolist()}
     for row in s.orders.tolist():
         order = _order(row, rare.get(row[0], ()))

@@ -35,6 +35,7 @@ class FaultyVenue(LocalVenue):
             data,
             http_port=0,
             websocket_port=0,
+            fix_port=0,
             metrics_port=0,
             fast_start=True,
             log_level="warning",
