@@ -19,10 +19,11 @@ from exchange import topics
 from exchange.clock import SystemClock
 from exchange.log.embedded import EmbeddedLog
 from exchange.log.protocol import Record
-from exchange.messages.frames import RECORD_SIZE, Event, sound_commands
+from exchange.messages.frames import RECORD_SIZE, TIME_MAX, Event, sound_commands
 from exchange.messages.lines import (
     InputRecord,
     LineError,
+    check_limits,
     command_line,
     event_lines,
     limits_line,
@@ -31,6 +32,7 @@ from exchange.messages.lines import (
 )
 from exchange.settings import MATCH_LINE_BYTES_MAX
 from exchange.simulation.scenarios import World
+from exchange.simulation.scenarios.words import MS, START_NS
 from matching.protocol import EngineProtocol, Limits
 
 Hear = Callable[[Record, Limits, int, bytes], None]
@@ -66,15 +68,20 @@ class Match:
         self._commands = 0
         self._events: Counter[int] = Counter()
         self._engines: dict[str, EngineProtocol] = {}
-        self.limits = Limits()
-        self.begin(self.limits)
+        self._make(Limits())
 
     def begin(self, limits: Limits) -> Match:
-        """New engines within `limits`; ValueError when one is below 0."""
+        """New engines within `limits`, once; LineError beyond the largest there are, or again."""
+        if self.limits != Limits():
+            raise LineError("limits: only once, before the first record")
+        check_limits(limits)
+        self._make(limits)
+        return self
+
+    def _make(self, limits: Limits) -> None:
         self._engines = {name: make(limits) for name, make in self._types.items()}
         self._first = next(iter(self._engines.values()))
         self.limits = limits
-        return self
 
     @property
     def next_offset(self) -> int:
@@ -82,7 +89,15 @@ class Match:
         return self._first.next_offset
 
     def apply(self, offset: int, append_ns: int, frame: bytes) -> bytes:
-        """The events of the record, heard by `hear`; MatchError when the engines differ."""
+        """The events of the record, heard by `hear`; MatchError when the engines differ.
+
+        LineError when its time is none that a log can have.
+        """
+        if append_ns > TIME_MAX:
+            raise LineError(
+                f"record {offset}: `late` takes the time to {append_ns} ns since 1970, at most "
+                f"{TIME_MAX}: {(TIME_MAX - START_NS) // MS} ms after the scenario's begin"
+            )
         first_event = self._first.next_event
         said = {
             name: engine.apply(offset, append_ns, frame) for name, engine in self._engines.items()

@@ -22,8 +22,8 @@ import typer
 from exchange.audit import engine_named
 from exchange.log import EMBEDDED_FILE
 from exchange.log.protocol import LogError
-from exchange.messages.frames import TIME_MAX, Event
-from exchange.messages.lines import Limits, LineError, check_limits
+from exchange.messages.frames import Event
+from exchange.messages.lines import LineError
 from exchange.reference.venue import load_venue
 from exchange.settings import Settings
 from exchange.simulation.match import (
@@ -40,7 +40,6 @@ from exchange.simulation.match import (
     silent,
 )
 from exchange.simulation.scenarios import LanguageError, ScenarioError
-from exchange.simulation.scenarios.words import MS, START_NS
 
 USAGE_ERROR = 2
 STANDARD_INPUT = "-"
@@ -56,26 +55,6 @@ ENGINES = {
 
 class OutputError(Exception):
     """Standard output takes nothing more."""
-
-
-class _Bounded(Match):
-    """Engines within what JSON Lines may ask for, whatever the input."""
-
-    def begin(self, limits: Limits) -> Match:
-        """As `Match.begin`, once; ValueError beyond the largest limits there are."""
-        if self.limits != Limits():
-            raise LineError("limits: only once, before the first record")
-        check_limits(limits)
-        return super().begin(limits)
-
-    def apply(self, offset: int, append_ns: int, frame: bytes) -> bytes:
-        """As `Match.apply`; ValueError when the time is none that a log can have."""
-        if append_ns > TIME_MAX:
-            raise LineError(
-                f"record {offset}: `late` takes the time to {append_ns} ns since 1970, at most "
-                f"{TIME_MAX}: {(TIME_MAX - START_NS) // MS} ms after the scenario's begin"
-            )
-        return super().apply(offset, append_ns, frame)
 
 
 def register(app: typer.Typer) -> None:
@@ -118,7 +97,7 @@ def match(
     write = _writer(out, is_pipe=file == STANDARD_INPUT)
     hear = silent if only_hash else (command_printer(write) if commands else event_printer(write))
     types = {name: engine_named(name) for name in ENGINES[engine]}
-    engines = _Bounded(types, hear, check_every)
+    engines = Match(types, hear, check_every)
     try:
         _feed(engines, file, form, market)
         figures = engines.end()
