@@ -218,8 +218,13 @@ def seed_of(row: EventRow) -> int:
 
 
 def settlement_tail(cash_to_buyer: int, trade_id: int) -> bytes:
-    """The last 16 bytes of a SETTLE_TRADE; struct.error when a value does not fit."""
-    return _SETTLEMENT_TAIL.pack(cash_to_buyer, trade_id)
+    """The last 16 bytes of a SETTLE_TRADE; ValueError when a value does not fit."""
+    try:
+        return _SETTLEMENT_TAIL.pack(cash_to_buyer, trade_id)
+    except struct.error:
+        raise ValueError(
+            f"cash to the buyer {cash_to_buyer} or trade {trade_id}: outside 64 bits"
+        ) from None
 
 
 def settlement_terms(row: EventRow) -> tuple[int, int]:

@@ -39,7 +39,7 @@ class Speaker:
         """The records of one line; `position` is the log position of the first.
 
         Raises KeyError (an unknown name), TypeError or IndexError (too many or too few words),
-        ValueError, ArithmeticError or struct.error (no number, or none that fits).
+        ValueError or ArithmeticError (no number, or none that fits).
         """
         for maker in self._makers:
             maker.position = position

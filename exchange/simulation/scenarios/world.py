@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from struct import error as StructError  # noqa: N812
 from typing import Protocol
 
 from exchange.messages.frames import COUNT_MAX, INDEX_BITS, Event, build_commands, event_rows
@@ -34,7 +33,7 @@ def _wrong(line: Line, error: Exception) -> str:
             said = f"no command, account, instrument, order or term is {error.args[0]!r} here"
         case IndexError() | TypeError():
             said = "a word is missing, or one too many"
-        case ArithmeticError() | StructError():
+        case ArithmeticError():
             said = "a number is no number, or out of its range"
         case _:
             said = str(error)
@@ -114,9 +113,7 @@ class World:
             try:
                 mode, words = mode_of(line.words)
                 made = self._speaker.say(mode, words, position)
-            except (
-                KeyError, IndexError, TypeError, ValueError, ArithmeticError, StructError
-            ) as error:  # fmt: skip
+            except (KeyError, IndexError, TypeError, ValueError, ArithmeticError) as error:
                 raise LanguageError(_wrong(line, error)) from error
             late_ms = max(late_ms, mode.late_ms)
             records += made

@@ -190,6 +190,10 @@ MANY = '{"limits": {"orders_max": 4194305}}'
         ("@5 tick\n", "'@5': a session and a number, as in @5.1"),
         ("limits foo 5\n", "no limit is foo: "),
         (
+            "instrument EUA\naccount a\nsettle VOID a a EUA 1 1.00 99999999999999999999.00 7\n",
+            "cash to the buyer 9999999999999999999900 or trade 7: outside 64 bits",
+        ),
+        (
             "instrument EUA\naccount a\noffer a x sell 5 UNIFORM BY_TIME carry 256\n",
             "256 is out of its range, 0 to 255",
         ),
