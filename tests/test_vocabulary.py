@@ -13,6 +13,7 @@ import pytest
 import exchange
 from deploy.docs import generate
 from exchange.messages import frames
+from exchange.messages.frames import Reason
 from exchange.messages.reason_numbers import (
     AccessReason,
     DayReason,
@@ -23,6 +24,8 @@ from exchange.messages.reason_numbers import (
 )
 from exchange.messages.reasons import REASONS, ReasonText
 from exchange.settings import Settings
+from gateway.replies.auctions import AuctionRow
+from gateway.replies.limits import AccountLimits, ParticipantLimits
 from tests.golden import vocabulary
 
 KNOWN: dict[str, str] = json.loads(vocabulary.GOLDEN.read_text("utf-8"))
@@ -112,6 +115,41 @@ OF_THE_BOOKS = [row for row in REASONS.values() if row.number >= 600]  # registr
 @pytest.mark.parametrize("row", OF_THE_BOOKS, ids=lambda row: row.name)
 def test_a_refusal_of_the_books_says_what_is_wrong_and_what_to_do(row: ReasonText) -> None:
     assert len(re.findall(r"[.;:](?:\s|$)", row.text)) >= 2
+
+
+LIMITS = {  # whose limit was passed -> what tells it: the field, and the question that has it
+    Reason.ORDER_RATE_EXCEEDED: ("order_rate", "/limits"),
+    Reason.BLOCKS_CLOSED: ("block_open", "/instruments"),
+    Reason.QUANTITY_ABOVE_MAX: ("quantity_max", "/instruments"),
+    Reason.QUANTITY_NOT_LOT: ("lot_size", "/instruments"),
+    Reason.QUANTITY_BELOW_MIN: ("block_quantity_min", "/instruments"),
+    Reason.BID_ABOVE_MAX: ("bid_max_bp", "/auctions"),
+    Reason.PRICE_NOT_TICK: ("tick_size", "/instruments"),
+    Reason.VALUE_ABOVE_MAX: ("value_max", "/instruments"),
+    Reason.PRICE_OUTSIDE_COLLAR: ("collar_bp", "/instruments"),
+    Reason.PRICE_BEYOND_RESERVE: ("public_reserve", "/auctions"),
+    Reason.HOLDING_ABOVE_MAX: ("holding_max", "/limits"),
+    Reason.POSITION_ABOVE_MAX: ("position_max", "/limits"),
+}
+
+
+@pytest.mark.parametrize("reason", LIMITS, ids=lambda reason: reason.name)
+def test_a_limit_that_was_passed_is_named_with_the_question_that_tells_it(reason: Reason) -> None:
+    field, path = LIMITS[reason]
+    assert f"{field} " in REASONS[reason].text or f"{field}," in REASONS[reason].text
+    assert f"GET {path}" in REASONS[reason].text
+    kinds = {"/limits": (AccountLimits, ParticipantLimits), "/auctions": (AuctionRow,)}
+    told = {name for kind in kinds.get(path, ()) for name in kind.__struct_fields__}
+    assert field in told | {parameter.name.lower() for parameter in frames.Parameter}
+
+
+def test_a_text_holds_at_every_door() -> None:
+    """The socket and FIX take messages of other sizes than REST, and FIX writes days otherwise."""
+    assert not re.search(r"\d{4,} bytes", REASONS[EdgeReason.BODY_TOO_LARGE].text)
+    assert "SendingTime" in REASONS[EdgeReason.BAD_SIGNATURE].text
+    assert "2026-12-18" in REASONS[Reason.EXPIRE_DATE_OUT_OF_RANGE].text
+    assert "other one" in REASONS[Reason.INVALID_SIDE].text
+    assert "Block proposals" in REASONS[Reason.NOT_ALLOWED_BY_POLICY].text
 
 
 def test_every_reason_and_setting_is_documented() -> None:

@@ -75,7 +75,9 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
      "The market has no such account. See GET /positions for your accounts."),
     (Reason.UNKNOWN_INSTRUMENT, 404, False,
      "The market has no such instrument. See GET /instruments."),
-    (Reason.INVALID_SIDE, 422, False, "side must be BUY or SELL."),
+    (Reason.INVALID_SIDE, 422, False,
+     "side must be BUY or SELL, and of a pick, a confirmation or a bid the other one than that of "
+     "the listing, proposal or auction."),
     (Reason.INVALID_ORDER_TYPE, 422, False,
      "order_type must be MARKET, LIMIT, STOP or STOP_LIMIT."),
     (Reason.INVALID_TIME_IN_FORCE, 422, False,
@@ -95,7 +97,8 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
      "expire_date for GTD only, display_quantity and minimum_quantity as the rules of the "
      "order type say."),
     (Reason.EXPIRE_DATE_OUT_OF_RANGE, 422, False,
-     "expire_date must be a date YYYYMMDD from the current trading date on."),
+     "expire_date must be the current trading date (GET /phases) or a later one, as "
+     "2026-12-18; over FIX as 20261218."),
     (Reason.CLIENT_ORDER_ID_REUSED_ORDER, 409, False, _LABEL.format("order_id")),
     (Reason.CLIENT_ORDER_ID_REUSED_INSTRUMENT, 409, False, _LABEL.format("symbol")),
     (Reason.CLIENT_ORDER_ID_REUSED_SIDE, 409, False, _LABEL.format("side")),
@@ -108,8 +111,8 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
      "The account or its participant is suspended: only cancels are heard. Ask market "
      "operations."),
     (Reason.ORDER_RATE_EXCEEDED, 429, True,
-     "More orders in this second than the account or its participant may send. Send it again "
-     "later with a new ref."),
+     "More orders in this second than the order_rate of the account or its participant allows "
+     "(GET /limits). Send it again later with a new ref."),
     (Reason.MARKET_CLOSED, 409, True,
      "The instrument is closed for trading; cancels still pass. Wait for phase CONTINUOUS "
      "(GET /phases)."),
@@ -121,9 +124,10 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
      "may rest, AT_THE_OPENING only the time before the opening."),
     (Reason.NOT_ALLOWED_BY_POLICY, 422, False,
      "The instrument's matching policy does not know this command or order: listed instruments "
-     "take LIMIT listings and picks, price-time instruments no picks."),
+     "take LIMIT listings and picks, price-time instruments no picks. Block proposals and sides "
+     "of a quote are not replaced: cancel the proposal, or send another quote."),
     (Reason.BLOCKS_CLOSED, 409, True,
-     "Block trades of the instrument are not open now (BLOCK_OPEN of GET /limits)."),
+     "Block trades of the instrument are not open now (block_open of GET /instruments)."),
     (Reason.AUCTION_NOT_OPEN, 409, False,
      "No such auction is open in the instrument."),
     (Reason.AUCTION_ALREADY_OPEN, 409, False,
@@ -145,7 +149,8 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
      "The new total quantity must be above what the order has already traded. Cancel the order "
      "to give up the rest."),
     (Reason.QUANTITY_BELOW_MIN, 422, False,
-     "quantity is below the smallest that the instrument takes."),
+     "quantity is below the instrument's quantity_min, or a block's below its block_quantity_min "
+     "(GET /instruments)."),
     (Reason.DISPLAY_QUANTITY_OUT_OF_RANGE, 422, False,
      "display_quantity must be a multiple of the lot between one lot and quantity."),
     (Reason.MINIMUM_QUANTITY_OUT_OF_RANGE, 422, False,
@@ -156,7 +161,7 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
      "quantity must be that of the proposal, or of the whole lot on offer."),
     (Reason.BID_ABOVE_MAX, 422, False,
      "The account's bids together would pass the share of the offer that one account may bid "
-     "for."),
+     "for (bid_max_bp of GET /auctions, in hundredths of a percent)."),
     (Reason.PRICE_NOT_POSITIVE, 422, False, "price must be above zero."),
     (Reason.PRICE_ABOVE_MAX, 422, False, "price is above the venue's limit of 10000000.00."),
     (Reason.PRICE_NOT_TICK, 422, False,
@@ -173,7 +178,8 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
     (Reason.STOP_PRICE_OUT_OF_RANGE, 422, False,
      "stop_price must be above zero, at most the venue's limit, and on the tick."),
     (Reason.PRICE_OUTSIDE_COLLAR, 422, False,
-     "price reaches further beyond the last price than the collar allows."),
+     "price reaches further beyond the last price than the instrument's collar_bp allows "
+     "(GET /instruments)."),
     (Reason.POST_ONLY_WOULD_TRADE, 409, True,
      "The post-only order would trade at once. Send a price that rests."),
     (Reason.ORDERS_FULL, 503, True, "The market's table of open orders is full. Try later."),
@@ -181,7 +187,7 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
      "The market's table of client order ids is full until the day roll. Send the order without "
      "a client_order_id."),
     (Reason.PRICE_BEYOND_RESERVE, 422, False,
-     "The bid lies beyond the auction's reserve price."),
+     "The bid lies beyond the auction's reserve price (public_reserve of GET /auctions)."),
     (Reason.PRICE_DIFFERS, 409, False,
      "price must be that of the listing or the proposal as it stands now."),
     (Reason.LISTING_OUT_OF_REACH, 409, False,
@@ -190,10 +196,11 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
     (Reason.QUOTE_CROSSED, 422, False,
      "The quote's price to buy must be below its price to sell."),
     (Reason.HOLDING_ABOVE_MAX, 422, False,
-     "The account would hold or be buying more of the instrument than it may."),
+     "The account would hold or be buying more of the instrument than its holding_max, or else "
+     "the instrument's HOLDING_MAX, allows (GET /limits)."),
     (Reason.POSITION_ABOVE_MAX, 422, False,
      "The account or its participant would hold or be buying more of all instruments together "
-     "than it may."),
+     "than its position_max allows (GET /limits)."),
     (Reason.INSUFFICIENT_CASH, 422, True,
      "The account's available cash does not cover price x quantity and the worst fee "
      "(GET /positions). Deposit cash, cancel other buy orders, or send a smaller order."),
@@ -261,7 +268,8 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
     (Reason.AUCTION_CALLED_OFF, 200, False,
      "The auction was called off by the venue."),
     (EdgeReason.BODY_TOO_LARGE, 413, False,
-     "The message is above 16384 bytes. Send fewer orders in one message."),
+     "The message is larger than this door takes (body_bytes_max of GET /limits is REST's). Send "
+     "fewer orders in one message."),
     (EdgeReason.MALFORMED_JSON, 400, False, "The message is no JSON of the expected form."),
     (EdgeReason.INVALID_FIELD, 422, False,
      "A field has a value that cannot be used. The API description says what it may be."),
@@ -279,7 +287,8 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
      "-Signature are needed."),
     (EdgeReason.BAD_SIGNATURE, 401, False,
      "The signature does not fit the request. Sign METHOD, PATH?QUERY, KEY, TIMESTAMP_NS, "
-     "WINDOW_MS and hex(sha256(body)), each on its own line."),
+     "WINDOW_MS and hex(sha256(body)), each on its own line; over FIX MsgType, SenderCompID, "
+     "TargetCompID, MsgSeqNum and SendingTime, joined by SOH."),
     (EdgeReason.TIMESTAMP_OUTSIDE_WINDOW, 401, True,
      "The request's timestamp lies outside its receive window. Set the clock (GET /time) and "
      "sign again."),

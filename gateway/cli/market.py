@@ -12,8 +12,8 @@ from rich.live import Live
 from rich.table import Table
 
 from exchange.decimals import from_minor
-from exchange.messages.frames import Phase, Side
-from exchange.messages.market_data import BookLevel, TradeTick
+from exchange.messages.frames import Phase
+from exchange.messages.market_data import BookLevel
 from gateway.cli.options import MarketCode, Symbol, Url, whole, with_rest
 from gateway.cli.output import Json, make_table, show, show_json
 from gateway.client import BookFeed
@@ -86,7 +86,9 @@ def trades(
         if follow:
             await _follow_trades(rest, reply, updates, as_json)
             return
-        table = make_table(f"{symbol}: trades", "time (UTC)", "taker", ">price", ">tonnes", ">id")
+        table = make_table(
+            f"{symbol}: trades", "time (UTC)", "taker", ">price", ">tonnes", ">id", "method"
+        )
         for trade in reply.trades:
             table.add_row(*_trade_cells(trade))
         show(table, reply.trades, as_json)
@@ -187,7 +189,7 @@ async def _follow_trades(rest: Rest, before: TradeList, updates: int, as_json: b
         while not updates or done < updates:
             await _updated(feed)
             for tick in [t for t in feed.trades.get(symbol, ()) if t.trade_id > last]:
-                _show_trade(_trade(tick, digits), as_json)
+                _show_trade(TradeRow.of(tick, digits), as_json)
                 last = tick.trade_id
                 done += 1
 
@@ -206,14 +208,9 @@ def _show_trade(trade: TradeRow, as_json: bool) -> None:
         typer.echo("\t".join(cell.replace(",", "") for cell in _trade_cells(trade)))
 
 
-def _trade(tick: TradeTick, digits: int) -> TradeRow:
-    price = from_minor(tick.price, digits)
-    return TradeRow(tick.trade_id, price, tick.quantity, Side(tick.side).name, tick.time_ns)
-
-
 def _trade_cells(trade: TradeRow) -> tuple[str, ...]:
     moment = datetime.fromtimestamp(trade.time_ns // SECOND_NS, UTC)
-    figures = (trade.price, f"{trade.quantity:,}", str(trade.trade_id))
+    figures = (trade.price, f"{trade.quantity:,}", str(trade.trade_id), trade.method)
     return (f"{moment:%Y-%m-%d %H:%M:%S}", trade.side, *figures)
 
 

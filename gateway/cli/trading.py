@@ -15,6 +15,7 @@ from exchange.messages.orders import (
     SideWord,
     TimeInForceWord,
 )
+from exchange.messages.reason_numbers import EdgeReason
 from gateway.cli.completion import open_orders
 from gateway.cli.options import (
     Account,
@@ -461,7 +462,8 @@ async def _proposed(client: Client, market: str, proposal: int) -> ExecutionRepo
     for row in (await client.blocks(market)).proposals:
         if row.order_id == proposal:
             return row
-    raise OrderNotFoundError(0, f"no block {proposal} waits for you: `exchange block list`")
+    text = f"no block {proposal} waits for you: `exchange block list`."
+    raise OrderNotFoundError(EdgeReason.NOT_FOUND, text)
 
 
 def _side(name: SideName) -> SideWord:

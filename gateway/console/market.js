@@ -7,6 +7,7 @@ import { barsOf, Chart, MINUTE_NS, SHORT_NS } from "./chart.js";
 import { timeOf } from "./clock.js";
 import { changeOf, fromMinor, grouped, toMinor } from "./decimals.js";
 import { $, h, panel } from "./dom.js";
+import { valueName } from "./names.js";
 import { openOwn } from "./own.js";
 import { may, session } from "./session.js";
 import { openTicket } from "./ticket.js";
@@ -19,7 +20,8 @@ const TRADES_SHOWN = 60;
 const TRADES_ASKED = 1000;
 const ROW_PX = 22;
 const BOOK_HEAD_PX = 118; // heading, column names, the middle
-const NOT_OF_THE_BOOK = new Set([3, 4]); // `method` of a trade: block, auction
+const METHODS = ["BOOK", "CALL", "LISTED", "BLOCK", "AUCTION"]; // `method` of a trade by number
+const NOT_OF_THE_BOOK = new Set([3, 4]);
 const MINUTES_MIN = 15; // fewer minutes with trades than that: shorter candles
 const EMPTY = {
   book: null, last: 0, reference: 0, phase: "", volume: 0, call: null, loading: null,
@@ -196,12 +198,12 @@ async function loadPast() {
   schedule();
 }
 
-// Blocks and auctions make no last price of the book, and no candle.
+// Blocks and auctions make no last price of the book, no candle and no volume of the day.
+const isOfTheBook = (trade) => !NOT_OF_THE_BOOK.has(trade.method);
+
 function heardTrade(trade) {
-  const { last } = state;
   addTrade(trade, true);
-  if (NOT_OF_THE_BOOK.has(trade.method)) state.last = last;
-  else chart.trade(trade);
+  if (isOfTheBook(trade)) chart.trade(trade);
 }
 
 // The trades behind the chart, oldest first; null when another symbol was picked meanwhile.
@@ -211,10 +213,13 @@ async function loadChart(symbol) {
   ]);
   if (state.symbol !== symbol || !$("chart")) return null;
   const past = trades.trades.reverse().map((trade) => (
-    { ...trade, price: toMinor(trade.price, state.digits), side: trade.side === "BUY" ? 1 : 2 }
+    {
+      ...trade, price: toMinor(trade.price, state.digits), side: trade.side === "BUY" ? 1 : 2,
+      method: METHODS.indexOf(trade.method),
+    }
   ));
   const isShort = bars.bars.length < MINUTES_MIN;
-  if (isShort) chart.load(barsOf(past, SHORT_NS), bars.minor_digits, SHORT_NS);
+  if (isShort) chart.load(barsOf(past.filter(isOfTheBook), SHORT_NS), bars.minor_digits, SHORT_NS);
   else chart.load(bars.bars, bars.minor_digits, MINUTE_NS);
   return past;
 }
@@ -243,7 +248,7 @@ function apply(message) {
   } else if (message.type === "trade") {
     if (state.loading) state.loading.waiting.push(message);
     else heardTrade(message);
-    state.volume += message.quantity;
+    if (isOfTheBook(message)) state.volume += message.quantity;
   } else if (message.type === "trade_cancelled") {
     $("trades").querySelector(`[data-trade="${message.trade_id}"]`)?.remove();
   } else if (message.type === "bar") {
@@ -265,11 +270,15 @@ function apply(message) {
 // -- drawing -----------------------------------------------------------------------------------
 
 function addTrade(trade, isNew) {
-  state.last = trade.price;
+  if (isOfTheBook(trade)) state.last = trade.price;
   const body = $("trades");
   const row = body.insertRow(0);
   row.dataset.trade = trade.trade_id;
   row.className = `${trade.side === 1 ? "rise" : "fall"}${isNew ? " new" : ""}`;
+  if (!isOfTheBook(trade)) {
+    row.classList.add("apart");
+    row.title = valueName(METHODS[trade.method]);
+  }
   for (const text of [price(trade.price), grouped(trade.quantity), timeOf(trade.time_ns)]) {
     row.insertCell().textContent = text;
   }

@@ -88,16 +88,18 @@ function actions(row) {
   const named = `${valueName(sideOf(row))} ${row.leaves_quantity ?? ""} ${row.symbol}`;
   const [first, last] = isProposed(row)
     ? [word("accept_block"), word("decline_block")] : [word("replace"), word("cancel")];
+  const ending = h("button", {
+    type: "button", class: "small", "data-focus": `cancel ${id}`,
+    "aria-label": `${last} ${named}`, onclick: () => cancel(row),
+  }, last);
+  if (row.order_type === "BLOCK" && !isProposed(row)) return [ending]; // blocks are not replaced
   return [
     h("button", {
       type: "button", class: "small", "data-focus": `replace ${id}`,
       "aria-label": `${first} ${named}`,
       onclick: () => (isProposed(row) ? accept(row) : replace(row)),
     }, first),
-    h("button", {
-      type: "button", class: "small", "data-focus": `cancel ${id}`,
-      "aria-label": `${last} ${named}`, onclick: () => cancel(row),
-    }, last),
+    ending,
   ];
 }
 

@@ -482,6 +482,7 @@ const WORDS = {
   value_STOP_LIMIT: ["Stop limit", "止损限价"],
   value_PICK: ["Pick", "摘牌"],
   value_BLOCK: ["Block", "大宗"],
+  value_AUCTION: ["Auction", "拍卖"],
   value_BID: ["Sealed bid", "密封报价"],
   value_OFFER: ["Offer", "拍卖标的"],
   value_DAY: ["Day", "当日有效"],

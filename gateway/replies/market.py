@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from exchange.messages.market_data import MarketDataItem
+from exchange.decimals import from_minor
+from exchange.messages.frames import Side, TradeMethod
+from exchange.messages.market_data import MarketDataItem, TradeTick
 
 
 class InstrumentRow(msgspec.Struct, frozen=True):
@@ -99,6 +101,14 @@ class TradeRow(msgspec.Struct, frozen=True):
     quantity: int
     side: str
     time_ns: int
+    method: str  # BOOK, CALL, LISTED, BLOCK or AUCTION; the last two make no last price and no bar
+
+    @classmethod
+    def of(cls, tick: TradeTick, digits: int) -> TradeRow:
+        """The row of what the feed told. O(1)."""
+        price, side = from_minor(tick.price, digits), Side(tick.side).name
+        method = TradeMethod(tick.method).name.removesuffix("_TRADE")
+        return cls(tick.trade_id, price, tick.quantity, side, tick.time_ns, method)
 
 
 class TradeList(msgspec.Struct, frozen=True):

@@ -10,12 +10,11 @@ from exchange.build import Build, this_build
 from exchange.decimals import from_minor
 from exchange.log.protocol import LogUnavailableError
 from exchange.marketdata.bars import DAY_NS, HOUR_NS
-from exchange.messages.frames import Parameter, Phase, Side
+from exchange.messages.frames import Parameter, Phase
 from exchange.messages.market_data import (
     MINUTE_NS,
     BookLevel,
     RestingOrder,
-    TradeTick,
 )
 from exchange.messages.reasons import EdgeReason
 from exchange.reference.venue import Instrument
@@ -152,7 +151,7 @@ async def get_trades(call: Call) -> Reply:
     kept, digits = _kept(call.context, query.symbol)
     limit, trades = page_limit(query.limit), list(kept.trades)
     if query.after < 0:
-        rows = [_trade(trade, digits) for trade in trades[::-1][:limit]]
+        rows = [TradeRow.of(trade, digits) for trade in trades[::-1][:limit]]
         newest = trades[-1].trade_id if trades else -1
         return Reply(TradeList(query.symbol, rows, next=newest))
     later = [trade for trade in trades if trade.trade_id > query.after]
@@ -162,7 +161,7 @@ async def get_trades(call: Call) -> Reply:
     return Reply(
         TradeList(
             query.symbol,
-            [_trade(trade, digits) for trade in page],
+            [TradeRow.of(trade, digits) for trade in page],
             is_complete=is_whole and len(later) <= limit,
             next=page[-1].trade_id if page else query.after,
         )
@@ -246,11 +245,6 @@ def _levels(levels: tuple[BookLevel, ...], digits: int) -> list[LevelRow]:
 
 def _orders(orders: tuple[RestingOrder, ...], digits: int) -> list[OrderRow]:
     return [OrderRow(x.order_id, from_minor(x.price, digits), x.quantity) for x in orders]
-
-
-def _trade(trade: TradeTick, digits: int) -> TradeRow:
-    price, side = from_minor(trade.price, digits), Side(trade.side).name
-    return TradeRow(trade.trade_id, price, trade.quantity, side, trade.time_ns)
 
 
 def _phase(context: Context, item: Instrument) -> str:

@@ -88,6 +88,7 @@ async def test_market_fills_book_and_trades(venue: DemoVenue, tmp_path: Path) ->
     assert done.stdout.split("\t")[1:] == ["CONTINUOUS", "1495", "71.00", "71.50", "40\n"]
     (trade,) = lines((await venue.run("trades", "EUA", "--json", *at)).stdout)
     assert (trade["price"], trade["side"], trade["trade_id"]) == ("71.00", "SELL", fill["trade_id"])
+    assert trade["method"] == "BOOK"
     assert len(lines((await venue.run("instruments", "--json", *at)).stdout)) == 4
     said = await venue.do("quote", "EUA", "--withdraw", "--account", "101", holder=NORTHERN)
     assert said == "QUOTED: EUA, account 101\n"
@@ -121,11 +122,19 @@ async def test_a_listing_is_picked_and_a_block_confirmed_or_declined(venue: Demo
     assert "You buy 500 t EUA @70.90, account 102. Confirm?" in said
     said = await venue.do(*confirm, holder=HUADONG, given="y\n")
     assert "FILLED: BUY 500 t EUA @70.90" in said
+    at = ("--url", venue.url)
+    told = lines((await venue.run("trades", "EUA", "--json", *at)).stdout)
+    assert [(row["quantity"], row["method"]) for row in told if row["price"] == "70.90"] == [
+        (500, "BLOCK")
+    ]
+    shown = (await venue.run("trades", "EUA", *at)).stdout
+    assert "\tmethod\n" in shown
+    assert "\tBLOCK\n" in shown
     (other,) = lines(await venue.do(*proposal, "--json", holder=NORTHERN))
     await venue.do("block", "decline", str(other["order_id"]), holder=HUADONG)
     assert await venue.do("block", "list", "--json", holder=HUADONG) == ""
     said = await venue.do(*confirm, "--yes", holder=HUADONG, code=1)
-    assert f"no block {number} waits for you" in said
+    assert said.startswith(f"NOT_FOUND (523): no block {number} waits for you"), said
 
 
 async def test_positions_holdings_and_their_export(venue: DemoVenue) -> None:

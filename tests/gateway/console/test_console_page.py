@@ -68,6 +68,27 @@ async def test_the_page_shows_book_trades_and_chart_as_they_happen(
     assert complaints == []
 
 
+async def test_a_block_is_no_last_price_no_candle_and_no_volume_of_the_day(
+    house, northern: Client, huadong: Client, page: Page
+) -> None:
+    """As it comes, and after the page was loaded anew: as bars and `day_volume` count."""
+    await quote(northern)
+    await huadong.new_order("EUA", 102, "BUY", 10, "71.21", time_in_force="IOC")
+    await page.goto(house.url)
+    await expect(page.locator("#trades tr")).to_have_count(1)
+    await northern.propose_block("EUA", 101, "SELL", 500, "71.90", 102)
+    (waiting,) = (await huadong.blocks("EU")).proposals
+    await huadong.confirm_block(waiting)
+    for _ in range(2):
+        await expect(page.locator("#trades tr")).to_have_count(2)
+        apart = page.locator("#trades tr.apart")
+        assert (await apart.inner_text()).split()[:2] == ["71.90", "500"]
+        await expect(apart).to_have_attribute("title", "Block")
+        await expect(page.locator("#last")).to_have_text("71.21")
+        await expect(page.locator("#volume")).to_have_text("10 t")
+        await page.reload()
+
+
 async def test_another_instrument_is_picked_with_the_keyboard_and_words_change(
     house, northern: Client, page: Page, complaints: list[str]
 ) -> None:

@@ -30,6 +30,18 @@ async def test_a_block_is_confirmed_by_the_side_it_is_proposed_to(
     assert (fill.trade_method, fill.side, fill.last_quantity) == ("BLOCK", "BUY", 200)
 
 
+async def test_ones_own_proposal_of_a_block_is_cancelled_and_has_no_replace(
+    open_page: Open, desk: House
+) -> None:
+    page = await open_page("northern", at="market/EUA")
+    async with desk.client("northern") as northern:
+        await northern.propose_block("EUA", 101, "SELL", 300, "71.00", 103)
+    row = page.locator("tr", has_text="Block")
+    await expect(row.get_by_role("button")).to_have_text(["Cancel"])
+    await row.get_by_role("button", name="Cancel Sell 300 EUA").click()
+    await expect(row).to_have_count(0)
+
+
 async def test_what_waits_is_listed_and_ended_by_a_button(desk: House, open_page: Open) -> None:
     page = await open_page("operator", "operations")
     await go(page, "Operations")
