@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from rich.console import Console
 
-from gateway.cli.output import make_table, plain, show_table
+from gateway.cli.output import make_table, show_table
 from gateway.replies.compliance import OffsetHeadroomReply, SurrenderPlanReply
 from gateway.replies.years import ComplianceYearReply
 
@@ -59,7 +59,7 @@ def _project(number: int) -> str:
 
 
 def print_year(out: Console, found: ComplianceYearReply) -> None:
-    """Prints a compliance year: tables on a terminal, else a line for each row, tabs between."""
+    """Prints a compliance year: its figures and its steps, as tables or as lines."""
     figures = [
         (name, f"{value:,}") for name in YEAR_FIGURES if (value := getattr(found, name)) is not None
     ]
@@ -75,21 +75,17 @@ def print_year(out: Console, found: ComplianceYearReply) -> None:
         )
         for row in found.steps
     ]
-    if not out.is_terminal:
-        lines = [(found.scheme, str(found.year), str(found.account)), *figures, *steps]
-        out.file.write("".join("\t".join(map(plain, line)) + "\n" for line in lines))
-    else:
-        sector = f", {found.sector}" if found.sector else ""
-        title = f"{found.scheme}, emission year {found.year}, account {found.account}{sector}"
-        out.print(title, soft_wrap=True)
-        table = make_table("Figures", "figure", ">tonnes")
-        for figure in figures:
-            table.add_row(*figure)
-        show_table(out, table)
-        table = make_table("Steps", "step", "status", "due", ">tonnes", "done (UTC)", "by", "")
-        for step in steps:
-            table.add_row(*step)
-        show_table(out, table)
+    sector = f", {found.sector}" if found.sector else ""
+    title = f"{found.scheme}, emission year {found.year}, account {found.account}{sector}"
+    out.print(title, soft_wrap=True)
+    table = make_table("Figures", "figure", ">tonnes")
+    for figure in figures:
+        table.add_row(*figure)
+    show_table(out, table)
+    table = make_table("Steps", "step", "status", "due", ">tonnes", "done (UTC)", "by", "detail")
+    for step in steps:
+        table.add_row(*step)
+    show_table(out, table)
     _print_assessment(out, found)
     sources = dict.fromkeys(
         text for text in (found.source, *(s.source for s in found.steps)) if text

@@ -135,8 +135,10 @@ async def test_a_year_from_report_to_assessment(whole: House, clock: Calendar) -
 def check_print(found: ComplianceYearReply) -> None:
     plain, shown = StringIO(), StringIO()
     print_year(Console(file=plain), found)
-    assert "cn-national\t2025\t203\n" in plain.getvalue()
+    assert "cn-national, emission year 2025, account 203" in plain.getvalue()
+    assert "Figures\nfigure\ttonnes\n" in plain.getvalue()
     assert "obligation\t10000\n" in plain.getvalue()
+    assert "Steps\nstep\tstatus\tdue\ttonnes\tdone (UTC)\tby\tdetail\n" in plain.getvalue()
     assert "report\tDONE\t2026-03-31\t10000\t2026-03-31\tyangtze\t" in plain.getvalue()
     print_year(Console(file=shown, force_terminal=True, width=120, highlight=False), found)
     for text in (
