@@ -59,7 +59,7 @@ def _project(number: int) -> str:
 
 
 def print_year(out: Console, found: ComplianceYearReply) -> None:
-    """Prints a compliance year: its figures and its steps as tables, or lines where nobody looks."""
+    """Prints a compliance year: its figures and its steps, as tables or as lines."""
     figures = [
         (name, f"{value:,}") for name in YEAR_FIGURES if (value := getattr(found, name)) is not None
     ]
