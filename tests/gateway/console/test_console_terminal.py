@@ -277,7 +277,6 @@ async def test_a_bid_is_sent_sealed_and_its_auction_cleared(desk: House, open_pa
     await form.get_by_label("Symbol").select_option("EUA")
     number = (await page.locator("dl.list.two dd").nth(1).inner_text()).strip()
     await form.get_by_label("Auction number").fill(number)
-    await form.get_by_label("Seed of draws").fill("7")
     await form.get_by_role("button", name="Clear an auction").click()
     await confirm(clerk, "EUA")
     await expect(clerk.locator("#notices")).to_contain_text("Clear an auction: done")
