@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import structlog
 from typer.testing import CliRunner
 
 from exchange.clock import SystemClock
@@ -61,7 +63,13 @@ async def demo_venue(folder: Path) -> AsyncIterator[DemoVenue]:
         websocket_port=0,
         metrics_port=0,
     )
-    async with Demonstration.opened(settings, template, SystemClock()) as members:
-        await members.endow()
-        await members.open_markets()
-        yield DemoVenue(members)
+    usual = structlog.get_config()
+    # What services log must not get into what a command prints: both are in this process.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.__stderr__))
+    try:
+        async with Demonstration.opened(settings, template, SystemClock()) as members:
+            await members.endow()
+            await members.open_markets()
+            yield DemoVenue(members)
+    finally:
+        structlog.configure(**usual)

@@ -49,7 +49,7 @@ FINDS: dict[str, tuple[int, str]] = {
     "ticks-when-idle": (8, "P11"),
     "call-not-drawn": (24, "P13"),
     "collar-for-buys": (24, "P13"),
-    "call-price-highest": (1, "P13"),
+    "call-price-highest": (11, "P13"),
 }
 """Bug -> a seed that finds it, and the promise that it breaks then."""
 

@@ -34,7 +34,7 @@ STATE = re.compile(r"^state (\w{64}) ", re.M)
 
 
 def run(*words: str, said: str | bytes = "") -> Result:
-    return CliRunner().invoke(build(), ["match", *words], input=said)
+    return CliRunner().invoke(build("match"), ["match", *words], input=said)
 
 
 @pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)

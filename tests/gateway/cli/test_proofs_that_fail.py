@@ -89,7 +89,7 @@ def folder(recorded: Path, tmp_path: Path) -> Path:
 
 def run(folder: Path, *words: str) -> Result:
     named = [words[0], "--market", "EU", "--data", str(folder), *words[1:]]
-    return CliRunner(env={"EXCHANGE_LOG": "embedded"}).invoke(build(), named)
+    return CliRunner(env={"EXCHANGE_LOG": "embedded"}).invoke(build(words[0]), named)
 
 
 def snapshot_at(folder: Path) -> int:
