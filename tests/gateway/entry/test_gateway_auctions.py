@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from exchange.clock import SystemClock
 from exchange.database.connection import open_database, upgrade
 from exchange.log.embedded import EmbeddedLog
-from exchange.messages.executions import ExecutionReport
+from exchange.messages.executions import ExecutionReport, OperationReport
 from exchange.messages.instructions import (
     AppointRepresentative,
     ApproveTransfer,
@@ -190,6 +190,30 @@ async def test_a_bid_sent_twice_is_one_bid(whole: House) -> None:
         assert (await send()).order_status == "FILLED"
         (row,) = await operator.auctions("EUA")
         assert (row.bids, row.bid_t) == (1, 500)
+
+
+async def test_an_opening_and_an_end_sent_again_are_the_same_request(whole: House) -> None:
+    """Though the gateway draws their halves of the seed anew."""
+    await provided(whole)
+    async with whole.client("operator") as operator, whole.client("huadong") as huadong:
+
+        async def send(path: str, body: AuctionOpen | AuctionClear) -> OperationReport:
+            return await operator.rest.call(
+                "POST", path, OperationReport, query={"wait_ms": 5_000}, body=body
+            )
+
+        opened = msgspec.structs.replace(opening(), ref=77)
+        first, again = [await send("/operations/auction-open", opened) for _ in range(2)]
+        assert (again.status, again.request_id) == (first.status, first.request_id)
+        auction = await only(huadong)
+        await huadong.bid(bid_of(auction))
+        cleared = msgspec.structs.replace(AuctionClear(**EUA, auction_id=auction), ref=78)
+        first, again = [await send("/operations/auction-clear", cleared) for _ in range(2)]
+        assert (again.status, again.request_id) == (first.status, first.request_id)
+        other = msgspec.structs.replace(cleared, reserve="70.00")
+        assert await refused(send("/operations/auction-clear", other)) == EdgeReason.REF_REUSED
+        (row,) = await operator.auctions("EUA")
+        assert (row.state, row.sold_t) == ("CLEARED", 500)
 
 
 async def test_what_is_refused_says_why(whole: House) -> None:
