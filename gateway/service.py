@@ -10,12 +10,13 @@ from collections.abc import AsyncIterator, Iterator
 
 import structlog
 import uvicorn
-from picows import WSListener, WSUpgradeRequest
+from picows import WSListener, WSUpgradeRequest, WSUpgradeResponseWithListener
 
 from exchange import topics
 from exchange.clock import Clock, random_id
 from exchange.database.connection import Database
 from exchange.log.protocol import Log
+from exchange.messages.reasons import EdgeReason
 from exchange.reference.venue import Venue
 from exchange.settings import Settings
 from gateway.access import operators
@@ -35,6 +36,7 @@ from gateway.entry.intake import Intake
 from gateway.entry.order_entry import Desk, OrderEntry
 from gateway.entry.submitter import Submitter
 from gateway.fix.acceptor import FixAcceptor
+from gateway.refusal import Refused
 from gateway.rest.app import App
 from gateway.rest.http_direct import DirectProtocol
 from gateway.views.alerts import Alerts
@@ -43,7 +45,7 @@ from gateway.views.venue_view import MarketView
 from gateway.websocket.disconnects import Disconnects
 from gateway.websocket.feed import Feed
 from gateway.websocket.sessions import DropCopy, OrderSession, ReportHub
-from gateway.websocket.socket_server import open_sockets
+from gateway.websocket.socket_server import open_sockets, refused_upgrade
 from gateway.websocket.sockets import Connections
 from gateway.websocket.subscriber import Subscriber
 
@@ -256,7 +258,7 @@ class GatewayService:
             await serving
             await sockets.wait_closed()
 
-    def _listener(self, request: WSUpgradeRequest) -> WSListener | None:
+    def _listener(self, request: WSUpgradeRequest) -> WSListener | WSUpgradeResponseWithListener:
         path = request.path.decode("latin-1").partition("?")[0]
         if path == "/orders":
             return OrderSession(self._connections, self.context, self._hub, self._disconnects)
@@ -264,4 +266,5 @@ class GatewayService:
             return DropCopy(self._connections, self.context, self._hub, self._disconnects)
         if path == "/marketdata":
             return Subscriber(self._connections, self.context.feed)
-        return None
+        paths = "sockets are /orders, /drop-copy and /marketdata"
+        return refused_upgrade(Refused(EdgeReason.NOT_FOUND, f"{path[:40]!r} is no path: {paths}"))

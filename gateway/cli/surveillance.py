@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, cast, get_args
 
@@ -21,7 +22,7 @@ from exchange.simulation.report import print_checks
 from exchange.surveillance import Monitor, limits_file, load_limits
 from exchange.surveillance.records import AlertsBrokenError, made_anew
 from gateway.cli.options import KeyFile, utc, whole, with_client
-from gateway.cli.output import Json, show_json
+from gateway.cli.output import Json, make_table, show_json, show_table
 from gateway.cli.proofs import Opened, alerts_made_anew, open_venue
 from gateway.client import Client
 from gateway.replies.alerts import AlertRow
@@ -64,6 +65,9 @@ def alerts(
                 show_json(row)
             return
         out = Console(highlight=False, soft_wrap=True)
+        if not out.is_terminal:
+            _table(out, found.alerts)
+            return
         for row in found.alerts:
             _line(out, row.id, row, (row.events[0], row.events[-1]))
             by = f" by {row.handled_by}, {utc(row.handled_ns)} UTC" if row.handled_by else ""
@@ -168,6 +172,21 @@ def _print(opened: Opened, found: list[Alert], format_: Format) -> None:
         _line(out, number, alert, (alert.first_event, alert.last_event))
     markets = ", ".join(item.code for item in opened.markets)
     out.print(f"{len(found)} alerts in {markets}")
+
+
+def _table(out: Console, found: Sequence[AlertRow]) -> None:
+    table = make_table(
+        "Alerts", "alert", "state", "kind", "symbol", "accounts", "last UTC", ">score",
+        ">first event", ">last event", "what was seen", "by", "when UTC", "why",
+    )  # fmt: skip
+    for row in found:
+        when = utc(row.handled_ns) if row.handled_by else ""
+        table.add_row(
+            row.id, row.state, row.kind, row.symbol, ", ".join(map(str, row.accounts)),
+            utc(row.to_ns), str(row.score), str(row.events[0]), str(row.events[-1]), row.text,
+            row.handled_by, when, row.handled_reason,
+        )  # fmt: skip
+    show_table(out, table)
 
 
 def _line(out: Console, number: str, alert: Alert | AlertRow, events: tuple[int, int]) -> None:

@@ -217,7 +217,7 @@ def cancel_all(
     key_file: KeyFile = None,
     as_json: Json = False,
 ) -> None:
-    """Cancel all orders of the participant that fit, at once; asks nothing.
+    """Cancel all orders of the participant that fit, at once; asks nothing. Bids in auctions stay.
 
     exchange cancel-all --symbol EUA --side sell
     """

@@ -5,6 +5,7 @@ cdef class Execution:
     cdef str market
     cdef readonly str exec_type, order_status, client_order_id, symbol, side
     cdef readonly str order_type, time_in_force, liquidity, trade_method
+    cdef readonly str detail  # the figures of a refusal
     cdef readonly int64_t command_index, participant
     cdef readonly int64_t account, sequence, request_id, ref
     cdef readonly uint64_t order_id

@@ -76,7 +76,7 @@ cdef class Execution:
             transact_time_ns=self.time_ns,
             reason=self.reason,
             title=row.name if row else "",
-            text=row.text if row else "",
+            text=(f"{self.detail}. {row.text}" if self.detail else row.text) if row else "",
             stop_price=from_minor(self.stop_price, self.digits) if self.stop_price else "",
             display_quantity=self.display,
             minimum_quantity=self.minimum,
@@ -100,6 +100,7 @@ cdef class Execution:
         )  # fmt: skip
         made.order_type, made.time_in_force = self.order_type, self.time_in_force
         made.liquidity, made.trade_method = self.liquidity, self.trade_method
+        made.detail = self.detail
         made.command_index, made.participant = self.command_index, self.participant
         made.account, made.sequence = self.account, self.sequence
         made.request_id, made.ref, made.order_id = self.request_id, self.ref, self.order_id
@@ -129,6 +130,7 @@ def pendings(list requests not None, str market not None, int64_t position):
         made.request_id = made.order_id = position
         made.client_order_id, made.symbol = field(request, LABEL_AT), field(request, SYMBOL_AT)
         made.side = made.order_type = made.time_in_force = made.liquidity = made.trade_method = ""
+        made.detail = ""
         found.append(made)
         position += 1
     return found
@@ -320,7 +322,7 @@ cdef bint _write(_Text text, Execution e) except -1:
         _number(text, b',"trade_id":', 12, e.trade_id)
     _number(text, b',"transact_time_ns":', 20, e.time_ns)
     if e.reason:
-        text.put(_reason(e.reason))
+        text.put(_reason(e.reason) if e.detail == "" else _refusal(e.reason, e.detail))
         text.want(REPORT_BYTES_MAX)
     return _write_terms(text, e)
 
@@ -334,6 +336,13 @@ cdef bytes _reason(int64_t number):
         found = b',"reason":%d,"title":%b,"text":%b' % (number, title, text)
         _REASONS[number] = found
     return found
+
+
+cdef bytes _refusal(int64_t number, str detail):
+    """A reason behind the figures of a refusal. O(bytes)."""
+    row = reason_text(number)
+    text = _encode(f"{detail}. {row.text}")
+    return b',"reason":%d,"title":%b,"text":%b' % (number, _encode(row.name), text)
 
 
 cdef bint _write_terms(_Text text, Execution e) except -1:

@@ -1,6 +1,6 @@
 """Types of `gateway.views.reports`."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from exchange.messages.executions import ExecutionReport
 from exchange.messages.frames import EventPart
@@ -49,7 +49,9 @@ class OrderState:
     def counterparty(self) -> int: ...
 
 class Reports:
-    def __init__(self, venue: Venue, market: str) -> None: ...
+    def __init__(
+        self, venue: Venue, market: str, figures: Callable[..., str] | None = None
+    ) -> None: ...
     @property
     def orders(self) -> dict[int, OrderState]: ...
     @property

@@ -110,10 +110,12 @@ cdef class Reports:
     cdef int _digits
     cdef int64_t _input_offset
     cdef dict _subjects  # command index -> the order that it is about
+    cdef object _figures  # of a refusal, given the fields of `figures.Asked`
     cdef bytes _record  # of `orders`, which the part answers; empty when it is not known
 
-    def __init__(self, venue, market):
+    def __init__(self, venue, market, figures=None):
         self._market = market
+        self._figures = figures
         self._digits = venue.market_of(market).minor_digits
         self._symbols = {item.id: item.symbol for item in venue.instruments_of(market)}
         self._open = {}
@@ -410,6 +412,11 @@ cdef class Reports:
             refused.order_type = self._asked_type(row)
         made = self._report(refused, "REJECTED", at)
         made.ref, made.reason = row.value, row.reason
+        if self._figures is not None:
+            made.detail = self._figures(
+                row.reason, row.order_type, refused.side, refused.order_type, row.account_id,
+                row.instrument_id, row.price, row.quantity,
+            )  # fmt: skip
         if is_new:
             refused.last, refused.last_reason = at, row.reason
             self._end(refused)
@@ -545,7 +552,7 @@ cdef Execution _blank(Reports reports, At at):
     made.market, made.digits = reports._market, reports._digits
     made.sequence, made.request_id, made.time_ns = at.sequence, at.request_id, at.time_ns
     made.client_order_id = made.symbol = made.side = made.order_type = made.time_in_force = ""
-    made.liquidity = made.trade_method = ""
+    made.liquidity = made.trade_method = made.detail = ""
     return made
 
 

@@ -47,6 +47,7 @@ from gateway.refusal import Refused
 from gateway.views.acts import Acts
 from gateway.views.controls import Controls
 from gateway.views.executions import Execution
+from gateway.views.figures import Figures
 from gateway.views.holdings import Holdings
 from gateway.views.instructions import Instructions
 from gateway.views.order_records import OrderRecords
@@ -104,15 +105,16 @@ class MarketView:
 
     def __init__(self, log: Log, venue: Venue, market: Market, clock: Clock) -> None:
         self.market = market
-        self.reports = Reports(venue, market.code)
         self.positions = Positions()
+        self.controls = Controls()
+        figures = Figures(market, self.positions, self.controls)
+        self.reports = Reports(venue, market.code, figures.of)
         self.auctions = Auctions()
         self.holdings = Holdings()
         self.standings = Standings()
         self.instructions = Instructions(venue, market.code, self._instruction_changed)
         self.requests = Requests()
         self.acts = Acts()
-        self.controls = Controls()
         self.last_ref: dict[int, int] = {}  # session -> highest ref on the log, answered or not
         self.listeners: list[Listener] = []
         self.follower = EventFollower()

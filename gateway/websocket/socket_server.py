@@ -9,16 +9,35 @@ from collections.abc import Callable
 from typing import Any
 
 import aiofastnet
-from picows import WSAutoPingStrategy, WSListener, WSUpgradeRequest
+import msgspec
+from picows import (
+    WSAutoPingStrategy,
+    WSListener,
+    WSUpgradeRequest,
+    WSUpgradeResponse,
+    WSUpgradeResponseWithListener,
+)
 from picows.api import WSProtocol  # type: ignore[attr-defined]
 
+from exchange import metrics
 from exchange.settings import HEADER_BYTES_MAX, HEADER_TIMEOUT_S
 from gateway.access.connection_limits import ConnectionLimits, Counted, refusal_over_http
 from gateway.refusal import Refused
 from gateway.websocket.sockets import FRAME_BYTES_MAX
 
 PING_S = 20
-Factory = Callable[[WSUpgradeRequest], WSListener | None]
+Factory = Callable[[WSUpgradeRequest], WSListener | WSUpgradeResponseWithListener]
+
+
+def refused_upgrade(refused: Refused) -> WSUpgradeResponseWithListener:
+    """The answer to an upgrade that is not to be: the problem document, and the end."""
+    metrics.GATEWAY_REJECTIONS.labels("websocket", refused.row.name).inc()
+    answer = WSUpgradeResponse.create_error_response(
+        refused.row.status,
+        msgspec.json.encode(refused.problem()),
+        {"Content-Type": "application/problem+json"},
+    )
+    return WSUpgradeResponseWithListener(answer, None)
 
 
 class _CountedProtocol(WSProtocol):  # type: ignore[misc]
@@ -50,7 +69,7 @@ async def open_sockets(
     limits: ConnectionLimits,
     tls: ssl.SSLContext | None = None,
 ) -> asyncio.Server:
-    """Listens; `factory` gives the listener of an upgrade, None for a path that nobody serves.
+    """Listens; `factory` gives the listener of an upgrade, or `refused_upgrade`.
 
     An upgrade that has not come HEADER_TIMEOUT_S after the connection ends it. `ws_create_server`
     of picows has no place for a protocol of one's own, so what it does is done here.

@@ -142,7 +142,10 @@ async def check_handling(house: House, operator: Client, data: Path) -> None:
         code, text = await command_line("alerts", "--market", "EU", "--json", *words)
         assert json.loads(text)["state"] == "OPEN"
         code, text = await command_line("alerts", "--state", "OPEN", "--market", "EU", *words)
-        assert "OPEN by operator" in text
+        title, names, *rows = [line.split("\t") for line in text.splitlines()]
+        assert (title, len(rows)) == (["Alerts"], 1)
+        row = dict(zip(names, rows[0], strict=True))
+        assert (row["alert"], row["state"], row["by"]) == ("EU-1", "OPEN", "operator")
         assert (await command_line("alerts", "--state", "LOST", *words))[0] == 2
         assert (await command_line("handle-alert", "EU", "TAKEN", *words))[0] == 2
 

@@ -9,8 +9,11 @@ import pytest
 
 from exchange.messages.executions import Gap
 from exchange.messages.frames import GENESIS, EventFollower, EventPart, seal_events
+from exchange.positions import Positions
 from exchange.reference.venue import Venue, load_venue
+from gateway.views.controls import Controls
 from gateway.views.executions import json_array
+from gateway.views.figures import Figures
 from gateway.views.reports import Reports
 from gateway.views.requests import Requests
 from gateway.websocket.sockets import encode
@@ -31,7 +34,9 @@ class Desk:
     def __init__(self, venue: Venue = VENUE) -> None:
         self.engine, self.chain, self.said = Engine(), GENESIS, 0
         self.follower = EventFollower()
-        self.reports, self.requests = Reports(venue, MARKET), Requests()
+        self.positions, self.controls = Positions(), Controls()
+        figures = Figures(venue.market[0], self.positions, self.controls)
+        self.reports, self.requests = Reports(venue, MARKET, figures.of), Requests()
 
     def parts(self, offset: int, time_ns: int, value: bytes) -> list[EventPart]:
         first = self.engine.next_event
@@ -51,6 +56,8 @@ class Desk:
         self.requests.note(offset, value)
         count = 0
         for part in self.parts(offset, time_ns, value):
+            self.positions.apply(part)
+            self.controls.apply(part)
             resent, proposed = self.requests.answered(part), self.requests.proposed(part)
             made = self.reports.apply(part, resent, proposed, self.requests.record(part))
             assert json_array(made) == encode([item.report for item in made])

@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 import pytest
-from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+from picows import WSFrame, WSInvalidStatusError, WSListener, WSMsgType, WSTransport, ws_connect
 
 from exchange import settings
 from exchange.marketdata.checksum import checksum
@@ -406,5 +406,6 @@ async def test_our_feed_tells_what_is_refused_while_it_stands(house, northern: C
 
 
 async def test_an_unknown_path_has_no_socket(house) -> None:
-    with pytest.raises(Exception, match="404"):
+    with pytest.raises(WSInvalidStatusError, match="404") as refused:
         await ws_connect(Wire, house.socket + "/elsewhere")
+    assert b"sockets are /orders, /drop-copy and /marketdata" in (refused.value.raw_body or b"")
