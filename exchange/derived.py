@@ -1,8 +1,8 @@
 """Topics that are a pure function of `events`: what every service has which writes one.
 
-Nothing is stored: a restart reads `events` from the first record, keeps to itself what lies at or
-before the last record of its topic, and goes on after it. Two services at once repeat each other;
-readers drop repeats by number.
+A restart reads `events` from the first record, or from where a stand was kept (`exchange.stands`),
+keeps to itself what lies at or before the last record of its topic, and goes on after it. Two
+services at once repeat each other; readers drop repeats by number.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import structlog
 
@@ -29,6 +29,7 @@ from exchange.messages.frames import ChainBrokenError, EventFollower, EventPart
 from exchange.reference.venue import Market
 from exchange.service import Drain, draining
 from exchange.settings import DERIVED_RETRY_S, DERIVED_SLICE_RECORDS_MAX, READ_RECORDS_MAX
+from exchange.stands import Keeper, Stands, Stood
 
 WAIT_S = 0.2
 LAST_TRIES = 50  # reads for the last record before the log counts as unavailable
@@ -43,7 +44,14 @@ Said = TypeVar("Said")  # a record of the topic
 class DerivedService(ABC, Generic[Made, Said]):
     """The one writer of a topic. A subclass says what a part gives, and how it is numbered."""
 
-    def __init__(self, log_: Log, market: Market, topic: Partition, clock: Clock) -> None:
+    def __init__(
+        self,
+        log_: Log,
+        market: Market,
+        topic: Partition,
+        clock: Clock,
+        stands: Stands | None = None,
+    ) -> None:
         self.name = f"{topic.topic}-{market.code}"
         self.input_offset = 0  # everything below has been read and said
         self._log = log_
@@ -53,6 +61,8 @@ class DerivedService(ABC, Generic[Made, Said]):
         self._topic = topic
         self._partitions = topics.of_market(market.partition)
         self._follower = EventFollower()
+        self._next = 0  # of `events`
+        self._keeper = Keeper(stands)
         self._say = log.bind(topic=topic.topic, market=market.code)
         self._is_ready = False
         self._observed_ns = 0
@@ -77,6 +87,14 @@ class DerivedService(ABC, Generic[Made, Said]):
     def _is_new(self, made: Made) -> bool:
         """Whether something is not on the topic yet."""
 
+    @abstractmethod
+    def _projection(self) -> Any:
+        """What was made of all parts so far, and of nothing else: enough to go on from here."""
+
+    @abstractmethod
+    def _go_on(self, projection: Any) -> bool:
+        """Goes on from such a projection; False, and nothing changed, where it does not fit."""
+
     def _count(self, records: Sequence[Said]) -> None:
         """Stands after records that are on the topic now."""
 
@@ -90,8 +108,9 @@ class DerivedService(ABC, Generic[Made, Said]):
         await self._log.create(self._partitions)
         await self._read_said()
         end = await self._log.end(self._events)
-        reader = await self._log.open_reader(self._events, 0)
-        self._say.info("starts", events_end=end)
+        await self._stand_up()
+        reader = await self._log.open_reader(self._events, self._next)
+        self._say.info("starts", events_begin=self._next, events_end=end)
         try:
             async with draining(self._log, self._events, stop) as drain:
                 await self._follow(reader, end, drain)
@@ -101,7 +120,24 @@ class DerivedService(ABC, Generic[Made, Said]):
             raise
         finally:
             await reader.close()
+        await self._keeper.close(self._state(), self._next)
         self._say.info("stopped", input_offset=self._follower.input_offset)
+
+    async def _stand_up(self) -> None:
+        """Goes on from the last stand, if the log led to it; the topic has all that it said."""
+        found = await self._keeper.load()
+        if found is None:
+            return
+        stood, projection = found
+        if await stood.follows(self._log, self._events) and self._go_on(projection):
+            self._next, self._follower = stood
+            self.input_offset = self._follower.input_offset
+        self._keeper.begins(self._next)
+
+    def _state(self) -> Any | None:
+        """To be kept where all that was made is on the topic."""
+        stood = Stood(self._next, self._follower)
+        return (stood, self._projection()) if stood.is_whole else None
 
     async def _follow(self, reader: Reader, end: int, drain: Drain) -> None:
         """Makes and says what `events` gives, until the drain is over; ready at `end`."""
@@ -121,8 +157,16 @@ class DerivedService(ABC, Generic[Made, Said]):
                 if not await self._publish(new, drain.over):
                     return
                 self.input_offset = self._follower.input_offset
+                self._next = records[at : at + DERIVED_SLICE_RECORDS_MAX][-1].offset + 1
+                self._keep()
                 await asyncio.sleep(0)
             drain.reached(reader.position)
+
+    def _keep(self) -> None:
+        if self._keeper.is_due(self._next):
+            state = self._state()
+            if state is not None:
+                self._keeper.draft(state, self._next)
 
     def _apply(self, records: Sequence[Record]) -> list[Made]:
         new = []

@@ -149,6 +149,22 @@ cdef class InstrumentState:
         self.parameters = MappingProxyType(self._parameters)
         self._take_parameters()
 
+    def __reduce__(self):
+        return InstrumentState, (self.instrument_id,), (
+            self.phase, self.reference_price, self.opening_reference, self.last_price,
+            self.day_volume, self.day_turnover, self.trades, self.deposited, self.released,
+            self._parameters,
+        )
+
+    def __setstate__(self, tuple state not None):
+        (
+            self.phase, self.reference_price, self.opening_reference, self.last_price,
+            self.day_volume, self.day_turnover, self.trades, self.deposited, self.released,
+            parameters,
+        ) = state  # fmt: skip
+        self._parameters.update(parameters)
+        self._take_parameters()
+
     def set_parameter(self, parameter, value):
         """One parameter's value from now on. O(1)."""
         self._parameters[Parameter(parameter)] = value

@@ -7,6 +7,7 @@ import contextlib
 import functools
 import socket
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import structlog
 import uvicorn
@@ -15,10 +16,11 @@ from picows import WSListener, WSUpgradeRequest, WSUpgradeResponseWithListener
 from exchange import topics
 from exchange.clock import Clock, random_id
 from exchange.database.connection import Database
-from exchange.log.protocol import Log
+from exchange.log.protocol import Log, LogUnavailableError
 from exchange.messages.reasons import EdgeReason
 from exchange.reference.venue import Venue
 from exchange.settings import Settings
+from exchange.stands import Keeper, Stands
 from gateway.access import operators
 from gateway.access.addresses import Origins
 from gateway.access.connection_limits import ConnectionLimits
@@ -50,6 +52,7 @@ from gateway.websocket.sockets import Connections
 from gateway.websocket.subscriber import Subscriber
 
 READY_POLL_S = 0.02
+KEEP_LOOK_S = 1.0  # between two looks whether a stand is due
 DRAIN_S = 2  # how long open HTTP requests may take when the venue stops
 
 
@@ -78,8 +81,10 @@ class GatewayService:
         clock: Clock,
         books: Database | None = None,
         gate: OpeningGate | None = None,
+        stands: Stands | None = None,
     ) -> None:
         self._log = log
+        self._keeper = Keeper(stands)
         self._venue = venue
         self._settings = settings
         self._clock = clock
@@ -118,7 +123,7 @@ class GatewayService:
             views=self._views,
             origins=Origins(settings.trusted_proxies),
             logins=logins,
-            alerts=Alerts(log, venue, {c: view.acts for c, view in self._views.items()}),
+            alerts=Alerts(log, venue, self._views),
             checkpoints=Checkpoints(log, venue),
             not_ready=self._not_ready,
             books=books,
@@ -165,6 +170,7 @@ class GatewayService:
         """Reads what the log holds, then serves until `stop`; then finishes what is in hand."""
         await self._log.create(p for m in self._venue.market for p in topics.of_market(m.partition))
         await self._intake.create()  # who sees the ports answer may append there
+        await self._stand_up()
         inner = asyncio.Event()  # views and writers outlive the servers, to answer what came last
         try:
             async with asyncio.TaskGroup() as group:
@@ -173,6 +179,7 @@ class GatewayService:
                 group.create_task(self.context.feed.run(inner))
                 group.create_task(self.context.alerts.run(inner))
                 group.create_task(self.context.checkpoints.run(inner))
+                group.create_task(self._keep(inner))
                 while self._not_ready() and not stop.is_set():  # noqa: ASYNC110 - many conditions
                     await asyncio.sleep(READY_POLL_S)
                 for submitter in self._submitters.values():
@@ -193,8 +200,53 @@ class GatewayService:
                     await self._intake.run(stop)
                     self._is_serving = False
                 inner.set()
+            await self._keeper.close(self._stand(), self._events_read)
         finally:
             inner.set()
+
+    # -- where it stands ---------------------------------------------------------------------------
+
+    @property
+    def _events_read(self) -> int:
+        return sum(view.events_read for view in self._views.values())
+
+    def _stand(self) -> dict[str, Any] | None:
+        views = {code: view.stand() for code, view in self._views.items()}
+        feed = self.context.feed.stand()
+        return {"views": views, "feed": feed} if feed and all(views.values()) else None
+
+    async def _stand_up(self) -> None:
+        """Goes on from the last stand, if the log led to all that is in it."""
+        found = await self._keeper.load()
+        if found is None or found["views"].keys() != self._views.keys():
+            return
+        try:
+            feed = self.context.feed
+            fits = await feed.follows(found["feed"]) and all(
+                [await self._views[code].follows(stand) for code, stand in found["views"].items()]
+            )
+        except LogUnavailableError:
+            fits = False  # then all is read, when it is there
+        if not fits:
+            self._logger.warning("stand passed over: the log did not lead to it")
+            return
+        feed.go_on(found["feed"])
+        for code, stand in found["views"].items():
+            self._views[code].go_on(stand)
+        self._keeper.begins(self._events_read)
+        self._logger.info("stands", events_read=self._events_read)
+
+    async def _keep(self, stop: asyncio.Event) -> None:
+        """Keeps a stand each so many records of `events`, until `stop`."""
+        while not stop.is_set():
+            try:
+                async with asyncio.timeout(KEEP_LOOK_S):
+                    await stop.wait()
+            except TimeoutError:
+                count = self._events_read
+                stand = self._stand() if self._keeper.is_due(count) else None
+                if stand is not None:
+                    self._keeper.draft(stand, count)
 
     async def _follow(self, view: MarketView, stop: asyncio.Event) -> None:
         """Follows a market; raises what stopped it when no other is left to serve."""

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from exchange import topics
-from exchange.audit.checkpoints import CHECKED, record_leaf, records
+from exchange.audit.checkpoints import CHECKED, record_leaf
 from exchange.audit.merkle import Tree, starts
 from exchange.audit.reconciliation import Check
 from exchange.audit.signed_note import NoteError, OtherKeyError, Verifier
 from exchange.audit.vault import NOTES, Vault, read_note
-from exchange.log.protocol import Log, LogError, LogUnavailableError, Partition
+from exchange.log.protocol import Log, LogError, LogUnavailableError, Partition, records
 from exchange.messages.checkpoints import Checkpoint, TreeHead, parse_checkpoint
 from exchange.reference.venue import Market, Venue
 

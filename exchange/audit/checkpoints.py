@@ -9,7 +9,6 @@ holds no more than the edge of each tree; after a restart it goes on from its ne
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import numpy as np
@@ -28,6 +27,7 @@ from exchange.log.protocol import (
     Partition,
     Reader,
     Record,
+    records,
 )
 from exchange.messages.checkpoints import FIRST, Cause, Checkpoint, TreeHead, parse_checkpoint
 from exchange.messages.frames import EVENT, HEADER_SIZE, RECORD_SIZE, Event
@@ -282,24 +282,6 @@ def _day_in(value: bytes) -> int:
     rows = np.frombuffer(body, EVENT)
     dates = rows["quantity"][rows["kind"] == Event.DAY_STARTED]
     return int(dates[-1]) if len(dates) else 0
-
-
-async def records(log: Log, partition: Partition, begin: int, end: int) -> AsyncIterator[Record]:
-    """Records begin to end - 1. O(end - begin). LogError when the log does not give one."""
-    if begin >= end:
-        return
-    reader = await log.open_reader(partition, begin)
-    try:
-        empty = 0
-        while reader.position < end:
-            rows = await reader.read(min(READ_RECORDS_MAX, end - reader.position), READ_WAIT_S)
-            for row in rows:
-                yield row
-            empty = 0 if rows else empty + 1
-            if empty == EMPTY_READS_MAX:
-                raise LogUnavailableError(f"{partition.topic} record {reader.position} is not read")
-    finally:
-        await reader.close()
 
 
 async def _wait(stop: asyncio.Event, seconds: float) -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import msgspec
 
-from exchange.audit.checkpoints import record_leaf, records
+from exchange.audit.checkpoints import record_leaf
 from exchange.audit.merkle import root_from, siblings
 from exchange.audit.signed_note import split
 from exchange.audit.vault import Vault, read_note
-from exchange.log.protocol import Log, Partition
+from exchange.log.protocol import Log, Partition, records
 from exchange.messages.checkpoints import parse_checkpoint
 from exchange.reference.venue import Market
 

@@ -15,23 +15,27 @@ import numpy as np
 
 from exchange import topics
 from exchange.clock import Clock, random_id
-from exchange.log.protocol import Log
+from exchange.log.protocol import Log, records
 from exchange.messages.frames import (
     COUNT_MAX,
     Command,
+    EventFollower,
     Parameter,
     Phase,
     Resale,
     build_commands,
     command,
-    sound_commands,
+    is_sound,
+    kinds_mask,
+    read_commands,
 )
-from exchange.positions import Positions, project
+from exchange.messages.scan import command_kinds_of
+from exchange.positions import Positions
 from exchange.reference.fees import fee_parameters, schedule_named, shipped
 from exchange.reference.venue import TIMETABLE_SESSION, Instrument, Market, Venue
-from exchange.settings import READ_RECORDS_MAX
+from exchange.stands import Keeper, Stands, Stood
 
-READ_WAIT_S = 0.2
+_SETS = kinds_mask(Command.INSTRUMENT_PARAMETER)
 
 
 def missing(
@@ -76,7 +80,9 @@ def frames_of(groups: Sequence[list[bytes]], clock: Clock) -> list[bytes]:
     return frames
 
 
-async def bootstrap(log: Log, venue: Venue, market: Market, clock: Clock) -> int:
+async def bootstrap(
+    log: Log, venue: Venue, market: Market, clock: Clock, stands: Stands | None = None
+) -> int:
     """Appends to `orders` what the market lacks; how many commands that were. O(events).
 
     Asks `events` only: while the engine has not answered an earlier bootstrap, a second one repeats
@@ -84,36 +90,61 @@ async def bootstrap(log: Log, venue: Venue, market: Market, clock: Clock) -> int
     for a venue file that is wrong, ValueError.
     """
     await log.create(topics.of_market(market.partition))
-    in_session = await set_in_session(log, market.partition)
-    groups = missing(venue, market, await project(log, market.partition), in_session)
+    known = await _known(log, market.partition, Keeper(stands))
+    groups = missing(venue, market, known.positions, known.in_session)
     for frame in frames_of(groups, clock):
         await log.append(topics.orders(market.partition), [frame])
     return sum(len(group) for group in groups)
 
 
-async def set_in_session(log: Log, partition: int) -> set[tuple[int, int]]:
-    """(instrument, parameter) of what operators or the timetable set, with a number. O(records).
+class _Known:
+    """What a market's log says of it, and how far it was read."""
 
-    Raises LogError.
+    def __init__(self) -> None:
+        self.positions = Positions()
+        self.follower = EventFollower()
+        self.events_next = self.orders_next = 0
+        self.in_session: set[tuple[int, int]] = set()
+        """(instrument, parameter) of what operators or the timetable set, with a number."""
+
+    async def is_of(self, log: Log, partition: int) -> bool:
+        """Whether the log as it is now led to it. Raises LogError."""
+        if await log.end(topics.orders(partition)) < self.orders_next:
+            return False
+        return await Stood(self.events_next, self.follower).follows(log, topics.events(partition))
+
+    def note(self, frame: bytes) -> None:
+        """A record of `orders`. O(commands)."""
+        if not is_sound(frame) or not command_kinds_of(frame) & _SETS:
+            return
+        commands = read_commands(frame)
+        is_set = (commands["kind"] == Command.INSTRUMENT_PARAMETER) & (
+            commands["session_id"] >= TIMETABLE_SESSION
+        )
+        for row in commands[np.flatnonzero(is_set)]:
+            self.in_session.add((int(row["instrument_id"]), int(row["order_type"])))
+
+
+async def _known(log: Log, partition: int, keeper: Keeper) -> _Known:
+    """All that the log says, read on from the last stand. O(records since).
+
+    Raises LogError, ChainBrokenError.
     """
-    orders = topics.orders(partition)
-    end = await log.end(orders)
-    found: set[tuple[int, int]] = set()
-    reader = await log.open_reader(orders, 0)
-    try:
-        while reader.position < end:
-            for record in await reader.read(READ_RECORDS_MAX, READ_WAIT_S):
-                commands = sound_commands(record.value)
-                if commands is None:
-                    continue
-                is_set = (commands["kind"] == Command.INSTRUMENT_PARAMETER) & (
-                    commands["session_id"] >= TIMETABLE_SESSION
-                )
-                for row in commands[np.flatnonzero(is_set)]:
-                    found.add((int(row["instrument_id"]), int(row["order_type"])))
-    finally:
-        await reader.close()
-    return found
+    known = await keeper.load()
+    if known is None or not await known.is_of(log, partition):
+        known = _Known()
+    keeper.begins(known.events_next)
+    events, orders = topics.events(partition), topics.orders(partition)
+    async for record in records(log, events, known.events_next, await log.end(events)):
+        part = known.follower.accept(record.offset, record.value)
+        known.events_next = record.offset + 1
+        if part is not None:
+            known.positions.apply(part)
+    async for record in records(log, orders, known.orders_next, await log.end(orders)):
+        known.note(record.value)
+        known.orders_next = record.offset + 1
+    await keeper.close(known, known.events_next)
+    return known
 
 
 def _instrument_commands(

@@ -9,9 +9,9 @@ from exchange.clock import Clock
 from exchange.engine.drafts import Mark
 from exchange.engine.outbox import HistoryMismatchError, Outbox, Part
 from exchange.engine.snapshots import EngineSnapshot
-from exchange.engine.tail import Tail, chain_of_part
+from exchange.engine.tail import Tail
 from exchange.log.protocol import Record
-from exchange.messages.frames import RECORD_SIZE, Event, seal_events
+from exchange.messages.frames import RECORD_SIZE, Event, chain_of_part, seal_events
 from exchange.settings import ENGINE_OUTBOX_BYTES_MAX, ENGINE_OUTBOX_PARTS_MAX
 from matching import EngineProtocol
 from matching.layout import HEADER_SIZE

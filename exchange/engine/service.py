@@ -21,9 +21,10 @@ from exchange.engine.outbox import HistoryMismatchError, place_of
 from exchange.engine.publisher import RETRY_S, Publisher, wait
 from exchange.engine.replica import NODE_SHIFT, Replica
 from exchange.engine.snapshots import EngineSnapshot, load, snapshots_of
-from exchange.engine.tail import chain_of_part, find_tail, read_at
-from exchange.log.protocol import Log, LogError, LogUnavailableError, Reader, Record
+from exchange.engine.tail import find_tail
+from exchange.log.protocol import Log, LogError, LogUnavailableError, Reader, Record, read_at
 from exchange.messages import frames
+from exchange.messages.frames import chain_of_part
 from exchange.reference.venue import Market
 from exchange.settings import (
     ENGINE_RETRY_S_MAX,

@@ -12,13 +12,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from exchange.engine.outbox import place_of
-from exchange.log.protocol import Log, Partition, Record
-from exchange.messages.frames import HEADER_SIZE
+from exchange.log.protocol import Log, Partition, read_at
+from exchange.messages.frames import chain_of_part
 from exchange.settings import READ_RECORDS_MAX
-
-CHAIN_SIZE = 32
-READ_WAIT_S = 0.1
-EMPTY_READS_MAX = 100  # then the log does not give what it says it holds
 
 
 class Tail(NamedTuple):
@@ -43,24 +39,3 @@ async def find_tail(log: Log, events: Partition) -> Tail | None:
         if best is None or (input_offset, part) > (best.input_offset, best.part):
             best = Tail(input_offset, part, chain_of_part(record.value), record.offset)
     return best
-
-
-async def read_at(log: Log, partition: Partition, begin: int, end: int) -> list[Record]:
-    """The records from `begin` until `end`, as far as the log gives them. O(bytes)."""
-    found: list[Record] = []
-    if begin >= end:
-        return found
-    reader = await log.open_reader(partition, begin)
-    try:
-        for _ in range(EMPTY_READS_MAX):
-            found += await reader.read(end - reader.position, READ_WAIT_S)
-            if reader.position >= end:
-                break
-    finally:
-        await reader.close()
-    return found
-
-
-def chain_of_part(value: bytes) -> bytes:
-    """The chain written in a part. O(1)."""
-    return value[HEADER_SIZE - CHAIN_SIZE : HEADER_SIZE]

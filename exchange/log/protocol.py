@@ -8,10 +8,13 @@ for tests (`simulated.py`); `tests/exchange/log/` holds the conformance suite al
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
-from exchange.settings import RECORD_BYTES_MAX
+from exchange.settings import READ_RECORDS_MAX, RECORD_BYTES_MAX
+
+READ_WAIT_S = 0.5
+EMPTY_READS_MAX = 60  # then the log does not give what it says it holds
 
 
 class Partition(NamedTuple):
@@ -104,3 +107,37 @@ class Log(Protocol):
 
     async def open_reader(self, partition: Partition, offset: int) -> Reader:
         """A reader whose first record is the one at `offset` (which may not exist yet)."""
+
+
+async def read_at(log: Log, partition: Partition, begin: int, end: int) -> list[Record]:
+    """The records from `begin` until `end`, as far as the log gives them. O(bytes)."""
+    found: list[Record] = []
+    if begin >= end:
+        return found
+    reader = await log.open_reader(partition, begin)
+    try:
+        for _ in range(EMPTY_READS_MAX):
+            found += await reader.read(end - reader.position, READ_WAIT_S)
+            if reader.position >= end:
+                break
+    finally:
+        await reader.close()
+    return found
+
+
+async def records(log: Log, partition: Partition, begin: int, end: int) -> AsyncIterator[Record]:
+    """Records begin to end - 1. O(end - begin). LogError when the log does not give one."""
+    if begin >= end:
+        return
+    reader = await log.open_reader(partition, begin)
+    try:
+        empty = 0
+        while reader.position < end:
+            rows = await reader.read(min(READ_RECORDS_MAX, end - reader.position), READ_WAIT_S)
+            for row in rows:
+                yield row
+            empty = 0 if rows else empty + 1
+            if empty == EMPTY_READS_MAX:
+                raise LogUnavailableError(f"{partition.topic} record {reader.position} is not read")
+    finally:
+        await reader.close()

@@ -14,13 +14,16 @@ from exchange.marketdata.depth import Depth
 from exchange.messages.frames import EventPart
 from exchange.messages.market_data import MarketDataRecord
 from exchange.reference.venue import Market
+from exchange.stands import Stands
 
 
 class MarketDataService(DerivedService[MarketDataRecord, MarketDataRecord]):
     """The one writer of `marketdata`: a pure function of `events`, kept by `Depth`."""
 
-    def __init__(self, log_: Log, market: Market, clock: Clock) -> None:
-        super().__init__(log_, market, topics.marketdata(market.partition), clock)
+    def __init__(
+        self, log_: Log, market: Market, clock: Clock, stands: Stands | None = None
+    ) -> None:
+        super().__init__(log_, market, topics.marketdata(market.partition), clock, stands)
         self.depth = Depth()
         self._said = 0  # numbers below stand on `marketdata`
 
@@ -45,6 +48,15 @@ class MarketDataService(DerivedService[MarketDataRecord, MarketDataRecord]):
 
     def _count(self, records: Sequence[MarketDataRecord]) -> None:
         self._said = records[-1].number + 1
+
+    def _projection(self) -> Depth:
+        return self.depth
+
+    def _go_on(self, projection: Depth) -> bool:
+        if projection.next_number > self._said:
+            return False  # the topic has lost what it was told
+        self.depth = projection
+        return True
 
     async def _append(self, values: Sequence[bytes]) -> None:
         reached("marketdata.append.before")

@@ -83,7 +83,7 @@ class OrderCancelReplaceRequest(Body, frozen=True, kw_only=True):
 
 
 class OrderMassCancelRequest(Body, frozen=True, kw_only=True):
-    """FIX 35=q: cancel all orders of the participant in a market that fit; bids in auctions stay."""
+    """FIX 35=q: cancel all orders of the participant in a market that fit; auction bids stay."""
 
     market: str
     symbol: str = ""  # "" = of all instruments

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from exchange.messages.frames import TradeMethod
 from exchange.surveillance.detector import Detector, Tell
 from exchange.surveillance.limits import Limits
@@ -21,9 +23,9 @@ class CircularTrading(Detector):
     def __init__(self, limits: Limits, tell: Tell) -> None:
         super().__init__(limits, tell)
         ns = limits[KIND].ns("window_s")
-        self._pairs: Table[tuple[int, int, int], Window] = Table(lambda: Window(ns))
-        self._markets: Table[int, Window] = Table(lambda: Window(ns))
-        self._owners: Table[tuple[int, int], Window] = Table(lambda: Window(ns))
+        self._pairs: Table[tuple[int, int, int], Window] = Table(partial(Window, ns))
+        self._markets: Table[int, Window] = Table(partial(Window, ns))
+        self._owners: Table[tuple[int, int], Window] = Table(partial(Window, ns))
 
     def traded(self, trade: Trade) -> None:
         """Counts a trade between two owners, by who bought. O(1)."""

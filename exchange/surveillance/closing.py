@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from exchange.messages.frames import Phase, Side, TradeMethod
 from exchange.surveillance.detector import BY_REQUEST, Detector, Tell
 from exchange.surveillance.limits import Limits
@@ -37,7 +39,7 @@ class Closing(Detector):
     def __init__(self, limits: Limits, tell: Tell) -> None:
         super().__init__(limits, tell)
         ns = limits[CLOSE].ns("window_s")
-        self._last: Table[int, _Last] = Table(lambda: _Last(ns))
+        self._last: Table[int, _Last] = Table(partial(_Last, ns))
 
     def traded(self, trade: Trade) -> None:
         """Takes a trade of the book into the last minutes. O(1)."""

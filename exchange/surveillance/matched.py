@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from exchange.messages.frames import TradeMethod
 from exchange.surveillance.detector import Detector, Tell
 from exchange.surveillance.limits import Limits
@@ -17,7 +19,7 @@ class MatchedOrders(Detector):
     def __init__(self, limits: Limits, tell: Tell) -> None:
         super().__init__(limits, tell)
         ns = limits[KIND].ns("window_s")
-        self._pairs: Table[tuple[int, int, int], Window] = Table(lambda: Window(ns))
+        self._pairs: Table[tuple[int, int, int], Window] = Table(partial(Window, ns))
 
     def traded(self, trade: Trade) -> None:
         """Counts a mirrored trade of the book. O(1)."""

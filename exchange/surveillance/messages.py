@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import partial
 
 from exchange.messages.frames import Reason
 from exchange.surveillance.detector import Detector, Tell
@@ -36,8 +37,8 @@ class Messages(Detector):
     def __init__(self, limits: Limits, tell: Tell) -> None:
         super().__init__(limits, tell)
         ns = limits[STUFFING].ns("window_s")
-        self._bursts: Table[tuple[int, int], Window] = Table(lambda: Window(ns))
-        self._days: dict[int, dict[int, _Day]] = defaultdict(lambda: defaultdict(_Day))
+        self._bursts: Table[tuple[int, int], Window] = Table(partial(Window, ns))
+        self._days: dict[int, dict[int, _Day]] = defaultdict(partial(defaultdict, _Day))
 
     def entered(self, order: Order) -> None:
         """A message, with its tonnes. O(1)."""

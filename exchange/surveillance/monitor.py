@@ -127,6 +127,11 @@ class Monitor:
             {item.id: limits.published.get(item.scheme, 0) for item in items},
         )
 
+    def looks_as(self, other: Monitor) -> bool:
+        """Whether it looks at the same instruments by the same limits as another. O(figures)."""
+        names = ("_symbols", "_limits", "_deadlines", "_published")
+        return all(getattr(self, name) == getattr(other, name) for name in names)
+
     def apply(self, part: EventPart) -> list[Alert]:
         """The alerts that the part completes, oldest first. O(events) amortised."""
         self._event, self._time_ns = part.first_event, part.time_ns

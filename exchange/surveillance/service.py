@@ -15,6 +15,7 @@ from exchange.log.protocol import Log
 from exchange.messages.alerts import Alert, AlertRecord
 from exchange.messages.frames import EventPart
 from exchange.reference.venue import Market, Venue
+from exchange.stands import Stands
 from exchange.surveillance.limits import Limits
 from exchange.surveillance.monitor import Monitor
 from exchange.surveillance.records import (
@@ -32,9 +33,15 @@ class SurveillanceService(DerivedService[Made, AlertRecord]):
     """The one writer of `alerts`: a pure function of `events` and limits, kept by `Monitor`."""
 
     def __init__(
-        self, log_: Log, market: Market, venue: Venue, limits: Limits, clock: Clock
+        self,
+        log_: Log,
+        market: Market,
+        venue: Venue,
+        limits: Limits,
+        clock: Clock,
+        stands: Stands | None = None,
     ) -> None:
-        super().__init__(log_, market, topics.alerts(market.partition), clock)
+        super().__init__(log_, market, topics.alerts(market.partition), clock, stands)
         self.name = f"surveillance-{market.code}"
         self.monitor = Monitor.of(venue, market, limits)
         self._digest = limits.digest()
@@ -60,6 +67,16 @@ class SurveillanceService(DerivedService[Made, AlertRecord]):
 
     def _encode(self, record: AlertRecord) -> bytes:
         return encode_record(record)
+
+    def _projection(self) -> tuple[Place, Monitor]:
+        return self._said, self.monitor
+
+    def _go_on(self, projection: tuple[Place, Monitor]) -> bool:
+        said, monitor = projection
+        if said > self._said or not monitor.looks_as(self.monitor):
+            return False  # the topic has lost what it was told, or limits are others now
+        self.monitor = monitor
+        return True
 
     def _stand_after(self, values: Sequence[bytes]) -> bool:
         records = [decode_record(value) for value in values]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from exchange.messages.frames import TradeMethod
 from exchange.surveillance.detector import Detector, Tell
 from exchange.surveillance.limits import Limits
@@ -18,9 +20,9 @@ class WashTrades(Detector):
     def __init__(self, limits: Limits, tell: Tell) -> None:
         super().__init__(limits, tell)
         wash, cross = limits[WASH], limits[CROSS]
-        self._wash: Table[tuple[int, int], Window] = Table(lambda: Window(wash.ns("window_s")))
+        self._wash: Table[tuple[int, int], Window] = Table(partial(Window, wash.ns("window_s")))
         self._cross: Table[tuple[int, int, int], Window] = Table(
-            lambda: Window(cross.ns("window_s"))
+            partial(Window, cross.ns("window_s"))
         )
 
     def traded(self, trade: Trade) -> None:

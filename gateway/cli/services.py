@@ -68,12 +68,16 @@ def gateway() -> None:
     """Serve REST, sockets, the page and intake: members' way in and back."""
 
     async def compose(parts: Parts, stack: AsyncExitStack) -> list[Service]:
+        from exchange.stands import FileStands
         from gateway.control.opening import OpeningGate
         from gateway.service import GatewayService
 
         books = await _database(parts.settings, stack)
         gate = OpeningGate(books, parts.clock)
-        return [GatewayService(parts.log, parts.venue, parts.settings, parts.clock, books, gate)]
+        stands = FileStands(parts.settings.data, "gateway")
+        return [
+            GatewayService(parts.log, parts.venue, parts.settings, parts.clock, books, gate, stands)
+        ]
 
     run_service("gateway", None, compose)
 
@@ -131,8 +135,13 @@ def marketdata(market: _MarketOption = None) -> None:
 
     async def compose(parts: Parts, stack: AsyncExitStack) -> list[Service]:
         from exchange.marketdata.service import MarketDataService
+        from exchange.stands import FileStands
 
-        return [MarketDataService(parts.log, m, parts.clock) for m in parts.markets]
+        data = parts.settings.data
+        return [
+            MarketDataService(parts.log, m, parts.clock, FileStands(data, f"marketdata-{m.code}"))
+            for m in parts.markets
+        ]
 
     run_service("marketdata", market, compose)
 
@@ -141,11 +150,20 @@ def surveillance(market: _MarketOption = None) -> None:
     """Look for market abuse in events, and tell it as alerts."""
 
     async def compose(parts: Parts, stack: AsyncExitStack) -> list[Service]:
+        from exchange.stands import FileStands
         from exchange.surveillance import SurveillanceService, limits_file, load_limits
 
+        data = parts.settings.data
         limits = load_limits(limits_file(parts.settings))
         return [
-            SurveillanceService(parts.log, m, parts.venue, limits, parts.clock)
+            SurveillanceService(
+                parts.log,
+                m,
+                parts.venue,
+                limits,
+                parts.clock,
+                FileStands(data, f"surveillance-{m.code}"),
+            )
             for m in parts.markets
         ]
 

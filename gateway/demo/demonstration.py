@@ -28,6 +28,7 @@ from exchange.registry.service import RegistryService
 from exchange.service import Service, run_together
 from exchange.settings import Settings
 from exchange.settlement import SettlementService
+from exchange.stands import FileStands
 from exchange.surveillance import SurveillanceService, limits_file, load_limits
 from gateway.control.opening import OpeningGate
 from gateway.demo.demo_keys import CHECKPOINT_KEY, KEYS_FOLDER, Holder, prepare
@@ -44,7 +45,10 @@ def all_services(
 ) -> tuple[list[Service], GatewayService]:
     """Every service of the venue in one process, in the data's order, the gateway first."""
     gate = OpeningGate(database, clock)
-    gateway = GatewayService(log, venue, settings, clock, database, gate)
+    data = settings.data
+    gateway = GatewayService(
+        log, venue, settings, clock, database, gate, FileStands(data, "gateway")
+    )
     services: list[Service] = [gateway]
     for market in venue.market:
         services += [
@@ -57,8 +61,15 @@ def all_services(
                 clock=clock,
             ),
             RegistryService(log, market, venue, database, clock=clock),
-            MarketDataService(log, market, clock),
-            SurveillanceService(log, market, venue, load_limits(limits_file(settings)), clock),
+            MarketDataService(log, market, clock, FileStands(data, f"marketdata-{market.code}")),
+            SurveillanceService(
+                log,
+                market,
+                venue,
+                load_limits(limits_file(settings)),
+                clock,
+                FileStands(data, f"surveillance-{market.code}"),
+            ),
             ReconciliationService(log, market, database, RECONCILE_S, clock=clock),
         ]
     services += checkpoint_services(log, venue, settings, clock)
@@ -133,7 +144,8 @@ class Demonstration(Members):
             await upgrade(database)
             services, gateway = all_services(log, database, venue, settings, clock)
             for market in venue.market:
-                await bootstrap(log, venue, market, clock)
+                known = FileStands(settings.data, f"bootstrap-{market.code}")
+                await bootstrap(log, venue, market, clock, known)
             running = asyncio.create_task(run_together(services, stop))
             try:
                 await _until_ready(services, gateway, running)

@@ -34,6 +34,7 @@ from exchange.simulation.faults.engines import Engine, ReferenceEngine
 from exchange.simulation.faults.loop import PROCESS, Process, SimulatedClock, SimulatedLoop, World
 from exchange.simulation.faults.plan import BEGINS, Plan
 from exchange.simulation.faults.promises import BrokenPromiseError
+from exchange.simulation.faults.stands import InlineStands
 from exchange.surveillance.limits import Limits, load_limits
 from exchange.surveillance.service import SurveillanceService
 from gateway.faults.wire import SimulatedGateway, Wire
@@ -228,7 +229,13 @@ class House:
         return Settings(data=node.data, venue=node.data / "venue.toml")
 
     def _gateway(self, node: Node) -> Service:
-        return SimulatedGateway(node.log, self.venue, self._settings(node), node.clock)
+        return SimulatedGateway(
+            node.log, self.venue, self._settings(node), node.clock, stands=self._stands(node)
+        )
+
+    def _stands(self, node: Node) -> InlineStands | None:
+        every = self.plan.stand_every
+        return InlineStands(node.data, node.name, every, self.shapes) if every else None
 
     def _engine(self, market: Market, number: int) -> Make:
         engine = ReferenceEngine if self.plan.reference_node == number else Engine
@@ -261,11 +268,11 @@ class House:
         return make
 
     def _marketdata(self, market: Market) -> Make:
-        return lambda node: MarketDataService(node.log, market, node.clock)
+        return lambda node: MarketDataService(node.log, market, node.clock, self._stands(node))
 
     def _surveillance(self, market: Market) -> Make:
         return lambda node: SurveillanceService(
-            node.log, market, self.venue, self._limits, node.clock
+            node.log, market, self.venue, self._limits, node.clock, self._stands(node)
         )
 
 

@@ -9,6 +9,7 @@ import shutil
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 from exchange import topics
@@ -231,18 +232,29 @@ class Nemesis:
         clock.offset_ns = 0
 
     async def _torn_snapshot(self) -> None:
+        """Of an engine a snapshot, of one who has them a stand."""
         node = self._node("engine")
         paths = sorted(node.data.glob("snapshots/*/*.snapshot"))
-        if not paths or not node.is_running:
-            return
-        self._count("torn_snapshot")
+        if paths and node.is_running:
+            self._count("torn_snapshot")
+            self._tear(node, paths[-1])
+        stands = [
+            (other, path)
+            for other in self._house.nodes.values()
+            for path in sorted(other.data.glob("stands/*.stand"))
+        ]
+        if stands:
+            self._count("torn_stand")
+            self._tear(*self._rng.choice(stands))
+
+    def _tear(self, node: Node, path: Path) -> None:
         node.crash(self._rng.uniform(0.1, 2))
-        data = bytearray(paths[-1].read_bytes())
+        data = bytearray(path.read_bytes())
         if self._rng.random() < 0.5:
             del data[self._rng.randrange(len(data)) :]
         else:
             data[self._rng.randrange(len(data))] ^= 1 << self._rng.randrange(8)
-        paths[-1].write_bytes(data)
+        path.write_bytes(data)
 
     async def _disk_full(self) -> None:
         self._is_disk_full = True

@@ -14,16 +14,17 @@ from exchange.messages.operations import AlertStateWord
 from exchange.reference.venue import Market, Venue
 from exchange.settings import ALERTS_KEPT_MAX
 from exchange.surveillance.records import AlertFollower
-from gateway.views.acts import UNTOUCHED, Acts, Handling
+from gateway.views.acts import UNTOUCHED, Handling
 from gateway.views.following import follow
+from gateway.views.venue_view import MarketView
 
 
 class Alerts:
     """Follows `alerts` of every market."""
 
-    def __init__(self, log: Log, venue: Venue, acts: Mapping[str, Acts]) -> None:
+    def __init__(self, log: Log, venue: Venue, views: Mapping[str, MarketView]) -> None:
         self._log = log
-        self._acts = acts
+        self._views = views
         self._counted: dict[str, tuple[int, int]] = {}
         self._markets = venue.market
         self._kept: dict[str, deque[Alert]] = {
@@ -54,12 +55,12 @@ class Alerts:
 
     def handling(self, alert: Alert) -> Handling:
         """How far people are with an alert. O(1)."""
-        return self._acts[alert.market].handlings.get(alert.number, UNTOUCHED)
+        return self._views[alert.market].acts.handlings.get(alert.number, UNTOUCHED)
 
     def _count(self, market: str) -> None:
         """Tells the metrics how many alerts stand where, when something changed. O(alerts)."""
         kept = self._kept[market]
-        seen = (kept[-1].number if kept else 0, self._acts[market].handled)
+        seen = (kept[-1].number if kept else 0, self._views[market].acts.handled)
         if self._counted.get(market) == seen:
             return
         self._counted[market] = seen

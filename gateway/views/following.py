@@ -23,10 +23,11 @@ async def follow(
     caught_up: Callable[[], None] = lambda: None,
     *,
     last: int = 0,
+    begin: int = 0,
 ) -> None:
     """Hands (offset, value) of each record to `take` until `stop`; raises what that raises.
 
-    From the first record on, or with `last` from so many before the end. `caught_up` is called when
+    From record `begin` on, or with `last` from so many before the end. `caught_up` is called when
     all is read that was there at the start, and after each read since. While the log is away it is
     tried again. O(1) a record besides `take`.
     """
@@ -39,9 +40,9 @@ async def follow(
             try:
                 if reader is None:
                     target = await log.end(partition)
-                    begin = max(target - last, 0) if last else 0
-                    reader = await log.open_reader(partition, begin)
-                    if begin >= target:
+                    first = max(target - last, begin) if last else begin
+                    reader = await log.open_reader(partition, first)
+                    if first >= target:
                         caught_up()
                 records = await reader.read(wait_s=READ_WAIT_S)
             except LogUnavailableError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -107,6 +108,14 @@ class Instructions:
         self._states: OrderedDict[int, InstructionState] = OrderedDict()
         self._releases: OrderedDict[int, InstructionState] = OrderedDict()  # by transfer id
         self._on_change = on_change
+
+    def stand(self) -> tuple[Any, ...]:
+        """What is known, to go on from. O(1)."""
+        return self._states, self._releases
+
+    def go_on(self, stand: tuple[Any, ...]) -> None:
+        """Goes on from a `stand`. O(1)."""
+        self._states, self._releases = stand
 
     def apply_events(self, part: EventPart) -> None:
         """What the engine heard. O(events)."""

@@ -69,8 +69,13 @@ class OrderRecords:
             self._keep(offset, frame)
             self._moved.set()
 
+    def begin(self, position: int, next_frame: int) -> None:
+        """The records below `position` were given to `take` before, those below the other by
+        `frame`. To be called before anything else. O(1)."""
+        self.position, self._next = position, next_frame
+
     async def follow(self, read: Read, stop: asyncio.Event) -> None:
-        """Gives the records that `read` gives, from 0 on, to `take` until `stop`."""
+        """Gives the records that `read` gives, from `position` on, to `take` until `stop`."""
         try:
             while not stop.is_set():
                 self._wanted.clear()
@@ -84,7 +89,7 @@ class OrderRecords:
     async def frame(self, offset: int) -> bytes | None:
         """The record at `offset`, waited for; None where it was not kept, or `follow` is over.
 
-        To be asked for from 0 on, one by one, or after `passed`. O(1).
+        To be asked for from the first on, one by one, or after `passed`. O(1).
         """
         while (frame := self._kept.pop(offset, None)) is None:
             if self.position > offset or self._is_over:

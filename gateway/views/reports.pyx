@@ -80,6 +80,7 @@ def label_text(bytes label not None):
     return label.rstrip(b"\0").decode("ascii", "replace")
 
 
+@cython.auto_pickle(True)  # a stand of the gateway holds it
 @cython.no_gc  # it holds words only
 cdef class OrderState:
     """An order as the events describe it so far."""
@@ -156,6 +157,21 @@ cdef class Reports:
                 terms = &rows[index + 1]
             self._take(&rows[index], terms, at, resent, proposed, made)
         return made
+
+    def stand(self):
+        """What is known, to go on from. O(1)."""
+        return (
+            self._open, self._ended, self._labels, self._unlabelled, self._recent,
+            self._input_offset, self._subjects,
+        )  # fmt: skip
+
+    def go_on(self, tuple stand not None, figures):
+        """Goes on from a `stand`. O(1)."""
+        self._figures = figures
+        (
+            self._open, self._ended, self._labels, self._unlabelled, self._recent,
+            self._input_offset, self._subjects,
+        ) = stand  # fmt: skip
 
     @property
     def labels_kept(self):

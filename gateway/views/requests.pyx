@@ -66,7 +66,7 @@ cdef class _Session:
     cdef dict requests  # by ref
     cdef object refs  # theirs, rising: a dict does not find its first key in one step
 
-    def __cinit__(self):
+    def __init__(self):
         self.requests = {}
         self.refs = deque()
 

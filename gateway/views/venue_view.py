@@ -43,6 +43,7 @@ from exchange.settings import (
     GATEWAY_QUEUE_MAX,
     OUTCOME_BYTES_MAX,
 )
+from exchange.stands import Stood
 from gateway.refusal import Refused
 from gateway.views.acts import Acts
 from gateway.views.controls import Controls
@@ -63,6 +64,13 @@ SECOND = 1_000_000_000
 REPORT_BYTES = 1_024  # what one kept report costs, about
 SILENT_RETRY_MS = 1_000
 PART_BYTES = 1_024  # what one kept part costs besides its events and reports, about
+
+
+_STANDS = (
+    "positions", "controls", "auctions", "holdings", "standings", "requests", "acts", "last_ref",
+    "follower", "_orders_next", "_events_next", "_registry_next", "_registry_number",
+)  # fmt: skip
+"""What of a MarketView its stand holds as it is."""
 
 
 class Outcome(NamedTuple):
@@ -121,6 +129,8 @@ class MarketView:
         self.orders = OrderRecords(self._take_order, self._note_end)
         self.failure: Exception | None = None  # what stopped it: nothing more is read
         self._registry_number = 0
+        self._events_next = 0  # what lies below is in the projections
+        self._registry_next = 0
         self._log = log
         self._clock = clock
         self._orders_next = 0  # the records below were noted beside `events`
@@ -143,6 +153,47 @@ class MarketView:
     def is_ready(self) -> bool:
         """True once everything that was on the log at the start has been read."""
         return all(self._caught_up.values())
+
+    def stand(self) -> dict[str, Any] | None:
+        """The projections as they are, to go on from; None amid the output of one record.
+
+        Those who wait and what is kept for their answers are not in it.
+        """
+        if self.failure is not None or not Stood(self._events_next, self.follower).is_whole:
+            return None
+        return {name: getattr(self, name) for name in _STANDS} | {
+            "reports": self.reports.stand(),
+            "instructions": self.instructions.stand(),
+            "orders": self.orders.position,
+        }
+
+    async def follows(self, stand: dict[str, Any]) -> bool:
+        """Whether the log as it is now led to a stand. Raises LogUnavailableError."""
+        partition = self.market.partition
+        stood = Stood(stand["_events_next"], stand["follower"])
+        ends = (
+            (topics.orders(partition), max(stand["orders"], stand["_orders_next"])),
+            (topics.registry(partition), stand["_registry_next"]),
+        )
+        for topic, needed in ends:
+            if await self._log.end(topic) < needed:
+                return False
+        return await stood.follows(self._log, topics.events(partition))
+
+    def go_on(self, stand: dict[str, Any]) -> None:
+        """Goes on from a stand that `follows`; to be called before `run`."""
+        for name in _STANDS:
+            setattr(self, name, stand[name])
+        self._applied_next = self.follower.input_offset
+        figures = Figures(self.market, self.positions, self.controls)
+        self.reports.go_on(stand["reports"], figures.of)
+        self.instructions.go_on(stand["instructions"])
+        self.orders.begin(stand["orders"], self._orders_next)
+
+    @property
+    def events_read(self) -> int:
+        """How many records of `events` are in the projections. O(1)."""
+        return self._events_next
 
     async def run(self, stop: asyncio.Event) -> None:
         """Follows the topics until `stop`, or until one cannot be trusted: see `failure`."""
@@ -265,8 +316,8 @@ class MarketView:
         partition = topics.orders(self.market.partition)
         target = await self._end(partition)
         self.orders.reaches(target)
-        self._caught_up["orders"] |= target == 0
-        reader = await self._open(partition)
+        self._caught_up["orders"] |= self.orders.position >= target
+        reader = await self._open(partition, self.orders.position)
 
         async def read() -> list[Record]:
             self._caught_up["orders"] |= reader.position >= target
@@ -291,8 +342,8 @@ class MarketView:
 
     async def _follow_events(self, stop: asyncio.Event) -> None:
         target = await self._end(topics.events(self.market.partition))
-        events = await self._open(topics.events(self.market.partition))
-        self._caught_up["events"] |= target == 0
+        events = await self._open(topics.events(self.market.partition), self._events_next)
+        self._caught_up["events"] |= events.position >= target
         try:
             sliced = self._clock.monotonic_ns()
             while not stop.is_set():
@@ -302,9 +353,11 @@ class MarketView:
                         if stop.is_set():
                             return
                     part = self.follower.accept(record.offset, record.value)
+                    if part is not None:
+                        self._apply(part)
+                    self._events_next = record.offset + 1
                     if part is None:
                         continue
-                    self._apply(part)
                     if self._clock.monotonic_ns() - sliced > SLICE_NS:
                         await asyncio.sleep(0)
                         sliced = self._clock.monotonic_ns()
@@ -390,8 +443,8 @@ class MarketView:
         partition = topics.registry(self.market.partition)
         target = await self._end(partition)
         decoder = msgspec.msgpack.Decoder(RegistryRecord)
-        reader = await self._open(partition)
-        self._caught_up["registry"] |= target == 0
+        reader = await self._open(partition, self._registry_next)
+        self._caught_up["registry"] |= reader.position >= target
         try:
             while not stop.is_set():
                 for record in await self._read(reader):
@@ -401,6 +454,7 @@ class MarketView:
                         words = f"registry record {record.offset} is none: {error}"
                         raise ChainBrokenError(words) from error
                     self._apply_registry(said)
+                    self._registry_next = record.offset + 1
                 await asyncio.sleep(0)
                 self._caught_up["registry"] |= reader.position >= target
         finally:

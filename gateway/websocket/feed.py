@@ -11,13 +11,13 @@ import asyncio
 from array import array
 from collections import deque
 from collections.abc import Hashable, Iterable
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import structlog
 
 from exchange import metrics, topics
-from exchange.log.protocol import Log, LogError, LogUnavailableError
+from exchange.log.protocol import Log, LogError, LogUnavailableError, read_at
 from exchange.marketdata.bars import WIDTHS_NS, Bars
 from exchange.marketdata.book import BookError, MarketBooks, decode_record
 from exchange.messages.market_data import (
@@ -81,6 +81,10 @@ STATES: frozenset[ChannelName] = frozenset({"top", "indicative", "bars", "day"})
 """Channels whose newest message replaces those before it, for one who lags."""
 
 
+_STANDS = ("trades", "bars", "bar_ticks", "bidding")
+"""What of a FeedInstrument a stand holds."""
+
+
 class History(NamedTuple):
     """Records of `marketdata`, by number."""
 
@@ -119,6 +123,7 @@ class Feed:
             (item.instrument.market, item.instrument.id): item for item in self.instruments.values()
         }
         self._places = {market.code: array("q") for market in venue.market}
+        self._next = {market.code: 0 for market in venue.market}  # of `marketdata`
         self._caught_up = {market.code: False for market in venue.market}
         self._markets = venue.market
         self.failures: dict[str, str] = {}  # market -> the record that cannot be trusted
@@ -127,6 +132,38 @@ class Feed:
     def is_ready(self) -> bool:
         """True once everything that was on `marketdata` at the start has been read."""
         return all(is_read or code in self.failures for code, is_read in self._caught_up.items())
+
+    def stand(self) -> dict[str, Any] | None:
+        """What was read, to go on from; None when a market's data cannot be trusted. O(kept)."""
+        if self.failures:
+            return None
+        kept = {
+            symbol: {name: getattr(item, name) for name in _STANDS}
+            for symbol, item in self.instruments.items()
+        }
+        return {"books": self.books, "places": self._places, "next": self._next, "kept": kept}
+
+    async def follows(self, stand: dict[str, Any]) -> bool:
+        """Whether `marketdata` as it is now led to a stand. Raises LogError."""
+        known = stand["kept"].keys(), stand["next"].keys()
+        if known != (self.instruments.keys(), self._next.keys()):
+            return False
+        for market in self._markets:
+            partition, end = topics.marketdata(market.partition), stand["next"][market.code]
+            if await self._log.end(partition) < end:
+                return False
+            found = await read_at(self._log, partition, end - 1, end) if end else []
+            number = decode_record(found[0].value).number if found else -1
+            if number != stand["books"][market.code].next_number - 1:
+                return False
+        return True
+
+    def go_on(self, stand: dict[str, Any]) -> None:
+        """Goes on from a stand that `follows`; to be called before `run`."""
+        self.books, self._places, self._next = stand["books"], stand["places"], stand["next"]
+        for symbol, kept in stand["kept"].items():
+            for name, value in kept.items():
+                setattr(self.instruments[symbol], name, value)
 
     def find(self, symbol: str) -> FeedInstrument:
         """What is kept of an instrument; Refused (UNKNOWN_SYMBOL, MARKET_STOPPED). O(1)."""
@@ -254,7 +291,8 @@ class Feed:
 
         partition = topics.marketdata(market.partition)
         try:
-            await follow(self._log, partition, market.code, stop, take, caught_up)
+            begin = self._next[market.code]
+            await follow(self._log, partition, market.code, stop, take, caught_up, begin=begin)
         except (BookError, LogError, msgspec.MsgspecError, ValueError, KeyError) as error:
             self._stop(market.code, error)
 
@@ -278,6 +316,7 @@ class Feed:
 
     def _apply(self, market: str, offset: int, value: bytes) -> None:
         record = self.books[market].apply(value)
+        self._next[market] = offset + 1
         if record is None:
             return
         if record.number % FEED_INDEX_STEP == 0:

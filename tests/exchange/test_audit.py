@@ -10,9 +10,8 @@ from exchange import audit, topics
 from exchange.audit.reconciliation import DueLegs, breaks
 from exchange.engine.outbox import place_of
 from exchange.engine.snapshots import EngineSnapshot, SnapshotStore
-from exchange.engine.tail import chain_of_part
 from exchange.ledger import CASH, EXTERNAL_CASH, EXTERNAL_UNITS, FEE_INCOME, held_settlement
-from exchange.messages.frames import GENESIS, HEADER_SIZE, seal_events
+from exchange.messages.frames import GENESIS, HEADER_SIZE, chain_of_part, seal_events
 from exchange.positions import Positions, project
 from matching import Engine, reference
 

@@ -77,6 +77,7 @@ class Plan(NamedTuple):
     flows: frozenset[str]
     tiny: dict[str, int]
     snapshot_every: int
+    stand_every: int  # records of `events` until a stand is due; 0: none is kept
     later: bool  # some instruments settle T+1
     reference_node: int  # which of a market's engines is the reference: 1, 2; 0 = none
     intake: bool  # one more broker, which trades over the log
@@ -124,6 +125,7 @@ def plan_of(seed: int) -> Plan:
         flows=frozenset(some(FLOWS)),
         tiny={name: rng.choice(TINY[name]) for name in some(tuple(TINY))},
         snapshot_every=rng.choice((5, 20, 60, 1_000_000)),
+        stand_every=random.Random(f"{seed}/stands").choice((0, 5, 40, 1_000_000)),
         later=rng.random() < 0.6,
         reference_node=rng.randint(0, 2),
         intake=random.Random(f"{seed}/intake").random() < INTAKE_SHARE,
