@@ -99,6 +99,11 @@ class DerivedService(ABC, Generic[Made, Said]):
         """Stands after records that are on the topic now."""
 
     @property
+    def events_read(self) -> int:
+        """How many records of `events` are said, or in the stand it began with. O(1)."""
+        return self._next
+
+    @property
     def is_ready(self) -> bool:
         """True once the service has caught up with what `events` held at its start. O(1)."""
         return self._is_ready

@@ -200,14 +200,15 @@ class GatewayService:
                     await self._intake.run(stop)
                     self._is_serving = False
                 inner.set()
-            await self._keeper.close(self._stand(), self._events_read)
+            await self._keeper.close(self._stand(), self.events_read)
         finally:
             inner.set()
 
     # -- where it stands ---------------------------------------------------------------------------
 
     @property
-    def _events_read(self) -> int:
+    def events_read(self) -> int:
+        """How many records of `events` are in the views, of all markets together. O(markets)."""
         return sum(view.events_read for view in self._views.values())
 
     def _stand(self) -> dict[str, Any] | None:
@@ -233,8 +234,8 @@ class GatewayService:
         feed.go_on(found["feed"])
         for code, stand in found["views"].items():
             self._views[code].go_on(stand)
-        self._keeper.begins(self._events_read)
-        self._logger.info("stands", events_read=self._events_read)
+        self._keeper.begins(self.events_read)
+        self._logger.info("stands", events_read=self.events_read)
 
     async def _keep(self, stop: asyncio.Event) -> None:
         """Keeps a stand each so many records of `events`, until `stop`."""
@@ -243,7 +244,7 @@ class GatewayService:
                 async with asyncio.timeout(KEEP_LOOK_S):
                     await stop.wait()
             except TimeoutError:
-                count = self._events_read
+                count = self.events_read
                 stand = self._stand() if self._keeper.is_due(count) else None
                 if stand is not None:
                     self._keeper.draft(stand, count)

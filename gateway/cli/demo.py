@@ -131,7 +131,9 @@ async def _run(out: Console, settings: Settings, seed: int, with_brokers: bool) 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     out.print("starting the venue")
-    async with Demonstration.opened(settings, TEMPLATE, SystemClock()) as venue:
+    async with Demonstration.opened(
+        settings, TEMPLATE, SystemClock(), say=lambda words: out.print(f"  {words}")
+    ) as venue:
         found = await venue.find()
         _print_found(out, found, await venue.ends())
         if found.is_first:

@@ -17,6 +17,7 @@ from exchange.audit.vault import CHECKPOINTS_FOLDER, Vault, publish_key
 from exchange.audit.watch import ReconciliationService
 from exchange.clock import Clock
 from exchange.database.connection import Database, open_database, upgrade
+from exchange.derived import DerivedService
 from exchange.engine import EngineService
 from exchange.engine.bootstrap import bootstrap
 from exchange.health import serve_health
@@ -32,10 +33,13 @@ from exchange.stands import FileStands
 from exchange.surveillance import SurveillanceService, limits_file, load_limits
 from gateway.control.opening import OpeningGate
 from gateway.demo.demo_keys import CHECKPOINT_KEY, KEYS_FOLDER, Holder, prepare
-from gateway.demo.members import Members
+from gateway.demo.members import Members, Say
 from gateway.service import GatewayService
 
 READY_S = 120.0
+TELL_S = 3.0  # between two words on how far the log is read
+LOOK_S = 0.02
+READERS = 3  # of a market's `events`: the gateway, market data, surveillance
 RECONCILE_S = 1.0  # between two looks at the books; the opening waits for the first of a day
 LOCK_FILE = "lock"
 
@@ -92,6 +96,10 @@ def checkpoint_services(
     ]  # fmt: skip
 
 
+def _nothing(_words: str) -> None:
+    """Says nothing."""
+
+
 class Demonstration(Members):
     """A running venue in this process; made by `opened`."""
 
@@ -116,9 +124,16 @@ class Demonstration(Members):
     @classmethod
     @asynccontextmanager
     async def opened(
-        cls, settings: Settings, template: Path, clock: Clock, more: tuple[Holder, ...] = ()
+        cls,
+        settings: Settings,
+        template: Path,
+        clock: Clock,
+        more: tuple[Holder, ...] = (),
+        say: Say = _nothing,
     ) -> AsyncIterator[Demonstration]:
         """Starts every service and waits until it is ready; stops them all at the end.
+
+        What takes long is told to `say`.
 
         Raises what stops a service, OSError for a folder in use, a port or a file, ValueError for
         a bad venue file. `more` get keys too. Folder and ports are tried before anything is
@@ -126,13 +141,13 @@ class Demonstration(Members):
         """
         with held(settings.data):
             check_ports(settings)
-            async with cls._started(settings, template, clock, more) as demo:
+            async with cls._started(settings, template, clock, more, say) as demo:
                 yield demo
 
     @classmethod
     @asynccontextmanager
     async def _started(
-        cls, settings: Settings, template: Path, clock: Clock, more: tuple[Holder, ...]
+        cls, settings: Settings, template: Path, clock: Clock, more: tuple[Holder, ...], say: Say
     ) -> AsyncIterator[Demonstration]:
         prepare(settings.data, template, f"http://{settings.host}:{settings.http_port}", more)
         venue = load_venue(settings.venue)
@@ -148,7 +163,7 @@ class Demonstration(Members):
                 await bootstrap(log, venue, market, clock, known)
             running = asyncio.create_task(run_together(services, stop))
             try:
-                await _until_ready(services, gateway, running)
+                await _until_ready(services, running, await _to_read(log, venue), say)
                 demo = cls(settings, venue, log, gateway, clock, running)
                 prepare(settings.data, template, demo.url, more)
                 async with demo:
@@ -224,20 +239,41 @@ def check_ports(settings: Settings) -> None:
                 ) from error
 
 
+_READERS = (GatewayService, DerivedService)
+
+
+async def _to_read(log: Log, venue: Venue) -> int:
+    """Records of `events`, as often as there are services that read them from their own place."""
+    ends = [await log.end(topics.events(market.partition)) for market in venue.market]
+    return READERS * sum(ends)
+
+
 async def _until_ready(
-    services: list[Service], gateway: GatewayService, running: asyncio.Task[None]
+    services: list[Service], running: asyncio.Task[None], to_read: int, say: Say
 ) -> None:
-    """Waits for every service; raises what ended one of them, TimeoutError after READY_S."""
-    started = asyncio.create_task(gateway.started.wait())
-    try:
-        async with asyncio.timeout(READY_S):
-            await asyncio.wait([started, running], return_when=asyncio.FIRST_COMPLETED)
-            while not (  # noqa: ASYNC110 - readiness is a plain attribute
-                running.done() or all(service.is_ready for service in services)
-            ):
-                await asyncio.sleep(0.02)
-    finally:
-        started.cancel()
-    if running.done():
-        running.result()
-        raise RuntimeError("the venue ended before it was ready")
+    """Waits for every service; raises what ended one of them.
+
+    TimeoutError when for READY_S nothing was read and none became ready.
+    """
+    loop = asyncio.get_running_loop()
+    moved_s = told_s = loop.time()
+    stood = (-1, -1)
+    while not running.done():
+        read = sum(
+            s.events_read for s in services if isinstance(s, GatewayService | DerivedService)
+        )
+        ready = sum(service.is_ready for service in services)
+        if ready == len(services):
+            return
+        now_s = loop.time()
+        if (read, ready) != stood:
+            stood, moved_s = (read, ready), now_s
+        elif now_s - moved_s > READY_S:
+            waits = ", ".join(s.name for s in services if not s.is_ready)
+            raise TimeoutError(f"not ready, and nothing was read for {READY_S:.0f} s: {waits}")
+        if now_s - told_s > TELL_S and to_read:
+            told_s = now_s
+            say(f"reading the log: {min(read * 100 // to_read, 100)} %")
+        await asyncio.sleep(LOOK_S)
+    running.result()
+    raise RuntimeError("the venue ended before it was ready")

@@ -127,7 +127,12 @@ def _done(topic: Topic, what: str, member: Member, every: list[Seen]) -> None:
         (member.key.session, ref)
         for (_, ref), sent in member.sent.items()
         if isinstance(sent.answer, Reject)
-        or (sent.answer is not None and sent.answer.reason == EdgeReason.REF_PASSED_OVER)
+    }
+    refused |= {  # whatever the member took for its answer: another order may bear its label
+        (member.key.session, report.ref)
+        for told in member.reports.values()
+        for report in told.values()
+        if report.reason == EdgeReason.REF_PASSED_OVER
     }
     lost = sorted(topic.good - first - refused)
     require(not lost, "P9", f"{what}: {lost} are good, and neither done nor refused")

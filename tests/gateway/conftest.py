@@ -23,6 +23,7 @@ from exchange.messages.instructions import ReportEmissions, VerifyEmissions
 from exchange.reference.venue import REGISTRY_SESSION, Key, Role, Venue, load_venue
 from exchange.service import Service
 from exchange.settings import Settings
+from exchange.stands import Stands
 from gateway.client import Client, SigningKey, generate_key
 from gateway.entry import intake
 from gateway.service import GatewayService
@@ -92,6 +93,7 @@ class House:
         self._running: dict[str, tuple[asyncio.Event, asyncio.Task[None]]] = {}
         self._deposits = 0
         self.books: Database | None = None
+        self.stands: Stands | None = None  # of the gateways opened from now on
 
     async def start(self, *, with_engine: bool = True) -> None:
         await self.log.start()
@@ -107,7 +109,9 @@ class House:
 
     async def open_gateway(self, **changes: object) -> GatewayService:
         settings = msgspec.structs.replace(self.settings, **changes)
-        gateway = GatewayService(self.log, self.venue, settings, self.clock, self.books)
+        gateway = GatewayService(
+            self.log, self.venue, settings, self.clock, self.books, stands=self.stands
+        )
         self.gateway = gateway
         task = self.run(gateway)
         await asyncio.wait(

@@ -1,0 +1,154 @@
+"""A gateway that goes on from its stand knows what one knows that has read all."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from exchange import topics
+from exchange.messages.operations import Halt, Resume, SetLimit
+from exchange.stands import FileStands
+from gateway.client import VenueError
+from gateway.service import GatewayService
+from tests.gateway.conftest import House
+
+ACCOUNTS = {"EU": (101, 102, 103), "CN": (201, 202, 203)}
+SYMBOLS = ("EUA", "CEA-2024", "CEA-2025", "CCER")
+
+
+def known(gateway: GatewayService) -> dict[str, Any]:
+    """What the gateway tells of the orders, balances and acts of every market, and its feed."""
+    found: dict[str, Any] = {}
+    for code, view in gateway.context.views.items():
+        positions = view.positions
+        found[code] = {
+            "orders": [view.reports.status(order) for order in view.reports.orders.values()],
+            "reports": [view.reports.after(account, -1) for account in ACCOUNTS[code]],
+            "labels": [
+                view.reports.order_labelled(a, "mine 71.00") is None for a in ACCOUNTS[code]
+            ],
+            "cash": dict(positions.cash_totals()),
+            "units": dict(positions.unit_totals()),
+            "wrong": positions.self_check(),
+            "acts": list(view.acts.rows),
+            "halt": view.acts.market_halt,
+            "refs": view.last_ref,
+            "ratios": {
+                key: (count.messages, count.ordered, count.trades, count.traded)
+                for key, count in view.controls.ratios.today.items()
+            },
+        }
+    feed = gateway.context.feed
+    for symbol in SYMBOLS:
+        kept = feed.instruments[symbol]
+        found[symbol] = {
+            "book": feed.snapshot(symbol),
+            "orders": feed.orders_snapshot(symbol),
+            "trades": list(kept.trades),
+            "bars": {width: bars.list() for width, bars in kept.bars.items()},
+            "ticks": kept.bar_ticks,
+        }
+    return found
+
+
+async def trade(house: House, price: str) -> None:
+    """Orders of every fate, a refusal, a halt and a limit."""
+    async with house.client("northern") as northern, house.client("huadong") as huadong:
+        await northern.new_order("EUA", 101, "SELL", 10, price, client_order_id=f"mine {price}")
+        await huadong.new_order("EUA", 102, "BUY", 4, price, time_in_force="IOC")
+        resting = await northern.new_order("CCER", 201, "BUY", 7, "83.00")
+        await northern.replace_order("CCER", 201, resting.order_id, 5, "83.10")
+        gone = await northern.new_order("CEA-2025", 201, "BUY", 7, "74.00")
+        await northern.cancel_order("CEA-2025", 201, gone.order_id)
+        with pytest.raises(VenueError, match="quantity 2000000 t, quantity_max 1000000 t"):
+            await northern.new_order("EUA", 101, "SELL", 2_000_000, price)
+        await northern.cancel_order("EUA", 101, original_client_order_id=f"mine {price}")
+    async with house.client("operator") as operator:
+        halt = Halt(ref=0, market="CN", symbol="CCER", reason="a drill")
+        await operator.operate("/operations/halt", halt)
+        again = Resume(ref=0, market="CN", symbol="CCER", reason="over")
+        await operator.operate("/operations/resume", again)
+        limit = SetLimit(
+            ref=0, market="EU", reason="a drill", parameter="ORDER_RATE", account=101, value=900
+        )
+        await operator.operate("/operations/limit", limit)
+
+
+async def scratch(house: House) -> dict[str, Any]:
+    """What a gateway knows that has read all."""
+    gateway = GatewayService(house.log, house.venue, house.settings, house.clock)
+    stop = asyncio.Event()
+    running = asyncio.create_task(gateway.run(stop))
+    await gateway.started.wait()
+    found = known(gateway)
+    stop.set()
+    await running
+    return found
+
+
+async def assert_same(house: House, gateway: GatewayService) -> None:
+    """Market data comes a little later than the events that it is made of."""
+
+    async def is_level() -> bool:
+        return known(gateway) == await scratch(house)
+
+    with suppress(TimeoutError):
+        await house.until(is_level)
+    assert known(gateway) == await scratch(house)
+
+
+async def test_it_knows_the_same(house: House) -> None:
+    house.stands = FileStands(house.settings.data, "gateway")
+    for price in ("71.00", "71.50", "72.00"):  # the first one reads all, the others go on
+        await house.stop("gateway")
+        gateway = await house.open_gateway()
+        before = house.stands.load()
+        assert (before is not None) == (price != "71.00")
+        await trade(house, price)
+        await assert_same(house, gateway)
+
+
+async def test_it_begins_where_it_stood(house: House, monkeypatch) -> None:
+    house.stands = FileStands(house.settings.data, "gateway")
+    await house.stop("gateway")
+    await house.open_gateway()
+    await trade(house, "71.00")
+    await house.stop("gateway")
+    ends = {market.partition: await house.log.end(topics.events(market.partition))
+            for market in house.venue.market}  # fmt: skip
+    begun: list[tuple[Any, int]] = []
+    open_reader = house.log.open_reader
+
+    async def noted(partition: Any, offset: int) -> Any:
+        begun.append((partition, offset))
+        return await open_reader(partition, offset)
+
+    monkeypatch.setattr(house.log, "open_reader", noted)
+    await house.open_gateway()
+    for partition, end in ends.items():
+        places = [offset for topic, offset in begun if topic == topics.events(partition)]
+        assert min(places) >= end - 60
+    assert (topics.orders(0), 0) not in begun
+    assert (topics.marketdata(0), 0) not in begun
+
+
+@pytest.mark.parametrize("damage", ["torn", "shorter log"])
+async def test_where_it_does_not_fit_all_is_read(house: House, damage: str) -> None:
+    house.stands = FileStands(house.settings.data, "gateway")
+    await house.stop("gateway")
+    await house.open_gateway()
+    await trade(house, "71.00")
+    await house.stop("gateway")
+    if damage == "torn":
+        data = house.stands.path.read_bytes()
+        house.stands.path.write_bytes(data[: len(data) // 2])
+    else:
+        state = house.stands.load()
+        assert state is not None
+        state["views"]["CN"]["_registry_next"] = 10**6
+        house.stands.save(state)
+    gateway = await house.open_gateway()
+    await assert_same(house, gateway)
