@@ -14,6 +14,7 @@ import json
 import sys
 from pathlib import Path
 
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 
@@ -23,13 +24,15 @@ def sha256(data: bytes) -> bytes:
 
 
 def check(proof: dict[str, object], key_line: str, kept: str = "") -> str:
-    """What is proved, in words; ValueError or InvalidSignature when it is not."""
+    """What is proved, in words; ValueError, KeyError or InvalidSignature when it is not."""
     note = str(proof["checkpoint"])
     if kept and kept != note:
         raise ValueError("the proof is under another checkpoint than the one that was kept")
     name, _, key = key_line.strip().split("+", 2)
     text, _, under = note.rpartition("\n\n")
-    line = next(line for line in under.splitlines() if line.split(" ")[1] == name)
+    line = next((line for line in under.splitlines() if line.split(" ")[1:2] == [name]), "")
+    if not line:
+        raise ValueError(f"the checkpoint is not signed by {name}")
     signature = base64.b64decode(line.split(" ")[2])[4:]
     public = Ed25519PublicKey.from_public_bytes(base64.b64decode(key)[1:])
     public.verify(signature, f"{text}\n".encode())
@@ -53,10 +56,20 @@ def check(proof: dict[str, object], key_line: str, kept: str = "") -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """0 when the proof holds."""
-    proof = json.loads(Path(arguments[0]).read_text("utf-8"))
-    kept = Path(arguments[2]).read_text("utf-8") if len(arguments) > 2 else ""
-    print(check(proof, Path(arguments[1]).read_text("utf-8"), kept))
+    """0 when the proof holds, 1 when it does not, 2 when there is none to read."""
+    try:
+        proof, key, *notes = (Path(name).read_text("utf-8") for name in arguments)
+    except (OSError, ValueError) as error:
+        print(f"check_proof: {error}\nusage: check_proof.py PROOF.json PUBLIC.key [KEPT.note]")
+        return 2
+    try:
+        print(check(json.loads(proof), key, *notes[:1]))
+    except InvalidSignature:
+        print("FALSE: the signature under the checkpoint is not of this key")
+        return 1
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        print(f"FALSE: {error}")
+        return 1
     return 0
 
 

@@ -65,7 +65,7 @@ def demo(
     ] = 8082,
     seed: Annotated[int, typer.Option(min=0, help="Of the simulated brokers.")] = 1,
     brokers: Annotated[bool, typer.Option(help="Simulated brokers and compliance scene.")] = True,
-    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "warning",
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "error",
     training: Annotated[
         bool, typer.Option("--training", help="A class: a compliance year, then scores.")
     ] = False,

@@ -16,17 +16,17 @@ const SENTENCES = [
   [/^(.+): nothing is left of (\d+) t$/, (name, most) => `${capOf(name)}:${most} 吨已用完`],
   [/^(.+) is not taken as an offset by (.+)$/, (unit, rule) => `规则 ${rule} 不接受 ${unit} 抵销`],
   [/^rule (.+) caps by (.+), which is not known of the account$/,
-    (rule, base) => `规则 ${rule} 以 ${base} 为基数,该账户的基数未知`],
+    (rule, base) => `规则 ${rule} 以 ${base} 为基数，该账户的基数未知`],
   [/^rule (.+) takes vintages (.+); this is (.+)$/,
-    (rule, taken, own) => `规则 ${rule} 只接受 ${taken} 年度;此为 ${own}`],
+    (rule, taken, own) => `规则 ${rule} 只接受 ${taken} 年度；此为 ${own}`],
   [/^rule (.+) takes programme generation (.+); this one is (.+)$/,
-    (rule, taken, own) => `规则 ${rule} 只接受 ${taken} 签发;此为 ${own}`],
+    (rule, taken, own) => `规则 ${rule} 只接受 ${taken} 签发；此为 ${own}`],
   [/^rule (.+) took generation (.+) until (.+); the act is of (.+)$/,
-    (rule, taken, last, on) => `规则 ${rule} 接受 ${taken} 签发至 ${last};操作日为 ${on}`],
+    (rule, taken, last, on) => `规则 ${rule} 接受 ${taken} 签发至 ${last}；操作日为 ${on}`],
   [/^rule (.+) takes reductions from (.+) on; these are of (.+)$/,
-    (rule, first, own) => `规则 ${rule} 只接受 ${first} 起的减排量;此为 ${own}`],
+    (rule, first, own) => `规则 ${rule} 只接受 ${first} 起的减排量；此为 ${own}`],
   [/^rule (.+) takes projects in operation after (.+); this one is of (.+)$/,
-    (rule, after, own) => `规则 ${rule} 只接受 ${after} 之后投运的项目;此为 ${own}`],
+    (rule, after, own) => `规则 ${rule} 只接受 ${after} 之后投运的项目；此为 ${own}`],
 ];
 
 // The sentence in the page's language, and the language that it is in.

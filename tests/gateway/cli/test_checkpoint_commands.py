@@ -68,7 +68,9 @@ async def test_everybody_may_keep_the_checkpoints(venue: DemoVenue, tmp_path: Pa
     assert (done.exit_code, "forged or altered" in done.output) == (1, True)
 
 
-async def test_an_outsider_checks_one_record(venue: DemoVenue, tmp_path: Path) -> None:
+async def test_an_outsider_checks_one_record(
+    venue: DemoVenue, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     data, public = str(venue.data), (venue.data / "checkpoints" / "public.key").read_text()
     done = await venue.run("prove", "EU", "1", "--topic", "orders", "--data", data)
     assert done.exit_code == 0, done.output
@@ -88,6 +90,19 @@ async def test_an_outsider_checks_one_record(venue: DemoVenue, tmp_path: Path) -
         check({**proof, "checkpoint": proof["checkpoint"].replace("EU", "CN", 1)}, public)
     with pytest.raises(ValueError, match="another checkpoint"):
         check(proof, public, "the one that was kept")
+    wrong = tmp_path / "wrong.json"
+    capsys.readouterr()
+    for text, code in (
+        (json.dumps({**proof, "offset": 0}), 1),
+        (json.dumps({**proof, "checkpoint": proof["checkpoint"].replace("EU", "CN", 1)}), 1),
+        (json.dumps({**proof, "checkpoint": "no note"}), 1),
+        ("{", 1),
+        ("[]", 1),
+    ):
+        wrong.write_text(text)
+        assert main([str(wrong), str(files[1])]) == code
+        assert capsys.readouterr().out.startswith("FALSE: ")
+    assert main([str(tmp_path / "nothing"), str(files[1])]) == main(["one"]) == 2
     for words, told in (
         (("1000000",), "covers"),
         (("1", "--topic", "intake"), "topic intake: known are orders, events"),

@@ -335,7 +335,7 @@ async def test_a_year_is_planned_with_reasons_and_surrendered_after_typing(open_
     await expect(body).to_contain_text("cap of cn-2025-2026-ccer: nothing is left of 500 t")
     await expect(body).to_contain_text("0 t used of 500 t")
     await page.keyboard.press("l")
-    await expect(body).to_contain_text("cn-2025-2026-ccer 的上限:500 吨已用完")
+    await expect(body).to_contain_text("cn-2025-2026-ccer 的上限：500 吨已用完")
     await page.keyboard.press("l")
     await body.get_by_text("Serial blocks (2)").click()
     await expect(body.get_by_role("region", name="Serial blocks")).to_contain_text("CCER")
