@@ -202,7 +202,7 @@ WAYS: list[tuple[Callable[[Rows], None], str, str]] = [
 
 
 async def test_a_sound_log_is_what_its_checkpoints_signed(world: World) -> None:
-    (world.vault / "notes" / "a folder.note").mkdir()
+    (world.vault / "a folder.note").mkdir()
     assert await findings(world) == []
     for number in (1, 2, 3):
         assert await findings(world, Vault(world.vault, "EU").note_path(number)) == []
