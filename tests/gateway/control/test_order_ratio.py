@@ -158,13 +158,13 @@ async def test_a_member_above_its_limit_is_slowed_until_trades_bring_it_down(
     assert (await first.do(SetLimit, value=3, **own)).status == "DONE"
     await house.until(lambda: bool(view.acts.ratio_limits))
     async with house.client("yangtze") as yangtze, house.client("northern") as northern:
-        sent = [await yangtze.new_order("EUA", 103, "BUY", 1, "60.00") for _ in range(5)]
+        sent = [await yangtze.new_order("EUA", 103, "BUY", 1, "70.00") for _ in range(5)]
         throttle = house.gateway.context.throttle
         now = throttle._clock.monotonic_ns()  # a second goes by while a busy machine sends two
         monkeypatch.setattr(throttle._clock, "monotonic_ns", lambda: now)
-        assert (await yangtze.new_order("EUA", 103, "BUY", 1, "61.00")).exec_type == "NEW"
+        assert (await yangtze.new_order("EUA", 103, "BUY", 1, "71.00")).exec_type == "NEW"
         with pytest.raises(VenueError, match="ORDER_TRADE_RATIO of participant 4 in EUA") as slow:
-            await yangtze.new_order("EUA", 103, "BUY", 1, "60.00")
+            await yangtze.new_order("EUA", 103, "BUY", 1, "70.00")
         assert slow.value.reason == AccessReason.ORDER_TO_TRADE_EXCEEDED
         assert slow.value.retry_after_ms > 0
         (mine,) = (await yangtze.rest.get("/order-to-trade", RatioList, market="EU")).ratios
@@ -175,11 +175,11 @@ async def test_a_member_above_its_limit_is_slowed_until_trades_bring_it_down(
         gone = await yangtze.cancel_order("EUA", 103, order_id=sent[0].order_id)
         assert gone.exec_type == "CANCELLED"
         monkeypatch.undo()
-        for price in ("61.00", "60.00"):
+        for price in ("71.00", "70.00"):
             await northern.new_order("EUA", 101, "SELL", 1, price)
         await house.until(lambda: view.controls.ratios.today[4, 1].trades == 2)
-        assert (await yangtze.new_order("EUA", 103, "BUY", 1, "60.00")).exec_type == "NEW"
-        assert (await yangtze.new_order("EUA", 103, "BUY", 1, "60.00")).exec_type == "NEW"
+        assert (await yangtze.new_order("EUA", 103, "BUY", 1, "70.00")).exec_type == "NEW"
+        assert (await yangtze.new_order("EUA", 103, "BUY", 1, "70.00")).exec_type == "NEW"
     async with house.client("operator") as operator:
         rows = (await operator.rest.get("/order-to-trade", RatioList, market="EU")).ratios
         assert {row.participant for row in rows} == {2, 4}
