@@ -139,8 +139,7 @@ class GatewayService:
         self.fix = self._fix()
         for view in self._views.values():
             view.listeners.append(self._intake.changed)
-        self.http_port = 0
-        self.websocket_port = 0
+        self.http_port = self.websocket_port = 0
         self.fix_port = 0  # 0: there is none
         self.started = asyncio.Event()  # set when every port answers
         self._logger = structlog.get_logger().bind(service=self.name)

@@ -65,11 +65,17 @@ def reject(reason: int, text: str = "") -> Reject:
 
 
 def judged(
-    found: Topic, *, done: Any = ((SESSION, 1),), heard: Any = (), answer: Any = None
+    found: Topic,
+    *,
+    done: Any = ((SESSION, 1),),
+    heard: Any = (),
+    answer: Any = None,
+    told: tuple[ExecutionReport, ...] = (),
 ) -> Any:
     key = KEYS[0]
     sent = {("EU", 1): SimpleNamespace(answer=answer)}
-    member: Any = SimpleNamespace(key=key, sent=sent)
+    reports = {"EU": {report.sequence: report for report in told}}
+    member: Any = SimpleNamespace(key=key, sent=sent, reports=reports)
     history = SimpleNamespace(heard=dict(enumerate(heard)), first=dict.fromkeys(done, 0))
     seen: Any = SimpleNamespace(history=history)
     return check(found, member, [seen], Counter())
@@ -125,6 +131,23 @@ def test_a_good_one_is_done_or_its_sender_told() -> None:
     judged(topic([record()]), done=(), answer=reject(EdgeReason.VENUE_BUSY))
     with pytest.raises(BrokenPromiseError, match="neither done nor refused"):
         judged(topic([record()]), done=())
+
+
+@pytest.mark.parametrize(
+    ("ref", "reason", "is_told"),
+    [(1, EdgeReason.REF_PASSED_OVER, True), (1, 0, False), (2, EdgeReason.REF_PASSED_OVER, False)],
+)
+def test_a_ref_that_was_passed_over_is_told_whatever_its_sender_took_for_the_answer(
+    ref: int, reason: int, is_told: bool
+) -> None:
+    """The label of a later order may be that of the one passed over: its NEW is no answer to it."""
+    new = ExecutionReport("EU", 212, "NEW", "NEW", 9, 77, client_order_id="12-8")
+    told = ExecutionReport("EU", 212, "REJECTED", "REJECTED", 8, 76, ref=ref, reason=reason)
+    if is_told:
+        judged(topic([record()]), done=(), answer=new, told=(told, new))
+        return
+    with pytest.raises(BrokenPromiseError, match="neither done nor refused"):
+        judged(topic([record()]), done=(), answer=new, told=(told, new))
 
 
 def test_a_member_takes_no_answer_to_another_key_of_its_firm_for_its_own() -> None:
