@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 
 from exchange.auctions import Auctions
+from exchange.derived import DerivedService
 from exchange.engine import service as engine_service
 from exchange.engine import snapshots
 from exchange.engine.publisher import Publisher
@@ -48,6 +49,8 @@ from gateway.entry.submitter import Submitter
 from gateway.faults import house
 from gateway.refusal import Refused
 from gateway.views.executions import Execution
+from gateway.views.requests import Requests
+from gateway.views.venue_view import MarketView
 from gateway.websocket import sessions
 from gateway.websocket.sessions import OrderSession, ReportHub
 
@@ -388,6 +391,38 @@ def _best_bid_shown() -> contextlib.AbstractContextManager[None]:
     return replaced((Auctions, "_closed", best))
 
 
+# -- stands -------------------------------------------------------------------------------------
+
+
+def _stand_before_said() -> contextlib.AbstractContextManager[None]:
+    apply = DerivedService._apply
+
+    def early(self: Any, records: Sequence[Record]) -> list[Any]:
+        made = apply(self, records)
+        if records and self._keeper._stands is not None:
+            self._next = records[-1].offset + 1
+            state = self._state()
+            if state is not None:
+                self._keeper._stands.save(state)
+        return made
+
+    def trusting(self: Any, projection: Any) -> bool:
+        self.depth, self._said = projection, max(self._said, projection.next_number)
+        return True
+
+    return replaced((DerivedService, "_apply", early), (MarketDataService, "_go_on", trusting))
+
+
+def _stand_without_refs() -> contextlib.AbstractContextManager[None]:
+    stood: Any = MarketView.__dict__["stand"]
+
+    def forgetful(view: MarketView) -> dict[str, Any] | None:
+        found = stood(view)
+        return None if found is None else {**found, "requests": Requests(), "last_ref": {}}
+
+    return replaced((MarketView, "stand", forgetful))
+
+
 PLANTED: dict[str, tuple[Plant, str]] = {
     "hold-lost": (lambda: _with_engine(LosesHolds), "a cancelled buy's hold is not released"),
     "dedupe-off-by-one": (
@@ -474,6 +509,14 @@ PLANTED: dict[str, tuple[Plant, str]] = {
     "call-price-highest": (
         lambda: _in_both(mistakes.call_price_highest()),
         "both engines take the highest price of the greatest volume for a call's",
+    ),
+    "stand-before-said": (
+        _stand_before_said,
+        "market data keeps where it stands before what led there is said, and trusts it",
+    ),
+    "stand-without-refs": (
+        _stand_without_refs,
+        "a gateway that goes on from its stand knows no requests of before",
     ),
     "best-bid-shown": (_best_bid_shown, "an auction's shown price is that of the best bid"),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-MORE = 100
+MORE = 60
 PART = 10
 DRAWN = range(1, 1 + MORE)
 """The first of `exchange simulate-faults --seeds 200`; `test_simulated_venue` runs them."""
