@@ -53,8 +53,8 @@ def open_notes(
     Of each its signature, its venue and, where the one before it is there, the chain are checked.
     OSError; ValueError when there are none.
     """
-    notes = (item for item in path.rglob("*.note") if item.is_file())
-    paths = sorted(notes) if path.is_dir() else [path]
+    files = (item for item in path.rglob("*.note") if item.is_file())
+    paths = sorted(files) if path.is_dir() else [path]
     if not paths:
         raise ValueError(f"{path}: no checkpoint (*.note) there")
     by_market: dict[str, Notes] = {}
