@@ -108,7 +108,7 @@ class FileStands:
         draft = self.path.with_suffix(f".{os.getpid()}.draft")
         self._tidy()
         try:
-            with draft.open("wb") as file:
+            with open(draft, "wb", opener=_for_its_owner) as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -122,6 +122,10 @@ class FileStands:
             with suppress(FileNotFoundError):
                 if time.time() - draft.stat().st_mtime > DRAFT_AGE_S_MAX:
                     draft.unlink()
+
+
+def _for_its_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def encode(state: Any) -> bytes:

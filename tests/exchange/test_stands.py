@@ -102,6 +102,7 @@ def test_of_another_build_it_is_passed_over(tmp_path: Path, monkeypatch, capsys)
     assert kept.load() is None
     kept.save({"a": 1})
     assert kept.load() == {"a": 1}
+    assert kept.path.stat().st_mode & 0o777 == 0o600
     monkeypatch.setattr(stands, "build_digest", lambda: bytes(32))
     assert kept.load() is None
     assert "of another build" in "".join(capsys.readouterr())
