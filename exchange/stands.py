@@ -16,6 +16,7 @@ import io
 import os
 import pickle
 import time
+from collections.abc import Coroutine
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -61,8 +62,9 @@ class Stands(Protocol):
     def save(self, state: Any) -> None:
         """Keeps a state; a failure is logged. Blocks. O(state)."""
 
-    async def draft(self, state: Any) -> None:
-        """Keeps a state as it is now, while it goes on to change. A failure is logged."""
+    def draft(self, state: Any) -> Coroutine[Any, Any, None]:
+        """Begins to keep a state as it is now, at the call; to be awaited while it goes on to
+        change. A failure is logged."""
 
 
 class FileStands:
@@ -93,12 +95,16 @@ class FileStands:
         except Exception as error:
             self._say.warning("stand not kept: a restart takes longer", error=repr(error)[:200])
 
-    async def draft(self, state: Any) -> None:
-        """See `Stands`. Forks: what is not copied at once is the child's to write."""
+    def draft(self, state: Any) -> Coroutine[Any, Any, None]:
+        """See `Stands`. Forks: the state is the child's to write."""
         try:
-            failure = await Child(lambda: self.write(encode(state))).ended()
+            return self._drafted(Child(lambda: self.write(encode(state))), "")
         except OSError as error:
-            failure = str(error)
+            return self._drafted(None, str(error))
+
+    async def _drafted(self, child: Child | None, failure: str | None) -> None:
+        if child is not None:
+            failure = await child.ended()
         if failure is not None:
             self._say.warning("stand not kept: a restart takes longer", error=failure)
 
@@ -248,6 +254,7 @@ class Keeper:
     async def close(self, state: Any | None, count: int) -> None:
         """Ends a draft, and keeps the last state, if there is one and it is news."""
         if self._drafting is not None:
+            await asyncio.sleep(0)  # one that has only just begun waits for its child
             self._drafting.cancel()
             await asyncio.gather(self._drafting, return_exceptions=True)
         if self._stands is not None and state is not None and count != self._last:

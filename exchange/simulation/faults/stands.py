@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,10 @@ class InlineStands(FileStands):
             self._shapes["stand_unsound"] += 1
         return found
 
-    async def draft(self, state: Any) -> None:
+    def draft(self, state: Any) -> Coroutine[Any, Any, None]:
         """See `Stands`."""
-        data = encode(state)
+        return self._written(encode(state))
+
+    async def _written(self, data: bytes) -> None:
         await asyncio.to_thread(self.write, data)
         self._shapes["stand_drafted"] += 1
