@@ -13,7 +13,7 @@ const SENTENCES = [
   [/^dearer than what was chosen$/, () => "价格高于已选单位"],
   [/^the rules leave no room for it$/, () => "规则未留余地"],
   [/^the usable share of unregistered reductions$/, () => "未登记减排量的可用份额"],
-  [/^(.+): nothing is left of (\d+) t$/, (name, most) => `${capOf(name)}:${most} 吨已用完`],
+  [/^(.+): nothing is left of (\d+) t$/, (name, most) => `${capOf(name)}：${most} 吨已用完`],
   [/^(.+) is not taken as an offset by (.+)$/, (unit, rule) => `规则 ${rule} 不接受 ${unit} 抵销`],
   [/^rule (.+) caps by (.+), which is not known of the account$/,
     (rule, base) => `规则 ${rule} 以 ${base} 为基数，该账户的基数未知`],
