@@ -98,11 +98,11 @@ class FileStands:
     def draft(self, state: Any) -> Coroutine[Any, Any, None]:
         """See `Stands`. Forks: the state is the child's to write."""
         try:
-            return self._drafted(Child(lambda: self.write(encode(state))), "")
+            return self._drafted(Child(lambda: self.write(encode(state))))
         except OSError as error:
             return self._drafted(None, str(error))
 
-    async def _drafted(self, child: Child | None, failure: str | None) -> None:
+    async def _drafted(self, child: Child | None, failure: str | None = None) -> None:
         if child is not None:
             failure = await child.ended()
         if failure is not None:

@@ -239,9 +239,6 @@ def check_ports(settings: Settings) -> None:
                 ) from error
 
 
-_READERS = (GatewayService, DerivedService)
-
-
 async def _to_read(log: Log, venue: Venue) -> int:
     """Records of `events`, as often as there are services that read them from their own place."""
     ends = [await log.end(topics.events(market.partition)) for market in venue.market]
