@@ -136,12 +136,13 @@ async def test_a_gap_tells_up_to_where_reports_may_be_missing(
     reports = SimpleNamespace(
         after_of=lambda *_: [], after=lambda *_: [kept], first_kept=lambda _account: 50
     )
-    monkeypatch.setattr(house.gateway.context.views["EU"], "reports", reports)
-    _, wire = await logged_on(house, resume_from={"EU": 10})
-    assert await wire.next() == {"type": "Gap", "market": "EU", "first_sequence": 50}
-    assert (await wire.next())["sequence"] == 20
-    _, wire = await logged_on(house, resume_from={"EU": 49})
-    assert (await wire.next())["type"] == "ExecutionReport"
+    with monkeypatch.context() as patched:  # ends before the gateway, whose stand holds them
+        patched.setattr(house.gateway.context.views["EU"], "reports", reports)
+        _, wire = await logged_on(house, resume_from={"EU": 10})
+        assert await wire.next() == {"type": "Gap", "market": "EU", "first_sequence": 50}
+        assert (await wire.next())["sequence"] == 20
+        _, wire = await logged_on(house, resume_from={"EU": 49})
+        assert (await wire.next())["type"] == "ExecutionReport"
 
 
 # -- restatement --------------------------------------------------------------------------------
