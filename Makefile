@@ -134,9 +134,11 @@ $(FUZZ)/.installed: deploy/requirements-fuzz.txt $(BOOTSTRAP)/bin/uv
 	@$(UV) pip install --quiet --no-deps --require-hashes --target $(FUZZ) -r $<
 	@touch $@
 
-$(VENV)/.built: $(INSTALLED) pyproject.toml $(COMPILED)
+# Two at a time: first Cython, then, as compile.cfg says, the C compiler.
+$(VENV)/.built: $(INSTALLED) pyproject.toml deploy/compile.cfg $(COMPILED)
 	@echo "compiling the matching engine and the fast way in"
-	@$(UV) pip install --quiet --no-deps --no-build-isolation --editable .
+	@echo $(filter %.pyx,$(COMPILED)) | xargs -n 4 -P 2 $(BIN)/cythonize -3 -q
+	@DIST_EXTRA_CONFIG=deploy/compile.cfg $(UV) pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 # Also where PYTHONDONTWRITEBYTECODE is set: each process of the venue would compile all it imports.
