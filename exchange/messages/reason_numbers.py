@@ -33,6 +33,7 @@ class EdgeReason(IntEnum):
     REF_FORGOTTEN = 529
     OFFSET_HEADROOM_EXCEEDED = 530
     MARKET_STOPPED = 531
+    SILENT_CONNECTION = 532
 
 
 class AccessReason(IntEnum):

@@ -314,6 +314,9 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
     (EdgeReason.NOT_FOUND, 404, False, "Nothing of yours is found under that name."),
     (EdgeReason.SLOW_READER, 503, True,
      "The connection did not take what was sent to it and was cut. Connect again and resume."),
+    (EdgeReason.SILENT_CONNECTION, 408, False,
+     "The connection was open for some seconds and did not say what it is for. Connect again and "
+     "send Logon (orders, drop copy) or Subscribe (market data) first."),
     (EdgeReason.TOO_MANY_CONNECTIONS, 503, True,
      "The gateway has as many connections as it takes. Close unused ones or try later."),
     (EdgeReason.METHOD_NOT_ALLOWED, 405, False,

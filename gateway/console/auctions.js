@@ -7,7 +7,7 @@ import { accountsOf, desk, onDesk, take } from "./desk.js";
 import { notify } from "./dialogs.js";
 import { h, panel } from "./dom.js";
 import { bodyOfFields, fieldsOf, makeSelect } from "./forms.js";
-import { fieldName, valueName } from "./names.js";
+import { fieldName, tonnes, valueName } from "./names.js";
 import { openOrders } from "./own.js";
 import { showProblem, tellProblem, toldOf } from "./problems.js";
 import { may, session } from "./session.js";
@@ -112,7 +112,6 @@ const isBid = (order) => order.order_type === "BID";
 function detailed(row) {
   const currency = instrumentOf(row.symbol)?.currency ?? "";
   const money = (text) => (text ? `${grouped(text)} ${currency}` : "–");
-  const tonnes = (value) => `${grouped(value)} t`;
   const facts = (rows) => h("dl", { class: "list two" }, rows.map(([name, value]) => (
     h("div", {}, h("dt", {}, name), h("dd", { class: "figure" }, value))
   )));
@@ -155,8 +154,9 @@ function detailed(row) {
 function bidForm(row) {
   const { market } = instrumentOf(row.symbol);
   const schema = bodyOf("POST", "/auctions/bids");
-  const preset = { side: row.side === "BUY" ? "SELL" : "BUY" };
-  const fields = fieldsOf(schema, { preset, skip: new Set(["symbol", "account", "auction_id"]) });
+  const side = row.side === "BUY" ? "SELL" : "BUY";  // a bid meets the offer
+  const skip = new Set(["symbol", "account", "auction_id", "side"]);
+  const fields = fieldsOf(schema, { skip });
   const account = makeSelect(accountsOf(market).map((own) => (
     [own.account, `${own.account} · ${own.name}`]
   )));
@@ -164,7 +164,7 @@ function bidForm(row) {
   async function submit(event) {
     event.preventDefault();
     const body = bodyOfFields(fields, {
-      type: schema.properties.type.enum[0], symbol: row.symbol, auction_id: row.auction_id,
+      type: schema.properties.type.enum[0], symbol: row.symbol, auction_id: row.auction_id, side,
       account: Number(account.value),
     });
     try {
@@ -176,9 +176,9 @@ function bidForm(row) {
       showProblem(said, error);
     }
   }
-  const { side, quantity, price, ...others } = fields;
-  return panel(word("bid"), { class: "ticket" }, h("form", { onsubmit: submit },
-    h("div", { class: "fields" }, quantity.element, price.element, side.element,
+  const { quantity, price, ...others } = fields;
+  return panel(`${word("bid")} · ${valueName(side)}`, { class: "ticket" }, h("form", { onsubmit: submit },
+    h("div", { class: "fields" }, quantity.element, price.element,
       Object.values(others).map((field) => field.element),
       h("label", { class: "field" }, h("span", {}, fieldName("account")), account)),
     h("button", { type: "submit", class: "primary wide" }, word("bid_send")), said));

@@ -7,7 +7,7 @@ import { grouped } from "./decimals.js";
 import { desk, onDesk } from "./desk.js";
 import { h, meter, panel } from "./dom.js";
 import { makeSelect } from "./forms.js";
-import { fieldName } from "./names.js";
+import { fieldName, tonnes } from "./names.js";
 import { tellProblem } from "./problems.js";
 import { openPlan } from "./surrender.js";
 import { table } from "./tables.js";
@@ -17,7 +17,6 @@ import { hasWord, word } from "./words.js";
 const YEARS_BACK = 4;
 const BLOCKS_SHOWN = 100;
 const state = { account: "", scheme: "", year: "" };
-const tonnes = (value) => (value === null || value === undefined ? "–" : `${grouped(value)} t`);
 
 // Shows the page in `root`; what it returns ends it.
 export function openCompliance(root) {

@@ -6,7 +6,7 @@ import { refreshDesk } from "./desk.js";
 import { confirmAct, notify } from "./dialogs.js";
 import { h, panel } from "./dom.js";
 import { makeSelect } from "./forms.js";
-import { fieldName } from "./names.js";
+import { fieldName, tonnes } from "./names.js";
 import { planReason } from "./plan_reasons.js";
 import { session } from "./session.js";
 import { table } from "./tables.js";
@@ -16,7 +16,6 @@ import { word } from "./words.js";
 const NOT_FOUND = 523;
 // roles that may give SurrenderUnits in POST /instructions
 const WHO_SURRENDERS = new Set(["participant", "authority"]);
-const tonnes = (value) => `${grouped(value)} t`;
 
 // The plan's panels; `changed()` is called after a surrender.
 export async function openPlan({ account, scheme, year, market }, changed) {

@@ -1,6 +1,7 @@
 // The surveillance page: alerts of GET /alerts, where the venue offers them, and what becomes of
 // each: taken, closed with what was found, opened again. The log keeps who did it.
 
+import { alertInChinese } from "./alerts_zh.js";
 import { get, isOffered, send } from "./api.js";
 import { momentOf, timeOf } from "./clock.js";
 import { grouped } from "./decimals.js";
@@ -11,7 +12,7 @@ import { fieldName } from "./names.js";
 import { showProblem, tellProblem } from "./problems.js";
 import { may } from "./session.js";
 import { table } from "./tables.js";
-import { hasWord, word } from "./words.js";
+import { hasWord, inChinese, word } from "./words.js";
 
 const POLL_MS = 5_000;
 const HANDLE = "/operations/alert";
@@ -134,9 +135,8 @@ function handling(row, done) {
 }
 
 function detailed(row, done) {
-  const events = (row.events ?? []).map((event) => (
-    typeof event === "object" ? JSON.stringify(event) : String(event)
-  ));
+  const chinese = inChinese() && alertInChinese(row, grouped);
+  const events = [...new Set(row.events ?? [])].map(String);  // first and last may be the same
   return panel(kindName(row.kind), {}, h("dl", { class: "list two" }, [
     [word("number"), row.id], [word("market"), row.market], [word("symbol"), row.symbol],
     [word("accounts"), (row.accounts ?? []).join(", ")],
@@ -150,7 +150,7 @@ function detailed(row, done) {
     ] : []),
     ...Object.entries(row.figures ?? {}).map(([name, value]) => [figureName(name), grouped(value)]),
   ].map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", { class: "figure" }, value)))),
-  h("p", { lang: "en" }, row.text),
+  chinese ? h("p", {}, chinese) : h("p", { lang: "en" }, row.text),
   may("POST", HANDLE) && handling(row, done),
   h("h3", {}, `${word("events")} (${grouped(events.length)})`),
   h("ul", { class: "events" }, events.map((text) => h("li", {}, h("code", {}, text)))));

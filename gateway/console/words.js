@@ -105,6 +105,7 @@ const WORDS = {
   trades: ["Trades", "成交"],
   price: ["Price", "价格"],
   tonnes: ["Tonnes", "数量（吨）"],
+  tonne: ["t", "吨"],
   change: ["Change", "涨跌"],
   reference: ["Reference", "基准价"],
   volume: ["Day volume", "当日成交量"],

@@ -382,8 +382,12 @@ def frame(
 
 
 def plain(text: str) -> str:
-    """A text that may stand in a field: printable ASCII, at most 500 characters, never empty."""
-    known = "".join([char if " " <= char <= "~" else "?" for char in text[:500]])
+    """A text that may stand in a field: printable ASCII, at most 500 characters, never empty.
+
+    A path that it sends the reader to is said to be of REST, another door than this one.
+    """
+    said = text.replace("GET /", "REST GET /")[:500]
+    known = "".join([char if " " <= char <= "~" else "?" for char in said])
     return known or "?"
 
 

@@ -103,6 +103,13 @@ class Figures:
         held = self._positions.units(asked.account, asked.instrument).total
         return f"{self._tonnes(asked, 'holding_max', most)}, held {held} t"
 
+    def _position(self, asked: Asked, _item: InstrumentState) -> str:
+        words = self._limits_of(asked, AccountParameter.POSITION_MAX, "position_max", " t")
+        return f"quantity {asked.quantity} t, {words}"
+
+    def _order_rate(self, asked: Asked, _item: InstrumentState) -> str:
+        return self._limits_of(asked, AccountParameter.ORDER_RATE, "order_rate", " a second")
+
     def _cash(self, asked: Asked, item: InstrumentState) -> str:
         needed = asked.price * asked.quantity
         there = self._positions.cash(asked.account).available
@@ -116,6 +123,16 @@ class Figures:
         words += f", in open orders {units.held} t" if units.held else ""
         words += f", locked {units.locked} t" if units.locked else ""
         return f"quantity {asked.quantity} t, {words}" if asked.quantity else words
+
+    def _limits_of(self, asked: Asked, which: AccountParameter, name: str, unit: str) -> str:
+        """What operators set of the account and of its participant, whichever is set."""
+        account = self._positions.accounts.get(asked.account)
+        participant = account.participant if account is not None else 0
+        limits = (
+            ("account", self._controls.of_account(asked.account, which)),
+            ("participant", self._controls.of_participant(participant, which)),
+        )
+        return ", ".join(f"{name} of the {whose} {limit}{unit}" for whose, limit in limits if limit)
 
     def _price_limits(self, item: InstrumentState) -> PriceLimits:
         limits = self._limits.get(item.instrument_id)
@@ -147,6 +164,8 @@ _WRITERS: dict[int, Writer] = {
     Reason.PRICE_OUTSIDE_COLLAR: Figures._collar,
     Reason.VALUE_ABOVE_MAX: Figures._value,
     Reason.HOLDING_ABOVE_MAX: Figures._holding,
+    Reason.POSITION_ABOVE_MAX: Figures._position,
+    Reason.ORDER_RATE_EXCEEDED: Figures._order_rate,
     Reason.INSUFFICIENT_CASH: Figures._cash,
     Reason.INSUFFICIENT_UNITS: Figures._units,
 }

@@ -29,10 +29,12 @@ from matching.layout cimport (
     FILLED,
     HEADER_SIZE,
     INDEX_BITS,
+    INVALID_TERMS,
     MAKER,
     MASS_CANCEL,
     MASS_CANCELLED,
     NEW_ORDER,
+    ORDER_TERMS,
     PICK_ORDER,
     QUOTE,
     QUOTED,
@@ -52,6 +54,7 @@ from exchange.messages.frames import TradeMethod
 from exchange.messages.reasons import EdgeReason
 from exchange.settings import ORDER_LABELS_MAX, ORDERS_ENDED_MAX, REPORTS_MAX
 from gateway.entry import order_commands
+from gateway.views.misfits import misfit
 
 cdef dict _SIDE = {number: word for word, number in order_commands.SIDE.items()}
 cdef dict _ORDER_TYPE = {number: word for word, number in order_commands.ORDER_TYPE.items()}
@@ -408,7 +411,7 @@ cdef class Reports:
         return made
 
     cdef Execution _rejected(self, const EventRecord* row, At at):
-        cdef OrderState refused, known
+        cdef OrderState refused, known = None
         cdef Execution made
         cdef bint is_new = _is_new(row.order_type)
         cdef bint is_order = row.order_type not in (MASS_CANCEL, QUOTE)
@@ -428,7 +431,9 @@ cdef class Reports:
             refused.order_type = self._asked_type(row)
         made = self._report(refused, "REJECTED", at)
         made.ref, made.reason = row.value, row.reason
-        if self._figures is not None:
+        if row.reason == INVALID_TERMS:
+            made.detail = self._misfit(row, known)
+        elif self._figures is not None:
             made.detail = self._figures(
                 row.reason, row.order_type, refused.side, refused.order_type, row.account_id,
                 row.instrument_id, row.price, row.quantity,
@@ -440,13 +445,36 @@ cdef class Reports:
 
     cdef str _asked_type(self, const EventRecord* row):
         """The type of the order that a refused command would have made."""
-        cdef const CommandRecord* commands
+        cdef const CommandRecord* command
         if row.order_type != NEW_ORDER:
             return _MADE.get(row.order_type, "")
-        if HEADER_SIZE + (row.command_index + 1) * RECORD_SIZE > PyBytes_GET_SIZE(self._record):
+        command = self._command(row.command_index)
+        return "" if command == NULL else _ORDER_TYPE.get(command.order_type, "")
+
+    cdef str _misfit(self, const EventRecord* row, OrderState known):
+        """Which term made a refused order or replace unsound, in words."""
+        cdef const CommandRecord* command = self._command(row.command_index)
+        cdef const CommandRecord* terms = self._command(row.command_index + 1)
+        if command == NULL:
             return ""
-        commands = <const CommandRecord*>(PyBytes_AS_STRING(self._record) + HEADER_SIZE)
-        return _ORDER_TYPE.get(commands[row.command_index].order_type, "")
+        if command.kind == NEW_ORDER:
+            form = command.order_type, command.time_in_force, command.order_id
+        elif command.kind == REPLACE_ORDER and known is not None:
+            form = (
+                order_commands.ORDER_TYPE.get(known.order_type, 0),
+                order_commands.TIME_IN_FORCE.get(known.time_in_force, 0), known.instructions,
+            )  # fmt: skip
+        else:
+            return ""
+        if terms == NULL or terms.kind != ORDER_TERMS:
+            return misfit(form, 0, 0, 0, 0)
+        return misfit(form, terms.ref, terms.quantity, terms.price, terms.order_id)
+
+    cdef const CommandRecord* _command(self, int64_t index) noexcept:
+        """A command of the record that the part answers; NULL where that is not known."""
+        if HEADER_SIZE + (index + 1) * RECORD_SIZE > PyBytes_GET_SIZE(self._record):
+            return NULL
+        return <const CommandRecord*>(PyBytes_AS_STRING(self._record) + HEADER_SIZE) + index
 
     cdef Execution _duplicate(self, const EventRecord* row, At at, original):
         cdef OrderState order

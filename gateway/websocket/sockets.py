@@ -41,7 +41,7 @@ class Connection(WSListener):
     interface = ""  # label of the metrics
     queue_bytes_max = 0
     takes_binary = False
-    silence = EdgeReason.UNKNOWN_KEY, "no Logon"  # why it is cut, and what did not come
+    first_word = "Logon"  # what it must say in time, or it is cut
     is_binary = False  # what the other side speaks
 
     def __init__(self, connections: Connections) -> None:
@@ -159,5 +159,5 @@ class Connection(WSListener):
         asyncio.get_running_loop().call_later(1, transport.disconnect, False)
 
     def _introduce_late(self) -> None:
-        reason, missing = self.silence
-        self.cut(Refused(reason, f"{missing} came within {LOGON_TIMEOUT_S} s"))
+        text = f"no {self.first_word} came within {LOGON_TIMEOUT_S} s"
+        self.cut(Refused(EdgeReason.SILENT_CONNECTION, text))

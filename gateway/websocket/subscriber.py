@@ -46,7 +46,7 @@ class Subscriber(Connection):
     interface = "feed"
     queue_bytes_max = FEED_QUEUE_BYTES_MAX
     lag_bytes = FEED_LAG_BYTES
-    silence = EdgeReason.INVALID_FIELD, "no subscription"
+    first_word = "Subscribe"
 
     def __init__(self, connections: Connections, feed: Feed) -> None:
         super().__init__(connections)

@@ -426,7 +426,8 @@ async def test_alerts_are_listed_where_the_venue_has_them(open_page: Open) -> No
     page = await open_page("operator", "market", offered)
     row = {
         "id": "EU-7", "number": 7, "kind": "LAYERING", "participants": [2],
-        "figures": {"orders": 14}, "market": "EU", "symbol": "EUA", "accounts": [101, 102],
+        "figures": {"cycles": 3, "loaded": 4_500, "traded": 20, "cancelled": 4_400, "orders": 14},
+        "market": "EU", "symbol": "EUA", "accounts": [101, 102],
         "from_ns": 1_782_000_000_000_000_000, "to_ns": 1_782_000_001_000_000_000, "score": 91,
         "text": EVIL, "events": [11, 12], "state": "OPEN", "handled_by": "", "handled_ns": 0,
         "handled_reason": "",
@@ -447,6 +448,12 @@ async def test_alerts_are_listed_where_the_venue_has_them(open_page: Open) -> No
     await expect(view).to_contain_text("101, 102")
     await expect(view).to_contain_text(EVIL)
     await expect(view).to_contain_text("Events (2)")
+    await page.get_by_role("button", name="中文").click()
+    await expect(view).to_contain_text(
+        "参与者 2 在 EUA 分多个价位挂单 4,500 吨，在另一方向成交 20 吨"
+    )
+    await expect(view).not_to_contain_text(EVIL)
+    await page.get_by_role("button", name="English").click()
     await page.fill("#alert-reason", "two desks of one owner")
     await page.get_by_role("button", name="Close it").click()
     await expect(page.locator("#handling [data-state]")).to_have_text(["Open it again"])

@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from exchange.messages.reasons import REASONS
+from exchange.surveillance.limits import load_limits
 from gateway.console.files import FILES, FOLDER
 from gateway.rest.openapi import describe
 from matching.layout import Phase
@@ -120,6 +121,18 @@ def test_figures_of_alerts_are_named_in_full() -> None:
                     told.add(ast.literal_eval(target.slice))
     assert {"moved_bp", "price_gap_bp", "volume_ratio", "units"} <= told
     assert sorted({f"figure_{name}" for name in told} - set(words())) == []
+
+
+def test_each_kind_of_alert_has_its_chinese_sentence() -> None:
+    text = re.sub(r'"\s*\+ "', "", (FOLDER / "alerts_zh.js").read_text("utf-8"))
+    rows = dict(re.findall(r'^  (\w+): "(.+)",$', text, re.MULTILINE))
+    assert rows.keys() == load_limits().kinds.keys()
+    known = {name.removeprefix("figure_") for name in words() if name.startswith("figure_")}
+    for kind, sentence in rows.items():
+        named = set(re.findall(r"{(\w+)}", sentence))
+        assert named - known <= {"symbol", "accounts", "participants"}, kind
+        assert len(named) > 3, kind
+        assert CHINESE.search(sentence), kind
 
 
 def keys_of(node: ast.AST) -> set[str]:

@@ -42,6 +42,10 @@ CASES: list[tuple[Reason, dict[str, Any], str]] = [
      "quantity 150 t, available 140 t, in open orders 60 t"),
     (Reason.HOLDING_ABOVE_MAX, {"account_id": 2, "quantity": 100},
      "quantity 100 t, holding_max 250 t, held 200 t"),
+    (Reason.POSITION_ABOVE_MAX, {"account_id": 3, "quantity": 100},
+     "quantity 100 t, position_max of the account 290 t, position_max of the participant 5000 t"),
+    (Reason.ORDER_RATE_EXCEEDED, {"account_id": 4, "quantity": 100},
+     "order_rate of the account 1 a second, order_rate of the participant 7 a second"),
     (Reason.QUANTITY_BELOW_MIN, {"kind": Command.BLOCK_PROPOSE, "quantity": 400, "order_id": 2},
      "quantity 400 t, block_quantity_min 500 t"),
     (Reason.PRICE_ABOVE_BAND,
@@ -62,19 +66,28 @@ def desk_with_limits() -> tuple[Flow, Desk]:
         command(Command.REFERENCE_PRICE, price=7_000, **here),
         command(Command.PHASE_CHANGE, order_type=1, **here),
     ]  # fmt: skip
-    for account in (1, 2):
+    for account in (1, 2, 3, 4):
         named = {"account_id": account}
         commands += [
             command(Command.ACCOUNT_OPEN, order_id=account * 10, **named),
             command(Command.CASH_DEPOSIT, quantity=CASH, **named),
             command(Command.UNITS_DEPOSIT, quantity=UNITS, **named, **here),
         ]
-    commands.append(
-        command(
-            Command.ACCOUNT_PARAMETER, account_id=2, quantity=250,
-            order_type=AccountParameter.INSTRUMENT_HOLDING_MAX, **here,
+    commands += [
+        command(Command.ACCOUNT_PARAMETER, account_id=account, order_type=name, quantity=value,
+                **where)
+        for account, name, value, where in (
+            (2, AccountParameter.INSTRUMENT_HOLDING_MAX, 250, here),
+            (3, AccountParameter.POSITION_MAX, 290, {}),
+            (4, AccountParameter.ORDER_RATE, 1, {}),
         )
-    )  # fmt: skip
+    ]  # fmt: skip
+    commands += [
+        command(Command.PARTICIPANT_PARAMETER, order_id=owner, order_type=name, quantity=value)
+        for owner, name, value in (
+            (30, AccountParameter.POSITION_MAX, 5_000), (40, AccountParameter.ORDER_RATE, 7)
+        )
+    ]  # fmt: skip
     desk.check(*flow.record(frame(commands, flow.now)))
     return flow, desk
 
@@ -99,6 +112,8 @@ def test_a_refusal_tells_both_figures(reason: Reason, fields: dict[str, Any], fi
         standing = [asked({"price": 7_000, "quantity": 7_140}, 1)]
     if reason == Reason.INSUFFICIENT_UNITS:
         standing = [asked({"side": Side.SELL, "quantity": 60}, 1)]
+    if reason == Reason.ORDER_RATE_EXCEEDED:
+        standing = [asked(fields, 1)]
     desk.check(*flow.record(frame([*standing, asked(fields, 2)], flow.now)))
     report = desk.reports.after(fields.get("account_id", 1), -1)[-1]
     text = reason_text(reason).text
