@@ -177,7 +177,8 @@ function bidForm(row) {
     }
   }
   const { quantity, price, ...others } = fields;
-  return panel(`${word("bid")} · ${valueName(side)}`, { class: "ticket" }, h("form", { onsubmit: submit },
+  const title = `${word("bid")} · ${valueName(side)}`;
+  return panel(title, { class: "ticket" }, h("form", { onsubmit: submit },
     h("div", { class: "fields" }, quantity.element, price.element,
       Object.values(others).map((field) => field.element),
       h("label", { class: "field" }, h("span", {}, fieldName("account")), account)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import json
@@ -123,10 +124,12 @@ async def test_a_listing_is_picked_and_a_block_confirmed_or_declined(venue: Demo
     said = await venue.do(*confirm, holder=HUADONG, given="y\n")
     assert "FILLED: BUY 500 t EUA @70.90" in said
     at = ("--url", venue.url)
-    told = lines((await venue.run("trades", "EUA", "--json", *at)).stdout)
-    assert [(row["quantity"], row["method"]) for row in told if row["price"] == "70.90"] == [
-        (500, "BLOCK")
-    ]
+    told: list[tuple[int, str]] = []
+    async with asyncio.timeout(30):  # market data come after the report
+        while not told:
+            rows = lines((await venue.run("trades", "EUA", "--json", *at)).stdout)
+            told = [(row["quantity"], row["method"]) for row in rows if row["price"] == "70.90"]
+    assert told == [(500, "BLOCK")]
     shown = (await venue.run("trades", "EUA", *at)).stdout
     assert "\tmethod\n" in shown
     assert "\tBLOCK\n" in shown
