@@ -7,7 +7,7 @@ record say which one and how; without them a note alone still says between which
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -23,7 +23,7 @@ from exchange.log.protocol import Log, LogError, LogUnavailableError, Partition,
 from exchange.messages.checkpoints import Checkpoint, TreeHead, parse_checkpoint
 from exchange.reference.venue import Market, Venue
 
-WINDOW = 256  # records after a difference that are looked at to name it
+WINDOW = 256  # records that must be the same again behind what was dropped or inserted
 
 Progress = Callable[[int, int], None]
 
@@ -300,32 +300,44 @@ class _Walk:
         async for record in records(self._log, self._partition, good, min(held, size)):
             if record_leaf(record) == next(kept):
                 continue
-            at = record.offset
-            ours = list(vault.read_leaves(self._topic, at, min(at + WINDOW, size)))
-            theirs = [
-                record_leaf(row)
-                async for row in records(self._log, self._partition, at, min(at + WINDOW, held))
-            ]
-            return _difference(at, ours, theirs)
+            return await self._difference(vault, record.offset, size, held)
         return f"it ends at {held}: records {held} to {size - 1} are gone, cut at the end"
 
+    async def _difference(self, vault: Vault, at: int, size: int, held: int) -> str:
+        """How the log differs from what the vault keeps, at `at` already. O(records from there)."""
+        (kept,) = vault.read_leaves(self._topic, at, at + 1)
+        found = [leaf async for leaf in self._leaves(at, at + 2, held)]
+        place = _place(found[0], vault.read_leaves(self._topic, at, size))
+        if place is not None:
+            there = [leaf async for leaf in self._leaves(at + place, at + place + 1, held)]
+            if there == [kept]:
+                return f"record {at} and record {at + place} are swapped"
+            if await self._goes_on(vault, at + place, at, size, held):
+                return f"record {at} is missing: {place} dropped"
+        count = 0
+        async for leaf in self._leaves(at, held, held):
+            if leaf == kept and await self._goes_on(vault, at, at + count, size, held):
+                return f"record {at} was inserted: {count} not of this log"
+            count += 1
+        if list(vault.read_leaves(self._topic, at + 1, min(at + 2, size))) == found[1:]:
+            return f"record {at} is altered"
+        other = ", or another venue's log" if at == 0 else ""
+        return f"record {at} is altered, and so is what follows{other}"
 
-def _difference(at: int, kept: list[bytes], found: list[bytes]) -> str:
-    """How hashes of records from `at` on differ, the first ones already. O(window^2) at worst."""
-    if found[0] in kept:
-        shift = kept.index(found[0])
-        if shift < len(found) and found[shift] == kept[0]:
-            return f"record {at} and record {at + shift} are swapped"
-        if _goes_on(kept[shift:], found):
-            return f"record {at} is missing: {shift} dropped"
-    if kept[0] in found and _goes_on(found[found.index(kept[0]) :], kept):
-        return f"record {at} was inserted: {found.index(kept[0])} not of this log"
-    if kept[1:2] == found[1:2]:
-        return f"record {at} is altered"
-    other = ", or another venue's log" if at == 0 else ""
-    return f"record {at} is altered, and so is what follows{other}"
+    async def _goes_on(self, vault: Vault, kept: int, found: int, size: int, held: int) -> bool:
+        """Whether the log from `found` on is the vault from `kept` on. O(WINDOW)."""
+        theirs = vault.read_leaves(self._topic, kept, min(kept + WINDOW, size))
+        async for leaf in self._leaves(found, found + WINDOW, held):
+            if next(theirs, leaf) != leaf:
+                return False
+        return True
+
+    async def _leaves(self, begin: int, end: int, held: int) -> AsyncIterator[bytes]:
+        """Of the log, as far as it goes. O(end - begin)."""
+        async for record in records(self._log, self._partition, begin, min(end, held)):
+            yield record_leaf(record)
 
 
-def _goes_on(longer: list[bytes], shorter: list[bytes]) -> bool:
-    count = min(len(longer), len(shorter))
-    return longer[:count] == shorter[:count]
+def _place(wanted: bytes, leaves: Iterator[bytes]) -> int | None:
+    """Where a leaf stands first. O(leaves)."""
+    return next((place for place, leaf in enumerate(leaves) if leaf == wanted), None)

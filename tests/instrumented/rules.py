@@ -26,11 +26,13 @@ NOT_THESE = (
     "tests/matching/test_stateful.py::test_a_difference_shrinks_to_a_scenario",
     "tests/matching/test_equivalence.py::test_flows_meet_every_event_and_reason",
     "tests/matching/test_call_price.py::test_random_books",
+    "tests/matching/test_equivalence.py::test_drawn_flow",
     *(f"tests/matching/test_equivalence.py::test_flow[{name}-{SEEDS[-1]}]" for name in FLOWS),
 )
 """The first is about an engine that is wrong on purpose, and shrinks what shows it, which is long
 here; the second is about the flows, which `test_flow` gives to the engine anyway; the third is
-about a function of the reference; the others are a third seed of what two have shown."""
+about a function of the reference; the fourth draws what the flows of `test_flow` and the machine of
+`test_stateful` say to this engine; the others are a third seed of what two have shown."""
 
 DAMAGE_RULES = "tests/instrumented/damage_rules.py"
 """What only these builds allow to be tested."""

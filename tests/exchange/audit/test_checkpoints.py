@@ -224,6 +224,37 @@ async def test_each_way_of_altering_is_found_and_named(
     assert rough in told
 
 
+def drop_many(rows: Rows) -> None:
+    del rows.rows[17:35]
+    rows.write()
+
+
+def insert_many(rows: Rows) -> None:
+    rows.rows[17:17] = [(rows.rows[17][0], b"slipped in %d" % at) for at in range(20)]
+    rows.write()
+
+
+def swap_with_the_last(rows: Rows) -> None:
+    rows.rows[17], rows.rows[SIZE - 1] = rows.rows[SIZE - 1], rows.rows[17]
+    rows.write()
+
+
+@pytest.mark.parametrize(
+    ("way", "told"),
+    [
+        (drop_many, "record 17 is missing: 18 dropped"),
+        (insert_many, "record 17 was inserted: 20 not of this log"),
+        (swap_with_the_last, "record 17 and record 63 are swapped"),
+    ],
+)
+async def test_a_way_is_named_however_far_it_reaches(
+    world: World, monkeypatch: pytest.MonkeyPatch, way: Callable[[Rows], None], told: str
+) -> None:
+    monkeypatch.setattr(against, "WINDOW", 4)
+    way(Rows(world.log, "orders"))
+    assert told in (await findings(world))[0]
+
+
 async def test_without_hashes_a_note_names_where_between(world: World) -> None:
     change(Rows(world.log, "orders"))
     for number, between in ((1, "0 to 31"), (2, "0 to 31"), (3, "0 to 63")):
