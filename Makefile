@@ -66,7 +66,7 @@ fix-conformance: $(VENV)/.dev $(VENV)/.built $(VENV)/.page $(QUICKFIX)/.installe
 	@$(QUICKFIX)/bin/python tests/conformance_quickfix --exchange $(BIN)/exchange $(ARGS)
 
 faults: $(VENV)/.dev $(VENV)/.bytecode $(VENV)/.page servers ## the long table of faults: a hundred kills of an engine, ten of each process
-	@FAULTS=long $(BIN)/python -m pytest tests/faults $(ARGS)
+	@FAULTS=long $(BIN)/python -m pytest tests/faults -o faulthandler_timeout=7200 $(ARGS)
 
 build: $(VENV)/.dev $(VENV)/.built $(VENV)/.page ## wheel and source archive into dist/, with the built page inside
 	@$(UV) build --quiet --sdist --no-build-isolation --python $(BIN)/python --out-dir dist
