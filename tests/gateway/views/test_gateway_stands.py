@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from exchange import topics
 from exchange.messages.operations import Halt, Resume, SetLimit
+from exchange.messages.reasons import EdgeReason
 from exchange.stands import FileStands
 from gateway.client import VenueError
 from gateway.service import GatewayService
-from tests.gateway.conftest import House
+from gateway.views.requests import PARTICIPANT_SESSIONS
+from tests.gateway.conftest import ROOT, House
+from tests.gateway.views.test_executions import Desk
+from tests.gateway.views.test_figures import asked, desk_with_limits
+from tests.matching.flows import Flow
+from tests.matching.frames import frame
 
 ACCOUNTS = {"EU": (101, 102, 103), "CN": (201, 202, 203)}
+OF_A_KEY = {"session_id": PARTICIPANT_SESSIONS + 7}
 SYMBOLS = ("EUA", "CEA-2024", "CEA-2025", "CCER")
 
 
@@ -152,3 +163,32 @@ async def test_where_it_does_not_fit_all_is_read(house: House, damage: str) -> N
         house.stands.save(state)
     gateway = await house.open_gateway()
     await assert_same(house, gateway)
+
+
+def asked_once() -> tuple[Flow, Desk]:
+    flow, desk = desk_with_limits()
+    desk.check(*flow.record(frame([asked(OF_A_KEY, 1)], flow.now)))
+    return flow, desk
+
+
+def test_a_resend_is_known_by_another_process(tmp_path: Path) -> None:
+    """Also where Python hashes bytes otherwise there."""
+    kept = FileStands(tmp_path, "requests")
+    script = (
+        "import sys; from pathlib import Path; from exchange.stands import FileStands; "
+        "from tests.gateway.views.test_gateway_stands import asked_once; "
+        "FileStands(Path(sys.argv[1]), 'requests').save(asked_once()[1].requests)"
+    )
+    for seed in ("1", "2"):
+        subprocess.run(
+            [sys.executable, "-c", script, str(tmp_path)],
+            check=True, cwd=ROOT, env=os.environ | {"PYTHONHASHSEED": seed},
+        )  # fmt: skip
+        flow, desk = asked_once()
+        first = desk.reports.after(1, -1)[-1]
+        desk.requests = kept.load()
+        desk.check(*flow.record(frame([asked(OF_A_KEY, 1)], flow.now)))
+        again = desk.reports.after(1, -1)[-1]
+        assert (again.exec_type, again.order_id) == ("ORDER_STATUS", first.order_id)
+        desk.check(*flow.record(frame([asked(OF_A_KEY | {"price": 7_010}, 1)], flow.now)))
+        assert desk.reports.after(1, -1)[-1].reason == EdgeReason.REF_REUSED
