@@ -207,11 +207,11 @@ cdef int64_t _fingerprint(const CommandRecord* rows, Py_ssize_t count):
 
 cdef int64_t _folded(const char* text, Py_ssize_t size) noexcept:
     """A hash that is the same in every process, whose stand another may go on from. O(size)."""
-    cdef uint64_t word, found = 0x9E3779B97F4A7C15
+    cdef uint64_t word, found = 0x9E3779B97F4A7C15ULL
     cdef Py_ssize_t at = 0
     while at < size:  # whole records: a multiple of eight
         memcpy(&word, text + at, 8)
-        found = (found ^ word) * 0xD6E8FEB86659FD93
+        found = (found ^ word) * 0xD6E8FEB86659FD93ULL
         found ^= found >> 32
         at += 8
     return <int64_t>found
