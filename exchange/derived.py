@@ -116,16 +116,17 @@ class DerivedService(ABC, Generic[Made, Said]):
         await self._stand_up()
         reader = await self._log.open_reader(self._events, self._next)
         self._say.info("starts", events_begin=self._next, events_end=end)
+        is_said = False
         try:
             async with draining(self._log, self._events, stop) as drain:
-                await self._follow(reader, end, drain)
+                is_said = await self._follow(reader, end, drain)
         except ChainBrokenError as error:
             metrics.STATE_HASH_MISMATCH.labels(self.name).inc()
             self._say.error("stops: events are broken", error=str(error))
             raise
         finally:
             await reader.close()
-        await self._keeper.close(self._state(), self._next)
+        await self._keeper.close(self._state() if is_said else None, self._next)
         self._say.info("stopped", input_offset=self._follower.input_offset)
 
     async def _stand_up(self) -> None:
@@ -134,18 +135,29 @@ class DerivedService(ABC, Generic[Made, Said]):
         if found is None:
             return
         stood, projection = found
-        if await stood.follows(self._log, self._events) and self._go_on(projection):
-            self._next, self._follower = stood
+        if await self._leads_to(stood) and self._go_on(projection):
+            self._next, self._follower = stood.offset, stood.follower
             self.input_offset = self._follower.input_offset
         self._keeper.begins(self._next)
 
+    async def _leads_to(self, stood: Stood) -> bool:
+        try:
+            return await stood.follows(self._log, self._events)
+        except LogUnavailableError:
+            raise
+        except LogError:  # what is wrong there is found by reading
+            return False
+
     def _state(self) -> Any | None:
         """To be kept where all that was made is on the topic."""
-        stood = Stood(self._next, self._follower)
+        stood = Stood(self._follower)
         return (stood, self._projection()) if stood.is_whole else None
 
-    async def _follow(self, reader: Reader, end: int, drain: Drain) -> None:
-        """Makes and says what `events` gives, until the drain is over; ready at `end`."""
+    async def _follow(self, reader: Reader, end: int, drain: Drain) -> bool:
+        """Makes and says what `events` gives, until the drain is over; ready at `end`.
+
+        Whether all that was made is said.
+        """
         while not drain.over.is_set():
             self._is_ready = self._is_ready or reader.position >= end
             await self._observe(reader.position)
@@ -160,12 +172,13 @@ class DerivedService(ABC, Generic[Made, Said]):
             for at in range(0, len(records), DERIVED_SLICE_RECORDS_MAX):
                 new = self._apply(records[at : at + DERIVED_SLICE_RECORDS_MAX])
                 if not await self._publish(new, drain.over):
-                    return
+                    return False
                 self.input_offset = self._follower.input_offset
                 self._next = records[at : at + DERIVED_SLICE_RECORDS_MAX][-1].offset + 1
                 self._keep()
                 await asyncio.sleep(0)
             drain.reached(reader.position)
+        return True
 
     def _keep(self) -> None:
         if self._keeper.is_due(self._next):

@@ -36,17 +36,17 @@ class Child:
         """
         self._outcome = os.pipe()
         try:
-            self._pid = _fork()
+            self.pid = _fork()
         except OSError:
             close_files(*self._outcome)
             raise
-        if self._pid == 0:
+        if self.pid == 0:
             _live(work, self._outcome[1], kept)
         os.close(self._outcome[1])
 
     def kill(self) -> None:
         """Ends it as it is. O(1)."""
-        os.kill(self._pid, signal.SIGKILL)
+        os.kill(self.pid, signal.SIGKILL)
 
     async def ended(self) -> str | None:
         """Waits for the child: None when the work is done, else what went wrong."""
@@ -67,10 +67,18 @@ class Child:
             if not is_over.is_set():
                 self.kill()
             os.close(self._outcome[0])
-            _, status = os.waitpid(self._pid, 0)  # noqa: ASYNC222 - it has let go: it is over
-        if status == 0:
+            status = _status(self.pid)
+        if status == 0 or (status is None and not said):
             return None
         return said.decode(errors="replace") or f"its writer ended with status {status}"
+
+
+def _status(pid: int) -> int | None:
+    """How a child ended that has let go; None where the system keeps no account of children."""
+    try:
+        return os.waitpid(pid, 0)[1]
+    except ChildProcessError:  # SIGCHLD is ignored: inherited from who started this process
+        return None
 
 
 def close_files(*files: int) -> None:

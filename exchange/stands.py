@@ -4,7 +4,7 @@ Who is a pure function of a topic can always read it from its first record; that
 each day. A stand is that reader's state behind a record, and never the truth: one of another build,
 one that was torn or altered, one that the log as it is now did not lead to (`Stood.follows`) is
 passed over, and all is read again. It is Python's own form of the objects, in which nothing but the
-venue's own classes and containers is made when it is loaded.
+classes of the venue's projections and containers is made when it is loaded.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import io
 import os
 import pickle
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from types import FunctionType, MethodType
-from typing import Any, NamedTuple, Protocol
+from typing import IO, Any, NamedTuple, Protocol
 
 import structlog
 
@@ -33,9 +33,17 @@ from exchange.settings import STAND_EVERY_RECORDS
 FOLDER = "stands"
 DRAFT_AGE_S_MAX = 3_600  # then its writer was killed
 PACKAGES = ("exchange", "gateway", "matching")
+PROJECTIONS = (
+    "exchange.auctions", "exchange.engine.bootstrap", "exchange.marketdata", "exchange.messages",
+    "exchange.positions", "exchange.surveillance", "gateway.control.moved_alone", "gateway.views",
+    "matching.layout",
+)  # fmt: skip
+"""The modules, and packages of modules, whose classes a stand may hold."""
 _MAGIC = b"CXSTAND1"
 _HASH_SIZE = 32
+_PIECE = 1 << 20  # bytes
 _OTHERS = frozenset({
+    ("exchange.stands", "Stood"), ("exchange.stands", "_method"),
     ("array", "array"), ("array", "_array_reconstructor"), ("builtins", "bytearray"),
     ("builtins", "dict"), ("builtins", "frozenset"), ("builtins", "int"), ("builtins", "list"),
     ("builtins", "set"), ("builtins", "tuple"),
@@ -45,7 +53,7 @@ _OTHERS = frozenset({
     ("sortedcontainers.sorteddict", "SortedDict"),
     ("sortedcontainers.sortedlist", "SortedList"), ("sortedcontainers.sortedlist", "SortedKeyList"),
 })  # fmt: skip
-"""What of other packages a stand may hold."""
+"""What else a stand may hold."""
 
 log = structlog.get_logger(__name__)
 
@@ -62,9 +70,9 @@ class Stands(Protocol):
     def save(self, state: Any) -> None:
         """Keeps a state; a failure is logged. Blocks. O(state)."""
 
-    def draft(self, state: Any) -> Coroutine[Any, Any, None]:
+    def draft(self, state: Any) -> Coroutine[Any, Any, bool]:
         """Begins to keep a state as it is now, at the call; to be awaited while it goes on to
-        change. A failure is logged."""
+        change. Whether it is kept then; a failure is logged."""
 
 
 class FileStands:
@@ -77,11 +85,13 @@ class FileStands:
         self.every = every
         self.path = data / FOLDER / f"{name}.stand"
         self._say = log.bind(path=str(self.path))
+        build_digest()  # of the code as this process has it, whatever stands there later
 
     def load(self) -> Any | None:
         """See `Stands`."""
         try:
-            return decode(self.path.read_bytes())
+            with self.path.open("rb") as file:
+                return _read(file)
         except FileNotFoundError:
             return None
         except Exception as error:  # whatever is wrong with it, the log is there
@@ -91,35 +101,44 @@ class FileStands:
     def save(self, state: Any) -> None:
         """See `Stands`."""
         try:
-            self.write(encode(state))
+            self.put(lambda file: _write(file, state))
         except Exception as error:
             self._say.warning("stand not kept: a restart takes longer", error=repr(error)[:200])
 
-    def draft(self, state: Any) -> Coroutine[Any, Any, None]:
+    def draft(self, state: Any) -> Coroutine[Any, Any, bool]:
         """See `Stands`. Forks: the state is the child's to write."""
         try:
-            return self._drafted(Child(lambda: self.write(encode(state))))
+            return self._drafted(Child(lambda: self.put(lambda file: _write(file, state))))
         except OSError as error:
             return self._drafted(None, str(error))
 
-    async def _drafted(self, child: Child | None, failure: str | None = None) -> None:
-        if child is not None:
-            failure = await child.ended()
+    async def _drafted(self, child: Child | None, failure: str | None = None) -> bool:
+        try:
+            if child is not None:
+                failure = await child.ended()
+        except asyncio.CancelledError:
+            if child is not None:
+                self._draft_of(child.pid).unlink(missing_ok=True)
+            raise
         if failure is not None:
             self._say.warning("stand not kept: a restart takes longer", error=failure)
+        return failure is None
 
-    def write(self, data: bytes) -> None:
-        """Puts a file in the place of the last one, durably. Blocks. Raises OSError."""
+    def _draft_of(self, pid: int) -> Path:
+        return self.path.with_suffix(f".{pid}.draft")
+
+    def put(self, fill: Callable[[IO[bytes]], object]) -> None:
+        """Puts a file in the place of the last one, durably. Blocks. Raises as `fill` does."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        draft = self.path.with_suffix(f".{os.getpid()}.draft")
+        draft = self._draft_of(os.getpid())
         self._tidy()
         try:
             with open(draft, "wb", opener=_for_its_owner) as file:
-                file.write(data)
+                fill(file)
                 file.flush()
                 os.fsync(file.fileno())
             draft.replace(self.path)
-        except OSError:
+        except BaseException:
             draft.unlink(missing_ok=True)
             raise
 
@@ -134,44 +153,73 @@ def _for_its_owner(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def encode(state: Any) -> bytes:
-    """A state as its file holds it. O(state)."""
-    written = io.BytesIO()
-    pickler = pickle.Pickler(written, protocol=5)
-    pickler.dispatch_table = copyreg.dispatch_table | {MethodType: _reduce_method}
-    pickler.dump(state)
-    body = written.getbuffer()
+class _Hashed(io.RawIOBase):
+    """Writes on to a file, and hashes what it writes."""
+
+    def __init__(self, file: IO[bytes], digest: Any) -> None:
+        self._file, self._digest = file, digest
+
+    def write(self, piece: Any) -> int:
+        """As of a file."""
+        self._digest.update(piece)
+        return self._file.write(piece)
+
+
+def _write(file: IO[bytes], state: Any) -> None:
+    """A state into a file: what it is, a digest, and the state. O(state)."""
     head = _MAGIC + build_digest()
     digest = hashlib.blake2b(head, digest_size=_HASH_SIZE)
-    digest.update(body)
-    return b"".join((head, digest.digest(), body))
+    file.write(head + bytes(_HASH_SIZE))
+    pickler = pickle.Pickler(_Hashed(file, digest), protocol=5)
+    pickler.dispatch_table = copyreg.dispatch_table | {MethodType: _reduce_method}
+    pickler.dump(state)
+    file.seek(len(head))
+    file.write(digest.digest())
+
+
+def _read(file: IO[bytes]) -> Any:
+    """The state in a file; ValueError when it is not sound, or another build's. O(its bytes)."""
+    head = _MAGIC + build_digest()
+    found = file.read(len(head) + _HASH_SIZE)
+    if len(found) < len(head) + _HASH_SIZE or not found.startswith(_MAGIC):
+        raise ValueError("no stand")
+    if not found.startswith(head):
+        raise ValueError("of another build")
+    digest = hashlib.blake2b(head, digest_size=_HASH_SIZE)
+    while piece := file.read(_PIECE):
+        digest.update(piece)
+    if digest.digest() != found[len(head) :]:
+        raise ValueError("torn or altered")
+    file.seek(len(found))
+    return _Loader(file).load()
+
+
+def encode(state: Any) -> bytes:
+    """A state as its file holds it. O(state)."""
+    file = io.BytesIO()
+    _write(file, state)
+    return file.getvalue()
 
 
 def decode(data: bytes) -> Any:
     """The state in a file's bytes; ValueError when they are not sound, or another build's."""
-    head, size = _MAGIC + build_digest(), len(_MAGIC) + 2 * _HASH_SIZE
-    if len(data) < size or data[: len(_MAGIC)] != _MAGIC:
-        raise ValueError("no stand")
-    if not data.startswith(head):
-        raise ValueError("of another build")
-    body = memoryview(data)[size:]
-    digest = hashlib.blake2b(head, digest_size=_HASH_SIZE)
-    digest.update(body)
-    if digest.digest() != data[len(head) : size]:
-        raise ValueError("torn or altered")
-    return _Loader(io.BytesIO(body)).load()
+    return _read(io.BytesIO(data))
 
 
 class _Loader(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        """A class of the venue's own, or what `_OTHERS` names."""
-        found = super().find_class(module, name)
-        is_own = module.split(".")[0] in PACKAGES and (
-            isinstance(found, type) or name.startswith("__pyx_unpickle_") or found is _method
-        )
-        if not is_own and (module, name) not in _OTHERS:
+        """A class of the venue's projections, or what `_OTHERS` names; ValueError: another."""
+        if (module, name) not in _OTHERS and not (_is_own(module) and "." not in name):
             raise ValueError(f"it would make {module}.{name}")
-        return found
+        found = super().find_class(module, name)
+        is_made = isinstance(found, type) and _is_own(found.__module__)
+        if (module, name) in _OTHERS or is_made or name.startswith("__pyx_unpickle_"):
+            return found
+        raise ValueError(f"it would make {module}.{name}")
+
+
+def _is_own(module: str) -> bool:
+    return any(module == own or module.startswith(f"{own}.") for own in PROJECTIONS)
 
 
 def _reduce_method(method: MethodType) -> tuple[Any, ...]:
@@ -181,7 +229,7 @@ def _reduce_method(method: MethodType) -> tuple[Any, ...]:
 def _method(of: Any, name: str) -> MethodType:
     """A method of an object of the venue's own."""
     function = getattr(type(of), name)
-    if type(of).__module__.split(".")[0] not in PACKAGES or not isinstance(function, FunctionType):
+    if not _is_own(type(of).__module__) or not isinstance(function, FunctionType):
         raise ValueError(f"it would call {name} of {type(of)}")
     return MethodType(function, of)
 
@@ -201,8 +249,12 @@ def build_digest() -> bytes:
 class Stood(NamedTuple):
     """Where a reader of `events` stands: at the end of the output of one record of `orders`."""
 
-    offset: int  # of `events`: the next record
     follower: EventFollower
+
+    @property
+    def offset(self) -> int:
+        """Of `events`: where it reads on. O(1)."""
+        return self.follower.position
 
     @property
     def is_whole(self) -> bool:
@@ -212,14 +264,27 @@ class Stood(NamedTuple):
     async def follows(self, log_: Log, events: Partition) -> bool:
         """Whether `events` as it is now led to it: the record before has its chain. O(1).
 
-        Raises LogUnavailableError.
+        Raises LogError.
         """
         if not self.offset:
             return self.follower.next_event == 0
-        if await log_.end(events) < self.offset or await log_.begin(events) >= self.offset:
-            return False
-        found = await read_at(log_, events, self.offset - 1, self.offset)
-        return bool(found) and chain_of_part(found[0].value) == self.follower.chain
+        found = await _before(log_, events, self.offset)
+        return found is not None and chain_of_part(found) == self.follower.chain
+
+
+async def leads_to(log_: Log, partition: Partition, position: int, last: bytes) -> bool:
+    """Whether a topic has `last` as the record before `position`. O(1). Raises LogError.
+
+    At 0 nothing was read, and every log leads there.
+    """
+    return not position or await _before(log_, partition, position) == last
+
+
+async def _before(log_: Log, partition: Partition, position: int) -> bytes | None:
+    if await log_.end(partition) < position or await log_.begin(partition) >= position:
+        return None
+    found = await read_at(log_, partition, position - 1, position)
+    return found[0].value if found else None
 
 
 class Keeper:
@@ -228,7 +293,7 @@ class Keeper:
     def __init__(self, stands: Stands | None) -> None:
         """None: nothing is kept, and all is read at each start."""
         self._stands = stands
-        self._last = 0
+        self._kept = self._begun = 0  # how many records are in the last one, and in the last draft
         self._drafting: asyncio.Task[None] | None = None
 
     async def load(self) -> Any | None:
@@ -237,25 +302,30 @@ class Keeper:
 
     def begins(self, count: int) -> None:
         """So many records are in the state from which the reader goes on. O(1)."""
-        self._last = count
+        self._kept = self._begun = count
 
     def is_due(self, count: int) -> bool:
         """Whether a stand should be drafted, now that so many records were read. O(1)."""
         if self._stands is None or (self._drafting is not None and not self._drafting.done()):
             return False
-        return count - self._last >= self._stands.every
+        return count - self._begun >= self._stands.every
 
     def draft(self, state: Any, count: int) -> None:
         """Begins to keep a state, as it is now. O(1) for who calls, but for the fork."""
         if self._stands is not None:
-            self._last = count
-            self._drafting = asyncio.create_task(self._stands.draft(state))
+            self._begun = count
+            self._drafting = asyncio.create_task(self._draft(self._stands.draft(state), count))
+
+    async def _draft(self, drafted: Coroutine[Any, Any, bool], count: int) -> None:
+        if await drafted:
+            self._kept = count
 
     async def close(self, state: Any | None, count: int) -> None:
         """Ends a draft, and keeps the last state, if there is one and it is news."""
         if self._drafting is not None:
             await asyncio.sleep(0)  # one that has only just begun waits for its child
-            self._drafting.cancel()
+            if count != self._begun and state is not None:  # that of now takes its place
+                self._drafting.cancel()
             await asyncio.gather(self._drafting, return_exceptions=True)
-        if self._stands is not None and state is not None and count != self._last:
+        if self._stands is not None and state is not None and count != self._kept:
             await asyncio.to_thread(self._stands.save, state)

@@ -7,8 +7,10 @@ import contextlib
 import functools
 import socket
 from collections.abc import AsyncIterator, Iterator
+from hashlib import blake2b
 from typing import Any
 
+import msgspec
 import structlog
 import uvicorn
 from picows import WSListener, WSUpgradeRequest, WSUpgradeResponseWithListener
@@ -16,7 +18,7 @@ from picows import WSListener, WSUpgradeRequest, WSUpgradeResponseWithListener
 from exchange import topics
 from exchange.clock import Clock, random_id
 from exchange.database.connection import Database
-from exchange.log.protocol import Log, LogUnavailableError
+from exchange.log.protocol import Log, LogError
 from exchange.messages.reasons import EdgeReason
 from exchange.reference.venue import Venue
 from exchange.settings import Settings
@@ -213,22 +215,37 @@ class GatewayService:
     def _stand(self) -> dict[str, Any] | None:
         views = {code: view.stand() for code, view in self._views.items()}
         feed = self.context.feed.stand()
-        return {"views": views, "feed": feed} if feed and all(views.values()) else None
+        if not feed or not all(views.values()):
+            return None
+        return {"venue": self._digest(), "views": views, "feed": feed}
+
+    def _digest(self) -> bytes:
+        """Of what the projections take from the venue file."""
+        venue = self._venue
+        named = (venue.market, venue.instrument, venue.participant, venue.account)
+        return blake2b(msgspec.msgpack.encode(named), digest_size=16).digest()
 
     async def _stand_up(self) -> None:
         """Goes on from the last stand, if the log led to all that is in it."""
         found = await self._keeper.load()
-        if found is None or found["views"].keys() != self._views.keys():
+        if found is None:
             return
         try:
             feed = self.context.feed
-            fits = await feed.follows(found["feed"]) and all(
-                [await self._views[code].follows(stand) for code, stand in found["views"].items()]
+            fits = (
+                found["venue"] == self._digest()
+                and await feed.follows(found["feed"])
+                and all(
+                    [
+                        await self._views[code].follows(stand)
+                        for code, stand in found["views"].items()
+                    ]
+                )
             )
-        except LogUnavailableError:
-            fits = False  # then all is read, when it is there
+        except LogError:
+            fits = False  # then all is read, when it is there, and what is wrong is found
         if not fits:
-            self._logger.warning("stand passed over: the log did not lead to it")
+            self._logger.warning("stand passed over: neither this log nor this venue led to it")
             return
         feed.go_on(found["feed"])
         for code, stand in found["views"].items():

@@ -33,7 +33,7 @@ from exchange.messages.scan import command_kinds_of
 from exchange.positions import Positions
 from exchange.reference.fees import fee_parameters, schedule_named, shipped
 from exchange.reference.venue import TIMETABLE_SESSION, Instrument, Market, Venue
-from exchange.stands import Keeper, Stands, Stood
+from exchange.stands import Keeper, Stands, Stood, leads_to
 
 _SETS = kinds_mask(Command.INSTRUMENT_PARAMETER)
 
@@ -104,14 +104,16 @@ class _Known:
         self.positions = Positions()
         self.follower = EventFollower()
         self.events_next = self.orders_next = 0
+        self.orders_last = b""  # the record before
         self.in_session: set[tuple[int, int]] = set()
         """(instrument, parameter) of what operators or the timetable set, with a number."""
 
     async def is_of(self, log: Log, partition: int) -> bool:
         """Whether the log as it is now led to it. Raises LogError."""
-        if await log.end(topics.orders(partition)) < self.orders_next:
-            return False
-        return await Stood(self.events_next, self.follower).follows(log, topics.events(partition))
+        orders, events = topics.orders(partition), topics.events(partition)
+        return await leads_to(log, orders, self.orders_next, self.orders_last) and await Stood(
+            self.follower
+        ).follows(log, events)
 
     def note(self, frame: bytes) -> None:
         """A record of `orders`. O(commands)."""
@@ -142,7 +144,7 @@ async def _known(log: Log, partition: int, keeper: Keeper) -> _Known:
             known.positions.apply(part)
     async for record in records(log, orders, known.orders_next, await log.end(orders)):
         known.note(record.value)
-        known.orders_next = record.offset + 1
+        known.orders_next, known.orders_last = record.offset + 1, record.value
     await keeper.close(known, known.events_next)
     return known
 

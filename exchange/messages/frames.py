@@ -415,7 +415,8 @@ class EventFollower:
     """Accepts the next part of `events` and nothing else.
 
     State is (`input_offset`, `part`, `next_event`, `chain`): a reader with a database stores it in
-    the same transaction as its effect and gives it back after a restart.
+    the same transaction as its effect and gives it back after a restart. `position` is where the
+    record after the last one accepted may lie: repeats behind that one are passed over once more.
     """
 
     def __init__(
@@ -425,6 +426,7 @@ class EventFollower:
         self.part = part
         self.next_event = next_event
         self.chain = chain
+        self.position = 0
 
     def expects(self, value: bytes) -> bool:
         """Whether a record says to be the next part: an answer to `input_offset`. O(1)."""
@@ -464,6 +466,7 @@ class EventFollower:
             )
         accepted = EventPart(offset, origin, part, bool(last), time_ns, first, epoch, chain, body)
         self.chain = chain
+        self.position = offset + 1
         self.next_event += count
         self.input_offset, self.part = (origin + 1, 0) if last else (origin, part + 1)
         return accepted

@@ -43,7 +43,7 @@ from exchange.settings import (
     GATEWAY_QUEUE_MAX,
     OUTCOME_BYTES_MAX,
 )
-from exchange.stands import Stood
+from exchange.stands import Stood, leads_to
 from gateway.refusal import Refused
 from gateway.views.acts import Acts
 from gateway.views.controls import Controls
@@ -68,7 +68,8 @@ PART_BYTES = 1_024  # what one kept part costs besides its events and reports, a
 
 _STANDS = (
     "positions", "controls", "auctions", "holdings", "standings", "requests", "acts", "last_ref",
-    "follower", "_orders_next", "_events_next", "_registry_next", "_registry_number",
+    "follower", "_orders_next", "_orders_last", "_registry_next", "_registry_last",
+    "_registry_number",
 )  # fmt: skip
 """What of a MarketView its stand holds as it is."""
 
@@ -131,6 +132,8 @@ class MarketView:
         self._registry_number = 0
         self._events_next = 0  # what lies below is in the projections
         self._registry_next = 0
+        self._orders_last = self._registry_last = b""  # the last record read of each
+        self._amid: set[str] = set()  # topics of which a record is taken just now, or failed
         self._log = log
         self._clock = clock
         self._orders_next = 0  # the records below were noted beside `events`
@@ -159,7 +162,7 @@ class MarketView:
 
         Those who wait and what is kept for their answers are not in it.
         """
-        if self.failure is not None or not Stood(self._events_next, self.follower).is_whole:
+        if self.failure is not None or self._amid or not Stood(self.follower).is_whole:
             return None
         return {name: getattr(self, name) for name in _STANDS} | {
             "reports": self.reports.stand(),
@@ -168,22 +171,23 @@ class MarketView:
         }
 
     async def follows(self, stand: dict[str, Any]) -> bool:
-        """Whether the log as it is now led to a stand. Raises LogUnavailableError."""
+        """Whether the log as it is now led to a stand. Raises LogError."""
         partition = self.market.partition
-        stood = Stood(stand["_events_next"], stand["follower"])
-        ends = (
-            (topics.orders(partition), max(stand["orders"], stand["_orders_next"])),
-            (topics.registry(partition), stand["_registry_next"]),
+        orders, registry = topics.orders(partition), topics.registry(partition)
+        return (
+            await self._log.end(orders) >= stand["_orders_next"]
+            and await leads_to(self._log, orders, stand["orders"], stand["_orders_last"])
+            and await leads_to(
+                self._log, registry, stand["_registry_next"], stand["_registry_last"]
+            )
+            and await Stood(stand["follower"]).follows(self._log, topics.events(partition))
         )
-        for topic, needed in ends:
-            if await self._log.end(topic) < needed:
-                return False
-        return await stood.follows(self._log, topics.events(partition))
 
     def go_on(self, stand: dict[str, Any]) -> None:
         """Goes on from a stand that `follows`; to be called before `run`."""
         for name in _STANDS:
             setattr(self, name, stand[name])
+        self._events_next = self.follower.position
         self._applied_next = self.follower.input_offset
         figures = Figures(self.market, self.positions, self.controls)
         self.reports.go_on(stand["reports"], figures.of)
@@ -329,9 +333,12 @@ class MarketView:
             await reader.close()
 
     def _take_order(self, record: Record) -> None:
+        self._amid.add("orders")
         if is_sound(record.value):
             raise_refs(record.value, PARTICIPANT_SESSIONS, self.last_ref)
         self.acts.note(record.offset, record.value, record.append_ns)
+        self._orders_last = record.value
+        self._amid.discard("orders")
 
     def _note_end(self, end: int) -> None:
         if self._orders_end <= self._applied_next:  # nothing was due before
@@ -354,7 +361,9 @@ class MarketView:
                             return
                     part = self.follower.accept(record.offset, record.value)
                     if part is not None:
+                        self._amid.add("events")
                         self._apply(part)
+                        self._amid.discard("events")
                     self._events_next = record.offset + 1
                     if part is None:
                         continue
@@ -453,8 +462,10 @@ class MarketView:
                     except msgspec.DecodeError as error:
                         words = f"registry record {record.offset} is none: {error}"
                         raise ChainBrokenError(words) from error
+                    self._amid.add("registry")
                     self._apply_registry(said)
-                    self._registry_next = record.offset + 1
+                    self._registry_next, self._registry_last = record.offset + 1, record.value
+                    self._amid.discard("registry")
                 await asyncio.sleep(0)
                 self._caught_up["registry"] |= reader.position >= target
         finally:

@@ -17,7 +17,7 @@ import msgspec
 import structlog
 
 from exchange import metrics, topics
-from exchange.log.protocol import Log, LogError, LogUnavailableError, read_at
+from exchange.log.protocol import Log, LogError, LogUnavailableError
 from exchange.marketdata.bars import WIDTHS_NS, Bars
 from exchange.marketdata.book import BookError, MarketBooks, decode_record
 from exchange.messages.market_data import (
@@ -51,6 +51,7 @@ from exchange.settings import (
     READ_RECORDS_MAX,
     TRADES_KEPT,
 )
+from exchange.stands import leads_to
 from gateway.refusal import Refused
 from gateway.views.following import READ_WAIT_S, follow
 from gateway.views.venue_view import MarketView
@@ -124,6 +125,8 @@ class Feed:
         }
         self._places = {market.code: array("q") for market in venue.market}
         self._next = {market.code: 0 for market in venue.market}  # of `marketdata`
+        self._last = {market.code: b"" for market in venue.market}  # the record before
+        self._amid: set[str] = set()  # markets of which a record is taken just now, or failed
         self._caught_up = {market.code: False for market in venue.market}
         self._markets = venue.market
         self.failures: dict[str, str] = {}  # market -> the record that cannot be trusted
@@ -135,13 +138,16 @@ class Feed:
 
     def stand(self) -> dict[str, Any] | None:
         """What was read, to go on from; None when a market's data cannot be trusted. O(kept)."""
-        if self.failures:
+        if self.failures or self._amid:
             return None
         kept = {
             symbol: {name: getattr(item, name) for name in _STANDS}
             for symbol, item in self.instruments.items()
         }
-        return {"books": self.books, "places": self._places, "next": self._next, "kept": kept}
+        return {
+            "books": self.books, "places": self._places, "next": self._next, "last": self._last,
+            "kept": kept,
+        }  # fmt: skip
 
     async def follows(self, stand: dict[str, Any]) -> bool:
         """Whether `marketdata` as it is now led to a stand. Raises LogError."""
@@ -150,17 +156,14 @@ class Feed:
             return False
         for market in self._markets:
             partition, end = topics.marketdata(market.partition), stand["next"][market.code]
-            if await self._log.end(partition) < end:
-                return False
-            found = await read_at(self._log, partition, end - 1, end) if end else []
-            number = decode_record(found[0].value).number if found else -1
-            if number != stand["books"][market.code].next_number - 1:
+            if not await leads_to(self._log, partition, end, stand["last"][market.code]):
                 return False
         return True
 
     def go_on(self, stand: dict[str, Any]) -> None:
         """Goes on from a stand that `follows`; to be called before `run`."""
-        self.books, self._places, self._next = stand["books"], stand["places"], stand["next"]
+        self.books, self._places = stand["books"], stand["places"]
+        self._next, self._last = stand["next"], stand["last"]
         for symbol, kept in stand["kept"].items():
             for name, value in kept.items():
                 setattr(self.instruments[symbol], name, value)
@@ -284,7 +287,10 @@ class Feed:
 
     async def _follow(self, market: Market, stop: asyncio.Event) -> None:
         def take(offset: int, value: bytes) -> None:
+            self._amid.add(market.code)
             self._apply(market.code, offset, value)
+            self._next[market.code], self._last[market.code] = offset + 1, value
+            self._amid.discard(market.code)
 
         def caught_up() -> None:
             self._caught_up[market.code] = True
@@ -316,7 +322,6 @@ class Feed:
 
     def _apply(self, market: str, offset: int, value: bytes) -> None:
         record = self.books[market].apply(value)
-        self._next[market] = offset + 1
         if record is None:
             return
         if record.number % FEED_INDEX_STEP == 0:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import pickle
+import signal
+import sys
+import time
 from collections import Counter, OrderedDict, defaultdict, deque
+from collections.abc import Coroutine
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,9 +18,10 @@ from typing import Any
 import pytest
 from sortedcontainers import SortedDict
 
-from exchange import stands, topics
+from exchange import derived, stands, topics
 from exchange.auctions import Auctions
 from exchange.clock import SystemClock
+from exchange.log.protocol import LogUnavailableError
 from exchange.marketdata.service import MarketDataService
 from exchange.messages.market_data import TradeTick
 from exchange.positions import InstrumentState
@@ -88,6 +94,36 @@ def test_nothing_but_the_venues_own_is_made(state: Any) -> None:
         decode(encode(state))
 
 
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("exchange.forked", "asyncio.base_subprocess.subprocess.Popen"),
+        ("exchange.messages.frames", "EventFollower.__init__"),
+        ("exchange.positions", "msgspec.json.decode"),
+        ("exchange.forked", "Child"),
+        ("exchange.stands", "FileStands"),
+        ("this", "s"),
+        ("exchange.surveillance.limits", "Path"),
+    ],
+)
+def test_no_other_name_is_reached(module: str, name: str) -> None:
+    sys.modules.pop("this", None)
+    body = pickle.PROTO + b"\x05" + b"".join(
+        pickle.SHORT_BINUNICODE + bytes([len(word)]) + word.encode() for word in (module, name)
+    ) + pickle.STACK_GLOBAL + pickle.STOP  # fmt: skip
+    with pytest.raises(ValueError, match=f"it would make {module}.{name}"):
+        stands._Loader(io.BytesIO(body)).load()
+    assert "this" not in sys.modules
+
+
+def test_the_build_is_that_of_when_it_was_made(tmp_path: Path) -> None:
+    """Not of what was installed in its place while the process ran."""
+    stands.build_digest.cache_clear()
+    kept = FileStands(tmp_path, "one")
+    assert stands.build_digest.cache_info().currsize == 1
+    assert kept.load() is None
+
+
 @pytest.mark.parametrize("at", [0, 10, 50, 80, 110])
 def test_every_byte_counts(at: int) -> None:
     data = bytearray(encode(list(range(100))))
@@ -139,6 +175,59 @@ async def test_what_cannot_be_kept_is_logged(tmp_path: Path, capsys) -> None:
     assert "".join(capsys.readouterr()).count("stand not kept") == 2
 
 
+class Unsure(FileStands):
+    """Whose drafts fail, or take as long as one likes."""
+
+    def __init__(self, data: Path, *, fails: bool) -> None:
+        super().__init__(data, "one", every=1)
+        self.go_on, self._fails = asyncio.Event(), fails
+
+    def draft(self, state: Any) -> Coroutine[Any, Any, bool]:
+        return self._slowly(list(state))
+
+    async def _slowly(self, state: Any) -> bool:
+        await self.go_on.wait()
+        if not self._fails:
+            self.save(state)
+        return not self._fails
+
+
+@pytest.mark.parametrize("fails", [True, False])
+async def test_the_last_state_is_kept_whatever_became_of_its_draft(tmp_path, fails: bool) -> None:
+    kept = Unsure(tmp_path, fails=fails)
+    keeper = Keeper(kept)
+    keeper.draft([1, 2], 2)
+    asyncio.get_running_loop().call_later(0.05, kept.go_on.set)
+    await keeper.close([1, 2], 2)  # nothing came since the draft was begun
+    assert kept.load() == [1, 2]
+
+
+async def test_a_draft_that_is_given_up_leaves_nothing(tmp_path: Path, monkeypatch) -> None:
+    kept = FileStands(tmp_path, "one", every=1)
+    slow = tmp_path / "slow"
+    monkeypatch.setattr(stands, "_write", lambda file, _: (slow.touch(), time.sleep(20)))
+    keeper = Keeper(kept)
+    keeper.draft([1], 1)
+    async with asyncio.timeout(10):
+        while not slow.exists():
+            await asyncio.sleep(0.01)
+    monkeypatch.undo()
+    await keeper.close([1, 2], 2)
+    assert kept.load() == [1, 2]
+    assert [path.name for path in kept.path.parent.iterdir()] == ["one.stand"]
+
+
+async def test_where_the_system_keeps_no_account_of_children(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        kept = FileStands(tmp_path, "one")
+        assert await kept.draft([1])
+        assert kept.load() == [1]
+        assert not await kept.draft(lambda: None)
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
 async def new_log() -> MemoryLog:
     log = MemoryLog()
     await log.create(topics.of_market(MARKET.partition))
@@ -165,23 +254,60 @@ async def test_a_restart_reads_on_from_where_it_stood(memory_log, source, make_f
     ]
 
 
-async def test_it_begins_at_the_stand(memory_log, source, make_flow, tmp_path) -> None:
-    source.write(make_flow(1).frames(60))
-    end = len(memory_log.rows[EVENTS])
-    first = with_stands(memory_log, tmp_path)
-    await run_until(first, lambda: first.events_read >= end)
+async def begun_at(log: Any, folder: Path) -> list[int]:
+    """Where a service with stands opens `events`."""
     begun: list[int] = []
-    open_reader = memory_log.open_reader
+    open_reader = log.open_reader
 
     async def noted(partition: Any, offset: int) -> Any:
         if partition == EVENTS:
             begun.append(offset)
         return await open_reader(partition, offset)
 
-    memory_log.open_reader = noted
-    second = with_stands(memory_log, tmp_path)
-    await run_until(second, lambda: second.is_ready)
-    assert begun == [end - 1, end]  # the record that proves it, and what comes next
+    log.open_reader = noted
+    service = with_stands(log, folder)
+    await run_until(service, lambda: service.is_ready)
+    log.open_reader = open_reader
+    return begun
+
+
+@pytest.mark.parametrize("repeats", [0, 2])
+async def test_it_begins_at_the_stand(
+    repeats: int, memory_log, source, make_flow, tmp_path
+) -> None:
+    """Behind it may lie what a leader said twice, which is no news."""
+    source.write(make_flow(1).frames(60))
+    end = len(memory_log.rows[EVENTS])
+    memory_log.take(EVENTS, [row.value for row in memory_log.rows[EVENTS][-3:][:repeats]])
+    first = with_stands(memory_log, tmp_path)
+    await run_until(first, lambda: first.events_read >= end + repeats)
+    # the record that proves it, and what comes next
+    assert await begun_at(memory_log, tmp_path) == [end - 1, end]
+
+
+async def test_a_stop_while_the_topic_is_away_keeps_the_stand_before(
+    memory_log, source, make_flow, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(derived, "DERIVED_RETRY_S", 0.01)
+    flow = make_flow(1)
+    source.write(flow.frames(60))
+    end = len(memory_log.rows[EVENTS])
+    first = with_stands(memory_log, tmp_path)
+    await run_until(first, lambda: first.events_read >= end)
+    service, stop = with_stands(memory_log, tmp_path), asyncio.Event()
+    running = asyncio.create_task(service.run(stop))
+    async with asyncio.timeout(20):
+        while not service.is_ready:
+            await asyncio.sleep(0.01)
+        away = (0, LogUnavailableError("away"))
+        memory_log.fault = lambda at, _: away if at == MARKETDATA else None
+        source.write(flow.frames(30))
+        while service._follower.position < len(memory_log.rows[EVENTS]):
+            await asyncio.sleep(0.01)
+        stop.set()
+        await running
+    memory_log.fault = lambda *_: None
+    assert await begun_at(memory_log, tmp_path) == [end - 1, end]
 
 
 async def test_stands_are_drafted_on_the_way(memory_log, source, make_flow, tmp_path) -> None:

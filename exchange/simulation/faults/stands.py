@@ -27,10 +27,11 @@ class InlineStands(FileStands):
             self._shapes["stand_unsound"] += 1
         return found
 
-    def draft(self, state: Any) -> Coroutine[Any, Any, None]:
+    def draft(self, state: Any) -> Coroutine[Any, Any, bool]:
         """See `Stands`."""
         return self._written(encode(state))
 
-    async def _written(self, data: bytes) -> None:
-        await asyncio.to_thread(self.write, data)
+    async def _written(self, data: bytes) -> bool:
+        await asyncio.to_thread(self.put, lambda file: file.write(data))
         self._shapes["stand_drafted"] += 1
+        return True

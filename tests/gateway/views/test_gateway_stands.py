@@ -10,15 +10,19 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from exchange import topics
+from exchange.messages.frames import Command, build_commands, command
 from exchange.messages.operations import Halt, Resume, SetLimit
 from exchange.messages.reasons import EdgeReason
-from exchange.stands import FileStands
+from exchange.messages.registry import RegistryRecord
+from exchange.stands import FileStands, decode, encode
 from gateway.client import VenueError
 from gateway.service import GatewayService
 from gateway.views.requests import PARTICIPANT_SESSIONS
+from gateway.views.venue_view import MarketView
 from tests.gateway.conftest import ROOT, House
 from tests.gateway.views.test_executions import Desk
 from tests.gateway.views.test_figures import asked, desk_with_limits
@@ -192,3 +196,80 @@ def test_a_resend_is_known_by_another_process(tmp_path: Path) -> None:
         assert (again.exec_type, again.order_id) == ("ORDER_STATUS", first.order_id)
         desk.check(*flow.record(frame([asked(OF_A_KEY | {"price": 7_010}, 1)], flow.now)))
         assert desk.reports.after(1, -1)[-1].reason == EdgeReason.REF_REUSED
+
+
+async def ready(what: Any) -> None:
+    """Runs a view or a feed until it has read what there is."""
+    stop = asyncio.Event()
+    running = asyncio.create_task(what.run(stop))
+    async with asyncio.timeout(20):
+        while not what.is_ready:
+            await asyncio.sleep(0.01)
+    stop.set()
+    await running
+
+
+def tail(ref: int, key: int) -> bytes:
+    fields = {"account_id": 101, "instrument_id": 1, "quantity": 1, "price": 1, "ref": ref}
+    order = command(Command.NEW_ORDER, session_id=PARTICIPANT_SESSIONS + key, **fields)
+    return build_commands([order], writer=1, batch=ref, time_ns=9)
+
+
+@pytest.mark.parametrize("topic", ["orders", "registry"])
+async def test_another_tail_of_a_topic_is_another_log(house: House, topic: str) -> None:
+    """Records that were read ahead of the engine, lost, and had others take their place."""
+    market = house.venue.market[0]
+    view = MarketView(house.log, house.venue, market, house.clock)
+    partition = {"orders": topics.orders, "registry": topics.registry}[topic](market.partition)
+    if topic == "registry":
+        record = RegistryRecord(1, 0, 0, 0, ())
+        await house.log.append(partition, [msgspec.msgpack.encode(record)])
+    await ready(view)
+    stand = decode(encode(view.stand()))
+    assert await view.follows(stand)
+    name, other = {
+        "orders": ("_orders_last", tail(5, 8)),
+        "registry": ("_registry_last", msgspec.msgpack.encode(RegistryRecord(1, 0, 7, 0, ()))),
+    }[topic]
+    assert stand[name] != other
+    assert not await view.follows({**stand, name: other})
+    assert not await view.follows({**stand, "_orders_next": 10**6})
+
+
+async def test_market_data_that_were_damaged_since_stop_no_gateway(
+    house: House, monkeypatch
+) -> None:
+    house.stands = FileStands(house.settings.data, "gateway")
+    await house.stop("gateway")
+    gateway = await house.open_gateway()
+    await trade(house, "71.00")
+    await house.stop("gateway")
+    state = house.stands.load()
+    assert state is not None
+    state["feed"]["last"]["EU"] = b"\xc1 something else"
+    house.stands.save(state)
+    assert (await house.open_gateway()).is_ready
+    feed = gateway.context.feed
+    assert not await feed.follows(state["feed"])
+
+
+@pytest.mark.parametrize("topic", ["orders", "events", "registry", "marketdata"])
+async def test_nothing_is_kept_amid_a_record_that_failed(house: House, topic: str) -> None:
+    view, feed = house.gateway.context.views["EU"], house.gateway.context.feed
+    assert view.stand() is not None
+    assert feed.stand() is not None
+    (feed if topic == "marketdata" else view)._amid.add("EU" if topic == "marketdata" else topic)
+    assert house.gateway._stand() is None
+    view._amid.clear()
+    feed._amid.clear()
+
+
+async def test_another_venue_file_reads_all(house: House) -> None:
+    gateway = house.gateway
+    before = gateway._digest()
+    first = house.venue.instrument[0]
+    renamed = msgspec.structs.replace(first, symbol="EUA2")
+    instruments = (renamed, *house.venue.instrument[1:])
+    other = msgspec.structs.replace(house.venue, instrument=instruments)
+    assert GatewayService(house.log, other, house.settings, house.clock)._digest() != before
+    assert GatewayService(house.log, house.venue, house.settings, house.clock)._digest() == before
