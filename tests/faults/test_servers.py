@@ -162,7 +162,7 @@ if LONG:  # a broker whose every look at the clock is watched starts in a minute
         server = KafkaServer(tmp_path / "kafka", fast_start=True, environment=clock_in(file))
         log = None
         try:
-            await asyncio.to_thread(server.start)
+            await asyncio.to_thread(server.start, timeout=300)
             log = KafkaLog(server.bootstrap)
             await log.start()
             await log.create([ORDERS])
