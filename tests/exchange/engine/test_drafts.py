@@ -67,7 +67,7 @@ async def test_a_draft_whose_wait_is_cancelled_is_reaped(make_flow: Any, tmp_pat
     waiting.cancel()
     await asyncio.wait([waiting])
     with pytest.raises(ChildProcessError):
-        os.waitpid(draft._child._pid, 0)
+        os.waitpid(draft._child.pid, 0)
 
 
 def fill_disk(folder: Path, writer: int, offsets: range) -> None:
