@@ -151,6 +151,9 @@ SNAPSHOT_EVERY_RECORDS = 65_536  # of `orders`,
 SNAPSHOT_EVERY_COMMANDS = 4_194_304  # or commands in them: what comes first begins a snapshot
 SNAPSHOTS_KEPT = 3
 STAND_EVERY_RECORDS = 65_536  # of `events`: who reads them keeps where it stands (`stands`)
+STAND_EVERY_S = 60.0  # or so long, when it read
+STAND_RECORDS_MIN = 4_096  # or more meanwhile: fewer are read again at once
+STAND_SHARE = 10  # and no sooner than so many times what the last one took
 ENGINE_SLICE_MS_MAX = 5  # the engine gives the loop back at least this often, between records
 ENGINE_OUTBOX_PARTS_MAX = 8_192  # parts computed and not yet on `events`; more = wait
 ENGINE_OUTBOX_BYTES_MAX = 64 << 20

@@ -28,7 +28,12 @@ import structlog
 from exchange.forked import Child
 from exchange.log.protocol import Log, Partition, read_at
 from exchange.messages.frames import EventFollower, chain_of_part
-from exchange.settings import STAND_EVERY_RECORDS
+from exchange.settings import (
+    STAND_EVERY_RECORDS,
+    STAND_EVERY_S,
+    STAND_RECORDS_MIN,
+    STAND_SHARE,
+)
 
 FOLDER = "stands"
 DRAFT_AGE_S_MAX = 3_600  # then its writer was killed
@@ -62,7 +67,9 @@ class Stands(Protocol):
     """Where the stands of one reader are kept: `FileStands`, or a double of the simulation."""
 
     every: int
-    """After so many records one is due."""
+    """After so many records one is due,"""
+    every_s: float
+    """or after so many seconds, if STAND_RECORDS_MIN were read; 0: by records only."""
 
     def load(self) -> Any | None:
         """The state that was kept last; None when there is none that can be used. Blocks."""
@@ -78,11 +85,17 @@ class Stands(Protocol):
 class FileStands:
     """The newest stand of one reader, in one file of the process's data folder.
 
-    One is due each `every` records.
+    One is due each `every` records, or `every_s` seconds.
     """
 
-    def __init__(self, data: Path, name: str, every: int = STAND_EVERY_RECORDS) -> None:
-        self.every = every
+    def __init__(
+        self,
+        data: Path,
+        name: str,
+        every: int = STAND_EVERY_RECORDS,
+        every_s: float = STAND_EVERY_S,
+    ) -> None:
+        self.every, self.every_s = every, every_s
         self.path = data / FOLDER / f"{name}.stand"
         self._say = log.bind(path=str(self.path))
         build_digest()  # of the code as this process has it, whatever stands there later
@@ -288,12 +301,17 @@ async def _before(log_: Log, partition: Partition, position: int) -> bytes | Non
 
 
 class Keeper:
-    """Keeps the stands of one reader: one each so many records, and one when it ends."""
+    """Keeps the stands of one reader: each so many records or seconds, and when it ends.
 
-    def __init__(self, stands: Stands | None) -> None:
-        """None: nothing is kept, and all is read at each start."""
-        self._stands = stands
+    So one that is killed has to read again what came in a minute or so, however long it lived; it
+    spends a tenth of a core at most on drafts that are due by time.
+    """
+
+    def __init__(self, stands: Stands | None, clock: Callable[[], float] = time.monotonic) -> None:
+        """None: nothing is kept, and all is read at each start. `clock` in seconds."""
+        self._stands, self._clock = stands, clock
         self._kept = self._begun = 0  # how many records are in the last one, and in the last draft
+        self._wait(0.0)
         self._drafting: asyncio.Task[None] | None = None
 
     async def load(self) -> Any | None:
@@ -303,12 +321,21 @@ class Keeper:
     def begins(self, count: int) -> None:
         """So many records are in the state from which the reader goes on. O(1)."""
         self._kept = self._begun = count
+        self._wait(0.0)
+
+    def _wait(self, took_s: float) -> None:
+        every_s = self._stands.every_s if self._stands is not None else 0.0
+        self._by_time = self._clock() + max(every_s, STAND_SHARE * took_s)
 
     def is_due(self, count: int) -> bool:
         """Whether a stand should be drafted, now that so many records were read. O(1)."""
         if self._stands is None or (self._drafting is not None and not self._drafting.done()):
             return False
-        return count - self._begun >= self._stands.every
+        new = count - self._begun
+        if new >= self._stands.every:
+            return True
+        is_late = self._stands.every_s > 0 and self._clock() >= self._by_time
+        return is_late and new >= STAND_RECORDS_MIN
 
     def draft(self, state: Any, count: int) -> None:
         """Begins to keep a state, as it is now. O(1) for who calls, but for the fork."""
@@ -317,8 +344,10 @@ class Keeper:
             self._drafting = asyncio.create_task(self._draft(self._stands.draft(state), count))
 
     async def _draft(self, drafted: Coroutine[Any, Any, bool], count: int) -> None:
+        begun = self._clock()
         if await drafted:
             self._kept = count
+        self._wait(self._clock() - begun)
 
     async def close(self, state: Any | None, count: int) -> None:
         """Ends a draft, and keeps the last state, if there is one and it is news."""

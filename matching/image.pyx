@@ -18,15 +18,14 @@ from matching.growth cimport pool_grow, raise_memory_error
 from matching.holds cimport hold_of
 from matching.ladder cimport book_rest, ladder_next, order_key
 from matching.layout cimport (
-    BIDS, BOOK, BUY, CONTINUOUS, FROM_QUOTE, OFFERS, POLICY, PRICE_TIME, SELL, STOPS, TICK_SIZE,
-    TOTAL_LIMIT,
+    BIDS, BOOK, BUY, CONTINUOUS, FROM_QUOTE, OFFERS, POLICY, PRICE_TIME, QUOTE_SELL_BIT, SELL,
+    STOPS, TICK_SIZE, TOTAL_LIMIT,
     EventRecord,
 )
 from matching.limits cimport check_positions, count_positions
 from matching.memory cimport (
     pool_close, pool_empty, pool_open, pool_reserve, prefetch, seat_of, seats_open,
 )
-from matching.quotes cimport SELL_BIT
 from matching.snapshot cimport (
     AccountRow, AuctionRow, ClientOrderIdRow, HoldingRow, InstrumentRow, OrderRow, ParticipantRow,
     SessionRow, TermsRow,
@@ -539,7 +538,7 @@ cdef int load_orders(State* s, object rows, object terms) except -1:
         i = s.instruments[o.instrument_id]
         i.has_stops |= o.queue == STOPS
         if o.instructions & FROM_QUOTE:
-            s.holdings[o.holding].quote = o.order_id & ~<uint64_t>SELL_BIT
+            s.holdings[o.holding].quote = o.order_id & ~<uint64_t>QUOTE_SELL_BIT
         book_rest(s, i, place)
     return 0
 
@@ -717,8 +716,8 @@ cdef int check_order(
     if s.holdings[o.holding].account != o.account:
         wrong.append(f"{name}: order {o.order_id} has another's holding")
     if o.instructions & FROM_QUOTE and (
-        s.holdings[o.holding].quote != o.order_id & ~<uint64_t>SELL_BIT
-        or (o.side == SELL) != (o.order_id & SELL_BIT != 0)
+        s.holdings[o.holding].quote != o.order_id & ~<uint64_t>QUOTE_SELL_BIT
+        or (o.side == SELL) != (o.order_id & QUOTE_SELL_BIT != 0)
     ):
         wrong.append(f"{name}: order {o.order_id} is not of the last quote")
     return 0

@@ -15,6 +15,7 @@ cdef enum:
     TONNE_FEE_LIMIT = 9_000
     SELF_TRADE_SHIFT = 4
     INSTRUCTION_BITS = 0x77
+    QUOTE_SELL_BIT = 0x8000
 
 cdef enum:  # wider than int, and so unsigned in C: cast before comparing
     QUANTITY_LIMIT = 10_000_000_000

@@ -1,9 +1,8 @@
 """The one record layout of the hot path: frames of 64-byte records, for `orders` and for `events`.
 
-A Kafka record on `orders` or `events` holds one *frame*: an 80-byte header, then `count` records of
-64 bytes, all little-endian. A record is a command on `orders` and an event on `events`; the two
-share one layout, and the table below says what a field means in each. `matching/layout.pxd` holds
-the same as packed C structs; a test proves the two equal and stable.
+A Kafka record of the two holds one *frame*: an 80-byte header, then `count` records of 64 bytes,
+all little-endian. A record is a command on `orders` and an event on `events`; the table below says
+what a field means in each. `matching/layout.pxd` holds the same for C; a test proves them equal.
 
     offset type  as a command        as an event
     0      u8    kind                kind
@@ -20,8 +19,8 @@ the same as packed C structs; a test proves the two equal and stable.
     40     u64   order_id            order_id; instructions of a new order, terms of an auction
     48     S16   client_order_id     client_order_id, or contra_order_id u64 and fee i64 in a fill
 
-Prices are integer minor units (cents, fen) a tonne, quantities integer tonnes, money integer minor
-units, time integer nanoseconds UTC, ratios basis points.
+All are integers: prices minor units (cents, fen) a tonne, money minor units, quantities tonnes,
+times ns UTC, ratios basis points.
 """
 
 from __future__ import annotations
@@ -100,6 +99,7 @@ class ExecInst(IntEnum):
 
 SELF_TRADE_SHIFT = 4  # a SelfTrade mode stands in bits 4 to 6 of the instructions
 INSTRUCTION_BITS = 0x77  # all that a command may carry
+QUOTE_SELL_BIT = 0x8000  # of the id of a quote's sell side; without it: the quote's position
 
 
 class SelfTrade(IntEnum):

@@ -5,9 +5,6 @@ from libc.stdint cimport uint32_t, uint64_t
 from matching.layout cimport CommandRecord
 from matching.state cimport Instrument, State
 
-cdef enum:
-    SELL_BIT = 0x8000  # of the sell side's id
-
 cdef int quote(
     State* s, Instrument* i, uint32_t account, const CommandRecord* c, uint64_t position
 ) except -1 nogil

@@ -63,7 +63,7 @@ cdef void read_quote(
     q.asked[SELL].quantity = tail.quantity
     q.asked[SELL].price = tail.price
     q.old[BUY] = order_find(s, last) if last else 0
-    q.old[SELL] = order_find(s, last | SELL_BIT) if last else 0
+    q.old[SELL] = order_find(s, last | QUOTE_SELL_BIT) if last else 0
 
 cdef uint16_t quote_refusal(
     State* s, const Instrument* i, uint32_t account, const Quote* q
@@ -161,7 +161,7 @@ cdef int accept_side(
     cdef int64_t hold
     memset(o, 0, sizeof(Order))
     memset(&s.links[place].client_order_id, 0, sizeof(ClientOrderId))
-    o.order_id = position | SELL_BIT if asked.side == SELL else position
+    o.order_id = position | QUOTE_SELL_BIT if asked.side == SELL else position
     o.price = <int32_t>asked.price
     o.leaves = o.size.quantity = asked.quantity
     o.account = account

@@ -71,6 +71,7 @@ class ExecutionReport(
     trade_method: str = ""  # of a TRADE: BOOK, CALL, LISTED, BLOCK or AUCTION
     affected_orders: int = 0  # MASS_CANCELLED
     average_price: str = ""  # of its fills so far, with four more decimals than the currency
+    quote_id: int = 0  # log position of the quote whose side this is; 0: of none
 
 
 class UnitRange(msgspec.Struct, frozen=True, gc=False):

@@ -92,7 +92,8 @@ function actions(row) {
     type: "button", class: "small", "data-focus": `cancel ${id}`,
     "aria-label": `${last} ${named}`, onclick: () => cancel(row),
   }, last);
-  if (row.order_type === "BLOCK" && !isProposed(row)) return [ending]; // blocks are not replaced
+  const isFixed = row.quote_id || (row.order_type === "BLOCK" && !isProposed(row));
+  if (isFixed) return [ending]; // a quote's sides change with the quote, a block not at all
   return [
     h("button", {
       type: "button", class: "small", "data-focus": `replace ${id}`,

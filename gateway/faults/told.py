@@ -33,6 +33,7 @@ ABOUT_ORDERS = frozenset(
 _MAKERS = (Command.NEW_ORDER, Command.AUCTION_BID)
 AVERAGE_DIGITS = 4  # more than the currency has, cut off
 AVERAGE_SCALE = 10**AVERAGE_DIGITS
+_QUOTE_MASK = ~(1 << 15)  # the sell side of a quote has this bit in its id, the buy side has not
 
 
 class Word(NamedTuple):
@@ -48,9 +49,10 @@ class Word(NamedTuple):
 class _Order:
     """An order as its events describe it."""
 
-    def __init__(self, row: EventRow, counterparty: int) -> None:
+    def __init__(self, row: EventRow, counterparty: int, quote: int) -> None:
         self.account = row.account_id
         self.counterparty = counterparty  # account that a block is proposed to
+        self.quote = quote  # whose side it is; 0: of none
         self.instrument, self.side = row.instrument_id, row.side
         self.type, self.time_in_force = row.order_type, row.time_in_force
         self.quantity = self.leaves = row.quantity
@@ -79,6 +81,7 @@ class Due:
         self._orders: dict[int, _Order] = {}
         self._times = {part.input_offset: part.time_ns for part in history.parts}
         self._time_ns = 0
+        self._quote = 0
         heard = {number: h for h in history.heard.values() for number, _ in h.rows}
         for number, offset, row in history.events:
             self._time_ns = self._times.get(offset, 0)
@@ -89,6 +92,7 @@ class Due:
             if heard is not None and row.order_type in ABOUT_ORDERS:
                 self._answered(number, row, heard)
         elif row.kind == Event.QUOTED:
+            self._quote = row.order_id
             quoted = {"ref": row.value, "order_id": row.order_id, "order_status": ""}
             self._say(row.account_id, number, "QUOTED", row, quoted)
         elif row.kind == Event.MASS_CANCELLED:
@@ -103,7 +107,8 @@ class Due:
     def _accepted(self, number: int, row: EventRow, heard: Heard | None) -> None:
         is_block = heard is not None and heard.kind == Command.BLOCK_PROPOSE
         other = heard.other if heard is not None and is_block else 0
-        order = self._orders[row.order_id] = _Order(row, other)
+        quote = self._quote if row.order_id & _QUOTE_MASK == self._quote else 0
+        order = self._orders[row.order_id] = _Order(row, other, quote)
         self._say(row.account_id, number, "NEW", row, self._of(order, row))
         if other:
             fields = self._of(order, row) | {"client_order_id": ""}
@@ -190,6 +195,7 @@ class Due:
             "time_in_force": TimeInForce(order.time_in_force).name,
             "price": order.price,
             "client_order_id": order.label,
+            "quote_id": order.quote,
             **self._figures(order),
         }
 

@@ -215,6 +215,7 @@ _FIELDS = (
     Field(20022, "AuctionSoldQty", "QTY", "tonnes sold"),
     Field(20023, "AuctionPrice", "PRICE", "currency units a tonne"),
     Field(20024, "AuctionRevenue", "AMT", "what is paid for all that was sold"),
+    Field(20025, "QuoteOrderID", "STRING", "the venue's id of the quote whose side the order is"),
 )  # fmt: skip
 
 FIELDS: dict[int, Field] = {field.tag: field for field in _FIELDS}
@@ -236,7 +237,7 @@ def _layout(
 
 _ORDER_REPORT = (
     "37! 11 41 17! 150! 39! 378 1 55 54! 38 40 44 99 59 432 18 110 111 7928 20003 32 31 851 527 "
-    "20007 75 64 12 13 151! 14! 6! 60 790 103 58 20001"
+    "20007 20025 75 64 12 13 151! 14! 6! 60 790 103 58 20001"
 )
 _MESSAGES = (
     _layout("0", "Heartbeat", "both", "112", is_admin=True),
@@ -262,7 +263,7 @@ _MESSAGES = (
     _layout("9", "OrderCancelReject", "venue", "37! 11! 41! 39! 1 434! 102 60 58 20001"),
     _layout("r", "OrderMassCancelReport", "venue",
             "11! 37! 530! 531! 532 533 336 55 1 54 60 58 20001"),
-    _layout("AI", "QuoteStatusReport", "venue", "117! 1 55! 60 297! 58 20001"),
+    _layout("AI", "QuoteStatusReport", "venue", "117! 20025 1 55! 60 297! 58 20001"),
     _layout("AR", "TradeCaptureReportAck", "venue", "571! 856! 572 939! 55 60 58 20001"),
     _layout("h", "TradingSessionStatus", "venue", "335 336! 625 55 340!"),
     _layout("f", "SecurityStatus", "venue",

@@ -249,6 +249,8 @@ def _mass_values(message: Message, market: str, response: str) -> Values:
 
 def _quote_report(report: ExecutionReport, asked: Asked) -> Said:
     values = _quote_values(asked.message, 5 if report.exec_type == "REJECTED" else 0)
+    if report.exec_type == "QUOTED":
+        values.append((20025, report.order_id))
     _add_time(values, report)
     _add_reason(values, report)
     return Said("AI", values)
@@ -339,6 +341,7 @@ def _add_terms(values: Values, report: ExecutionReport) -> None:
     if report.post_only == "REPRICE":
         values.append((20003, "Y"))
     _add(values, 7928, _SELF_TRADE.get(report.self_trade_prevention, ""))
+    _add(values, 20025, report.quote_id)
 
 
 def _add_fill(values: Values, report: ExecutionReport, days: Days | None) -> None:

@@ -51,6 +51,7 @@ _NOTES: dict[str, dict[str, str]] = {  # name -> JSON type -> meaning; "" = of a
     "project": {"integer": "number of the project that made the credits; 0 = none"},
     "proposal_id": {"integer": "id of what waits for a second person"},
     "quantity": {"": _TONNES, "integer": "tonnes"},
+    "quote_id": {"integer": "order_id of the quote whose side the order is; 0 = of none"},
     "ranges": {"array": "serial numbers, first and last of each block"},
     "reason": {"string": "why, in words", "integer": "the venue's numbered reason; 0 = none"},
     "ref": {"integer": "number of the request in the key's session, above the last one"},

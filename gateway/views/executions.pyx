@@ -11,7 +11,14 @@ from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy
 
 from gateway.entry.struct_fields cimport field, place_of
-from matching.layout cimport NON_PERSISTENT, POST_ONLY, POST_ONLY_REPRICE, SELF_TRADE_SHIFT
+from matching.layout cimport (
+    FROM_QUOTE,
+    NON_PERSISTENT,
+    POST_ONLY,
+    POST_ONLY_REPRICE,
+    QUOTE_SELL_BIT,
+    SELF_TRADE_SHIFT,
+)
 
 import msgspec
 
@@ -89,6 +96,7 @@ cdef class Execution:
             average_price=(
                 from_minor(_average(self), self.digits + AVERAGE_DIGITS) if self.cumulative else ""
             ),
+            quote_id=_quote_id(self),
         )
 
     cdef Execution copy(self):
@@ -361,6 +369,7 @@ cdef bint _write_terms(_Text text, Execution e) except -1:
     _number(text, b',"affected_orders":', 19, e.affected)
     if e.cumulative:
         _decimal(text, b',"average_price":', 17, _average(e), e.digits + AVERAGE_DIGITS)
+    _number(text, b',"quote_id":', 12, <int64_t>_quote_id(e))
     _raw(text, b"}", 1)
     return True
 
@@ -369,6 +378,10 @@ cdef int64_t _average(Execution e) noexcept:
     """What its fills cost a tonne, cut to AVERAGE_DIGITS more than the currency has."""
     cdef int64_t scale = 10_000
     return e.traded // e.cumulative * scale + e.traded % e.cumulative * scale // e.cumulative
+
+
+cdef uint64_t _quote_id(Execution e) noexcept:
+    return e.order_id & ~<uint64_t>QUOTE_SELL_BIT if e.instructions & FROM_QUOTE else 0
 
 
 cdef object _day(int64_t date):

@@ -46,8 +46,10 @@ class Figures:
         wanted = Asked(*asked)  # type: ignore[arg-type]
         write = _WRITERS.get(wanted.reason)
         item = self._positions.instruments.get(wanted.instrument)
-        if write is None or item is None or wanted.command == Command.QUOTE:
-            return ""  # of a quote it is not told which side was meant
+        if write is None or item is None:
+            return ""
+        if wanted.command == Command.QUOTE and wanted.side not in _SIDES.get(wanted.reason, _BOTH):
+            return ""
         return write(self, wanted, item)
 
     def _quantity_max(self, asked: Asked, item: InstrumentState) -> str:
@@ -114,6 +116,9 @@ class Figures:
         needed = asked.price * asked.quantity
         there = self._positions.cash(asked.account).available
         words = f"available {self._money(there)} {self._currency}"
+        if asked.command == Command.QUOTE:
+            words += " beside what the old quote holds"
+            return f"price x quantity {self._money(needed)}, {words}"
         is_told = needed > there and asked.command == Command.NEW_ORDER
         return f"price x quantity {self._money(needed)}, {words}" if is_told else words
 
@@ -153,6 +158,13 @@ class Figures:
         return from_minor(minor, self._digits)
 
 
+_BOTH = ("BUY", "SELL")
+_SIDES: dict[int, tuple[str, ...]] = {  # of a quote, which a reason is about
+    Reason.HOLDING_ABOVE_MAX: ("BUY",),
+    Reason.POSITION_ABOVE_MAX: ("BUY",),
+    Reason.INSUFFICIENT_CASH: ("BUY",),
+    Reason.INSUFFICIENT_UNITS: ("SELL",),
+}
 Writer = Callable[[Figures, Asked, InstrumentState], str]
 _WRITERS: dict[int, Writer] = {
     Reason.QUANTITY_ABOVE_MAX: Figures._quantity_max,

@@ -27,6 +27,7 @@ from matching.layout cimport (
     DUPLICATE,
     FILL,
     FILLED,
+    FROM_QUOTE,
     HEADER_SIZE,
     INDEX_BITS,
     INVALID_TERMS,
@@ -34,9 +35,11 @@ from matching.layout cimport (
     MASS_CANCEL,
     MASS_CANCELLED,
     NEW_ORDER,
+    NON_PERSISTENT,
     ORDER_TERMS,
     PICK_ORDER,
     QUOTE,
+    QUOTE_SELL_BIT,
     QUOTED,
     RECORD_SIZE,
     REFILLED,
@@ -114,6 +117,8 @@ cdef class Reports:
     cdef int _digits
     cdef int64_t _input_offset
     cdef dict _subjects  # command index -> the order that it is about
+    cdef uint64_t _quote  # the last one's log position; its sides come next
+    cdef int64_t _quote_terms  # their instructions
     cdef object _figures  # of a refusal, given the fields of `figures.Asked`
     cdef bytes _record  # of `orders`, which the part answers; empty when it is not known
 
@@ -165,7 +170,7 @@ cdef class Reports:
         """What is known, to go on from. O(1)."""
         return (
             self._open, self._ended, self._labels, self._unlabelled, self._recent,
-            self._input_offset, self._subjects,
+            self._input_offset, self._subjects, self._quote, self._quote_terms,
         )  # fmt: skip
 
     def go_on(self, tuple stand not None, figures):
@@ -173,7 +178,7 @@ cdef class Reports:
         self._figures = figures
         (
             self._open, self._ended, self._labels, self._unlabelled, self._recent,
-            self._input_offset, self._subjects,
+            self._input_offset, self._subjects, self._quote, self._quote_terms,
         ) = stand  # fmt: skip
 
     @property
@@ -316,6 +321,8 @@ cdef class Reports:
         made.order_status = ""
         made.symbol = self._symbols.get(row.instrument_id, "")
         if row.kind == QUOTED:
+            self._quote = row.order_id
+            self._quote_terms = row.order_type | FROM_QUOTE | NON_PERSISTENT
             made.exec_type = "QUOTED"
             made.order_id, made.ref = row.order_id, row.value
             return made
@@ -343,6 +350,8 @@ cdef class Reports:
     ):
         cdef OrderState order = _new_order(row, row.order_id, "NEW")
         order.order_type = _ORDER_TYPE.get(row.order_type, "")
+        if row.order_id & ~<uint64_t>QUOTE_SELL_BIT == self._quote:
+            order.instructions = self._quote_terms
         if proposed:
             order.counterparty = proposed.get(row.command_index, 0)
         if terms != NULL:
@@ -433,6 +442,8 @@ cdef class Reports:
         made.ref, made.reason = row.value, row.reason
         if row.reason == INVALID_TERMS:
             made.detail = self._misfit(row, known)
+        elif row.order_type == QUOTE:
+            made.detail = self._quote_figures(row)
         elif self._figures is not None:
             made.detail = self._figures(
                 row.reason, row.order_type, refused.side, refused.order_type, row.account_id,
@@ -442,6 +453,24 @@ cdef class Reports:
             refused.last, refused.last_reason = at, row.reason
             self._end(refused)
         return made
+
+    cdef str _quote_figures(self, const EventRecord* row):
+        """Those of both sides of a refused quote: no event tells which was meant."""
+        cdef list found = []
+        if self._figures is None:
+            return ""
+        for side, quantity, price in (
+            ("BUY", row.quantity, row.price),
+            ("SELL", <int64_t>row.client_order_id.head, <int64_t>row.client_order_id.tail),
+        ):
+            text = self._figures(
+                row.reason, QUOTE, side, "LIMIT", row.account_id, row.instrument_id, price, quantity
+            ) if quantity else ""  # fmt: skip
+            if text:
+                found.append((side, text))
+        if len(found) == 2 and found[0][1] != found[1][1]:
+            return "; ".join([f"{side}: {text}" for side, text in found])
+        return found[0][1] if found else ""
 
     cdef str _asked_type(self, const EventRecord* row):
         """The type of the order that a refused command would have made."""

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from struct import Struct
 
-from matching.layout import Event, ExecInst, OrderType, Reason, Side, TimeInForce
+from matching.layout import (
+    QUOTE_SELL_BIT,
+    Event,
+    ExecInst,
+    OrderType,
+    Reason,
+    Side,
+    TimeInForce,
+)
 from matching.reference.book import Order
 from matching.reference.instruments import Instrument
 from matching.reference.limits import holding_refusal, sender_refusal
@@ -15,7 +23,6 @@ from matching.reference.terms import NO_TERMS, instructions_refusal
 from matching.reference.trading import enter, funds_refusal, refusal
 
 _TAIL = Struct("<qq")  # quantity and price to sell
-_SELL_BIT = 1 << 15  # of the sell side's id
 _FLAGS = ExecInst.FROM_QUOTE | ExecInst.NON_PERSISTENT
 
 
@@ -24,7 +31,7 @@ def quote(state: State, c: CommandRecord, position: int) -> Reason:
     instrument: Instrument = state.instruments[c.instrument_id]
     sides = [
         (position, Side.BUY, c.quantity, c.price),
-        (position | _SELL_BIT, Side.SELL, *_TAIL.unpack(c.client_order_id)),
+        (position | QUOTE_SELL_BIT, Side.SELL, *_TAIL.unpack(c.client_order_id)),
     ]
     reason = instructions_refusal(OrderType.LIMIT, TimeInForce.DAY, c.order_type)
     if reason or c.order_type & ExecInst.POST_ONLY_REPRICE:

@@ -25,6 +25,7 @@ from exchange.log.protocol import LogUnavailableError
 from exchange.marketdata.service import MarketDataService
 from exchange.messages.market_data import TradeTick
 from exchange.positions import InstrumentState
+from exchange.settings import STAND_RECORDS_MIN, STAND_SHARE
 from exchange.simulation.faults.stands import InlineStands
 from exchange.stands import FileStands, Keeper, decode, encode
 from exchange.surveillance import SurveillanceService, load_limits
@@ -200,6 +201,34 @@ async def test_the_last_state_is_kept_whatever_became_of_its_draft(tmp_path, fai
     asyncio.get_running_loop().call_later(0.05, kept.go_on.set)
     await keeper.close([1, 2], 2)  # nothing came since the draft was begun
     assert kept.load() == [1, 2]
+
+
+async def test_a_reader_of_a_quiet_topic_keeps_one_each_minute(tmp_path: Path) -> None:
+    """Else one that is killed reads all that came since it began."""
+    now = [100.0]
+    keeper = Keeper(FileStands(tmp_path, "one", every=1_000_000, every_s=60.0), lambda: now[0])
+    keeper.begins(50)
+    enough = 50 + STAND_RECORDS_MIN
+    assert not keeper.is_due(enough)
+    now[0] += 60
+    assert not keeper.is_due(enough - 1)
+    assert keeper.is_due(enough)
+    keeper.draft([1], enough)
+    await asyncio.sleep(0)
+    now[0] += 90
+    assert not keeper.is_due(2 * enough)  # the draft is on its way
+    await keeper.close(None, enough)
+    now[0] += 90 * STAND_SHARE - 1
+    assert not keeper.is_due(2 * enough)  # a draft that takes long is due seldom
+    now[0] += 1
+    assert keeper.is_due(2 * enough)
+
+
+def test_where_time_does_not_count_only_records_do(tmp_path: Path) -> None:
+    now = [0.0]
+    keeper = Keeper(FileStands(tmp_path, "one", every=10_000, every_s=0.0), lambda: now[0])
+    now[0] = 1e9
+    assert (keeper.is_due(9_999), keeper.is_due(10_000)) == (False, True)
 
 
 async def test_a_draft_that_is_given_up_leaves_nothing(tmp_path: Path, monkeypatch) -> None:

@@ -15,7 +15,7 @@ class InlineStands(FileStands):
     """`FileStands` in one process: all that a child would do happens in the loop's own time."""
 
     def __init__(self, data: Path, name: str, every: int, shapes: Counter[str]) -> None:
-        super().__init__(data, name, every)
+        super().__init__(data, name, every, every_s=0.0)
         self._shapes = shapes
 
     def load(self) -> Any | None:

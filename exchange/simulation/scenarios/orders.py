@@ -13,11 +13,10 @@ from exchange.simulation.scenarios.words import (
     minor_units,
     whole,
 )
-from matching.layout import MassCancelScope, Pricing, TieBreak
+from matching.layout import QUOTE_SELL_BIT, MassCancelScope, Pricing, TieBreak
 
 PRICES = frozenset({"stop"})
 TERMS = {"stop": "ref", "display": "quantity", "minimum": "price", "until": "order_id"}
-SELL_SIDE = 1 << 15  # in the id of a quote's second order
 INSTRUCTIONS, FLAGS = WORDS["instructions"], WORDS["flags"]
 ORDER_OPTIONS = frozenset({*TERMS, "type", "bits"})
 AUCTION_OPTIONS = frozenset({"reserve", "carry", "bid_max", "multiple", "closes", "seed"})
@@ -180,7 +179,7 @@ class Orders(Maker):
             **self.only(instrument),
         )
         self._name(f"{name}.buy")
-        self._name(f"{name}.sell", SELL_SIDE)
+        self._name(f"{name}.sell", QUOTE_SELL_BIT)
         return [made]
 
     def _dealt(

@@ -251,6 +251,13 @@ def test_every_report_to_every_request_can_be_read(exec_type: str, kind: str) ->
     assert read(said).get(20001) == ("" if exec_type == "BLOCK_PROPOSED" else "206")
 
 
+def test_the_sides_of_a_quote_name_it() -> None:
+    answer = read(reports.told(changed(exec_type="QUOTED", order_id=9), asked("S", t117="q")))
+    assert (answer.get(117), answer.get(20025)) == ("q", "9")
+    side = read(reports.told(changed(order_id=9 + 32_768, quote_id=9), None))
+    assert (side.get(37), side.get(20025)) == ("32777", "9")
+
+
 def test_a_cancel_is_told_under_its_own_id() -> None:
     done = changed(exec_type="CANCELLED", order_status="CANCELLED", leaves_quantity=0, reason=401)
     mine = read(reports.told(done, asked("F")))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from gateway.views.reports import Reports
 from gateway.views.requests import Requests
 from gateway.websocket.sockets import encode
 from matching import Engine
-from matching.layout import Command
+from matching.layout import QUOTE_SELL_BIT, Command, ExecInst
 from tests.matching import flows
 from tests.matching.flows import Flow
 from tests.matching.frames import command, frame
@@ -93,6 +95,33 @@ def test_a_refused_order_tells_its_type() -> None:
     said = desk.reports.after(1, -1)[-len(kinds) :]
     assert [report.exec_type for report in said] == ["REJECTED"] * len(kinds)
     assert [report.order_type for report in said] == [word for *_, word in kinds]
+
+
+def test_the_sides_of_a_quote_say_whose_they_are() -> None:
+    flow, desk = Flow(1), Desk()
+    for record in flow.opening():
+        desk.check(*record)
+    here = {"account_id": 1, "instrument_id": 1, "price": 7_000, "quantity": 1}
+    sell = struct.pack("<qq", 1, 7_100)
+    asked = [
+        command(Command.NEW_ORDER, side=1, order_type=2, client_order_id=b"plain", **here),
+        command(Command.QUOTE, order_type=ExecInst.POST_ONLY, client_order_id=sell, **here),
+        command(Command.NEW_ORDER, side=1, order_type=2, client_order_id=b"another", **here),
+    ]
+    desk.check(flow.offset, flow.now, frame(asked))
+    plain, quoted, buy, offered, another = desk.reports.after(1, -1)[-5:]
+    assert (quoted.exec_type, quoted.quote_id) == ("QUOTED", 0)
+    assert (buy.order_id, offered.order_id) == (quoted.order_id, quoted.order_id | QUOTE_SELL_BIT)
+    for side in (buy, offered):
+        assert (side.quote_id, side.is_persistent, side.post_only) == (
+            quoted.order_id, False, "REFUSE"
+        )  # fmt: skip
+    for order in (plain, another):
+        assert (order.quote_id, order.is_persistent, order.post_only) == (0, True, "")
+    stand = pickle.loads(pickle.dumps(desk.reports.stand()))  # noqa: S301 - our own
+    later = Reports(VENUE, MARKET)
+    later.go_on(stand, None)
+    assert later.status(later.order(offered.order_id)).quote_id == quoted.order_id
 
 
 def test_labels_that_need_care() -> None:

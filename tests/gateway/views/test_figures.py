@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 import pytest
@@ -51,6 +52,19 @@ CASES: list[tuple[Reason, dict[str, Any], str]] = [
     (Reason.PRICE_ABOVE_BAND,
      {"kind": Command.BLOCK_PROPOSE, "quantity": 500, "price": 8_405, "order_id": 2},
      "price 84.05, blocks 56.00 to 84.00"),
+    (Reason.PRICE_NOT_TICK, {"kind": Command.QUOTE, "price": 7_003, "sell": (100, 7_100)},
+     "BUY: price 70.03, tick_size 0.05; SELL: price 71.00, tick_size 0.05"),
+    (Reason.QUANTITY_NOT_LOT, {"kind": Command.QUOTE, "quantity": 25},
+     "quantity 25 t, lot_size 10 t"),
+    (Reason.INSUFFICIENT_CASH,
+     {"kind": Command.QUOTE, "quantity": 7_140, "sell": (100, 7_100)},
+     "price x quantity 499800.00, available 200.00 EUR beside what the old quote holds"),
+    (Reason.INSUFFICIENT_UNITS, {"kind": Command.QUOTE, "sell": (150, 7_100)},
+     "quantity 150 t, available 140 t, in open orders 60 t"),
+    (Reason.POSITION_ABOVE_MAX, {"kind": Command.QUOTE, "account_id": 3, "sell": (50, 7_100)},
+     "quantity 100 t, position_max of the account 290 t, position_max of the participant 5000 t"),
+    (Reason.ORDER_RATE_EXCEEDED, {"kind": Command.QUOTE, "account_id": 4, "sell": (50, 7_100)},
+     "order_rate of the account 1 a second, order_rate of the participant 7 a second"),
     (Reason.NO_LIQUIDITY, {"order_type": MARKET, "price": 0, "time_in_force": TimeInForce.IOC}, ""),
 ]  # fmt: skip
 
@@ -99,6 +113,8 @@ def asked(fields: dict[str, Any], ref: int) -> bytes:
     } | fields  # fmt: skip
     if order["kind"] != Command.NEW_ORDER:
         order["order_type"] = 0
+    if order["kind"] == Command.QUOTE:
+        order["client_order_id"] = struct.pack("<qq", *order.pop("sell", (0, 0)))
     return command(order.pop("kind"), **order)
 
 
