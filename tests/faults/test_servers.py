@@ -16,7 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from asyncpg import PostgresError
+from asyncpg import InterfaceError, PostgresError
 from sqlalchemy.exc import SQLAlchemyError
 
 from deploy.local.fault_tools import clock_in, unsynced_while
@@ -232,7 +232,7 @@ async def test_books_that_cannot_be_written_stop_and_go_on_from_where_they_are(
             fault.begin()
             log.take(EVENTS, told[FRAMES // 10 :])
             books = open_database(dsn)
-            with pytest.raises((PostgresError, SQLAlchemyError, OSError)):
+            with pytest.raises((PostgresError, InterfaceError, SQLAlchemyError, OSError)):
                 await drain(log, books)
             await books.close()
             await asyncio.to_thread(server.kill)
