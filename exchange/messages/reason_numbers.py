@@ -34,6 +34,7 @@ class EdgeReason(IntEnum):
     OFFSET_HEADROOM_EXCEEDED = 530
     MARKET_STOPPED = 531
     SILENT_CONNECTION = 532
+    INTERNAL_ERROR = 533
 
 
 class AccessReason(IntEnum):

@@ -317,6 +317,9 @@ _ROWS: tuple[tuple[IntEnum, int, bool, str], ...] = (
     (EdgeReason.SILENT_CONNECTION, 408, False,
      "The connection was open for some seconds and did not say what it is for. Connect again and "
      "send Logon (orders, drop copy) or Subscribe (market data) first."),
+    (EdgeReason.INTERNAL_ERROR, 500, False,
+     "The gateway failed on this message, which was not sent on; the fault is logged. Do not "
+     "repeat it as it is: tell the venue what it said."),
     (EdgeReason.TOO_MANY_CONNECTIONS, 503, True,
      "The gateway has as many connections as it takes. Close unused ones or try later."),
     (EdgeReason.METHOD_NOT_ALLOWED, 405, False,

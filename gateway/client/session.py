@@ -21,6 +21,7 @@ from exchange.messages.executions import (
     Reject,
 )
 from exchange.messages.orders import OrderRequest
+from exchange.messages.reasons import EdgeReason
 from exchange.settings import GATEWAY_QUEUE_MAX, REPORTS_MAX
 from gateway.access.identity import sign
 from gateway.client.errors import NetworkError, RefusedError, VenueError, error_of
@@ -29,6 +30,7 @@ from gateway.client.keys import SigningKey
 FRAME_BYTES_MAX = 16 << 20
 RECONNECT_S_MAX = 2.0
 CONNECT_TIMEOUT_S = 5
+PAUSE_S = 0.1  # before a request is sent again
 
 ABOUT_MANY = frozenset({"MASS_CANCELLED", "QUOTED"})
 """Answers to requests about many orders; each of these has a report of its own beside."""
@@ -43,7 +45,7 @@ RequestId = tuple[str, int]  # market and log position
 class Waiting:
     """A request that is not fully answered: the last report about it, or its refusal."""
 
-    __slots__ = ("answered", "pending", "report", "request", "taken")
+    __slots__ = ("answered", "is_repeated", "pending", "report", "request", "taken")
 
     def __init__(self, request: OrderRequest) -> None:
         loop = asyncio.get_running_loop()
@@ -51,6 +53,7 @@ class Waiting:
         self.taken: asyncio.Future[None] = loop.create_future()  # PENDING, refused or answered
         self.answered: asyncio.Future[ExecutionReport] = loop.create_future()
         self.pending: ExecutionReport | None = None
+        self.is_repeated = False  # the venue may have had it before
         self.report: ExecutionReport | None = None
 
     def refuse(self, error: VenueError) -> None:
@@ -182,7 +185,7 @@ class OrderStream:
             raise NetworkError(0, f"{self._url}: {type(error).__name__} {error}") from error
         self._transport = transport
         for item in self._waiting.values():
-            transport.send(WSMsgType.TEXT, _encode(item.request))
+            self._repeat(item)
 
     def _logon(self) -> Logon:
         signed = sign(
@@ -286,11 +289,25 @@ class OrderStream:
         return prior.exec_type not in ABOUT_MANY and prior.order_id == report.order_id
 
     def _rejected(self, message: Reject) -> None:
-        waiting = self._waiting.pop(message.ref, None)
-        if waiting is not None:
-            waiting.refuse(
-                error_of(message.reason, message.text, retry_after_ms=message.retry_after_ms)
-            )
+        waiting = self._waiting.get(message.ref)
+        if waiting is None:
+            return
+        is_in_doubt = waiting.pending is not None or waiting.is_repeated
+        if message.reason == EdgeReason.STATUS_UNKNOWN or (is_in_doubt and message.may_retry):
+            # the log may have it: under another number it might be done twice
+            pause = max(message.retry_after_ms / 1_000, PAUSE_S)
+            asyncio.get_running_loop().call_later(pause, self._repeat, waiting)
+            return
+        del self._waiting[message.ref]
+        waiting.refuse(
+            error_of(message.reason, message.text, retry_after_ms=message.retry_after_ms)
+        )
+
+    def _repeat(self, waiting: Waiting) -> None:
+        is_wanted = self._waiting.get(waiting.request.ref) is waiting
+        waiting.is_repeated = True
+        if is_wanted and self._transport is not None:
+            self._transport.send(WSMsgType.TEXT, _encode(waiting.request))
 
     def _on_logged_on(self, message: LoggedOn) -> None:
         self.last_ref = max(self.last_ref, *message.last_ref.values())

@@ -164,6 +164,9 @@ class ParticipantIntake:
             except Refused as refused:
                 metrics.GATEWAY_REJECTIONS.labels("intake", refused.row.name).inc()
                 answers.append(refused.reject())
+            except Exception as error:  # of this record: whoever reads it next would fail, too
+                self._logger.exception("intake_failed", offset=record.offset, error=repr(error))
+                answers.append(Refused(EdgeReason.INTERNAL_ERROR).reject())
         for items in entered.values():
             written = await self._write(items, stop)
             if written is None:
@@ -191,6 +194,9 @@ class ParticipantIntake:
             return _Entered(request, prepared, key.session, record.append_ns)
         except Refused as refused:
             raise refused.about(request) from None
+        except Exception as error:
+            self._logger.exception("intake_failed", offset=record.offset, error=repr(error))
+            raise Refused(EdgeReason.INTERNAL_ERROR).about(request) from error
 
     async def _write(self, items: list[_Entered], stop: asyncio.Event) -> list[Answer] | None:
         """Tries until the log has those that are not too old by then; the answers to all."""

@@ -103,6 +103,9 @@ NONE_ALLOWED = (
 )
 
 
+_NOT_SENT_ON = frozenset({EdgeReason.THROTTLED, EdgeReason.VENUE_BUSY, Reason.EXPIRED})
+
+
 class Desk(NamedTuple):
     """A market as order entry needs it: its writer and its projections."""
 
@@ -392,6 +395,20 @@ class OrderEntry:
         return self.account(desk.market, request.bound_account).id if request.bound_account else 0
 
     # -- the queue ------------------------------------------------------------------------------
+
+    def in_doubt(self, key: Key, request: object, refused: Refused) -> Refused:
+        """What is told for a refusal which says that nothing was done: of a request that may stand
+        on the log under its ref, because it was sent before, that nobody knows. O(1)."""
+        if refused.row.number not in _NOT_SENT_ON:
+            return refused
+        item = self._instruments.get(getattr(request, "symbol", ""))
+        code = getattr(request, "market", "") or (item.market if item is not None else "")
+        desk = self.desks.get(code)
+        ref = getattr(request, "ref", 0)
+        if desk is None or not 0 < ref <= desk.view.last_ref.get(key.session, 0):
+            return refused
+        told = "an earlier one under this ref may be on the log; this one was not sent on"
+        return Refused(EdgeReason.STATUS_UNKNOWN, told, retry_after_ms=refused.retry_after_ms)
 
     def submit(self, prepared: Prepared, done: Callable[[Ticket], None]) -> Ticket:
         """Queues the commands; `done` is called when the log has them or they are refused.

@@ -82,7 +82,7 @@ def plain_limit(object request, uint32_t session, uint16_t instrument, int minor
     cdef object quantity = field(request, AT.quantity)
     cdef object label = field(request, AT.client_order_id)
     cdef object time_in_force = _TIME_IN_FORCE.get(field(request, AT.time_in_force))
-    cdef int64_t valid_ms = field(request, AT.valid_ms)
+    cdef object valid_ms = field(request, AT.valid_ms)  # of any size so far
     cdef Record record
     if (
         time_in_force is None
@@ -108,7 +108,7 @@ def plain_limit(object request, uint32_t session, uint16_t instrument, int minor
     record.side = 1 if field(request, AT.side) == "BUY" else 2
     record.time_in_force = time_in_force
     record.instrument_id = instrument
-    record.valid_ms = <uint16_t>valid_ms
+    record.valid_ms = valid_ms
     record.account_id = field(request, AT.account)
     record.session_id = session
     record.ref = field(request, AT.ref)

@@ -79,7 +79,9 @@ class MemberSession:
         kept = store.load(key.id)
         self.is_new = kept is None
         numbers = kept or Numbers(self._new_base(), 1, 1, self._heard_so_far())
-        self.state = State(next_in=numbers.next_in, next_out=numbers.next_out)
+        self.state = State(next_in=numbers.next_in_asked, next_out=numbers.next_out)
+        # of before a restart: below the number all but these were answered
+        self._known_in, self._unfinished = numbers.next_in, numbers.unanswered
         self._base = numbers.base
         self._reported = dict.fromkeys(context.views, 0) | numbers.reported
         self._wire: Wire | None = None
@@ -112,9 +114,12 @@ class MemberSession:
         return self._wire is not None
 
     @property
-    def next_in_done(self) -> int:
-        """Every inbound message below it has been answered: what the store keeps."""
-        return min(self._unanswered, default=self.state.next_in)
+    def numbers(self) -> Numbers:
+        """What the store keeps: what came, and which of it is not answered. O(unanswered)."""
+        next_in = max(self.state.next_in, self._known_in)
+        to_come = {number for number in self._unfinished if number >= self.state.next_in}
+        unanswered = tuple(sorted(to_come.union(self._unanswered)))
+        return Numbers(self._base, next_in, self.state.next_out, self._reported, unanswered)
 
     # -- the connection -------------------------------------------------------------------------
 
@@ -187,6 +192,7 @@ class MemberSession:
     def _begin_anew(self) -> None:
         self._base = max(self._new_base(), self._base + 1)
         self._unanswered.clear()
+        self._known_in, self._unfinished = 1, ()
         self._store.reset(self.key.id, Numbers(self._base, 1, 1, self._reported))
 
     def _ref(self, message: Message) -> int:
@@ -206,6 +212,8 @@ class MemberSession:
 
     def _deliver(self, message: Message) -> None:
         metrics.GATEWAY_MESSAGES.labels("fix", "in", _label(message.msg_type)).inc()
+        if message.sequence < self._known_in and message.sequence not in self._unfinished:
+            return  # asked for again with one below it: its answer stands, and is in the store
         try:
             if message.msg_type in TRANSLATORS:
                 if self._is_drop_copy:
@@ -222,8 +230,16 @@ class MemberSession:
                 self._securities.ask(message)
             else:
                 self.say(words.unsupported(message))
-        except Refused as refused:
-            self._refuse(message, refused, self._ref(message))
+        except StoreError:
+            raise
+        except Exception as error:  # of this message: those behind it are not to blame
+            self._refuse(message, self._failed(error), self._ref(message))
+
+    def _failed(self, error: Exception) -> Refused:
+        if isinstance(error, Refused):
+            return error
+        self._logger.exception("request_failed", error=repr(error))
+        return Refused(EdgeReason.INTERNAL_ERROR)
 
     def _enter(self, message: Message) -> None:
         if len(self._unanswered) >= FIX_IN_FLIGHT_MAX:
@@ -238,9 +254,13 @@ class MemberSession:
             asked = Asked(message.sequence, ref, message, market)
             try:
                 self._submit(asked, request)
-            except Refused as refused:
-                self._refuse(message, refused, ref, market)
-                self._answered(asked)
+            except Exception as error:
+                self._not_entered(asked, request, self._failed(error))
+
+    def _not_entered(self, asked: Asked, request: OrderRequest, refused: Refused) -> None:
+        refused = self._context.entry.in_doubt(self.key, request, refused)
+        self._refuse(asked.message, refused, asked.ref, asked.market)
+        self._answered(asked)
 
     def _submit(self, asked: Asked, request: OrderRequest) -> None:
         budget = "cancels" if isinstance(request, CANCELS) else "orders"
@@ -253,9 +273,9 @@ class MemberSession:
         self._waiting[market] += 1
         try:
             self._context.entry.submit(
-                prepared, lambda ticket: self._taken(ticket, prepared, asked)
+                prepared, lambda ticket: self._taken(ticket, prepared, asked, request)
             )
-        except Refused:
+        except Exception:
             self._waiting[market] -= 1
             raise
 
@@ -270,13 +290,14 @@ class MemberSession:
         if 0 < prepared.valid_ms * MS < age and prepared.ref > last:
             raise Refused(Reason.EXPIRED, f"first sent {age // MS} ms ago")
 
-    def _taken(self, ticket: Ticket, prepared: Prepared, asked: Asked) -> None:
+    def _taken(
+        self, ticket: Ticket, prepared: Prepared, asked: Asked, request: OrderRequest
+    ) -> None:
         if self._is_retired:
             return
         self._waiting[asked.market] -= 1
         if ticket.refused is not None:
-            self._refuse(asked.message, ticket.refused, asked.ref, asked.market)
-            self._answered(asked)
+            self._not_entered(asked, request, ticket.refused)
         else:
             requests = self._asked[asked.market]
             requests[ticket.position] = asked
@@ -464,8 +485,8 @@ class MemberSession:
             return
         out, self._out = self._out, []
         self._is_dirty = False
-        numbers = Numbers(self._base, self.next_in_done, self.state.next_out, self._reported)
-        self._store.save(self.key.id, numbers, [sent for _, sent in out if sent is not None])
+        kept = [sent for _, sent in out if sent is not None]
+        self._store.save(self.key.id, self.numbers, kept)
         if out and self._wire is not None:
             self._wire.send(b"".join([data for data, _ in out]))
 

@@ -294,12 +294,18 @@ _ANSWERS = {"q": _mass_report, "S": _quote_report, "AE": _block_ack}
 
 
 def _names(report: ExecutionReport, asked: Asked) -> bool:
-    """Whether the report speaks of the order by the request's own ids."""
+    """Whether the report speaks of the request's own order, by the request's own ids.
+
+    A new or a replaced order may fill, trigger or end others of its participant.
+    """
     if asked.msg_type == "F":
         return report.exec_type in ("CANCELLED", "ORDER_STATUS")
     if asked.msg_type == "G":
-        return report.exec_type in ("REPLACED", "ORDER_STATUS")
-    return asked.msg_type in ("D", "H")
+        is_own = report.client_order_id == asked.message.get(11)
+        return report.exec_type == "ORDER_STATUS" or (report.exec_type == "REPLACED" and is_own)
+    if asked.msg_type == "D":
+        return report.exec_type in _WHEN_ASKED or report.order_id == report.request_id
+    return asked.msg_type == "H"
 
 
 def _order_type(report: ExecutionReport) -> str:

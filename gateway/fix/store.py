@@ -28,6 +28,7 @@ SCHEMA = (
         base INTEGER NOT NULL,
         next_in INTEGER NOT NULL,
         next_out INTEGER NOT NULL,
+        unanswered TEXT NOT NULL, -- inbound numbers, JSON
         reported TEXT NOT NULL -- market -> last event number told, JSON
     ) STRICT""",
     """CREATE TABLE IF NOT EXISTS message (
@@ -45,9 +46,15 @@ class Numbers(NamedTuple):
     """A session as the file has it."""
 
     base: int  # ref of an inbound message = base + MsgSeqNum
-    next_in: int  # every message below it has been answered
+    next_in: int  # every message below it has come
     next_out: int
     reported: dict[str, int]
+    unanswered: tuple[int, ...] = ()  # those of them that were not answered, in order
+
+    @property
+    def next_in_asked(self) -> int:
+        """From where the other side is asked to send again. O(1)."""
+        return min(self.unanswered, default=self.next_in)
 
 
 class StoreError(Exception):
@@ -79,6 +86,8 @@ class FixStore:
         execute("BEGIN IMMEDIATE")
         for statement in SCHEMA:
             execute(statement)
+        if "unanswered" not in {row[1] for row in execute("PRAGMA table_info(session)")}:
+            execute("ALTER TABLE session ADD COLUMN unanswered TEXT NOT NULL DEFAULT '[]'")
         execute("COMMIT")
         execute(f"PRAGMA application_id = {APPLICATION_ID}")
 
@@ -90,11 +99,14 @@ class FixStore:
         """A session's numbers; None if it never logged on here."""
         with self._used():
             row = self._connection.execute(
-                "SELECT base, next_in, next_out, reported FROM session WHERE key = ?", (key,)
+                "SELECT base, next_in, next_out, reported, unanswered FROM session WHERE key = ?",
+                (key,),
             ).fetchone()
         if row is None:
             return None
-        return Numbers(row[0], row[1], row[2], msgspec.json.decode(row[3], type=dict[str, int]))
+        reported = msgspec.json.decode(row[3], type=dict[str, int])
+        unanswered = msgspec.json.decode(row[4], type=tuple[int, ...])
+        return Numbers(row[0], row[1], row[2], reported, unanswered)
 
     def save(self, key: str, numbers: Numbers, sent: list[Sent]) -> None:
         """Numbers and messages, as one transaction. O(messages)."""
@@ -154,11 +166,12 @@ class FixStore:
 
     def _write(self, key: str, numbers: Numbers) -> None:
         reported = msgspec.json.encode(numbers.reported).decode()
+        unanswered = msgspec.json.encode(numbers.unanswered).decode()
         self._connection.execute(
-            "INSERT INTO session VALUES (?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET"
+            "INSERT INTO session VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET"
             " base = excluded.base, next_in = excluded.next_in, next_out = excluded.next_out,"
-            " reported = excluded.reported",
-            (key, numbers.base, numbers.next_in, numbers.next_out, reported),
+            " unanswered = excluded.unanswered, reported = excluded.reported",
+            (key, numbers.base, numbers.next_in, numbers.next_out, unanswered, reported),
         )
 
     def _prune(self, key: str, last: Sent) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from exchange.messages.executions import ExecutionReport
+from exchange.messages.frames import QUOTE_SELL_BIT
 from exchange.messages.orders import (
     BlockConfirmation,
     BlockProposal,
@@ -106,12 +107,14 @@ def original(answer: Outcome) -> Heard | None:
 class _Waiting:
     """A request on its way: first to the log, then until the last report that answers it."""
 
-    __slots__ = ("_answer", "_context", "_desk", "_position", "_request", "_timeout_s", "_timer")
+    __slots__ = (
+        "_answer", "_context", "_desk", "_key", "_position", "_request", "_timeout_s", "_timer",
+    )  # fmt: skip
 
     def __init__(
-        self, context: Context, desk: Desk, request: OrderRequest, timeout_s: float, answer: Answer
+        self, call: Call, desk: Desk, request: OrderRequest, timeout_s: float, answer: Answer
     ) -> None:
-        self._context = context
+        self._context, self._key = call.context, call.key
         self._desk = desk
         self._request = request
         self._timeout_s = timeout_s
@@ -122,7 +125,8 @@ class _Waiting:
     def written(self, ticket: Ticket) -> None:
         """The log has it, or it was refused."""
         if ticket.refused is not None:
-            self._answer(ticket.refused)
+            entry = self._context.entry
+            self._answer(entry.in_doubt(self._key, self._request, ticket.refused))
             return
         try:
             self._watch(ticket)
@@ -167,8 +171,11 @@ def _enter(call: Call, request: OrderRequest, wait_ms: int, answer: Answer) -> N
     """Sends an order request and answers with what the engine makes of it."""
     timeout_s = wait_s(wait_ms)
     prepared = call.context.entry.prepare(call.key, request)
-    waiting = _Waiting(call.context, prepared.desk, request, timeout_s, answer)
-    call.context.entry.submit(prepared, waiting.written)
+    waiting = _Waiting(call, prepared.desk, request, timeout_s, answer)
+    try:
+        call.context.entry.submit(prepared, waiting.written)
+    except Refused as refused:
+        raise call.context.entry.in_doubt(call.key, request, refused) from None
 
 
 def post_request(call: Call, answer: Answer) -> None:
@@ -210,12 +217,17 @@ async def get_orders(call: Call) -> Reply:
     for view in _views(call.context, query.market):
         accounts = call.context.visible_accounts(call.key, view.market.code)
         for order in view.reports.open_orders(accounts):
-            if order.order_id <= query.after:
+            if _place(order.order_id) <= _place(query.after):
                 continue
             if len(found) == limit:
                 return Reply(OrderList(found, is_complete=False))
             found.append(view.reports.status(order))
     return Reply(OrderList(found, is_complete=True))
+
+
+def _place(order_id: int) -> tuple[int, int]:
+    """Where an order stands among others, oldest first: a quote's sell side behind its buy side."""
+    return order_id & ~QUOTE_SELL_BIT, order_id
 
 
 async def get_order(call: Call) -> Reply:

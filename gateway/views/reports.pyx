@@ -65,6 +65,7 @@ cdef dict _MADE = {
     PICK_ORDER: "PICK", BLOCK_PROPOSE: "BLOCK", BLOCK_CONFIRM: "BLOCK", AUCTION_BID: "BID",
 }  # fmt: skip
 cdef dict _TIME_IN_FORCE = {number: word for word, number in order_commands.TIME_IN_FORCE.items()}
+ORDER_ID_MAX = (1 << 63) - 1
 cdef dict _METHOD = {method.value: method.name.removesuffix("_TRADE") for method in TradeMethod}
 
 
@@ -196,8 +197,8 @@ cdef class Reports:
         return {order.order_id: order for order in self._open.values()}
 
     def order(self, order_id):
-        """An open or recently ended order, or None. O(1)."""
-        return self._order(order_id)
+        """An open or recently ended order, or None: of a number that is no id, too. O(1)."""
+        return self._order(order_id) if 0 <= order_id <= ORDER_ID_MAX else None
 
     def order_labelled(self, account, label):
         """The last order of the account with that client order id, or None.

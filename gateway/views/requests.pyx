@@ -18,8 +18,11 @@ from libc.string cimport memcpy
 from matching.layout cimport (
     AUCTION_CLEAR,
     AUCTION_TERMS,
+    BLOCK_DECLINED,
     BLOCK_PROPOSE,
     CANCEL_ORDER,
+    CANCELLED,
+    CANCELLED_BY_REQUEST,
     CASH_DEPOSIT,
     CASH_WITHDRAW,
     DUPLICATE,
@@ -178,7 +181,10 @@ cdef _take_answers(dict heard, bytes body):
     cdef Py_ssize_t index
     cdef Heard request
     for index in range(PyBytes_GET_SIZE(body) // RECORD_SIZE):
-        if rows[index].kind not in (REJECTED, DUPLICATE):
+        if rows[index].kind == CANCELLED:  # a label may name another order by the time of a resend
+            if rows[index].reason not in (CANCELLED_BY_REQUEST, BLOCK_DECLINED):
+                continue
+        elif rows[index].kind not in (REJECTED, DUPLICATE):
             continue
         request = heard.get(rows[index].command_index)
         if request is None:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, get_args
 
 import msgspec
+import structlog
 
 from exchange import metrics
 from exchange.messages.executions import (
@@ -69,6 +70,7 @@ _MESSAGES_IN = {
     kind: metrics.GATEWAY_MESSAGES.labels("websocket", "in", kind.__name__)
     for kind in get_args(OrderRequest)
 }
+_logger = structlog.get_logger().bind(service="gateway")
 _REPORTS_OUT = metrics.GATEWAY_MESSAGES.labels("websocket", "out", "reports")
 
 Receiver = Callable[[str, list[Execution]], None]
@@ -212,7 +214,7 @@ class OrderSession(Connection):
                 else:
                     found.append(decode(part, _request))
             except Refused as wrong:
-                self._reject(self._or_over(key, wrong).about(self._label_of(part)))
+                self._reject(self._or_over(key, wrong), self._label_of(part))
         return found
 
     def _or_over(self, key: Key, refused: Refused) -> Refused:
@@ -337,25 +339,32 @@ class OrderSession(Connection):
         run: _Run | None = None
         at = 0
         while at < len(requests):
-            found = entry.prepare_plain(key, plain, requests, at)
+            request = requests[at]
+            try:
+                found = entry.prepare_plain(key, plain, requests, at)
+                prepared = entry.prepare(key, request) if found is None else found[1]
+            except Exception as error:  # the requests behind it are not to blame
+                self._reject(self._failed(error), request)
+                at += 1
+                continue
             if found is not None:
                 self._submit(run)
                 run = None
-                self._submit_plain(found[1], requests[at : found[0]])
+                self._submit_plain(prepared, requests[at : found[0]])
                 at = found[0]
                 continue
-            request = requests[at]
             at += 1
-            try:
-                prepared = entry.prepare(key, request)
-            except Refused as refused:
-                self._reject(refused.about(request))
-                continue
             if run is None or not run.takes(prepared):
                 self._submit(run)
                 run = _Run(prepared)
             run.add(request, prepared)
         self._submit(run)
+
+    def _failed(self, error: Exception) -> Refused:
+        if isinstance(error, Refused):
+            return error
+        _logger.exception("request_failed", key=self._key and self._key.id, error=repr(error))
+        return Refused(EdgeReason.INTERNAL_ERROR)
 
     def _within_budget(self, key: Key, batch: list[OrderRequest]) -> list[OrderRequest]:
         """The requests that the throttle lets through: of each kind the first ones."""
@@ -386,7 +395,7 @@ class OrderSession(Connection):
                 except Refused as refused:
                     over = refused
                 if over is not None:
-                    self._reject(over.about(request))
+                    self._reject(over, request)
                     continue
             found.append(request)
         return found
@@ -398,7 +407,7 @@ class OrderSession(Connection):
                 allow(key, type(request).__name__)
                 found.append(request)
             except Refused as refused:
-                self._reject(refused.about(request))
+                self._reject(refused, request)
         return found
 
     def _submit(self, run: _Run | None) -> None:
@@ -431,18 +440,21 @@ class OrderSession(Connection):
             self._context.entry.submit(prepared, taken)
         except Refused as refused:
             for request in requests:
-                self._reject(refused.about(request))
+                self._reject(refused, request)
 
     def _is_taken(self, ticket: Ticket, desk: Desk, requests: list[OrderRequest]) -> bool:
         """Whether the log has the requests; if not, says so."""
         if ticket.refused is not None:
             for request in requests:
-                self._reject(ticket.refused.about(request))
+                self._reject(ticket.refused, request)
             return False
         desk.view.arrived(ticket.position, ticket.arrived_ns, "websocket")
         return True
 
-    def _reject(self, refused: Refused) -> None:
+    def _reject(self, refused: Refused, request: OrderRequest | _Label) -> None:
+        if self._key is not None:
+            refused = self._context.entry.in_doubt(self._key, request, refused)
+        refused = refused.about(request)
         metrics.GATEWAY_REJECTIONS.labels("websocket", refused.row.name).inc()
         self._say(refused.reject())
 

@@ -167,7 +167,9 @@ if LONG:  # a broker whose every look at the clock is watched starts in a minute
             await asyncio.to_thread(server.start, timeout=300)
             log = KafkaLog(server.bootstrap)
             await log.start()
-            await log.create([ORDERS])
+            async with asyncio.timeout(WAIT_S):
+                while not await is_made(log):  # a broker as slow as this one is fenced for a while
+                    await asyncio.sleep(1)
             flow, sent = Flow(8), []
             reader = await log.open_reader(ORDERS, 0)
             records: list[Record] = []
@@ -195,6 +197,13 @@ if LONG:  # a broker whose every look at the clock is watched starts in a minute
         assert min(jumps) < -1.9 * HOUR_NS
         assert times == sorted(times)
         assert times[-1] == max(stamps)
+
+    async def is_made(log: KafkaLog) -> bool:
+        try:
+            await log.create([ORDERS])
+        except LogError:
+            return False
+        return True
 
     def is_about(record: Record, hours: int) -> bool:
         """Whether a broker took it by a clock that is so many hours ahead."""

@@ -20,8 +20,11 @@ from exchange.log.embedded import EmbeddedLog
 from exchange.log.kafka import KafkaLog
 from exchange.log.protocol import Log, Partition
 from exchange.messages.frames import Command, build_commands, command
+from exchange.messages.orders import OrderRequest
+from exchange.reference.venue import Key
 from gateway.access.identity import sign
 from gateway.client import SigningKey
+from gateway.entry.order_entry import Prepared
 from tests.fixtures_kafka import own_kafka  # noqa: F401 - a fixture
 from tests.gateway.conftest import House, demo_venue
 
@@ -78,6 +81,14 @@ async def answers(house: House) -> list[dict[str, Any]]:
         found += [json.loads(record.value) for record in await reader.read()]
     await reader.close()
     return found
+
+
+async def answers_to_come(house: House, count: int) -> list[dict[str, Any]]:
+    async def have_come() -> bool:
+        return len(await answers(house)) >= count
+
+    await house.until(have_come)
+    return await answers(house)
 
 
 class SlowLog(EmbeddedLog):
@@ -169,3 +180,42 @@ async def test_a_new_gateway_goes_on_where_the_last_one_stopped(house: House) ->
     assert len(set(sequences)) == len(sequences)
     async with house.client("northern") as client:
         assert sorted(o.order_quantity for o in await client.orders()) == [6, 7, 8]
+
+
+@pytest.mark.parametrize("house", ["embedded"], indirect=True)
+@pytest.mark.parametrize("valid_ms", [65_536, 1 << 63])
+async def test_a_number_of_any_size_is_refused_and_intake_goes_on(
+    house: House, valid_ms: int
+) -> None:
+    """What one gateway cannot read the next would read first."""
+    key = house.keys["northern"]
+    await house.log.append(
+        topics.intake(PARTICIPANT),
+        [request(key, order(1, valid_ms=valid_ms)), request(key, order(2))],
+    )
+    found = await answers_to_come(house, 3)
+    assert (found[0]["ref"], found[0]["title"]) == (1, "INVALID_FIELD")
+    assert [a["exec_type"] for a in found[1:]] == ["PENDING", "NEW"]
+
+
+@pytest.mark.parametrize("house", ["embedded"], indirect=True)
+async def test_a_record_on_which_the_gateway_fails_is_answered_and_intake_goes_on(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert house.gateway is not None
+    entry = house.gateway.context.entry
+    prepare = entry.prepare
+
+    def failing(key: Key, body: OrderRequest) -> Prepared:
+        if body.ref == 1:
+            raise OverflowError("a fault of ours")
+        return prepare(key, body)
+
+    monkeypatch.setattr(entry, "prepare", failing)
+    key = house.keys["northern"]
+    await house.log.append(
+        topics.intake(PARTICIPANT), [request(key, order(1)), request(key, order(2))]
+    )
+    found = await answers_to_come(house, 3)
+    assert (found[0]["ref"], found[0]["title"]) == (1, "INTERNAL_ERROR")
+    assert [a["exec_type"] for a in found[1:]] == ["PENDING", "NEW"]

@@ -5,14 +5,17 @@ Reports of all its accounts come on every connection, and each key counts refs o
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
 import pytest
 
 from exchange.clock import SystemClock
-from exchange.messages.executions import ExecutionReport
+from exchange.messages.executions import ExecutionReport, Reject
 from exchange.messages.orders import NewOrderSingle
+from exchange.messages.reasons import EdgeReason
+from gateway.client import VenueBusyError, session
 from gateway.client.keys import generate_key
 from gateway.client.session import OrderStream, Waiting
 
@@ -59,3 +62,40 @@ async def test_the_engines_word_may_come_before_the_logs(
     assert not waiting.answered.done()
     stream.received(encode([PENDING]))
     assert waiting.answered.result().sequence == 2
+
+
+class Wire:
+    """What was sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+
+    def send(self, _kind: object, data: bytes) -> None:
+        self.sent.append(data)
+
+
+def refusal(reason: EdgeReason) -> Reject:
+    return Reject(int(reason), reason.name, "", REF, "", True, 1)
+
+
+@pytest.mark.parametrize("reason", [EdgeReason.VENUE_BUSY, EdgeReason.THROTTLED])
+async def test_what_the_log_may_have_keeps_its_number(
+    stream: OrderStream, reason: EdgeReason, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under another number it would be another order."""
+    monkeypatch.setattr(session, "PAUSE_S", 0)
+    waiting, wire = sent(stream), Wire()
+    stream.received(encode([PENDING]))
+    monkeypatch.setattr(stream, "_transport", wire)
+    for count in (1, 2):
+        stream.received(encode([refusal(reason)]))
+        await asyncio.sleep(0.02)
+        assert wire.sent == [encode(waiting.request)] * count
+    stream.received(encode([report("ORDER_STATUS", 3, PLACE)]))
+    assert waiting.answered.result().exec_type == "ORDER_STATUS"
+
+
+async def test_what_the_log_cannot_have_is_refused_at_once(stream: OrderStream) -> None:
+    waiting = sent(stream)
+    stream.received(encode([refusal(EdgeReason.VENUE_BUSY)]))
+    assert isinstance(waiting.answered.exception(), VenueBusyError)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -12,13 +13,13 @@ import pytest
 from exchange import topics
 from exchange.engine.service import EngineService
 from exchange.log.protocol import AppendUncertainError
-from exchange.messages.frames import Command
+from exchange.messages.frames import Command, command
 from exchange.messages.orders import NewOrderSingle
 from exchange.messages.reasons import EdgeReason
 from gateway.access.identity import sign
 from gateway.client import InsufficientFundsError, RefForgottenError, RefNotTakenError
 from gateway.client.errors import error_class
-from gateway.views import requests
+from gateway.views import requests, venue_view
 
 ORDER: dict[str, Any] = {
     "ref": 1, "symbol": "EUA", "account": 101, "side": "SELL", "quantity": 1, "price": "71.25",
@@ -205,3 +206,45 @@ def test_the_refusals_of_numbers_are_typed() -> None:
     for reason in (EdgeReason.REF_PASSED_OVER, EdgeReason.REF_REUSED):
         assert error_class(reason) is RefNotTakenError
     assert error_class(EdgeReason.REF_FORGOTTEN) is RefForgottenError
+
+
+async def test_a_connection_lost_while_the_engine_is_silent_doubles_no_order(
+    house, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The resend is not told that nothing was done, which the client would do anew."""
+    monkeypatch.setattr(venue_view, "ENGINE_SILENCE_S_MAX", 0.3)
+    async with house.client("northern") as client:
+        stream = await client.stream()
+        before = await house.ends()
+        await house.stop("engine-EU")
+        task = asyncio.create_task(client.new_order("EUA", 101, "BUY", 7, "60.00", wait_s=30))
+
+        async def is_on_the_log() -> bool:
+            return (await house.ends())[0] > before[0]
+
+        await house.until(is_on_the_log)
+        await asyncio.sleep(0.5)
+        stream._transport.disconnect()
+        await asyncio.sleep(0.5)
+        market = next(m for m in house.venue.market if m.code == "EU")
+        house.run(EngineService(house.log, market, house.settings, house.clock))
+        report = await asyncio.wait_for(task, 20)
+        assert report.exec_type in ("NEW", "ORDER_STATUS")
+        assert [row.order_id for row in await client.orders("EU")] == [report.order_id]
+
+
+async def test_a_resent_cancel_by_label_is_about_the_order_that_it_ended(house, call) -> None:
+    """Another order may have the label by then."""
+    bid = ORDER | {"client_order_id": "a", "side": "BUY", "price": "60.00"}
+    _, first = await call("northern", "POST", "/orders", bid)
+    target = "/orders/a?symbol=EUA&account=101&ref=2"
+    _, done = await call("northern", "DELETE", target)
+    assert (done["exec_type"], done["order_id"]) == ("CANCELLED", first["order_id"])
+    async with house.client("operator") as operator:
+        await operator.set_phase("EU", "CLOSED")
+        await operator.roll_day("EU", 20261201)
+    await house.append(0, [command(Command.PHASE_CHANGE, order_type=1)])
+    _, second = await call("northern", "POST", "/orders", bid | {"ref": 3})
+    assert second["exec_type"] == "NEW"
+    _, again = await call("northern", "DELETE", target)
+    assert (again["order_id"], again["order_status"]) == (first["order_id"], "CANCELLED")
