@@ -295,6 +295,8 @@ class Publisher:
                     offset=parts[0].input_offset,
                     error=str(error),
                 )
+                if self._stop.is_set():
+                    raise  # who starts next reads what is there
                 return
             except LogUnavailableError as error:
                 self._say.warning(

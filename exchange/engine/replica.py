@@ -73,6 +73,11 @@ class Replica:
         """True before the place where `events` ended at the start: nothing to say until then."""
         return self._tail is not None
 
+    @property
+    def stands_at(self) -> int | None:
+        """The place on `events` behind all that was applied; None while a part waits. O(1)."""
+        return None if len(self.outbox) or self.is_behind else self._confirmed_at
+
     def skip_to(self, tail: Tail) -> None:
         """What is computed up to there is on `events` if it leads to the same chain. O(1)."""
         self._tail = tail
@@ -140,12 +145,12 @@ class Replica:
 
     def mark(self) -> Mark:
         """The place where the engine is, right after a record; `confirmed` waits for it. O(1)."""
-        self._marked = self.next_offset
+        self._marked = self.next_offset if len(self.outbox) else None
         return Mark(self.next_offset, self.engine.next_event, self.chain)
 
     def snapshot_now(self) -> EngineSnapshot | None:
         """The state as it is, None while a part waits in the outbox. O(state)."""
-        if len(self.outbox):
+        if len(self.outbox) or self.is_behind:  # where it stands on `events` is not known
             return None
         engine = self.engine
         return EngineSnapshot(

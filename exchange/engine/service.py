@@ -316,6 +316,8 @@ class EngineService:
         took_s = (self._clock.monotonic_ns() - begun) / 1e9
         metrics.ENGINE_SNAPSHOT_PAUSE.labels(self._market.code).observe(took_s)
         self._saving = asyncio.create_task(self._await_draft(self._draft))
+        if replica.stands_at is not None:  # the long past ended here: nothing will confirm it
+            self._confirm(replica.stands_at)
 
     def _confirm(self, events_offset: int) -> None:
         if self._draft is not None:

@@ -8,6 +8,7 @@ makes topics and tells their bounds. Offsets are dense because no writer uses tr
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import TypeVar
@@ -257,7 +258,8 @@ class KafkaLog:
     async def _drop_clients(self) -> None:
         admin, self._admin = self._admin, None
         offsets, self._offsets = self._offsets, None
-        if admin is not None:
-            await admin.close()
         if offsets is not None:
             await stop_consumer(offsets)
+        if admin is not None:
+            with contextlib.suppress(*AWAY):
+                await admin.close()

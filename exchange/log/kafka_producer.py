@@ -94,8 +94,9 @@ class SupervisedProducer:
         supervisor, self._supervisor = self._supervisor, None
         if supervisor is None:
             return
-        supervisor.cancel()
-        await asyncio.wait([supervisor])
+        while not supervisor.done():  # a cancellation may be lost: say it again
+            supervisor.cancel()
+            await asyncio.wait([supervisor], timeout=3 * ABANDON_S_MAX)
         producer, self._producer = self._producer, None
         self._usable.set()  # who waits for a producer hears that there is none
         if producer is not None:
@@ -194,7 +195,8 @@ class SupervisedProducer:
                 self._producer = producer
                 self._usable.set()
                 try:
-                    await asyncio.wait_for(self._doubt.wait(), self._age_s_max)
+                    async with asyncio.timeout(self._age_s_max):
+                        await self._doubt.wait()
                 except TimeoutError:
                     self._producer = None
                     self._usable.clear()
@@ -230,7 +232,8 @@ class SupervisedProducer:
         try:
             await start_client(producer)
         except BaseException as error:
-            await producer.stop()
+            with contextlib.suppress(*AWAY):
+                await producer.stop()
             if isinstance(error, AWAY):
                 raise LogUnavailableError(f"Kafka at {self._bootstrap}: {error!r}") from error
             raise
@@ -239,7 +242,7 @@ class SupervisedProducer:
 
     async def _retire(self, producer: AIOKafkaProducer) -> None:
         """Lets a sound producer finish, then stops it."""
-        with contextlib.suppress(TimeoutError):
+        with contextlib.suppress(*AWAY):
             async with asyncio.timeout(APPEND_TIMEOUT_S):
                 await self._idle.wait()
                 await producer.stop()
@@ -260,8 +263,9 @@ class SupervisedProducer:
             connection.close()
         try:
             for step in (producer.stop, producer.client.close):
-                with contextlib.suppress(TimeoutError, KafkaError):
-                    await asyncio.wait_for(step(), ABANDON_S_MAX)
+                with contextlib.suppress(*AWAY):  # a task of its own may have met a reset
+                    async with asyncio.timeout(ABANDON_S_MAX):
+                        await step()
         finally:
             producer._message_accumulator.fail_all(KafkaError("the producer was abandoned"))
 

@@ -8,12 +8,14 @@ for tests (`simulated.py`); `tests/exchange/log/` holds the conformance suite al
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from exchange.settings import READ_RECORDS_MAX, RECORD_BYTES_MAX
 
 READ_WAIT_S = 0.5
+CUT_LOOKS = 20  # READ_WAIT_S apart, at the end of a log that is shorter than it was
 EMPTY_READS_MAX = 60  # then the log does not give what it says it holds
 
 
@@ -107,6 +109,22 @@ class Log(Protocol):
 
     async def open_reader(self, partition: Partition, offset: int) -> Reader:
         """A reader whose first record is the one at `offset` (which may not exist yet)."""
+
+
+async def end_behind(log: Log, partition: Partition, position: int) -> int:
+    """The end of a partition of which the records below `position` were read.
+
+    A new leader may need a moment to know its own end; then LogError says what is lost.
+    """
+    for _ in range(CUT_LOOKS):
+        end = await log.end(partition)
+        if end >= position:
+            return end
+        await asyncio.sleep(READ_WAIT_S)
+    raise LogError(
+        f"{partition.topic}/{partition.number}: the log ends at {end}, but record {position - 1} "
+        "was read: acknowledged records are lost, restore them"
+    )
 
 
 async def read_at(log: Log, partition: Partition, begin: int, end: int) -> list[Record]:

@@ -19,7 +19,13 @@ from exchange.clock import Clock, SystemClock, random_id
 from exchange.database import Database
 from exchange.database.connection import REFUSALS, is_locked
 from exchange.fault_points import reached
-from exchange.log.protocol import AppendUncertainError, Log, LogUnavailableError, Record
+from exchange.log.protocol import (
+    AppendUncertainError,
+    Log,
+    LogUnavailableError,
+    Record,
+    end_behind,
+)
 from exchange.messages.frames import (
     COUNT_MAX,
     Command,
@@ -105,7 +111,7 @@ class RegistryService:
         self._deposits: list[Deposit] = []  # not acknowledged by the log to this process
         self._messages: list[Outgoing] = []  # nor these
         self._messages_sent = 0
-        self._said_due_ns = 0
+        self._say_again_ns = 0  # monotonic
         self._writer, self._batch = random_id(), 0
         self._ready = False
         self._lag_read_ns = 0
@@ -173,7 +179,7 @@ class RegistryService:
     async def _load_and_follow(self, drain: Drain) -> None:
         await self.take_up(drain.over)
         settlements = topics.settlements(self._market.partition)
-        target = await self._log.end(settlements)
+        target = await end_behind(self._log, settlements, self._position.topic_offset)
         reader = await self._log.open_reader(settlements, self._position.topic_offset)
         self._logger.info("registering", settlements_offset=reader.position, end=target)
         try:
@@ -196,7 +202,8 @@ class RegistryService:
         self._deposits = list(loaded.unconfirmed)
         self._messages = list(loaded.unsent)
         self._messages_sent = loaded.position.messages_sent
-        self._topic.published = loaded.position.published
+        # The books learn with the next batch what is on the topic: who knows more keeps it.
+        self._topic.published = max(self._topic.published, loaded.position.published)
         return loaded.position
 
     async def register(
@@ -423,9 +430,10 @@ class RegistryService:
         due, now_ns = self.holdings.standings.next_due(), self._clock.now_ns()
         if due is None or now_ns < due.time_ns:
             return False
-        if now_ns - self._said_due_ns < CARRY_OUT_EVERY_S * 1_000_000_000:
+        since_ns = self._clock.monotonic_ns()
+        if since_ns < self._say_again_ns:
             return False
-        self._said_due_ns = now_ns
+        self._say_again_ns = since_ns + CARRY_OUT_EVERY_S * 1_000_000_000
         self._batch += 1
         account, instrument_id = self.holdings.standings.whose(due)
         frame = build_commands(

@@ -20,7 +20,13 @@ from exchange.clock import Clock, SystemClock, random_id
 from exchange.database import Database
 from exchange.database.connection import REFUSALS, is_locked
 from exchange.fault_points import reached
-from exchange.log.protocol import AppendUncertainError, Log, LogUnavailableError, Record
+from exchange.log.protocol import (
+    AppendUncertainError,
+    Log,
+    LogUnavailableError,
+    Record,
+    end_behind,
+)
 from exchange.messages.frames import (
     COUNT_MAX,
     ChainBrokenError,
@@ -190,7 +196,7 @@ class SettlementService:
         await self._publish_left_over(stop)
         await self._send_steps(stop)
         events = topics.events(self._market.partition)
-        target = await self._log.end(events)
+        target = await end_behind(self._log, events, self._position.topic_offset)
         reader = await self._log.open_reader(events, self._position.topic_offset)
         self._logger.info("settling", events_offset=reader.position, end=target)
         try:

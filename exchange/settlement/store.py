@@ -22,7 +22,11 @@ from exchange.database.connection import PRAGMAS, Database
 from exchange.fault_points import reached
 from exchange.ledger import CASH, FEE_INCOME, HELD_SETTLEMENT, Leg, Posting
 from exchange.messages.frames import GENESIS
-from exchange.settings import SETTLEMENT_SQLITE_CACHE_KIB
+from exchange.settings import (
+    DATABASE_CLOSE_S_MAX,
+    DATABASE_SILENCE_S_MAX,
+    SETTLEMENT_SQLITE_CACHE_KIB,
+)
 from exchange.settlement.delivery import TRADE_LEGS
 from exchange.settlement.open_store import (
     accounts_query,
@@ -419,11 +423,16 @@ class PostgresStore:
         """See SettlementStore."""
         if self._connection is not None:
             connection, self._connection = self._connection, None
-            await connection.close()
+            try:
+                await connection.close(timeout=DATABASE_CLOSE_S_MAX)
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                connection.terminate()  # what was not committed is rolled back there
 
     async def _open(self) -> Any:
         if self._connection is None:
-            self._connection = await asyncpg.connect(self._dsn)
+            self._connection = await asyncpg.connect(
+                self._dsn, command_timeout=DATABASE_SILENCE_S_MAX
+            )
         return self._connection
 
     async def write(self, batch: Batch) -> None:

@@ -514,6 +514,31 @@ async def test_stop_before_anything_happened(running):
     assert not service.is_leading
 
 
+@pytest.mark.parametrize("kind", [LogUnavailableError, AppendUncertainError])
+async def test_a_leader_that_is_told_to_stop_ends_though_events_cannot_be_written(
+    memory_log, running, until, make_flow, monkeypatch, kind
+):
+    service = running.start()
+    await until(lambda: service.is_leading and drained(memory_log))
+    append, tried = memory_log.append, asyncio.Event()
+
+    async def refuse(partition: Any, values: Any) -> Any:
+        if partition != EVENTS:
+            return await append(partition, values)
+        tried.set()
+        await asyncio.sleep(0.01)
+        raise kind("too few replicas are in sync")
+
+    monkeypatch.setattr(memory_log, "append", refuse)
+    memory_log.take(ORDERS, make_flow(17).frames(3))
+    await tried.wait()
+    task, stop = running.tasks[service]
+    stop.set()
+    await asyncio.wait([task], timeout=5)
+    assert task.done()
+    assert isinstance(await running.failure(service), kind)
+
+
 @pytest.mark.parametrize(
     ("node", "settings", "words"),
     [

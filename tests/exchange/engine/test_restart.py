@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from exchange import topics
 from exchange.engine import HistoryMismatchError
@@ -94,6 +96,74 @@ async def test_another_history_at_the_end_of_events_stops_the_engine(
     error = await running.failure(running.start(node=2))
     assert isinstance(error, HistoryMismatchError)
     assert words in str(error)
+
+
+@pytest.mark.usefixtures("short_past")
+async def test_a_snapshot_begun_where_a_long_past_ends_knows_its_place_on_events(
+    memory_log: Any, running: Any, until: Any, make_flow: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What led to it was said before this start: no append of this engine's confirms it."""
+    await written(memory_log, running, until, make_flow(76).frames(80))
+    monkeypatch.setattr("exchange.engine.service.SNAPSHOT_EVERY_COMMANDS", 100)
+    second = running.start(node=2)
+    await until(lambda: second.is_leading)
+    memory_log.take(ORDERS, [make_flow(77).random_frame()])
+    await until(lambda: drained(memory_log) and second._saved_offset)
+    await running.kill(second)
+    with capture_logs() as told:
+        third = running.start(node=3)
+        await until(lambda: third.is_ready)
+    events = [line["event"] for line in told if line["event"].startswith("snapshot")]
+    assert events[:1] == ["snapshot restored"]
+
+
+class Halting:
+    """A log whose `orders` give nothing from a place on, though they go on there."""
+
+    def __init__(self, log: Any, place: int) -> None:
+        self._log, self._place = log, place
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._log, name)
+
+    async def open_reader(self, partition: Any, offset: int) -> Any:
+        reader = await self._log.open_reader(partition, offset)
+        read = reader.read
+
+        async def halting(records_max: int, wait_s: float) -> Any:
+            left = self._place - reader.position
+            if left > 0:
+                return await read(min(records_max, left), wait_s)
+            await asyncio.sleep(wait_s)
+            return []
+
+        if partition == ORDERS:
+            reader.read = halting
+        return reader
+
+
+@pytest.mark.usefixtures("short_past")
+async def test_a_stop_amid_a_long_past_leaves_the_snapshots_as_they_are(
+    memory_log: Any, running: Any, until: Any, make_flow: Any, tmp_path: Path
+) -> None:
+    """Where that state stands on `events` is not known yet."""
+    folder = tmp_path / "snapshots" / "XX"
+    first = running.start()
+    await until(lambda: first.is_leading)
+    memory_log.take(ORDERS, make_flow(78).frames(30))
+    await until(lambda: drained(memory_log))
+    await running.stop(first)
+    sound = sorted(folder.iterdir())
+    assert len(sound) == 1
+    running.data = tmp_path / "elsewhere"  # another machine's engine leads meanwhile
+    await written(memory_log, running, until, make_flow(79).frames(100))
+    running.data = tmp_path
+    place = first.engine.next_offset + 40
+    second = running.start(log=Halting(memory_log, place))
+    await until(lambda: second._replica is not None and second.engine.next_offset == place)
+    assert not second.is_ready
+    await running.stop(second)
+    assert sorted(folder.iterdir()) == sound
 
 
 class Together:

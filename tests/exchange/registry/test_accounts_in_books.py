@@ -55,9 +55,10 @@ class StandingClock:
 
     def __init__(self, time_ns: int) -> None:
         self.time_ns = time_ns
+        self.ahead_ns = 0  # of the true time
 
     def now_ns(self) -> int:
-        return self.time_ns
+        return self.time_ns + self.ahead_ns
 
     def monotonic_ns(self) -> int:
         return self.time_ns
@@ -213,6 +214,16 @@ async def test_time_comes_by_the_log(desk: Desk, market_log: Any) -> None:
     assert (done.outcome, done.to_account, done.quantity) == ("DONE", HUADONG, 30)
     clock.time_ns += CARRY_OUT_EVERY_S * SECOND_NS
     assert not await desk.registry.say_time()
+
+
+async def test_a_clock_that_was_ahead_and_is_put_right_delays_nothing(desk: Desk) -> None:
+    clock = desk.registry._clock
+    assert isinstance(clock, StandingClock)
+    await desk.act(*transfer(30))
+    clock.time_ns, clock.ahead_ns = DUE_NS - SECOND_NS, 3_600 * SECOND_NS
+    assert await desk.registry.say_time()
+    clock.time_ns, clock.ahead_ns = DUE_NS + CARRY_OUT_EVERY_S * SECOND_NS, 0
+    assert await desk.registry.say_time()
 
 
 @pytest.mark.parametrize("table", ["account_act", "waiting_transfer"])

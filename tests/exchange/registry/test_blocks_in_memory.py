@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from sqlalchemy import delete, select
 from structlog.testing import capture_logs
 
+from exchange import topics
 from exchange.database import schema as tables
 from exchange.database import table_hash
 from exchange.registry import RegistryService
@@ -99,8 +101,9 @@ async def test_books_that_have_not_what_they_had_stop_the_registry(desk: Desk) -
         await connection.execute(table.insert(), dict(rows[-1]._mapping))
 
 
+@pytest.mark.parametrize("publishes", [False, True])
 async def test_blocks_that_nobody_foresaw_are_read_and_the_records_are_the_same(
-    make_books: MakeBooks, market_log: Any, monkeypatch: pytest.MonkeyPatch
+    make_books: MakeBooks, market_log: Any, monkeypatch: pytest.MonkeyPatch, publishes: bool
 ) -> None:
     desk, dice = Desk(market_log, await make_books()), random.Random(5)
     await desk.open()
@@ -109,12 +112,16 @@ async def test_blocks_that_nobody_foresaw_are_read_and_the_records_are_the_same(
         await desk.act(*random_acts(dice, 10))
     for name in ("wanted_by", "wanted_when_due"):
         monkeypatch.setattr(f"exchange.registry.service.{name}", lambda *_: {})
-    blind = RegistryService(market_log, MARKET, VENUE, books := await make_books())
+    log, stop = type(market_log)(), asyncio.Event() if publishes else None
+    await log.create(topics.of_market(CN))
+    blind = RegistryService(log, MARKET, VENUE, books := await make_books())
     await blind.load()
     with capture_logs() as told:
         for row in market_log.rows[SETTLEMENTS]:
-            await blind.register([(row.offset, row.value)])
+            await blind.register([(row.offset, row.value)], stop)
     assert "blocks were not foreseen, read now" in {line["event"] for line in told}
+    said = [row.value for row in market_log.rows[REGISTRY]] if publishes else []
+    assert [row.value for row in log.rows[REGISTRY]] == said
     assert await table_hash(books, CN, tables.REGISTRY_TABLES) == await table_hash(
         desk.books, CN, tables.REGISTRY_TABLES
     )

@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from exchange.database import Database, table_hash
 from exchange.database.schema import REGISTRY_TABLES
+from exchange.log.protocol import LogError
 from exchange.messages.frames import Command, Instruction, command, notes
 from exchange.messages.reasons import RegistryReason
 from exchange.messages.registry import (
@@ -251,6 +252,19 @@ async def test_what_is_there_when_it_is_told_to_stop_is_registered(
     assert await table_hash(books, CN, REGISTRY_TABLES) == await table_hash(
         desk.books, CN, REGISTRY_TABLES
     )
+
+
+async def test_a_log_that_ends_before_what_was_registered_stops_the_registry(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exchange.log.protocol.READ_WAIT_S", 0.01)
+    await desk.act(issue(NORTHERN, CCER, 10))
+    lost = desk.log.rows[SETTLEMENTS].pop()
+    again = RegistryService(desk.log, MARKET, VENUE, desk.books)
+    with pytest.raises(LogError, match=f"record {lost.offset} was read: .* are lost"):
+        await asyncio.wait_for(again.run(asyncio.Event()), 5)
+    assert not again.is_ready
+    desk.log.rows[SETTLEMENTS].append(lost)
 
 
 async def test_units_from_nowhere_stop_the_registry(market_log: Any, books: Database) -> None:

@@ -14,7 +14,12 @@ from exchange import metrics, topics
 from exchange.database import Database, table_hash
 from exchange.database.schema import SETTLEMENT_TABLES
 from exchange.ledger import CASH, EXTERNAL_CASH, EXTERNAL_UNITS, FEE_INCOME
-from exchange.log.protocol import AppendUncertainError, LogUnavailableError, Partition
+from exchange.log.protocol import (
+    AppendUncertainError,
+    LogError,
+    LogUnavailableError,
+    Partition,
+)
 from exchange.messages.frames import ChainBrokenError
 from exchange.messages.settlement import SettlementRecord
 from exchange.reference.venue import Market
@@ -407,6 +412,20 @@ async def test_a_missing_record_stops_the_service(
     with pytest.raises(ChainBrokenError, match="records are missing"):
         await service.settle([*rows[:5], *rows[6:]], asyncio.Event())
     await service.close()
+
+
+async def test_a_log_that_ends_before_what_was_settled_stops_the_service(
+    books: Database, memory_log: Any, make_flow: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exchange.log.protocol.READ_WAIT_S", 0.01)
+    await fill(memory_log, make_flow(7), 20)
+    await drain(memory_log, books)
+    del memory_log.rows[EVENTS][-3:]
+    end = len(memory_log.rows[EVENTS])
+    again = SettlementService(memory_log, MARKET, books)
+    with pytest.raises(LogError, match=f"ends at {end}, but record {end + 2} was read"):
+        await asyncio.wait_for(again.run(asyncio.Event()), 5)
+    assert not again.is_ready
 
 
 async def test_an_overdraft_is_refused_by_the_database(
