@@ -191,6 +191,19 @@ async def test_who_joins_does_not_hear_what_was_on_its_way_to_others(house) -> N
     transport.disconnect()
 
 
+async def test_who_subscribes_again_hears_what_was_on_its_way(house) -> None:
+    kept, feed = house.gateway.context.feed.instruments["EUA"], house.gateway.context.feed
+    pipe, subscriber = Pipe(), Subscriber(Connections(), feed)
+    subscriber._transport = pipe  # type: ignore[assignment]
+    for number, symbols in enumerate((["EUA"], ["EUA", "CCER"], ["EUA"])):
+        request = {"type": "subscribe", "symbols": symbols, "channels": ["trades"]}
+        subscriber.received(msgspec.json.encode(request))
+        feed._publish(kept, TradeTick(1, number, 3, 4, 1, 6), number)
+    await house.until(lambda: feed.fan_out.is_idle)
+    assert [msgspec.json.decode(trade)["trade_id"] for trade in pipe.take()] == [0, 1, 2]
+    subscriber.closed()
+
+
 # -- what is missed is asked for ----------------------------------------------------------------
 
 
