@@ -77,10 +77,12 @@ class Context:
         firm, session = self.rates(key)
         if budget.endswith("orders") and (excess := self.excess(key)) is not None:
             return self._slow(key, budget, count, now_ns, excess)
-        allowance = take(key.participant, budget, count, now_ns=now_ns, rate=firm)
-        if session < firm:
-            return take(key.session, budget, count, now_ns=now_ns, rate=session, kind="session")
-        return allowance
+        if session >= firm:
+            return take(key.participant, budget, count, now_ns=now_ns, rate=firm)
+        # what a slowed session is refused must not be missing to the other keys of its firm
+        self.throttle.check(key.session, budget, count, now_ns=now_ns, rate=session, kind="session")
+        take(key.participant, budget, count, now_ns=now_ns, rate=firm)
+        return take(key.session, budget, count, now_ns=now_ns, rate=session, kind="session")
 
     def excess(self, key: Key) -> Excess | None:
         """Where the key's participant is above a limit of orders to trades. O(instruments)."""

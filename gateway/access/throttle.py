@@ -59,13 +59,33 @@ class Throttle:
         `now_ns` is when they were sent, for those read later; by default now (monotonic). A budget
         is always used with the same clock. `rate` 0 is the venue's own.
         """
-        now = self._clock.monotonic_ns() if now_ns is None else now_ns
-        limit = rate or self.per_second
         entry = kind, number, budget
-        whose = budget if kind == "participant" else f"{budget} of the session"
-        due, allowance = _take(self._due.get(entry, 0), now, count, limit, whose)
-        self._due[entry] = due
+        self._due[entry], allowance = self._taken(entry, count, now_ns, rate)
         return allowance
+
+    def check(
+        self,
+        number: int,
+        budget: str,
+        count: int = 1,
+        *,
+        now_ns: int | None = None,
+        rate: int = 0,
+        kind: Kind = "participant",
+    ) -> None:
+        """Refused as `take` would refuse now; takes nothing, so that another budget may be asked.
+
+        What passes, a `take` right after it gets: the clock goes on only.
+        """
+        self._taken((kind, number, budget), count, now_ns, rate)
+
+    def _taken(
+        self, entry: tuple[Kind, int, str], count: int, now_ns: int | None, rate: int
+    ) -> tuple[int, Allowance]:
+        kind, _, budget = entry
+        now = self._clock.monotonic_ns() if now_ns is None else now_ns
+        whose = budget if kind == "participant" else f"{budget} of the session"
+        return _take(self._due.get(entry, 0), now, count, rate or self.per_second, whose)
 
     def refusal_wait_s(self, participant: int) -> float:
         """How long to wait before telling the participant of its next refusal, seconds. O(1)."""

@@ -139,6 +139,11 @@ class OrderEntry:
         self._accounts: dict[tuple[str, int], Account] = {
             (account.market, account.id): account for account in venue.account
         }
+        self._enforced = {
+            (item.market, item.id): item
+            for item in venue.instrument
+            if item.offset_headroom == "enforce"
+        }
         self._transfer_id = 0
         self._prepared_ref: dict[tuple[str, int], int] = {}  # (market, session) -> highest
         self._repeated: OrderedDict[tuple[str, int, int], None] = OrderedDict()
@@ -152,10 +157,8 @@ class OrderEntry:
         instrument = self.instrument(request.symbol)
         desk = self.desks[instrument.market]
         self.own_account(key, desk.market, request.account)
-        if instrument.offset_headroom == "enforce":
-            buying = _buying(request)
-            if buying and self._is_new(key, request.ref, desk):
-                self._check_headroom(request.account, instrument, desk, tonnes(buying))
+        if self._enforced:
+            self._check_buying(key, request, instrument, desk)
         ref = self._ref(request.ref)
         if type(request) is body.NewOrderSingle:
             plain = plain_limit(request, key.session, instrument.id, desk.market.minor_digits)
@@ -219,6 +222,25 @@ class OrderEntry:
     def _is_new(self, key: Key, ref: int, desk: Desk) -> bool:
         known = desk.view.last_ref.get(key.session, 0)
         return ref > max(known, self._prepared_ref.get((desk.market.code, key.session), 0))
+
+    def _check_buying(
+        self, key: Key, request: body.OrderRequest, instrument: Instrument, desk: Desk
+    ) -> None:
+        """Refuses a buy that an emitter could not use, and what a replace adds to one."""
+        number = instrument.id
+        if isinstance(request, body.OrderCancelReplaceRequest):
+            known = desk.view.reports.order(self._replaced_id(request, desk))
+            if known is None or not known.leaves or known.account_id != request.account:
+                return  # the engine's to judge
+            # the engine goes by the order, whatever symbol of its market the request names
+            number = known.instrument_id
+            buying = tonnes(request.quantity) - known.quantity if known.side == "BUY" else 0
+        else:
+            buying = _buying(request)
+        enforced = self._enforced.get((desk.market.code, number))
+        if enforced is None or buying <= 0 or not self._is_new(key, request.ref, desk):
+            return
+        self._check_headroom(request.account, enforced, desk, tonnes(buying))
 
     def _check_headroom(
         self, account: int, instrument: Instrument, desk: Desk, quantity: int
@@ -538,10 +560,10 @@ def _asked(request: instructions.Instruction) -> int:
     return tonnes(request.quantity)
 
 
-def _buying(request: body.OrderRequest) -> int | str:
-    """The tonnes that a request may buy; 0 for none. A replace was judged when it was new."""
+def _buying(request: body.OrderRequest) -> int:
+    """The tonnes that a request may buy; 0 for none, or none that could be bought."""
     if isinstance(request, body.Quote):
-        return request.bid_quantity
+        return to_tonnes(request.bid_quantity, "bid_quantity")
     if isinstance(request, (*CANCELS, body.OrderCancelReplaceRequest)):
         return 0
-    return request.quantity if request.side == "BUY" else 0
+    return to_tonnes(request.quantity) if request.side == "BUY" else 0

@@ -138,7 +138,8 @@ class MemberSession:
             self._hub.join(self.key.participant, self._receive)
             self._scope = SCOPES[logon.get(8013)]
             self._is_drop_copy = logon.get(9406) == "Y"
-            self._disconnects.logged_on(self, self.key)
+            if not self._is_drop_copy:
+                self._disconnects.logged_on(self, self.key)
 
     def detach(self) -> None:
         """The connection is gone; idempotent. Requests on their way go on."""

@@ -18,7 +18,6 @@ from exchange.messages.market_data import (
 )
 from exchange.messages.reasons import EdgeReason
 from exchange.reference.venue import Instrument
-from exchange.settings import TRADES_KEPT
 from gateway.context import Context
 from gateway.refusal import Refused
 from gateway.replies.market import (
@@ -155,15 +154,13 @@ async def get_trades(call: Call) -> Reply:
         newest = trades[-1].trade_id if trades else -1
         return Reply(TradeList(query.symbol, rows, next=newest))
     later = [trade for trade in trades if trade.trade_id > query.after]
-    # the oldest that is kept may not be the one after `after`, once some have been dropped
-    is_whole = len(later) < len(trades) or len(trades) < TRADES_KEPT
     page = later[:limit]
     return Reply(
         TradeList(
             query.symbol,
             [TradeRow.of(trade, digits) for trade in page],
-            is_complete=is_whole and len(later) <= limit,
-            next=page[-1].trade_id if page else query.after,
+            is_complete=query.after >= kept.dropped and len(later) <= limit,
+            next=page[-1].trade_id if page else max(query.after, kept.dropped),
         )
     )
 

@@ -1,5 +1,7 @@
 """Cancel on disconnect: orders of a lost connection end unless somebody logs on again in time.
 
+Who enters orders is told of here; a drop copy is not, since it could not look after any of them.
+
 The cancel is a MASS_CANCEL on `orders` like any other, so every replay knows it. It stands there
 without a session: the numbers of the key's own session are its owner's.
 """

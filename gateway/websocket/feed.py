@@ -82,7 +82,7 @@ STATES: frozenset[ChannelName] = frozenset({"top", "indicative", "bars", "day"})
 """Channels whose newest message replaces those before it, for one who lags."""
 
 
-_STANDS = ("trades", "bars", "bar_ticks", "bidding")
+_STANDS = ("trades", "dropped", "bars", "bar_ticks", "bidding")
 """What of a FeedInstrument a stand holds."""
 
 
@@ -101,6 +101,7 @@ class FeedInstrument:
         self.instrument = instrument
         self.label = Label(instrument.symbol)
         self.trades: deque[TradeTick] = deque(maxlen=TRADES_KEPT)
+        self.dropped = -1  # the last trade that is not kept any more for lack of room
         self.bars = {width: Bars(BARS_KEPT, width) for width in WIDTHS_NS}
         self.bar_ticks: dict[int, BarTick] = {}  # the newest of each width
         self.bidding: dict[int, BiddingTick] = {}  # auctions that are open, by id
@@ -333,6 +334,8 @@ class Feed:
 
     def _publish(self, kept: FeedInstrument, item: MarketDataItem, number: int) -> None:
         if isinstance(item, TradeTick):
+            if len(kept.trades) == kept.trades.maxlen:
+                kept.dropped = kept.trades[0].trade_id
             kept.trades.append(item)
             self._trade_in_bars(kept, item, number)
         elif isinstance(item, TradeCancelledTick):

@@ -162,6 +162,7 @@ class OrderSession(Connection):
     interface = "websocket"
     queue_bytes_max = SESSION_QUEUE_BYTES_MAX
     takes_binary = True
+    enters_orders = True  # so that orders may end with it, or stay because it is there
 
     def __init__(
         self, connections: Connections, context: Context, hub: ReportHub, disconnects: Disconnects
@@ -266,7 +267,8 @@ class OrderSession(Connection):
         self._plain = self._context.entry.plain_orders(key)
         self._may = frozenset(k for k in get_args(OrderRequest) if may(key, k.__name__))
         self.introduced()
-        self._disconnects.logged_on(self, key)
+        if self.enters_orders:
+            self._disconnects.logged_on(self, key)
         self._say(
             LoggedOn(
                 key.participant,
@@ -492,6 +494,7 @@ class DropCopy(OrderSession):
     """Every report of a participant, and nothing else: for its risk desk."""
 
     interface = "drop_copy"
+    enters_orders = False
 
     def _requested(self, batch: list[OrderRequest]) -> None:
         raise Refused(EdgeReason.ROLE_NOT_ALLOWED, "a drop copy takes no requests: use /orders")

@@ -64,6 +64,7 @@ class Subscriber(Connection):
         """A subscription: checked whole, then snapshots first and everything after."""
         request = decode(data, _subscribe)
         wanted = self._instruments(request.symbols)
+        self._feed.fan_out.flush()  # of what was subscribed: trades are in no snapshot
         self.closed()
         self.introduced()
         symbols = [item.instrument.symbol for item in wanted]

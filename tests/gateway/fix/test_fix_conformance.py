@@ -562,6 +562,20 @@ def test_fx26_one_gateway_holds_the_file(tmp_path) -> None:
         FixStore(tmp_path / "other")
 
 
+async def test_fx27_no_order_stays_because_a_drop_copy_is_there(
+    house: FixHouse, monkeypatch
+) -> None:
+    monkeypatch.setattr(disconnects, "DISCONNECT_GRACE_S", 0.02)
+    broker, risk = house.broker("yangtze"), house.broker("deputy")
+    await risk.enter(house.port, (9406, "Y"))
+    await broker.enter(house.port, (8013, "P"))
+    broker.order("one", t1=103)
+    assert (await broker.take("8")).get(150) == "0"
+    broker.cut()
+    told = [await risk.take("8") for _ in range(2)]
+    assert [m.get(150) for m in told] == ["0", "4"]
+
+
 async def settled(condition) -> None:
     async with asyncio.timeout(5):
         while not condition():

@@ -29,6 +29,7 @@ from exchange.messages.instructions import (
     TransferUnits,
 )
 from exchange.messages.operations import Approve
+from exchange.messages.orders import OrderCancelReplaceRequest, Quote
 from exchange.reference.venue import Key, Role
 from exchange.registry.service import RegistryService
 from exchange.rulebook import Rulebook
@@ -49,6 +50,7 @@ from tests.gateway.conftest import House, demo_venue, owe
 
 WHEN = datetime(2026, 10, 15, 3, tzinfo=UTC)
 Seat = tuple[str, int, Role, str]  # a key: its id, participant, role and person
+CCER = {"ref": 0, "symbol": "CCER", "account": 203}
 LATER = datetime(2027, 3, 15, 3, tzinfo=UTC)  # the emission year 2026 is over
 
 
@@ -296,6 +298,41 @@ async def test_headroom_of_an_offset_is_shown_and_enforced(
 ) -> None:
     async with whole_house(tmp_path, ClockOnDay(LATER), rule) as house:
         await check_headroom(house, is_enforced=rule == "enforce")
+
+
+async def test_headroom_is_enforced_where_a_replace_or_a_quote_would_buy_more(
+    tmp_path: Path,
+) -> None:
+    async with (
+        whole_house(tmp_path, ClockOnDay(LATER), "enforce") as house,
+        house.client("operator") as operator,
+        house.client("verifier") as verifier,
+        house.client("yangtze") as yangtze,
+    ):
+        await operator.set_phase("CN", "CONTINUOUS", "CCER")
+        await operator.deposit_cash("CN", 203, "9000000.00")
+        await owe(yangtze, verifier, 2025, 1_000)
+        withdrawn = await yangtze.order(Quote(**CCER, bid_quantity="0", offer_quantity="0"))
+        assert withdrawn.exec_type == "QUOTED"
+        order_id = (
+            await yangtze.new_order("CCER", 203, "BUY", 10, "83.00", client_order_id="mine")
+        ).order_id
+        assert (await yangtze.offset_headroom(203, "CCER")).room == 40
+        for named in (
+            {"symbol": "CCER", "order_id": order_id},
+            {"symbol": "CCER", "original_client_order_id": "mine"},
+            {"symbol": "CEA-2025", "order_id": order_id},  # the engine goes by the order
+        ):
+            beyond = {"ref": 0, "account": 203, "quantity": 51, "price": "83.00"} | named
+            with pytest.raises(RefusedError, match=r"41 t of CCER; .* leave 40 t") as refused:
+                await yangtze.order(OrderCancelReplaceRequest(**beyond))
+            assert refused.value.reason == 530
+        with pytest.raises(RefusedError, match=r"41 t of CCER; .* leave 40 t"):
+            await yangtze.order(Quote(**CCER, bid_quantity="41", bid_price="82.00"))
+        for quantity, room in ((50, 0), (50, 0), (20, 30)):
+            told = await yangtze.replace_order("CCER", 203, order_id, quantity, "83.10")
+            assert (told.exec_type, told.order_quantity) == ("REPLACED", quantity)
+            assert (await yangtze.offset_headroom(203, "CCER")).room == room
 
 
 async def check_headroom(house: House, *, is_enforced: bool) -> None:

@@ -23,8 +23,11 @@ from exchange.messages.market_data import (
     OrdersSnapshot,
     StatisticsTick,
     TopTick,
+    TradeCancelledTick,
     TradeTick,
 )
+from exchange.settings import TRADES_KEPT
+from exchange.stands import decode, encode
 from gateway.client import BookFeed, Client
 from gateway.client.errors import VenueError
 from gateway.replies.market import BarList, BookReply, RecordList, TradeList
@@ -191,6 +194,19 @@ async def test_who_joins_does_not_hear_what_was_on_its_way_to_others(house) -> N
     transport.disconnect()
 
 
+async def test_who_subscribes_again_hears_what_was_on_its_way(house) -> None:
+    kept, feed = house.gateway.context.feed.instruments["EUA"], house.gateway.context.feed
+    pipe, subscriber = Pipe(), Subscriber(Connections(), feed)
+    subscriber._transport = pipe  # type: ignore[assignment]
+    for number, symbols in enumerate((["EUA"], ["EUA", "CCER"], ["EUA"])):
+        request = {"type": "subscribe", "symbols": symbols, "channels": ["trades"]}
+        subscriber.received(msgspec.json.encode(request))
+        feed._publish(kept, TradeTick(1, number, 3, 4, 1, 6), number)
+    await house.until(lambda: feed.fan_out.is_idle)
+    assert [msgspec.json.decode(trade)["trade_id"] for trade in pipe.take()] == [0, 1, 2]
+    subscriber.closed()
+
+
 # -- what is missed is asked for ----------------------------------------------------------------
 
 
@@ -300,6 +316,32 @@ async def test_orders_trades_and_bars_over_rest(house, northern: Client) -> None
         assert (same.bars, same.is_complete) == (bars.bars[-1:], True)
         later = await get(house, f"/bars?symbol=EUA&width={width}&from_ns={start + 1}", BarList)
         assert later.bars == []
+
+
+async def test_trades_are_complete_only_where_none_was_dropped(house) -> None:
+    feed = house.gateway.context.feed
+    kept, dropped = feed.instruments["EUA"], 5
+
+    async def complete(after: int) -> bool:
+        page = await get(house, f"/trades?symbol=EUA&after={after}&limit=1000", TradeList)
+        return page.is_complete
+
+    for number in range(1, TRADES_KEPT + 1):
+        feed._publish(kept, TradeTick(1, number, 7_000, 1, 1, 6), number)
+    assert await complete(0)
+    for number in range(TRADES_KEPT + 1, TRADES_KEPT + dropped + 1):
+        feed._publish(kept, TradeTick(1, number, 7_000, 1, 1, 6), number)
+    feed._publish(kept, TradeCancelledTick(1, TRADES_KEPT, 1, 6), number)
+    assert [await complete(after) for after in (0, dropped - 1, dropped)] == [False, False, True]
+    stand = decode(encode(feed.stand()))
+    kept.dropped = -1
+    feed.go_on(stand)
+    assert not await complete(0)
+    for trade in list(kept.trades):
+        feed._publish(kept, TradeCancelledTick(1, trade.trade_id, 1, 6), number)
+    nothing = await get(house, "/trades?symbol=EUA&after=0", TradeList)
+    assert (nothing.trades, nothing.is_complete, nothing.next) == ([], False, dropped)
+    assert await complete(dropped)
 
 
 # -- one message to many ------------------------------------------------------------------------

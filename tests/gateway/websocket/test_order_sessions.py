@@ -261,6 +261,39 @@ async def test_a_drop_copy_hears_all_and_takes_nothing(house: House, northern: C
     transport.disconnect()
 
 
+async def copied(house: House, **changes: Any) -> tuple[Any, Wire]:
+    transport, wire = await connected(house.socket + "/drop-copy")
+    say(transport, logon(house, **changes))
+    assert (await wire.next())["type"] == "LoggedOn"
+    return transport, wire
+
+
+@pytest.mark.parametrize("is_there_before", [True, False], ids=["before", "in the grace"])
+async def test_no_order_stays_because_a_drop_copy_is_there(
+    house: House, northern: Client, is_there_before: bool
+) -> None:
+    transport, wire = await logged_on(house, cancel_on_disconnect="PARTICIPANT")
+    say(transport, order(1))
+    await until_word(wire, exec_type="NEW")
+    if is_there_before:
+        copy, _ = await copied(house)
+    await lost(transport, wire)
+    if not is_there_before:
+        copy, _ = await copied(house)
+    await house.until(lambda: _open(northern, 0))
+    copy.disconnect()
+
+
+async def test_no_order_ends_with_a_drop_copy(house: House, northern: Client) -> None:
+    transport, wire = await logged_on(house)
+    say(transport, order(1))
+    await until_word(wire, exec_type="NEW")
+    await lost(transport, wire)
+    await lost(*await copied(house, cancel_on_disconnect="PARTICIPANT"))
+    await asyncio.sleep(2 * GRACE_S)
+    assert len(await northern.orders()) == 1
+
+
 # -- resends ------------------------------------------------------------------------------------
 
 
