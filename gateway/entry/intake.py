@@ -167,8 +167,8 @@ class ParticipantIntake:
             except Exception as error:  # of this record: whoever reads it next would fail, too
                 self._logger.exception("intake_failed", offset=record.offset, error=repr(error))
                 answers.append(Refused(EdgeReason.INTERNAL_ERROR).reject())
-        for items in entered.values():
-            written = await self._write(items, stop)
+        # side by side: a market that takes nothing for a while keeps no other waiting
+        for written in await asyncio.gather(*[self._write(i, stop) for i in entered.values()]):
             if written is None:
                 return  # stopping: the next gateway begins at this group again
             answers += written
@@ -214,6 +214,9 @@ class ParticipantIntake:
             except Refused as refused:
                 if refused.row.number == Reason.EXPIRED:
                     continue  # one of them waited in the queue too long
+                if refused.row.number == EdgeReason.MARKET_STOPPED:  # until another gateway has it
+                    answers += [self._reject(item, refused) for item in items]
+                    return answers
                 is_uncertain |= refused.row.number == EdgeReason.STATUS_UNKNOWN
                 # the intake topic still holds them: nothing is lost by trying again
                 self._logger.warning("intake_waits", reason=refused.row.name)
@@ -243,9 +246,12 @@ class ParticipantIntake:
     def _too_late(item: _Entered, is_uncertain: bool) -> Answer:
         # after an append of unknown end it may be on the log, and in time
         reason = EdgeReason.STATUS_UNKNOWN if is_uncertain else Reason.EXPIRED
-        refused = Refused(reason, "it waited for the log").about(item.request)
+        return ParticipantIntake._reject(item, Refused(reason, "it waited for the log"))
+
+    @staticmethod
+    def _reject(item: _Entered, refused: Refused) -> Answer:
         metrics.GATEWAY_REJECTIONS.labels("intake", refused.row.name).inc()
-        return refused.reject()
+        return refused.about(item.request).reject()
 
     async def _submit(self, items: Sequence[_Entered], now_ns: int) -> int:
         """Queues the commands as one unit; the position of the first, or Refused."""
@@ -262,7 +268,10 @@ class ParticipantIntake:
             if item.prepared.valid_ms and left_ms >= 0:
                 windows.append(max(left_ms, 1))
 
-        desk.submitter.submit(Ticket(commands, done, valid_ms=min(windows, default=0)))
+        # beside orders a cancel keeps its place: it may be for one of them
+        is_cancel = all(item.prepared.is_cancel for item in items)
+        ticket = Ticket(commands, done, is_cancel=is_cancel, valid_ms=min(windows, default=0))
+        desk.submitter.submit(ticket)
         return await written
 
     # -- out ------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from gateway.client import SigningKey
 from gateway.entry.order_entry import Prepared
 from tests.fixtures_kafka import own_kafka  # noqa: F401 - a fixture
 from tests.gateway.conftest import House, demo_venue
+from tests.gateway.control.test_stopped_market import damage, is_stopped
 
 PARTICIPANT = 2
 
@@ -219,3 +220,30 @@ async def test_a_record_on_which_the_gateway_fails_is_answered_and_intake_goes_o
     found = await answers_to_come(house, 3)
     assert (found[0]["ref"], found[0]["title"]) == (1, "INTERNAL_ERROR")
     assert [a["exec_type"] for a in found[1:]] == ["PENDING", "NEW"]
+
+
+@pytest.mark.parametrize("house", ["embedded"], indirect=True)
+async def test_a_market_that_stopped_takes_cancels_and_keeps_no_other_waiting(
+    house: House,
+) -> None:
+    key = house.keys["northern"]
+    async with house.client("northern") as northern:
+        resting = await northern.new_order("CEA-2025", 201, "BUY", 1, "70.00")
+    await damage(house, topics.events(1), b"garbage")
+    await house.until(lambda: is_stopped(house))
+    there = {"symbol": "CEA-2025", "account": 201}
+    cancel = order(1_001, type="OrderCancelRequest", order_id=resting.order_id, **there)
+    for name in ("side", "quantity", "price"):
+        del cancel[name]
+    intake, count = topics.intake(PARTICIPANT), len(await answers(house))
+    before = await house.ends()
+    await house.log.append(intake, [request(key, cancel)])
+    await answers_to_come(house, count + 1)
+    await house.log.append(
+        intake,
+        [request(key, order(1_002, valid_ms=0, **there)), request(key, order(1_003, valid_ms=0))],
+    )
+    told = (await answers_to_come(house, count + 4))[count:]
+    assert [after - was for after, was in zip(await house.ends(), before, strict=True)] == [1, 1]
+    found = {(a["ref"], a.get("title") or a["exec_type"]) for a in told if a.get("ref")}
+    assert found >= {(1_001, "PENDING"), (1_002, "MARKET_STOPPED"), (1_003, "PENDING")}
