@@ -419,8 +419,8 @@ class OrderEntry:
     # -- the queue ------------------------------------------------------------------------------
 
     def in_doubt(self, key: Key, request: object, refused: Refused) -> Refused:
-        """What is told for a refusal which says that nothing was done: of a request that may stand
-        on the log under its ref, because it was sent before, that nobody knows. O(1)."""
+        """The refusal, or STATUS_UNKNOWN: where it would say that nothing was done, and the log may
+        have the request under its ref from an earlier time. O(1)."""
         if refused.row.number not in _NOT_SENT_ON:
             return refused
         item = self._instruments.get(getattr(request, "symbol", ""))
