@@ -21,7 +21,6 @@ from exchange.messages.executions import (
     Reject,
 )
 from exchange.messages.orders import OrderRequest
-from exchange.messages.reasons import EdgeReason
 from exchange.settings import GATEWAY_QUEUE_MAX, REPORTS_MAX
 from gateway.access.identity import sign
 from gateway.client.errors import NetworkError, RefusedError, VenueError, error_of
@@ -293,7 +292,7 @@ class OrderStream:
         if waiting is None:
             return
         is_in_doubt = waiting.pending is not None or waiting.is_repeated
-        if message.reason == EdgeReason.STATUS_UNKNOWN or (is_in_doubt and message.may_retry):
+        if is_in_doubt and message.may_retry:
             # the log may have it: under another number it might be done twice
             pause = max(message.retry_after_ms / 1_000, PAUSE_S)
             asyncio.get_running_loop().call_later(pause, self._repeat, waiting)
