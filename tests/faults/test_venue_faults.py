@@ -158,9 +158,11 @@ async def test_an_answer_of_the_log_that_is_lost_leaves_one_order(
     await until_trading(desk, "before")
     before = venue.pids()
     venue.doors[GATEWAY].lose(TO_CLIENT)
-    waiting = await enter(desk, "in doubt")
-    assert await heard(waiting) == "STATUS_UNKNOWN"
-    venue.doors[GATEWAY].release()
+    try:
+        waiting = await enter(desk, "in doubt")
+        assert await heard(waiting) == "STATUS_UNKNOWN"
+    finally:  # else every later test would wait for this one's answers
+        venue.doors[GATEWAY].release()
     again = await until_trading(desk, "after")
     assert again.order_status == "NEW"
     stream = await desk.stream()
