@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Any
 
 from exchange.messages.executions import Problem, Reject
-from exchange.messages.reasons import reason_text
+from exchange.messages.reasons import EdgeReason, reason_text
 
 
 class Refused(Exception):  # noqa: N818 - a refusal is an answer, not an error
@@ -58,3 +59,11 @@ class Refused(Exception):  # noqa: N818 - a refusal is an answer, not an error
             self.ref,
             self.client_order_id,
         )
+
+
+def refused_by(error: Exception, logger: Any) -> Refused:
+    """The refusal that an error is; INTERNAL_ERROR, logged, for a fault of ours. O(1)."""
+    if isinstance(error, Refused):
+        return error
+    logger.exception("request_failed", error=repr(error))
+    return Refused(EdgeReason.INTERNAL_ERROR)

@@ -31,7 +31,7 @@ from gateway.context import Context
 from gateway.entry.fields import decode
 from gateway.entry.order_entry import CANCELS, Prepared, check_session
 from gateway.entry.submitter import MS, Ticket, awaited
-from gateway.refusal import Refused
+from gateway.refusal import Refused, refused_by
 from gateway.views.executions import Execution
 from gateway.views.venue_view import MarketView
 
@@ -161,12 +161,10 @@ class ParticipantIntake:
             try:
                 item = self._check(record)
                 entered.setdefault(item.prepared.desk.market.code, []).append(item)
-            except Refused as refused:
+            except Exception as error:  # of this record: whoever reads it next would fail, too
+                refused = refused_by(error, self._logger.bind(offset=record.offset))
                 metrics.GATEWAY_REJECTIONS.labels("intake", refused.row.name).inc()
                 answers.append(refused.reject())
-            except Exception as error:  # of this record: whoever reads it next would fail, too
-                self._logger.exception("intake_failed", offset=record.offset, error=repr(error))
-                answers.append(Refused(EdgeReason.INTERNAL_ERROR).reject())
         # side by side: a market that takes nothing for a while keeps no other waiting
         for written in await asyncio.gather(*[self._write(i, stop) for i in entered.values()]):
             if written is None:
@@ -192,11 +190,9 @@ class ParticipantIntake:
             prepared = self._context.entry.prepare(key, request)
             check_session(prepared)
             return _Entered(request, prepared, key.session, record.append_ns)
-        except Refused as refused:
-            raise refused.about(request) from None
         except Exception as error:
-            self._logger.exception("intake_failed", offset=record.offset, error=repr(error))
-            raise Refused(EdgeReason.INTERNAL_ERROR).about(request) from error
+            logger = self._logger.bind(offset=record.offset)
+            raise refused_by(error, logger).about(request) from error
 
     async def _write(self, items: list[_Entered], stop: asyncio.Event) -> list[Answer] | None:
         """Tries until the log has those that are not too old by then; the answers to all."""

@@ -35,7 +35,7 @@ from gateway.fix.requests import TRANSLATORS
 from gateway.fix.securities import SecurityWatch
 from gateway.fix.session import Sent, State, Step
 from gateway.fix.store import FixStore, Numbers, StoreError
-from gateway.refusal import Refused
+from gateway.refusal import Refused, refused_by
 from gateway.views.executions import Execution
 from gateway.websocket.disconnects import Disconnects
 from gateway.websocket.sessions import ReportHub
@@ -234,13 +234,7 @@ class MemberSession:
         except StoreError:
             raise
         except Exception as error:  # of this message: those behind it are not to blame
-            self._refuse(message, self._failed(error), self._ref(message))
-
-    def _failed(self, error: Exception) -> Refused:
-        if isinstance(error, Refused):
-            return error
-        self._logger.exception("request_failed", error=repr(error))
-        return Refused(EdgeReason.INTERNAL_ERROR)
+            self._refuse(message, refused_by(error, self._logger), self._ref(message))
 
     def _enter(self, message: Message) -> None:
         if len(self._unanswered) >= FIX_IN_FLIGHT_MAX:
@@ -256,7 +250,7 @@ class MemberSession:
             try:
                 self._submit(asked, request)
             except Exception as error:
-                self._not_entered(asked, request, self._failed(error))
+                self._not_entered(asked, request, refused_by(error, self._logger))
 
     def _not_entered(self, asked: Asked, request: OrderRequest, refused: Refused) -> None:
         refused = self._context.entry.in_doubt(self.key, request, refused)

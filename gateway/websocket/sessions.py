@@ -46,7 +46,7 @@ from gateway.entry.fields import decode, unpack
 from gateway.entry.order_entry import CANCELS, Desk, Prepared
 from gateway.entry.packing import PlainOrders
 from gateway.entry.submitter import Ticket
-from gateway.refusal import Refused
+from gateway.refusal import Refused, refused_by
 from gateway.views.executions import Execution, json_array, pendings
 from gateway.views.venue_view import MarketView
 from gateway.websocket.disconnects import Disconnects
@@ -346,7 +346,7 @@ class OrderSession(Connection):
                 found = entry.prepare_plain(key, plain, requests, at)
                 prepared = entry.prepare(key, request) if found is None else found[1]
             except Exception as error:  # the requests behind it are not to blame
-                self._reject(self._failed(error), request)
+                self._reject(refused_by(error, _logger.bind(key=key.id)), request)
                 at += 1
                 continue
             if found is not None:
@@ -361,12 +361,6 @@ class OrderSession(Connection):
                 run = _Run(prepared)
             run.add(request, prepared)
         self._submit(run)
-
-    def _failed(self, error: Exception) -> Refused:
-        if isinstance(error, Refused):
-            return error
-        _logger.exception("request_failed", key=self._key and self._key.id, error=repr(error))
-        return Refused(EdgeReason.INTERNAL_ERROR)
 
     def _within_budget(self, key: Key, batch: list[OrderRequest]) -> list[OrderRequest]:
         """The requests that the throttle lets through: of each kind the first ones."""
